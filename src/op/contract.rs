@@ -1,0 +1,197 @@
+//! What a target says of itself: its devices, what it can be asked, and the promises that differ between allocators.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::stats::Family;
+
+/// One thing a target can be asked. Written as in scenario files: `record_stream`, `stats:segment`, `devices:2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// Streams beside the default one.
+    Streams,
+    RecordStream,
+    /// Streams can be kept busy and released by command.
+    StreamControl,
+    MemoryFraction,
+    EmptyCache,
+    PeakReset,
+    AccumulatedReset,
+    /// One family of statistics.
+    Stats(Family),
+    /// The event counters (`num_ooms` and its like).
+    Counters,
+    Summary,
+    Dictionary,
+    Snapshot,
+    /// A pointer that is not a live block can be offered for freeing.
+    RawFree,
+    /// Blocks can be written and read back.
+    Contents,
+    /// Lack of memory is told apart from other refusals.
+    OomTyped,
+    /// The device's own free and total figures.
+    MemoryInfo,
+    /// Device calls can be made to fail.
+    Faults,
+    /// The current device can be changed, and operations may leave the device out.
+    CurrentDevice,
+    /// Calls can come from several threads.
+    Callers,
+    /// Allocations can go through the framework's tensors.
+    Tensors,
+    /// At least this many devices.
+    Devices(u8),
+}
+
+impl Capability {
+    const PLAIN: &'static [(Capability, &'static str)] = &[
+        (Capability::Streams, "streams"),
+        (Capability::RecordStream, "record_stream"),
+        (Capability::StreamControl, "stream_control"),
+        (Capability::MemoryFraction, "memory_fraction"),
+        (Capability::EmptyCache, "empty_cache"),
+        (Capability::PeakReset, "peak_reset"),
+        (Capability::AccumulatedReset, "accumulated_reset"),
+        (Capability::Counters, "counters"),
+        (Capability::Summary, "summary"),
+        (Capability::Dictionary, "dictionary"),
+        (Capability::Snapshot, "snapshot"),
+        (Capability::RawFree, "raw_free"),
+        (Capability::Contents, "contents"),
+        (Capability::OomTyped, "oom_typed"),
+        (Capability::MemoryInfo, "memory_info"),
+        (Capability::Faults, "faults"),
+        (Capability::CurrentDevice, "current_device"),
+        (Capability::Callers, "callers"),
+        (Capability::Tensors, "tensors"),
+    ];
+
+    /// Every name that `from_str` reads, for hints and for the published schema.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        let plain = Self::PLAIN.iter().map(|(_, name)| (*name).to_owned());
+        let stats = Family::ALL.iter().map(|f| format!("stats:{}", f.name()));
+        plain.chain(stats).chain((1..=4).map(|n| format!("devices:{n}"))).collect()
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Capability::Stats(family) => write!(f, "stats:{}", family.name()),
+            Capability::Devices(count) => write!(f, "devices:{count}"),
+            plain => f.write_str(Self::PLAIN.iter().find(|(c, _)| c == plain).map_or("", |(_, name)| name)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` is not a capability")]
+pub struct UnknownCapability {
+    pub name: String,
+}
+
+impl FromStr for Capability {
+    type Err = UnknownCapability;
+
+    fn from_str(name: &str) -> Result<Self, UnknownCapability> {
+        let unknown = || UnknownCapability { name: name.to_owned() };
+        if let Some((capability, _)) = Self::PLAIN.iter().find(|(_, n)| *n == name) {
+            return Ok(*capability);
+        }
+        match name.split_once(':') {
+            Some(("stats", family)) => {
+                let family = Family::ALL.iter().find(|f| f.name() == family).ok_or_else(unknown)?;
+                Ok(Capability::Stats(*family))
+            }
+            Some(("devices", count)) => count.parse().map(Capability::Devices).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// A device of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct DeviceInfo {
+    pub name: String,
+    pub total_bytes: u64,
+}
+
+/// How much more than asked an allocator may take from the device to serve a request: for `n` bytes at
+/// most `max(least, round_up(n * numerator / denominator, granule))`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    pub least: u64,
+    pub granule: u64,
+    pub numerator: u64,
+    pub denominator: u64,
+}
+
+impl Growth {
+    /// The most that may be taken to serve `bytes`, saturating.
+    #[must_use]
+    pub fn at_most(&self, bytes: u64) -> u64 {
+        let scaled = u128::from(bytes) * u128::from(self.numerator) / u128::from(self.denominator.max(1));
+        let rounded = scaled.div_ceil(u128::from(self.granule.max(1))) * u128::from(self.granule.max(1));
+        u64::try_from(rounded).unwrap_or(u64::MAX).max(self.least)
+    }
+}
+
+/// The promises that differ between allocators; everything else the model owes to all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contract {
+    /// Every address is a multiple of this.
+    pub alignment: u64,
+    pub growth: Growth,
+    /// Segments are counted (`segment.*`): not so where memory is mapped page by page.
+    pub counts_segments: bool,
+    /// Tensor requests of this size or more never reach the allocator and move no counter.
+    pub tensor_limit: Option<u64>,
+}
+
+/// What a target says of itself before the first operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetInfo {
+    pub name: String,
+    pub devices: Vec<DeviceInfo>,
+    /// Streams a device has, the default one included.
+    pub streams: u8,
+    pub capabilities: BTreeSet<Capability>,
+    pub contract: Contract,
+}
+
+impl TargetInfo {
+    #[must_use]
+    pub fn can(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Devices(count) => self.devices.len() >= usize::from(count),
+            other => self.capabilities.contains(&other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_capability_reads_back() {
+        for name in Capability::names() {
+            let capability: Capability = name.parse().expect("listed names are read");
+            assert_eq!(capability.to_string(), name);
+        }
+        assert!("stat:segment".parse::<Capability>().is_err());
+    }
+
+    #[test]
+    fn growth_is_the_larger_of_least_and_rounded() {
+        let growth = Growth { least: 20 << 20, granule: 2 << 20, numerator: 1, denominator: 1 };
+        assert_eq!(growth.at_most(1), 20 << 20);
+        assert_eq!(growth.at_most((30 << 20) + 1), 32 << 20);
+        assert_eq!(growth.at_most(u64::MAX), u64::MAX);
+    }
+}

@@ -1,0 +1,45 @@
+//! One line of text for an operation, as logs, findings and reports print it.
+
+use super::{DeviceId, Op, Pointer, Via, size};
+
+fn place(device: Option<DeviceId>) -> String {
+    device.map_or_else(|| "the current device".to_owned(), |d| d.to_string())
+}
+
+pub(super) fn of(op: &Op) -> String {
+    let name = op.name();
+    match op {
+        Op::Alloc { block, device, stream, bytes, via } => {
+            let door = if *via == Via::Tensor { ", as a tensor" } else { "" };
+            format!("alloc {block}: {} on {}, {stream}{door}", size::both(*bytes), place(*device))
+        }
+        Op::Free { block } => format!("free {block}"),
+        Op::FreePointer { pointer } => match pointer {
+            Pointer::Null => "free_pointer null".to_owned(),
+            Pointer::Interior { block, offset } => format!("free_pointer {block} + {offset} B (inside a live block)"),
+            Pointer::Freed { block } => format!("free_pointer {block} (already freed)"),
+            Pointer::Wild { address } => format!("free_pointer {address:#x} (never handed out)"),
+        },
+        Op::RecordStream { block, stream } => format!("record_stream {block} on {stream}"),
+        Op::Use { block, stream } => format!("use {block} on {stream}"),
+        Op::Occupy { device, stream } | Op::Finish { device, stream } => format!("{name} {device}, {stream}"),
+        Op::Synchronize { device }
+        | Op::ResetPeak { device }
+        | Op::ResetAccumulated { device }
+        | Op::SetCurrent { device }
+        | Op::Dictionary { device }
+        | Op::MemoryInfo { device } => format!("{name} {device}"),
+        Op::SetFraction { device, fraction } => format!("set_fraction {} to {fraction}", place(*device)),
+        Op::GetFraction { device } => format!("get_fraction {}", place(*device)),
+        Op::Caller { caller } => format!("caller {caller}"),
+        Op::Summary { device, abbreviated } => {
+            format!("summary {device}{}", if *abbreviated { ", abbreviated" } else { "" })
+        }
+        Op::Fill { block } | Op::Verify { block } => format!("{name} {block}"),
+        Op::Fault { device, call, skip } => {
+            let call = serde_json::to_value(call).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+            format!("fault {device}: {call} fails after {skip} more")
+        }
+        Op::EmptyCache | Op::Snapshot | Op::CycleEnd => name.to_owned(),
+    }
+}

@@ -1,0 +1,94 @@
+//! Situations that a scenario can demand to have been in (`must_reach`), so that green means tested.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Something that happened at least once while a scenario ran. Read off operations, replies and
+/// figures alone, so that it means the same for every target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Milestone {
+    /// A request was refused for lack of memory.
+    Oom,
+    /// A request succeeded on a device on which an earlier one had been refused for lack of memory.
+    SuccessAfterOom,
+    /// A request that was refused for lack of memory gave cached memory back first.
+    FlushOnOom,
+    /// A request succeeded after the allocator flushed its cache for it.
+    RetrySucceeded,
+    /// Memory was got from the device.
+    SegmentReserved,
+    /// A request was served without going to the device.
+    CacheHit,
+    /// A block was carved from a larger one.
+    Split,
+    /// Free neighbours became one block.
+    Merge,
+    /// A freed block had to wait for another stream.
+    PendingFree,
+    /// A block that had waited for another stream became free.
+    PendingResolved,
+    /// A request was refused although the device had room: the memory fraction stood in the way.
+    LimitRefusal,
+    /// A request was refused by the device although the memory fraction allowed it.
+    DeviceRefusal,
+    /// A planned fault fired.
+    FaultFired,
+    /// `empty_cache` gave memory back.
+    CacheEmptied,
+    /// A peak was reset while it stood above the current value.
+    PeakLowered,
+    /// Two devices held live blocks at the same time.
+    TwoDevicesLive,
+    /// A call named one device while another was current.
+    CrossDeviceCall,
+    /// Both pools held live blocks at the same time.
+    BothPools,
+    /// Blocks of two streams were live at the same time.
+    TwoStreamsLive,
+    /// A call came from another thread than the one before.
+    CallerSwitch,
+    /// A block was freed by another thread than the one that asked for it.
+    CrossCallerFree,
+    /// A request of 0 bytes was answered.
+    ZeroServed,
+    /// A call was refused for its arguments or its pointer.
+    ArgumentRefused,
+    /// A steady round was repeated.
+    CycleRepeated,
+}
+
+impl Milestone {
+    pub const ALL: &'static [Milestone] = &[
+        Milestone::Oom,
+        Milestone::SuccessAfterOom,
+        Milestone::FlushOnOom,
+        Milestone::RetrySucceeded,
+        Milestone::SegmentReserved,
+        Milestone::CacheHit,
+        Milestone::Split,
+        Milestone::Merge,
+        Milestone::PendingFree,
+        Milestone::PendingResolved,
+        Milestone::LimitRefusal,
+        Milestone::DeviceRefusal,
+        Milestone::FaultFired,
+        Milestone::CacheEmptied,
+        Milestone::PeakLowered,
+        Milestone::TwoDevicesLive,
+        Milestone::CrossDeviceCall,
+        Milestone::BothPools,
+        Milestone::TwoStreamsLive,
+        Milestone::CallerSwitch,
+        Milestone::CrossCallerFree,
+        Milestone::ZeroServed,
+        Milestone::ArgumentRefused,
+        Milestone::CycleRepeated,
+    ];
+
+    /// The name in scenario files.
+    #[must_use]
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}

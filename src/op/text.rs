@@ -1,0 +1,19 @@
+//! A sentence in both report languages.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A text in English and Chinese. Reports are written in either; neither is a translation made later.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    pub en: String,
+    pub zh: String,
+}
+
+impl Text {
+    #[must_use]
+    pub fn new(en: impl Into<String>, zh: impl Into<String>) -> Self {
+        Text { en: en.into(), zh: zh.into() }
+    }
+}

@@ -1,0 +1,233 @@
+//! Floor 0, the law by number: every promise that a scenario may cite, with a stable id.
+//!
+//! Decides what is promised and how it is called. Does not decide how it is tested (`specs/`) or what a
+//! given state should be (`model`, `reference`). An id is never reused; a retired one stays, marked so.
+
+mod registry;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use registry::ALL;
+
+/// What a requirement is about. The order is the order of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Area {
+    Stat,
+    Peak,
+    Pool,
+    Zero,
+    Huge,
+    Frac,
+    Arg,
+    Oom,
+    Trim,
+    Iso,
+    Strm,
+    Leak,
+    Grow,
+    Conc,
+    Tele,
+    Summ,
+    Mem,
+}
+
+impl Area {
+    pub const ALL: [Area; 17] = [
+        Area::Stat,
+        Area::Peak,
+        Area::Pool,
+        Area::Zero,
+        Area::Huge,
+        Area::Frac,
+        Area::Arg,
+        Area::Oom,
+        Area::Trim,
+        Area::Iso,
+        Area::Strm,
+        Area::Leak,
+        Area::Grow,
+        Area::Conc,
+        Area::Tele,
+        Area::Summ,
+        Area::Mem,
+    ];
+
+    /// The prefix of requirement ids.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Area::Stat => "STAT",
+            Area::Peak => "PEAK",
+            Area::Pool => "POOL",
+            Area::Zero => "ZERO",
+            Area::Huge => "HUGE",
+            Area::Frac => "FRAC",
+            Area::Arg => "ARG",
+            Area::Oom => "OOM",
+            Area::Trim => "TRIM",
+            Area::Iso => "ISO",
+            Area::Strm => "STRM",
+            Area::Leak => "LEAK",
+            Area::Grow => "GROW",
+            Area::Conc => "CONC",
+            Area::Tele => "TELE",
+            Area::Summ => "SUMM",
+            Area::Mem => "MEM",
+        }
+    }
+
+    /// The area's name in English and Chinese.
+    #[must_use]
+    pub fn title(self) -> (&'static str, &'static str) {
+        match self {
+            Area::Stat => ("Statistics", "统计"),
+            Area::Peak => ("Peak tracking", "峰值统计"),
+            Area::Pool => ("Small and large pools", "大池/小池"),
+            Area::Zero => ("Size zero", "零大小分配"),
+            Area::Huge => ("Huge sizes", "极大分配"),
+            Area::Frac => ("Memory fraction", "内存比例上限"),
+            Area::Arg => ("Bad arguments", "异常参数"),
+            Area::Oom => ("Out-of-memory recovery", "内存不足恢复"),
+            Area::Trim => ("Giving memory back", "缓存清理"),
+            Area::Iso => ("Multi-device isolation", "多设备隔离性"),
+            Area::Strm => ("Streams", "流与事件"),
+            Area::Leak => ("Leaks", "泄漏"),
+            Area::Grow => ("Growth", "内存增长"),
+            Area::Conc => ("Concurrency", "并发"),
+            Area::Tele => ("Telemetry", "遥测"),
+            Area::Summ => ("Summary and dictionary", "摘要与字典结构"),
+            Area::Mem => ("Memory itself", "内存内容与地址"),
+        }
+    }
+}
+
+/// A requirement's id, `FRAC-02`. Any value of this type names a requirement that exists.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequirementId {
+    area: Area,
+    number: u8,
+}
+
+impl RequirementId {
+    pub(crate) const fn new(area: Area, number: u8) -> Self {
+        RequirementId { area, number }
+    }
+
+    #[must_use]
+    pub fn area(self) -> Area {
+        self.area
+    }
+
+    /// What the id stands for.
+    ///
+    /// # Panics
+    /// Never: ids are only made by the registry and by `from_str`, which looks them up.
+    #[must_use]
+    pub fn get(self) -> &'static Requirement {
+        ALL.iter().find(|r| r.id == self).expect("an id exists only for a registered requirement")
+    }
+}
+
+impl fmt::Display for RequirementId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:02}", self.area.code(), self.number)
+    }
+}
+
+impl fmt::Debug for RequirementId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no requirement `{id}`")]
+pub struct UnknownRequirement {
+    pub id: String,
+}
+
+impl FromStr for RequirementId {
+    type Err = UnknownRequirement;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRequirement> {
+        let found = ALL.iter().find(|r| r.id.to_string() == text);
+        found.map(|r| r.id).ok_or_else(|| UnknownRequirement { id: text.to_owned() })
+    }
+}
+
+impl Serialize for RequirementId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RequirementId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for RequirementId {
+    fn schema_name() -> Cow<'static, str> {
+        "RequirementId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let ids: Vec<String> = ALL.iter().map(|r| r.id.to_string()).collect();
+        schemars::json_schema!({ "type": "string", "enum": ids })
+    }
+}
+
+/// How binding a requirement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    Must,
+    Should,
+}
+
+/// How bad a violation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    High,
+    Medium,
+    Low,
+}
+
+/// A numbered promise of an allocator to its callers.
+#[derive(Debug)]
+pub struct Requirement {
+    pub id: RequirementId,
+    pub level: Level,
+    pub en: &'static str,
+    pub zh: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_sorted_and_read_back() {
+        assert!(ALL.windows(2).all(|w| w[0].id < w[1].id), "sorted by area, then number");
+        for requirement in ALL {
+            assert_eq!(requirement.id.to_string().parse(), Ok(requirement.id));
+            assert!(!requirement.en.is_empty() && !requirement.zh.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_area_has_a_requirement() {
+        for area in Area::ALL {
+            assert!(ALL.iter().any(|r| r.id.area() == area), "{}", area.code());
+        }
+    }
+}

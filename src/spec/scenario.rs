@@ -1,0 +1,140 @@
+//! A scenario that cannot be wrong: what `spec` makes of a YAML document.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use crate::op::{Capability, DeviceCall, Milestone, OracleName, Step, Text};
+use crate::requirement::{RequirementId, Severity};
+
+/// One YAML document, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// `area::name`, with the area of its requirement in small letters: `frac::out-of-range`.
+    pub id: String,
+    /// The file it came from, as given.
+    pub file: String,
+    pub requirement: RequirementId,
+    pub title: Text,
+    pub severity: Severity,
+    pub effort_days: f64,
+    pub requires: BTreeSet<Capability>,
+    /// How many devices a world of this scenario has; worlds take turns over the range.
+    pub devices: RangeInclusive<u8>,
+    /// The capacity of each simulated device, cycled if shorter than the devices.
+    pub device_bytes: Vec<u64>,
+    /// Streams a device has, the default one included.
+    pub streams: u8,
+    pub oracles: BTreeSet<OracleName>,
+    pub must_reach: BTreeSet<Milestone>,
+    /// Whether the closing operations (free all, wait, empty the cache) follow each sequence.
+    pub epilogue: bool,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// Explicit steps; one variant for each value of `for_each`, or a single one.
+    Steps(Vec<Variant>),
+    Generate(Generate),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// `fraction = NaN`; empty without `for_each`.
+    pub label: String,
+    pub steps: Vec<Step>,
+}
+
+/// What kind of sequences to draw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generate {
+    /// How many; `PROPTEST_CASES` overrides.
+    pub sequences: u32,
+    pub length: RangeInclusive<u32>,
+    /// Streams in use, the default one included.
+    pub streams: RangeInclusive<u8>,
+    /// Threads the calls come from.
+    pub callers: RangeInclusive<u8>,
+    /// A memory fraction set at the start so that this many bytes are allowed on each device.
+    pub limit_bytes: Option<u64>,
+    pub sizes: Vec<SizeClass>,
+    pub weights: Weights,
+    /// Faults to plant, each at a drawn moment of the sequence.
+    pub faults: Vec<FaultPlan>,
+    /// Repeat one drawn round this many times (each round frees what it asked for): feeds the growth oracle.
+    pub cycles: u32,
+    /// Fractions for `set_fraction` to draw from.
+    pub fractions: Vec<f64>,
+}
+
+/// A weighted way to draw a size in bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SizeClass {
+    pub weight: u32,
+    pub draw: SizeDraw,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SizeDraw {
+    /// Log-uniform over the inclusive range.
+    LogUniform(u64, u64),
+    /// One of the centres, plus or minus at most `within`.
+    Around { centres: Vec<u64>, within: u64 },
+    /// One of these.
+    Exactly(Vec<u64>),
+}
+
+/// Relative weights of generated operations, in thousandths (a YAML weight of 0.2 is 200).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Weights {
+    pub entries: Vec<(OpKind, u32)>,
+}
+
+/// The operations that can be generated.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OpKind {
+    Alloc,
+    AllocTensor,
+    AllocZero,
+    Free,
+    /// Free the block asked for last / first, instead of any.
+    FreeNewest,
+    FreeOldest,
+    FreeInvalid,
+    RecordStream,
+    Use,
+    Occupy,
+    Finish,
+    Synchronize,
+    EmptyCache,
+    ResetPeak,
+    ResetAccumulated,
+    SetFraction,
+    SetFractionInvalid,
+    GetFraction,
+    SetCurrent,
+    Caller,
+    Dictionary,
+    Summary,
+    Snapshot,
+    MemoryInfo,
+    BadDevice,
+}
+
+/// A device call to fail, once for each plan and sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultPlan {
+    pub call: DeviceCall,
+    pub when: FaultWhen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultWhen {
+    /// At a moment drawn from the seed.
+    Seeded,
+    /// Every so many calls of the kind.
+    Every(u32),
+}

@@ -1,0 +1,50 @@
+//! Floor 3, the subject: an allocator that can be asked things.
+//!
+//! Decides how operations reach an allocator and how its answers come back. Judges nothing.
+
+pub mod name;
+
+use crate::op::{Observation, Op, Reply, Setup, TargetInfo};
+
+pub use name::{TargetName, TargetNameError};
+
+/// An allocator under test. A target is built for one sequence and dropped after it.
+///
+/// Operations on blocks that are not live are the *engine's* to drop; a target may rely on every
+/// block id it is given (in `Free`, `RecordStream`, `Use`, `Fill`, `Verify`) being live.
+pub trait Target {
+    fn info(&self) -> &TargetInfo;
+
+    /// Asks one thing. A failure of the allocator is a `Reply::Refused`.
+    fn apply(&mut self, op: &Op) -> Reply;
+
+    /// Writes what can be seen now into `into`, reusing its memory.
+    fn observe(&mut self, into: &mut Observation);
+}
+
+/// Why a target could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    #[error("there is no target `{name}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
+    Unknown { name: String, hint: Option<String> },
+    #[error("target `{target}` has no option `{option}`; it has {known}")]
+    UnknownOption { target: String, option: String, known: String },
+    #[error("target `{target}`: there is no defect `{defect}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
+    UnknownDefect { target: String, defect: String, hint: Option<String> },
+    #[error("target `{target}`: {reason}")]
+    BadOption { target: String, reason: String },
+}
+
+/// Builds a target for one sequence.
+///
+/// # Errors
+/// A name, an option or a value of one that does not exist.
+pub fn open(_name: &TargetName, _setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    unimplemented!()
+}
+
+/// The targets that exist here: name and what it is, for `poolproof list targets`.
+#[must_use]
+pub fn known() -> Vec<(&'static str, &'static str)> {
+    vec![("reference@sim", "the reference allocator on simulated devices")]
+}

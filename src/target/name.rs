@@ -1,0 +1,82 @@
+//! Target names: `allocator@where[?key=value[&key=value]]`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A target as a user names it: `reference@sim?defect=stale-peak`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetName {
+    pub allocator: String,
+    pub place: String,
+    /// Everything after `?`, in order. `torch@cuda?expandable_segments:True` has one key without a value.
+    pub options: Vec<(String, Option<String>)>,
+}
+
+/// Why a target name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetNameError {
+    #[error("`{name}` is not a target name: write allocator@where, for example reference@sim")]
+    Malformed { name: String },
+}
+
+impl FromStr for TargetName {
+    type Err = TargetNameError;
+
+    fn from_str(name: &str) -> Result<Self, TargetNameError> {
+        let (head, options) = name.split_once('?').map_or((name, None), |(head, rest)| (head, Some(rest)));
+        let (allocator, place) =
+            head.split_once('@').ok_or_else(|| TargetNameError::Malformed { name: name.to_owned() })?;
+        if allocator.is_empty() || place.is_empty() {
+            return Err(TargetNameError::Malformed { name: name.to_owned() });
+        }
+        let options = options.map_or_else(Vec::new, |text| {
+            let pairs = text.split('&').filter(|p| !p.is_empty());
+            pairs
+                .map(|p| p.split_once('=').map_or((p.to_owned(), None), |(k, v)| (k.to_owned(), Some(v.to_owned()))))
+                .collect()
+        });
+        Ok(TargetName { allocator: allocator.to_owned(), place: place.to_owned(), options })
+    }
+}
+
+impl fmt::Display for TargetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.allocator, self.place)?;
+        for (i, (key, value)) in self.options.iter().enumerate() {
+            write!(f, "{}{key}", if i == 0 { '?' } else { '&' })?;
+            if let Some(value) = value {
+                write!(f, "={value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TargetName {
+    /// A name for a folder: everything but letters, digits, `@`, `.` and `-` becomes `_`.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "@.-".contains(c) { c } else { '_' };
+        self.to_string().chars().map(plain).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for name in ["reference@sim", "reference@sim?defect=stale-peak", "torch@cuda?expandable_segments:True"] {
+            assert_eq!(name.parse::<TargetName>().expect("well formed").to_string(), name);
+        }
+        assert!("reference".parse::<TargetName>().is_err());
+        assert!("@sim".parse::<TargetName>().is_err());
+    }
+
+    #[test]
+    fn folders_are_plain() {
+        let name: TargetName = "reference@sim?defect=stale-peak".parse().expect("well formed");
+        assert_eq!(name.folder(), "reference@sim_defect_stale-peak");
+    }
+}

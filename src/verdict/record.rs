@@ -1,0 +1,97 @@
+//! `run.json`: everything a report needs, and nothing a report could not render again years later.
+//!
+//! Whatever differs between two runs of one seed (time, host, durations) stands under keys named `stamp`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Finding, Outcome};
+use crate::op::contract::DeviceInfo;
+use crate::op::{Milestone, OracleName, Text};
+use crate::requirement::{RequirementId, Severity};
+
+/// One run on one target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunRecord {
+    /// `poolproof-run/1`.
+    pub format: String,
+    /// The version of poolproof that ran.
+    pub version: String,
+    pub target: TargetRecord,
+    pub seed: u64,
+    /// What narrowed the run: scenario globs, shard, time limit. Empty for a full run.
+    #[serde(default)]
+    pub selection: Vec<String>,
+    pub scenarios: Vec<ScenarioRecord>,
+    pub findings: Vec<Finding>,
+    pub stamp: RunStamp,
+}
+
+impl RunRecord {
+    pub const FORMAT: &'static str = "poolproof-run/1";
+
+    /// How many scenarios ended so.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.scenarios.iter().filter(|s| s.outcome == outcome).count()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TargetRecord {
+    pub name: String,
+    /// Devices as the target had them in the largest world of the run.
+    pub devices: Vec<DeviceInfo>,
+    pub capabilities: Vec<String>,
+    /// A defect that was planted on purpose, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planted: Option<String>,
+}
+
+/// One scenario on the target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScenarioRecord {
+    /// `area::name`.
+    pub id: String,
+    pub requirement: RequirementId,
+    pub title: Text,
+    pub severity: Severity,
+    pub effort_days: f64,
+    pub outcome: Outcome,
+    /// Why it did not pass, and what would lift it. Absent for a pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+    /// Explicit steps, or generated sequences.
+    pub generated: bool,
+    pub sequences: u64,
+    /// Operations executed, those the harness added included.
+    pub operations: u64,
+    /// Operations not asked because what they needed was not there.
+    pub dropped: u64,
+    pub oracles: Vec<OracleName>,
+    /// Situations that had to be reached.
+    pub must_reach: Vec<Milestone>,
+    /// In how many sequences each situation was reached.
+    pub reached: BTreeMap<Milestone, u64>,
+    pub stamp: ScenarioStamp,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScenarioStamp {
+    pub seconds: f64,
+    /// Stored failing sequences that were run first.
+    pub regressions: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunStamp {
+    /// RFC 3339, UTC.
+    pub started: String,
+    pub seconds: f64,
+    pub os: String,
+    pub cpu: String,
+    pub cores: u64,
+    pub command: String,
+}
