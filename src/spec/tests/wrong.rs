@@ -88,6 +88,7 @@ fn cases() -> Vec<(&'static str, String)> {
         ("an unknown operation", steps("  - aloc: { block: a, bytes: 1 }")),
         ("two operations in a step", after("  - free: a\n    empty_cache:")),
         ("a bare word", after("  - emptycache")),
+        ("a bare word with an expectation", after("  - empty_cache\n    expect: { succeeds: true }")),
         ("an empty step", after("  - {}")),
         ("a block before it is asked for", after("  - free: b")),
         ("a block freed twice", after("  - free: a\n  - free: a")),
