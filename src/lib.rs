@@ -6,7 +6,9 @@
 //! 5 `cli` · 4 `engine`, `report` · 3 `workload`, `oracle`, `target` · 2 `reference`, `model` ·
 //! 1 `device`, `spec`, `verdict`, `recording` · 0 `op`, `requirement`
 
+pub mod cli;
 pub mod device;
+pub mod engine;
 pub mod model;
 pub mod op;
 pub mod oracle;

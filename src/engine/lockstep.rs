@@ -87,29 +87,9 @@ pub(super) struct Session<'a> {
     pub(super) before: Observation,
     after: Observation,
     convictions: Vec<Violation>,
-    pub(super) faults: Faults,
     step: usize,
     keeps_transcript: bool,
     run: Run,
-}
-
-/// Planted device faults: how many wait, how many have fired.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Faults {
-    pub(super) armed: u64,
-    fired: u64,
-}
-
-impl Faults {
-    /// Takes note of the faults that have fired by now; answers whether one did since the last time.
-    fn note(&mut self, op: &Op, after: &Observation) -> bool {
-        self.armed += u64::from(matches!(op, Op::Fault { .. }));
-        let fired: u64 = after.devices.iter().map(|d| u64::from(d.faults_fired)).sum();
-        let news = fired.saturating_sub(self.fired);
-        self.fired = fired;
-        self.armed = self.armed.saturating_sub(news);
-        news > 0
-    }
 }
 
 /// Runs a sequence on a target that was built for it. `at` follows the step under way, for whoever
@@ -123,7 +103,7 @@ pub fn run(target: &mut dyn Target, course: &Course<'_>, at: &Cell<usize>) -> Ru
     let mut probes = Probes::new(course.oracles, &session.info);
     // `Stop` only says that `run.conviction` is set.
     let _: Result<(), Stop> = session.walk(course, &mut probes, at);
-    session.run.reached = session.journey.reached().clone();
+    session.run.reached = session.journey.reached();
     session.run
 }
 
@@ -136,14 +116,13 @@ impl<'a> Session<'a> {
             if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(course.oracles, &info, &before) };
         Session {
             model: Model::new(&info),
-            journey: Journey::new(&info),
+            journey: Journey::new(),
             oracles,
             after: before.clone(),
             before,
             info,
             target,
             convictions: Vec::new(),
-            faults: Faults::default(),
             step: 0,
             keeps_transcript: course.transcript,
             run: Run::default(),
@@ -188,8 +167,8 @@ impl<'a> Session<'a> {
         let effect = self.model.apply(op, &reply, &self.after);
         self.run.operations += 1;
         self.write_down(op, &reply, role);
-        self.journey.note(op, &reply, &self.before, &self.after, effect, &self.model);
-        let spoiled = self.faults.note(op, &self.after);
+        self.journey.note(op, &reply, &effect, &self.before, &self.after, &self.model);
+        let spoiled = fired(&self.after) > fired(&self.before);
         let is_end = role == Role::Last && !spoiled;
         let seen = Judged { op: Some(op), reply: &reply, expect, law, effect, is_retry: role == Role::Retry, is_end };
         self.judge(&seen)?;
@@ -200,6 +179,11 @@ impl<'a> Session<'a> {
             Reply::Refused(_) => Answer::Refused,
             _ => Answer::Served,
         })
+    }
+
+    /// Planted faults that have not fired yet, on any device.
+    pub(super) fn armed(&self) -> u32 {
+        self.model.devices().iter().map(|d| d.armed).sum()
     }
 
     /// Judges an expectation that stands without an operation.
@@ -251,6 +235,11 @@ impl<'a> Session<'a> {
             self.run.transcript.push(TranscriptLine { asked: op.to_line(), answered: reply.to_line(), added });
         }
     }
+}
+
+/// Planted faults that have fired so far, on any device.
+fn fired(seen: &Observation) -> u64 {
+    seen.devices.iter().map(|d| u64::from(d.faults_fired)).sum()
 }
 
 /// The part of `Seen` that a step brings along.

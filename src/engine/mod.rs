@@ -16,7 +16,7 @@ pub mod regressions;
 pub mod replay;
 mod run;
 mod stamp;
-#[cfg(any())]
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;

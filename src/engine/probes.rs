@@ -43,7 +43,7 @@ impl Probes {
         match (op, answer) {
             (Op::Alloc { block, .. }, Answer::Served) => self.fill(session, *block),
             (Op::Alloc { .. }, Answer::OutOfMemory) => {
-                if self.retries && session.faults.armed == 0 {
+                if self.retries && session.armed() == 0 {
                     self.due = Some(op.clone());
                 }
                 self.verify_all(session)
@@ -69,7 +69,7 @@ impl Probes {
     /// Finishes all work, gives everything back and empties the cache. A planted fault that is still
     /// waiting may spoil a call; it is then asked again, once for each fault.
     pub(super) fn close(&mut self, session: &mut Session<'_>) -> Result<(), Stop> {
-        let spare = session.faults.armed;
+        let spare = session.armed();
         finish_work(session)?;
         for _ in 0..=spare {
             let live = session.model.live_ids();
@@ -86,10 +86,10 @@ impl Probes {
             return Ok(());
         }
         for _ in 0..=spare {
-            let waiting = session.faults.armed;
+            let waiting = session.armed();
             let role = if session.model.live_ids().is_empty() { Role::Last } else { Role::Added };
             session.ask(&Op::EmptyCache, None, role)?;
-            if session.faults.armed == waiting {
+            if session.armed() == waiting {
                 break;
             }
         }
