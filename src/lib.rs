@@ -10,6 +10,7 @@ pub mod device;
 pub mod model;
 pub mod op;
 pub mod oracle;
+pub mod report;
 pub mod requirement;
 pub mod spec;
 pub mod target;
