@@ -12,6 +12,7 @@ pub mod engine;
 pub mod model;
 pub mod op;
 pub mod oracle;
+pub mod report;
 pub mod requirement;
 pub mod spec;
 pub mod target;
