@@ -8,7 +8,7 @@ use crate::{requirement, target};
 
 use super::{CliError, Context, Exit};
 
-/// Print what there is: scenarios, requirements, targets, oracles or defects
+/// Print what there is: scenarios, requirements, targets or oracles
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   poolproof list requirements
@@ -27,8 +27,6 @@ enum What {
     Requirements,
     Targets,
     Oracles,
-    /// Defects that can be planted: reference@sim?defect=NAME
-    Defects,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
@@ -37,7 +35,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         What::Requirements => requirements(),
         What::Targets => named(&target::known()),
         What::Oracles => OracleName::ALL.iter().map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect(),
-        What::Defects => named(&target::defects()),
     };
     if args.json {
         let all: Vec<Value> = entries.into_iter().map(|e| e.json).collect();
@@ -94,7 +91,7 @@ fn named(pairs: &[(&str, &str)]) -> Vec<Entry> {
 /// Cells in columns, the last one ragged.
 fn aligned(entries: &[Entry]) -> String {
     let columns = entries.iter().map(|e| e.cells.len()).max().unwrap_or(0);
-    let width = |column| entries.iter().filter_map(|e: &Entry| e.cells.get(column)).map(|c| c.chars().count()).max();
+    let width = |column: usize| entries.iter().filter_map(|e| e.cells.get(column)).map(|c| c.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for entry in entries {

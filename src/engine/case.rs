@@ -3,10 +3,10 @@
 //! Decides whether the target can run it and what is counted. What the counts mean is `outcome`'s, how a
 //! failure is made small is `failure`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::op::{Milestone, Setup, Step, TargetInfo};
+use crate::op::{Capability, Milestone, Setup, Step, TargetInfo};
 use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
@@ -127,25 +127,14 @@ impl Case<'_> {
 
     /// Looks at the target in the largest world, to learn whether it has what the scenario requires.
     fn look(&self, tally: &mut Tally) -> Result<(), TargetError> {
-        let worlds = (0..self.worlds()).map(|index| workload::world(self.scenario, index));
-        let Some(largest) = worlds.max_by_key(|w| w.device_bytes.len()) else { return Ok(()) };
-        match inspect(self.open, &largest)? {
+        match inspect(self.open, &largest_world(self.scenario))? {
             Ok(info) => {
-                let lacking = self.scenario.requires.iter().filter(|c| !info.can(**c));
-                tally.missing = lacking.map(ToString::to_string).collect();
-                let least = *self.scenario.devices.start();
-                if info.devices.len() < usize::from(least) && tally.missing.iter().all(|m| !m.starts_with("devices:")) {
-                    tally.missing.push(format!("devices:{least}"));
-                }
+                tally.missing = missing(self.scenario, &info);
                 tally.info = Some(info);
             }
             Err(text) => tally.crash = Some(Crash { text, operation: None, reproducer: None }),
         }
         Ok(())
-    }
-
-    fn worlds(&self) -> u32 {
-        u32::from(self.scenario.devices.end().saturating_sub(*self.scenario.devices.start())) + 1
     }
 
     fn run_stored(&self, tally: &mut Tally) -> Result<(), TargetError> {
@@ -156,9 +145,9 @@ impl Case<'_> {
     }
 
     fn run_variants(&self, tally: &mut Tally, variants: &[Variant], budget: &Budget) -> Result<(), TargetError> {
-        tally.planned = variants.len() as u64 * u64::from(self.worlds());
+        tally.planned = variants.len() as u64 * u64::from(worlds(self.scenario));
         for variant in variants {
-            for world in 0..self.worlds() {
+            for world in 0..worlds(self.scenario) {
                 let setup = workload::world(self.scenario, world);
                 self.run_one(tally, &setup, &variant.steps, &variant.label, budget)?;
                 if tally.is_over() {
@@ -223,4 +212,30 @@ impl Case<'_> {
     pub(super) fn course<'s>(&'s self, steps: &'s [Step]) -> Course<'s> {
         Course { steps, oracles: &self.scenario.oracles, epilogue: self.scenario.epilogue, transcript: false }
     }
+}
+
+/// How many different worlds a scenario has.
+fn worlds(scenario: &Scenario) -> u32 {
+    u32::from(scenario.devices.end().saturating_sub(*scenario.devices.start())) + 1
+}
+
+fn largest_world(scenario: &Scenario) -> Setup {
+    let all = (0..worlds(scenario)).map(|index| workload::world(scenario, index));
+    all.max_by_key(|w| w.device_bytes.len()).unwrap_or_else(|| workload::world(scenario, 0))
+}
+
+/// What a scenario requires and a target lacks, as capabilities are written.
+fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
+    let places = Capability::Devices(*scenario.devices.start());
+    let wanted = scenario.requires.iter().copied().chain([places]);
+    let lacking: BTreeSet<Capability> = wanted.filter(|c| !info.can(*c)).collect();
+    lacking.iter().map(ToString::to_string).collect()
+}
+
+/// What a scenario requires and this target lacks; `None` if the target panics before it can say.
+///
+/// # Errors
+/// What the target says where it cannot be built.
+pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String>>, TargetError> {
+    Ok(inspect(open, &largest_world(scenario))?.ok().map(|info| missing(scenario, &info)))
 }

@@ -5,7 +5,7 @@
 
 pub mod attempt;
 mod case;
-mod command;
+pub mod command;
 mod failure;
 mod files;
 pub mod lockstep;
@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use crate::target::TargetError;
 use crate::verdict::record::ScenarioRecord;
 
+pub use case::lacks;
 pub use files::write_whole;
 pub use plan::{Plan, PlanError, Shard, ShardError};
 pub use replay::{Replayed, replay_file};
