@@ -6,7 +6,7 @@ use super::Language;
 use crate::op::Text;
 
 /// Where a table's source stops being padded: longer cells would only push the others off the screen.
-const WIDEST_PADDED: usize = 48;
+const WIDEST_PADDED: usize = 96;
 
 /// A page being written, one block after the other.
 pub(super) struct Page {
@@ -189,6 +189,13 @@ pub(super) fn plural(value: impl TryInto<u64> + Copy, noun: &str) -> String {
     let text = thousands(value);
     let end = if text == "1" { "" } else { "s" };
     format!("{text} {noun}{end}")
+}
+
+/// `1 person-day`, `2.5 person-days`.
+pub(super) fn person_days(days: f64) -> String {
+    let text = decimal(days);
+    let end = if text == "1" { "" } else { "s" };
+    format!("{text} person-day{end}")
 }
 
 /// At most two decimals, none where they are zero: `0.5`, `2`.

@@ -308,13 +308,16 @@ fn what_is_not_a_run_record_is_named() {
         let error = read(&path).expect_err(text).to_string();
         error.replace(&path.display().to_string(), "run.json")
     };
-    insta::assert_snapshot!(message("{\"format\": \"poolproof-run/1\",\n  oops}"), @"");
-    insta::assert_snapshot!(message(""), @"");
-    insta::assert_snapshot!(message("[]"), @"");
-    insta::assert_snapshot!(message("{}"), @"");
-    insta::assert_snapshot!(message("{\"format\": \"poolproof-run/9\"}"), @"");
-    insta::assert_snapshot!(message("{\"format\": 3}"), @"");
-    insta::assert_snapshot!(message("{\"format\": \"poolproof-run/1\"}"), @"");
+    let texts = [
+        "{\"format\": \"poolproof-run/1\",\n  oops}",
+        "",
+        "[]",
+        "{}",
+        "{\"format\": \"poolproof-run/9\"}",
+        "{\"format\": 3}",
+        "{\"format\": \"poolproof-run/1\"}",
+    ];
+    insta::assert_snapshot!("refusals", texts.map(message).join("\n"));
     let missing = read(&folder.path().join("none.json")).expect_err("there is no such file");
     assert!(matches!(missing, ReportError::Read { .. }), "{missing}");
 }

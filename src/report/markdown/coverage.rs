@@ -27,7 +27,7 @@ fn requirements(page: &mut Page, facts: &Facts<'_>) {
         text("Id", "编号"),
         text("Level", "级别"),
         text("Requirement", "需求"),
-        numbers("Executed scenarios", "已执行用例"),
+        text("Covered", "覆盖"),
         text("Outcome", "结果"),
         numbers("Operations", "操作数"),
     ];
@@ -54,8 +54,8 @@ fn row(page: &Page, standing: &Standing<'_>) -> Vec<String> {
         requirement.id.to_string(),
         page.t(level_en, level_zh).to_owned(),
         escape(page.t(requirement.en, requirement.zh)),
-        format!("{}/{}", standing.executed(), standing.scenarios.len()),
-        format!("{mark} {outcome}{findings}"),
+        format!("{mark} {}/{}", standing.executed(), standing.scenarios.len()),
+        format!("{outcome}{findings}"),
         thousands(standing.operations()),
     ]
 }
@@ -106,13 +106,13 @@ fn area_risk(page: &Page, facts: &Facts<'_>, area: Area) -> Option<Vec<String>> 
     let ids = requirement_ids(page, ids);
     let ((name_en, name_zh), (impact_en, impact_zh)) = (area.title(), advice::impact(area));
     let (en, zh) = if whole {
-        ("nothing in this area was executed", "该领域未执行任何用例")
+        ("no verdict on anything in this area", "该领域没有任何结论")
     } else {
-        ("no executed scenario", "无已执行的用例")
+        ("no verdict", "尚无结论")
     };
     Some(vec![page.t(
-        format!("**{name_en}** ({ids}): {en}. If a promise is broken here, {impact_en}"),
-        format!("**{name_zh}**（{ids}）：{zh}。若存在违规，{impact_zh}"),
+        format!("**{name_en}** ({ids}): {en}. Risk: {impact_en}"),
+        format!("**{name_zh}**（{ids}）：{zh}。风险：{impact_zh}"),
     )])
 }
 

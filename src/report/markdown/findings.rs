@@ -2,7 +2,7 @@
 
 use super::super::advice;
 use super::super::facts::Facts;
-use super::super::page::{Page, code, columns_of, decimal, escape, plural, thousands, words as text};
+use super::super::page::{Page, code, columns_of, decimal, escape, person_days, plural, thousands, words as text};
 use super::super::words;
 use super::join;
 use crate::op::size;
@@ -76,15 +76,15 @@ fn account(page: &Page, facts: &Facts<'_>, finding: &Finding) -> Vec<String> {
         (words::level(about.level), words::oracle(finding.violation.oracle));
     let (scenario, oracle) = (code(&finding.scenario), code(finding.violation.oracle.name()));
     let message = page.of(&finding.violation.message);
-    let days = decimal(finding.effort_days);
+    let (days_en, days_zh) = (person_days(finding.effort_days), decimal(finding.effort_days));
     let mut items = vec![
         page.t(
             format!("**Scenario**: {scenario}; convicted by the oracle {oracle} ({oracle_en})"),
             format!("**用例**：{scenario}，由判定器 {oracle}（{oracle_zh}）判定"),
         ),
         page.t(
-            format!("**Root cause**: {}, {level_en}: “{}” does not hold. {message}", about.id, about.en),
-            format!("**根因**：违反 {}（{level_zh}）“{}”。{message}", about.id, about.zh),
+            format!("**Root cause**: {}, {level_en}: “{}” does not hold: {message}", about.id, about.en),
+            format!("**根因**：违反 {}（{level_zh}）“{}”：{message}", about.id, about.zh),
         ),
     ];
     if let Some((number, line)) = finding.transcript.iter().enumerate().last() {
@@ -97,8 +97,8 @@ fn account(page: &Page, facts: &Facts<'_>, finding: &Finding) -> Vec<String> {
     let ((impact_en, impact_zh), (fix_en, fix_zh)) = (advice::impact(area), advice::fix(area));
     items.push(page.t(format!("**Impact**: {impact_en}"), format!("**影响**：{impact_zh}")));
     items.push(page.t(
-        format!("**Suggested fix**: {fix_en} ({days} person-days by the scenario's estimate)"),
-        format!("**建议修复**：{fix_zh}（用例估计 {days} 人日）"),
+        format!("**Suggested fix**: {fix_en} ({days_en} by the scenario's estimate)"),
+        format!("**建议修复**：{fix_zh}（用例估计 {days_zh} 人日）"),
     ));
     if facts.is_expected(finding) {
         let why = facts.scenario(&finding.scenario).map(|s| super::reason(page, s)).unwrap_or_default();

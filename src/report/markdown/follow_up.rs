@@ -1,8 +1,8 @@
 //! Section 6: what to do next, by priority, and what risk remains until it is done.
 
 use super::super::advice;
-use super::super::facts::{Facts, Verdict, unreached};
-use super::super::page::{Page, code, decimal, plural, thousands};
+use super::super::facts::{Facts, Standing, Verdict, is_executed, unreached};
+use super::super::page::{Page, code, decimal, person_days, plural, thousands};
 use super::{reason, requirement_ids, scenario_ids, situations};
 use crate::op::Milestone;
 use crate::requirement::{Area, Level, Severity};
@@ -48,7 +48,7 @@ fn priority(
 ) -> usize {
     let days: f64 = facts.open_findings().iter().filter(|f| f.severity == of).map(|f| f.effort_days).sum();
     let (days_en, days_zh) = if days > 0.0 {
-        (format!(": {} person-days", decimal(days)), format!("：{} 人日", decimal(days)))
+        (format!(": {}", person_days(days)), format!("：{} 人日", decimal(days)))
     } else {
         Default::default()
     };
@@ -65,13 +65,14 @@ fn priority(
 fn repairs(page: &Page, facts: &Facts<'_>, severity: Severity) -> Vec<Item> {
     let mut items = Vec::new();
     for (requirement, findings) in facts.open_by_requirement(severity) {
-        let days = decimal(findings.iter().map(|f| f.effort_days).sum());
+        let days = findings.iter().map(|f| f.effort_days).sum();
+        let (days_en, days_zh) = (person_days(days), decimal(days));
         let ids = findings.iter().map(|f| f.id.as_str()).collect::<Vec<_>>().join(", ");
         let (fix_en, fix_zh) = advice::fix(requirement.area());
         let mut item = vec![
             page.t(
-                format!("**Repair {requirement}** ({ids}; {days} person-days): {}", requirement.get().en),
-                format!("**修复 {requirement}**（{ids}，预计 {days} 人日）：{}", requirement.get().zh),
+                format!("**Repair {requirement}** ({ids}; {days_en}): {}", requirement.get().en),
+                format!("**修复 {requirement}**（{ids}，预计 {days_zh} 人日）：{}", requirement.get().zh),
             ),
             page.t(format!("Start here: {fix_en}"), format!("建议：{fix_zh}")),
         ];
@@ -136,28 +137,37 @@ fn unfinished(page: &Page, facts: &Facts<'_>) -> Vec<Item> {
     items
 }
 
-/// One item an area with requirements of which the run says nothing.
+/// One item an area whose scenarios gave no verdict, and one for all that no scenario cites.
 fn uncovered(page: &Page, facts: &Facts<'_>) -> Vec<Item> {
     let mut items = Vec::new();
+    // Those with a broken or inconclusive scenario stand under P1 already.
+    let ended = |s: &Standing<'_>| !matches!(s.outcome(), Some(Outcome::Broken | Outcome::Inconclusive));
+    let open = facts.uncovered().into_iter().filter(|s| ended(s));
+    let (cited, uncited): (Vec<_>, Vec<_>) = open.partition(|s| !s.scenarios.is_empty());
     for area in Area::ALL {
-        let open: Vec<_> = facts.uncovered().into_iter().filter(|s| s.requirement.id.area() == area).collect();
-        if open.is_empty() {
+        let open = || cited.iter().filter(|s| s.requirement.id.area() == area);
+        if open().next().is_none() {
             continue;
         }
-        let ids = requirement_ids(page, open.iter().map(|s| s.requirement.id));
+        let ids = requirement_ids(page, open().map(|s| s.requirement.id));
+        let scenarios = scenario_ids(page, open().flat_map(|s| s.scenarios.iter().copied()));
         let (en, zh) = area.title();
-        let existing: Vec<&ScenarioRecord> = open.iter().flat_map(|s| s.scenarios.iter().copied()).collect();
-        let mut item = vec![page.t(format!("**Cover {en}**: {ids}"), format!("**补充“{zh}”的覆盖**：{ids}"))];
-        if existing.is_empty() {
-            item.push(page.t(
-                "No scenario in this run cites them: run the full set, or write one".to_owned(),
-                "本次运行没有引用这些需求的用例：运行全部用例，或新增用例".to_owned(),
-            ));
+        items.push(vec![page.t(
+            format!("**Cover {en}** ({ids}): bring {scenarios} to a verdict (reasons in section 5)"),
+            format!("**补充“{zh}”的覆盖**（{ids}）：使 {scenarios} 得出结论（原因见第 5 节）"),
+        )]);
+    }
+    if !uncited.is_empty() {
+        let ids = requirement_ids(page, uncited.iter().map(|s| s.requirement.id));
+        let (en, zh) = if facts.record.selection.is_empty() {
+            ("write a scenario for each", "为每项需求编写用例")
         } else {
-            let ids = scenario_ids(page, existing);
-            item.push(page.t(format!("Scenarios at hand: {ids}"), format!("现有用例：{ids}")));
-        }
-        items.push(item);
+            ("the run was narrowed, so run the full set first", "本次运行范围受限，应先运行全部用例")
+        };
+        items.push(vec![page.t(
+            format!("**Cover what no scenario of this run cites**: {en}. {ids}"),
+            format!("**补充本次运行无用例引用的需求**：{zh}。{ids}"),
+        )]);
     }
     items
 }
@@ -238,30 +248,47 @@ fn risk(page: &mut Page, facts: &Facts<'_>) {
     let mut en = format!("**Risk assessment**: {} residual risk.", level.0);
     let mut zh = format!("**风险评估**：剩余风险{}。", level.1);
     if !areas.is_empty() {
-        en += &format!(
-            " Violated: {areas}; until P0 and P1 are done, users of the target must not rely on these promises."
-        );
-        zh += &format!("已发现违规的领域：{areas}；在 P0、P1 完成之前，使用者不应依赖相应保证。");
+        en +=
+            &format!(" Violated: {areas}; until that is repaired, users of the target cannot rely on these promises.");
+        zh += &format!("已发现违规的领域：{areas}；修复之前，使用者不能依赖相应保证。");
     }
     if open_musts > 0 {
         en += &format!(" Not tested on this target: {} at level must.", plural(open_musts, "requirement"));
         zh += &format!("“必须”级需求中有 {open_musts} 项未在该目标上测试。");
     }
-    let (sequences, operations) = (facts.sequences(), facts.operations());
-    if facts.executed() > 0 {
-        let (reached, all) = (facts.situations().len(), Milestone::ALL.len());
-        en += &format!(
-            " Generated sequences are a sample: {} with {} reached {reached} of {all} situations, and a defect that needs a longer or rarer course can remain.",
-            plural(sequences, "sequence"),
-            plural(operations, "operation"),
-        );
-        zh += &format!(
-            "生成式测试属于抽样：{} 条序列、{} 次操作到达 {all} 种情形中的 {reached} 种，需要更长或更罕见过程才能触发的缺陷仍可能存在。",
-            thousands(sequences),
-            thousands(operations),
+    let (more_en, more_zh) = sample(facts);
+    en += &more_en;
+    zh += &more_zh;
+    page.say(en, zh);
+}
+
+/// How far generated sequences can be trusted.
+fn sample(facts: &Facts<'_>) -> (String, String) {
+    let generated = || facts.record.scenarios.iter().filter(|s| s.generated && is_executed(s));
+    let sequences: u64 = generated().map(|s| s.sequences).sum();
+    let operations: u64 = generated().map(|s| s.operations).sum();
+    let (reached, all) = (facts.situations().len(), Milestone::ALL.len());
+    if facts.executed() == 0 {
+        return Default::default();
+    }
+    if sequences == 0 {
+        return (
+            " Only explicit steps were executed: no generated sequence looked further.".to_owned(),
+            "本次仅执行显式步骤，没有生成式序列做进一步探索。".to_owned(),
         );
     }
-    page.say(en, zh);
+    (
+        format!(
+            " Generated sequences are a sample: {} with {} were drawn, {reached} of {all} situations were reached, and a defect that needs a longer or rarer course can remain.",
+            plural(sequences, "sequence"),
+            plural(operations, "operation"),
+        ),
+        format!(
+            "生成式测试属于抽样：共生成 {} 条序列、{} 次操作，到达 {all} 种情形中的 {reached} 种；需要更长或更罕见过程才能触发的缺陷仍可能存在。",
+            thousands(sequences),
+            thousands(operations),
+        ),
+    )
 }
 
 fn residual(facts: &Facts<'_>, open_musts: usize) -> (&'static str, &'static str) {

@@ -90,7 +90,7 @@ fn causes(page: &mut Page, facts: &Facts<'_>) {
             vec![
                 requirement.to_string(),
                 page.t(about.en, about.zh).to_owned(),
-                format!("{} {}", code(oracle.name()), page.t(format!("({en})"), format!("（{zh}）"))),
+                page.t(format!("{} ({en})", code(oracle.name())), format!("{}（{zh}）", code(oracle.name()))),
                 thousands(findings.len()),
                 ids.join(", "),
             ]

@@ -20,7 +20,10 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     let missing: Vec<String> = Area::ALL.iter().filter_map(|&area| missing(page, facts, area)).collect();
     if missing.is_empty() {
         page.bullets(&[page
-            .t("none: every requirement has an executed scenario", "无：每项需求均有已执行的用例")
+            .t(
+                "none: every requirement has an executed scenario with a verdict",
+                "无：每项需求均有已执行并得出结论的用例",
+            )
             .to_owned()]);
     } else {
         page.bullets(&missing);

@@ -10,6 +10,9 @@ use crate::verdict::Outcome;
 /// Findings listed here before the reader is sent to section 4.
 const LISTED: usize = 10;
 
+/// Situations named as the least reached.
+const RAREST: usize = 3;
+
 pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     page.heading(2, "1. Executive summary", "1. 执行摘要");
     verdict(page, facts);
@@ -93,14 +96,14 @@ fn exercised(page: &mut Page, facts: &Facts<'_>) {
     let (reached, known) = (facts.situations().len(), facts.situations().len() + facts.never_reached().len());
     page.say(
         format!(
-            "Executed: {} of {}, {} with {}. Covered: {covered} of {all} requirements ({must_covered} of {musts} at level must). Reached: {reached} of {known} known situations.",
+            "Verdict on {} of {}, after {} with {}. Covered: {covered} of {all} requirements ({must_covered} of {musts} at level must). Reached: {reached} of {known} known situations.",
             thousands(facts.executed()),
             plural(facts.record.scenarios.len(), "scenario"),
             plural(sequences, "sequence"),
             plural(operations, "operation"),
         ),
         format!(
-            "本次执行 {} 个用例（共 {} 个）、{} 条操作序列、{} 次操作；覆盖 {all} 项需求中的 {covered} 项（“必须”级 {musts} 项中的 {must_covered} 项）；到达 {known} 种已知情形中的 {reached} 种。",
+            "{} 个用例得出结论（共 {} 个），执行 {} 条操作序列、{} 次操作；覆盖 {all} 项需求中的 {covered} 项（“必须”级 {musts} 项中的 {must_covered} 项）；到达 {known} 种已知情形中的 {reached} 种。",
             thousands(facts.executed()),
             thousands(facts.record.scenarios.len()),
             thousands(sequences),
@@ -181,10 +184,33 @@ fn caveats(page: &Page, facts: &Facts<'_>) -> Vec<String> {
             format!("未在该目标上测试的需求：{n} 项（见第 2 节）"),
         ));
     }
+    items.extend(rarest(page, facts));
     let never = facts.never_reached();
     if facts.executed() > 0 && !never.is_empty() && never.len() <= LISTED {
         let list = situations(page, &never);
         items.push(page.t(format!("Situations never reached: {list}"), format!("从未到达的情形：{list}")));
     }
     items
+}
+
+/// What was reached least: where a pass rests on the least evidence.
+fn rarest(page: &Page, facts: &Facts<'_>) -> Option<String> {
+    let mut reached: Vec<_> = facts.situations().into_iter().collect();
+    if reached.len() <= RAREST {
+        return None;
+    }
+    reached.sort_by_key(|&(milestone, (sequences, _))| (sequences, milestone));
+    let each: Vec<String> = reached
+        .into_iter()
+        .take(RAREST)
+        .map(|(milestone, (sequences, _))| {
+            let (en, zh) = words::situation(milestone);
+            page.t(
+                format!("{en} ({})", plural(sequences, "sequence")),
+                format!("{zh}（{} 条序列）", thousands(sequences)),
+            )
+        })
+        .collect();
+    let list = super::join(page, &each);
+    Some(page.t(format!("Situations reached least: {list}"), format!("到达次数最少的情形：{list}")))
 }
