@@ -1,0 +1,3 @@
+//! The reference against recordings of the real PyTorch.
+
+use super::*;
