@@ -181,7 +181,7 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn what_there_is_can_be_listed_and_read_by_programs() {
     let folder = folder(&[]);
-    for what in ["scenarios", "requirements", "targets", "oracles"] {
+    for what in ["scenarios", "requirements", "targets", "oracles", "defects"] {
         let plain = call(folder.path(), &["list", what]);
         let json = call(folder.path(), &["list", what, "--json"]);
         assert_eq!((plain.code, json.code), (Some(0), Some(0)), "{what}: {}{}", plain.stderr, json.stderr);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::{EngineError, PlanError};
+use crate::replay::ReplayError;
 use crate::report::ReportError;
 use crate::spec::SpecError;
 use crate::target::{self, TargetError, TargetNameError};
@@ -20,6 +21,8 @@ pub(super) enum CliError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
     #[error("{}: {source}", path.display())]

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use crate::op::OracleName;
 use crate::spec::{self, Body};
+use crate::reference::Defect;
 use crate::{requirement, target};
 
 use super::{CliError, Context, Exit};
 
-/// Print what there is: scenarios, requirements, targets or oracles
+/// Print what there is: scenarios, requirements, targets, oracles or defects
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   poolproof list requirements
@@ -27,14 +28,17 @@ enum What {
     Requirements,
     Targets,
     Oracles,
+    /// Defects that can be planted: reference@sim?defect=NAME
+    Defects,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     let entries = match args.what {
         What::Scenarios => scenarios(),
         What::Requirements => requirements(),
-        What::Targets => named(&target::known()),
+        What::Targets => named(target::known()),
         What::Oracles => OracleName::ALL.iter().map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect(),
+        What::Defects => defects(),
     };
     if args.json {
         let all: Vec<Value> = entries.into_iter().map(|e| e.json).collect();
@@ -79,6 +83,14 @@ fn requirements() -> Vec<Entry> {
         Entry::new(vec![r.id.to_string(), level.to_owned(), r.en.to_owned()], json)
     };
     requirement::ALL.iter().map(entry).collect()
+}
+
+fn defects() -> Vec<Entry> {
+    let entry = |d: &Defect| {
+        let json = json!({"name": d.name(), "copies": d.copies(), "what": d.what()});
+        Entry::new(vec![d.name().to_owned(), d.copies().to_owned(), d.what().to_owned()], json)
+    };
+    Defect::ALL.iter().map(entry).collect()
 }
 
 fn named(pairs: &[(&str, &str)]) -> Vec<Entry> {

@@ -1,12 +1,13 @@
 //! Runs one kept sequence again.
 //!
-//! Decides what kind of file it was given, by its first bytes and never by its name. Recordings of other
-//! allocators are told apart here and replayed by whoever knows them.
+//! Decides what kind of file it was given, by its first bytes and never by its name. Recordings of real
+//! allocators are told apart here and lived again by `replay`.
 
 use std::io::Read;
 use std::path::Path;
 
 use crate::op::Setup;
+use crate::recording;
 use crate::target::{self, TargetName};
 use crate::verdict::{Reproducer, TranscriptLine};
 
@@ -29,30 +30,23 @@ pub struct Replayed {
 }
 
 /// What a file to be replayed holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// A sequence of ours, as JSON text.
-    Sequence(Vec<u8>),
-    /// A recording of another allocator in JSON lines (`{"trace":"poolproof/1",...`), unpacked.
-    Recording(Vec<u8>),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A sequence of ours, as JSON.
+    Sequence,
+    /// A recording of a real allocator, in JSON lines that begin with `{"trace":`.
+    Recording,
 }
 
-/// Reads a file, unpacks it if it is gzip, and tells what it is.
+/// Tells what a file is, gzip undone.
 ///
 /// # Errors
 /// `Read` if it cannot be read or unpacked.
-pub fn open_file(path: &Path) -> Result<Content, EngineError> {
+pub fn kind_of(path: &Path) -> Result<Kind, EngineError> {
     let fail = |source| EngineError::Read { path: path.to_owned(), source };
-    let packed = std::fs::read(path).map_err(fail)?;
-    let bytes = if packed.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        flate2::read::MultiGzDecoder::new(&packed[..]).read_to_end(&mut plain).map_err(fail)?;
-        plain
-    } else {
-        packed
-    };
+    let bytes = recording::first_bytes(path).map_err(fail)?;
     let start: Vec<u8> = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).take(9).collect();
-    Ok(if start.starts_with(b"{\"trace\":") { Content::Recording(bytes) } else { Content::Sequence(bytes) })
+    Ok(if start.starts_with(b"{\"trace\":") { Kind::Recording } else { Kind::Sequence })
 }
 
 /// Runs a kept sequence on its own target, or on another one.
@@ -60,10 +54,13 @@ pub fn open_file(path: &Path) -> Result<Content, EngineError> {
 /// # Errors
 /// A file that is not such a sequence, a target that cannot be built.
 pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, EngineError> {
-    match open_file(path)? {
-        Content::Sequence(text) => replay(path, &text, on),
-        Content::Recording(_) => Err(EngineError::Recording { path: path.to_owned() }),
+    if kind_of(path)? == Kind::Recording {
+        return Err(EngineError::Recording { path: path.to_owned() });
     }
+    let mut text = Vec::new();
+    let read = recording::open(path).and_then(|mut file| file.read_to_end(&mut text));
+    read.map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
+    replay(path, &text, on)
 }
 
 fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed, EngineError> {
