@@ -122,7 +122,11 @@ fn two_scenarios_of_one_name_are_refused() {
 fn unknown_names_come_with_what_there_is() {
     let specs = folder(&[("s/a.yaml", GOOD)]);
     refused(&specs, &["run", "--specs", "s", "--target", "refrence@sim"], &["refrence@sim", "reference@sim"]);
-    refused(&specs, &["run", "--specs", "s", "--target", "reference"], &["allocator@where", "hint: the targets here are"]);
+    refused(
+        &specs,
+        &["run", "--specs", "s", "--target", "reference"],
+        &["allocator@where", "hint: the targets here are"],
+    );
     refused(&specs, &["run", "--specs", "s", "--target", "reference@sim?x=1"], &["`x`"]);
     refused(&specs, &["run", "--specs", "s", "--target", "reference@sim?defect=none-such"], &["none-such"]);
     refused(&specs, &["run", "--specs", "s", "--scenario", "zero::smoek"], &["did you mean `zero::smoke`?"]);

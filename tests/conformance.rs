@@ -93,7 +93,13 @@ fn judge(target: &TargetName, scenario: &Scenario, cases: Option<u32>) -> Result
 }
 
 fn describe(finding: &Finding, text: &mut String) -> std::fmt::Result {
-    writeln!(text, "{} ({}), {} steps:", finding.requirement, finding.violation.oracle.name(), finding.reproducer.steps.len())?;
+    writeln!(
+        text,
+        "{} ({}), {} steps:",
+        finding.requirement,
+        finding.violation.oracle.name(),
+        finding.reproducer.steps.len()
+    )?;
     for line in &finding.transcript {
         writeln!(text, "  {} {} -> {}", if line.added { '+' } else { ' ' }, line.asked, line.answered)?;
     }

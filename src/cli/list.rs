@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::op::OracleName;
-use crate::spec::{self, Body};
 use crate::reference::Defect;
+use crate::spec::{self, Body};
 use crate::{requirement, target};
 
 use super::{CliError, Context, Exit};
@@ -37,7 +37,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         What::Scenarios => scenarios(),
         What::Requirements => requirements(),
         What::Targets => named(target::known()),
-        What::Oracles => OracleName::ALL.iter().map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect(),
+        What::Oracles => {
+            OracleName::ALL.iter().map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()
+        }
         What::Defects => defects(),
     };
     if args.json {

@@ -148,8 +148,12 @@ impl Case<'_> {
         tally.planned = variants.len() as u64 * u64::from(worlds(self.scenario));
         for variant in variants {
             for world in 0..worlds(self.scenario) {
+                if budget.is_spent() {
+                    tally.cut_short = true;
+                    return Ok(());
+                }
                 let setup = workload::world(self.scenario, world);
-                self.run_one(tally, &setup, &variant.steps, &variant.label, budget)?;
+                self.run_one(tally, &setup, &variant.steps, &variant.label)?;
                 if tally.is_over() {
                     return Ok(());
                 }
@@ -169,12 +173,14 @@ impl Case<'_> {
         tally.planned = u64::from(number);
         for nth in 0..number {
             let Ok(index) = u32::try_from(round * u64::from(number) + u64::from(nth)) else { return Ok(()) };
-            if round > 0 && budget.is_spent() {
+            if budget.is_spent() {
+                // Later rounds only use up what time there is.
+                tally.cut_short = round == 0;
                 return Ok(());
             }
             let setup = workload::world(self.scenario, index);
             let steps = workload::sequence(self.scenario, generate, &setup, self.seed, index);
-            self.run_one(tally, &setup, &steps, "", budget)?;
+            self.run_one(tally, &setup, &steps, "")?;
             if tally.is_over() {
                 return Ok(());
             }
@@ -182,18 +188,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    fn run_one(
-        &self,
-        tally: &mut Tally,
-        setup: &Setup,
-        steps: &[Step],
-        label: &str,
-        budget: &Budget,
-    ) -> Result<(), TargetError> {
-        if budget.is_spent() {
-            tally.cut_short = true;
-            return Ok(());
-        }
+    fn run_one(&self, tally: &mut Tally, setup: &Setup, steps: &[Step], label: &str) -> Result<(), TargetError> {
         match attempt(self.open, setup, &self.course(steps))? {
             Attempt::Ran(run) => {
                 tally.count(&run);

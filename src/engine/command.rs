@@ -36,7 +36,10 @@ mod tests {
     #[test]
     fn a_shell_reads_the_path_back() {
         let command = |path: &str| replay("poolproof", Path::new(path));
-        assert_eq!(command("reports/latest/reference@sim/F01.json"), "poolproof replay reports/latest/reference@sim/F01.json");
+        assert_eq!(
+            command("reports/latest/reference@sim/F01.json"),
+            "poolproof replay reports/latest/reference@sim/F01.json"
+        );
         assert_eq!(command("my runs/it's.json"), r"poolproof replay 'my runs/it'\''s.json'");
     }
 }

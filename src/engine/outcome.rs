@@ -126,7 +126,9 @@ fn out_of_time(tally: &Tally) -> Text {
         );
     }
     Text::new(
-        format!("the time limit ended it after {done} of {planned} sequences, none of which failed; a longer --time finishes it"),
+        format!(
+            "the time limit ended it after {done} of {planned} sequences, none of which failed; a longer --time finishes it"
+        ),
         format!("时间限制使其在 {planned} 个序列中的第 {done} 个之后终止，其间无失败；延长 --time 即可完成"),
     )
 }

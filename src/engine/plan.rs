@@ -143,8 +143,9 @@ fn compile(scenarios: &[Scenario], globs: &[String]) -> Result<GlobSet, PlanErro
 pub(crate) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let plain = text.replace(['*', '?'], "");
     let mut scored: Vec<(f64, &str)> = names.map(|name| (strsim::jaro_winkler(&plain, name), name)).collect();
-    scored.retain(|(score, _)| *score > 0.7);
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
+    scored.retain(|(score, _)| *score > 0.7 && *score > best - 0.1);
     scored.into_iter().take(NEAR).map(|(_, name)| format!("`{name}`")).collect()
 }
 

@@ -65,13 +65,16 @@ pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, Eng
 
 fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed, EngineError> {
     let reproducer = regressions::parse(path, text)?;
-    let named = || reproducer.target.parse().map_err(|_| EngineError::TargetName {
-        path: path.to_owned(),
-        name: reproducer.target.clone(),
-    });
+    let named = || {
+        reproducer
+            .target
+            .parse()
+            .map_err(|_| EngineError::TargetName { path: path.to_owned(), name: reproducer.target.clone() })
+    };
     let name: TargetName = on.map_or_else(named, |name| Ok(name.clone()))?;
     let oracles = reproducer.oracles.iter().copied().collect();
-    let course = Course { steps: &reproducer.steps, oracles: &oracles, epilogue: reproducer.epilogue, transcript: true };
+    let course =
+        Course { steps: &reproducer.steps, oracles: &oracles, epilogue: reproducer.epilogue, transcript: true };
     let open = |setup: &Setup| target::open(&name, setup);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {

@@ -57,14 +57,20 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
     let mut stamp = run_stamp(&options.command);
     let stored = load_stored(options)?;
     let target = options.target.to_string();
-    let cases: Vec<Case<'_>> = options.plan.entries.iter().zip(&stored).map(|(entry, stored)| Case {
-        scenario: &entry.scenario,
-        open,
-        target: &target,
-        seed: options.seed,
-        cases: options.cases,
-        stored: stored.as_ref(),
-    }).collect();
+    let cases: Vec<Case<'_>> = options
+        .plan
+        .entries
+        .iter()
+        .zip(&stored)
+        .map(|(entry, stored)| Case {
+            scenario: &entry.scenario,
+            open,
+            target: &target,
+            seed: options.seed,
+            cases: options.cases,
+            stored: stored.as_ref(),
+        })
+        .collect();
     let tallies = run_rounds(options, &cases, &budget, progress)?;
     keep_failures(options, &tallies)?;
     let mut record = assemble(options, &tallies);
@@ -176,7 +182,8 @@ fn assemble(options: &RunOptions, tallies: &[Tally]) -> RunRecord {
             continue;
         }
         let mut record = outcome::record(scenario, tally);
-        if let (Some(_), Some(reason)) = (tally.crash.as_ref().and_then(|c| c.reproducer.as_ref()), &mut record.reason) {
+        if let (Some(_), Some(reason)) = (tally.crash.as_ref().and_then(|c| c.reproducer.as_ref()), &mut record.reason)
+        {
             let again = command::replay(launcher, &options.out.join(broken_file(&scenario.id)));
             reason.en.push_str(&format!("; `{again}` repeats it"));
             reason.zh.push_str(&format!("；可用 `{again}` 复现"));

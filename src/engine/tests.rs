@@ -115,8 +115,22 @@ fn unstamped(mut record: RunRecord) -> RunRecord {
 #[test]
 fn blocks_are_filled_read_and_cleared_away() {
     let run = walk(Flaw::None, &[alloc(0, 1000), alloc(1, 0), alloc(2, 8), free(0)], &[OracleName::Contents], true);
-    insta::assert_snapshot!(lines(&run), @"");
-    assert_eq!((run.operations, run.dropped, run.conviction), (14, 0, None));
+    insta::assert_snapshot!(lines(&run), @r"
+      alloc b0: 1000 B on device 0, stream 0 -> address 0x100000
+    + fill b0 -> done
+      alloc b1: 0 B on device 0, stream 0 -> address 0x0
+      alloc b2: 8 B on device 0, stream 0 -> address 0x100400
+    + fill b2 -> done
+    + verify b0 -> intact
+      free b0 -> done
+    + synchronize device 0 -> done
+    + free b1 -> done
+    + verify b2 -> intact
+    + free b2 -> done
+    + synchronize device 0 -> done
+    + empty_cache -> done
+    ");
+    assert_eq!((run.operations, run.dropped, run.conviction), (13, 0, None));
 }
 
 #[test]
@@ -124,7 +138,12 @@ fn a_refusal_is_followed_by_an_identical_request_after_its_expectations() {
     let later = Step { op: None, expect: Some(Box::new(Expect { unchanged: true, ..Expect::default() })) };
     let steps = [alloc(0, 512), alloc(1, 2 << 20), later, free(0)];
     let run = walk(Flaw::None, &steps, &[OracleName::Exhaustion, OracleName::Expectation], false);
-    insta::assert_snapshot!(lines(&run), @"");
+    insta::assert_snapshot!(lines(&run), @r"
+      alloc b0: 512 B on device 0, stream 0 -> address 0x100000
+      alloc b1: 2 MiB (2097152 B) on device 0, stream 0 -> refused (out_of_memory): out of memory
+    + alloc b4026531840: 2 MiB (2097152 B) on device 0, stream 0 -> refused (out_of_memory): out of memory
+      free b0 -> done
+    ");
     assert_eq!((run.judged, run.conviction), (5, None));
     let run = walk(Flaw::ChangesItsMind, &steps, &[OracleName::Exhaustion], false);
     let conviction = run.conviction.expect("the second answer differs");
@@ -182,7 +201,10 @@ fn a_panic_breaks_its_scenario_only_and_leaves_its_sequence() {
     let record = run_flawed(Flaw::PanicsAt(1000), &options).expect("it runs");
     assert_eq!(record.scenarios[0].outcome, Outcome::Broken);
     let reason = &record.scenarios[0].reason.as_ref().expect("a reason").en;
-    assert!(reason.starts_with("panicked during `alloc b0: 1000 B on device 0, stream 0`: no room for 1000"), "{reason}");
+    assert!(
+        reason.starts_with("panicked during `alloc b0: 1000 B on device 0, stream 0`: no room for 1000"),
+        "{reason}"
+    );
     assert!(root.path().join("out/broken/frac-panics.json").is_file());
     let kind = replay::kind_of(&root.path().join("out/broken/frac-panics.json")).expect("it is there");
     assert_eq!(kind, replay::Kind::Sequence);
