@@ -17,3 +17,4 @@ pub mod requirement;
 pub mod spec;
 pub mod target;
 pub mod verdict;
+pub mod workload;
