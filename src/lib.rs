@@ -6,13 +6,16 @@
 //! 5 `cli` · 4 `engine`, `replay`, `report` · 3 `workload`, `oracle`, `target` · 2 `reference`, `model` ·
 //! 1 `device`, `spec`, `verdict`, `recording` · 0 `op`, `requirement`
 
+pub mod cli;
 pub mod device;
+pub mod engine;
 pub mod model;
 pub mod op;
 pub mod oracle;
 pub mod recording;
 pub mod reference;
 pub mod replay;
+pub mod report;
 pub mod requirement;
 pub mod spec;
 pub mod target;
