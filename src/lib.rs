@@ -20,3 +20,4 @@ pub mod requirement;
 pub mod spec;
 pub mod target;
 pub mod verdict;
+pub mod workload;

@@ -60,17 +60,13 @@ impl Gaps {
     pub(super) fn give(&mut self, start: u64, length: u64) {
         let (before, after) = self.neighbours(start);
         let (mut low, mut end) = (start, start + length);
-        if let Some((s, l)) = before
-            && s + l == start
-        {
-            self.remove(s);
-            low = s;
+        if let Some(gap) = before.filter(|gap| gap.start + gap.length == start) {
+            self.remove(gap.start);
+            low = gap.start;
         }
-        if let Some((s, l)) = after
-            && s == end
-        {
-            self.remove(s);
-            end = s + l;
+        if let Some(gap) = after.filter(|gap| gap.start == end) {
+            self.remove(gap.start);
+            end += gap.length;
         }
         self.insert(low, end - low);
     }
@@ -80,15 +76,15 @@ impl Gaps {
     }
 
     /// The gaps before and after a position that no gap covers.
-    fn neighbours(&self, position: u64) -> (Option<(u64, u64)>, Option<(u64, u64)>) {
+    fn neighbours(&self, position: u64) -> (Option<Node>, Option<Node>) {
         let (mut before, mut after, mut at) = (None, None, self.root);
         while let Some(i) = at {
-            let node = &self.nodes[i];
+            let node = self.nodes[i];
             if node.start < position {
-                before = Some((node.start, node.length));
+                before = Some(node);
                 at = node.high;
             } else {
-                after = Some((node.start, node.length));
+                after = Some(node);
                 at = node.low;
             }
         }
