@@ -87,7 +87,7 @@ fn account(page: &Page, facts: &Facts<'_>, finding: &Finding) -> Vec<String> {
             format!("**根因**：违反 {}（{level_zh}）“{}”：{message}", about.id, about.zh),
         ),
     ];
-    if let Some((number, line)) = finding.transcript.iter().enumerate().last() {
+    if let Some((number, line)) = finding.transcript.iter().enumerate().next_back() {
         let (asked, answered) = (code(&line.asked), code(&line.answered));
         items.push(page.t(
             format!("**First seen**: after line {} of the sequence below, {asked}, answered {answered}", number + 1),
