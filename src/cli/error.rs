@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::engine::bench::TraceError;
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::report::ReportError;
@@ -23,6 +24,8 @@ pub(super) enum CliError {
     Report(#[from] ReportError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
     #[error("{}: {source}", path.display())]

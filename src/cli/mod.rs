@@ -3,6 +3,7 @@
 //! Decides what can be asked for, in which words, and what is printed where: results on stdout, errors and
 //! progress on stderr. Exit codes are in `exit`. Computes nothing itself.
 
+mod bench;
 mod check;
 mod error;
 mod exit;
@@ -60,6 +61,7 @@ enum Command {
     Schema(schema::Args),
     Report(report::Args),
     Replay(replay::Args),
+    Bench(bench::Args),
 }
 
 /// When to use colours.
@@ -116,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&args, &mut context),
         Command::Report(args) => report::run(&args, &mut context),
         Command::Replay(args) => replay::run(&args, &mut context),
+        Command::Bench(args) => bench::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),

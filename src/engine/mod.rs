@@ -4,6 +4,7 @@
 //! small and where it is kept. Does not decide what is right (`oracle`) or how it reads (`report`).
 
 pub mod attempt;
+pub mod bench;
 mod case;
 pub mod command;
 mod failure;

@@ -12,7 +12,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "measures how long a run took, for its stamp and its time limit")]
+    #[expect(clippy::disallowed_methods, reason = "time limits and stamps are read here and nowhere else")]
     pub(super) fn start() -> Self {
         Clock { start: Instant::now() }
     }
@@ -27,7 +27,7 @@ impl Clock {
 }
 
 /// The beginning of a run's stamp; `seconds` is filled in at its end.
-#[expect(clippy::disallowed_methods, reason = "the stamp says when a run began")]
+#[expect(clippy::disallowed_methods, reason = "the start of a run is part of its stamp")]
 pub(super) fn run_stamp(command: &str) -> RunStamp {
     let now = jiff::Timestamp::now();
     let started = now.round(jiff::Unit::Second).unwrap_or(now).to_string();

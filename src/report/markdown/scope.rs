@@ -64,12 +64,15 @@ fn target(page: &mut Page, facts: &Facts<'_>) {
 fn environment(page: &mut Page, facts: &Facts<'_>) {
     let stamp = &facts.record.stamp;
     let version = escape(&facts.record.version);
-    let (os, cpu, started) = (escape(&stamp.os), escape(&stamp.cpu), escape(&stamp.started));
-    let (command, seconds, cores) = (code(&stamp.command), decimal(stamp.seconds), stamp.cores);
+    let cores = page.t(plural(stamp.cores, "core"), format!("{} 核", stamp.cores));
+    let parts = [escape(&stamp.os), escape(&stamp.cpu), cores];
+    let machine: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let machine = machine.join(page.t(", ", "，"));
+    let (command, seconds, started) = (code(&stamp.command), decimal(stamp.seconds), escape(&stamp.started));
     page.lead("Environment", "测试环境");
     page.bullets(&[
         page.t(format!("Harness: poolproof {version}"), format!("测试框架：poolproof {version}")),
-        page.t(format!("Machine: {os}, {cpu}, {}", plural(cores, "core")), format!("机器：{os}，{cpu}，{cores} 核")),
+        page.t(format!("Machine: {machine}"), format!("机器：{machine}")),
         page.t(format!("Started: {started}, took {seconds} s"), format!("开始时间：{started}，耗时 {seconds} 秒")),
         page.t(format!("Command: {command}"), format!("命令：{command}")),
     ]);
