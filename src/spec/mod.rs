@@ -2,6 +2,22 @@
 //!
 //! Decides what a scenario file may say and tells the author where it is wrong. Does not run anything.
 
+pub mod error;
+mod files;
+mod locate;
+mod lower;
+pub mod raw;
 pub mod scenario;
 
+#[cfg(test)]
+mod tests;
+
+pub use error::SpecError;
+pub use files::{built_in, load_dir, parse};
 pub use scenario::{Body, FaultPlan, FaultWhen, Generate, OpKind, Scenario, SizeClass, SizeDraw, Variant, Weights};
+
+/// The JSON Schema of one scenario document, as published in `specs/scenario.schema.json`.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(raw::RawScenario).to_value()
+}

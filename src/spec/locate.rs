@@ -1,0 +1,137 @@
+//! Where in a file a key or an element stands.
+//!
+//! The YAML library gives places to errors only, so a place is found by reading the document again and
+//! raising an error at the path. Costs a second parse, paid only where something is wrong.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// One step of the way to a value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Segment {
+    Key(String),
+    Index(usize),
+}
+
+/// The way to a value, built while walking down: each link borrows the one before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Path<'a> {
+    parent: Option<&'a Path<'a>>,
+    last: Link<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Link<'a> {
+    Root,
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Path<'a> {
+    pub(super) const ROOT: Path<'static> = Path { parent: None, last: Link::Root };
+
+    pub(super) fn key(&'a self, key: &'a str) -> Path<'a> {
+        Path { parent: Some(self), last: Link::Key(key) }
+    }
+
+    pub(super) fn index(&'a self, index: usize) -> Path<'a> {
+        Path { parent: Some(self), last: Link::Index(index) }
+    }
+
+    pub(super) fn segments(&self) -> Vec<Segment> {
+        let mut segments = self.parent.map_or_else(Vec::new, Path::segments);
+        match self.last {
+            Link::Root => {}
+            Link::Key(key) => segments.push(Segment::Key(key.to_owned())),
+            Link::Index(index) => segments.push(Segment::Index(index)),
+        }
+        segments
+    }
+}
+
+/// Line and column of the key or element that a path ends in, or of what is nearest above it.
+pub(super) fn locate(text: &str, document: usize, path: &[Segment]) -> (usize, usize) {
+    let Some(document) = serde_yaml::Deserializer::from_str(text).nth(document) else { return (1, 1) };
+    let place = Finder { path }.deserialize(document).err().and_then(|e| e.location());
+    place.map_or((1, 1), |at| (at.line(), at.column()))
+}
+
+/// Fails at the path's end, or at the deepest container on the way to it.
+#[derive(Clone, Copy)]
+struct Finder<'p> {
+    path: &'p [Segment],
+}
+
+impl<'de> DeserializeSeed<'de> for Finder<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Finder<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the place sought")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        if let Some((Segment::Key(wanted), rest)) = self.path.split_first() {
+            while let Some(found) = map.next_key_seed(KeyFinder { wanted, is_last: rest.is_empty() })? {
+                if found {
+                    map.next_value_seed(Finder { path: rest })?;
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Err(A::Error::custom("here"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        if let Some((Segment::Index(wanted), rest)) = self.path.split_first() {
+            for _ in 0..*wanted {
+                if seq.next_element::<IgnoredAny>()?.is_none() {
+                    break;
+                }
+            }
+            seq.next_element_seed(Finder { path: rest })?;
+        }
+        Err(A::Error::custom("here"))
+    }
+}
+
+/// Tells whether a key is the one wanted, and fails there if the path ends in it.
+struct KeyFinder<'p> {
+    wanted: &'p str,
+    is_last: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for KeyFinder<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeyFinder<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<bool, E> {
+        if key == self.wanted && self.is_last { Err(E::custom("here")) } else { Ok(key == self.wanted) }
+    }
+}
+
+/// Whether a document holds nothing at all.
+pub(super) fn is_empty(document: serde_yaml::Deserializer<'_>) -> bool {
+    serde_yaml::Value::deserialize(document).is_ok_and(|value| value.is_null())
+}

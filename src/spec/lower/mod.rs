@@ -1,0 +1,250 @@
+//! From what was written to what it means: a checked `Scenario`, or everything that is wrong with it.
+//!
+//! Decides what makes sense together. Does not decide the form of single values (`raw`).
+
+mod expect;
+mod generate;
+mod need;
+mod reach;
+mod steps;
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use super::error::Complaint;
+use super::locate::{Path, Segment};
+use super::raw::{Either, Ordered, RawScenario, RawStep, Scalar, Span};
+use super::scenario::{Body, Scenario, Variant};
+use crate::op::{Capability, OracleName, StreamId};
+
+/// A mistake at a place that is yet to be looked up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Problem {
+    pub path: Vec<Segment>,
+    pub complaint: Complaint,
+}
+
+/// What is wrong with a document. Variants and repetitions say a thing once.
+#[derive(Debug, Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, path: &Path<'_>, complaint: Complaint) {
+        let problem = Problem { path: path.segments(), complaint };
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
+    }
+}
+
+/// The devices and streams that operations can name.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub devices: RangeInclusive<u8>,
+    pub streams: u8,
+}
+
+/// More devices than any simulated world needs; keeps a slip of the pen from asking for 4 billion.
+const MOST_DEVICES: u32 = 16;
+/// More combinations of `for_each` than anyone means.
+const MOST_VARIANTS: usize = 4096;
+/// Device capacities unless given, in turn: different sizes catch what mixes devices up.
+const CAPACITIES: [u64; 4] = [1 << 30, 512 << 20, 2 << 30, 256 << 20];
+const STREAMS: u8 = 4;
+
+/// Checks one document.
+pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let root = Path::ROOT;
+    identity(raw, &mut problems);
+    let world = World { devices: devices(raw, &mut problems), streams: streams(raw, &mut problems) };
+    let body = body(raw, &world, &mut problems);
+    let requirement = raw.requirement.0;
+    let mut requires: BTreeSet<Capability> = raw.requires.iter().map(|c| c.0).collect();
+    if *world.devices.start() > 1 {
+        requires.insert(Capability::Devices(*world.devices.start()));
+    }
+    let oracles = match &raw.oracles {
+        None | Some(Either::Scalar(_)) => OracleName::ALL.iter().copied().collect(),
+        Some(Either::Container(listed)) => listed.clone(),
+    };
+    if oracles.is_empty() {
+        problems.add(&root.key("oracles"), Complaint::new("no oracle judges this").hint("leave the key out for all"));
+    }
+    let device_bytes = device_bytes(raw, &mut problems);
+    let Some(body) = body else { return Err(problems.0) };
+    let scenario = Scenario {
+        id: format!("{}::{}", requirement.area().code().to_lowercase(), raw.scenario),
+        file: file.to_owned(),
+        requirement,
+        title: raw.title.clone(),
+        severity: raw.severity,
+        effort_days: raw.effort_days,
+        requires,
+        devices: world.devices,
+        device_bytes,
+        streams: world.streams,
+        oracles,
+        must_reach: raw.must_reach.iter().copied().collect(),
+        epilogue: raw.epilogue.unwrap_or(true),
+        body,
+    };
+    need::check(&scenario, &mut problems);
+    reach::check(&scenario, &raw.must_reach, &mut problems);
+    if problems.0.is_empty() { Ok(scenario) } else { Err(problems.0) }
+}
+
+fn identity(raw: &RawScenario, problems: &mut Problems) {
+    let root = Path::ROOT;
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if !raw.scenario.split('-').all(word) {
+        let lower = raw.scenario.to_lowercase();
+        let parts: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|p| !p.is_empty()).collect();
+        let complaint = Complaint::new(format!("`{}` is not a name in kebab-case", raw.scenario));
+        let hint = if parts.is_empty() { "for example `out-of-range`".to_owned() } else { parts.join("-") };
+        problems.add(&root.key("scenario"), complaint.hint(format!("small letters, digits and `-`: {hint}")));
+    }
+    for (language, text) in [("en", &raw.title.en), ("zh", &raw.title.zh)] {
+        if text.trim().is_empty() {
+            problems
+                .add(&root.key("title").key(language), Complaint::new(format!("the title in `{language}` is empty")));
+        }
+    }
+    if !(raw.effort_days.is_finite() && raw.effort_days >= 0.0) {
+        let complaint = Complaint::new(format!("{} is not a number of person-days", raw.effort_days));
+        problems.add(&root.key("effort_days"), complaint);
+    }
+}
+
+fn devices(raw: &RawScenario, problems: &mut Problems) -> RangeInclusive<u8> {
+    let Some(Span(span)) = &raw.devices else { return 1..=1 };
+    if *span.start() == 0 || *span.end() > MOST_DEVICES {
+        let complaint = Complaint::new(format!("a scenario has 1 to {MOST_DEVICES} devices"));
+        problems.add(&Path::ROOT.key("devices"), complaint);
+    }
+    let narrow = |n: u32| u8::try_from(n.clamp(1, MOST_DEVICES)).unwrap_or(1);
+    narrow(*span.start())..=narrow(*span.end())
+}
+
+fn streams(raw: &RawScenario, problems: &mut Problems) -> u8 {
+    let streams = raw.streams.unwrap_or(STREAMS);
+    if !(1..=StreamId::LIMIT).contains(&streams) {
+        let complaint = Complaint::new(format!("a device has 1 to {} streams", StreamId::LIMIT));
+        problems.add(&Path::ROOT.key("streams"), complaint);
+    }
+    streams.clamp(1, StreamId::LIMIT)
+}
+
+fn device_bytes(raw: &RawScenario, problems: &mut Problems) -> Vec<u64> {
+    let sizes = match &raw.device_bytes {
+        None => return CAPACITIES.to_vec(),
+        Some(Either::Scalar(size)) => vec![size.0],
+        Some(Either::Container(sizes)) => sizes.iter().map(|s| s.0).collect(),
+    };
+    let root = Path::ROOT;
+    let here = root.key("device_bytes");
+    if sizes.is_empty() {
+        problems.add(&here, Complaint::new("the list of capacities is empty"));
+    }
+    if let Some(zero) = sizes.iter().position(|&s| s == 0 || i64::try_from(s).is_err()) {
+        let complaint = Complaint::new(format!("no device has a capacity of {} B", sizes[zero]));
+        let place = if sizes.len() > 1 { here.index(zero) } else { here };
+        problems.add(&place, complaint);
+    }
+    sizes
+}
+
+fn body(raw: &RawScenario, world: &World, problems: &mut Problems) -> Option<Body> {
+    let root = Path::ROOT;
+    match (&raw.steps, &raw.generate) {
+        (Some(steps), None) => Some(Body::Steps(variants(steps, raw.for_each.as_ref(), world, problems))),
+        (None, Some(generate)) => {
+            if raw.for_each.is_some() {
+                let complaint = Complaint::new("`for_each` gives values to `steps`; generated sequences have none");
+                problems.add(&root.key("for_each"), complaint);
+            }
+            generate::lower(generate, world, problems).map(Body::Generate)
+        }
+        (Some(_), Some(_)) => {
+            let complaint = Complaint::new("both `steps` and `generate`: a scenario has one of them");
+            problems
+                .add(&root.key("generate"), complaint.hint("put the other into a document of its own, after `---`"));
+            None
+        }
+        (None, None) => {
+            let complaint = Complaint::new("neither `steps` nor `generate`: there is nothing to run");
+            problems.add(&root.key("scenario"), complaint);
+            None
+        }
+    }
+}
+
+/// One value of a `for_each` variable, and where it stands in its list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Binding<'a> {
+    name: &'a str,
+    index: usize,
+    value: &'a Scalar,
+}
+
+/// Every combination of values, the first variable changing slowest; one more than allowed at most.
+fn combinations(for_each: &Ordered<Vec<Scalar>>) -> Vec<Vec<Binding<'_>>> {
+    let mut all = vec![Vec::new()];
+    for (name, values) in &for_each.0 {
+        let mut longer = Vec::new();
+        for shorter in &all {
+            for (index, value) in values.iter().enumerate() {
+                let mut bindings: Vec<Binding<'_>> = shorter.clone();
+                bindings.push(Binding { name, index, value });
+                longer.push(bindings);
+            }
+            if longer.len() > MOST_VARIANTS {
+                break;
+            }
+        }
+        all = longer;
+    }
+    all
+}
+
+fn variants(
+    steps: &[RawStep],
+    for_each: Option<&Ordered<Vec<Scalar>>>,
+    world: &World,
+    problems: &mut Problems,
+) -> Vec<Variant> {
+    let root = Path::ROOT;
+    let none = Ordered::default();
+    if steps.is_empty() {
+        problems.add(&root.key("steps"), Complaint::new("the list of steps is empty"));
+    }
+    if for_each.is_some_and(|f| f.0.is_empty()) {
+        problems.add(&root.key("for_each"), Complaint::new("`for_each` over nothing: name a variable and its values"));
+    }
+    let for_each = for_each.unwrap_or(&none);
+    for (name, values) in &for_each.0 {
+        if values.is_empty() {
+            let complaint = Complaint::new(format!("`for_each` over nothing: `{name}` has no values"));
+            problems.add(&root.key("for_each").key(name), complaint);
+        }
+    }
+    let combinations = combinations(for_each);
+    if combinations.len() > MOST_VARIANTS {
+        problems.add(&root.key("for_each"), Complaint::new(format!("more than {MOST_VARIANTS} combinations")));
+        return Vec::new();
+    }
+    let mut used = BTreeSet::new();
+    let mut variants = Vec::new();
+    for bindings in &combinations {
+        let label: Vec<String> = bindings.iter().map(|b| format!("{} = {}", b.name, b.value)).collect();
+        let steps = steps::lower(steps, bindings, world, &mut used, problems);
+        variants.push(Variant { label: label.join(", "), steps });
+    }
+    for (name, values) in &for_each.0 {
+        if !used.contains(name) && !values.is_empty() && !combinations.is_empty() {
+            let complaint = Complaint::new(format!("`for_each` variable `{name}` is never used"));
+            problems.add(&root.key("for_each").key(name), complaint.hint(format!("write `${name}` in the steps")));
+        }
+    }
+    variants
+}

@@ -1,0 +1,158 @@
+//! Which situations a scenario can obviously never be in: demanding one would make it inconclusive for ever.
+//!
+//! A necessary condition only. Whether a run did reach them is counted by the engine.
+
+use super::Problems;
+use crate::op::{Milestone, Op, Pointer};
+use crate::spec::error::Complaint;
+use crate::spec::locate::Path;
+use crate::spec::scenario::{Body, OpKind, Scenario, SizeDraw};
+
+/// Complains of each demanded situation that cannot occur.
+pub(super) fn check(scenario: &Scenario, demanded: &[Milestone], problems: &mut Problems) {
+    let root = Path::ROOT;
+    for (index, milestone) in demanded.iter().enumerate() {
+        let missing = missing(&View { scenario }, *milestone);
+        if let Some(missing) = missing {
+            let complaint = Complaint::new(format!("`{}` cannot be reached: {missing}", milestone.name()));
+            problems.add(&root.key("must_reach").index(index), complaint);
+        }
+    }
+}
+
+struct View<'a> {
+    scenario: &'a Scenario,
+}
+
+impl View<'_> {
+    /// How many operations match, counted up to 2; a generated kind with a weight counts as many.
+    fn count(&self, of_steps: impl Fn(&Op) -> bool, kinds: &[OpKind]) -> usize {
+        match &self.scenario.body {
+            Body::Steps(variants) => {
+                let most = |steps: &[crate::op::Step]| {
+                    steps.iter().filter_map(|s| s.op.as_ref()).filter(|o| of_steps(o)).take(2).count()
+                };
+                variants.iter().map(|v| most(&v.steps)).max().unwrap_or(0)
+            }
+            Body::Generate(generate) => {
+                let drawn = generate.weights.entries.iter().any(|(kind, weight)| *weight > 0 && kinds.contains(kind));
+                if drawn { 2 } else { 0 }
+            }
+        }
+    }
+
+    fn has(&self, of_steps: impl Fn(&Op) -> bool, kinds: &[OpKind]) -> bool {
+        self.count(of_steps, kinds) > 0
+    }
+
+    fn allocs(&self) -> usize {
+        let kinds = [OpKind::Alloc, OpKind::AllocTensor];
+        self.count(|op| matches!(op, Op::Alloc { bytes: 1.., .. }), &kinds)
+    }
+
+    fn frees(&self) -> bool {
+        self.has(|op| matches!(op, Op::Free { .. }), &[OpKind::Free, OpKind::FreeNewest, OpKind::FreeOldest])
+    }
+
+    /// A zero can be asked for.
+    fn zeros(&self) -> bool {
+        let drawn = |draw: &SizeDraw| match draw {
+            SizeDraw::LogUniform(low, _) => *low == 0,
+            SizeDraw::Around { centres, within } => centres.iter().any(|c| c <= within),
+            SizeDraw::Exactly(sizes) => sizes.contains(&0),
+        };
+        let by_size = matches!(&self.scenario.body, Body::Generate(g) if g.sizes.iter().any(|s| drawn(&s.draw)));
+        by_size || self.has(|op| matches!(op, Op::Alloc { bytes: 0, .. }), &[OpKind::AllocZero])
+    }
+
+    fn streams(&self) -> bool {
+        match &self.scenario.body {
+            Body::Generate(generate) => *generate.streams.end() > 1,
+            Body::Steps(_) => self.has(
+                |op| match op {
+                    Op::Alloc { stream, .. } | Op::RecordStream { stream, .. } | Op::Use { stream, .. } => stream.0 > 0,
+                    _ => false,
+                },
+                &[],
+            ),
+        }
+    }
+
+    fn faults(&self) -> bool {
+        let planned = matches!(&self.scenario.body, Body::Generate(g) if !g.faults.is_empty());
+        planned || self.has(|op| matches!(op, Op::Fault { .. }), &[])
+    }
+
+    fn limits(&self) -> bool {
+        let limited = matches!(&self.scenario.body, Body::Generate(g) if g.limit_bytes.is_some());
+        limited || self.has(|op| matches!(op, Op::SetFraction { .. }), &[OpKind::SetFraction])
+    }
+
+    fn callers(&self) -> bool {
+        match &self.scenario.body {
+            Body::Generate(generate) => *generate.callers.end() > 1,
+            Body::Steps(_) => self.has(|op| matches!(op, Op::Caller { .. }), &[]),
+        }
+    }
+
+    fn bad_arguments(&self) -> bool {
+        match &self.scenario.body {
+            Body::Steps(variants) => variants.iter().flat_map(|v| &v.steps).any(|step| {
+                let bad_pointer = matches!(&step.op, Some(Op::FreePointer { pointer }) if *pointer != Pointer::Null);
+                bad_pointer || step.expect.as_ref().is_some_and(|e| e.refused.is_some())
+            }),
+            Body::Generate(_) => {
+                self.has(|_| false, &[OpKind::FreeInvalid, OpKind::SetFractionInvalid, OpKind::BadDevice])
+            }
+        }
+    }
+
+    fn cycles(&self) -> bool {
+        match &self.scenario.body {
+            Body::Generate(generate) => generate.cycles > 1,
+            Body::Steps(_) => self.count(|op| matches!(op, Op::CycleEnd), &[]) > 1,
+        }
+    }
+}
+
+/// What the scenario lacks for the situation, if anything.
+fn missing(view: &View<'_>, milestone: Milestone) -> Option<&'static str> {
+    let asks = (view.allocs() > 0, "nothing asks for memory");
+    let asks_twice = (view.allocs() > 1, "memory is not asked for twice");
+    let frees = (view.frees(), "nothing is freed");
+    let streams = (view.streams(), "no stream beside the default one is used");
+    let records = || {
+        view.has(|op| matches!(op, Op::RecordStream { stream, .. } if stream.0 > 0), &[OpKind::RecordStream])
+            || view.has(|op| matches!(op, Op::RecordStream { .. }), &[OpKind::RecordStream])
+    };
+    let needs: Vec<(bool, &'static str)> = match milestone {
+        Milestone::Oom | Milestone::FlushOnOom | Milestone::DeviceRefusal => vec![asks],
+        Milestone::SegmentReserved | Milestone::Split => vec![asks],
+        Milestone::SuccessAfterOom | Milestone::RetrySucceeded | Milestone::BothPools => vec![asks_twice],
+        Milestone::CacheHit => vec![asks_twice, frees],
+        Milestone::Merge => vec![asks, frees],
+        Milestone::PendingFree | Milestone::PendingResolved => {
+            vec![asks, frees, (records(), "no stream is recorded on a block")]
+        }
+        Milestone::LimitRefusal => vec![asks, (view.limits(), "no memory fraction is set")],
+        Milestone::FaultFired => vec![(view.faults(), "no fault is planned")],
+        Milestone::CacheEmptied => {
+            vec![asks, (view.has(|op| *op == Op::EmptyCache, &[OpKind::EmptyCache]), "the cache is never emptied")]
+        }
+        Milestone::PeakLowered => {
+            let resets = view.has(|op| matches!(op, Op::ResetPeak { .. }), &[OpKind::ResetPeak]);
+            vec![asks, (resets, "no peak is reset")]
+        }
+        Milestone::TwoDevicesLive => {
+            vec![asks_twice, (*view.scenario.devices.end() > 1, "there is one device")]
+        }
+        Milestone::CrossDeviceCall => vec![(*view.scenario.devices.end() > 1, "there is one device")],
+        Milestone::TwoStreamsLive => vec![asks_twice, streams],
+        Milestone::CallerSwitch => vec![(view.callers(), "there is one caller")],
+        Milestone::CrossCallerFree => vec![asks, frees, (view.callers(), "there is one caller")],
+        Milestone::ZeroServed => vec![(view.zeros(), "nothing asks for 0 bytes")],
+        Milestone::ArgumentRefused => vec![(view.bad_arguments(), "nothing wrong is asked")],
+        Milestone::CycleRepeated => vec![(view.cycles(), "there is no second cycle")],
+    };
+    needs.into_iter().find(|(met, _)| !met).map(|(_, missing)| missing)
+}

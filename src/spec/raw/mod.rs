@@ -1,0 +1,142 @@
+//! The YAML of a scenario as types: what may be written where, and the source of the published schema.
+//!
+//! Decides keys and the form of single values. Does not decide what makes sense together (`lower`).
+
+pub mod expect;
+pub mod generate;
+pub mod shape;
+pub mod step;
+pub mod value;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::Deserializer;
+
+pub use expect::{RawAddress, RawAmount, RawExpect, WrittenAddress};
+pub use generate::{RawGenerate, RawSize};
+pub use shape::{Either, Ordered, Slot};
+pub use step::{RawOp, RawPointer, RawStep, WrittenPointer};
+pub use value::{Every, Fraction, Name, Quantity, Scalar, Size, Span, Weight};
+
+use super::error::{Complaint, nearest};
+use crate::op::{Capability, Milestone, OracleName, Text};
+use crate::requirement::{self, RequirementId, Severity};
+
+/// One YAML document: a scenario.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a scenario: a mapping that begins with `scenario: its-name`")]
+#[schemars(title = "poolproof scenario")]
+pub struct RawScenario {
+    /// Its name in kebab-case. With the area of the requirement in front it is the id: `frac::out-of-range`.
+    pub scenario: String,
+    /// The promise that it tests, for example `FRAC-02`.
+    pub requirement: RawRequirement,
+    /// What it tests, in both report languages.
+    pub title: Text,
+    /// How bad a violation is.
+    pub severity: Severity,
+    /// What fixing such a finding usually costs, in person-days.
+    pub effort_days: f64,
+    /// What a target must be able to do; one that lacks any of it is reported as not applicable.
+    #[serde(default)]
+    pub requires: Vec<RawCapability>,
+    /// How many devices: a number, or a range that worlds take turns over. 1 unless given.
+    #[serde(default)]
+    pub devices: Option<Span>,
+    /// The capacity of the simulated devices, in turn: one size or a list. 1GiB, 512MiB, 2GiB, 256MiB unless given.
+    #[serde(default)]
+    pub device_bytes: Option<Either<Size, Vec<Size>>>,
+    /// Streams of a device, the default stream included. 4 unless given.
+    #[serde(default)]
+    pub streams: Option<u8>,
+    /// Who judges: `all`, which is the default, or a list.
+    #[serde(default)]
+    pub oracles: Option<Either<AllWord, BTreeSet<OracleName>>>,
+    /// Situations that must have occurred; otherwise the outcome is inconclusive.
+    #[serde(default)]
+    pub must_reach: Vec<Milestone>,
+    /// Whether everything is freed, waited for and emptied after each sequence. True unless given.
+    #[serde(default)]
+    pub epilogue: Option<bool>,
+    /// Values for `$variables` in the steps: one variant for each combination.
+    #[serde(default)]
+    pub for_each: Option<Ordered<Vec<Scalar>>>,
+    /// Explicit operations and what must hold after each.
+    #[serde(default)]
+    pub steps: Option<Vec<RawStep>>,
+    /// What kind of sequences to draw.
+    #[serde(default)]
+    pub generate: Option<RawGenerate>,
+}
+
+/// The word `all`.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AllWord {
+    All,
+}
+
+/// A requirement by id.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRequirement(pub RequirementId);
+
+impl<'de> Deserialize<'de> for RawRequirement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(RawRequirement).map_err(|_| {
+            let ids: Vec<String> = requirement::ALL.iter().map(|r| r.id.to_string()).collect();
+            let area = text.split('-').next().unwrap_or_default().to_uppercase();
+            let same: Vec<&str> =
+                ids.iter().map(String::as_str).filter(|id| id.split('-').next() == Some(&area)).collect();
+            let all_same = || (!same.is_empty()).then(|| format!("{area} has {}", same.join(", ")));
+            let near = || nearest(&text.to_uppercase(), ids.iter().map(String::as_str));
+            let hint = all_same().or_else(near);
+            let hint = hint.unwrap_or_else(|| "`poolproof list requirements` shows them all".to_owned());
+            Complaint::new(format!("there is no requirement `{text}`")).hint(hint).raise()
+        })
+    }
+}
+
+impl JsonSchema for RawRequirement {
+    fn schema_name() -> Cow<'static, str> {
+        "Requirement".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        RequirementId::json_schema(generator)
+    }
+}
+
+/// A capability by name.
+#[derive(Debug, Clone, Copy)]
+pub struct RawCapability(pub Capability);
+
+impl<'de> Deserialize<'de> for RawCapability {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(RawCapability).map_err(|e: crate::op::contract::UnknownCapability| {
+            let names = Capability::names();
+            let listed = format!("one of {}", names.join(", "));
+            let known = names.iter().map(String::as_str);
+            Complaint::new(e.to_string()).hint(listed).near(&text, known).raise()
+        })
+    }
+}
+
+impl JsonSchema for RawCapability {
+    fn schema_name() -> Cow<'static, str> {
+        "Capability".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": Capability::names() })
+    }
+}
+
+/// Reads a field that is there even where its value is null: `snapshot:` and `address: null` mean something.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
