@@ -3,6 +3,7 @@
 //! Decides what is live, what waits, what a caller's current device is and which answers are legal.
 //! Knows nothing of pools, splitting or caching, and never looks at `reference`.
 
+mod device;
 pub mod journey;
 mod law;
 mod unfinished;
@@ -11,11 +12,9 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::op::{
-    BlockId, Capability, Contract, Counter, DeviceId, DeviceView, Observation, Op, RefusalClass, Reply, StreamId,
-    TargetInfo,
-};
+use crate::op::{BlockId, Capability, Contract, DeviceId, Observation, Op, RefusalClass, Reply, StreamId, TargetInfo};
 
+pub use device::{DeviceState, limit_bytes};
 pub use journey::Journey;
 pub use law::{is_unroundable, named_device};
 pub use unfinished::Unfinished;
@@ -69,68 +68,6 @@ pub enum Effect {
     Refused {
         device: usize,
     },
-}
-
-/// What the callers did to one device.
-#[derive(Debug, Clone)]
-pub struct DeviceState {
-    /// Live blocks, those of 0 bytes left out.
-    pub live: u64,
-    /// What was asked for in them.
-    pub bytes: u128,
-    /// Whether a request was ever refused for lack of memory.
-    pub had_oom: bool,
-    /// The fraction last set by an answered call; `None` before the first.
-    pub fraction: Option<f64>,
-    /// Planned faults that have not fired.
-    pub armed: u32,
-    /// Faults that had fired at the last observation.
-    pub fired: u32,
-    /// Streams with live blocks.
-    pub streams_live: u8,
-    by_stream: [u32; StreamId::LIMIT as usize],
-    /// Sum of the counters that move when an allocator may have waited for streams.
-    waits: i64,
-}
-
-impl DeviceState {
-    fn new() -> Self {
-        DeviceState {
-            live: 0,
-            bytes: 0,
-            had_oom: false,
-            fraction: None,
-            armed: 0,
-            fired: 0,
-            streams_live: 0,
-            by_stream: [0; StreamId::LIMIT as usize],
-            waits: 0,
-        }
-    }
-
-    fn add(&mut self, live: &Live) {
-        self.live += 1;
-        self.bytes += u128::from(live.bytes);
-        let count = &mut self.by_stream[usize::from(live.stream.0 & 63)];
-        self.streams_live += u8::from(*count == 0);
-        *count += 1;
-    }
-
-    fn remove(&mut self, live: &Live) {
-        self.live -= 1;
-        self.bytes -= u128::from(live.bytes);
-        let count = &mut self.by_stream[usize::from(live.stream.0 & 63)];
-        *count -= 1;
-        self.streams_live -= u8::from(*count == 0);
-    }
-}
-
-/// The most that may be reserved under a fraction; `None` for 1, which is no limit at all.
-#[must_use]
-pub fn limit_bytes(fraction: f64, total: u64) -> Option<u64> {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    // a double product, truncated, is how the limit is defined
-    (fraction < 1.0).then(|| (fraction * total as f64) as u64)
 }
 
 /// A live block and what is known of the work on it.
@@ -299,7 +236,7 @@ impl Model {
         let waited_for_all = matches!(op, Op::EmptyCache);
         for (device, view) in after.devices.iter().enumerate().take(self.devices.len()) {
             self.retired.settle(device, view.idle);
-            let waits = waits(view);
+            let waits = device::waits(view);
             let state = &mut self.devices[device];
             let moved = std::mem::replace(&mut state.waits, waits) != waits;
             if moved || waited_for_all || !self.counters {
@@ -425,15 +362,6 @@ impl Model {
     fn position(&self, device: Option<DeviceId>) -> Option<usize> {
         device.map_or(Some(self.current_position()), |d| d.index(self.devices.len()))
     }
-}
-
-/// Moves whenever the allocator may have waited for a stream to get memory back.
-fn waits(view: &DeviceView) -> i64 {
-    let counter = |which| view.stats.counter(which);
-    counter(Counter::NumAllocRetries)
-        .wrapping_add(counter(Counter::NumOoms))
-        .wrapping_add(counter(Counter::NumSyncAllStreams))
-        .wrapping_add(counter(Counter::NumDeviceFree))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Every clause of an `expect` holds or says precisely what did not.
 
 use super::*;
-use crate::op::snapshot::Snapshot;
+
 use crate::op::{BlockId, Drop, Op, RefusalClass};
 use crate::oracle::fixture::{Bench, alloc, hand_out, oom, refuse};
 
@@ -103,7 +103,7 @@ fn texts_that_differ_convict() {
     let found = answered(&Reply::Dictionary(Vec::new()), &expect);
     assert_eq!(found, ["a dictionary of 122 keys was expected, but it has 0"]);
     let expect = Expect { segments: [(DeviceId(0), Amount::Exactly(1))].into(), ..Expect::default() };
-    let found = answered(&Reply::Snapshot(Box::new(Snapshot::default())), &expect);
+    let found = answered(&Reply::Snapshot(Box::default()), &expect);
     assert_eq!(found, ["the snapshot was expected to show exactly 1 segments on device 0, but shows 0"]);
 }
 
