@@ -1,7 +1,7 @@
 //! The model's own tests: liveness, the law, streams, milestones.
 
 use super::*;
-use crate::op::{DeviceInfo, Drop, Family, Milestone, Pointer, Via, contract::Growth};
+use crate::op::{Counter, DeviceInfo, DeviceView, Drop, Family, Milestone, Pointer, Via, contract::Growth};
 
 const GIB: u64 = 1 << 30;
 
