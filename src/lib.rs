@@ -3,14 +3,21 @@
 //! The rooms, by floor (see `ARCHITECTURE.md`): dependencies point down only, rooms on one floor do
 //! not see each other, and `tests/tidy.rs` checks both.
 //!
-//! 5 `cli` · 4 `engine`, `report` · 3 `workload`, `oracle`, `target` · 2 `reference`, `model` ·
+//! 5 `cli` · 4 `engine`, `replay`, `report` · 3 `workload`, `oracle`, `target` · 2 `reference`, `model` ·
 //! 1 `device`, `spec`, `verdict`, `recording` · 0 `op`, `requirement`
 
+pub mod cli;
 pub mod device;
+pub mod engine;
 pub mod model;
 pub mod op;
 pub mod oracle;
+pub mod recording;
+pub mod reference;
+pub mod replay;
+pub mod report;
 pub mod requirement;
 pub mod spec;
 pub mod target;
 pub mod verdict;
+pub mod workload;

@@ -2,6 +2,7 @@
 //!
 //! Decides what a device can be asked. Does not know what an allocator is.
 
+pub mod recorded;
 pub mod sim;
 
 use crate::op::DeviceCall;

@@ -3,7 +3,21 @@
 //! Decides what is live, what waits, what a caller's current device is and which answers are legal.
 //! Knows nothing of pools, splitting or caching, and never looks at `reference`.
 
-use crate::op::{BlockId, DeviceId, Drop, Observation, Op, RefusalClass, Reply, StreamId, TargetInfo};
+mod device;
+pub mod journey;
+mod law;
+mod unfinished;
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use crate::op::{BlockId, Capability, Contract, DeviceId, Observation, Op, RefusalClass, Reply, StreamId, TargetInfo};
+
+pub use device::{DeviceState, limit_bytes};
+pub use journey::Journey;
+pub use law::{is_unroundable, named_device};
+pub use unfinished::Unfinished;
 
 /// A block that its caller holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +33,21 @@ pub struct Live {
     pub caller: u8,
 }
 
+impl Live {
+    /// One past its last byte.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.address.saturating_add(self.bytes)
+    }
+}
+
 /// Which answers to an operation are legal, as far as no policy has a say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Law {
     /// It must be refused with this class.
     MustRefuse(RefusalClass),
+    /// It must be refused, and each of these classes is honest.
+    MustRefuseAny(&'static [RefusalClass]),
     /// It must not be refused.
     MustServe,
     /// It may be served or refused for lack of memory, and not otherwise.
@@ -46,58 +70,299 @@ pub enum Effect {
     },
 }
 
+/// A live block and what is known of the work on it.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    live: Live,
+    /// Streams that `Use` put work on.
+    used: u64,
+    /// Streams that may still write here for an earlier owner who never recorded them: the caller's error.
+    stray: u64,
+}
+
+/// Former addresses are remembered for about this many freed blocks.
+const FORMER: usize = 1024;
+
 /// The callers' side of the world.
 #[derive(Debug)]
 pub struct Model {
-    _private: (),
+    contract: Contract,
+    totals: Vec<u64>,
+    streams: u8,
+    counters: bool,
+    held: FxHashMap<BlockId, Held>,
+    /// Ends of live blocks of at least one byte, by start; the id keeps double bookings apart.
+    ranges: BTreeMap<(u64, BlockId), u64>,
+    /// Where freed blocks were, at the position of their id modulo `FORMER`.
+    former: Vec<Option<(BlockId, u64)>>,
+    devices: Vec<DeviceState>,
+    /// The current device of each caller, as far as any has changed it.
+    current: Vec<usize>,
+    caller: u8,
+    retired: unfinished::Retired,
+    /// What the latest block was given although work on it had not finished.
+    trespass: Option<Unfinished>,
 }
 
 impl Model {
     /// A world in which nothing has been asked yet.
     #[must_use]
-    pub fn new(_info: &TargetInfo) -> Self {
-        unimplemented!()
-    }
-
-    /// Whether the operation can be asked at all: `Err` where the block it names is not live, or its
-    /// id is taken, so that the engine drops it. Bad devices are *not* dropped: they must be refused.
-    ///
-    /// # Errors
-    /// Why it is dropped.
-    pub fn admits(&self, _op: &Op) -> Result<(), Drop> {
-        unimplemented!()
-    }
-
-    /// Which answers are legal, before the operation is asked.
-    #[must_use]
-    pub fn law(&self, _op: &Op) -> Law {
-        unimplemented!()
+    pub fn new(info: &TargetInfo) -> Self {
+        Model {
+            contract: info.contract,
+            totals: info.devices.iter().map(|d| d.total_bytes).collect(),
+            streams: info.streams,
+            counters: info.can(Capability::Counters),
+            held: FxHashMap::default(),
+            ranges: BTreeMap::new(),
+            former: vec![None; FORMER],
+            devices: vec![DeviceState::new(); info.devices.len()],
+            current: Vec::new(),
+            caller: 0,
+            retired: unfinished::Retired::new(info.devices.len()),
+            trespass: None,
+        }
     }
 
     /// Takes note of an answer.
-    pub fn apply(&mut self, _op: &Op, _reply: &Reply, _after: &Observation) -> Effect {
-        unimplemented!()
+    pub fn apply(&mut self, op: &Op, reply: &Reply, after: &Observation) -> Effect {
+        self.trespass = None;
+        if reply.is_dropped() {
+            return Effect::None;
+        }
+        let served = !matches!(reply, Reply::Refused(_));
+        self.note_progress(op, served, after);
+        let effect = match (op, reply) {
+            (Op::Alloc { block, device, stream, bytes, .. }, Reply::Allocated { address }) => {
+                self.allocated(*block, *device, *stream, *bytes, *address)
+            }
+            (Op::Alloc { device, .. }, _) if reply.is_out_of_memory() => match self.position(*device) {
+                Some(device) => {
+                    self.devices[device].had_oom = true;
+                    Effect::Refused { device }
+                }
+                None => Effect::None,
+            },
+            (Op::Free { block }, _) if served => self.freed(*block, after),
+            _ => {
+                if served {
+                    self.note_setting(op);
+                }
+                Effect::None
+            }
+        };
+        self.note_faults(op, served, after);
+        effect
+    }
+
+    fn allocated(
+        &mut self,
+        block: BlockId,
+        device: Option<DeviceId>,
+        stream: StreamId,
+        bytes: u64,
+        address: u64,
+    ) -> Effect {
+        let Some(device) = self.position(device) else { return Effect::None };
+        let live = Live { device, stream, address, bytes, recorded: 0, caller: self.caller };
+        let mut held = Held { live, used: 0, stray: 0 };
+        if bytes == 0 {
+            self.held.insert(block, held);
+            return Effect::AllocatedNothing(block);
+        }
+        if !self.retired.is_empty() {
+            let (trespass, stray) = self.retired.take(&live);
+            self.trespass = trespass;
+            held.stray = stray;
+        }
+        self.devices[device].add(&live);
+        self.ranges.insert((address, block), live.end());
+        self.held.insert(block, held);
+        Effect::Allocated(block, live)
+    }
+
+    fn freed(&mut self, block: BlockId, after: &Observation) -> Effect {
+        let Some(held) = self.held.remove(&block) else { return Effect::None };
+        let live = held.live;
+        self.former[block.0 as usize % FORMER] = Some((block, live.address));
+        if live.bytes > 0 {
+            self.devices[live.device].remove(&live);
+            self.ranges.remove(&(live.address, block));
+            let busy = after.devices.get(live.device).map_or(0, |view| !view.idle);
+            let own = 1 << (live.stream.0 & 63);
+            let duty = (own | live.recorded) & busy;
+            let stray = ((held.used & !live.recorded & !own) | held.stray) & busy;
+            if duty | stray != 0 {
+                self.retired.put(&live, duty, stray);
+            }
+        }
+        Effect::Freed(block, live)
+    }
+
+    /// Answered calls that change what the callers have set.
+    fn note_setting(&mut self, op: &Op) {
+        match *op {
+            Op::RecordStream { block, stream } => {
+                if let Some(held) = self.held.get_mut(&block) {
+                    held.live.recorded |= 1 << (stream.0 & 63);
+                }
+            }
+            Op::Use { block, stream } => {
+                if let Some(held) = self.held.get_mut(&block) {
+                    held.used |= 1 << (stream.0 & 63);
+                }
+            }
+            Op::SetFraction { device, fraction } => {
+                if let Some(device) = self.position(device) {
+                    self.devices[device].fraction = Some(fraction);
+                }
+            }
+            Op::SetCurrent { device } => {
+                if let Some(device) = device.index(self.devices.len()) {
+                    let caller = usize::from(self.caller);
+                    if self.current.len() <= caller {
+                        self.current.resize(caller + 1, 0);
+                    }
+                    self.current[caller] = device;
+                }
+            }
+            Op::Caller { caller } => self.caller = caller,
+            _ => {}
+        }
+    }
+
+    /// Which unfinished work is finished now, as far as this operation and its observation show.
+    fn note_progress(&mut self, op: &Op, served: bool, after: &Observation) {
+        let waited_for_all = matches!(op, Op::EmptyCache);
+        for (device, view) in after.devices.iter().enumerate().take(self.devices.len()) {
+            self.retired.settle(device, view.idle);
+            let waits = device::waits(view);
+            let state = &mut self.devices[device];
+            let moved = std::mem::replace(&mut state.waits, waits) != waits;
+            if moved || waited_for_all || !self.counters {
+                self.retired.waited(device);
+            }
+        }
+        match *op {
+            Op::Synchronize { device } if served => {
+                if let Some(device) = device.index(self.devices.len()) {
+                    self.retired.settle(device, u64::MAX);
+                }
+            }
+            Op::Finish { device, stream } if served => {
+                if let Some(device) = device.index(self.devices.len()) {
+                    self.retired.finished(device, stream);
+                }
+            }
+            Op::Occupy { device, stream } if served => {
+                if let Some(device) = device.index(self.devices.len()) {
+                    self.retired.occupied(device, stream);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note_faults(&mut self, op: &Op, served: bool, after: &Observation) {
+        for (state, view) in self.devices.iter_mut().zip(&after.devices) {
+            if view.faults_fired != state.fired {
+                state.armed = state.armed.saturating_sub(view.faults_fired.saturating_sub(state.fired));
+                state.fired = view.faults_fired;
+            }
+        }
+        if let Op::Fault { device, .. } = op
+            && served
+            && let Some(device) = device.index(self.devices.len())
+        {
+            self.devices[device].armed += 1;
+        }
     }
 
     #[must_use]
-    pub fn block(&self, _block: BlockId) -> Option<&Live> {
-        unimplemented!()
+    pub fn block(&self, block: BlockId) -> Option<&Live> {
+        self.held.get(&block).map(|held| &held.live)
     }
 
     /// Live block ids in ascending order (including blocks of 0 bytes).
     #[must_use]
     pub fn live_ids(&self) -> Vec<BlockId> {
-        unimplemented!()
+        let mut ids: Vec<BlockId> = self.held.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
-    /// The position of the device an operation is about: the one it names, or the caller's current one.
+    /// Where a block is, or was if it is among the latest freed.
     #[must_use]
-    pub fn device_of(&self, _op: &Op) -> Option<usize> {
-        unimplemented!()
+    pub fn address_of(&self, block: BlockId) -> Option<u64> {
+        self.block(block).map(|live| live.address).or_else(|| self.former_address(block))
     }
 
+    fn former_address(&self, block: BlockId) -> Option<u64> {
+        let slot = self.former.get(block.0 as usize % FORMER)?;
+        slot.filter(|(id, _)| *id == block).map(|(_, address)| address)
+    }
+
+    /// A live block other than `block` that shares a byte with it.
+    #[must_use]
+    pub fn overlapping(&self, block: BlockId) -> Option<(BlockId, &Live)> {
+        let live = self.block(block).filter(|live| live.bytes > 0)?;
+        let key = (live.address, block);
+        let left = self.ranges.range(..key).next_back().filter(|&(_, end)| *end > live.address);
+        let right = || self.ranges.range((live.address, block)..).nth(1).filter(|((start, _), _)| *start < live.end());
+        let ((_, other), _) = left.or_else(right)?;
+        self.block(*other).map(|live| (*other, live))
+    }
+
+    /// Whether a live block starts at this address.
+    #[must_use]
+    pub fn is_live_start(&self, address: u64) -> bool {
+        self.ranges.range((address, BlockId(0))..=(address, BlockId(u32::MAX))).next().is_some()
+    }
+
+    /// What the block of the latest operation was given although work on it had not finished.
+    #[must_use]
+    pub fn trespass(&self) -> Option<&Unfinished> {
+        self.trespass.as_ref()
+    }
+
+    /// Whether the caller of an earlier owner may still write to the block: what it holds says nothing
+    /// about the allocator then.
+    #[must_use]
+    pub fn is_stray_target(&self, block: BlockId) -> bool {
+        self.held.get(&block).is_some_and(|held| held.stray != 0)
+    }
+
+    /// What the callers did to the device at this position.
+    #[must_use]
+    pub fn device(&self, position: usize) -> Option<&DeviceState> {
+        self.devices.get(position)
+    }
+
+    #[must_use]
+    pub fn devices(&self) -> &[DeviceState] {
+        &self.devices
+    }
+
+    /// The caller that the next operation comes from.
+    #[must_use]
+    pub fn caller(&self) -> u8 {
+        self.caller
+    }
+
+    /// The current device of the current caller.
     #[must_use]
     pub fn current_device(&self) -> DeviceId {
-        unimplemented!()
+        DeviceId(i32::try_from(self.current_position()).unwrap_or(i32::MAX))
+    }
+
+    fn current_position(&self) -> usize {
+        self.current.get(usize::from(self.caller)).copied().unwrap_or(0)
+    }
+
+    fn position(&self, device: Option<DeviceId>) -> Option<usize> {
+        device.map_or(Some(self.current_position()), |d| d.index(self.devices.len()))
     }
 }
+
+#[cfg(test)]
+mod tests;

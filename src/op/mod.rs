@@ -13,6 +13,7 @@ pub mod snapshot;
 pub mod stats;
 pub mod step;
 pub mod text;
+pub mod trace;
 
 use std::fmt;
 

@@ -3,10 +3,35 @@
 //! Decides whether a step broke a promise. Does not run anything, and asks the target nothing:
 //! what must be read from memory (contents) comes as `Fill` and `Verify` steps of the engine.
 
+mod accounts;
+mod accounts_explain;
+mod alignment;
+mod cite;
+mod contents;
+mod exhaustion;
+mod expectation;
+mod growth;
+mod isolation;
+mod leak;
+mod limit;
+mod overlap;
+mod peak;
+mod refusal;
+mod stream_order;
+mod summary;
+mod table;
+mod telemetry;
+mod view;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod lawful_test;
+
 use std::collections::BTreeSet;
 
 use crate::model::{Effect, Law, Model};
-use crate::op::{Expect, Observation, Op, OracleName, Reply, TargetInfo};
+use crate::op::{Capability, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo};
 use crate::verdict::Violation;
 
 /// One executed step as the judges see it. `op` is `None` where the step is an expectation alone
@@ -29,6 +54,55 @@ pub struct Seen<'a> {
     pub is_end: bool,
 }
 
+/// The devices that an operation may move figures of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Nothing was asked of the allocator.
+    Nothing,
+    One(usize),
+    All,
+}
+
+impl Scope {
+    /// The positions among `count` devices.
+    fn positions(self, count: usize) -> std::ops::Range<usize> {
+        match self {
+            Scope::Nothing => 0..0,
+            Scope::One(device) => device.min(count)..(device + 1).min(count),
+            Scope::All => 0..count,
+        }
+    }
+}
+
+impl<'a> Seen<'a> {
+    /// The operation, if it reached the target.
+    fn asked(&self) -> Option<&'a Op> {
+        self.op.filter(|_| !self.reply.is_dropped())
+    }
+
+    /// The operation, if it was asked and not refused.
+    fn served(&self) -> Option<&'a Op> {
+        self.asked().filter(|_| self.reply.refusal().is_none())
+    }
+
+    /// Whether a planned fault fired in this step, on any device.
+    fn fault_fired(&self) -> bool {
+        self.before.devices.iter().zip(&self.after.devices).any(|(b, a)| b.faults_fired != a.faults_fired)
+    }
+
+    /// The devices that the operation is about.
+    fn scope(&self) -> Scope {
+        let Some(op) = self.asked() else { return Scope::Nothing };
+        if let Effect::Freed(_, live) = self.effect {
+            return Scope::One(live.device);
+        }
+        match op {
+            Op::SetCurrent { .. } | Op::Caller { .. } | Op::CycleEnd | Op::Fault { .. } => Scope::Nothing,
+            _ => self.model.device_of(op).map_or(Scope::All, Scope::One),
+        }
+    }
+}
+
 /// A judge of one promise or a family of them. Built for one sequence and dropped after it.
 pub trait Oracle {
     fn name(&self) -> OracleName;
@@ -38,7 +112,56 @@ pub trait Oracle {
 }
 
 /// Builds the named oracles for one sequence, leaving out those that the target's capabilities cannot feed.
+/// The order is that of `OracleName::ALL`.
 #[must_use]
-pub fn build(_names: &BTreeSet<OracleName>, _info: &TargetInfo, _first: &Observation) -> Vec<Box<dyn Oracle>> {
-    unimplemented!()
+pub fn build(names: &BTreeSet<OracleName>, info: &TargetInfo, first: &Observation) -> Vec<Box<dyn Oracle>> {
+    OracleName::ALL.iter().filter(|name| names.contains(name)).filter_map(|&name| one(name, info, first)).collect()
+}
+
+fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<dyn Oracle>> {
+    let has = |family| info.can(Capability::Stats(family));
+    let any = Family::ALL.iter().any(|&f| has(f));
+    let reserved = has(Family::ReservedBytes);
+    Some(match name {
+        OracleName::Expectation => Box::new(expectation::Expectation),
+        OracleName::Overlap => Box::new(overlap::Overlap),
+        OracleName::Alignment => Box::new(alignment::Alignment::new(info)),
+        OracleName::Contents if info.can(Capability::Contents) => Box::new(contents::Contents),
+        OracleName::StreamOrder if info.can(Capability::StreamControl) => Box::new(stream_order::StreamOrder),
+        OracleName::Accounts if any => Box::new(accounts::Accounts::new(info, first)),
+        OracleName::Peak if any => Box::new(peak::Peak::new(info)),
+        OracleName::Isolation if info.devices.len() > 1 => Box::new(isolation::Isolation::new(info)),
+        OracleName::Leak if any => Box::new(leak::Leak::new(info, first)),
+        OracleName::Exhaustion if info.can(Capability::OomTyped) => Box::new(exhaustion::Exhaustion::new(info)),
+        OracleName::Limit if info.can(Capability::MemoryFraction) && reserved => Box::new(limit::Limit::new(info)),
+        OracleName::Growth if reserved => Box::new(growth::Growth::new(info)),
+        OracleName::Refusal => Box::new(refusal::Refusal::new(info)),
+        OracleName::Telemetry if info.can(Capability::MemoryInfo) && reserved => Box::new(telemetry::Telemetry),
+        OracleName::Summary if summary::Summary::can_judge(info) => Box::new(summary::Summary::new(info)),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(info: &TargetInfo) -> Vec<OracleName> {
+        let all = OracleName::ALL.iter().copied().collect();
+        build(&all, info, &Observation::default()).iter().map(|o| o.name()).collect()
+    }
+
+    #[test]
+    fn all_oracles_judge_a_target_that_can_everything_in_the_order_of_their_names() {
+        assert_eq!(names(&fixture::info()), OracleName::ALL);
+    }
+
+    #[test]
+    fn a_target_that_can_little_is_judged_by_what_it_shows() {
+        let mut info = fixture::info();
+        info.capabilities.clear();
+        info.devices.truncate(1);
+        let left = [OracleName::Expectation, OracleName::Overlap, OracleName::Alignment, OracleName::Refusal];
+        assert_eq!(names(&info), left);
+    }
 }

@@ -3,6 +3,7 @@
 //! Decides how operations reach an allocator and how its answers come back. Judges nothing.
 
 pub mod name;
+mod reference;
 
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo};
 
@@ -35,16 +36,26 @@ pub enum TargetError {
     BadOption { target: String, reason: String },
 }
 
+/// The targets that exist here: name and what it is.
+const KNOWN: &[(&str, &str)] = &[("reference@sim", "the reference allocator on simulated devices")];
+
 /// Builds a target for one sequence.
 ///
 /// # Errors
 /// A name, an option or a value of one that does not exist.
-pub fn open(_name: &TargetName, _setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
-    unimplemented!()
+pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    match (name.allocator.as_str(), name.place.as_str()) {
+        ("reference", "sim") => reference::open(name, setup),
+        _ => {
+            let asked = format!("{}@{}", name.allocator, name.place);
+            let nearest = KNOWN.iter().min_by_key(|(known, _)| strsim::levenshtein(known, &asked));
+            Err(TargetError::Unknown { name: asked, hint: nearest.map(|(known, _)| (*known).to_owned()) })
+        }
+    }
 }
 
 /// The targets that exist here: name and what it is, for `poolproof list targets`.
 #[must_use]
-pub fn known() -> Vec<(&'static str, &'static str)> {
-    vec![("reference@sim", "the reference allocator on simulated devices")]
+pub fn known() -> &'static [(&'static str, &'static str)] {
+    KNOWN
 }

@@ -1,0 +1,83 @@
+//! `poolproof bench`: what operations cost, on the bare reference and through the whole harness.
+
+use std::path::PathBuf;
+
+use crate::engine::bench::{self, Trace};
+use crate::target::TargetName;
+
+use super::{CliError, Context, Exit};
+
+/// Time the reference and the harness on this machine
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Figures are wall-clock times of one thread, the best of several readings: build with --release, and
+compare only figures of one run.
+
+Examples:
+  poolproof bench
+  poolproof bench --trace benches/traces/live1000.bin.gz"
+)]
+pub(super) struct Args {
+    /// Time these allocation traces instead of the built-in ones (little-endian u32 slot, u64 bytes; may be .gz)
+    #[arg(long, value_name = "FILE")]
+    trace: Vec<PathBuf>,
+    /// Readings of each trace
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    repeats: u32,
+}
+
+const LIVE: [u32; 4] = [100, 1_000, 10_000, 100_000];
+
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    let traces = if args.trace.is_empty() {
+        bench::built_in_traces()?
+    } else {
+        args.trace.iter().map(|path| Trace::open(path)).collect::<Result<_, _>>()?
+    };
+    context.out.line("the reference alone: allocate and free with all statistics")?;
+    for trace in &traces {
+        let timing = bench::time_trace(trace, args.repeats)?;
+        context.out.line(format_args!(
+            "  {:<40} {:>8} operations {:>8.1} ns each",
+            timing.name, timing.operations, timing.nanoseconds_per_operation
+        ))?;
+    }
+    if !args.trace.is_empty() {
+        return Ok(Exit::Conformant);
+    }
+    harness(context)?;
+    Ok(Exit::Conformant)
+}
+
+fn harness(context: &mut Context) -> Result<(), CliError> {
+    let name: TargetName = "reference@sim".parse()?;
+    let speed = bench::throughput(&name).map_err(crate::engine::EngineError::Target)?;
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    let rate = |count: u64, seconds: f64| count as f64 / seconds;
+    context.out.line(format_args!("\nthrough the harness, mixed operations on one core, reference@sim"))?;
+    context.out.line(format_args!(
+        "  all oracles  {:>12.0} operations/s  ({:.0}/s counting the {} fills, reads and retries it adds)",
+        rate(speed.given, speed.seconds_judged),
+        rate(speed.executed, speed.seconds_judged),
+        speed.executed.saturating_sub(speed.given)
+    ))?;
+    context.out.line(format_args!("  no oracles   {:>12.0} operations/s", rate(speed.given, speed.seconds_bare)))?;
+    context.out.line(format_args!(
+        "  time with oracles over time without: {:.2}",
+        speed.seconds_judged / speed.seconds_bare
+    ))?;
+    context.out.line("\ncost of an operation by live blocks (free one, ask for one)")?;
+    context.out.line("        live   all oracles    no oracles   against 100 live")?;
+    let points = bench::curve(&name, &LIVE).map_err(crate::engine::EngineError::Target)?;
+    let base = points.first().map_or(1.0, |p| p.judged);
+    for point in &points {
+        context.out.line(format_args!(
+            "  {:>10} {:>10.0} ns {:>10.0} ns {:>16.2}",
+            point.live,
+            point.judged,
+            point.bare,
+            point.judged / base
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! What can go wrong before there is a result, the exit code of each, and a hint where one helps.
+
+use std::path::PathBuf;
+
+use crate::engine::bench::TraceError;
+use crate::engine::{EngineError, PlanError};
+use crate::replay::ReplayError;
+use crate::report::ReportError;
+use crate::spec::SpecError;
+use crate::target::{self, TargetError, TargetNameError};
+
+use super::exit::Exit;
+
+/// Why a subcommand gave up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error("{} errors in the scenario files", .0.len())]
+    Spec(Vec<SpecError>),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error(transparent)]
+    TargetName(#[from] TargetNameError),
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: cannot be written: {source}", path.display())]
+    Unwritable { path: PathBuf, source: std::io::Error },
+    #[error("PROPTEST_CASES is `{value}`, which is not a number of sequences (1 or more)")]
+    Cases { value: String },
+    #[error("stdout: {source}")]
+    Stdout { source: std::io::Error },
+}
+
+impl From<Vec<SpecError>> for CliError {
+    fn from(errors: Vec<SpecError>) -> Self {
+        CliError::Spec(errors)
+    }
+}
+
+impl CliError {
+    /// The message, one entry for each thing that is wrong.
+    pub(super) fn lines(&self) -> Vec<String> {
+        match self {
+            CliError::Spec(errors) => errors.iter().map(ToString::to_string).collect(),
+            other => vec![other.to_string()],
+        }
+    }
+
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            CliError::Plan(PlanError::NoMatch { .. }) => {
+                Some("`poolproof list scenarios` prints them; globs such as 'frac::*' match whole ids".to_owned())
+            }
+            CliError::TargetName(_) | CliError::Engine(EngineError::Target(TargetError::Unknown { .. })) => {
+                let names: Vec<&str> = target::known().iter().map(|(name, _)| *name).collect();
+                Some(format!("the targets here are {}", names.join(", ")))
+            }
+            CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {
+                Some("`poolproof list defects` prints them".to_owned())
+            }
+            CliError::Unwritable { .. } => Some("choose another folder with --out".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Everything that goes wrong before there is a result is put right on the command line or in a
+    /// file it names; what a target did is in the record.
+    pub(super) fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}

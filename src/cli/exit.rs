@@ -1,0 +1,61 @@
+//! Exit codes, the contract with scripts.
+
+use std::process::ExitCode;
+
+use crate::verdict::Outcome;
+use crate::verdict::record::RunRecord;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    Conformant = 0,
+    /// Findings, or a pass that was expected to fail.
+    Findings = 1,
+    /// The command line or a file it names is wrong.
+    Usage = 2,
+    /// A target could not be run, or broke.
+    Target = 3,
+    /// Nothing failed, and not everything was shown.
+    Inconclusive = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// What a run comes to. A run in which no scenario was executed shows nothing.
+    pub(super) fn of(record: &RunRecord) -> Exit {
+        let has = |outcome| record.count(outcome) > 0;
+        if has(Outcome::Fail) || has(Outcome::UnexpectedPass) {
+            Exit::Findings
+        } else if has(Outcome::Broken) {
+            Exit::Target
+        } else if has(Outcome::Inconclusive) || !(has(Outcome::Pass) || has(Outcome::ExpectedFail)) {
+            Exit::Inconclusive
+        } else {
+            Exit::Conformant
+        }
+    }
+
+    /// What two ends come to together: the one that needs attention first.
+    pub(super) fn and(self, other: Exit) -> Exit {
+        let order = [Exit::Findings, Exit::Usage, Exit::Target, Exit::Inconclusive];
+        order.into_iter().find(|e| *e == self || *e == other).unwrap_or(Exit::Conformant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_two_counts() {
+        assert_eq!(Exit::Conformant.and(Exit::Inconclusive), Exit::Inconclusive);
+        assert_eq!(Exit::Target.and(Exit::Findings), Exit::Findings);
+        assert_eq!(Exit::Inconclusive.and(Exit::Target), Exit::Target);
+        assert_eq!(Exit::Conformant.and(Exit::Conformant), Exit::Conformant);
+    }
+}

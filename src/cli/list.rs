@@ -1,0 +1,117 @@
+//! `poolproof list`: what there is.
+
+use serde_json::{Value, json};
+
+use crate::op::OracleName;
+use crate::reference::Defect;
+use crate::spec::{self, Body};
+use crate::{requirement, target};
+
+use super::{CliError, Context, Exit};
+
+/// Print what there is: scenarios, requirements, targets, oracles or defects
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  poolproof list requirements
+  poolproof list scenarios --json")]
+pub(super) struct Args {
+    #[arg(value_enum, default_value_t = What::Scenarios)]
+    what: What,
+    /// As a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum What {
+    Scenarios,
+    Requirements,
+    Targets,
+    Oracles,
+    /// Defects that can be planted: reference@sim?defect=NAME
+    Defects,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    let entries = match args.what {
+        What::Scenarios => scenarios(),
+        What::Requirements => requirements(),
+        What::Targets => named(target::known()),
+        What::Oracles => {
+            OracleName::ALL.iter().map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()
+        }
+        What::Defects => defects(),
+    };
+    if args.json {
+        let all: Vec<Value> = entries.into_iter().map(|e| e.json).collect();
+        context.out.line(format_args!("{:#}", Value::Array(all)))?;
+    } else {
+        context.out.text(aligned(&entries))?;
+    }
+    Ok(Exit::Conformant)
+}
+
+/// One line of a list: its cells, and the same for programs.
+struct Entry {
+    cells: Vec<String>,
+    json: Value,
+}
+
+impl Entry {
+    fn new(cells: Vec<String>, json: Value) -> Self {
+        Entry { cells, json }
+    }
+}
+
+fn scenarios() -> Vec<Entry> {
+    let entry = |s: spec::Scenario| {
+        let kind = if matches!(s.body, Body::Generate(_)) { "generated" } else { "steps" };
+        let json = json!({
+            "id": s.id, "requirement": s.requirement, "kind": kind, "severity": s.severity, "file": s.file,
+            "title": s.title,
+        });
+        Entry::new(vec![s.id, s.requirement.to_string(), kind.to_owned(), s.title.en], json)
+    };
+    spec::built_in().into_iter().map(entry).collect()
+}
+
+fn requirements() -> Vec<Entry> {
+    let entry = |r: &requirement::Requirement| {
+        let level = match r.level {
+            requirement::Level::Must => "must",
+            requirement::Level::Should => "should",
+        };
+        let json = json!({ "id": r.id, "level": r.level, "title": { "en": r.en, "zh": r.zh } });
+        Entry::new(vec![r.id.to_string(), level.to_owned(), r.en.to_owned()], json)
+    };
+    requirement::ALL.iter().map(entry).collect()
+}
+
+fn defects() -> Vec<Entry> {
+    let entry = |d: &Defect| {
+        let json = json!({"name": d.name(), "copies": d.copies(), "what": d.what()});
+        Entry::new(vec![d.name().to_owned(), d.copies().to_owned(), d.what().to_owned()], json)
+    };
+    Defect::ALL.iter().map(entry).collect()
+}
+
+fn named(pairs: &[(&str, &str)]) -> Vec<Entry> {
+    let entry = |(name, what): &(&str, &str)| {
+        Entry::new(vec![(*name).to_owned(), (*what).to_owned()], json!({"name": name, "what": what}))
+    };
+    pairs.iter().map(entry).collect()
+}
+
+/// Cells in columns, the last one ragged.
+fn aligned(entries: &[Entry]) -> String {
+    let columns = entries.iter().map(|e| e.cells.len()).max().unwrap_or(0);
+    let width = |column: usize| entries.iter().filter_map(|e| e.cells.get(column)).map(|c| c.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for entry in entries {
+        let padded = entry.cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

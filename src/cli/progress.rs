@@ -1,0 +1,121 @@
+//! How a run shows that it moves: a bar on a terminal, plain lines anywhere else, all on stderr.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::engine::Progress;
+use crate::verdict::record::ScenarioRecord;
+use crate::verdict::{Outcome, record};
+
+use super::output::{Paint, note};
+
+/// Without a terminal, a line each time this part of the scenarios is done.
+const STEPS: usize = 10;
+
+/// How often the elapsed time is drawn again.
+const TICK: Duration = Duration::from_millis(200);
+
+/// The progress of a run on one target.
+pub(super) struct Shown {
+    bar: Option<ProgressBar>,
+    target: String,
+    verbose: bool,
+    total: AtomicUsize,
+    done: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+impl Shown {
+    pub(super) fn new(target: &str, paint: Paint, verbose: bool) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(style(paint));
+            bar.set_prefix(target.to_owned());
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        Shown {
+            bar,
+            target: target.to_owned(),
+            verbose,
+            total: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes the bar away: what follows is the result.
+    pub(super) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&self, text: String) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| note(text)),
+            None => note(text),
+        }
+    }
+}
+
+fn style(paint: Paint) -> ProgressStyle {
+    let template = match paint {
+        Paint::On => "{prefix} [{bar:30.green}] {pos}/{len} scenarios, {elapsed} {msg:.red}",
+        Paint::Off => "{prefix} [{bar:30}] {pos}/{len} scenarios, {elapsed} {msg}",
+    };
+    // A template that does not parse would be our bug; the plain bar still tells how far the run is.
+    ProgressStyle::with_template(template).map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("=> "))
+}
+
+impl Progress for Shown {
+    fn begin(&self, scenarios: usize) {
+        self.total.store(scenarios, Ordering::Relaxed);
+        match &self.bar {
+            Some(bar) => bar.set_length(scenarios as u64),
+            None => note(format_args!("{}: {scenarios} scenarios", self.target)),
+        }
+    }
+
+    fn finished(&self, record: &record::ScenarioRecord) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let total = self.total.load(Ordering::Relaxed).max(1);
+        if matches!(record.outcome, Outcome::Fail | Outcome::Broken) {
+            let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
+            if let Some(bar) = &self.bar {
+                bar.set_message(format!("{failed} failed"));
+            }
+        }
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+        if self.verbose {
+            self.say(line(record));
+        } else if self.bar.is_none() && done * STEPS / total != (done - 1) * STEPS / total {
+            note(format_args!("{}: {done}/{total} scenarios", self.target));
+        }
+    }
+
+    fn round(&self, number: u64) {
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("round {}", number + 1)),
+            None if self.verbose => note(format_args!("{}: round {}", self.target, number + 1)),
+            None => {}
+        }
+    }
+}
+
+fn line(record: &ScenarioRecord) -> String {
+    format!(
+        "{:<14} {:<8} {}: {} sequences, {} operations, {:.2} s",
+        record.outcome.name(),
+        record.requirement.to_string(),
+        record.id,
+        record.sequences,
+        record.operations,
+        record.stamp.seconds
+    )
+}

@@ -1,0 +1,31 @@
+//! `poolproof schema`: the JSON Schemas of what poolproof reads and writes.
+
+use crate::{report, spec};
+
+use super::{CliError, Context, Exit};
+
+/// Print a JSON Schema
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  poolproof schema scenario > scenario.schema.json")]
+pub(super) struct Args {
+    /// Of what
+    #[arg(value_enum)]
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum What {
+    /// Scenario files
+    Scenario,
+    /// run.json
+    Run,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    let schema = match args.what {
+        What::Scenario => spec::schema(),
+        What::Run => report::run_schema(),
+    };
+    context.out.line(format_args!("{schema:#}"))?;
+    Ok(Exit::Conformant)
+}

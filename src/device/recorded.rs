@@ -1,0 +1,222 @@
+//! The device under a recording: it gives the addresses the real driver gave, and refuses where the
+//! real driver refused. It has no memory and no clock.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::{Device, DeviceError, Event, StreamHandle};
+
+/// Memory behind small expandable segments comes in pages of this size; behind large ones in larger pages.
+const SMALL_PAGE: u64 = 2 << 20;
+
+/// One thing the real driver did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriverAct {
+    /// A segment was got.
+    Reserved,
+    /// Memory was mapped.
+    Mapped,
+    /// A segment was given back.
+    Released,
+    /// Memory was unmapped.
+    Unmapped,
+}
+
+/// A driver act of the recording, and the request it was done for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedAct {
+    pub act: DriverAct,
+    pub address: u64,
+    pub bytes: u64,
+    pub stream: StreamHandle,
+    /// How many requests of this device were answered before the one this act was done for.
+    pub request: u64,
+}
+
+/// The request that the driver is called for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Serving {
+    /// How many requests of this device were answered before.
+    pub request: u64,
+    pub stream: StreamHandle,
+    /// Of the small pool, whose mappings are 2 MiB long.
+    pub small: bool,
+}
+
+/// Work enqueued on a stream, as far as a recording tells it.
+#[derive(Debug, Clone, Copy)]
+struct StreamState {
+    handle: StreamHandle,
+    occupied: u64,
+    completed: u64,
+}
+
+/// The device of one episode of a recording.
+#[derive(Debug)]
+pub struct RecordedDevice {
+    total_bytes: u64,
+    acts: VecDeque<RecordedAct>,
+    streams: Vec<StreamState>,
+    serving: Serving,
+    /// Events as (stream position, occupations that must have ended).
+    events: Vec<(u8, u64)>,
+    /// Address ranges reserved so far.
+    ranges: Vec<Range<u64>>,
+    /// Where address ranges go whose place the recording does not tell.
+    unknown_ranges: u64,
+}
+
+impl RecordedDevice {
+    /// A device whose driver does what the recording says, in that order.
+    #[must_use]
+    pub fn new(total_bytes: u64, streams: &[u64], acts: Vec<RecordedAct>) -> Self {
+        let state = |&handle| StreamState { handle: StreamHandle(handle), occupied: 0, completed: 0 };
+        RecordedDevice {
+            total_bytes,
+            acts: acts.into(),
+            streams: streams.iter().map(state).collect(),
+            serving: Serving::default(),
+            ranges: Vec::new(),
+            events: Vec::new(),
+            unknown_ranges: 0,
+        }
+    }
+
+    /// The request that the driver is called for from now on.
+    pub fn serve(&mut self, serving: Serving) {
+        self.serving = serving;
+    }
+
+    /// Work was put on a stream that keeps it busy.
+    pub fn occupy(&mut self, stream: usize) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.occupied += 1;
+        }
+    }
+
+    /// The recording saw the stream idle.
+    pub fn finish(&mut self, stream: usize) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.completed = state.occupied;
+        }
+    }
+
+    /// Everything on the device has finished.
+    pub fn synchronize(&mut self) {
+        for stream in 0..self.streams.len() {
+            self.finish(stream);
+        }
+    }
+
+    /// Acts of the recorded driver that were never asked for.
+    #[must_use]
+    pub fn acts_left(&self) -> usize {
+        self.acts.len()
+    }
+
+    fn position(&self, stream: StreamHandle) -> Option<usize> {
+        self.streams.iter().position(|s| s.handle == stream)
+    }
+
+    /// Where a new range begins: where memory is first mapped for that stream and pool outside all ranges
+    /// known. The attempt that reserves a range may get no memory at all, so that a later one tells.
+    fn range_to_come(&self) -> Option<u64> {
+        let Serving { stream, small, .. } = self.serving;
+        let fits =
+            |a: &&RecordedAct| a.act == DriverAct::Mapped && a.stream == stream && (a.bytes == SMALL_PAGE) == small;
+        let unknown = |a: &&RecordedAct| !self.ranges.iter().any(|r| r.contains(&a.address));
+        self.acts.iter().filter(fits).find(unknown).map(|a| a.address)
+    }
+
+    /// The act is done, if the recording has it next.
+    fn pass(&mut self, act: DriverAct, address: u64) {
+        if self.acts.front().is_some_and(|a| a.act == act && a.address == address) {
+            self.acts.pop_front();
+        }
+    }
+
+    fn next(&self, act: DriverAct) -> Option<&RecordedAct> {
+        self.acts.front().filter(|a| a.act == act && a.request == self.serving.request)
+    }
+}
+
+impl Device for RecordedDevice {
+    fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
+    fn free_bytes(&mut self) -> Result<u64, DeviceError> {
+        Ok(0) // recordings tell it at the end of an episode only; nothing decides by it
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Result<u64, DeviceError> {
+        let found = self.next(DriverAct::Reserved).filter(|a| a.bytes == bytes).map(|a| a.address);
+        let address = found.ok_or(DeviceError::OutOfMemory)?;
+        self.acts.pop_front();
+        Ok(address)
+    }
+
+    fn release(&mut self, address: u64) -> Result<(), DeviceError> {
+        self.pass(DriverAct::Released, address);
+        Ok(())
+    }
+
+    fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, DeviceError> {
+        let address = self.range_to_come().unwrap_or_else(|| {
+            self.unknown_ranges += bytes;
+            (1 << 60) + self.unknown_ranges
+        });
+        self.ranges.push(address..address + bytes);
+        Ok(address)
+    }
+
+    fn free_addresses(&mut self, address: u64, _bytes: u64) -> Result<(), DeviceError> {
+        self.ranges.retain(|r| r.start != address);
+        Ok(())
+    }
+
+    fn map(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
+        let within = |a: &&RecordedAct| a.address <= address && address + bytes <= a.address + a.bytes;
+        self.next(DriverAct::Mapped).filter(within).map(|_| ()).ok_or(DeviceError::OutOfMemory)
+    }
+
+    fn set_access(&mut self, _address: u64, _bytes: u64) -> Result<(), DeviceError> {
+        self.acts.pop_front(); // the whole of one recorded mapping is behind the range now
+        Ok(())
+    }
+
+    fn unmap(&mut self, address: u64, _bytes: u64) -> Result<(), DeviceError> {
+        self.pass(DriverAct::Unmapped, address);
+        Ok(())
+    }
+
+    fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
+        let position = self.position(stream).and_then(|p| u8::try_from(p).ok()).unwrap_or(u8::MAX);
+        let needed = self.streams.get(usize::from(position)).map_or(0, |s| s.occupied);
+        self.events.push((position, needed));
+        Ok(Event(self.events.len() as u64 - 1))
+    }
+
+    fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
+        let known = usize::try_from(event.0).ok().and_then(|i| self.events.get(i));
+        Ok(known.is_none_or(|&(position, needed)| {
+            self.streams.get(usize::from(position)).is_none_or(|s| s.completed >= needed)
+        }))
+    }
+
+    fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
+        if let Some(&(position, needed)) = usize::try_from(event.0).ok().and_then(|i| self.events.get(i))
+            && let Some(stream) = self.streams.get_mut(usize::from(position))
+        {
+            stream.completed = stream.completed.max(needed);
+        }
+        Ok(())
+    }
+
+    fn wait_stream(&mut self, stream: StreamHandle) -> Result<(), DeviceError> {
+        if let Some(position) = self.position(stream) {
+            self.finish(position);
+        }
+        Ok(())
+    }
+}

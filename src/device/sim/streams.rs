@@ -1,0 +1,159 @@
+//! Streams: what is enqueued, what holds it back, and when it runs.
+//!
+//! Decides the order in which work runs. Does not know what a write does: it is handed out when its time has come.
+
+use std::collections::VecDeque;
+
+use crate::device::Event;
+use crate::op::StreamId;
+
+/// A write that waits or runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Write {
+    pub(super) address: u64,
+    pub(super) bytes: u64,
+    pub(super) tag: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Write(Write),
+    Event(u64),
+    /// Whatever comes after it waits until it ends.
+    Occupy,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    work: VecDeque<Work>,
+    /// The events in `work`, ascending.
+    events: VecDeque<u64>,
+}
+
+/// How far a queue runs.
+#[derive(Clone, Copy)]
+enum Until {
+    /// The next occupying work, left in place.
+    Occupied,
+    /// Past the occupying work in front, then as `Occupied`.
+    Finished,
+    /// The event, and nothing after it.
+    Event(u64),
+    Empty,
+}
+
+/// All streams of a device. A queue is empty if and only if its stream is idle.
+#[derive(Debug)]
+pub(super) struct Streams {
+    queues: Vec<Queue>,
+    /// One bit for each stream with something in its queue.
+    busy: u64,
+    /// Makes events of different devices differ.
+    device: u64,
+    next_event: u64,
+}
+
+const COUNTER_BITS: u32 = 40;
+
+impl Streams {
+    pub(super) fn new(device: u32, count: u8) -> Self {
+        let count = count.clamp(1, StreamId::LIMIT);
+        let queues = std::iter::repeat_with(Queue::default).take(usize::from(count)).collect();
+        Streams { queues, busy: 0, device: u64::from(device & 0xffff) << 48, next_event: 0 }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.queues.len()
+    }
+
+    pub(super) fn idle_mask(&self) -> u64 {
+        !self.busy & (u64::MAX >> (64 - self.queues.len()))
+    }
+
+    pub(super) fn is_busy(&self, stream: usize) -> bool {
+        stream < 64 && self.busy >> stream & 1 == 1
+    }
+
+    pub(super) fn occupy(&mut self, stream: usize) {
+        self.push(stream, Work::Occupy);
+    }
+
+    /// The write to do now, if nothing holds it back; otherwise it is enqueued.
+    pub(super) fn write(&mut self, stream: usize, write: Write) -> Option<Write> {
+        if !self.is_busy(stream) {
+            return Some(write);
+        }
+        self.push(stream, Work::Write(write));
+        None
+    }
+
+    /// An event on an idle stream has finished when it is recorded, and leaves nothing behind.
+    pub(super) fn record(&mut self, stream: usize) -> Event {
+        let event = self.device | (stream as u64) << COUNTER_BITS | self.next_event & ((1 << COUNTER_BITS) - 1);
+        self.next_event += 1;
+        if self.is_busy(stream) {
+            self.push(stream, Work::Event(event));
+            self.queues[stream].events.push_back(event);
+        }
+        Event(event)
+    }
+
+    /// Whether the event has not finished; one that this device never recorded has.
+    pub(super) fn is_pending(&self, event: Event) -> bool {
+        self.busy != 0 && self.queue_of(event).is_some_and(|q| self.queues[q].events.binary_search(&event.0).is_ok())
+    }
+
+    pub(super) fn finish(&mut self, stream: usize, run: &mut impl FnMut(Write)) {
+        self.run(stream, Until::Finished, run);
+    }
+
+    pub(super) fn wait_event(&mut self, event: Event, run: &mut impl FnMut(Write)) {
+        if let (true, Some(stream)) = (self.is_pending(event), self.queue_of(event)) {
+            self.run(stream, Until::Event(event.0), run);
+        }
+    }
+
+    pub(super) fn wait_stream(&mut self, stream: usize, run: &mut impl FnMut(Write)) {
+        self.run(stream, Until::Empty, run);
+    }
+
+    pub(super) fn wait_all(&mut self, run: &mut impl FnMut(Write)) {
+        while self.busy != 0 {
+            self.run(self.busy.trailing_zeros() as usize, Until::Empty, run);
+        }
+    }
+
+    fn queue_of(&self, event: Event) -> Option<usize> {
+        let stream = usize::try_from(event.0 >> COUNTER_BITS & 0xff).ok()?;
+        (stream < self.queues.len() && event.0 >> 48 << 48 == self.device).then_some(stream)
+    }
+
+    fn push(&mut self, stream: usize, work: Work) {
+        self.busy |= 1 << stream;
+        self.queues[stream].work.push_back(work);
+    }
+
+    fn run(&mut self, stream: usize, mut until: Until, run: &mut impl FnMut(Write)) {
+        let Some(queue) = self.queues.get_mut(stream) else { return };
+        while let Some(&work) = queue.work.front() {
+            if let (Work::Occupy, Until::Occupied) = (work, until) {
+                return;
+            }
+            queue.work.pop_front();
+            match work {
+                Work::Write(write) => run(write),
+                Work::Occupy if matches!(until, Until::Finished) => until = Until::Occupied,
+                Work::Occupy => {}
+                Work::Event(event) => {
+                    queue.events.pop_front();
+                    if matches!(until, Until::Event(last) if last == event) {
+                        break;
+                    }
+                }
+            }
+        }
+        if queue.work.is_empty() {
+            self.busy &= !(1 << stream);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A sequence on a fresh target, with panics caught: they become a value and print nothing.
+//!
+//! Decides what a panic turns into. What runs in between is `lockstep`'s.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use crate::op::{Setup, TargetInfo};
+use crate::target::{Target, TargetError};
+
+use super::lockstep::{self, Course, Run};
+
+/// Builds the target under test for one sequence.
+pub type Opener<'a> = dyn Fn(&Setup) -> Result<Box<dyn Target>, TargetError> + Sync + 'a;
+
+/// A sequence that ended in a panic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panicked {
+    /// The given step under way; the number of steps if it was a closing operation.
+    pub step: usize,
+    /// What the panic said, and where.
+    pub text: String,
+}
+
+/// How an attempt at a sequence ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    Ran(Run),
+    Panicked(Panicked),
+}
+
+/// Runs one sequence on a target of its own.
+///
+/// # Errors
+/// What the target says where it cannot be built.
+pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<Attempt, TargetError> {
+    let at = Cell::new(0);
+    let body = || {
+        let mut target = open(setup)?;
+        Ok(lockstep::run(&mut *target, course, &at))
+    };
+    match quietly(body) {
+        Ok(result) => result.map(Attempt::Ran),
+        Err(text) => Ok(Attempt::Panicked(Panicked { step: at.get(), text })),
+    }
+}
+
+/// What the target says of itself in a world; `Ok(Err)` if it panics before it can.
+///
+/// # Errors
+/// What the target says where it cannot be built.
+pub fn inspect(open: &Opener<'_>, setup: &Setup) -> Result<Result<TargetInfo, String>, TargetError> {
+    match quietly(|| open(setup).map(|target| target.info().clone())) {
+        Ok(result) => result.map(Ok),
+        Err(text) => Ok(Err(text)),
+    }
+}
+
+thread_local! {
+    /// What the last panic under `quietly` said; `None` outside of it.
+    static HEARD: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `body`; if it panics, answers what the panic said instead of printing it. Other threads, and
+/// this one afterwards, panic as they always did.
+fn quietly<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let said = info.payload_as_str().unwrap_or("a panic without a text");
+            let place = info.location().map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
+            let listens = HEARD.try_with(|heard| {
+                let mut heard = heard.borrow_mut();
+                if let Some(text) = heard.as_mut() {
+                    *text = format!("{said}{place}");
+                }
+                heard.is_some()
+            });
+            if listens != Ok(true) {
+                usual(info);
+            }
+        }));
+    });
+    HEARD.set(Some(String::new()));
+    let result = panic::catch_unwind(AssertUnwindSafe(body));
+    let text = HEARD.take().unwrap_or_default();
+    result.map_err(|_| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_text_and_the_next_call_is_untouched() {
+        let text = quietly(|| panic!("bad {}", 7)).map(|(): ()| ()).expect_err("it panics");
+        assert!(text.starts_with("bad 7 (") && text.contains("attempt.rs:"), "{text}");
+        assert_eq!(quietly(|| 3), Ok(3));
+    }
+}

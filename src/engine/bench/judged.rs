@@ -1,0 +1,155 @@
+//! Operations through the whole harness, with every oracle and with none.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use crate::engine::lockstep::{self, Course};
+use crate::engine::stamp::Clock;
+use crate::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId, Via};
+use crate::target::{self, TargetError, TargetName};
+
+const REPEATS: u32 = 5;
+
+/// Operations a second on one core.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Throughput {
+    /// Operations of the sequences, without those the harness adds.
+    pub given: u64,
+    /// Operations executed with all oracles on: filling and reading blocks included.
+    pub executed: u64,
+    pub seconds_judged: f64,
+    pub seconds_bare: f64,
+}
+
+/// The cost of one operation with so many live blocks, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurvePoint {
+    pub live: u32,
+    pub judged: f64,
+    pub bare: f64,
+}
+
+/// A small generator of its own, so that a change of `workload` does not change what is measured.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound.max(1)
+    }
+
+    /// Log-uniform from 64 B to 4 MiB.
+    fn size(&mut self) -> u64 {
+        let base = 64_u64 << self.below(16);
+        base + self.below(base)
+    }
+}
+
+/// A mixed life of a device: requests, frees, streams, resets, now and then a trim.
+fn mixed(draw: &mut Draw, length: u32) -> Vec<Step> {
+    let device = DeviceId(0);
+    let mut live: Vec<BlockId> = Vec::new();
+    let mut steps = Vec::new();
+    for id in 0..length {
+        let stream = StreamId(u8::try_from(draw.below(3)).unwrap_or(0));
+        let pick = |draw: &mut Draw, live: &[BlockId]| usize::try_from(draw.below(live.len() as u64)).unwrap_or(0);
+        let op = match draw.below(100) {
+            0..45 => {
+                live.push(BlockId(id));
+                Op::Alloc { block: BlockId(id), device: Some(device), stream, bytes: draw.size(), via: Via::Raw }
+            }
+            45..90 if !live.is_empty() => {
+                let at = pick(draw, &live);
+                Op::Free { block: live.swap_remove(at) }
+            }
+            90..94 if !live.is_empty() => Op::RecordStream { block: live[pick(draw, &live)], stream },
+            94..97 if !live.is_empty() => Op::Use { block: live[pick(draw, &live)], stream },
+            97 => Op::ResetPeak { device },
+            98 => Op::GetFraction { device: Some(device) },
+            _ => Op::Synchronize { device },
+        };
+        steps.push(Step::from(op));
+    }
+    steps
+}
+
+/// Measures the mixed life with all oracles and with none.
+///
+/// # Errors
+/// The target cannot be built.
+pub fn throughput(name: &TargetName) -> Result<Throughput, TargetError> {
+    let mut draw = Draw(1);
+    let sequences: Vec<Vec<Step>> = (0..200).map(|_| mixed(&mut draw, 1000)).collect();
+    let setup = Setup { device_bytes: vec![4 << 30], streams: 3 };
+    let all = OracleName::ALL.iter().copied().collect();
+    let none = BTreeSet::new();
+    let mut executed = 0;
+    let mut time = |oracles: &BTreeSet<OracleName>| -> Result<f64, TargetError> {
+        let clock = Clock::start();
+        executed = 0;
+        for steps in &sequences {
+            executed += run(name, &setup, steps, oracles)?;
+        }
+        Ok(clock.seconds())
+    };
+    let (mut judged, mut bare) = (f64::INFINITY, f64::INFINITY);
+    let mut executed_judged = 0;
+    for _ in 0..REPEATS {
+        bare = bare.min(time(&none)?);
+        judged = judged.min(time(&all)?);
+    }
+    executed_judged += executed;
+    let given = sequences.iter().map(|s| s.len() as u64).sum();
+    Ok(Throughput { given, executed: executed_judged, seconds_judged: judged, seconds_bare: bare })
+}
+
+/// Fills a device with `live` blocks, then frees one and asks for one, over and over.
+fn churn(live: u32, rounds: u32) -> Vec<Step> {
+    let mut draw = Draw(u64::from(live));
+    let alloc = |draw: &mut Draw, block| {
+        let device = Some(DeviceId(0));
+        Step::from(Op::Alloc { block, device, stream: StreamId(0), bytes: 512 + draw.below(60_000), via: Via::Raw })
+    };
+    let mut held: Vec<BlockId> = (0..live).map(BlockId).collect();
+    let mut steps: Vec<Step> = held.iter().map(|&block| alloc(&mut draw, block)).collect();
+    for round in 0..rounds {
+        let at = usize::try_from(draw.below(u64::from(live))).unwrap_or(0);
+        let fresh = BlockId(live + round);
+        steps.push(Step::from(Op::Free { block: std::mem::replace(&mut held[at], fresh) }));
+        steps.push(alloc(&mut draw, fresh));
+    }
+    steps
+}
+
+/// The cost of an operation at each number of live blocks: a filled device with churn, less the filling.
+///
+/// # Errors
+/// The target cannot be built.
+pub fn curve(name: &TargetName, points: &[u32]) -> Result<Vec<CurvePoint>, TargetError> {
+    const ROUNDS: u32 = 20_000;
+    let setup = Setup { device_bytes: vec![1 << 40], streams: 1 };
+    let all: BTreeSet<OracleName> = OracleName::ALL.iter().copied().collect();
+    let none = BTreeSet::new();
+    let cost = |live: u32, oracles: &BTreeSet<OracleName>| -> Result<f64, TargetError> {
+        let (filling, whole) = (churn(live, 0), churn(live, ROUNDS));
+        let time = |steps: &[Step]| -> Result<f64, TargetError> {
+            let mut best = f64::INFINITY;
+            for _ in 0..REPEATS {
+                let clock = Clock::start();
+                run(name, &setup, steps, oracles)?;
+                best = best.min(clock.seconds());
+            }
+            Ok(best)
+        };
+        Ok((time(&whole)? - time(&filling)?) * 1e9 / f64::from(2 * ROUNDS))
+    };
+    points.iter().map(|&live| Ok(CurvePoint { live, judged: cost(live, &all)?, bare: cost(live, &none)? })).collect()
+}
+
+fn run(name: &TargetName, setup: &Setup, steps: &[Step], oracles: &BTreeSet<OracleName>) -> Result<u64, TargetError> {
+    let mut target = target::open(name, setup)?;
+    let course = Course { steps, oracles, epilogue: false, transcript: false };
+    let run = lockstep::run(&mut *target, &course, &Cell::new(0));
+    debug_assert!(run.conviction.is_none(), "a sound target: {:?}", run.conviction);
+    Ok(run.operations)
+}

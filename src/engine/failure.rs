@@ -1,0 +1,164 @@
+//! From a sequence that fails to a finding: the smallest one that fails for the same reason, its
+//! transcript, and all that is needed to run it again.
+//!
+//! Decides what counts as the same failure. How sequences are made smaller is `workload`'s.
+
+use crate::op::{OracleName, Setup, Step};
+use crate::requirement::RequirementId;
+use crate::spec::Body;
+use crate::target::TargetError;
+use crate::verdict::{Reproducer, TranscriptLine, Violation};
+use crate::workload;
+
+use super::attempt::{Attempt, Opener, Panicked, attempt};
+use super::case::Case;
+use super::lockstep::{Conviction, Course, Run};
+
+/// How many sequences may be run to make one smaller.
+const BUDGET: u32 = 3000;
+
+/// A violation and the sequence that shows it.
+#[derive(Debug, Clone)]
+pub(super) struct Caught {
+    pub(super) requirement: RequirementId,
+    pub(super) violation: Violation,
+    pub(super) reproducer: Reproducer,
+    pub(super) transcript: Vec<TranscriptLine>,
+    pub(super) original_steps: u64,
+}
+
+/// A sequence that ended in a panic, or a target that panicked before it could be asked anything.
+#[derive(Debug, Clone)]
+pub(super) struct Crash {
+    pub(super) text: String,
+    /// The operation under way.
+    pub(super) operation: Option<String>,
+    pub(super) reproducer: Option<Reproducer>,
+}
+
+/// What makes two failures the same: who convicts, of which promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Guilt {
+    oracle: OracleName,
+    requirement: RequirementId,
+}
+
+impl Guilt {
+    fn of(violation: &Violation, own: RequirementId) -> Self {
+        Guilt { oracle: violation.oracle, requirement: violation.requirement.unwrap_or(own) }
+    }
+
+    /// The violation of this kind that a run ended with.
+    fn find(self, run: &Run, own: RequirementId) -> Option<&Violation> {
+        run.conviction.iter().flat_map(|c| &c.violations).find(|v| Guilt::of(v, own) == self)
+    }
+}
+
+/// Makes a failing sequence small and runs it once more for its transcript.
+pub(super) fn pin_down(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    label: &str,
+) -> Result<Caught, TargetError> {
+    let own = case.scenario.requirement;
+    let first = &conviction.violations[0];
+    let guilt = Guilt::of(first, own);
+    log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
+    let still_fails = |setup: &Setup, steps: &[Step]| {
+        let attempt = attempt(case.open, setup, &case.course(steps));
+        matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run, own).is_some())
+    };
+    let (setup, small) = shrink(case, setup, steps, conviction, guilt.oracle, still_fails);
+    let course = Course { transcript: true, ..case.course(&small) };
+    let (violation, transcript) = match attempt(case.open, &setup, &course)? {
+        Attempt::Ran(run) => (guilt.find(&run, own).cloned(), run.transcript),
+        Attempt::Panicked(_) => (None, Vec::new()),
+    };
+    // A target that does not fail a second time keeps the violation that was seen.
+    let mut violation = violation.unwrap_or_else(|| first.clone());
+    if !label.is_empty() {
+        violation = violation.with("With", "取值", label);
+    }
+    Ok(Caught {
+        requirement: guilt.requirement,
+        violation,
+        reproducer: reproducer(case, setup, small),
+        transcript,
+        original_steps: steps.len() as u64,
+    })
+}
+
+/// The smallest sequence that fails in the same way. Steps past the conviction go first. What an author
+/// expects of explicit steps holds for these steps only: they are not taken apart on its account, and
+/// where another oracle convicted they are taken apart without it.
+fn shrink(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    oracle: OracleName,
+    still_fails: impl Fn(&Setup, &[Step]) -> bool,
+) -> (Setup, Vec<Step>) {
+    let cut = &steps[..steps.len().min(conviction.step + 1)];
+    let mut start = if still_fails(setup, cut) { cut.to_vec() } else { steps.to_vec() };
+    let is_explicit = matches!(case.scenario.body, Body::Steps(_));
+    if oracle == OracleName::Expectation {
+        if is_explicit {
+            return (setup.clone(), start);
+        }
+    } else {
+        let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
+        if still_fails(setup, &bare) {
+            start = bare;
+        } else if is_explicit {
+            return (setup.clone(), start);
+        }
+    }
+    workload::minimise(setup, &start, &mut |setup, steps| still_fails(setup, steps), BUDGET)
+}
+
+/// Runs a stored sequence; answers what it shows if it still fails.
+pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Caught>, TargetError> {
+    let oracles = stored.oracles.iter().copied().collect();
+    let course = Course { steps: &stored.steps, oracles: &oracles, epilogue: stored.epilogue, transcript: true };
+    let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
+    let Some(violation) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
+    Ok(Some(Caught {
+        requirement: violation.requirement.unwrap_or(case.scenario.requirement),
+        violation,
+        reproducer: Reproducer { target: case.target.to_owned(), ..stored.clone() },
+        transcript: run.transcript,
+        original_steps: stored.steps.len() as u64,
+    }))
+}
+
+/// Keeps a sequence that ended in a panic, as small as it gets.
+pub(super) fn keep_crash(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: Panicked) -> Crash {
+    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
+    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(crate::op::Op::to_line);
+    let (setup, small) = if still(setup, steps) {
+        workload::minimise(setup, steps, &mut |setup, steps| still(setup, steps), BUDGET)
+    } else {
+        (setup.clone(), steps.to_vec())
+    };
+    Crash { operation, reproducer: Some(reproducer(case, setup, small)), text: panicked.text }
+}
+
+fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) -> bool {
+    matches!(attempt(open, setup, course), Ok(Attempt::Panicked(panicked)) if panicked.text == text)
+}
+
+fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
+    Reproducer {
+        format: Reproducer::FORMAT.to_owned(),
+        target: case.target.to_owned(),
+        scenario: case.scenario.id.clone(),
+        requirement: case.scenario.requirement,
+        setup,
+        oracles: case.scenario.oracles.iter().copied().collect(),
+        steps,
+        epilogue: case.scenario.epilogue,
+    }
+}

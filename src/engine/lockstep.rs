@@ -1,0 +1,255 @@
+//! One sequence on one target: ask, observe, take note, judge; stop at the first step with a conviction.
+//!
+//! Decides the order of these and what is dropped. The steps that the harness adds of its own (filling and
+//! reading blocks, retries, the closing operations) are in `probes`; panics are caught in `attempt`.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use crate::model::journey::Journey;
+use crate::model::{Effect, Law, Model};
+use crate::op::{Expect, Milestone, Observation, Op, OracleName, Reply, Step, TargetInfo};
+use crate::oracle::{Oracle, Seen};
+use crate::target::Target;
+use crate::verdict::{TranscriptLine, Violation};
+
+use super::probes::Probes;
+
+/// What to run, and who judges it.
+#[derive(Debug, Clone, Copy)]
+pub struct Course<'a> {
+    pub steps: &'a [Step],
+    pub oracles: &'a BTreeSet<OracleName>,
+    /// Whether the closing operations follow.
+    pub epilogue: bool,
+    /// Whether to keep what was asked and answered; costs text for every operation.
+    pub transcript: bool,
+}
+
+/// A step that broke a promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conviction {
+    /// The given step it happened at or after; the number of steps if it was a closing operation.
+    pub step: usize,
+    /// Every conviction of that step, never empty; the first is the one to report.
+    pub violations: Vec<Violation>,
+}
+
+/// How a sequence went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    pub conviction: Option<Conviction>,
+    /// Operations executed, added ones included.
+    pub operations: u64,
+    /// Steps that the oracles saw: operations, and expectations without one.
+    pub judged: u64,
+    pub dropped: u64,
+    pub reached: BTreeSet<Milestone>,
+    pub transcript: Vec<TranscriptLine>,
+    /// The target shows no device: nothing can be said of it, and nothing was asked.
+    pub blind: bool,
+}
+
+/// Why an operation is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The sequence says so.
+    Given,
+    /// The harness looks closer, or clears up.
+    Added,
+    /// The identical request, right after it was refused.
+    Retry,
+    /// The last closing operation: if no fault spoils it, the world must be as new after it.
+    Last,
+}
+
+/// What an operation came to, as far as the harness acts on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Served,
+    /// Refused for lack of memory with no fault in play.
+    OutOfMemory,
+    Refused,
+    Dropped,
+}
+
+/// A conviction was made: the sequence ends here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stop;
+
+/// A sequence under way.
+pub(super) struct Session<'a> {
+    pub(super) target: &'a mut dyn Target,
+    pub(super) info: TargetInfo,
+    pub(super) model: Model,
+    oracles: Vec<Box<dyn Oracle>>,
+    journey: Journey,
+    pub(super) before: Observation,
+    after: Observation,
+    convictions: Vec<Violation>,
+    /// The given step that convictions are put down to.
+    pub(super) step: usize,
+    keeps_transcript: bool,
+    run: Run,
+}
+
+/// Runs a sequence on a target that was built for it. `at` follows the step under way, for whoever
+/// has to say where a panic came from.
+pub fn run(target: &mut dyn Target, course: &Course<'_>, at: &Cell<usize>) -> Run {
+    let mut session = Session::new(target, course);
+    if session.before.devices.is_empty() {
+        session.run.blind = true;
+        return session.run;
+    }
+    let mut probes = Probes::new(course.oracles, &session.info);
+    // `Stop` only says that `run.conviction` is set.
+    let _: Result<(), Stop> = session.walk(course, &mut probes, at);
+    session.run.reached = session.journey.reached();
+    session.run
+}
+
+impl<'a> Session<'a> {
+    fn new(target: &'a mut dyn Target, course: &Course<'_>) -> Self {
+        let info = target.info().clone();
+        let mut before = Observation::default();
+        target.observe(&mut before);
+        let oracles =
+            if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(course.oracles, &info, &before) };
+        Session {
+            model: Model::new(&info),
+            journey: Journey::new(),
+            oracles,
+            after: before.clone(),
+            before,
+            info,
+            target,
+            convictions: Vec::new(),
+            step: 0,
+            keeps_transcript: course.transcript,
+            run: Run::default(),
+        }
+    }
+
+    fn walk(&mut self, course: &Course<'_>, probes: &mut Probes, at: &Cell<usize>) -> Result<(), Stop> {
+        for (index, step) in course.steps.iter().enumerate() {
+            at.set(index);
+            match &step.op {
+                Some(op) => {
+                    // A retry belongs to the step that was refused; expectations without an operation
+                    // still speak of that step's figures, so the retry waits for them.
+                    probes.retry(self)?;
+                    self.step = index;
+                    probes.before(self, op)?;
+                    let answer = self.ask(op, step.expect.as_deref(), Role::Given)?;
+                    probes.after(self, op, answer)?;
+                }
+                None => {
+                    self.step = index;
+                    self.expect(step.expect.as_deref())?;
+                }
+            }
+        }
+        probes.retry(self)?;
+        at.set(course.steps.len());
+        self.step = course.steps.len();
+        if course.epilogue { probes.close(self) } else { probes.verify_all(self) }
+    }
+
+    /// Asks one operation and has it judged.
+    pub(super) fn ask(&mut self, op: &Op, expect: Option<&Expect>, role: Role) -> Result<Answer, Stop> {
+        if let Err(why) = self.model.admits(op) {
+            self.run.dropped += 1;
+            self.write_down(op, &Reply::Dropped(why), role);
+            return Ok(Answer::Dropped);
+        }
+        let law = self.model.law(op);
+        let reply = self.target.apply(op);
+        self.target.observe(&mut self.after);
+        let effect = self.model.apply(op, &reply, &self.after);
+        self.run.operations += 1;
+        self.write_down(op, &reply, role);
+        self.journey.note(op, &reply, &effect, &self.before, &self.after, &self.model);
+        let spoiled = fired(&self.after) > fired(&self.before);
+        let is_end = role == Role::Last && !spoiled;
+        let seen = Judged { op: Some(op), reply: &reply, expect, law, effect, is_retry: role == Role::Retry, is_end };
+        self.judge(&seen)?;
+        std::mem::swap(&mut self.before, &mut self.after);
+        Ok(match &reply {
+            Reply::Dropped(_) => Answer::Dropped,
+            Reply::Refused(_) if reply.is_out_of_memory() && !spoiled => Answer::OutOfMemory,
+            Reply::Refused(_) => Answer::Refused,
+            _ => Answer::Served,
+        })
+    }
+
+    /// Planted faults that have not fired yet, on any device.
+    pub(super) fn armed(&self) -> u32 {
+        self.model.devices().iter().map(|d| d.armed).sum()
+    }
+
+    /// Judges an expectation that stands without an operation.
+    fn expect(&mut self, expect: Option<&Expect>) -> Result<(), Stop> {
+        if expect.is_none() {
+            return Ok(());
+        }
+        self.after.clone_from(&self.before);
+        let alone = Judged {
+            op: None,
+            reply: &Reply::Done,
+            expect,
+            law: Law::Any,
+            effect: Effect::None,
+            is_retry: false,
+            is_end: false,
+        };
+        self.judge(&alone)
+    }
+
+    fn judge(&mut self, judged: &Judged<'_>) -> Result<(), Stop> {
+        let seen = Seen {
+            op: judged.op,
+            reply: judged.reply,
+            expect: judged.expect,
+            before: &self.before,
+            after: &self.after,
+            law: judged.law,
+            effect: judged.effect,
+            model: &self.model,
+            is_retry: judged.is_retry,
+            is_end: judged.is_end,
+        };
+        self.run.judged += 1;
+        for oracle in &mut self.oracles {
+            oracle.judge(&seen, &mut self.convictions);
+        }
+        if self.convictions.is_empty() {
+            return Ok(());
+        }
+        let violations = std::mem::take(&mut self.convictions);
+        self.run.conviction = Some(Conviction { step: self.step, violations });
+        Err(Stop)
+    }
+
+    fn write_down(&mut self, op: &Op, reply: &Reply, role: Role) {
+        if self.keeps_transcript {
+            let added = role != Role::Given;
+            self.run.transcript.push(TranscriptLine { asked: op.to_line(), answered: reply.to_line(), added });
+        }
+    }
+}
+
+/// Planted faults that have fired so far, on any device.
+fn fired(seen: &Observation) -> u64 {
+    seen.devices.iter().map(|d| u64::from(d.faults_fired)).sum()
+}
+
+/// The part of `Seen` that a step brings along.
+struct Judged<'a> {
+    op: Option<&'a Op>,
+    reply: &'a Reply,
+    expect: Option<&'a Expect>,
+    law: Law,
+    effect: Effect,
+    is_retry: bool,
+    is_end: bool,
+}

@@ -1,0 +1,198 @@
+//! Which scenarios a run is about: globs over their ids, and a share of them.
+//!
+//! Decides what is left out and says why. Whether a target *can* run a scenario is found out in `case`.
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use crate::op::Text;
+use crate::spec::Scenario;
+
+/// How many near ids an error offers.
+const NEAR: usize = 3;
+
+/// Part `index` of `of`, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    pub index: u32,
+    pub of: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a share: write K/N with 1 <= K <= N, for example 1/4")]
+pub struct ShardError {
+    pub text: String,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = ShardError;
+
+    fn from_str(text: &str) -> Result<Self, ShardError> {
+        let wrong = || ShardError { text: text.to_owned() };
+        let (index, of) = text.split_once('/').ok_or_else(wrong)?;
+        let shard = Shard { index: index.parse().map_err(|_| wrong())?, of: of.parse().map_err(|_| wrong())? };
+        if shard.index >= 1 && shard.index <= shard.of { Ok(shard) } else { Err(wrong()) }
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+/// Why a selection was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("`{glob}` is not a glob: {reason}")]
+    BadGlob { glob: String, reason: String },
+    #[error("no scenario is called `{glob}`{}", near_text(near))]
+    NoMatch { glob: String, near: Vec<String> },
+    #[error("two scenarios are called `{id}`: one in {first}, one in {second}")]
+    Twice { id: String, first: String, second: String },
+    #[error("there is no scenario to run")]
+    Nothing,
+}
+
+fn near_text(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!(": did you mean {}?", near.join(", ")) }
+}
+
+/// A scenario of a plan; with a reason, it is left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    pub scenario: Scenario,
+    pub left_out: Option<Text>,
+}
+
+/// The scenarios of a run in the order of its report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub entries: Vec<Planned>,
+    /// What narrowed it, as the command line says it.
+    pub selection: Vec<String>,
+}
+
+impl Plan {
+    /// All scenarios, less what the globs and the share leave out. A share is dealt out over what the globs chose.
+    ///
+    /// # Errors
+    /// A glob that is malformed or matches nothing, two scenarios of one id, no scenario at all.
+    pub fn new(scenarios: Vec<Scenario>, globs: &[String], shard: Option<Shard>) -> Result<Self, PlanError> {
+        check_ids(&scenarios)?;
+        let chosen = compile(&scenarios, globs)?;
+        let mut selection: Vec<String> = globs.iter().map(|glob| format!("--scenario {glob}")).collect();
+        selection.extend(shard.map(|s| format!("--shard {s}")));
+        let mut dealt = 0;
+        let entries = scenarios.into_iter().map(|scenario| {
+            let left_out = if !globs.is_empty() && !chosen.is_match(&scenario.id) {
+                Some(Text::new(
+                    "not selected by --scenario; a run without it includes this scenario",
+                    "未被 --scenario 选中；去掉该选项即可执行",
+                ))
+            } else {
+                dealt += 1;
+                shard.filter(|s| (dealt - 1) % s.of + 1 != s.index).map(|s| {
+                    Text::new(
+                        format!("in another share than {s}; the other shares run it"),
+                        format!("不属于分片 {s}；由其他分片执行"),
+                    )
+                })
+            };
+            Planned { scenario, left_out }
+        });
+        Ok(Plan { entries: entries.collect(), selection })
+    }
+
+    /// How many scenarios will be tried.
+    #[must_use]
+    pub fn chosen(&self) -> usize {
+        self.entries.iter().filter(|e| e.left_out.is_none()).count()
+    }
+}
+
+fn check_ids(scenarios: &[Scenario]) -> Result<(), PlanError> {
+    let mut seen = std::collections::BTreeMap::new();
+    for scenario in scenarios {
+        if let Some(first) = seen.insert(&scenario.id, &scenario.file) {
+            let (first, second) = (first.clone(), scenario.file.clone());
+            return Err(PlanError::Twice { id: scenario.id.clone(), first, second });
+        }
+    }
+    if scenarios.is_empty() { Err(PlanError::Nothing) } else { Ok(()) }
+}
+
+fn compile(scenarios: &[Scenario], globs: &[String]) -> Result<GlobSet, PlanError> {
+    let bad = |glob: &str, error: &globset::Error| PlanError::BadGlob {
+        glob: glob.to_owned(),
+        reason: error.kind().to_string(),
+    };
+    let mut set = GlobSetBuilder::new();
+    for text in globs {
+        let glob = Glob::new(text).map_err(|e| bad(text, &e))?;
+        let matcher = glob.compile_matcher();
+        if !scenarios.iter().any(|s| matcher.is_match(&s.id)) {
+            let near = nearest(text, scenarios.iter().map(|s| s.id.as_str()));
+            return Err(PlanError::NoMatch { glob: text.clone(), near });
+        }
+        set.add(glob);
+    }
+    set.build().map_err(|e| bad(&globs.join(", "), &e))
+}
+
+/// The names most like `text`, best first; none if nothing is like it.
+pub(crate) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let plain = text.replace(['*', '?'], "");
+    let mut scored: Vec<(f64, &str)> = names.map(|name| (strsim::jaro_winkler(&plain, name), name)).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
+    scored.retain(|(score, _)| *score > 0.7 && *score > best - 0.1);
+    scored.into_iter().take(NEAR).map(|(_, name)| format!("`{name}`")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::scenario;
+
+    fn three() -> Vec<Scenario> {
+        ["frac::zero", "frac::out-of-range", "oom::retry"].map(scenario).into()
+    }
+
+    fn kept(plan: &Plan) -> Vec<&str> {
+        plan.entries.iter().filter(|e| e.left_out.is_none()).map(|e| e.scenario.id.as_str()).collect()
+    }
+
+    #[test]
+    fn globs_choose_by_id() {
+        let plan = Plan::new(three(), &["frac::*".to_owned()], None).expect("matches two");
+        assert_eq!(kept(&plan), ["frac::zero", "frac::out-of-range"]);
+        assert_eq!(plan.selection, ["--scenario frac::*"]);
+    }
+
+    #[test]
+    fn a_glob_without_a_match_names_its_neighbours() {
+        let error = Plan::new(three(), &["frac::zeor".to_owned()], None).expect_err("no such scenario");
+        assert_eq!(error.to_string(), "no scenario is called `frac::zeor`: did you mean `frac::zero`?");
+        assert!(matches!(Plan::new(three(), &["[".to_owned()], None), Err(PlanError::BadGlob { .. })));
+    }
+
+    #[test]
+    fn shares_are_disjoint_and_cover_everything() {
+        let mut all: Vec<String> = Vec::new();
+        for index in 1..=2 {
+            let plan = Plan::new(three(), &[], Some(Shard { index, of: 2 })).expect("well formed");
+            all.extend(kept(&plan).into_iter().map(str::to_owned));
+        }
+        assert_eq!(all, ["frac::zero", "oom::retry", "frac::out-of-range"]);
+        for text in ["0/2", "3/2", "1", "a/b", "1/0"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_id_is_one_scenario() {
+        let twice = vec![scenario("frac::zero"), scenario("frac::zero")];
+        assert!(matches!(Plan::new(twice, &[], None), Err(PlanError::Twice { .. })));
+        assert_eq!(Plan::new(Vec::new(), &[], None), Err(PlanError::Nothing));
+    }
+}

@@ -1,0 +1,144 @@
+//! The operations that the harness adds to a sequence: filling and reading blocks, an identical retry
+//! after a refusal, and the closing operations.
+//!
+//! Decides when they are added. Judges nothing: they reach the oracles like any other step.
+
+use std::collections::BTreeSet;
+
+use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, StreamId, TargetInfo};
+
+use super::lockstep::{Answer, Role, Session, Stop};
+
+/// Retries get block ids from here on; sequences number theirs from 0.
+const RETRY_BLOCKS: u32 = 0xF000_0000;
+
+/// Which probes a sequence gets, and the retry that is due.
+#[derive(Debug)]
+pub(super) struct Probes {
+    contents: bool,
+    retries: bool,
+    next_retry: u32,
+    /// The step that was refused, and what it asked.
+    due: Option<(usize, Op)>,
+}
+
+impl Probes {
+    pub(super) fn new(oracles: &BTreeSet<OracleName>, info: &TargetInfo) -> Self {
+        Probes {
+            contents: oracles.contains(&OracleName::Contents) && info.can(Capability::Contents),
+            retries: oracles.contains(&OracleName::Exhaustion) && info.can(Capability::OomTyped),
+            next_retry: RETRY_BLOCKS,
+            due: None,
+        }
+    }
+
+    /// Reads a block before it is given back.
+    pub(super) fn before(&self, session: &mut Session<'_>, op: &Op) -> Result<(), Stop> {
+        match op {
+            Op::Free { block } => self.verify(session, *block),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn after(&mut self, session: &mut Session<'_>, op: &Op, answer: Answer) -> Result<(), Stop> {
+        match (op, answer) {
+            (Op::Alloc { block, .. }, Answer::Served) => self.fill(session, *block),
+            (Op::Alloc { .. }, Answer::OutOfMemory) => {
+                if self.retries && session.armed() == 0 {
+                    self.due = Some((session.step, op.clone()));
+                }
+                self.verify_all(session)
+            }
+            (Op::EmptyCache, Answer::Served | Answer::Refused | Answer::OutOfMemory) => self.verify_all(session),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks again what was just refused for lack of memory. If it is served after all and nobody
+    /// objects, it is given back at once.
+    pub(super) fn retry(&mut self, session: &mut Session<'_>) -> Result<(), Stop> {
+        let Some((step, Op::Alloc { device, stream, bytes, via, .. })) = self.due.take() else { return Ok(()) };
+        session.step = step;
+        let block = BlockId(self.next_retry);
+        self.next_retry = self.next_retry.saturating_add(1);
+        let again = Op::Alloc { block, device, stream, bytes, via };
+        if session.ask(&again, None, Role::Retry)? == Answer::Served {
+            session.ask(&Op::Free { block }, None, Role::Added)?;
+        }
+        Ok(())
+    }
+
+    /// Finishes all work, gives everything back and empties the cache. A planted fault that is still
+    /// waiting may spoil a call; it is then asked again, once for each fault.
+    pub(super) fn close(&mut self, session: &mut Session<'_>) -> Result<(), Stop> {
+        let spare = session.armed();
+        finish_work(session)?;
+        for _ in 0..=spare {
+            let live = session.model.live_ids();
+            if live.is_empty() {
+                break;
+            }
+            for block in live {
+                self.verify(session, block)?;
+                session.ask(&Op::Free { block }, None, Role::Added)?;
+            }
+        }
+        finish_work(session)?;
+        if !session.info.can(Capability::EmptyCache) {
+            return Ok(());
+        }
+        for _ in 0..=spare {
+            let waiting = session.armed();
+            let role = if session.model.live_ids().is_empty() { Role::Last } else { Role::Added };
+            session.ask(&Op::EmptyCache, None, role)?;
+            if session.armed() == waiting {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every live block.
+    pub(super) fn verify_all(&self, session: &mut Session<'_>) -> Result<(), Stop> {
+        if !self.contents {
+            return Ok(());
+        }
+        session.model.live_ids().into_iter().try_for_each(|block| self.verify(session, block))
+    }
+
+    fn fill(&self, session: &mut Session<'_>, block: BlockId) -> Result<(), Stop> {
+        if self.contents && has_bytes(session, block) {
+            session.ask(&Op::Fill { block }, None, Role::Added)?;
+        }
+        Ok(())
+    }
+
+    fn verify(&self, session: &mut Session<'_>, block: BlockId) -> Result<(), Stop> {
+        if self.contents && has_bytes(session, block) {
+            session.ask(&Op::Verify { block }, None, Role::Added)?;
+        }
+        Ok(())
+    }
+}
+
+fn has_bytes(session: &Session<'_>, block: BlockId) -> bool {
+    session.model.block(block).is_some_and(|live| live.bytes > 0)
+}
+
+/// Ends the work of every stream that has some, then waits for every device.
+fn finish_work(session: &mut Session<'_>) -> Result<(), Stop> {
+    for position in 0..session.before.devices.len() {
+        // Positions come from a list of at most a few devices.
+        let Ok(number) = i32::try_from(position) else { break };
+        let device = DeviceId(number);
+        if session.info.can(Capability::StreamControl) {
+            for stream in (0..session.info.streams).map(StreamId) {
+                if !session.before.devices[position].is_idle(stream) {
+                    session.ask(&Op::Finish { device, stream }, None, Role::Added)?;
+                }
+            }
+        }
+        session.ask(&Op::Synchronize { device }, None, Role::Added)?;
+    }
+    Ok(())
+}

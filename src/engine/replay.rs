@@ -1,0 +1,98 @@
+//! Runs one kept sequence again.
+//!
+//! Decides what kind of file it was given, by its first bytes and never by its name. Recordings of real
+//! allocators are told apart here and lived again by `replay`.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::op::Setup;
+use crate::recording;
+use crate::target::{self, TargetName};
+use crate::verdict::{Reproducer, TranscriptLine};
+
+use super::EngineError;
+use super::attempt::{Attempt, attempt};
+use super::lockstep::{Conviction, Course};
+use super::regressions;
+
+/// What a replay came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    pub reproducer: Reproducer,
+    /// The target it ran on, which may be another than the reproducer's.
+    pub target: String,
+    pub operations: u64,
+    pub conviction: Option<Conviction>,
+    /// What a panic said, if it ended in one.
+    pub panic: Option<String>,
+    pub transcript: Vec<TranscriptLine>,
+}
+
+/// What a file to be replayed holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A sequence of ours, as JSON.
+    Sequence,
+    /// A recording of a real allocator, in JSON lines that begin with `{"trace":`.
+    Recording,
+}
+
+/// Tells what a file is, gzip undone.
+///
+/// # Errors
+/// `Read` if it cannot be read or unpacked.
+pub fn kind_of(path: &Path) -> Result<Kind, EngineError> {
+    let fail = |source| EngineError::Read { path: path.to_owned(), source };
+    let bytes = recording::first_bytes(path).map_err(fail)?;
+    let start: Vec<u8> = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).take(9).collect();
+    Ok(if start.starts_with(b"{\"trace\":") { Kind::Recording } else { Kind::Sequence })
+}
+
+/// Runs a kept sequence on its own target, or on another one.
+///
+/// # Errors
+/// A file that is not such a sequence, a target that cannot be built.
+pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, EngineError> {
+    if kind_of(path)? == Kind::Recording {
+        return Err(EngineError::Recording { path: path.to_owned() });
+    }
+    let mut text = Vec::new();
+    let read = recording::open(path).and_then(|mut file| file.read_to_end(&mut text));
+    read.map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
+    replay(path, &text, on)
+}
+
+fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed, EngineError> {
+    let reproducer = regressions::parse(path, text)?;
+    let named = || {
+        reproducer
+            .target
+            .parse()
+            .map_err(|_| EngineError::TargetName { path: path.to_owned(), name: reproducer.target.clone() })
+    };
+    let name: TargetName = on.map_or_else(named, |name| Ok(name.clone()))?;
+    let oracles = reproducer.oracles.iter().copied().collect();
+    let course =
+        Course { steps: &reproducer.steps, oracles: &oracles, epilogue: reproducer.epilogue, transcript: true };
+    let open = |setup: &Setup| target::open(&name, setup);
+    let target = name.to_string();
+    Ok(match attempt(&open, &reproducer.setup, &course)? {
+        Attempt::Ran(run) => Replayed {
+            operations: run.operations,
+            conviction: run.conviction,
+            panic: None,
+            transcript: run.transcript,
+            target,
+            reproducer,
+        },
+        Attempt::Panicked(panicked) => Replayed {
+            operations: 0,
+            conviction: None,
+            panic: Some(panicked.text),
+            transcript: Vec::new(),
+            target,
+            reproducer,
+        },
+    })
+}

@@ -1,0 +1,251 @@
+//! The runner on a trivial allocator that goes wrong on request.
+
+mod fake;
+
+use std::cell::Cell;
+use std::path::Path;
+use std::time::Duration;
+
+use fake::{Bump, Flaw};
+
+use super::lockstep::{Course, Run};
+use super::*;
+use crate::op::{BlockId, Capability, DeviceId, Expect, Milestone, Op, OracleName, Setup, Step, StreamId, Text, Via};
+use crate::requirement::Severity;
+use crate::spec::{Body, Generate, OpKind, Scenario, SizeClass, SizeDraw, Variant, Weights};
+use crate::target::Target;
+use crate::verdict::Outcome;
+use crate::verdict::record::{RunRecord, RunStamp, ScenarioStamp};
+
+fn alloc(block: u32, bytes: u64) -> Step {
+    let (device, stream) = (Some(DeviceId(0)), StreamId(0));
+    Op::Alloc { block: BlockId(block), device, stream, bytes, via: Via::Raw }.into()
+}
+
+fn free(block: u32) -> Step {
+    Op::Free { block: BlockId(block) }.into()
+}
+
+fn small_world() -> Setup {
+    Setup { device_bytes: vec![1 << 20], streams: 1 }
+}
+
+/// A scenario of explicit steps; its area gives the requirement.
+pub(super) fn scenario(id: &str) -> Scenario {
+    let area = id.split("::").next().unwrap_or_default().to_uppercase();
+    Scenario {
+        id: id.to_owned(),
+        file: "specs/test.yaml".to_owned(),
+        requirement: format!("{area}-01").parse().expect("every area has a first requirement"),
+        title: Text::new("a test", "测试"),
+        severity: Severity::High,
+        effort_days: 1.0,
+        requires: [].into(),
+        devices: 1..=1,
+        device_bytes: vec![1 << 20],
+        streams: 1,
+        oracles: [OracleName::Overlap, OracleName::Contents, OracleName::Exhaustion].into(),
+        must_reach: [].into(),
+        epilogue: true,
+        body: Body::Steps(vec![Variant { label: String::new(), steps: vec![alloc(0, 1000), free(0)] }]),
+    }
+}
+
+fn generated(id: &str) -> Scenario {
+    let sizes = vec![SizeClass { weight: 1, draw: SizeDraw::LogUniform(1, 4096) }];
+    let body = Body::Generate(Generate {
+        sequences: 8,
+        length: 20..=40,
+        streams: 1..=1,
+        callers: 1..=1,
+        limit_bytes: None,
+        sizes,
+        weights: Weights { entries: vec![(OpKind::Alloc, 3000), (OpKind::Free, 1000)] },
+        faults: Vec::new(),
+        cycles: 1,
+        fractions: Vec::new(),
+    });
+    Scenario { body, ..scenario(id) }
+}
+
+fn walk(flaw: Flaw, steps: &[Step], oracles: &[OracleName], epilogue: bool) -> Run {
+    let oracles = oracles.iter().copied().collect();
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true };
+    lockstep::run(&mut Bump::new(&small_world(), flaw), &course, &Cell::new(0))
+}
+
+fn lines(run: &Run) -> String {
+    let line = |l: &crate::verdict::TranscriptLine| {
+        format!("{} {} -> {}\n", if l.added { '+' } else { ' ' }, l.asked, l.answered)
+    };
+    run.transcript.iter().map(line).collect()
+}
+
+fn options(scenarios: Vec<Scenario>, root: &Path) -> RunOptions {
+    RunOptions {
+        target: "bump@test".parse().expect("well formed"),
+        plan: Plan::new(scenarios, &[], None).expect("well formed"),
+        seed: 7,
+        cases: None,
+        jobs: 2,
+        time: None,
+        out: root.join("out"),
+        regressions: Some(root.join("kept")),
+        command: "test".to_owned(),
+    }
+}
+
+fn run_flawed(flaw: Flaw, options: &RunOptions) -> Result<RunRecord, EngineError> {
+    let open = |setup: &Setup| Ok(Box::new(Bump::new(setup, flaw)) as Box<dyn Target>);
+    run_on(&open, options, &Silent)
+}
+
+fn outcomes(flaw: Flaw, scenarios: Vec<Scenario>) -> Vec<(Outcome, String)> {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let record = run_flawed(flaw, &options(scenarios, root.path())).expect("it runs");
+    record.scenarios.into_iter().map(|s| (s.outcome, s.reason.unwrap_or_default().en)).collect()
+}
+
+fn unstamped(mut record: RunRecord) -> RunRecord {
+    record.stamp = RunStamp::default();
+    record.scenarios.iter_mut().for_each(|s| s.stamp = ScenarioStamp::default());
+    record
+}
+
+#[test]
+fn blocks_are_filled_read_and_cleared_away() {
+    let run = walk(Flaw::None, &[alloc(0, 1000), alloc(1, 0), alloc(2, 8), free(0)], &[OracleName::Contents], true);
+    insta::assert_snapshot!(lines(&run), @r"
+      alloc b0: 1000 B on device 0, stream 0 -> address 0x100000
+    + fill b0 -> done
+      alloc b1: 0 B on device 0, stream 0 -> address 0x0
+      alloc b2: 8 B on device 0, stream 0 -> address 0x100400
+    + fill b2 -> done
+    + verify b0 -> intact
+      free b0 -> done
+    + synchronize device 0 -> done
+    + free b1 -> done
+    + verify b2 -> intact
+    + free b2 -> done
+    + synchronize device 0 -> done
+    + empty_cache -> done
+    ");
+    assert_eq!((run.operations, run.dropped, run.conviction), (13, 0, None));
+}
+
+#[test]
+fn a_refusal_is_followed_by_an_identical_request_after_its_expectations() {
+    let later = Step { op: None, expect: Some(Box::new(Expect { unchanged: true, ..Expect::default() })) };
+    let steps = [alloc(0, 512), alloc(1, 2 << 20), later, free(0)];
+    let run = walk(Flaw::None, &steps, &[OracleName::Exhaustion, OracleName::Expectation], false);
+    insta::assert_snapshot!(lines(&run), @r"
+      alloc b0: 512 B on device 0, stream 0 -> address 0x100000
+      alloc b1: 2 MiB (2097152 B) on device 0, stream 0 -> refused (out_of_memory): out of memory
+    + alloc b4026531840: 2 MiB (2097152 B) on device 0, stream 0 -> refused (out_of_memory): out of memory
+      free b0 -> done
+    ");
+    assert_eq!((run.judged, run.conviction), (5, None));
+    let run = walk(Flaw::ChangesItsMind, &steps, &[OracleName::Exhaustion], false);
+    let conviction = run.conviction.expect("the second answer differs");
+    assert_eq!((conviction.step, conviction.violations[0].oracle), (1, OracleName::Exhaustion));
+}
+
+#[test]
+fn what_names_no_block_is_dropped_and_counted() {
+    let run = walk(Flaw::None, &[free(3), alloc(0, 8), alloc(0, 8)], &[OracleName::Overlap], false);
+    assert_eq!((run.operations, run.dropped), (1, 2));
+    let steps = vec![free(3), alloc(0, 8)];
+    let odd = Scenario { body: Body::Steps(vec![Variant { label: String::new(), steps }]), ..scenario("arg::odd") };
+    let [(outcome, reason)] = &outcomes(Flaw::None, vec![odd])[..] else { panic!("one scenario") };
+    assert_eq!((*outcome, &reason[..19]), (Outcome::Inconclusive, "1 of its steps coul"));
+}
+
+#[test]
+fn an_overlap_becomes_a_small_finding_that_is_kept_and_run_first() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let options = options(vec![scenario("frac::sound"), generated("oom::drawn")], root.path());
+    let first = run_flawed(Flaw::Overlaps, &options).expect("it runs");
+    let finding = &first.findings[0];
+    assert_eq!((finding.id.as_str(), finding.file.as_str()), ("F01", "findings/F01-oom-drawn.json"));
+    assert_eq!(finding.reproducer.steps.len(), 3, "{:?}", finding.reproducer.steps);
+    assert_eq!(finding.violation.oracle, OracleName::Overlap);
+    assert!(finding.command.ends_with("out/findings/F01-oom-drawn.json"), "{}", finding.command);
+    assert!(finding.original_steps > 3 && !finding.transcript.is_empty());
+
+    let second = run_flawed(Flaw::Overlaps, &options).expect("it runs again");
+    assert_eq!(second.scenarios[1].stamp.regressions, 1);
+    assert_eq!(unstamped(first), unstamped(second));
+
+    let sound = run_flawed(Flaw::None, &options).expect("it runs");
+    assert_eq!((sound.count(Outcome::Pass), sound.scenarios[1].stamp.regressions), (2, 1));
+
+    let mut once = options.clone();
+    once.cases = Some(0);
+    let stored_only = run_flawed(Flaw::Overlaps, &once).expect("it runs");
+    assert_eq!(stored_only.findings.len(), 1, "the kept sequence fails although none was drawn");
+}
+
+#[test]
+fn a_kept_sequence_that_cannot_be_read_is_named() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let file = root.path().join("kept/bump@test/oom-drawn.json");
+    write_whole(&file, b"{\"format\": 3}").expect("a temporary folder can be written");
+    let error = run_flawed(Flaw::None, &options(vec![generated("oom::drawn")], root.path())).expect_err("unreadable");
+    assert!(error.to_string().contains("oom-drawn.json: not a sequence"), "{error}");
+}
+
+#[test]
+fn a_panic_breaks_its_scenario_only_and_leaves_its_sequence() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let options = options(vec![scenario("frac::panics"), generated("oom::sound")], root.path());
+    let record = run_flawed(Flaw::PanicsAt(1000), &options).expect("it runs");
+    assert_eq!(record.scenarios[0].outcome, Outcome::Broken);
+    let reason = &record.scenarios[0].reason.as_ref().expect("a reason").en;
+    assert!(
+        reason.starts_with("panicked during `alloc b0: 1000 B on device 0, stream 0`: no room for 1000"),
+        "{reason}"
+    );
+    assert!(root.path().join("out/broken/frac-panics.json").is_file());
+    let kind = replay::kind_of(&root.path().join("out/broken/frac-panics.json")).expect("it is there");
+    assert_eq!(kind, replay::Kind::Sequence);
+}
+
+#[test]
+fn nothing_is_silently_green() {
+    let lacking = Scenario { requires: [Capability::Streams].into(), ..scenario("strm::lacking") };
+    let unreached = Scenario { must_reach: [Milestone::Oom].into(), ..scenario("oom::unreached") };
+    let empty = Scenario { body: Body::Steps(Vec::new()), ..scenario("frac::empty") };
+    let seen = outcomes(Flaw::None, vec![lacking, unreached, empty, scenario("zero::fine")]);
+    let expected = [Outcome::NotApplicable, Outcome::Inconclusive, Outcome::Inconclusive, Outcome::Pass];
+    assert_eq!(seen.iter().map(|(o, _)| *o).collect::<Vec<_>>(), expected);
+    assert!(seen[0].1.contains("streams") && seen[1].1.contains("oom") && seen[2].1.contains("no step"), "{seen:?}");
+    assert_eq!(outcomes(Flaw::Blind, vec![scenario("zero::fine")])[0].0, Outcome::Inconclusive);
+}
+
+#[test]
+fn the_record_does_not_depend_on_the_schedule() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let ids = ["frac::a", "oom::b", "zero::c", "peak::d", "iso::e"];
+    let mut options = options(ids.map(generated).into(), root.path());
+    options.regressions = None;
+    options.jobs = 1;
+    let one = run_flawed(Flaw::Overlaps, &options).expect("it runs");
+    options.jobs = 4;
+    let four = run_flawed(Flaw::Overlaps, &options).expect("it runs");
+    assert_eq!(one.findings.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["F01", "F02", "F03", "F04", "F05"]);
+    assert_eq!(unstamped(one), unstamped(four));
+}
+
+#[test]
+fn a_time_limit_skips_what_is_left_and_a_long_one_draws_more() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let mut options = options(vec![scenario("frac::a"), generated("oom::b")], root.path());
+    options.time = Some(Duration::ZERO);
+    let record = run_flawed(Flaw::None, &options).expect("it runs");
+    assert_eq!(record.count(Outcome::Skipped), 2);
+    assert_eq!(record.selection, ["--time 0s"]);
+    options.time = Some(Duration::from_millis(300));
+    let record = run_flawed(Flaw::None, &options).expect("it runs");
+    assert_eq!(record.count(Outcome::Pass), 2);
+    assert!(record.scenarios[1].sequences > 8, "{} sequences", record.scenarios[1].sequences);
+}

@@ -1,0 +1,77 @@
+//! What the callers did to one device, and how much of it they may have reserved.
+//!
+//! Counts; decides nothing.
+
+use super::Live;
+use crate::op::{Counter, DeviceView, StreamId};
+
+/// What the callers did to one device.
+#[derive(Debug, Clone)]
+pub struct DeviceState {
+    /// Live blocks, those of 0 bytes left out.
+    pub live: u64,
+    /// What was asked for in them.
+    pub bytes: u128,
+    /// Whether a request was ever refused for lack of memory.
+    pub had_oom: bool,
+    /// The fraction last set by an answered call; `None` before the first.
+    pub fraction: Option<f64>,
+    /// Planned faults that have not fired.
+    pub armed: u32,
+    /// Faults that had fired at the last observation.
+    pub fired: u32,
+    /// Streams with live blocks.
+    pub streams_live: u8,
+    by_stream: [u32; StreamId::LIMIT as usize],
+    /// Sum of the counters that move when an allocator may have waited for streams.
+    pub(super) waits: i64,
+}
+
+impl DeviceState {
+    pub(super) fn new() -> Self {
+        DeviceState {
+            live: 0,
+            bytes: 0,
+            had_oom: false,
+            fraction: None,
+            armed: 0,
+            fired: 0,
+            streams_live: 0,
+            by_stream: [0; StreamId::LIMIT as usize],
+            waits: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, live: &Live) {
+        self.live += 1;
+        self.bytes += u128::from(live.bytes);
+        let count = &mut self.by_stream[usize::from(live.stream.0 & 63)];
+        self.streams_live += u8::from(*count == 0);
+        *count += 1;
+    }
+
+    pub(super) fn remove(&mut self, live: &Live) {
+        self.live -= 1;
+        self.bytes -= u128::from(live.bytes);
+        let count = &mut self.by_stream[usize::from(live.stream.0 & 63)];
+        *count -= 1;
+        self.streams_live -= u8::from(*count == 0);
+    }
+}
+
+/// The most that may be reserved under a fraction; `None` for 1, which is no limit at all.
+#[must_use]
+pub fn limit_bytes(fraction: f64, total: u64) -> Option<u64> {
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // a double product, truncated, is how the limit is defined
+    (fraction < 1.0).then_some((fraction * total as f64) as u64)
+}
+
+/// Moves whenever the allocator may have waited for a stream to get memory back.
+pub(super) fn waits(view: &DeviceView) -> i64 {
+    let counter = |which| view.stats.counter(which);
+    counter(Counter::NumAllocRetries)
+        .wrapping_add(counter(Counter::NumOoms))
+        .wrapping_add(counter(Counter::NumSyncAllStreams))
+        .wrapping_add(counter(Counter::NumDeviceFree))
+}

@@ -1,0 +1,219 @@
+//! Which situations a sequence has been in, read off operations, replies and figures alone.
+//!
+//! Decides what each milestone means in figures. Does not decide which ones a scenario demands (`spec`).
+
+use std::collections::BTreeSet;
+
+use super::{Effect, Model, limit_bytes, named_device};
+use crate::op::stats::Row;
+use crate::op::{Counter, DeviceView, Family, Milestone, Observation, Op, RefusalClass, Reply};
+
+/// The milestones of one sequence so far.
+#[derive(Debug, Clone, Default)]
+pub struct Journey {
+    /// One bit each, by position in `Milestone`.
+    reached: u32,
+    caller: u8,
+    cycles: u32,
+}
+
+/// One device before and after a step.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    before: &'a DeviceView,
+    after: &'a DeviceView,
+}
+
+impl Pair<'_> {
+    fn counter(&self, which: Counter) -> i64 {
+        self.after.stats.counter(which) - self.before.stats.counter(which)
+    }
+
+    fn current(&self, family: Family) -> i64 {
+        self.after.stats.all(family).current - self.before.stats.all(family).current
+    }
+
+    fn allocated(&self, family: Family) -> i64 {
+        self.after.stats.all(family).allocated - self.before.stats.all(family).allocated
+    }
+
+    fn freed(&self, family: Family) -> i64 {
+        self.after.stats.all(family).freed - self.before.stats.all(family).freed
+    }
+
+    /// Memory was got from the device.
+    fn grew(&self) -> bool {
+        self.counter(Counter::NumDeviceAlloc) > 0 || self.current(Family::ReservedBytes) > 0
+    }
+}
+
+impl Journey {
+    /// The journey of a sequence in which nothing has happened.
+    #[must_use]
+    pub fn new() -> Self {
+        Journey::default()
+    }
+
+    /// What has been reached, in the order of `Milestone`.
+    #[must_use]
+    pub fn reached(&self) -> BTreeSet<Milestone> {
+        Milestone::ALL.iter().copied().filter(|&m| self.has(m)).collect()
+    }
+
+    #[must_use]
+    pub fn has(&self, milestone: Milestone) -> bool {
+        self.reached >> (milestone as u32) & 1 == 1
+    }
+
+    fn mark(&mut self, milestone: Milestone) {
+        self.reached |= 1 << (milestone as u32);
+    }
+
+    fn mark_if(&mut self, milestone: Milestone, holds: bool) {
+        self.reached |= u32::from(holds) << (milestone as u32);
+    }
+
+    /// Takes note of an executed step; `model` is the model after it, `effect` what it answered.
+    pub fn note(
+        &mut self,
+        op: &Op,
+        reply: &Reply,
+        effect: &Effect,
+        before: &Observation,
+        after: &Observation,
+        model: &Model,
+    ) {
+        if reply.is_dropped() {
+            return;
+        }
+        let pair = |d: usize| Some(Pair { before: before.devices.get(d)?, after: after.devices.get(d)? });
+        if !self.has(Milestone::FaultFired) {
+            // FaultFired: the count of fired faults rose on some device.
+            let fired = before.devices.iter().zip(&after.devices).any(|(b, a)| a.faults_fired > b.faults_fired);
+            self.mark_if(Milestone::FaultFired, fired);
+        }
+        self.note_call(op, reply, before, after, model);
+        match effect {
+            Effect::Allocated(_, live) => {
+                if let Some(pair) = pair(live.device) {
+                    self.note_served(pair, live.device, model);
+                }
+            }
+            // ZeroServed: a request of 0 bytes was answered.
+            Effect::AllocatedNothing(_) => self.mark(Milestone::ZeroServed),
+            Effect::Freed(_, live) => {
+                // CrossCallerFree: the freeing caller is not the one that asked.
+                self.mark_if(Milestone::CrossCallerFree, live.caller != model.caller());
+                if let Some(pair) = pair(live.device).filter(|_| live.bytes > 0) {
+                    self.note_freed(pair);
+                }
+            }
+            Effect::Refused { device } => {
+                if let (Some(pair), Op::Alloc { bytes, .. }) = (pair(*device), op) {
+                    self.note_refused(pair, *device, *bytes, model);
+                }
+            }
+            Effect::None => {}
+        }
+        if !matches!(effect, Effect::Freed(..)) && !self.has(Milestone::PendingResolved) {
+            // PendingResolved, outside of a free: a block became free although none was given back.
+            let resolved = (0..after.devices.len()).filter_map(pair).any(|p| p.freed(Family::Active) > 0);
+            self.mark_if(Milestone::PendingResolved, resolved);
+        }
+    }
+
+    fn note_call(&mut self, op: &Op, reply: &Reply, before: &Observation, after: &Observation, model: &Model) {
+        // ArgumentRefused: a refusal of one of the two classes that blame the caller.
+        let blamed = |class| matches!(class, RefusalClass::InvalidArgument | RefusalClass::InvalidPointer);
+        self.mark_if(Milestone::ArgumentRefused, reply.refusal().is_some_and(|r| blamed(r.class)));
+        // CrossDeviceCall: the device named exists and is not the caller's current one.
+        if let Some(device) = named_device(op).filter(|d| d.index(after.devices.len()).is_some()) {
+            let moves = matches!(op, Op::SetCurrent { .. });
+            self.mark_if(Milestone::CrossDeviceCall, !moves && device != model.current_device());
+        }
+        let served = !matches!(reply, Reply::Refused(_));
+        match *op {
+            Op::Caller { caller } if served => {
+                // CallerSwitch: the caller named is not the one of the calls before.
+                self.mark_if(Milestone::CallerSwitch, caller != self.caller);
+                self.caller = caller;
+            }
+            Op::EmptyCache if served => {
+                // CacheEmptied: reserved bytes fell on some device.
+                let fell = |(b, a): (&DeviceView, &DeviceView)| {
+                    Pair { before: b, after: a }.current(Family::ReservedBytes) < 0
+                };
+                self.mark_if(Milestone::CacheEmptied, before.devices.iter().zip(&after.devices).any(fell));
+            }
+            Op::ResetPeak { device } if served => {
+                // PeakLowered: some peak of the device fell.
+                if let Some(d) = device.index(after.devices.len().min(before.devices.len())) {
+                    let (b, a) = (&before.devices[d].stats, &after.devices[d].stats);
+                    let fell = Family::ALL.iter().any(|&f| a.all(f).peak < b.all(f).peak);
+                    self.mark_if(Milestone::PeakLowered, fell);
+                }
+            }
+            Op::CycleEnd => {
+                // CycleRepeated: a second round ended.
+                self.cycles = self.cycles.saturating_add(1);
+                self.mark_if(Milestone::CycleRepeated, self.cycles >= 2);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_served(&mut self, pair: Pair<'_>, device: usize, model: &Model) {
+        // SuccessAfterOom: a request was refused for lack of memory on this device before.
+        self.mark_if(Milestone::SuccessAfterOom, model.device(device).is_some_and(|d| d.had_oom));
+        // RetrySucceeded: served, and a retry after a flush was counted.
+        self.mark_if(Milestone::RetrySucceeded, pair.counter(Counter::NumAllocRetries) > 0);
+        // SegmentReserved / CacheHit: a device allocation was counted, or reserved bytes rose; or neither.
+        let grew = pair.grew();
+        self.mark_if(Milestone::SegmentReserved, grew);
+        self.mark_if(Milestone::CacheHit, !grew);
+        // Split: a free part of a split segment appeared, or an existing one became smaller; only where no
+        // waiting block became free in the same step, which moves the same figures.
+        let settled = pair.freed(Family::Active) == 0;
+        let appeared = pair.allocated(Family::InactiveSplit) > 0;
+        let shrank = pair.freed(Family::InactiveSplitBytes) > 0 && pair.freed(Family::InactiveSplit) == 0;
+        self.mark_if(Milestone::Split, settled && (appeared || shrank));
+        // TwoDevicesLive / TwoStreamsLive: read off the live blocks.
+        self.mark_if(Milestone::TwoDevicesLive, model.devices().iter().filter(|d| d.live > 0).count() >= 2);
+        self.mark_if(Milestone::TwoStreamsLive, model.device(device).is_some_and(|d| d.streams_live >= 2));
+        // BothPools: each pool's count of allocations is above 0.
+        let live = |row| pair.after.stats.get(Family::Allocation, row).current > 0;
+        self.mark_if(Milestone::BothPools, live(Row::SmallPool) && live(Row::LargePool));
+    }
+
+    fn note_freed(&mut self, pair: Pair<'_>) {
+        let became_free = pair.freed(Family::Active);
+        // PendingFree: the block is no longer allocated but still active.
+        let allocated = pair.freed(Family::Allocation);
+        self.mark_if(Milestone::PendingFree, allocated > 0 && became_free < allocated);
+        // PendingResolved, in a free: more blocks became free than were given back.
+        self.mark_if(Milestone::PendingResolved, became_free > allocated);
+        // Merge: the block became free and a free part of a split segment went or grew.
+        let went = pair.freed(Family::InactiveSplit) > 0;
+        let grew = pair.allocated(Family::InactiveSplitBytes) > 0 && pair.allocated(Family::InactiveSplit) == 0;
+        self.mark_if(Milestone::Merge, became_free > 0 && (went || grew));
+    }
+
+    fn note_refused(&mut self, pair: Pair<'_>, device: usize, bytes: u64, model: &Model) {
+        // Oom: the refusal itself.
+        self.mark(Milestone::Oom);
+        // FlushOnOom: the refused request gave memory back to the device.
+        let gave_back = pair.counter(Counter::NumDeviceFree) > 0 || pair.current(Family::ReservedBytes) < 0;
+        self.mark_if(Milestone::FlushOnOom, gave_back);
+        let (most, total) = (model.at_most(bytes), model.total_bytes(device));
+        if bytes > total || pair.after.faults_fired > pair.before.faults_fired {
+            return;
+        }
+        let reserved = u64::try_from(pair.after.stats.all(Family::ReservedBytes).current).unwrap_or(0);
+        let limit = limit_bytes(pair.after.fraction, total);
+        let allowed = limit.is_none_or(|limit| reserved.saturating_add(most) <= limit);
+        // LimitRefusal: the device had room for all that the request may cost, the limit had not.
+        self.mark_if(Milestone::LimitRefusal, pair.after.free_bytes >= most && !allowed);
+        // DeviceRefusal: the limit had room for all that the request may cost.
+        self.mark_if(Milestone::DeviceRefusal, allowed);
+    }
+}

@@ -1,0 +1,176 @@
+//! Which operations can be asked, and which answers to them are legal.
+//!
+//! Decides from the operation, the devices and the current device alone. Does not judge an answer: `oracle` does.
+
+use super::{Law, Model};
+use crate::op::{BlockId, DeviceId, Drop, Op, Pointer, RefusalClass, StreamId};
+
+/// A size that no signed figure can hold: both readings of it are honest.
+const UNROUNDABLE: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::InvalidArgument];
+/// Too large for the device while a device call is made to fail.
+const TOO_LARGE_WITH_FAULT: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::DeviceError];
+const UNROUNDABLE_WITH_FAULT: &[RefusalClass] =
+    &[RefusalClass::OutOfMemory, RefusalClass::InvalidArgument, RefusalClass::DeviceError];
+
+/// Whether a size does not fit the signed 64-bit figures that statistics are kept in.
+#[must_use]
+pub fn is_unroundable(bytes: u64) -> bool {
+    i64::try_from(bytes).is_err()
+}
+
+/// The device that an operation names, whether or not it exists.
+#[must_use]
+pub fn named_device(op: &Op) -> Option<DeviceId> {
+    match op {
+        Op::Alloc { device, .. } | Op::SetFraction { device, .. } | Op::GetFraction { device } => *device,
+        Op::Occupy { device, .. }
+        | Op::Finish { device, .. }
+        | Op::Synchronize { device }
+        | Op::ResetPeak { device }
+        | Op::ResetAccumulated { device }
+        | Op::SetCurrent { device }
+        | Op::Dictionary { device }
+        | Op::Summary { device, .. }
+        | Op::MemoryInfo { device }
+        | Op::Fault { device, .. } => Some(*device),
+        _ => None,
+    }
+}
+
+impl Model {
+    /// Whether the operation can be asked at all: `Err` where the block it names is not live, its id is
+    /// taken, or the stream it names does not exist, so that the engine drops it. Bad devices are *not*
+    /// dropped: they must be refused. (What only the harness does to a device, `Occupy`, `Finish` and
+    /// `Fault`, is no call that could be refused, and is dropped.)
+    ///
+    /// # Errors
+    /// Why it is dropped.
+    pub fn admits(&self, op: &Op) -> Result<(), Drop> {
+        match *op {
+            Op::Alloc { block, stream, .. } => {
+                if self.held.contains_key(&block) {
+                    return Err(Drop::BlockExists);
+                }
+                self.has_stream(stream)
+            }
+            Op::Free { block } | Op::Fill { block } | Op::Verify { block } => self.is_live(block),
+            Op::RecordStream { block, stream } | Op::Use { block, stream } => {
+                self.is_live(block)?;
+                self.has_stream(stream)
+            }
+            Op::FreePointer { pointer } => self.admits_pointer(pointer),
+            Op::Occupy { device, stream } | Op::Finish { device, stream } => {
+                device.index(self.devices.len()).ok_or(Drop::NoSuchPlace)?;
+                self.has_stream(stream)
+            }
+            Op::Fault { device, .. } => device.index(self.devices.len()).map(|_| ()).ok_or(Drop::NoSuchPlace),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_live(&self, block: BlockId) -> Result<(), Drop> {
+        if self.held.contains_key(&block) { Ok(()) } else { Err(Drop::NoSuchBlock) }
+    }
+
+    fn has_stream(&self, stream: StreamId) -> Result<(), Drop> {
+        if stream.0 < self.streams { Ok(()) } else { Err(Drop::NoSuchPlace) }
+    }
+
+    /// A pointer that is, by now, the start of a live block would be a lawful free of that one.
+    fn admits_pointer(&self, pointer: Pointer) -> Result<(), Drop> {
+        let address = match pointer {
+            Pointer::Null => return Ok(()),
+            Pointer::Interior { block, offset } => {
+                let live = self.block(block).ok_or(Drop::NoSuchBlock)?;
+                if offset == 0 || offset >= live.bytes {
+                    return Err(Drop::NoSuchBlock);
+                }
+                live.address.saturating_add(offset)
+            }
+            Pointer::Freed { block } => {
+                if self.held.contains_key(&block) {
+                    return Err(Drop::NoSuchBlock);
+                }
+                self.former_address(block).ok_or(Drop::NoSuchBlock)?
+            }
+            Pointer::Wild { address } => address,
+        };
+        if address == 0 || self.is_live_start(address) { Err(Drop::NoSuchBlock) } else { Ok(()) }
+    }
+
+    /// Which answers are legal, before the operation is asked.
+    #[must_use]
+    pub fn law(&self, op: &Op) -> Law {
+        let law = self.law_without_faults(op);
+        if !self.is_fault_armed(op) {
+            return law;
+        }
+        match law {
+            Law::MustServe | Law::MayLackMemory | Law::Any => Law::Any,
+            Law::MustRefuse(RefusalClass::OutOfMemory) => Law::MustRefuseAny(TOO_LARGE_WITH_FAULT),
+            Law::MustRefuseAny(_) => Law::MustRefuseAny(UNROUNDABLE_WITH_FAULT),
+            // an argument is wrong whatever the device does
+            Law::MustRefuse(_) => law,
+        }
+    }
+
+    /// Which answers are legal if no fault fires in the operation. The same before and after it.
+    #[must_use]
+    pub fn law_without_faults(&self, op: &Op) -> Law {
+        if named_device(op).is_some_and(|device| device.index(self.devices.len()).is_none()) {
+            return Law::MustRefuse(RefusalClass::InvalidArgument);
+        }
+        match *op {
+            Op::SetFraction { fraction, .. } if !(0.0..=1.0).contains(&fraction) => {
+                Law::MustRefuse(RefusalClass::InvalidArgument)
+            }
+            Op::FreePointer { pointer: Pointer::Null } => Law::MustServe,
+            Op::FreePointer { .. } => Law::MustRefuse(RefusalClass::InvalidPointer),
+            Op::Alloc { bytes: 0, .. } => Law::MustServe,
+            Op::Alloc { bytes, .. } if is_unroundable(bytes) => Law::MustRefuseAny(UNROUNDABLE),
+            Op::Alloc { device, bytes, .. } => {
+                let total = self.position(device).and_then(|d| self.totals.get(d)).copied().unwrap_or(0);
+                if bytes > total { Law::MustRefuse(RefusalClass::OutOfMemory) } else { Law::MayLackMemory }
+            }
+            _ => Law::MustServe,
+        }
+    }
+
+    fn is_fault_armed(&self, op: &Op) -> bool {
+        match self.device_of(op) {
+            Some(device) => self.devices[device].armed > 0,
+            None => self.devices.iter().any(|d| d.armed > 0),
+        }
+    }
+
+    /// The position of the device an operation is about: the one it names, its block's, or the caller's
+    /// current one. `None` where it is about no device, about all, or about one that does not exist.
+    #[must_use]
+    pub fn device_of(&self, op: &Op) -> Option<usize> {
+        match op {
+            Op::Alloc { device, .. } | Op::SetFraction { device, .. } | Op::GetFraction { device } => {
+                self.position(*device)
+            }
+            Op::SetCurrent { .. } => None,
+            Op::Free { block }
+            | Op::RecordStream { block, .. }
+            | Op::Use { block, .. }
+            | Op::Fill { block }
+            | Op::Verify { block }
+            | Op::FreePointer { pointer: Pointer::Interior { block, .. } } => self.block(*block).map(|l| l.device),
+            other => named_device(other).and_then(|d| d.index(self.devices.len())),
+        }
+    }
+
+    /// The contract's most for a request, for oracles that ask whether it had to fit.
+    #[must_use]
+    pub fn at_most(&self, bytes: u64) -> u64 {
+        self.contract.growth.at_most(bytes)
+    }
+
+    /// The memory of the device at this position.
+    #[must_use]
+    pub fn total_bytes(&self, position: usize) -> u64 {
+        self.totals.get(position).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,46 @@
+//! What an allocator did, in order: PyTorch's trace events.
+
+use serde::{Deserialize, Serialize};
+
+/// What happened. The names are PyTorch's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Alloc,
+    FreeRequested,
+    FreeCompleted,
+    SegmentAlloc,
+    SegmentFree,
+    SegmentMap,
+    SegmentUnmap,
+    Snapshot,
+    Oom,
+}
+
+impl Action {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Alloc => "alloc",
+            Action::FreeRequested => "free_requested",
+            Action::FreeCompleted => "free_completed",
+            Action::SegmentAlloc => "segment_alloc",
+            Action::SegmentFree => "segment_free",
+            Action::SegmentMap => "segment_map",
+            Action::SegmentUnmap => "segment_unmap",
+            Action::Snapshot => "snapshot",
+            Action::Oom => "oom",
+        }
+    }
+}
+
+/// One event of one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceEvent {
+    pub action: Action,
+    /// The block's or segment's address; for an OOM what the device had free.
+    pub address: u64,
+    /// The original request for blocks, bytes for segments, the rounded request for an OOM.
+    pub bytes: u64,
+    pub stream: u64,
+}

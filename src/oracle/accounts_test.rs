@@ -1,0 +1,148 @@
+//! Lawful steps pass `accounts`, doctored ones convict by the requirement that they break.
+
+use super::*;
+use crate::op::{DeviceId, PoolKind, RefusalClass, Reply};
+use crate::oracle::fixture::{Bench, alloc, free, hand_out, oom, refuse, reset_accumulated, take_back};
+
+fn bench() -> Bench {
+    let mut bench = Bench::new(OracleName::Accounts);
+    bench.alloc(1, 0x1000, 600).passes();
+    bench
+}
+
+/// An allocation of 512 B with a doctored figure.
+fn doctored(change: impl FnOnce(&mut Stats)) -> String {
+    let mut bench = bench();
+    let judged = bench.step(alloc(2, 512), Reply::Allocated { address: 0x2000 }, |o| {
+        hand_out(&mut o.devices[0], 512);
+        change(&mut o.devices[0].stats);
+    });
+    judged.convicts_any()
+}
+
+#[test]
+fn lawful_steps_pass() {
+    let mut bench = bench();
+    bench.alloc(2, 0x2000, 4 << 20).passes();
+    bench.step(alloc(3, 900 << 20), oom(), |o| refuse(&mut o.devices[0])).passes();
+    bench.free(1).passes();
+    let reset = Op::ResetAccumulated { device: DeviceId(0) };
+    bench.step(reset, Reply::Done, |o| reset_accumulated(&mut o.devices[0].stats)).passes();
+    bench.free(2).passes();
+    bench.step(alloc(4, 0), Reply::Allocated { address: 0 }, |_| {}).passes();
+    bench.step(free(4), Reply::Done, |_| {}).passes();
+}
+
+#[test]
+fn a_negative_figure_convicts() {
+    let mut bench = bench();
+    let judged = bench.step(free(1), Reply::Done, |o| {
+        take_back(&mut o.devices[0], 600);
+        o.devices[0].stats.decrease(Family::ActiveBytes, PoolKind::Small, 1024);
+    });
+    let found = judged.convicts("STAT-01");
+    insta::assert_snapshot!(found.message.en, @"active_bytes.all.current of device 0 is -1024: a figure of what exists cannot be negative");
+}
+
+#[test]
+fn pools_that_do_not_add_up_convict() {
+    assert_eq!(doctored(|s| s.get_mut(Family::RequestedBytes, Row::SmallPool).current -= 1), "STAT-01");
+    assert_eq!(doctored(|s| s.get_mut(Family::Segment, Row::LargePool).allocated += 1), "STAT-01");
+    assert_eq!(doctored(|s| s.get_mut(Family::Active, Row::All).peak += 1), "STAT-01");
+}
+
+#[test]
+fn a_broken_balance_convicts() {
+    let forget = |s: &mut Stats| {
+        s.get_mut(Family::ReservedBytes, Row::All).freed += 7;
+        s.get_mut(Family::ReservedBytes, Row::SmallPool).freed += 7;
+    };
+    assert_eq!(doctored(forget), "STAT-02");
+}
+
+#[test]
+fn figures_out_of_order_convict() {
+    assert_eq!(doctored(|s| s.decrease(Family::ReservedBytes, PoolKind::Small, 512)), "STAT-03");
+    assert_eq!(doctored(|s| s.increase(Family::RequestedBytes, PoolKind::Small, 4096)), "STAT-04");
+    assert_eq!(doctored(|s| s.decrease(Family::Active, PoolKind::Small, 1)), "STAT-03");
+}
+
+#[test]
+fn a_count_without_bytes_convicts() {
+    let mut bench = bench();
+    let judged = bench.step(free(1), Reply::Done, |o| {
+        take_back(&mut o.devices[0], 600);
+        o.devices[0].stats.increase(Family::Segment, PoolKind::Small, 1);
+    });
+    let found = judged.convicts("STAT-05");
+    insta::assert_snapshot!(found.message.zh, @"设备 0 的 segment.all.current 为 1，而 reserved_bytes.all.current 为 0：一为零而另一不为零");
+}
+
+#[test]
+fn a_live_count_that_is_off_convicts() {
+    let mut bench = bench();
+    let judged = bench.step(alloc(2, 512), Reply::Allocated { address: 0x2000 }, |_| {});
+    let found = judged.convicts("STAT-04");
+    insta::assert_snapshot!(found.message.en, @"allocation.all.current of device 0 counts 1 blocks, but its callers hold 2");
+}
+
+#[test]
+fn ooms_are_counted_once() {
+    let twice = |o: &mut Observation| {
+        refuse(&mut o.devices[0]);
+        refuse(&mut o.devices[0]);
+    };
+    bench().step(alloc(2, 900 << 20), oom(), twice).convicts("STAT-07");
+    bench().step(alloc(2, 900 << 20), oom(), |_| {}).convicts("STAT-07");
+    let tensor = |bytes| Op::Alloc {
+        block: crate::op::BlockId(2),
+        device: None,
+        stream: crate::op::StreamId(0),
+        bytes,
+        via: Via::Tensor,
+    };
+    bench().step(tensor(1 << 60), oom(), |_| {}).passes();
+    bench().step(tensor(1 << 60), oom(), |o| refuse(&mut o.devices[0])).convicts("STAT-07");
+    bench().step(alloc(2, u64::MAX), oom(), |_| {}).passes();
+    bench().step(alloc(2, u64::MAX), oom(), |o| refuse(&mut o.devices[0])).passes();
+    let judged = bench().step(alloc(2, 512), Reply::Allocated { address: 0x2000 }, |o| {
+        hand_out(&mut o.devices[0], 512);
+        refuse(&mut o.devices[0]);
+    });
+    let found = judged.convicts("STAT-07");
+    insta::assert_snapshot!(found.message.en, @"num_ooms of device 0 moved by 1 instead of 0: the answer was `address 0x2000`");
+}
+
+#[test]
+fn a_counter_that_falls_convicts() {
+    let judged = bench().step(Op::EmptyCache, Reply::Done, |o| {
+        *o.devices[0].stats.counter_mut(Counter::NumDeviceAlloc) -= 1;
+    });
+    judged.convicts("STAT-07");
+}
+
+#[test]
+fn a_reset_that_forgets_a_figure_convicts() {
+    let reset = Op::ResetAccumulated { device: DeviceId(0) };
+    let judged = bench().step(reset.clone(), Reply::Done, |o| {
+        let kept = *o.devices[0].stats.get(Family::RequestedBytes, Row::SmallPool);
+        reset_accumulated(&mut o.devices[0].stats);
+        *o.devices[0].stats.get_mut(Family::RequestedBytes, Row::SmallPool) = kept;
+    });
+    let found = judged.convicts("STAT-06");
+    insta::assert_snapshot!(found.message.en, @"reset_accumulated left requested_bytes.small_pool.allocated of device 0 at 600 instead of 0");
+    let judged = bench().step(reset, Reply::Done, |o| {
+        reset_accumulated(&mut o.devices[0].stats);
+        o.devices[0].stats.get_mut(Family::Active, Row::All).peak = 0;
+    });
+    judged.convicts("STAT-06");
+}
+
+#[test]
+fn what_a_failing_device_call_leaves_wrong_is_cited_as_such() {
+    let judged = bench().step(Op::EmptyCache, Reply::refused(RefusalClass::DeviceError, "no"), |o| {
+        o.devices[0].faults_fired += 1;
+        o.devices[0].stats.decrease(Family::ReservedBytes, PoolKind::Small, 1024);
+    });
+    judged.convicts("OOM-06");
+}

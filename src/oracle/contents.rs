@@ -1,0 +1,76 @@
+//! Contents: a block holds what was written to it, in memory that is there.
+//!
+//! Judges the answers to `Verify`. Does not cover: blocks that were never filled, bytes between two
+//! verifications, and blocks that an earlier owner's unrecorded work may still write to (the caller's error).
+
+use super::cite::{MEM_01, MEM_03, say};
+use super::{Oracle, Seen};
+use crate::op::{ContentsReport, Op, OracleName, Reply};
+use crate::verdict::Violation;
+
+pub(super) struct Contents;
+
+impl Oracle for Contents {
+    fn name(&self) -> OracleName {
+        OracleName::Contents
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        let (Some(Op::Verify { block }), Reply::Contents(report)) = (seen.op, seen.reply) else { return };
+        if seen.model.is_stray_target(*block) {
+            return;
+        }
+        let (size, address) = seen.model.block(*block).map_or((0, 0), |live| (live.bytes, live.address));
+        let violation = match report {
+            ContentsReport::Intact | ContentsReport::Pending => return,
+            ContentsReport::Changed { offset, bytes, found } => {
+                let message = say!(
+                    "{block} no longer holds what was written: {bytes} of its {size} B, from offset {offset}, hold {found}",
+                    "{block} 的内容已改变：{size} B 中自偏移 {offset} 起有 {bytes} B 现为 {found}"
+                );
+                Violation::new(self.name(), Some(MEM_03), message)
+            }
+            ContentsReport::Unmapped { offset } => {
+                let message = say!(
+                    "{block} of {size} B has no memory of its device behind offset {offset}",
+                    "{block}（{size} B）在偏移 {offset} 处没有其设备的内存"
+                );
+                Violation::new(self.name(), Some(MEM_01), message)
+            }
+        };
+        convictions.push(violation.with("address", "地址", format_args!("{address:#x}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::BlockId;
+    use crate::oracle::fixture::Bench;
+
+    fn verify(report: ContentsReport) -> (Op, Reply) {
+        (Op::Verify { block: BlockId(1) }, Reply::Contents(report))
+    }
+
+    #[test]
+    fn intact_and_pending_pass() {
+        let mut bench = Bench::new(OracleName::Contents);
+        bench.alloc(1, 0x1000, 512).passes();
+        for report in [ContentsReport::Intact, ContentsReport::Pending] {
+            let (op, reply) = verify(report);
+            bench.step(op, reply, |_| {}).passes();
+        }
+    }
+
+    #[test]
+    fn changed_and_unmapped_convict() {
+        let mut bench = Bench::new(OracleName::Contents);
+        bench.alloc(1, 0x1000, 512).passes();
+        let found = "the pattern of b7".to_owned();
+        let (op, reply) = verify(ContentsReport::Changed { offset: 256, bytes: 16, found });
+        let found = bench.step(op, reply, |_| {}).convicts("MEM-03");
+        insta::assert_snapshot!(found.message.en, @"b1 no longer holds what was written: 16 of its 512 B, from offset 256, hold the pattern of b7");
+        let (op, reply) = verify(ContentsReport::Unmapped { offset: 0 });
+        bench.step(op, reply, |_| {}).convicts("MEM-01");
+    }
+}

@@ -1,0 +1,154 @@
+//! Exhaustion: memory is refused only when nothing fits, and an identical request right after is refused too.
+//!
+//! Judges refusals by what the contract says a request may cost at most, so a request that only a tight fit
+//! could serve may be refused. Does not cover: room between live blocks of one segment, cached memory while
+//! something is live or waiting, requests refused in a step in which a planned fault fired (and the probe
+//! after them), and wrong grants (`limit`, `overlap`).
+
+use super::cite::{OOM_01, OOM_04, say};
+use super::limit::limit_of;
+use super::{Oracle, Seen};
+use crate::model::Effect;
+use crate::op::{Capability, Family, Op, OracleName, TargetInfo};
+use crate::verdict::Violation;
+
+pub(super) struct Exhaustion {
+    /// Free memory and what is reserved are known.
+    figures: bool,
+    active: bool,
+    /// A planned fault fired in the step of the latest refusal.
+    excused: bool,
+}
+
+impl Exhaustion {
+    pub(super) fn new(info: &TargetInfo) -> Self {
+        Exhaustion {
+            figures: info.can(Capability::MemoryInfo) && info.can(Capability::Stats(Family::ReservedBytes)),
+            active: info.can(Capability::Stats(Family::Active)) || info.can(Capability::Stats(Family::ActiveBytes)),
+            excused: false,
+        }
+    }
+
+    fn judge_refusal(&self, seen: &Seen<'_>, device: usize, bytes: u64, convictions: &mut Vec<Violation>) {
+        let (Some(view), Some(state)) = (seen.after.devices.get(device), seen.model.device(device)) else { return };
+        let most = seen.model.at_most(bytes);
+        let free = view.free_bytes;
+        let reserved = u64::try_from(view.stats.all(Family::ReservedBytes).current).unwrap_or(0);
+        let limit = limit_of(seen, device);
+        let allowed = limit.is_none_or(|limit| reserved.saturating_add(most) <= limit);
+        let limit_line = limit.map_or_else(|| "none".to_owned(), |l| format!("{l} B"));
+        if free >= most && allowed {
+            let message = say!(
+                "{bytes} B were refused as out of memory although device {device} has {free} B free and such a request costs at most {most} B",
+                "申请 {bytes} B 因内存不足被拒绝，但设备 {device} 尚有 {free} B 空闲，而该申请至多需要 {most} B"
+            );
+            let violation = Violation::new(self.name(), Some(OOM_01), message)
+                .with("reserved", "已保留", format_args!("{reserved} B"))
+                .with("limit", "上限", limit_line);
+            convictions.push(violation);
+            return;
+        }
+        let active = view.stats.all(Family::Active).current | view.stats.all(Family::ActiveBytes).current;
+        let idle = self.active && state.live == 0 && active == 0 && view.faults_fired == 0;
+        let whole = free.saturating_add(reserved);
+        if idle && whole >= most && limit.is_none_or(|limit| most <= limit) {
+            let message = say!(
+                "{bytes} B were refused as out of memory although nothing is live or waiting on device {device}: {free} B are free, {reserved} B only cached, and such a request costs at most {most} B",
+                "申请 {bytes} B 因内存不足被拒绝，但设备 {device} 上没有存活或等待的块：空闲 {free} B，另有 {reserved} B 仅为缓存，而该申请至多需要 {most} B"
+            );
+            convictions.push(Violation::new(self.name(), Some(OOM_04), message).with("limit", "上限", limit_line));
+        }
+    }
+}
+
+impl Oracle for Exhaustion {
+    fn name(&self) -> OracleName {
+        OracleName::Exhaustion
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        let Some(Op::Alloc { bytes, .. }) = seen.asked() else { return };
+        match seen.effect {
+            Effect::Allocated(block, live) if seen.is_retry && !self.excused => {
+                let device = live.device;
+                let message = say!(
+                    "{bytes} B were refused on device {device} as out of memory, and {block}, the identical request right after, was served",
+                    "设备 {device} 上申请 {bytes} B 因内存不足被拒绝，紧随其后的相同请求 {block} 却成功"
+                );
+                convictions.push(Violation::new(self.name(), Some(OOM_01), message));
+            }
+            Effect::Refused { device } => {
+                self.excused = seen.fault_fired();
+                if self.figures && !self.excused {
+                    self.judge_refusal(seen, device, *bytes, convictions);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{Observation, PoolKind, Reply};
+    use crate::oracle::fixture::{Bench, GIB, alloc, hand_out, oom, refuse};
+
+    fn bench() -> Bench {
+        Bench::new(OracleName::Exhaustion)
+    }
+
+    /// `bytes` are cached.
+    fn cache(o: &mut Observation, bytes: u64) {
+        o.devices[0].stats.increase(Family::ReservedBytes, PoolKind::Large, bytes.cast_signed());
+        o.devices[0].free_bytes -= bytes;
+    }
+
+    #[test]
+    fn refusals_on_a_full_device_pass() {
+        let mut bench = bench();
+        bench.alloc(1, 0x20_0000, GIB - (1 << 20)).passes();
+        bench.step(alloc(2, 4 << 20), oom(), |o| refuse(&mut o.devices[0])).passes();
+        bench.is_retry = true;
+        bench.step(alloc(3, 4 << 20), oom(), |o| refuse(&mut o.devices[0])).passes();
+    }
+
+    #[test]
+    fn room_on_the_device_convicts() {
+        let found = bench().step(alloc(2, 4 << 20), oom(), |o| refuse(&mut o.devices[0])).convicts("OOM-01");
+        insta::assert_snapshot!(found.message.en, @"4194304 B were refused as out of memory although device 0 has 1073741824 B free and such a request costs at most 4194304 B");
+    }
+
+    #[test]
+    fn a_limit_excuses_what_it_forbids() {
+        let mut bench = bench();
+        let op = Op::SetFraction { device: None, fraction: 0.0 };
+        bench.step(op, Reply::Done, |o| o.devices[0].fraction = 0.0).passes();
+        bench.step(alloc(2, 4 << 20), oom(), |o| refuse(&mut o.devices[0])).passes();
+    }
+
+    #[test]
+    fn memory_that_is_only_cached_convicts() {
+        let mut bench = bench();
+        bench.step(Op::CycleEnd, Reply::Done, |o| cache(o, GIB)).passes();
+        let found = bench.step(alloc(2, 4 << 20), oom(), |o| refuse(&mut o.devices[0])).convicts("OOM-04");
+        insta::assert_snapshot!(found.message.zh, @"申请 4194304 B 因内存不足被拒绝，但设备 0 上没有存活或等待的块：空闲 0 B，另有 1073741824 B 仅为缓存，而该申请至多需要 4194304 B");
+    }
+
+    #[test]
+    fn a_retry_that_succeeds_convicts_unless_a_fault_explains_the_refusal() {
+        for fault in [false, true] {
+            let mut bench = bench();
+            bench.alloc(1, 0x20_0000, GIB - (1 << 20)).passes();
+            let refused = bench.step(alloc(2, 512), oom(), |o| {
+                refuse(&mut o.devices[0]);
+                o.devices[0].faults_fired += u32::from(fault);
+            });
+            refused.passes();
+            bench.is_retry = true;
+            let reply = Reply::Allocated { address: 0x1000 };
+            let judged = bench.step(alloc(3, 512), reply, |o| hand_out(&mut o.devices[0], 512));
+            if fault { judged.passes() } else { drop(judged.convicts("OOM-01")) }
+        }
+    }
+}

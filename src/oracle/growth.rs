@@ -1,0 +1,192 @@
+//! Growth: a steady cycle of requests reaches a fixpoint of reserved memory.
+//!
+//! Judged at the end, from the figures at each end of a round: the second half of the rounds must not
+//! reserve more, nor hold more device allocations, than the first half ended with. Does not cover: fewer
+//! than four rounds; rounds that do not ask the same things in the same order (the first apart); and
+//! devices on which, after the first round, a request was refused or retried or a planned fault fired.
+
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::{FxHashMap, FxHasher};
+
+use super::cite::{GROW_01, say};
+use super::{Oracle, Seen};
+use crate::op::{BlockId, Capability, Counter, Family, Observation, Op, OracleName, TargetInfo};
+use crate::verdict::Violation;
+
+const LEAST_ROUNDS: usize = 4;
+
+/// What a device held at the end of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    reserved: i64,
+    /// Device allocations less device frees.
+    held: i64,
+}
+
+pub(super) struct Growth {
+    counters: bool,
+    /// By round, then by device.
+    rounds: Vec<Vec<Mark>>,
+    /// Devices where the rounds were disturbed.
+    disturbed: Vec<bool>,
+    /// What each round asked.
+    asked: Vec<u64>,
+    hasher: FxHasher,
+    /// Blocks of this round, by the order in which it asked for them.
+    blocks: FxHashMap<BlockId, u32>,
+}
+
+impl Growth {
+    pub(super) fn new(info: &TargetInfo) -> Self {
+        Growth {
+            counters: info.can(Capability::Counters),
+            rounds: Vec::new(),
+            disturbed: vec![false; info.devices.len()],
+            asked: Vec::new(),
+            hasher: FxHasher::default(),
+            blocks: FxHashMap::default(),
+        }
+    }
+
+    /// Adds an operation to what this round asked. Looking is not asking.
+    fn note(&mut self, op: &Op) {
+        let hasher = &mut self.hasher;
+        let mut add = |kind: u8, a: u64, b: u64| (kind, a, b).hash(hasher);
+        let device = |d: &Option<crate::op::DeviceId>| d.map_or(u64::MAX, |d| u64::from(d.0.cast_unsigned()));
+        let order = |block: &BlockId| self.blocks.get(block).map_or(u64::MAX, |&n| u64::from(n));
+        match op {
+            Op::Alloc { block, device: place, stream, bytes, via } => {
+                add(0, *bytes, u64::from(stream.0) << 1 | u64::from(*via == crate::op::Via::Tensor));
+                add(1, device(place), 0);
+                let next = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+                self.blocks.insert(*block, next);
+            }
+            Op::Free { block } => add(2, order(block), 0),
+            Op::RecordStream { block, stream } => add(3, order(block), u64::from(stream.0)),
+            Op::Use { block, stream } => add(4, order(block), u64::from(stream.0)),
+            Op::Occupy { device, stream } => add(5, u64::from(device.0.cast_unsigned()), u64::from(stream.0)),
+            Op::Finish { device, stream } => add(6, u64::from(device.0.cast_unsigned()), u64::from(stream.0)),
+            Op::Synchronize { device } => add(7, u64::from(device.0.cast_unsigned()), 0),
+            Op::EmptyCache => add(8, 0, 0),
+            Op::SetFraction { device: place, fraction } => add(9, device(place), fraction.to_bits()),
+            Op::SetCurrent { device } => add(10, u64::from(device.0.cast_unsigned()), 0),
+            Op::Caller { caller } => add(11, u64::from(*caller), 0),
+            _ => {}
+        }
+    }
+
+    fn end_round(&mut self, after: &Observation) {
+        let counter = |d: &crate::op::DeviceView, which| if self.counters { d.stats.counter(which) } else { 0 };
+        let marks = after.devices.iter().map(|d| Mark {
+            reserved: d.stats.all(Family::ReservedBytes).current,
+            held: counter(d, Counter::NumDeviceAlloc) - counter(d, Counter::NumDeviceFree),
+        });
+        self.rounds.push(marks.collect());
+        self.asked.push(std::mem::take(&mut self.hasher).finish());
+        self.blocks.clear();
+    }
+
+    fn note_disturbances(&mut self, seen: &Seen<'_>) {
+        for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
+            let moved = |which| before.stats.counter(which) != after.stats.counter(which);
+            let retried = self.counters && (moved(Counter::NumAllocRetries) || moved(Counter::NumOoms));
+            let reset = matches!(seen.op, Some(Op::ResetAccumulated { .. }));
+            if (retried || reset || before.faults_fired != after.faults_fired)
+                && let Some(disturbed) = self.disturbed.get_mut(device)
+            {
+                *disturbed = true;
+            }
+        }
+        if seen.reply.refusal().is_some() {
+            self.disturbed.iter_mut().for_each(|d| *d = true);
+        }
+    }
+
+    fn judge_rounds(&self, convictions: &mut Vec<Violation>) {
+        let count = self.rounds.len();
+        // the first round also holds whatever prepared the cycle
+        let steady = self.asked.get(1..).is_some_and(|rest| rest.windows(2).all(|w| w[0] == w[1]));
+        if count < LEAST_ROUNDS || !steady {
+            return;
+        }
+        let half = count.div_ceil(2);
+        for device in (0..self.disturbed.len()).filter(|&d| !self.disturbed[d]) {
+            let mark = |round: usize| self.rounds[round - 1].get(device).copied();
+            let Some(settled) = mark(half) else { continue };
+            let grew = |m: &Mark| m.reserved > settled.reserved || m.held > settled.held;
+            let Some((round, last)) = (half + 1..=count).filter_map(|r| Some((r, mark(r)?))).rfind(|(_, m)| grew(m))
+            else {
+                continue;
+            };
+            let (was, is, was_held, held) = (settled.reserved, last.reserved, settled.held, last.held);
+            let message = say!(
+                "after {half} equal rounds device {device} reserved {was} B in {was_held} device allocations, and after {round} it reserves {is} B in {held}: the cycle does not settle",
+                "{half} 轮相同请求后，设备 {device} 以 {was_held} 次设备分配保留 {was} B；{round} 轮后以 {held} 次保留 {is} B：循环未达到稳定"
+            );
+            let line: Vec<String> = (1..=count).filter_map(mark).map(|m| m.reserved.to_string()).collect();
+            let violation = Violation::new(self.name(), Some(GROW_01), message);
+            convictions.push(violation.with("reserved bytes after each round", "每轮后的保留字节", line.join(", ")));
+        }
+    }
+}
+
+impl Oracle for Growth {
+    fn name(&self) -> OracleName {
+        OracleName::Growth
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        if let Some(op) = seen.asked().filter(|_| !seen.is_retry) {
+            if *op == Op::CycleEnd {
+                self.end_round(seen.after);
+            } else {
+                self.note(op);
+                if !self.rounds.is_empty() {
+                    self.note_disturbances(seen);
+                }
+            }
+        }
+        if seen.is_end {
+            self.judge_rounds(convictions);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{PoolKind, Reply};
+    use crate::oracle::fixture::Bench;
+
+    /// Rounds of one allocation and one free each, that leave so much reserved.
+    fn run(kept: &[i64], sizes: &[u64]) -> Vec<Violation> {
+        let mut bench = Bench::new(OracleName::Growth);
+        for (id, (&kept, &bytes)) in (1..).zip(kept.iter().zip(sizes.iter().cycle())) {
+            bench.alloc(id, 0x1000, bytes).passes();
+            bench.free(id).passes();
+            let keep = |o: &mut Observation| o.devices[0].stats.increase(Family::ReservedBytes, PoolKind::Small, kept);
+            bench.step(Op::CycleEnd, Reply::Done, keep).passes();
+        }
+        bench.end().all()
+    }
+
+    #[test]
+    fn cycles_that_settle_pass() {
+        assert_eq!(run(&[512, 512, 512, 0, 0, 0], &[600]), []);
+        assert_eq!(run(&[512; 3], &[600]), [], "too few rounds to tell");
+    }
+
+    #[test]
+    fn cycles_that_keep_growing_convict() {
+        let found = run(&[512; 6], &[600]);
+        assert_eq!(found.len(), 1);
+        insta::assert_snapshot!(found[0].message.en, @"after 3 equal rounds device 0 reserved 1536 B in 0 device allocations, and after 6 it reserves 3072 B in 0: the cycle does not settle");
+        assert_eq!(run(&[512, 512, 0, 1], &[600]).len(), 1);
+    }
+
+    #[test]
+    fn rounds_that_differ_are_not_judged() {
+        assert_eq!(run(&[512; 6], &[600, 700]), []);
+    }
+}

@@ -1,0 +1,108 @@
+//! Isolation: a call about one device leaves the figures, the free memory and the fraction of every other
+//! device as they were, whatever the current device is.
+//!
+//! Does not cover: operations about all devices (`empty_cache`, `snapshot`), planted faults, how busy
+//! streams are, and a free figure that other processes move too.
+
+use super::cite::{ISO_01, ISO_03, say};
+use super::view::difference;
+use super::{Oracle, Scope, Seen};
+use crate::op::{Capability, Op, OracleName, TargetInfo};
+use crate::verdict::Violation;
+
+pub(super) struct Isolation {
+    memory_info: bool,
+}
+
+impl Isolation {
+    pub(super) fn new(info: &TargetInfo) -> Self {
+        Isolation { memory_info: info.can(Capability::MemoryInfo) }
+    }
+}
+
+impl Oracle for Isolation {
+    fn name(&self) -> OracleName {
+        OracleName::Isolation
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        let Some(op) = seen.asked() else { return };
+        if matches!(op, Op::EmptyCache | Op::Snapshot | Op::Fault { .. }) {
+            return;
+        }
+        let about = if let Scope::One(device) = seen.scope() { Some(device) } else { None };
+        for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
+            if Some(device) == about {
+                continue;
+            }
+            let mut before = *before;
+            if !self.memory_info {
+                before.free_bytes = after.free_bytes;
+            }
+            let Some(found) = difference(device, &before, after) else { continue };
+            let (asked, what, b, a) = (op.to_line(), found.what, found.before, found.after);
+            let current = seen.model.current_device();
+            let took_current = about.is_some() && current.index(seen.after.devices.len()) == Some(device);
+            let requirement = if took_current { ISO_03 } else { ISO_01 };
+            let message = match about {
+                Some(named) => say!(
+                    "`{asked}` is about device {named}, but {what} of device {device} went from {b} to {a}",
+                    "`{asked}` 针对设备 {named}，但设备 {device} 的 {what} 从 {b} 变为 {a}"
+                ),
+                None => say!(
+                    "`{asked}` is about no device, but {what} of device {device} went from {b} to {a}",
+                    "`{asked}` 不针对任何设备，但设备 {device} 的 {what} 从 {b} 变为 {a}"
+                ),
+            };
+            let violation = Violation::new(self.name(), Some(requirement), message);
+            convictions.push(violation.with("current device of the caller", "调用者的当前设备", current.0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{DeviceId, Reply};
+    use crate::oracle::fixture::{Bench, alloc, free, hand_out, reset_peak, take_back};
+
+    fn bench() -> Bench {
+        let mut bench = Bench::new(OracleName::Isolation);
+        bench.alloc(1, 0x1000, 600).passes();
+        bench
+    }
+
+    #[test]
+    fn calls_that_stay_on_their_device_pass() {
+        let mut bench = bench();
+        bench.free(1).passes();
+        bench.step(Op::SetCurrent { device: DeviceId(1) }, Reply::Done, |_| {}).passes();
+        bench.step(Op::EmptyCache, Reply::Done, |o| o.devices[1].free_bytes += 1).passes();
+    }
+
+    #[test]
+    fn a_figure_of_another_device_convicts() {
+        let both = |o: &mut crate::op::Observation| o.devices.iter_mut().for_each(|d| hand_out(d, 512));
+        let found = bench().step(alloc(2, 512), Reply::Allocated { address: 0x2000 }, both).convicts("ISO-01");
+        insta::assert_snapshot!(found.message.en, @"`alloc b2: 512 B on device 0, stream 0` is about device 0, but num_device_alloc of device 1 went from 0 to 1");
+    }
+
+    #[test]
+    fn a_free_counted_where_the_caller_is_convicts() {
+        let mut bench = bench();
+        bench.step(Op::SetCurrent { device: DeviceId(1) }, Reply::Done, |_| {}).passes();
+        bench.step(free(1), Reply::Done, |o| take_back(&mut o.devices[1], 600)).convicts("ISO-03");
+    }
+
+    #[test]
+    fn a_reset_of_the_wrong_device_convicts() {
+        let mut bench = bench();
+        bench.free(1).passes();
+        let op = Op::ResetPeak { device: DeviceId(1) };
+        bench.step(op, Reply::Done, |o| reset_peak(&mut o.devices[0].stats)).convicts("ISO-03");
+        let op = Op::SetFraction { device: Some(DeviceId(0)), fraction: 0.5 };
+        bench.step(op, Reply::Done, |o| o.devices[1].fraction = 0.5).convicts("ISO-01");
+        let op = Op::Caller { caller: 1 };
+        bench.step(op, Reply::Done, |o| o.devices[1].free_bytes -= 512).convicts("ISO-01");
+    }
+}

@@ -1,0 +1,148 @@
+//! Leak: when all is freed, waited for and emptied, nothing is reserved and the device has its memory back.
+//!
+//! Judged once, at the end of a sequence. Not judged where the closing `empty_cache` was refused or a
+//! planned fault fired in it (memory that the device would not take back is no leak), and not on a device
+//! where a block could not be freed. Does not cover: what a target held before the first operation, memory
+//! lost and found again earlier, and host memory.
+
+use super::cite::{LEAK_01, LEAK_02, say};
+use super::{Oracle, Seen};
+use crate::op::{Capability, DeviceView, Family, Observation, Op, OracleName, TargetInfo};
+use crate::verdict::Violation;
+
+/// The figures that must be back where they were.
+const FAMILIES: [Family; 5] =
+    [Family::ReservedBytes, Family::Segment, Family::ActiveBytes, Family::AllocatedBytes, Family::Active];
+
+pub(super) struct Leak {
+    families: Vec<Family>,
+    memory_info: bool,
+    first: Vec<DeviceView>,
+    /// Whether the latest `empty_cache` did all that was asked of it.
+    emptied: bool,
+}
+
+impl Leak {
+    pub(super) fn new(info: &TargetInfo, first: &Observation) -> Self {
+        Leak {
+            families: FAMILIES.into_iter().filter(|&f| info.can(Capability::Stats(f))).collect(),
+            memory_info: info.can(Capability::MemoryInfo),
+            first: first.devices.clone(),
+            // a target without a cache to empty must be clean without
+            emptied: !info.can(Capability::EmptyCache),
+        }
+    }
+
+    fn judge_device(&self, seen: &Seen<'_>, device: usize, convictions: &mut Vec<Violation>) {
+        let (Some(first), Some(last)) = (self.first.get(device), seen.after.devices.get(device)) else { return };
+        let fired = last.faults_fired - first.faults_fired.min(last.faults_fired);
+        let requirement = if fired > 0 { LEAK_02 } else { LEAK_01 };
+        for &family in &self.families {
+            let (was, is) = (first.stats.all(family).current, last.stats.all(family).current);
+            if is > was {
+                let name = family.name();
+                let over = is - was;
+                let message = say!(
+                    "with everything freed, waited for and emptied, {name}.all.current of device {device} is {is}: {over} more than at the start",
+                    "全部释放、同步并清空后，设备 {device} 的 {name}.all.current 为 {is}：比开始时多 {over}"
+                );
+                let violation = Violation::new(self.name(), Some(requirement), message);
+                convictions.push(violation.with("faults that fired on the device", "该设备上触发的故障数", fired));
+                return;
+            }
+        }
+        let (was, is) = (first.free_bytes, last.free_bytes);
+        if self.memory_info && is < was {
+            let lost = was - is;
+            let message = say!(
+                "with everything freed, waited for and emptied, device {device} has {is} B free: {lost} B fewer than at the start, though nothing is reserved",
+                "全部释放、同步并清空后，设备 {device} 空闲 {is} B：比开始时少 {lost} B，而已无保留内存"
+            );
+            let violation = Violation::new(self.name(), Some(requirement), message);
+            convictions.push(violation.with("faults that fired on the device", "该设备上触发的故障数", fired));
+        }
+    }
+}
+
+impl Oracle for Leak {
+    fn name(&self) -> OracleName {
+        OracleName::Leak
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        if let Some(Op::EmptyCache) = seen.asked() {
+            self.emptied = seen.served().is_some() && !seen.fault_fired();
+        }
+        if !seen.is_end || !self.emptied {
+            return;
+        }
+        for device in 0..self.first.len() {
+            if seen.model.device(device).is_some_and(|d| d.live == 0) {
+                self.judge_device(seen, device, convictions);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{PoolKind, RefusalClass, Reply};
+    use crate::oracle::fixture::Bench;
+
+    fn used() -> Bench {
+        let mut bench = Bench::new(OracleName::Leak);
+        bench.alloc(1, 0x1000, 600).passes();
+        bench.free(1).passes();
+        bench
+    }
+
+    fn keep(o: &mut Observation) {
+        o.devices[0].stats.increase(Family::ReservedBytes, PoolKind::Large, 20 << 20);
+        o.devices[0].free_bytes -= 20 << 20;
+    }
+
+    #[test]
+    fn a_clean_end_passes() {
+        let mut bench = used();
+        bench.step(Op::EmptyCache, Reply::Done, |_| {}).passes();
+        bench.end().passes();
+    }
+
+    #[test]
+    fn reserved_memory_convicts() {
+        let mut bench = used();
+        bench.step(Op::EmptyCache, Reply::Done, keep).passes();
+        let found = bench.end().convicts("LEAK-01");
+        insta::assert_snapshot!(found.message.en, @"with everything freed, waited for and emptied, reserved_bytes.all.current of device 0 is 20971520: 20971520 more than at the start");
+    }
+
+    #[test]
+    fn memory_that_the_device_lost_convicts() {
+        let mut bench = used();
+        let lose = |o: &mut Observation| {
+            o.devices[1].free_bytes -= 512;
+            o.devices[1].faults_fired += 1;
+        };
+        bench.step(Op::CycleEnd, Reply::Done, lose).passes();
+        bench.step(Op::EmptyCache, Reply::Done, |_| {}).passes();
+        let found = bench.end().convicts("LEAK-02");
+        insta::assert_snapshot!(found.message.zh, @"全部释放、同步并清空后，设备 1 空闲 1073741312 B：比开始时少 512 B，而已无保留内存");
+    }
+
+    #[test]
+    fn memory_that_the_device_would_not_take_back_is_no_leak() {
+        let mut bench = used();
+        let refused = Reply::refused(RefusalClass::DeviceError, "release failed");
+        bench.step(Op::EmptyCache, refused, keep).passes();
+        bench.end().passes();
+        let mut bench = used();
+        bench
+            .step(Op::EmptyCache, Reply::Done, |o| {
+                keep(o);
+                o.devices[0].faults_fired += 1;
+            })
+            .passes();
+        bench.end().passes();
+    }
+}

@@ -1,0 +1,229 @@
+//! Peak: the highest current value since the last reset, and nothing higher.
+//!
+//! Does not cover: figures of free parts (`inactive_split*`), which may lawfully overshoot within one
+//! operation (there a peak is only held to be high enough); segments and reserved bytes where the allocator
+//! retried or its counters cannot be seen, for the same reason; steps in which a planned fault fired; and
+//! devices that the operation is not about (`isolation`).
+
+use super::cite::{PEAK_01, PEAK_02, PEAK_03, say};
+use super::{Oracle, Seen};
+use crate::op::stats::{Column, Key, Oversize, Row};
+use crate::op::{Capability, Counter, Family, Op, OracleName, Stat, Stats, TargetInfo};
+use crate::verdict::Violation;
+
+/// How far a peak is known after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rise {
+    /// It is the larger of the peak before and the value now.
+    Exact,
+    /// It is at least that.
+    AtLeast,
+}
+
+pub(super) struct Peak {
+    families: Vec<Family>,
+    counters: bool,
+    can_reset: bool,
+}
+
+impl Peak {
+    pub(super) fn new(info: &TargetInfo) -> Self {
+        Peak {
+            families: Family::ALL.iter().copied().filter(|&f| info.can(Capability::Stats(f))).collect(),
+            counters: info.can(Capability::Counters),
+            can_reset: info.can(Capability::PeakReset),
+        }
+    }
+
+    fn judge_device(&self, seen: &Seen<'_>, device: usize, convictions: &mut Vec<Violation>) {
+        let (Some(before), Some(after)) = (seen.before.devices.get(device), seen.after.devices.get(device)) else {
+            return;
+        };
+        let (before, after) = (&before.stats, &after.stats);
+        if self.can_reset && matches!(seen.served(), Some(Op::ResetPeak { .. })) {
+            self.judge_reset(device, before, after, convictions);
+            return;
+        }
+        let fault = seen.fault_fired();
+        let retried =
+            !self.counters || before.counter(Counter::NumAllocRetries) != after.counter(Counter::NumAllocRetries);
+        let rise = |uncertain| if uncertain { Rise::AtLeast } else { Rise::Exact };
+        for &family in &self.families {
+            let rise = match family {
+                Family::InactiveSplit | Family::InactiveSplitBytes => Rise::AtLeast,
+                Family::Segment | Family::ReservedBytes => rise(fault || retried),
+                _ => rise(fault),
+            };
+            for &row in Row::ALL {
+                let (b, a) = (before.get(family, row), after.get(family, row));
+                if !holds(b, a, rise) {
+                    convictions.push(self.explain(seen, device, Key::Family(family, row, Column::Peak), b, a));
+                }
+            }
+        }
+        for &which in Oversize::ALL {
+            let (b, a) = (before.oversize(which), after.oversize(which));
+            if !holds(b, a, rise(fault || retried)) {
+                convictions.push(self.explain(seen, device, Key::Oversize(which, Column::Peak), b, a));
+            }
+        }
+    }
+
+    fn explain(&self, seen: &Seen<'_>, device: usize, key: Key, before: &Stat, after: &Stat) -> Violation {
+        let (was, peak, current) = (before.peak, after.peak, after.current);
+        let wanted = was.max(current);
+        let (requirement, message) = if peak < wanted {
+            let message = say!(
+                "{key} of device {device} is {peak} although {wanted} has been reached: it was {was} before and the current value is {current}",
+                "设备 {device} 的 {key} 为 {peak}，但已达到过 {wanted}：此前峰值 {was}，当前值 {current}"
+            );
+            (PEAK_01, message)
+        } else {
+            let message = say!(
+                "{key} of device {device} rose to {peak}, a value never reached: it was {was} before and the current value is {current}",
+                "设备 {device} 的 {key} 升到从未达到的 {peak}：此前峰值 {was}，当前值 {current}"
+            );
+            (if seen.reply.refusal().is_some() { PEAK_03 } else { PEAK_01 }, message)
+        };
+        Violation::new(self.name(), Some(requirement), message).with("current before", "此前的当前值", before.current)
+    }
+
+    fn judge_reset(&self, device: usize, before: &Stats, after: &Stats, convictions: &mut Vec<Violation>) {
+        let mut wanted = *before;
+        wanted.tracked_mut().for_each(Stat::reset_peak);
+        let differs = |key: Key| after.value(key) != wanted.value(key) && self.has(key);
+        if let Some(key) = Key::all().find(|&key| differs(key)) {
+            let (found, was, wanted) = (after.value(key), before.value(key), wanted.value(key));
+            let message = say!(
+                "reset_peak left {key} of device {device} at {found} instead of {wanted}; it was {was} before",
+                "reset_peak 之后设备 {device} 的 {key} 为 {found}，应为 {wanted}；此前为 {was}"
+            );
+            convictions.push(Violation::new(self.name(), Some(PEAK_02), message));
+        }
+    }
+
+    fn has(&self, key: Key) -> bool {
+        match key {
+            Key::Family(family, ..) => self.families.contains(&family),
+            Key::Counter(_) => self.counters,
+            Key::Oversize(..) => true,
+        }
+    }
+}
+
+#[inline]
+fn holds(before: &Stat, after: &Stat, rise: Rise) -> bool {
+    let reached = before.peak.max(after.current);
+    after.peak == reached || (rise == Rise::AtLeast && after.peak > reached)
+}
+
+impl Oracle for Peak {
+    fn name(&self) -> OracleName {
+        OracleName::Peak
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        for device in seen.scope().positions(seen.after.devices.len()) {
+            self.judge_device(seen, device, convictions);
+        }
+        if matches!(seen.served(), Some(Op::ResetPeak { .. })) {
+            let differs = seen
+                .before
+                .devices
+                .iter()
+                .zip(&seen.after.devices)
+                .position(|(b, a)| b.free_bytes != a.free_bytes || b.fraction.to_bits() != a.fraction.to_bits());
+            if let Some(device) = differs {
+                let message = say!(
+                    "reset_peak moved the free memory or the fraction of device {device}",
+                    "reset_peak 改变了设备 {device} 的空闲内存或比例"
+                );
+                convictions.push(Violation::new(self.name(), Some(PEAK_02), message));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{DeviceId, PoolKind, Reply};
+    use crate::oracle::fixture::{Bench, alloc, free, hand_out, oom, refuse, reset_peak, take_back};
+
+    fn bench() -> Bench {
+        let mut bench = Bench::new(OracleName::Peak);
+        bench.alloc(1, 0x1000, 600).passes();
+        bench
+    }
+
+    fn reset() -> Op {
+        Op::ResetPeak { device: DeviceId(0) }
+    }
+
+    #[test]
+    fn lawful_steps_pass() {
+        let mut bench = bench();
+        bench.free(1).passes();
+        bench.step(reset(), Reply::Done, |o| reset_peak(&mut o.devices[0].stats)).passes();
+        bench.alloc(2, 0x1000, 4 << 20).passes();
+        bench.step(alloc(3, 1 << 30), oom(), |o| refuse(&mut o.devices[0])).passes();
+    }
+
+    #[test]
+    fn a_peak_below_what_was_reached_convicts() {
+        let judged = bench().step(alloc(2, 512), Reply::Allocated { address: 0x2000 }, |o| {
+            let was = o.devices[0].stats;
+            hand_out(&mut o.devices[0], 512);
+            o.devices[0].stats.get_mut(Family::ActiveBytes, Row::SmallPool).peak =
+                was.get(Family::ActiveBytes, Row::SmallPool).peak;
+        });
+        let found = judged.convicts("PEAK-01");
+        insta::assert_snapshot!(found.message.en, @"active_bytes.small_pool.peak of device 0 is 1024 although 1536 has been reached: it was 1024 before and the current value is 1536");
+    }
+
+    #[test]
+    fn a_peak_lost_in_a_free_convicts() {
+        let judged = bench().step(free(1), Reply::Done, |o| {
+            take_back(&mut o.devices[0], 600);
+            o.devices[0].stats.get_mut(Family::Allocation, Row::All).peak = 0;
+        });
+        judged.convicts("PEAK-01");
+    }
+
+    #[test]
+    fn a_peak_that_a_refused_request_left_convicts() {
+        let judged = bench().step(alloc(2, 1 << 29), oom(), |o| {
+            refuse(&mut o.devices[0]);
+            o.devices[0].stats.get_mut(Family::AllocatedBytes, Row::All).peak += 1 << 29;
+        });
+        let found = judged.convicts("PEAK-03");
+        insta::assert_snapshot!(found.message.zh, @"设备 0 的 allocated_bytes.all.peak 升到从未达到的 536871936：此前峰值 1024，当前值 1024");
+    }
+
+    #[test]
+    fn a_retry_may_have_reserved_more_in_between() {
+        let judged = bench().step(alloc(2, 1 << 29), oom(), |o| {
+            refuse(&mut o.devices[0]);
+            o.devices[0].stats.get_mut(Family::ReservedBytes, Row::All).peak += 1 << 20;
+        });
+        judged.passes();
+    }
+
+    #[test]
+    fn a_reset_that_forgets_a_family_or_touches_another_figure_convicts() {
+        let mut bench = bench();
+        bench.free(1).passes();
+        let judged = bench.step(reset(), Reply::Done, |o| {
+            let kept = *o.devices[0].stats.all(Family::RequestedBytes);
+            reset_peak(&mut o.devices[0].stats);
+            *o.devices[0].stats.get_mut(Family::RequestedBytes, Row::All) = kept;
+        });
+        let found = judged.convicts("PEAK-02");
+        insta::assert_snapshot!(found.message.en, @"reset_peak left requested_bytes.all.peak of device 0 at 600 instead of 0; it was 600 before");
+        let judged = bench.step(reset(), Reply::Done, |o| {
+            reset_peak(&mut o.devices[0].stats);
+            o.devices[0].stats.increase(Family::InactiveSplit, PoolKind::Small, 1);
+        });
+        judged.convicts("PEAK-02");
+    }
+}

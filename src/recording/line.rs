@@ -1,0 +1,123 @@
+//! The lines of a recording.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::stats::StatsChange;
+use crate::op::Via;
+use crate::op::snapshot::SegmentView;
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Header {
+    pub trace: String,
+    pub recorded_from: String,
+    pub profile: String,
+    /// The value of `PYTORCH_CUDA_ALLOC_CONF`.
+    pub config: String,
+    pub backend: String,
+    pub devices: Vec<RecordedDeviceInfo>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RecordedDeviceInfo {
+    pub index: usize,
+    pub name: String,
+    pub total_bytes: u64,
+}
+
+/// What an episode starts with, by device.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Episode {
+    pub episode: u64,
+    pub fraction: BTreeMap<usize, f64>,
+    /// Raw handles of the streams, by position.
+    pub streams: BTreeMap<usize, Vec<u64>>,
+    pub stats: BTreeMap<usize, StatsChange>,
+}
+
+/// What an episode ends with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct End {
+    pub end: u64,
+    /// Action, device, address, bytes, stream handle; oldest first within a device.
+    pub events: Vec<(crate::op::trace::Action, usize, u64, u64, u64)>,
+    pub segments: Vec<SegmentView>,
+}
+
+/// What was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    Alloc,
+    Free,
+    RecordStream,
+    Occupy,
+    Synchronize,
+    EmptyCache,
+    ResetPeak,
+    ResetAccumulated,
+    SetFraction,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RecordedError {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub message: String,
+}
+
+/// One operation and what it changed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RecordedOp {
+    pub op: Verb,
+    #[serde(default)]
+    pub block: Option<u64>,
+    #[serde(default)]
+    pub device: Option<usize>,
+    #[serde(default)]
+    pub stream: Option<usize>,
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    #[serde(default)]
+    pub via: Option<Via>,
+    #[serde(default)]
+    pub address: Option<u64>,
+    #[serde(default)]
+    pub error: Option<RecordedError>,
+    #[serde(default)]
+    pub fraction: Option<f64>,
+    /// The recorder waited for the whole device afterwards.
+    #[serde(default)]
+    pub synchronized: bool,
+    /// Streams found idle right after the operation, by device.
+    #[serde(default)]
+    pub idle: BTreeMap<usize, Vec<usize>>,
+    #[serde(default)]
+    pub stats: BTreeMap<usize, StatsChange>,
+}
+
+/// Any line after the header.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    Op(RecordedOp),
+    Episode(Episode),
+    End(End),
+}
+
+impl Line {
+    /// Reads a line by its first key, which the format puts first.
+    ///
+    /// # Errors
+    /// Not JSON, or not what the key calls for.
+    pub fn parse(text: &str) -> Result<Line, serde_json::Error> {
+        if text.starts_with("{\"episode\"") {
+            serde_json::from_str(text).map(Line::Episode)
+        } else if text.starts_with("{\"end\"") {
+            serde_json::from_str(text).map(Line::End)
+        } else {
+            serde_json::from_str(text).map(Line::Op)
+        }
+    }
+}

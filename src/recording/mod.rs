@@ -1,0 +1,180 @@
+//! Floor 1, recordings: what a real PyTorch allocator did, in the format `poolproof/1`.
+//!
+//! Decides how a recording is read and what is wrong with one that cannot be. Replays nothing.
+//!
+//! A recording is JSON Lines, gzipped or not: a header, then episodes of operations, each episode closed
+//! by its trace events and final segments. Files are read twice and never held whole: first for the
+//! driver's acts (they stand behind the operations they belong to), then operation by operation.
+
+mod line;
+mod stats;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+pub use line::{End, Episode, Header, Line, RecordedError, RecordedOp, Verb};
+pub use stats::StatsChange;
+
+/// The version this code reads.
+pub const FORMAT: &str = "poolproof/1";
+
+/// Why a recording could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    #[error("{file}: {source}")]
+    Open { file: String, source: std::io::Error },
+    #[error("{file}: the file ends in the middle, after line {line}: {source}")]
+    Cut { file: String, line: u64, source: std::io::Error },
+    #[error("{file}:{line}: {source}")]
+    Malformed { file: String, line: u64, source: serde_json::Error },
+    #[error("{file}: the recording is of version `{found}`; this program reads `{FORMAT}`")]
+    Version { file: String, found: String },
+    #[error("{file}: the file is empty")]
+    Empty { file: String },
+    #[error("{file}:{line}: {what}")]
+    OutOfPlace { file: String, line: u64, what: &'static str },
+    #[error("{file}: the recording ends inside episode {episode}: its closing line is missing")]
+    Unfinished { file: String, episode: u64 },
+}
+
+/// A recording, being read line by line.
+pub struct Reader {
+    file: String,
+    input: Box<dyn BufRead>,
+    line: u64,
+    buffer: String,
+}
+
+impl Reader {
+    /// Opens a recording, gzipped or not.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let file = path.display().to_string();
+        let failed = |source| RecordingError::Open { file: file.clone(), source };
+        let input = open(path).map_err(failed)?;
+        Ok(Reader { file, input, line: 0, buffer: String::new() })
+    }
+
+    /// The next line's text, or `None` at the end of the file.
+    ///
+    /// # Errors
+    /// The file ends in the middle of its compression, or is not text.
+    pub fn next_text(&mut self) -> Result<Option<&str>, RecordingError> {
+        self.buffer.clear();
+        let cut = |source| RecordingError::Cut { file: self.file.clone(), line: self.line, source };
+        if self.input.read_line(&mut self.buffer).map_err(cut)? == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        Ok(Some(self.buffer.trim_end()))
+    }
+
+    /// The next line, read.
+    ///
+    /// # Errors
+    /// As [`Reader::next_text`]; or the line is not what the format allows.
+    pub fn next_line(&mut self) -> Result<Option<Line>, RecordingError> {
+        if self.next_text()?.is_none() {
+            return Ok(None);
+        }
+        let parsed = Line::parse(self.buffer.trim_end());
+        parsed.map(Some).map_err(|source| RecordingError::Malformed {
+            file: self.file.clone(),
+            line: self.line,
+            source,
+        })
+    }
+
+    /// The first line, which must be a header of a known version.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn header(&mut self) -> Result<Header, RecordingError> {
+        #[derive(serde::Deserialize)]
+        struct Version {
+            trace: String,
+        }
+        let Some(text) = self.next_text()?.map(str::to_owned) else {
+            return Err(RecordingError::Empty { file: self.file.clone() });
+        };
+        let malformed = |source| RecordingError::Malformed { file: self.file.clone(), line: 1, source };
+        let version: Version = serde_json::from_str(&text).map_err(malformed)?;
+        if version.trace != FORMAT {
+            return Err(RecordingError::Version { file: self.file.clone(), found: version.trace });
+        }
+        serde_json::from_str(&text).map_err(malformed)
+    }
+
+    /// The number of the line read last, from 1.
+    #[must_use]
+    pub fn line_number(&self) -> u64 {
+        self.line
+    }
+
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// An error at the line read last.
+    #[must_use]
+    pub fn out_of_place(&self, what: &'static str) -> RecordingError {
+        RecordingError::OutOfPlace { file: self.file.clone(), line: self.line, what }
+    }
+}
+
+/// Opens a file for reading, through gzip if it starts with gzip's magic.
+///
+/// # Errors
+/// The file cannot be opened or read.
+pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let gzipped = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    if gzipped {
+        return Ok(Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(file))));
+    }
+    Ok(Box::new(file))
+}
+
+/// The first bytes of a file's contents, gzip undone: enough to tell what kind of file it is.
+///
+/// # Errors
+/// The file cannot be opened or read.
+pub fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(64);
+    open(path)?.take(64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What the closing lines of each episode say, in order: read ahead of the operations.
+///
+/// # Errors
+/// As [`Reader::next_line`], and an episode that is never closed.
+pub fn endings(path: &Path) -> Result<Vec<End>, RecordingError> {
+    let mut reader = Reader::open(path)?;
+    reader.header()?;
+    let mut ends = Vec::new();
+    let mut open_episode: Option<u64> = None;
+    loop {
+        let (file, line) = (reader.file.clone(), reader.line + 1);
+        let Some(text) = reader.next_text()? else { break };
+        let malformed = |source| RecordingError::Malformed { file: file.clone(), line, source };
+        if text.starts_with("{\"end\"") {
+            ends.push(serde_json::from_str(text).map_err(malformed)?);
+            open_episode = None;
+        } else if text.starts_with("{\"episode\"") {
+            let episode: Episode = serde_json::from_str(text).map_err(malformed)?;
+            open_episode = Some(episode.episode);
+        } else if !text.ends_with('}') {
+            // A line cut in the middle: let the parser say where.
+            Line::parse(text).map_err(malformed)?;
+        }
+    }
+    match open_episode {
+        Some(episode) => Err(RecordingError::Unfinished { file: reader.file, episode }),
+        None => Ok(ends),
+    }
+}

@@ -1,0 +1,271 @@
+//! One device's allocator: its state, and the ladder a request climbs until it is served or refused.
+//!
+//! Decides the order of steps. What each step does is said in `grow`, `release`, `free` and `hand_out`.
+
+use rustc_hash::FxHashMap;
+
+use super::block::{Arena, Block, Slot};
+use super::defect::{Defect, Planting};
+use super::events::Events;
+use super::expandable::ExpandableSegment;
+use super::oom::OutOfMemory;
+use super::pool::Pool;
+use super::rounding;
+use super::settings::Settings;
+use crate::device::{Device, DeviceError, StreamHandle};
+use crate::op::trace::{Action, TraceEvent};
+use crate::op::{Counter, PoolKind, Stats};
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AllocError {
+    #[error("{0}")]
+    OutOfMemory(Box<OutOfMemory>),
+    /// Refused before any state moves.
+    #[error("a request of {bytes} bytes cannot be represented")]
+    Unrepresentable { bytes: u64 },
+    #[error("the device failed: {0}")]
+    Device(#[from] DeviceError),
+}
+
+/// A request on its way up the ladder.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    pub bytes: u64,
+    /// Rounded.
+    pub size: u64,
+    pub segment: u64,
+    pub stream: StreamHandle,
+    pub pool: u16,
+}
+
+pub(super) const SMALL: u16 = 0;
+pub(super) const LARGE: u16 = 1;
+
+/// The allocator of one device.
+#[derive(Debug)]
+pub struct DeviceAllocator<D, P> {
+    pub(super) index: usize,
+    pub(super) device: D,
+    pub(super) settings: Settings,
+    pub(super) planted: P,
+    pub(super) stats: Stats,
+    /// No growth beyond this; `None` where the fraction is 1.
+    pub(super) limit: Option<u64>,
+    pub(super) arena: Arena,
+    pub(super) pools: Vec<Pool>,
+    /// Blocks that callers hold, by address.
+    pub(super) live: FxHashMap<u64, Slot>,
+    /// Streams recorded on blocks, for the few that have any.
+    pub(super) recorded: FxHashMap<Slot, Vec<StreamHandle>>,
+    pub(super) events: Events,
+    pub(super) segments: Vec<ExpandableSegment>,
+    pub(super) trace: Option<Vec<TraceEvent>>,
+    /// How many events passed in the last processing step: above 1 the order was PyTorch's to choose.
+    pub(super) passed_together: u32,
+    /// Bases of segments in order of reservation; kept only for a planted defect.
+    pub(super) bases: Vec<u64>,
+}
+
+impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    pub(super) fn new(index: usize, device: D, settings: Settings, planted: P) -> Self {
+        let mut stats = Stats::default();
+        *stats.counter_mut(Counter::MaxSplitSize) = i64::try_from(settings.max_split).unwrap_or(-1);
+        let mut allocator = DeviceAllocator {
+            index,
+            device,
+            settings,
+            planted,
+            stats,
+            limit: None,
+            arena: Arena::default(),
+            pools: vec![Pool::new(PoolKind::Small), Pool::new(PoolKind::Large)],
+            live: FxHashMap::default(),
+            recorded: FxHashMap::default(),
+            events: Events::default(),
+            segments: Vec::new(),
+            trace: None,
+            passed_together: 0,
+            bases: Vec::new(),
+        };
+        allocator.set_limit(settings.fraction);
+        allocator
+    }
+
+    /// Serves a request of `bytes` (0 gives address 0 and moves nothing).
+    ///
+    /// # Errors
+    /// No memory, a size that cannot be represented, or a device call that failed.
+    pub fn alloc(&mut self, bytes: u64, stream: StreamHandle) -> Result<u64, AllocError> {
+        if bytes == 0 {
+            return Ok(0);
+        }
+        let request = self.request(bytes, stream).ok_or(AllocError::Unrepresentable { bytes })?;
+        self.process_events()?;
+        let found = match self.find_free(&request) {
+            Some(slot) => slot,
+            None => self.find_memory(&request)?,
+        };
+        Ok(self.hand_out(found, &request))
+    }
+
+    fn request(&self, bytes: u64, stream: StreamHandle) -> Option<Request> {
+        if self.planted.has(Defect::HugeSizeWraps) {
+            let size = bytes.wrapping_add(511) & !511;
+            let segment = rounding::segment_size(size, &self.settings)?;
+            return Some(Request { bytes, size, segment, stream, pool: u16::from(size > rounding::SMALL_LIMIT) });
+        }
+        let size = rounding::block_size(bytes, &self.settings)?;
+        let segment = rounding::segment_size(size, &self.settings)?;
+        // The accounts are signed: a size past their range is as good as none.
+        i64::try_from(segment).ok()?;
+        let pool = match rounding::pool_kind(size) {
+            PoolKind::Small => SMALL,
+            PoolKind::Large => LARGE,
+        };
+        Some(Request { bytes, size, segment, stream, pool })
+    }
+
+    /// The steps after a search that found nothing.
+    fn find_memory(&mut self, request: &Request) -> Result<Slot, AllocError> {
+        if self.settings.gc_threshold > 0.0 && self.limit.is_some() {
+            self.collect_garbage();
+        }
+        if let Some(slot) = self.grow(request)? {
+            return Ok(slot);
+        }
+        if self.planted.has(Defect::OomCountedEarly) {
+            *self.stats.counter_mut(Counter::NumOoms) += 1;
+        }
+        if self.settings.max_split != u64::MAX
+            && self.release_oversize(request)
+            && let Some(slot) = self.grow(request)?
+        {
+            return Ok(slot);
+        }
+        if !self.planted.has(Defect::NoFlushBeforeOom) {
+            self.release_cached()?;
+        }
+        *self.stats.counter_mut(Counter::NumAllocRetries) += 1;
+        if let Some(slot) = self.grow(request)? {
+            return Ok(slot);
+        }
+        Err(self.out_of_memory(request))
+    }
+
+    /// Best fit over the free blocks of the request's pool and stream.
+    pub(super) fn find_free(&mut self, request: &Request) -> Option<Slot> {
+        let counts = self.limit.is_some() && self.settings.gc_threshold > 0.0;
+        let pool = &mut self.pools[usize::from(request.pool)];
+        if counts {
+            pool.searches += 1;
+        }
+        let size = if self.planted.has(Defect::BlockTooSmall) { request.size / 4 * 3 } else { request.size };
+        let (mut key, mut slot) = pool.free.first_fit(request.stream, size)?;
+        if self.arena[slot].expandable {
+            (key, slot) = self.choose_expandable(request, key, slot)?;
+        }
+        let found = self.arena[slot].size;
+        let max_split = self.settings.max_split;
+        if request.size < max_split && found >= max_split {
+            return None;
+        }
+        if request.size >= max_split && found >= request.size.saturating_add(self.settings.max_non_split_rounding) {
+            return None;
+        }
+        self.pools[usize::from(request.pool)].free.remove(&key);
+        Some(slot)
+    }
+
+    /// Puts a block into its pool's free set.
+    pub(super) fn insert_free(&mut self, slot: Slot) {
+        let pool = usize::from(self.arena[slot].pool);
+        self.arena[slot].searches_at_free = self.pools[pool].searches;
+        let key = super::pool::free_key(&self.arena[slot]);
+        self.pools[pool].free.insert(key, slot);
+    }
+
+    pub(super) fn kind(&self, slot: Slot) -> PoolKind {
+        self.pools[usize::from(self.arena[slot].pool)].kind
+    }
+
+    pub(super) fn note(&mut self, action: Action, address: u64, bytes: u64, stream: StreamHandle) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(TraceEvent { action, address, bytes, stream: stream.0 });
+        }
+    }
+
+    /// Whether a remainder is cut off when `size` is taken from a block.
+    pub(super) fn splits(&self, block: &Block, size: u64) -> bool {
+        let remaining = block.size.saturating_sub(size);
+        if self.pools[usize::from(block.pool)].kind == PoolKind::Small || self.settings.expandable_segments {
+            remaining >= rounding::MIN_BLOCK
+        } else {
+            size < self.settings.max_split && remaining > rounding::SMALL_LIMIT
+        }
+    }
+
+    /// No growth beyond `fraction` of the device's memory; the caller has checked the range.
+    pub(super) fn set_limit(&mut self, fraction: f64) {
+        let total = self.device.total_bytes();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        let limit = (fraction * total as f64) as u64; // truncated, as PyTorch does
+        if self.planted.has(Defect::LimitOnlyShrinks) {
+            self.limit = Some(limit.min(self.limit.unwrap_or(total)));
+            return;
+        }
+        self.limit = (fraction < 1.0).then_some(limit);
+    }
+
+    /// The share of the device's memory that the limit allows.
+    #[must_use]
+    pub fn fraction(&self) -> f64 {
+        let total = self.device.total_bytes();
+        #[allow(clippy::cast_precision_loss)]
+        self.limit.map_or(1.0, |limit| limit as f64 / total as f64)
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    #[must_use]
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    pub fn device_mut(&mut self) -> &mut D {
+        &mut self.device
+    }
+
+    /// How many events passed in the last processing step. With more than one, PyTorch's own order is a
+    /// hash order, and what depends on it cannot be predicted.
+    #[must_use]
+    pub fn passed_together(&self) -> u32 {
+        self.passed_together
+    }
+
+    /// Takes figures from a recording where the allocator's order could not be predicted.
+    pub fn adopt(&mut self, stats: Stats) {
+        self.stats = stats;
+    }
+
+    /// Sets every peak to its current value.
+    pub fn reset_peak(&mut self) {
+        let skipped = self.planted.has(Defect::RequestedPeakNotReset);
+        let kept = *self.stats.all(crate::op::Family::RequestedBytes);
+        self.stats.tracked_mut().for_each(crate::op::Stat::reset_peak);
+        if skipped {
+            self.stats.get_mut(crate::op::Family::RequestedBytes, crate::op::stats::Row::All).peak = kept.peak;
+        }
+    }
+
+    /// Clears what was accumulated: allocated, freed and the event counters.
+    pub fn reset_accumulated(&mut self) {
+        self.stats.tracked_mut().for_each(crate::op::Stat::reset_accumulated);
+        for &counter in Counter::ALL.iter().filter(|&&c| c != Counter::MaxSplitSize) {
+            *self.stats.counter_mut(counter) = 0;
+        }
+    }
+}

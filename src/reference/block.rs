@@ -1,0 +1,93 @@
+//! Blocks and where they are kept: an arena with reused slots, so that the hit path never touches the heap.
+
+use crate::device::StreamHandle;
+
+/// A block by its place in the arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Slot(u32);
+
+impl Slot {
+    /// Below every other: where a range over slots begins.
+    pub const FIRST: Slot = Slot(0);
+}
+
+/// What a block is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Its caller holds it.
+    Allocated,
+    /// Freed by its caller; recorded streams may still use it.
+    Pending,
+    /// In its pool's free set (if mapped) or in its unmapped set.
+    Free,
+}
+
+/// A contiguous part of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    pub address: u64,
+    pub size: u64,
+    /// The unrounded request; stale in a free block, as in PyTorch.
+    pub requested: u64,
+    pub stream: StreamHandle,
+    /// The pool's search counter when the block was put into the free set.
+    pub searches_at_free: u64,
+    /// Neighbours within the segment, by address.
+    pub prev: Option<Slot>,
+    pub next: Option<Slot>,
+    /// Events that must pass before a pending block is free.
+    pub events: u32,
+    pub pool: u16,
+    pub state: State,
+    /// Memory is behind it. Never false outside expandable segments.
+    pub mapped: bool,
+    pub expandable: bool,
+    /// Streams are recorded on it (the list is beside the arena: few blocks have one).
+    pub recorded: bool,
+}
+
+impl Block {
+    /// Part of a segment that holds other blocks too.
+    pub fn is_split(&self) -> bool {
+        self.prev.is_some() || self.next.is_some()
+    }
+}
+
+/// All blocks of a device.
+#[derive(Debug, Default)]
+pub(super) struct Arena {
+    blocks: Vec<Block>,
+    vacant: Vec<Slot>,
+}
+
+impl Arena {
+    pub fn insert(&mut self, block: Block) -> Slot {
+        if let Some(slot) = self.vacant.pop() {
+            self[slot] = block;
+            return slot;
+        }
+        let slot = Slot(u32::try_from(self.blocks.len()).expect("four billion blocks do not fit in memory"));
+        self.blocks.push(block);
+        slot
+    }
+
+    pub fn remove(&mut self, slot: Slot) {
+        self.vacant.push(slot);
+    }
+}
+
+impl std::ops::Index<Slot> for Arena {
+    type Output = Block;
+
+    #[inline]
+    fn index(&self, slot: Slot) -> &Block {
+        &self.blocks[slot.0 as usize]
+    }
+}
+
+impl std::ops::IndexMut<Slot> for Arena {
+    #[inline]
+    fn index_mut(&mut self, slot: Slot) -> &mut Block {
+        &mut self.blocks[slot.0 as usize]
+    }
+}

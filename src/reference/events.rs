@@ -1,0 +1,129 @@
+//! Blocks that wait for streams: which events they wait for, and when they pass.
+//!
+//! Events of one stream pass in order. Between streams PyTorch's order is a hash order; here it is the
+//! order in which streams were first waited for, so that a run repeats.
+
+use std::collections::VecDeque;
+
+use super::allocator::DeviceAllocator;
+use super::block::{Slot, State};
+use super::defect::{Defect, Planting};
+use crate::device::{Device, DeviceError, Event, StreamHandle};
+
+/// Events not known to have passed, by stream.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    queues: Vec<(StreamHandle, VecDeque<(Event, Slot)>)>,
+    pending: usize,
+}
+
+impl Events {
+    fn push(&mut self, stream: StreamHandle, event: Event, slot: Slot) {
+        self.pending += 1;
+        if let Some((_, queue)) = self.queues.iter_mut().find(|(s, _)| *s == stream) {
+            queue.push_back((event, slot));
+        } else {
+            self.queues.push((stream, VecDeque::from([(event, slot)])));
+        }
+    }
+}
+
+impl Events {
+    /// The blocks that wait.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.queues.iter().flat_map(|(_, queue)| queue.iter().map(|&(_, slot)| slot))
+    }
+}
+
+impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// Records an event on every stream of a freed block. A stream that cannot record is waited for.
+    pub(super) fn await_streams(&mut self, slot: Slot) -> Result<(), DeviceError> {
+        let streams = self.recorded.remove(&slot).unwrap_or_default();
+        self.arena[slot].recorded = false;
+        for (i, &stream) in streams.iter().enumerate() {
+            let marked = if self.planted.has(Defect::EventOnDefaultStream) { StreamHandle(0) } else { stream };
+            match self.device.record_event(marked) {
+                Ok(event) => {
+                    self.arena[slot].events += 1;
+                    let queue = if self.planted.has(Defect::EventsBlockEachOther) { StreamHandle(0) } else { stream };
+                    self.events.push(queue, event, slot);
+                }
+                Err(_) => {
+                    if let Err(error) = self.device.wait_stream(stream) {
+                        // Nothing is known of this stream: the block keeps waiting for all that are left.
+                        self.recorded.insert(slot, streams[i..].to_vec());
+                        self.arena[slot].recorded = true;
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        if self.arena[slot].events == 0 {
+            self.arena[slot].recorded = true;
+            self.become_free(slot);
+            self.arena[slot].recorded = false;
+        }
+        Ok(())
+    }
+
+    /// Frees every block whose last event has passed.
+    pub(super) fn process_events(&mut self) -> Result<(), DeviceError> {
+        if self.events.pending == 0 {
+            self.passed_together = 0;
+            return Ok(());
+        }
+        self.passed_together = 0;
+        for i in 0..self.events.queues.len() {
+            while let Some(&(event, slot)) = self.events.queues[i].1.front() {
+                if !self.device.query_event(event)? {
+                    break;
+                }
+                self.events.queues[i].1.pop_front();
+                self.pass(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for every event and frees what waited for them.
+    pub(super) fn wait_for_events(&mut self) -> Result<(), DeviceError> {
+        for i in 0..self.events.queues.len() {
+            while let Some(&(event, slot)) = self.events.queues[i].1.front() {
+                self.device.wait_event(event)?;
+                self.events.queues[i].1.pop_front();
+                self.pass(slot);
+            }
+        }
+        self.settle_unmarked()
+    }
+
+    /// One event of a block has passed.
+    fn pass(&mut self, slot: Slot) {
+        self.events.pending -= 1;
+        self.passed_together += 1;
+        let block = &mut self.arena[slot];
+        block.events -= 1;
+        if block.events == 0 && block.state == State::Pending && !block.recorded {
+            block.recorded = true; // it came by way of events: see the defect in `become_free`
+            self.become_free(slot);
+            self.arena[slot].recorded = false;
+        }
+    }
+
+    /// Waits for the streams of blocks for which no event could be recorded.
+    fn settle_unmarked(&mut self) -> Result<(), DeviceError> {
+        let mut stuck: Vec<Slot> =
+            self.recorded.keys().copied().filter(|&s| self.arena[s].state == State::Pending).collect();
+        stuck.sort_unstable();
+        for slot in stuck {
+            let streams = self.recorded.get(&slot).cloned().unwrap_or_default();
+            for stream in streams {
+                self.device.wait_stream(stream)?;
+            }
+            self.recorded.remove(&slot);
+            self.become_free(slot);
+            self.arena[slot].recorded = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! Expandable segments: a long range of addresses that gets memory page by page.
+
+use super::allocator::{DeviceAllocator, Request};
+use super::block::{Block, Slot, State};
+use super::defect::Planting;
+use super::free_index::FreeKey;
+use super::pool::free_key;
+use super::rounding::SMALL_SEGMENT;
+use super::signed;
+use crate::device::{Device, DeviceError};
+use crate::op::trace::Action;
+use crate::op::{Counter, Family, PoolKind};
+
+/// A reserved range of addresses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ExpandableSegment {
+    pub address: u64,
+    pub bytes: u64,
+    /// Memory comes in pages of this size.
+    pub page: u64,
+}
+
+impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// Among expandable candidates the one that could grow least; with the setting off, the first that is not expandable.
+    pub(super) fn choose_expandable(&self, request: &Request, key: FreeKey, slot: Slot) -> Option<(FreeKey, Slot)> {
+        let pool = &self.pools[usize::from(request.pool)];
+        let mut following = pool.free.from(key).skip(1);
+        if !self.settings.expandable_segments {
+            return following.find(|&(_, s)| !self.arena[s].expandable);
+        }
+        let reach = |slot: Slot| {
+            let block = &self.arena[slot];
+            let beyond = block.next.map(|n| &self.arena[n]).filter(|n| !n.mapped).map_or(0, |n| n.size);
+            block.size + beyond
+        };
+        let (mut key, mut slot) = (key, slot);
+        for (next_key, next) in following {
+            if !self.arena[slot].expandable || reach(next) >= reach(slot) {
+                break;
+            }
+            (key, slot) = (next_key, next);
+        }
+        Some((key, slot))
+    }
+
+    /// Maps memory until a run of free blocks holds the request. `None` for lack of memory: what was
+    /// mapped before the failing call stays cached.
+    pub(super) fn grow_expandable(&mut self, request: &Request) -> Result<Option<Slot>, DeviceError> {
+        let Some(mut slot) = self.find_run(request)? else { return Ok(None) };
+        if !self.arena[slot].mapped {
+            let size = self.arena[slot].size.min(request.size);
+            if !self.map_block(slot, size)? {
+                return Ok(None);
+            }
+        }
+        while self.arena[slot].size < request.size {
+            let missing = request.size - self.arena[slot].size;
+            let Some(next) = self.arena[slot].next else { return Ok(None) };
+            let size = self.arena[next].size.min(missing);
+            if !self.map_block(next, size)? {
+                return Ok(None);
+            }
+            slot = next;
+        }
+        let key = free_key(&self.arena[slot]);
+        self.pools[usize::from(request.pool)].free.remove(&key);
+        Ok(Some(slot))
+    }
+
+    /// The first run of free or unmapped neighbours that is long enough; a new segment if there is none.
+    fn find_run(&mut self, request: &Request) -> Result<Option<Slot>, DeviceError> {
+        let pool = &self.pools[usize::from(request.pool)];
+        let free = |slot: Slot| self.arena[slot].state == State::Free;
+        for &(stream, _, slot) in pool.unmapped.range((request.stream, 0, Slot::FIRST)..) {
+            if stream != request.stream {
+                break;
+            }
+            let start = self.arena[slot].prev.filter(|&p| free(p)).unwrap_or(slot);
+            let mut bytes = 0;
+            let mut cursor = Some(start);
+            while let Some(at) = cursor.filter(|&c| free(c) && bytes < request.size) {
+                bytes += self.arena[at].size;
+                cursor = self.arena[at].next;
+            }
+            if bytes >= request.size {
+                return Ok(Some(start));
+            }
+        }
+        self.new_segment(request)
+    }
+
+    fn new_segment(&mut self, request: &Request) -> Result<Option<Slot>, DeviceError> {
+        let page = match self.pools[usize::from(request.pool)].kind {
+            PoolKind::Small => SMALL_SEGMENT,
+            PoolKind::Large => self.settings.large_segment,
+        };
+        let total = self.device.total_bytes();
+        let bytes = (total + total / 8).div_ceil(page) * page;
+        let address = match self.device.reserve_addresses(bytes) {
+            Ok(address) => address,
+            Err(DeviceError::OutOfMemory) => return Ok(None),
+            Err(other) => return Err(other),
+        };
+        self.segments.push(ExpandableSegment { address, bytes, page });
+        let slot = self.arena.insert(Block {
+            address,
+            size: bytes,
+            requested: 0,
+            stream: request.stream,
+            searches_at_free: 0,
+            prev: None,
+            next: None,
+            events: 0,
+            pool: request.pool,
+            state: State::Free,
+            mapped: false,
+            expandable: true,
+            recorded: false,
+        });
+        self.pools[usize::from(request.pool)].unmapped.insert((request.stream, address, slot));
+        Ok(Some(slot))
+    }
+
+    fn segment_of(&self, address: u64) -> Option<ExpandableSegment> {
+        self.segments.iter().copied().find(|s| (s.address..s.address + s.bytes).contains(&address))
+    }
+
+    /// Puts whole pages behind the front of an unmapped block. `false` for lack of memory, with nothing changed.
+    fn map_block(&mut self, slot: Slot, size: u64) -> Result<bool, DeviceError> {
+        let block = self.arena[slot];
+        let Some(segment) = self.segment_of(block.address) else { return Ok(false) };
+        let mapped = size.next_multiple_of(segment.page).min(block.size);
+        if !self.map_pages(block.address, mapped, segment.page)? {
+            return Ok(false);
+        }
+        let pool = usize::from(block.pool);
+        self.pools[pool].unmapped.remove(&(block.stream, block.address, slot));
+        if mapped < block.size {
+            let rest = self.splice(slot, Block { address: block.address + mapped, size: block.size - mapped, ..block });
+            self.pools[pool].unmapped.insert((block.stream, block.address + mapped, rest));
+            self.arena[slot].size = mapped;
+        }
+        self.arena[slot].mapped = true;
+        let neighbours = [self.arena[slot].prev, self.arena[slot].next];
+        for neighbour in neighbours.into_iter().flatten() {
+            self.merge(slot, neighbour);
+        }
+        self.insert_free(slot);
+        let kind = self.pools[pool].kind;
+        self.stats.increase(Family::ReservedBytes, kind, signed(mapped));
+        *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;
+        self.note(Action::SegmentMap, block.address, mapped, block.stream);
+        Ok(true)
+    }
+
+    /// Maps page by page; gives back the pages of this call if one of them fails.
+    fn map_pages(&mut self, address: u64, bytes: u64, page: u64) -> Result<bool, DeviceError> {
+        let mut done = 0;
+        let mut failure = None;
+        while done < bytes && failure.is_none() {
+            match self.device.map(address + done, page) {
+                Ok(()) => done += page,
+                Err(error) => failure = Some(error),
+            }
+        }
+        if failure.is_none() {
+            failure = self.device.set_access(address, bytes).err();
+        }
+        let Some(error) = failure else { return Ok(true) };
+        if done > 0 {
+            self.device.unmap(address, done)?;
+        }
+        if error == DeviceError::OutOfMemory { Ok(false) } else { Err(error) }
+    }
+
+    /// Takes the memory from behind the whole pages inside a free block.
+    pub(super) fn unmap_block(&mut self, slot: Slot) -> Result<(), DeviceError> {
+        let block = self.arena[slot];
+        let Some(segment) = self.segment_of(block.address) else { return Ok(()) };
+        let offset = block.address - segment.address;
+        let first = segment.address + offset.next_multiple_of(segment.page);
+        let end = segment.address + (offset + block.size) / segment.page * segment.page;
+        if first >= end {
+            return Ok(());
+        }
+        self.device.wait_stream(block.stream)?;
+        self.device.unmap(first, end - first)?;
+        let pool = usize::from(block.pool);
+        self.pools[pool].free.remove(&free_key(&block));
+        let (before, after) = (first - block.address, block.address + block.size - end);
+        if before > 0 {
+            let rest = self.splice_before(slot, Block { size: before, requested: 0, ..block });
+            self.insert_free(rest);
+        }
+        if after > 0 {
+            let rest = self.splice(slot, Block { address: end, size: after, requested: 0, ..block });
+            self.insert_free(rest);
+        }
+        let middle = &mut self.arena[slot];
+        middle.address = first;
+        middle.size = end - first;
+        middle.mapped = false;
+        let neighbours = [self.arena[slot].prev, self.arena[slot].next];
+        for neighbour in neighbours.into_iter().flatten() {
+            self.merge(slot, neighbour);
+        }
+        let kind = self.pools[pool].kind;
+        self.stats.decrease(Family::ReservedBytes, kind, signed(end - first));
+        *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
+        self.note(Action::SegmentUnmap, first, end - first, block.stream);
+        self.retire_or_keep(slot, segment)
+    }
+
+    /// An unmapped block that is all there is of its segment takes the segment with it.
+    fn retire_or_keep(&mut self, slot: Slot, segment: ExpandableSegment) -> Result<(), DeviceError> {
+        let block = self.arena[slot];
+        if block.is_split() {
+            self.pools[usize::from(block.pool)].unmapped.insert((block.stream, block.address, slot));
+            return Ok(());
+        }
+        self.segments.retain(|s| s.address != segment.address);
+        self.arena.remove(slot);
+        self.device.free_addresses(segment.address, segment.bytes)
+    }
+
+    /// Puts a new block right after `slot`.
+    fn splice(&mut self, slot: Slot, block: Block) -> Slot {
+        let next = self.arena[slot].next;
+        let new = self.arena.insert(Block { prev: Some(slot), next, ..block });
+        self.arena[slot].next = Some(new);
+        if let Some(next) = next {
+            self.arena[next].prev = Some(new);
+        }
+        new
+    }
+
+    /// Puts a new block right before `slot`.
+    fn splice_before(&mut self, slot: Slot, block: Block) -> Slot {
+        let prev = self.arena[slot].prev;
+        let new = self.arena.insert(Block { prev, next: Some(slot), ..block });
+        self.arena[slot].prev = Some(new);
+        if let Some(prev) = prev {
+            self.arena[prev].next = Some(new);
+        }
+        new
+    }
+}

@@ -1,0 +1,185 @@
+//! Giving a block back: at once, or after the streams recorded on it.
+
+use super::allocator::DeviceAllocator;
+use super::block::{Slot, State};
+use super::defect::{Defect, Planting};
+use super::pool::free_key;
+use super::signed;
+use crate::device::{Device, DeviceError, StreamHandle};
+use crate::op::Family;
+use crate::op::stats::Oversize;
+use crate::op::trace::Action;
+
+/// Why a pointer was not taken back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FreeError {
+    #[error("invalid device pointer: {address:#x}")]
+    InvalidPointer { address: u64 },
+    #[error("the device failed: {0}")]
+    Device(#[from] DeviceError),
+}
+
+impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// Whether a live block starts at the address.
+    #[must_use]
+    pub fn owns(&self, address: u64) -> bool {
+        self.live.contains_key(&address)
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Errors
+    /// The address is not the start of a live block; or the device can neither record an event nor wait,
+    /// in which case the block stays pending until the cache is flushed.
+    pub fn free(&mut self, address: u64) -> Result<(), FreeError> {
+        let Some(slot) = self.live.remove(&address) else {
+            self.free_unknown(address)?;
+            return Err(FreeError::InvalidPointer { address });
+        };
+        let block = self.arena[slot];
+        let kind = self.kind(slot);
+        self.note(Action::FreeRequested, address, block.requested, block.stream);
+        self.stats.decrease(Family::Allocation, kind, 1);
+        self.stats.decrease(Family::AllocatedBytes, kind, signed(block.size));
+        if block.size >= self.settings.max_split {
+            self.stats.oversize_mut(Oversize::Allocations).decrease(1);
+        }
+        if block.recorded {
+            self.arena[slot].state = State::Pending;
+            self.await_streams(slot)?;
+        } else if self.planted.has(Defect::LargeFreeLost) && block.size > 16 << 20 {
+            self.arena[slot].state = State::Pending;
+        } else {
+            self.become_free(slot);
+        }
+        Ok(())
+    }
+
+    /// What planted defects make of a pointer that no live block starts at.
+    fn free_unknown(&mut self, address: u64) -> Result<(), FreeError> {
+        if self.planted.has(Defect::UnknownFreeCounted) {
+            self.stats.decrease(Family::AllocatedBytes, crate::op::PoolKind::Small, 512);
+        }
+        if self.planted.has(Defect::DoubleFreeReleases) {
+            self.device.release(address)?;
+        }
+        Ok(())
+    }
+
+    /// Records that a stream uses a live block. Ignored for the block's own stream and unknown addresses.
+    pub fn record_stream(&mut self, address: u64, stream: StreamHandle) {
+        let Some(&slot) = self.live.get(&address) else { return };
+        let block = &mut self.arena[slot];
+        if block.stream == stream {
+            return;
+        }
+        if self.planted.has(Defect::RecordNeedsSegmentStart) && block.prev.is_some() {
+            return;
+        }
+        block.recorded = true;
+        let streams = self.recorded.entry(slot).or_default();
+        if !streams.contains(&stream) {
+            streams.push(stream);
+        }
+    }
+
+    /// The block joins the free set, together with its free neighbours.
+    pub(super) fn become_free(&mut self, slot: Slot) {
+        let own = self.arena[slot];
+        let kind = self.kind(slot);
+        self.note(Action::FreeCompleted, own.address, own.requested, own.stream);
+        let mut blocks = 0;
+        let mut bytes = 0;
+        let skips_previous = self.planted.has(Defect::PreviousNeighbourNotMerged);
+        let neighbours = [own.prev.filter(|_| !skips_previous), own.next];
+        for neighbour in neighbours.into_iter().flatten() {
+            let absorbed = self.merge(slot, neighbour);
+            if absorbed > 0 {
+                blocks -= 1;
+                bytes -= signed(absorbed);
+            }
+        }
+        if self.planted.has(Defect::MergeAcrossSegments) {
+            self.merge_by_address(slot);
+        }
+        let merged = self.arena[slot];
+        if merged.is_split() {
+            blocks += 1;
+            bytes += signed(merged.size);
+        }
+        let block = &mut self.arena[slot];
+        block.state = State::Free;
+        if self.planted.has(Defect::FreedWithRequestSize) && !merged.is_split() {
+            block.size = block.requested.next_multiple_of(512).min(block.size);
+        }
+        self.insert_free(slot);
+        let size = if self.planted.has(Defect::ActiveLosesMergedSize) { merged.size } else { own.size };
+        if !self.planted.has(Defect::ActiveKeptWithoutEvents) || own.recorded {
+            self.stats.decrease(Family::Active, kind, 1);
+            self.stats.decrease(Family::ActiveBytes, kind, signed(size));
+        }
+        self.stats.decrease(Family::RequestedBytes, kind, signed(own.requested));
+        if !own.expandable {
+            self.apply_net(Family::InactiveSplit, kind, blocks);
+            self.apply_net(Family::InactiveSplitBytes, kind, bytes);
+        }
+    }
+
+    /// One net movement: up counts as allocated, down as freed, nothing as nothing.
+    fn apply_net(&mut self, family: Family, kind: crate::op::PoolKind, net: i64) {
+        match net {
+            0 => {}
+            up if up > 0 => self.stats.increase(family, kind, up),
+            down => self.stats.decrease(family, kind, -down),
+        }
+    }
+
+    /// Makes `neighbour` part of `slot` if it may be; answers the bytes absorbed.
+    pub(super) fn merge(&mut self, slot: Slot, neighbour: Slot) -> u64 {
+        let other = self.arena[neighbour];
+        if other.state != State::Free || other.mapped != self.arena[slot].mapped {
+            return 0;
+        }
+        let pool = &mut self.pools[usize::from(other.pool)];
+        if other.mapped {
+            pool.free.remove(&free_key(&other));
+        } else {
+            pool.unmapped.remove(&(other.stream, other.address, neighbour));
+        }
+        let block = &mut self.arena[slot];
+        block.size += other.size;
+        if block.prev == Some(neighbour) {
+            block.address = other.address;
+            block.prev = other.prev;
+            if let Some(previous) = other.prev {
+                self.arena[previous].next = Some(slot);
+            }
+        } else {
+            block.next = other.next;
+            if let Some(next) = other.next {
+                self.arena[next].prev = Some(slot);
+            }
+        }
+        self.arena.remove(neighbour);
+        other.size
+    }
+
+    /// The defect that forgets where a segment ends.
+    fn merge_by_address(&mut self, slot: Slot) {
+        let block = self.arena[slot];
+        let pool = &self.pools[usize::from(block.pool)];
+        let end = block.address + block.size;
+        let adjacent = pool.free.iter().find(|(key, _)| key.2 == end && key.0 == block.stream);
+        let Some((key, next)) = adjacent else { return };
+        if block.next.is_none() && self.arena[next].prev.is_none() {
+            let other = self.arena[next];
+            self.pools[usize::from(block.pool)].free.remove(&key);
+            self.arena[slot].size += other.size;
+            self.arena[slot].next = other.next;
+            if let Some(after) = other.next {
+                self.arena[after].prev = Some(slot);
+            }
+            self.arena.remove(next);
+        }
+    }
+}

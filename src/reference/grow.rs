@@ -1,0 +1,81 @@
+//! Getting memory from the device.
+
+use super::allocator::{DeviceAllocator, Request};
+use super::block::{Block, Slot, State};
+use super::defect::{Defect, Planting};
+use super::signed;
+use crate::device::{Device, DeviceError};
+use crate::op::stats::Oversize;
+use crate::op::trace::Action;
+use crate::op::{Counter, Family};
+
+impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// One attempt to get memory for a request: a block that is in no set, or `None` for lack of memory.
+    pub(super) fn grow(&mut self, request: &Request) -> Result<Option<Slot>, DeviceError> {
+        if !self.within_limit(request) {
+            return Ok(None);
+        }
+        if self.settings.expandable_segments {
+            return self.grow_expandable(request);
+        }
+        let mut asked = request.segment;
+        if self.planted.has(Defect::GrowthDoubles) {
+            asked = asked.max(u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0));
+        }
+        if self.planted.has(Defect::SegmentTooSmall) && asked > 20 << 20 {
+            asked -= 2 << 20;
+        }
+        let address = match self.device.reserve(asked) {
+            Ok(address) => address,
+            Err(DeviceError::OutOfMemory) => return Ok(None),
+            Err(other) => return Err(other),
+        };
+        let size = asked.max(request.segment);
+        let address = self.base_of(address);
+        self.count_segment(request, address, size);
+        Ok(Some(self.arena.insert(Block {
+            address,
+            size,
+            requested: 0,
+            stream: request.stream,
+            searches_at_free: 0,
+            prev: None,
+            next: None,
+            events: 0,
+            pool: request.pool,
+            state: State::Free,
+            mapped: true,
+            expandable: false,
+            recorded: false,
+        })))
+    }
+
+    fn within_limit(&self, request: &Request) -> bool {
+        let Some(limit) = self.limit else { return true };
+        let family =
+            if self.planted.has(Defect::LimitChecksAllocated) { Family::AllocatedBytes } else { Family::ReservedBytes };
+        let held = self.stats.all(family).current;
+        signed(request.segment).checked_add(held).is_some_and(|sum| sum <= signed(limit))
+    }
+
+    fn count_segment(&mut self, request: &Request, address: u64, size: u64) {
+        let kind = self.pools[usize::from(request.pool)].kind;
+        self.stats.increase(Family::Segment, kind, 1);
+        self.stats.increase(Family::ReservedBytes, kind, signed(size));
+        *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;
+        if size >= self.settings.max_split {
+            self.stats.oversize_mut(Oversize::Segments).increase(1);
+        }
+        self.note(Action::SegmentAlloc, address, size, request.stream);
+    }
+
+    /// The segment's address; the defect that keeps its index in eight bits takes it from a table.
+    fn base_of(&mut self, address: u64) -> u64 {
+        if !self.planted.has(Defect::SegmentIndexWraps) {
+            return address;
+        }
+        let index = self.bases.len() & 0xff;
+        self.bases.push(address);
+        self.bases[index]
+    }
+}

@@ -1,0 +1,141 @@
+//! Floor 2, the reference allocator: PyTorch's caching allocator, predicted figure by figure and address by address.
+//!
+//! Decides what PyTorch 2.11's native backend would do on any [`Device`]. Generic over the device, so
+//! that the same code runs on a simulation, on a GPU and on the addresses of a recording. Never looks at `model`.
+
+mod allocator;
+mod block;
+mod defect;
+mod events;
+mod expandable;
+mod free;
+mod free_index;
+mod grow;
+mod hand_out;
+mod oom;
+mod pool;
+mod release;
+pub mod rounding;
+mod settings;
+mod snapshot;
+pub mod summary;
+mod trace;
+
+pub use allocator::{AllocError, DeviceAllocator};
+pub use defect::{Defect, Planted, Planting, Sound};
+pub use free::FreeError;
+pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
+pub use settings::{Settings, SettingsError};
+
+use crate::device::{Device, DeviceError, StreamHandle};
+use crate::op::snapshot::Snapshot;
+
+/// Sizes are checked against the range of the signed accounts before they get here.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// Why a fraction was refused.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("Invalid fraction value: {fraction}. Allowed range: 0~1")]
+pub struct FractionError {
+    pub fraction: f64,
+}
+
+/// The allocator of a process: one [`DeviceAllocator`] a device.
+#[derive(Debug)]
+pub struct Reference<D, P = Sound> {
+    devices: Vec<DeviceAllocator<D, P>>,
+    planted: P,
+}
+
+impl<D: Device, P: Planting> Reference<D, P> {
+    #[must_use]
+    pub fn new(devices: Vec<D>, settings: &Settings, planted: P) -> Self {
+        let devices =
+            devices.into_iter().enumerate().map(|(i, d)| DeviceAllocator::new(i, d, *settings, planted)).collect();
+        Reference { devices, planted }
+    }
+
+    #[must_use]
+    pub fn planted(&self) -> P {
+        self.planted
+    }
+
+    #[must_use]
+    pub fn device_count(&self) -> usize {
+        self.devices.len()
+    }
+
+    #[must_use]
+    pub fn device(&self, index: usize) -> &DeviceAllocator<D, P> {
+        &self.devices[index]
+    }
+
+    pub fn device_mut(&mut self, index: usize) -> &mut DeviceAllocator<D, P> {
+        &mut self.devices[index]
+    }
+
+    pub fn devices(&self) -> impl Iterator<Item = &DeviceAllocator<D, P>> {
+        self.devices.iter()
+    }
+
+    /// Takes a block back, whichever device it is on.
+    ///
+    /// # Errors
+    /// No device has a live block there, or a device call failed.
+    pub fn free(&mut self, address: u64) -> Result<(), FreeError> {
+        if address == 0 {
+            return Ok(());
+        }
+        let owner = self.devices.iter().position(|d| d.owns(address)).unwrap_or(0);
+        self.devices[owner].free(address)
+    }
+
+    /// Records that a stream uses a live block, whichever device it is on.
+    pub fn record_stream(&mut self, address: u64, stream: StreamHandle) {
+        if let Some(owner) = self.devices.iter_mut().find(|d| d.owns(address)) {
+            owner.record_stream(address, stream);
+        }
+    }
+
+    /// Gives the cache of every device back.
+    ///
+    /// # Errors
+    /// The first device call that failed; the other devices were emptied all the same.
+    pub fn empty_cache(&mut self) -> Result<(), DeviceError> {
+        let mut result = Ok(());
+        for device in &mut self.devices {
+            result = result.and(device.release_cached());
+        }
+        result
+    }
+
+    /// Allows `fraction` of the device's memory from now on.
+    ///
+    /// # Errors
+    /// Outside [0, 1], or not a number.
+    pub fn set_fraction(&mut self, device: usize, fraction: f64) -> Result<(), FractionError> {
+        if !(0.0..=1.0).contains(&fraction) {
+            return Err(FractionError { fraction });
+        }
+        self.devices[device].set_limit(fraction);
+        Ok(())
+    }
+
+    /// Segments and blocks of every device.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { segments: self.devices.iter().flat_map(DeviceAllocator::segments).collect() }
+    }
+
+    /// Starts to record what each device's allocator does.
+    pub fn record_trace(&mut self) {
+        for device in &mut self.devices {
+            device.start_trace();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

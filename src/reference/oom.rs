@@ -1,0 +1,123 @@
+//! The refusal for lack of memory, in PyTorch's words.
+
+use std::fmt;
+
+use super::allocator::{AllocError, DeviceAllocator, Request};
+use super::defect::Planting;
+use crate::device::Device;
+use crate::op::trace::Action;
+use crate::op::{Counter, Family};
+
+/// Requests of this size or more are refused by the framework before the allocator sees them.
+pub const TENSOR_LIMIT: u64 = 1 << 60;
+
+/// What `torch.empty` says for [`TENSOR_LIMIT`] and more.
+pub const TENSOR_LIMIT_MESSAGE: &str = "CUDA out of memory. Tried to allocate more than 1EB memory.";
+
+/// The figures of a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutOfMemory {
+    pub device: usize,
+    /// The segment that was asked for.
+    pub segment: u64,
+    pub total: u64,
+    pub free: u64,
+    pub limit: Option<u64>,
+    pub allocated: u64,
+    /// Reserved but not allocated.
+    pub unallocated: u64,
+}
+
+const HINT: &str = "If reserved but unallocated memory is large try setting \
+    PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True to avoid fragmentation.  See documentation for Memory Management  \
+    (https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-cuda-alloc-conf)";
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OutOfMemory { device, segment, total, free, limit, allocated, unallocated } = self;
+        write!(
+            f,
+            "CUDA out of memory. Tried to allocate {}. GPU {device} has a total capacity of {} of which {} is free. ",
+            format_size(*segment),
+            format_size(*total),
+            format_size(*free)
+        )?;
+        if let Some(limit) = limit {
+            write!(f, "{} allowed; ", format_size(*limit))?;
+        }
+        write!(
+            f,
+            "Of the allocated memory {} is allocated by PyTorch, and {} is reserved by PyTorch but unallocated. {HINT}",
+            format_size(*allocated),
+            format_size(*unallocated)
+        )
+    }
+}
+
+/// PyTorch's own format: a unit only above its first multiple, so that 1 MiB prints as `1024.00 KiB`.
+#[must_use]
+pub fn format_size(bytes: u64) -> String {
+    #[allow(clippy::cast_precision_loss)] // two decimals are printed
+    let of = |unit: u64| bytes as f64 / unit as f64;
+    if bytes <= 1 << 10 {
+        format!("{bytes} bytes")
+    } else if bytes <= 1 << 20 {
+        format!("{:.2} KiB", of(1 << 10))
+    } else if bytes <= 1 << 30 {
+        format!("{:.2} MiB", of(1 << 20))
+    } else {
+        format!("{:.2} GiB", of(1 << 30))
+    }
+}
+
+impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// Counts the refusal and gathers its figures.
+    pub(super) fn out_of_memory(&mut self, request: &Request) -> AllocError {
+        let total = self.device.total_bytes();
+        // The figure is for people: a driver that cannot say is no reason to hide the refusal.
+        let free = self.device.free_bytes().unwrap_or(0);
+        self.note(Action::Oom, free, request.size, request.stream);
+        *self.stats.counter_mut(Counter::NumOoms) += 1;
+        let current = |family| self.stats.all(family).current;
+        let allocated = current(Family::AllocatedBytes);
+        let unallocated = current(Family::ReservedBytes) - allocated;
+        AllocError::OutOfMemory(Box::new(OutOfMemory {
+            device: self.index,
+            segment: request.segment,
+            total,
+            free,
+            limit: self.limit,
+            allocated: u64::try_from(allocated).unwrap_or(0),
+            unallocated: u64::try_from(unallocated).unwrap_or(0),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_print_as_recorded() {
+        let cases = [(100, "100 bytes"), (1 << 20, "1024.00 KiB"), (2 << 20, "2.00 MiB"), (1 << 30, "1024.00 MiB")];
+        for (bytes, text) in cases {
+            assert_eq!(format_size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn the_message_names_size_device_limit_and_whereabouts() {
+        let refusal = OutOfMemory {
+            device: 1,
+            segment: 20 << 20,
+            total: 64 << 20,
+            free: 42 << 20,
+            limit: Some(32 << 20),
+            allocated: 19 << 20,
+            unallocated: 3 << 20,
+        };
+        let text = refusal.to_string();
+        assert!(text.starts_with("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 1 has a total capacity of 64.00 MiB of which 42.00 MiB is free. 32.00 MiB allowed; Of the allocated memory 19.00 MiB is allocated by PyTorch, and 3.00 MiB is reserved by PyTorch but unallocated. If reserved"), "{text}");
+        assert!(text.contains("Management  (https://"));
+    }
+}

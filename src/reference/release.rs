@@ -1,0 +1,133 @@
+//! Giving memory back to the device: all of the cache, the oversize part of it, or its oldest part.
+
+use super::allocator::{DeviceAllocator, LARGE, Request, SMALL};
+use super::block::Slot;
+use super::defect::{Defect, Planting};
+use super::free_index::FreeKey;
+use super::pool::free_key;
+use super::signed;
+use crate::device::{Device, DeviceError};
+use crate::op::stats::Oversize;
+use crate::op::trace::Action;
+use crate::op::{Counter, Family};
+
+impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// Waits for every event and gives back all that no live block lies in.
+    ///
+    /// # Errors
+    /// The first device call that failed; what could be given back was.
+    pub fn release_cached(&mut self) -> Result<(), DeviceError> {
+        *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
+        self.passed_together = 0;
+        self.wait_for_events()?;
+        let large = self.release_pool(LARGE);
+        let small = if self.planted.has(Defect::SmallPoolNotTrimmed) { Ok(()) } else { self.release_pool(SMALL) };
+        large.and(small)
+    }
+
+    fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {
+        let cached: Vec<Slot> = self.pools[usize::from(pool)].free.slots().collect();
+        let mut first_error = Ok(());
+        let mut expandable = Vec::new();
+        for slot in cached {
+            let block = &self.arena[slot];
+            if block.expandable {
+                expandable.push(slot);
+            } else if !block.is_split() {
+                first_error = first_error.and(self.release_block(slot));
+            }
+        }
+        for slot in expandable {
+            first_error = first_error.and(self.unmap_block(slot));
+        }
+        first_error
+    }
+
+    /// Gives one whole segment back. On failure it stays cached.
+    fn release_block(&mut self, slot: Slot) -> Result<(), DeviceError> {
+        let block = self.arena[slot];
+        self.device.release(block.address)?;
+        let kind = self.kind(slot);
+        self.pools[usize::from(block.pool)].free.remove(&free_key(&block));
+        self.arena.remove(slot);
+        *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
+        if !self.planted.has(Defect::SegmentCountKept) {
+            self.stats.decrease(Family::Segment, kind, 1);
+        }
+        if !self.planted.has(Defect::ReservedKeptOnTrim) {
+            self.stats.decrease(Family::ReservedBytes, kind, signed(block.size));
+        }
+        if block.size >= self.settings.max_split {
+            self.stats.oversize_mut(Oversize::Segments).decrease(1);
+        }
+        self.note(Action::SegmentFree, block.address, block.size, block.stream);
+        Ok(())
+    }
+
+    /// Gives back oversize cached blocks until one request's worth is free: whether enough was.
+    pub(super) fn release_oversize(&mut self, request: &Request) -> bool {
+        let max_split = self.settings.max_split;
+        let wanted = request.size.max(max_split);
+        let pool = &self.pools[usize::from(request.pool)];
+        let from: FreeKey = (request.stream, wanted, 0);
+        let fitting = pool.free.from(from).next();
+        if let Some((_, slot)) = fitting
+            && !self.arena[slot].expandable
+        {
+            return self.release_block(slot).is_ok();
+        }
+        let below =
+            self.pools[usize::from(request.pool)].free.below_in_reverse(from).take_while(|(key, _)| key.1 >= max_split);
+        let candidates: Vec<Slot> = below.map(|(_, slot)| slot).collect();
+        let mut released = 0;
+        for slot in candidates {
+            if released >= wanted {
+                break;
+            }
+            let block = self.arena[slot];
+            if !block.expandable && self.release_block(slot).is_ok() {
+                released += block.size;
+            }
+        }
+        released >= wanted
+    }
+
+    /// Gives back the oldest unsplit segments of the large pool until the cache is below its threshold.
+    pub(super) fn collect_garbage(&mut self) {
+        let Some(limit) = self.limit else { return };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        let threshold = (self.settings.gc_threshold * limit as f64) as u64; // truncated, as PyTorch does
+        let reserved = u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0);
+        if reserved <= threshold {
+            return;
+        }
+        let target = reserved - threshold;
+        let pool = &self.pools[usize::from(LARGE)];
+        let age = |slot: Slot| pool.searches - self.arena[slot].searches_at_free;
+        let unsplit: Vec<Slot> = pool.free.slots().filter(|&s| !self.arena[s].is_split()).collect();
+        let ages: Vec<u64> = unsplit.iter().map(|&s| age(s)).collect();
+        let mut candidates: Vec<(Slot, u64)> = unsplit.into_iter().zip(ages).collect();
+        let mut total_age: u64 = candidates.iter().map(|(_, age)| age).sum();
+        let mut count = candidates.len() as u64;
+        let mut reclaimed = 0;
+        let mut progress = true;
+        while reclaimed < target && progress && count > 0 {
+            progress = false;
+            #[allow(clippy::cast_precision_loss)]
+            let cut = total_age as f64 / count as f64;
+            candidates.retain(|&(slot, age)| {
+                let block = self.arena[slot];
+                #[allow(clippy::cast_precision_loss)]
+                let old = age as f64 >= cut;
+                if block.expandable || !old || self.release_block(slot).is_err() {
+                    return true;
+                }
+                progress = true;
+                reclaimed += block.size;
+                total_age -= age;
+                count -= 1;
+                false
+            });
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The reference on a simulated device: the ladder, the accounts, the streams.

@@ -1,0 +1,15 @@
+//! Recording what the allocator does.
+
+use crate::op::trace::TraceEvent;
+
+impl<D, P> super::DeviceAllocator<D, P> {
+    /// Records from now on.
+    pub(super) fn start_trace(&mut self) {
+        self.trace = Some(Vec::new());
+    }
+
+    /// What happened since the trace was last taken.
+    pub fn take_trace(&mut self) -> Vec<TraceEvent> {
+        self.trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+}

@@ -1,0 +1,43 @@
+//! Where the reference and a recording part ways.
+
+use std::fmt;
+
+/// What differs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DivergenceKind {
+    #[error("{key} on device {device}: recorded {recorded}, predicted {predicted}")]
+    Stat { device: usize, key: String, recorded: i64, predicted: i64 },
+    #[error("address: recorded {recorded:#x}, predicted {predicted:#x}")]
+    Address { recorded: u64, predicted: u64 },
+    #[error("recorded a refusal ({recorded}), predicted address {predicted:#x}")]
+    ServedInstead { recorded: String, predicted: u64 },
+    #[error("recorded address {recorded:#x}, predicted a refusal ({predicted})")]
+    RefusedInstead { recorded: u64, predicted: String },
+    #[error("refusal: recorded `{recorded}`, predicted `{predicted}`")]
+    Refusal { recorded: String, predicted: String },
+    #[error("the operation lacks `{field}`, or names a device or block that does not exist")]
+    Incomplete { field: &'static str },
+    #[error("event {index} of device {device}: recorded {recorded}, predicted {predicted}")]
+    Event { device: usize, index: usize, recorded: String, predicted: String },
+    #[error("segment {index} at the end: recorded {recorded}, predicted {predicted}")]
+    Segment { index: usize, recorded: String, predicted: String },
+}
+
+/// One divergence, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence {
+    pub line: u64,
+    /// The operation in a few words, or `end of the episode`.
+    pub at: String,
+    pub kinds: Vec<DivergenceKind>,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, {}:", self.line, self.at)?;
+        for kind in &self.kinds {
+            write!(f, "\n  {kind}")?;
+        }
+        Ok(())
+    }
+}

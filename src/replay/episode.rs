@@ -1,0 +1,288 @@
+//! One episode of a recording: the reference on the recorded driver, compared after every operation.
+
+use std::collections::BTreeMap;
+
+use super::ReplayReport;
+use super::closing;
+use super::divergence::{Divergence, DivergenceKind};
+use crate::device::StreamHandle;
+use crate::device::recorded::{DriverAct, RecordedAct, RecordedDevice, Serving};
+use crate::op::stats::{Column, Family, Key};
+use crate::op::trace::Action;
+use crate::op::{Stats, Via};
+use crate::recording::{End, Episode, Header, RecordedOp, Verb};
+use crate::reference::{AllocError, Reference, Settings, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE, rounding};
+
+/// An episode on its way.
+pub(super) struct Replayed {
+    reference: Reference<RecordedDevice>,
+    settings: Settings,
+    streams: BTreeMap<usize, Vec<u64>>,
+    /// Addresses of live blocks by recorded id.
+    blocks: BTreeMap<u64, u64>,
+    /// What the recording says the statistics are now.
+    recorded: Vec<Stats>,
+    /// Requests answered so far, by device.
+    requests: Vec<u64>,
+    end: End,
+    diverged: bool,
+    /// Several events passed in one step somewhere: their order is not to be compared.
+    hash_order: bool,
+}
+
+impl Replayed {
+    pub fn start(header: &Header, settings: &Settings, start: &Episode, end: End, report: &mut ReplayReport) -> Self {
+        let count = header.devices.len();
+        let mut acts = driver_acts(&end, count);
+        let devices = header.devices.iter().enumerate().map(|(i, info)| {
+            let streams = start.streams.get(&info.index).map_or(&[][..], Vec::as_slice);
+            RecordedDevice::new(info.total_bytes, streams, std::mem::take(&mut acts[i]))
+        });
+        let mut reference = Reference::new(devices.collect(), settings, crate::reference::Sound);
+        reference.record_trace();
+        let mut recorded = vec![Stats::default(); count];
+        for (&device, change) in &start.stats {
+            report.unknown_keys += u64::from(change.unknown);
+            if let Some(stats) = recorded.get_mut(device) {
+                change.apply(stats);
+                // What earlier episodes left (none of it current) is where this one starts from.
+                reference.device_mut(device).adopt(*stats);
+            }
+        }
+        for (&device, &fraction) in start.fraction.iter().filter(|&(&d, _)| d < count) {
+            // A fraction PyTorch accepted is one the reference accepts.
+            let _ = reference.set_fraction(device, fraction);
+        }
+        Replayed {
+            reference,
+            settings: *settings,
+            streams: start.streams.clone(),
+            blocks: BTreeMap::new(),
+            recorded,
+            requests: vec![0; count],
+            end,
+            diverged: false,
+            hash_order: false,
+        }
+    }
+
+    /// Asks one operation and compares.
+    pub fn step(&mut self, line: u64, op: &RecordedOp, report: &mut ReplayReport) {
+        if self.diverged {
+            return;
+        }
+        let mut kinds = Vec::new();
+        match self.ask(op) {
+            Ok(answer) => kinds.extend(answer),
+            Err(field) => kinds.push(DivergenceKind::Incomplete { field }),
+        }
+        for (&device, change) in &op.stats {
+            if let Some(stats) = self.recorded.get_mut(device) {
+                change.apply(stats);
+            }
+        }
+        self.compare_stats(&mut kinds, report);
+        self.settle_streams(op);
+        if !kinds.is_empty() {
+            self.diverged = true;
+            report.diverged(Divergence { line, at: describe(op), kinds });
+        }
+    }
+
+    /// Compares what stands at the end.
+    pub fn finish(self, line: u64, report: &mut ReplayReport) {
+        if self.diverged {
+            return;
+        }
+        let Replayed { mut reference, end, hash_order, .. } = self;
+        let kinds = closing::compare(&mut reference, &end, hash_order);
+        if !kinds.is_empty() {
+            report.diverged(Divergence { line, at: "end of the episode".to_owned(), kinds });
+        }
+    }
+
+    fn device_of(&self, op: &RecordedOp) -> Result<usize, &'static str> {
+        op.device.filter(|&d| d < self.reference.device_count()).ok_or("device")
+    }
+
+    fn stream_of(&self, op: &RecordedOp) -> Result<(usize, StreamHandle), &'static str> {
+        let device = self.device_of(op)?;
+        let position = op.stream.ok_or("stream")?;
+        let handle = self.streams.get(&device).and_then(|s| s.get(position)).ok_or("stream")?;
+        Ok((position, StreamHandle(*handle)))
+    }
+
+    fn ask(&mut self, op: &RecordedOp) -> Result<Option<DivergenceKind>, &'static str> {
+        let block = || op.block.ok_or("block");
+        match op.op {
+            Verb::Alloc => return self.alloc(op),
+            Verb::Free => {
+                let address = self.blocks.remove(&block()?).ok_or("block")?;
+                let predicted = self.reference.free(address);
+                if let Err(error) = predicted {
+                    let recorded = "served".to_owned();
+                    return Ok(Some(DivergenceKind::Refusal { recorded, predicted: error.to_string() }));
+                }
+                if op.synchronized {
+                    let device = self.device_of(op)?;
+                    self.reference.device_mut(device).device_mut().synchronize();
+                }
+            }
+            Verb::RecordStream => {
+                let address = *self.blocks.get(&block()?).ok_or("block")?;
+                let (_, stream) = self.stream_of(op)?;
+                self.reference.record_stream(address, stream);
+            }
+            Verb::Occupy => {
+                let (position, _) = self.stream_of(op)?;
+                let device = self.device_of(op)?;
+                self.reference.device_mut(device).device_mut().occupy(position);
+            }
+            Verb::Synchronize => {
+                let device = self.device_of(op)?;
+                self.reference.device_mut(device).device_mut().synchronize();
+            }
+            Verb::EmptyCache => {
+                if let Err(error) = self.reference.empty_cache() {
+                    let recorded = "served".to_owned();
+                    return Ok(Some(DivergenceKind::Refusal { recorded, predicted: error.to_string() }));
+                }
+            }
+            Verb::ResetPeak => {
+                let device = self.device_of(op)?;
+                self.reference.device_mut(device).reset_peak();
+            }
+            Verb::ResetAccumulated => {
+                let device = self.device_of(op)?;
+                self.reference.device_mut(device).reset_accumulated();
+            }
+            Verb::SetFraction => {
+                let device = self.device_of(op)?;
+                let set = self.reference.set_fraction(device, op.fraction.ok_or("fraction")?);
+                if let Err(error) = set {
+                    let recorded = "served".to_owned();
+                    return Ok(Some(DivergenceKind::Refusal { recorded, predicted: error.to_string() }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn alloc(&mut self, op: &RecordedOp) -> Result<Option<DivergenceKind>, &'static str> {
+        let device = self.device_of(op)?;
+        let (_, stream) = self.stream_of(op)?;
+        let bytes = op.bytes.ok_or("bytes")?;
+        let predicted = if op.via == Some(Via::Tensor) && bytes >= TENSOR_LIMIT {
+            Err(TENSOR_LIMIT_MESSAGE.to_owned())
+        } else {
+            let allocator = self.reference.device_mut(device);
+            let small = rounding::block_size(bytes, &self.settings).is_some_and(|s| s <= rounding::SMALL_LIMIT);
+            allocator.device_mut().serve(Serving { request: self.requests[device], stream, small });
+            let answer = allocator.alloc(bytes, stream);
+            if bytes > 0 {
+                self.requests[device] += 1;
+            }
+            answer.map_err(|error| match error {
+                AllocError::OutOfMemory(refusal) => refusal.to_string(),
+                other => other.to_string(),
+            })
+        };
+        Ok(match (&op.error, op.address, predicted) {
+            (None, Some(recorded), Ok(predicted)) => {
+                self.blocks.insert(op.block.ok_or("block")?, predicted);
+                (recorded != predicted).then_some(DivergenceKind::Address { recorded, predicted })
+            }
+            (Some(error), _, Ok(predicted)) => {
+                Some(DivergenceKind::ServedInstead { recorded: error.message.clone(), predicted })
+            }
+            (None, Some(recorded), Err(predicted)) => Some(DivergenceKind::RefusedInstead { recorded, predicted }),
+            (Some(error), _, Err(predicted)) => {
+                let (recorded, predicted) = (comparable(&error.message), comparable(&predicted));
+                (recorded != predicted).then_some(DivergenceKind::Refusal { recorded, predicted })
+            }
+            (None, None, _) => return Err("address"),
+        })
+    }
+
+    /// Every key of every device. Within the tolerance, the recording's figures are taken over.
+    fn compare_stats(&mut self, kinds: &mut Vec<DivergenceKind>, report: &mut ReplayReport) {
+        for (device, recorded) in self.recorded.iter().enumerate() {
+            let allocator = self.reference.device_mut(device);
+            let several = allocator.passed_together() > 1;
+            self.hash_order |= several;
+            if allocator.stats() == recorded {
+                continue;
+            }
+            let predicted = *allocator.stats();
+            let differing: Vec<Key> = Key::all().filter(|&k| predicted.value(k) != recorded.value(k)).collect();
+            if several && differing.iter().all(|&k| depends_on_hash_order(k)) {
+                report.hash_order += 1;
+                allocator.adopt(*recorded);
+                continue;
+            }
+            kinds.extend(differing.into_iter().map(|key| DivergenceKind::Stat {
+                device,
+                key: key.to_string(),
+                recorded: recorded.value(key),
+                predicted: predicted.value(key),
+            }));
+        }
+    }
+
+    /// What the recorder saw of the streams afterwards.
+    fn settle_streams(&mut self, op: &RecordedOp) {
+        let count = self.reference.device_count();
+        for (&device, idle) in op.idle.iter().filter(|&(&d, _)| d < count) {
+            for &stream in idle {
+                self.reference.device_mut(device).device_mut().finish(stream);
+            }
+        }
+    }
+}
+
+fn depends_on_hash_order(key: Key) -> bool {
+    matches!(key, Key::Family(Family::InactiveSplit | Family::InactiveSplitBytes, _, column) if column != Column::Current)
+}
+
+/// The part of a refusal's message that does not depend on the process or the driver.
+fn comparable(message: &str) -> String {
+    message.split(" of which ").next().unwrap_or_default().to_owned()
+}
+
+fn describe(op: &RecordedOp) -> String {
+    let mut text = format!("{:?}", op.op).to_lowercase();
+    for (name, value) in [("block", op.block), ("bytes", op.bytes)] {
+        if let Some(value) = value {
+            text.push_str(&format!(" {name} {value}"));
+        }
+    }
+    if let Some(device) = op.device {
+        text.push_str(&format!(" device {device}"));
+    }
+    if let Some(stream) = op.stream {
+        text.push_str(&format!(" stream {stream}"));
+    }
+    text
+}
+
+/// The driver's acts by device, each with the number of the request it was done for.
+fn driver_acts(end: &End, devices: usize) -> Vec<Vec<RecordedAct>> {
+    let mut acts = vec![Vec::new(); devices];
+    let mut requests = vec![0; devices];
+    for &(action, device, address, bytes, stream) in end.events.iter().filter(|e| e.1 < devices) {
+        let act = match action {
+            Action::SegmentAlloc => DriverAct::Reserved,
+            Action::SegmentMap => DriverAct::Mapped,
+            Action::SegmentFree => DriverAct::Released,
+            Action::SegmentUnmap => DriverAct::Unmapped,
+            Action::Alloc | Action::Oom => {
+                requests[device] += 1;
+                continue;
+            }
+            _ => continue,
+        };
+        let stream = StreamHandle(stream);
+        acts[device].push(RecordedAct { act, address, bytes, stream, request: requests[device] });
+    }
+    acts
+}

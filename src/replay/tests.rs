@@ -1,0 +1,87 @@
+//! The reference against recordings of the real PyTorch, and against broken ones.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+use super::*;
+
+fn recordings() -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the recordings are in the repository")
+        .filter_map(|entry| Some(entry.ok()?.path()).filter(|p| p.extension().is_some_and(|e| e == "gz")))
+        .collect();
+    files.sort();
+    files
+}
+
+fn recording(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/recordings/{name}.jsonl.gz"))
+}
+
+fn text_of(name: &str) -> String {
+    let mut text = String::new();
+    recording::open(&recording(name)).expect("opens").read_to_string(&mut text).expect("is text");
+    text
+}
+
+fn written(text: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text).expect("is written");
+    file
+}
+
+#[test]
+fn the_reference_predicts_every_recording() {
+    let files = recordings();
+    assert_eq!(files.len(), 19, "every native recording");
+    for file in files {
+        let report = exact(&file).expect("is read");
+        let first = report.first.map(|d| d.to_string());
+        assert_eq!((first, report.divergences, report.operations), (None, 0, 400), "{}", file.display());
+    }
+}
+
+/// Changes one figure of the recording and expects the replay to notice it where it stands.
+fn doctored(name: &str, from: &str, to: &str) -> Divergence {
+    let text = text_of(name);
+    assert!(text.contains(from), "{from} is in the recording");
+    let report = exact(written(text.replacen(from, to, 1).as_bytes()).path()).expect("is read");
+    report.first.expect("the change is noticed")
+}
+
+#[test]
+fn a_doctored_recording_diverges_where_it_was_doctored() {
+    let statistic = doctored("default", "\"requested_bytes.all.peak\":5082576", "\"requested_bytes.all.peak\":5082577");
+    assert_eq!(statistic.line, 3);
+    assert_eq!(
+        statistic.kinds[0].to_string(),
+        "requested_bytes.all.peak on device 0: recorded 5082577, predicted 5082576"
+    );
+    let address = doctored("default", "\"address\":140194857455104", "\"address\":140194857455616");
+    assert!(matches!(address.kinds[0], DivergenceKind::Address { recorded: 140194857455616, .. }));
+    let event = doctored("default", "[\"free_completed\",0,140194857455104,", "[\"free_completed\",0,140194857455105,");
+    assert!(matches!(event.kinds[0], DivergenceKind::Event { .. }));
+    let segment = doctored("default", "\"state\":\"inactive\"", "\"state\":\"active_pending_free\"");
+    assert!(matches!(segment.kinds[0], DivergenceKind::Segment { .. }));
+}
+
+#[test]
+fn broken_recordings_are_refused_with_their_place() {
+    let text = text_of("default");
+    let refused =
+        |bytes: &[u8]| exact(written(bytes).path()).map(|r| r.operations).expect_err("is refused").to_string();
+    assert!(refused(b"").ends_with("the file is empty"));
+    assert!(refused(text.replacen("poolproof/1", "poolproof/9", 1).as_bytes()).contains("version `poolproof/9`"));
+    assert!(refused(&text.as_bytes()[..text.len() / 2]).contains("EOF while parsing"));
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(refused(lines[..lines.len() - 1].join("\n").as_bytes()).contains("ends inside episode 0"));
+    assert!(refused([lines[0], lines[2]].join("\n").as_bytes()).contains(":2: an operation before any episode"));
+    assert!(
+        refused(text.replacen("\"backend\":\"native\"", "\"backend\":\"cudaMallocAsync\"", 1).as_bytes())
+            .contains("only `native`")
+    );
+    assert!(refused(text.replacen("\"config\":\"\"", "\"config\":\"speed:9\"", 1).as_bytes()).contains("`speed`"));
+    let packed = std::fs::read(recording("default")).expect("is read");
+    assert!(refused(&packed[..packed.len() / 2]).contains("ends in the middle"));
+}

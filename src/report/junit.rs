@@ -1,0 +1,86 @@
+//! The run as JUnit XML: one suite a target, one case a scenario.
+//!
+//! Decides how outcomes map to what CI systems know: a failure is the target's, an error is the harness's
+//! or a test that could not tell, and everything that did not run is skipped with its reason.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::ReportError;
+use crate::verdict::record::{RunRecord, ScenarioRecord};
+use crate::verdict::{Finding, Outcome};
+
+/// The run as JUnit XML.
+///
+/// # Errors
+/// `Xml` where the record holds text that XML cannot.
+pub fn junit(record: &RunRecord) -> Result<String, ReportError> {
+    let mut suite = TestSuite::new(record.target.name.as_str());
+    suite.timestamp = record.stamp.started.parse().ok();
+    suite.time = duration(record.stamp.seconds);
+    suite.add_property(("seed", record.seed.to_string().as_str()));
+    suite.add_property(("poolproof", record.version.as_str()));
+    for scenario in &record.scenarios {
+        suite.add_test_case(case(record, scenario));
+    }
+    let mut report = Report::new("poolproof");
+    report.time = suite.time;
+    report.timestamp = suite.timestamp;
+    report.add_test_suite(suite);
+    report.to_string().map_err(|source| ReportError::Xml { source })
+}
+
+fn duration(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+fn case(record: &RunRecord, scenario: &ScenarioRecord) -> TestCase {
+    let findings: Vec<&Finding> = record.findings.iter().filter(|f| f.scenario == scenario.id).collect();
+    let mut case = TestCase::new(scenario.id.as_str(), status(scenario, &findings));
+    case.set_classname(record.target.name.as_str());
+    case.time = duration(scenario.stamp.seconds);
+    case.add_property(("requirement", scenario.requirement.to_string().as_str()));
+    case.add_property(("title", scenario.title.en.as_str()));
+    case.add_property(("operations", scenario.operations.to_string().as_str()));
+    case
+}
+
+fn status(scenario: &ScenarioRecord, findings: &[&Finding]) -> TestCaseStatus {
+    let mut status = match scenario.outcome {
+        Outcome::Pass => return TestCaseStatus::success(),
+        Outcome::Fail | Outcome::UnexpectedPass => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Outcome::Broken | Outcome::Inconclusive => TestCaseStatus::non_success(NonSuccessKind::Error),
+        Outcome::ExpectedFail | Outcome::NotApplicable | Outcome::Skipped => TestCaseStatus::skipped(),
+    };
+    let reason = scenario.reason.as_ref().map(|r| r.en.as_str());
+    let message = match (findings.first(), reason) {
+        (Some(finding), _) if scenario.outcome == Outcome::Fail => {
+            format!("{}: {}", finding.requirement, finding.violation.message.en)
+        }
+        (_, Some(reason)) => format!("{}: {reason}", scenario.outcome.name()),
+        (_, None) => scenario.outcome.name().to_owned(),
+    };
+    status.set_message(message);
+    status.set_type(scenario.outcome.name());
+    if !findings.is_empty() {
+        let each: Vec<String> = findings.iter().map(|f| description(f)).collect();
+        status.set_description(each.join("\n\n"));
+    }
+    status
+}
+
+/// The finding as a person reads it in a CI's test view.
+fn description(finding: &Finding) -> String {
+    let violation = &finding.violation;
+    let mut lines =
+        vec![format!("{} {} ({}): {}", finding.id, finding.requirement, violation.oracle.name(), violation.message.en)];
+    let listing = finding.transcript.iter().map(|line| {
+        let mark = if line.added { '+' } else { ' ' };
+        format!("{mark} {} -> {}", line.asked, line.answered)
+    });
+    lines.extend(listing);
+    lines.extend(violation.evidence.iter().map(|e| format!("{}: {}", e.label.en, e.value)));
+    lines.push(finding.command.clone());
+    lines.join("\n")
+}

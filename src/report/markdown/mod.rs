@@ -1,0 +1,71 @@
+//! The Markdown report: six numbered sections, one file each, in either language.
+//!
+//! Decides the order of the sections and the phrases that several of them share.
+
+mod coverage;
+mod findings;
+mod follow_up;
+mod results;
+mod scope;
+mod summary;
+
+use super::Language;
+use super::facts::Facts;
+use super::page::{Page, code};
+use crate::op::Milestone;
+use crate::requirement::RequirementId;
+use crate::verdict::record::{RunRecord, ScenarioRecord};
+
+use super::words;
+
+/// The report of one run in one language.
+#[must_use]
+pub fn markdown(record: &RunRecord, language: Language) -> String {
+    let facts = Facts::new(record);
+    let mut page = Page::new(language);
+    let target = &record.target.name;
+    page.heading(1, &format!("{target}: conformance report"), &format!("{target} 一致性测试报告"));
+    summary::write(&mut page, &facts);
+    scope::write(&mut page, &facts);
+    results::write(&mut page, &facts);
+    findings::write(&mut page, &facts);
+    coverage::write(&mut page, &facts);
+    follow_up::write(&mut page, &facts);
+    page.finish()
+}
+
+/// `a`, `b` and their like, in either language.
+fn join(page: &Page, items: &[String]) -> String {
+    items.join(page.t(", ", "、"))
+}
+
+fn codes<'a>(page: &Page, items: impl IntoIterator<Item = &'a str>) -> String {
+    join(page, &items.into_iter().map(code).collect::<Vec<_>>())
+}
+
+fn scenario_ids<'a>(page: &Page, scenarios: impl IntoIterator<Item = &'a ScenarioRecord>) -> String {
+    codes(page, scenarios.into_iter().map(|s| s.id.as_str()))
+}
+
+fn requirement_ids(page: &Page, ids: impl IntoIterator<Item = RequirementId>) -> String {
+    join(page, &ids.into_iter().map(|id| id.to_string()).collect::<Vec<_>>())
+}
+
+/// A situation by what it is and by its name in scenario files.
+fn situation(page: &Page, milestone: Milestone) -> String {
+    let (en, zh) = words::situation(milestone);
+    let name = code(&milestone.name());
+    page.t(format!("{en} ({name})"), format!("{zh}（{name}）"))
+}
+
+fn situations(page: &Page, milestones: &[Milestone]) -> String {
+    join(page, &milestones.iter().map(|&m| situation(page, m)).collect::<Vec<_>>())
+}
+
+/// The reason of a scenario that did not pass, or that none was given.
+fn reason(page: &Page, scenario: &ScenarioRecord) -> String {
+    match &scenario.reason {
+        Some(reason) => page.of(reason),
+        None => page.t("no reason recorded", "未记录原因").to_owned(),
+    }
+}

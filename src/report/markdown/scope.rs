@@ -1,0 +1,203 @@
+//! Section 2: what was tested, where, how, and what was left out.
+
+use super::super::facts::{Facts, is_executed};
+use super::super::page::{Page, code, decimal, escape, plural, thousands};
+use super::super::words;
+use super::{codes, join, requirement_ids};
+use crate::op::size;
+use crate::requirement::Area;
+use crate::verdict::Outcome;
+
+pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
+    page.heading(2, "2. Scope", "2. 测试范围");
+    target(page, facts);
+    environment(page, facts);
+    strategy(page, facts);
+    page.lead("Covered", "覆盖范围");
+    let covered: Vec<String> = Area::ALL.iter().filter_map(|&area| covered(page, facts, area)).collect();
+    page.bullets(&or_none(page, covered));
+    page.lead("Not covered", "未覆盖项");
+    let missing: Vec<String> = Area::ALL.iter().filter_map(|&area| missing(page, facts, area)).collect();
+    if missing.is_empty() {
+        page.bullets(&[page
+            .t(
+                "none: every requirement has an executed scenario with a verdict",
+                "无：每项需求均有已执行并得出结论的用例",
+            )
+            .to_owned()]);
+    } else {
+        page.bullets(&missing);
+    }
+}
+
+fn or_none(page: &Page, items: Vec<String>) -> Vec<String> {
+    if items.is_empty() { vec![page.t("none", "无").to_owned()] } else { items }
+}
+
+fn target(page: &mut Page, facts: &Facts<'_>) {
+    let target = &facts.record.target;
+    let name = code(&target.name);
+    page.say(format!("**Target**: {name}"), format!("**测试目标**：{name}"));
+    let devices: Vec<String> = target
+        .devices
+        .iter()
+        .map(|d| {
+            page.t(
+                format!("{} ({})", escape(&d.name), size::human(d.total_bytes)),
+                format!("{}（{}）", escape(&d.name), size::human(d.total_bytes)),
+            )
+        })
+        .collect();
+    let devices = if devices.is_empty() { page.t("none", "无").to_owned() } else { join(page, &devices) };
+    let capabilities = codes(page, target.capabilities.iter().map(String::as_str));
+    let mut items = vec![
+        page.t(format!("Devices: {devices}"), format!("设备：{devices}")),
+        page.t(format!("Capabilities: {capabilities}"), format!("能力：{capabilities}")),
+    ];
+    if let Some(defect) = &target.planted {
+        let defect = code(defect);
+        items.push(page.t(format!("Planted defect: {defect}"), format!("植入的缺陷：{defect}")));
+    }
+    page.bullets(&items);
+}
+
+fn environment(page: &mut Page, facts: &Facts<'_>) {
+    let stamp = &facts.record.stamp;
+    let version = escape(&facts.record.version);
+    let cores = page.t(plural(stamp.cores, "core"), format!("{} 核", stamp.cores));
+    let parts = [escape(&stamp.os), escape(&stamp.cpu), cores];
+    let machine: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let machine = machine.join(page.t(", ", "，"));
+    let (command, seconds, started) = (code(&stamp.command), decimal(stamp.seconds), escape(&stamp.started));
+    page.lead("Environment", "测试环境");
+    page.bullets(&[
+        page.t(format!("Harness: poolproof {version}"), format!("测试框架：poolproof {version}")),
+        page.t(format!("Machine: {machine}"), format!("机器：{machine}")),
+        page.t(format!("Started: {started}, took {seconds} s"), format!("开始时间：{started}，耗时 {seconds} 秒")),
+        page.t(format!("Command: {command}"), format!("命令：{command}")),
+    ]);
+}
+
+fn strategy(page: &mut Page, facts: &Facts<'_>) {
+    let executed = || facts.record.scenarios.iter().filter(|s| is_executed(s));
+    let generated = executed().filter(|s| s.generated).count();
+    let explicit = executed().filter(|s| !s.generated).count();
+    let drawn: u64 = executed().filter(|s| s.generated).map(|s| s.sequences).sum();
+    let stored: u64 = facts.record.scenarios.iter().map(|s| s.stamp.regressions).sum();
+    let seed = facts.record.seed;
+    let oracles: Vec<String> = facts
+        .oracles()
+        .iter()
+        .map(|(&oracle, &n)| {
+            let (name, (_, zh)) = (code(oracle.name()), words::oracle(oracle));
+            page.t(format!("{name} ({n})"), format!("{name} {zh}（{n}）"))
+        })
+        .collect();
+    let oracles = join(page, &or_none(page, oracles));
+    let (operations, dropped) = (facts.operations(), facts.dropped());
+    page.lead("Strategy", "测试策略");
+    let mut items = vec![
+        page.t(
+            format!(
+                "{} with explicit steps; {} with generated sequences, {} drawn from seed {seed}",
+                plural(explicit, "scenario"),
+                thousands(generated),
+                plural(drawn, "sequence"),
+            ),
+            format!(
+                "显式步骤用例 {} 个；生成式用例 {} 个，由种子 {seed} 生成 {} 条操作序列",
+                thousands(explicit),
+                thousands(generated),
+                thousands(drawn),
+            ),
+        ),
+        page.t(
+            format!(
+                "{} executed, {} not asked because what they needed was not there",
+                plural(operations, "operation"),
+                thousands(dropped)
+            ),
+            format!("执行操作 {} 次；另有 {} 次因所需对象不存在而未提交", thousands(operations), thousands(dropped)),
+        ),
+        page.t(
+            format!("Oracles and the executed scenarios each judged: {oracles}"),
+            format!("判定器及其判定的已执行用例数：{oracles}"),
+        ),
+    ];
+    if stored > 0 {
+        items.push(page.t(
+            format!("{} run first", plural(stored, "stored failing sequence")),
+            format!("先行重放已保存的失败序列 {} 条", thousands(stored)),
+        ));
+    }
+    if !facts.record.selection.is_empty() {
+        let selection = codes(page, facts.record.selection.iter().map(String::as_str));
+        items.push(page.t(format!("Narrowed by {selection}"), format!("范围限定：{selection}")));
+    }
+    page.bullets(&items);
+}
+
+fn area_name(page: &Page, area: Area) -> String {
+    let (en, zh) = area.title();
+    page.t(format!("{en} ({})", area.code()), format!("{zh}（{}）", area.code()))
+}
+
+fn covered(page: &Page, facts: &Facts<'_>, area: Area) -> Option<String> {
+    let covered = facts.in_area(area).filter(|s| s.is_covered()).count();
+    if covered == 0 {
+        return None;
+    }
+    let name = area_name(page, area);
+    let all = facts.in_area(area).count();
+    let scenarios: usize = facts.in_area(area).map(|s| s.executed()).sum();
+    let operations: u64 = facts.in_area(area).map(|s| s.operations()).sum();
+    let findings: usize = facts.in_area(area).map(|s| s.findings.len()).sum();
+    let (bad_en, bad_zh) = if findings > 0 {
+        (format!("; {}", plural(findings, "finding")), format!("；问题 {} 个", thousands(findings)))
+    } else {
+        Default::default()
+    };
+    Some(page.t(
+        format!(
+            "✓ {name}: {covered} of {}, {}, {}{bad_en}",
+            plural(all, "requirement"),
+            plural(scenarios, "scenario"),
+            plural(operations, "operation"),
+        ),
+        format!(
+            "✓ {name}：需求 {covered}/{all}，用例 {} 个，操作 {} 次{bad_zh}",
+            thousands(scenarios),
+            thousands(operations),
+        ),
+    ))
+}
+
+/// The requirements of an area that have no executed scenario, by why.
+fn missing(page: &Page, facts: &Facts<'_>, area: Area) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut groups: Vec<(Option<Outcome>, Vec<_>)> = Vec::new();
+    for standing in facts.in_area(area).filter(|s| !s.is_covered()) {
+        let outcome = standing.outcome();
+        match groups.iter_mut().find(|(o, _)| *o == outcome) {
+            Some((_, ids)) => ids.push(standing.requirement.id),
+            None => groups.push((outcome, vec![standing.requirement.id])),
+        }
+    }
+    for (outcome, ids) in groups {
+        let ids = requirement_ids(page, ids);
+        let (en, zh) = match outcome {
+            None => ("no scenario in this run", "本次运行无用例"),
+            // A verdict without one executed operation says nothing.
+            Some(Outcome::Pass | Outcome::Fail | Outcome::ExpectedFail | Outcome::UnexpectedPass) => {
+                ("no operation executed", "未执行任何操作")
+            }
+            Some(other) => words::outcome(other),
+        };
+        parts.push(page.t(format!("{ids} ({en})"), format!("{ids}（{zh}）")));
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let (name, parts) = (area_name(page, area), join(page, &parts));
+    Some(page.t(format!("✗ {name}: {parts}"), format!("✗ {name}：{parts}")))
+}

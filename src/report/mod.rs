@@ -1,0 +1,48 @@
+//! Floor 4, writing it down: Markdown in two languages, JUnit, JSON and the table at the end of a run.
+//!
+//! Decides how a run record reads. Does not decide what is true of it: every sentence is computed from
+//! the record alone, so any old `run.json` renders again.
+
+mod advice;
+mod facts;
+mod file;
+mod junit;
+mod markdown;
+mod page;
+mod table;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use file::{ReportError, read, run_schema, write};
+pub use junit::junit;
+pub use markdown::markdown;
+pub use table::table;
+
+/// A report's language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Language {
+    En,
+    Zh,
+}
+
+impl Language {
+    pub const ALL: [Language; 2] = [Language::En, Language::Zh];
+
+    /// The name of the Markdown report beside `run.json`.
+    #[must_use]
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Language::En => "report.md",
+            Language::Zh => "report.zh.md",
+        }
+    }
+
+    /// The one of two that is meant.
+    fn pick<T>(self, en: T, zh: T) -> T {
+        match self {
+            Language::En => en,
+            Language::Zh => zh,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The plain text at the end of a run: a line a target, a line a finding, a command a finding.
+//!
+//! Decides columns and padding. No colours: the caller owns the terminal.
+
+use super::page::{columns_of, decimal, plural, thousands};
+use super::words;
+use crate::verdict::record::RunRecord;
+use crate::verdict::{Finding, Outcome};
+
+/// The summary of one or more runs, ending in a line end.
+#[must_use]
+pub fn table(records: &[&RunRecord]) -> String {
+    let mut out = aligned(&totals(records));
+    let findings: Vec<(&RunRecord, &Finding)> =
+        records.iter().flat_map(|record| record.findings.iter().map(move |f| (*record, f))).collect();
+    if findings.is_empty() {
+        return out;
+    }
+    let several = records.len() > 1;
+    let rows: Vec<Vec<Cell>> = findings.iter().map(|(record, finding)| row(record, finding, several)).collect();
+    out += "\nfindings\n";
+    out += &aligned(&rows);
+    out += "\nreproduce\n";
+    for (_, finding) in findings {
+        out += &format!("{}  {}\n", finding.id, finding.command);
+    }
+    out
+}
+
+enum Cell {
+    Words(String),
+    Number(String),
+}
+
+impl Cell {
+    fn text(&self) -> &str {
+        match self {
+            Cell::Words(text) | Cell::Number(text) => text,
+        }
+    }
+}
+
+fn totals(records: &[&RunRecord]) -> Vec<Vec<Cell>> {
+    const SHOWN: [(Outcome, &str); 8] = [
+        (Outcome::Pass, "pass"),
+        (Outcome::Fail, "fail"),
+        (Outcome::ExpectedFail, "expected-fail"),
+        (Outcome::UnexpectedPass, "unexpected-pass"),
+        (Outcome::Inconclusive, "inconclusive"),
+        (Outcome::NotApplicable, "n/a"),
+        (Outcome::Skipped, "skipped"),
+        (Outcome::Broken, "broken"),
+    ];
+    // Rare enough to be worth its width only where there is one.
+    let surprised = records.iter().any(|r| r.count(Outcome::UnexpectedPass) > 0);
+    let shown = || SHOWN.into_iter().filter(|(outcome, _)| *outcome != Outcome::UnexpectedPass || surprised);
+    let mut header = vec![Cell::Words("target".to_owned()), Cell::Number("scenarios".to_owned())];
+    header.extend(shown().map(|(_, name)| Cell::Number(name.to_owned())));
+    header.extend(["sequences", "operations", "seconds"].map(|name| Cell::Number(name.to_owned())));
+    let mut rows = vec![header];
+    for record in records {
+        let mut row = vec![Cell::Words(record.target.name.clone()), Cell::Number(thousands(record.scenarios.len()))];
+        row.extend(shown().map(|(outcome, _)| Cell::Number(thousands(record.count(outcome)))));
+        row.push(Cell::Number(thousands(record.scenarios.iter().map(|s| s.sequences).sum::<u64>())));
+        row.push(Cell::Number(thousands(record.scenarios.iter().map(|s| s.operations).sum::<u64>())));
+        row.push(Cell::Number(decimal(record.stamp.seconds)));
+        rows.push(row);
+    }
+    rows
+}
+
+fn row(record: &RunRecord, finding: &Finding, several: bool) -> Vec<Cell> {
+    let mut cells = vec![finding.id.clone()];
+    if several {
+        cells.push(record.target.name.clone());
+    }
+    cells.extend([
+        words::severity(finding.severity).0.to_owned(),
+        finding.requirement.to_string(),
+        finding.scenario.clone(),
+        finding.violation.oracle.name().to_owned(),
+        plural(finding.reproducer.steps.len(), "step"),
+        finding.violation.message.en.replace('\n', " "),
+    ]);
+    cells.into_iter().map(Cell::Words).collect()
+}
+
+fn aligned(rows: &[Vec<Cell>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(|c| columns_of(c.text())).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| {
+            let pad = " ".repeat(width.saturating_sub(columns_of(cell.text())));
+            match cell {
+                Cell::Words(text) => format!("{text}{pad}"),
+                Cell::Number(text) => format!("{pad}{text}"),
+            }
+        });
+        out += cells.collect::<Vec<_>>().join("  ").trim_end();
+        out.push('\n');
+    }
+    out
+}

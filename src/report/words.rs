@@ -1,0 +1,98 @@
+//! The names of outcomes, severities, oracles and situations as reports write them, in both languages.
+//!
+//! Decides wording only.
+
+use crate::op::{Milestone, OracleName};
+use crate::requirement::{Level, Severity};
+use crate::verdict::Outcome;
+
+/// English first, Chinese second.
+pub(super) type Pair = (&'static str, &'static str);
+
+pub(super) fn outcome(outcome: Outcome) -> Pair {
+    let zh = match outcome {
+        Outcome::Pass => "通过",
+        Outcome::Fail => "失败",
+        Outcome::ExpectedFail => "预期失败",
+        Outcome::UnexpectedPass => "意外通过",
+        Outcome::NotApplicable => "不适用",
+        Outcome::Skipped => "跳过",
+        Outcome::Broken => "执行中断",
+        Outcome::Inconclusive => "无结论",
+    };
+    (outcome.name(), zh)
+}
+
+pub(super) fn severity(severity: Severity) -> Pair {
+    match severity {
+        Severity::High => ("high", "高"),
+        Severity::Medium => ("medium", "中"),
+        Severity::Low => ("low", "低"),
+    }
+}
+
+/// What a severity stands for in a heading.
+pub(super) fn weight(severity: Severity) -> Pair {
+    match severity {
+        Severity::High => ("high (blocking)", "高（阻塞性）"),
+        Severity::Medium => ("medium (functional)", "中（功能缺陷）"),
+        Severity::Low => ("low (minor)", "低（轻微）"),
+    }
+}
+
+pub(super) fn level(level: Level) -> Pair {
+    match level {
+        Level::Must => ("must", "必须"),
+        Level::Should => ("should", "应当"),
+    }
+}
+
+/// What an oracle watches.
+pub(super) fn oracle(oracle: OracleName) -> Pair {
+    match oracle {
+        OracleName::Expectation => ("what the scenario expects", "用例期望"),
+        OracleName::Overlap => ("overlap and containment", "重叠与越界"),
+        OracleName::Alignment => ("alignment", "地址对齐"),
+        OracleName::Contents => ("contents", "内存内容"),
+        OracleName::StreamOrder => ("stream order", "流序"),
+        OracleName::Accounts => ("accounts", "账目"),
+        OracleName::Peak => ("peaks", "峰值"),
+        OracleName::Isolation => ("isolation", "设备隔离"),
+        OracleName::Leak => ("leaks", "泄漏"),
+        OracleName::Exhaustion => ("exhaustion", "内存耗尽"),
+        OracleName::Limit => ("limits", "内存上限"),
+        OracleName::Growth => ("growth", "内存增长"),
+        OracleName::Refusal => ("refusals", "拒绝行为"),
+        OracleName::Telemetry => ("telemetry", "遥测"),
+        OracleName::Summary => ("summary and dictionary", "摘要与字典"),
+    }
+}
+
+pub(super) fn situation(milestone: Milestone) -> Pair {
+    match milestone {
+        Milestone::Oom => ("out of memory", "内存不足"),
+        Milestone::SuccessAfterOom => ("success after out of memory", "内存不足之后分配成功"),
+        Milestone::FlushOnOom => ("cache given back before a refusal", "拒绝前先归还缓存"),
+        Milestone::RetrySucceeded => ("success after flushing the cache", "清空缓存重试后成功"),
+        Milestone::SegmentReserved => ("memory got from the device", "向设备申请段"),
+        Milestone::CacheHit => ("served from the cache", "缓存命中"),
+        Milestone::Split => ("block split", "块切分"),
+        Milestone::Merge => ("free neighbours merged", "相邻空闲块合并"),
+        Milestone::PendingFree => ("freed block waits for a stream", "已释放块等待其他流"),
+        Milestone::PendingResolved => ("waiting block became free", "等待中的块恢复空闲"),
+        Milestone::LimitRefusal => ("refused by the memory fraction", "因内存比例上限被拒绝"),
+        Milestone::DeviceRefusal => ("refused by the device", "被设备拒绝"),
+        Milestone::FaultFired => ("planned fault fired", "注入的故障已触发"),
+        Milestone::CacheEmptied => ("cache emptied", "清空缓存并归还内存"),
+        Milestone::PeakLowered => ("peak lowered by a reset", "重置使峰值下降"),
+        Milestone::TwoDevicesLive => ("live blocks on two devices", "两个设备同时持有存活块"),
+        Milestone::CrossDeviceCall => ("call names a device that is not current", "指定非当前设备的调用"),
+        Milestone::BothPools => ("live blocks in both pools", "大小池同时持有存活块"),
+        Milestone::TwoStreamsLive => ("live blocks of two streams", "两个流同时持有存活块"),
+        Milestone::CallerSwitch => ("calls from different threads", "调用线程切换"),
+        Milestone::CrossCallerFree => ("freed by another thread", "由其他线程释放"),
+        Milestone::ZeroServed => ("0 bytes answered", "0 字节请求得到应答"),
+        Milestone::ArgumentRefused => ("argument or pointer refused", "参数或指针被拒绝"),
+        Milestone::CycleRepeated => ("steady round repeated", "稳定循环重复执行"),
+    }
+}

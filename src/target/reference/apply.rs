@@ -1,0 +1,219 @@
+//! Each operation as calls of the reference and of the simulated devices.
+
+use super::{Held, ReferenceTarget};
+use crate::device::{Device, DeviceError};
+use crate::op::{BlockId, DeviceId, Drop, MemoryInfo, Op, Pointer, RefusalClass, Reply, StreamId, Via};
+use crate::reference::{AllocError, Defect, FreeError, Planting, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE, summary};
+
+/// An answer, or the refusal that ends the call early.
+type Answer = Result<Reply, Reply>;
+
+impl<P: Planting> ReferenceTarget<P> {
+    pub(super) fn answer(&mut self, op: &Op) -> Reply {
+        self.try_answer(op).unwrap_or_else(|refusal| refusal)
+    }
+
+    fn try_answer(&mut self, op: &Op) -> Answer {
+        match op {
+            Op::Alloc { block, device, stream, bytes, via } => self.alloc(*block, *device, *stream, *bytes, *via),
+            Op::Free { block } => self.free(*block),
+            Op::FreePointer { pointer } => self.free_pointer(*pointer),
+            Op::RecordStream { block, stream } => self.record_stream(*block, *stream),
+            Op::Use { block, stream } => {
+                let held = self.held(*block)?;
+                self.write(held, *stream, *block)
+            }
+            Op::Fill { block } => {
+                let held = self.held(*block)?;
+                self.write(held, held.stream, *block)
+            }
+            Op::Verify { block } => self.verify(*block),
+            Op::EmptyCache => self.reference.empty_cache().map(|()| Reply::Done).map_err(|e| device_failed(&e)),
+            Op::SetFraction { device, fraction } => self.set_fraction(*device, *fraction),
+            Op::GetFraction { device } => {
+                let index = self.place(*device)?;
+                Ok(Reply::Fraction(self.reference.device(index).fraction()))
+            }
+            Op::SetCurrent { device } => {
+                self.place(Some(*device))?;
+                self.current.insert(self.caller, *device);
+                Ok(Reply::Done)
+            }
+            Op::Caller { caller } => {
+                self.caller = *caller;
+                Ok(Reply::Done)
+            }
+            Op::Snapshot => Ok(Reply::Snapshot(Box::new(self.reference.snapshot()))),
+            Op::CycleEnd => Ok(Reply::Done),
+            Op::Occupy { device, .. }
+            | Op::Finish { device, .. }
+            | Op::Synchronize { device }
+            | Op::Fault { device, .. }
+            | Op::ResetPeak { device }
+            | Op::ResetAccumulated { device }
+            | Op::Dictionary { device }
+            | Op::Summary { device, .. }
+            | Op::MemoryInfo { device } => {
+                let index = self.place(Some(*device))?;
+                self.on_device(index, op)
+            }
+        }
+    }
+
+    /// Operations that name an existing device and no block.
+    fn on_device(&mut self, index: usize, op: &Op) -> Answer {
+        let allocator = self.reference.device_mut(index);
+        let failed = |e: DeviceError| device_failed(&e);
+        Ok(match op {
+            Op::Occupy { stream, .. } => {
+                allocator.device_mut().occupy(*stream).map_err(failed)?;
+                Reply::Done
+            }
+            Op::Finish { stream, .. } => {
+                allocator.device_mut().finish(*stream).map_err(failed)?;
+                Reply::Done
+            }
+            Op::Synchronize { .. } => {
+                allocator.device_mut().synchronize();
+                Reply::Done
+            }
+            Op::Fault { call, skip, .. } => {
+                allocator.device_mut().fault(*call, *skip);
+                Reply::Done
+            }
+            Op::ResetPeak { .. } => {
+                allocator.reset_peak();
+                Reply::Done
+            }
+            Op::ResetAccumulated { .. } => {
+                allocator.reset_accumulated();
+                Reply::Done
+            }
+            Op::Dictionary { .. } => Reply::Dictionary(allocator.stats().dictionary()),
+            Op::Summary { abbreviated, .. } => Reply::Text(summary::render(allocator.stats(), index, *abbreviated)),
+            _ => {
+                let device = allocator.device_mut();
+                let free_bytes = device.free_bytes().map_err(failed)?;
+                Reply::MemoryInfo(MemoryInfo { free_bytes, total_bytes: device.total_bytes() })
+            }
+        })
+    }
+
+    /// The position of a device: the one named, or the caller's current one.
+    fn place(&self, device: Option<DeviceId>) -> Result<usize, Reply> {
+        let device = match device {
+            Some(device) => device,
+            None if self.reference.planted().has(Defect::DefaultDeviceZero) => DeviceId(0),
+            None => self.current(),
+        };
+        let count = self.reference.device_count();
+        device.index(count).ok_or_else(|| {
+            let message =
+                format!("Invalid device argument {}: did you call init? There are {count} devices.", device.0);
+            Reply::refused(RefusalClass::InvalidArgument, message)
+        })
+    }
+
+    /// The engine asks about live blocks only; anything else is answered, not assumed away.
+    fn held(&self, block: BlockId) -> Result<Held, Reply> {
+        self.held.get(&block).copied().ok_or(Reply::Dropped(Drop::NoSuchBlock))
+    }
+
+    fn alloc(&mut self, block: BlockId, device: Option<DeviceId>, stream: StreamId, bytes: u64, via: Via) -> Answer {
+        let index = self.place(device)?;
+        if stream.0 >= self.info.streams {
+            return Err(Reply::refused(RefusalClass::InvalidArgument, format!("{stream} does not exist")));
+        }
+        if via == Via::Tensor && bytes >= TENSOR_LIMIT {
+            return Err(Reply::refused(RefusalClass::OutOfMemory, TENSOR_LIMIT_MESSAGE));
+        }
+        let allocator = self.reference.device_mut(index);
+        let handle = allocator.device().stream_handle(stream);
+        let address = allocator.alloc(bytes, handle).map_err(|e| alloc_refused(&e))?;
+        self.held.insert(block, Held { device: index, stream, address, bytes });
+        Ok(Reply::Allocated { address })
+    }
+
+    fn free(&mut self, block: BlockId) -> Answer {
+        let held = self.held(block)?;
+        let answer = self.reference.free(held.address).map_err(|e| free_refused(&e));
+        // A block whose stream could not be marked was taken back all the same: it waits.
+        let taken = !self.reference.device(held.device).owns(held.address);
+        if taken {
+            self.held.remove(&block);
+            self.former.insert(block, held.address);
+        }
+        answer.map(|()| Reply::Done)
+    }
+
+    fn free_pointer(&mut self, pointer: Pointer) -> Answer {
+        let address = match pointer {
+            Pointer::Null => 0,
+            Pointer::Wild { address } => address,
+            Pointer::Interior { block, offset } => self.held(block)?.address + offset,
+            Pointer::Freed { block } => *self.former.get(&block).ok_or(Reply::Dropped(Drop::NoSuchBlock))?,
+        };
+        self.reference.free(address).map(|()| Reply::Done).map_err(|e| free_refused(&e))
+    }
+
+    fn record_stream(&mut self, block: BlockId, stream: StreamId) -> Answer {
+        let held = self.held(block)?;
+        let handle = self.reference.device(held.device).device().stream_handle(stream);
+        self.reference.record_stream(held.address, handle);
+        Ok(Reply::Done)
+    }
+
+    /// Puts a write of the block's own pattern on a stream.
+    fn write(&mut self, held: Held, stream: StreamId, block: BlockId) -> Answer {
+        if held.bytes == 0 {
+            return Ok(Reply::Done);
+        }
+        let device = self.reference.device_mut(held.device).device_mut();
+        device.write(stream, held.address, held.bytes, block.0).map_err(|e| device_failed(&e))?;
+        Ok(device.take_illegal_access().map_or(Reply::Done, |address| {
+            let offset = address.saturating_sub(held.address);
+            Reply::Contents(crate::op::ContentsReport::Unmapped { offset })
+        }))
+    }
+
+    fn verify(&mut self, block: BlockId) -> Answer {
+        let held = self.held(block)?;
+        if held.bytes == 0 {
+            return Ok(Reply::Contents(crate::op::ContentsReport::Intact));
+        }
+        let device = self.reference.device(held.device).device();
+        Ok(Reply::Contents(device.check(held.stream, held.address, held.bytes, block.0)))
+    }
+
+    fn set_fraction(&mut self, device: Option<DeviceId>, fraction: f64) -> Answer {
+        let mut index = self.place(device)?;
+        if self.reference.planted().has(Defect::LimitOnCurrentDevice) {
+            index = self.place(None)?;
+        }
+        let set = self.reference.set_fraction(index, fraction);
+        set.map(|()| Reply::Done).map_err(|e| Reply::refused(RefusalClass::InvalidArgument, e.to_string()))
+    }
+}
+
+fn device_failed(error: &DeviceError) -> Reply {
+    let class = match error {
+        DeviceError::OutOfMemory => RefusalClass::OutOfMemory,
+        _ => RefusalClass::DeviceError,
+    };
+    Reply::refused(class, error.to_string())
+}
+
+fn alloc_refused(error: &AllocError) -> Reply {
+    match error {
+        AllocError::OutOfMemory(_) => Reply::refused(RefusalClass::OutOfMemory, error.to_string()),
+        AllocError::Unrepresentable { .. } => Reply::refused(RefusalClass::InvalidArgument, error.to_string()),
+        AllocError::Device(error) => device_failed(error),
+    }
+}
+
+fn free_refused(error: &FreeError) -> Reply {
+    match error {
+        FreeError::InvalidPointer { .. } => Reply::refused(RefusalClass::InvalidPointer, error.to_string()),
+        FreeError::Device(error) => device_failed(error),
+    }
+}

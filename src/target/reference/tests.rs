@@ -1,0 +1,60 @@
+//! Operations reach the reference, and its answers come back.
+
+use super::*;
+use crate::op::{RefusalClass, Via};
+
+fn target(options: &str) -> Box<dyn Target> {
+    let name: TargetName = format!("reference@sim{options}").parse().expect("well formed");
+    let setup = Setup { device_bytes: vec![256 << 20, 64 << 20], streams: 2 };
+    open(&name, &setup).expect("opens")
+}
+
+fn alloc(block: u32, device: Option<i32>, bytes: u64) -> Op {
+    Op::Alloc { block: BlockId(block), device: device.map(DeviceId), stream: StreamId(0), bytes, via: Via::Raw }
+}
+
+#[test]
+fn an_allocation_goes_to_the_current_device_of_its_caller() {
+    let mut target = target("");
+    target.apply(&Op::Caller { caller: 1 });
+    target.apply(&Op::SetCurrent { device: DeviceId(1) });
+    assert!(matches!(target.apply(&alloc(0, None, 100)), Reply::Allocated { .. }));
+    target.apply(&Op::Caller { caller: 0 });
+    assert!(matches!(target.apply(&alloc(1, None, 100)), Reply::Allocated { .. }));
+    let mut seen = Observation::default();
+    target.observe(&mut seen);
+    let counts: Vec<i64> = seen.devices.iter().map(|d| d.stats.all(crate::op::Family::Allocation).current).collect();
+    assert_eq!(counts, [1, 1]);
+}
+
+#[test]
+fn refusals_have_their_class() {
+    let mut target = target("");
+    let class = |reply: Reply| reply.refusal().map(|r| r.class);
+    assert_eq!(class(target.apply(&alloc(0, Some(9), 1))), Some(RefusalClass::InvalidArgument));
+    assert_eq!(class(target.apply(&alloc(0, Some(1), 65 << 20))), Some(RefusalClass::OutOfMemory));
+    assert_eq!(class(target.apply(&alloc(0, Some(1), u64::MAX))), Some(RefusalClass::InvalidArgument));
+    let wild = Op::FreePointer { pointer: crate::op::Pointer::Wild { address: 0x10 } };
+    assert_eq!(class(target.apply(&wild)), Some(RefusalClass::InvalidPointer));
+}
+
+#[test]
+fn contents_survive_and_are_checked() {
+    let mut target = target("");
+    target.apply(&alloc(0, Some(0), 1000));
+    assert_eq!(target.apply(&Op::Fill { block: BlockId(0) }), Reply::Done);
+    assert_eq!(target.apply(&Op::Verify { block: BlockId(0) }), Reply::Contents(crate::op::ContentsReport::Intact));
+}
+
+#[test]
+fn options_are_checked() {
+    let refused = |options: &str| {
+        let name: TargetName = format!("reference@sim{options}").parse().expect("well formed");
+        let setup = Setup { device_bytes: vec![1 << 30], streams: 1 };
+        open(&name, &setup).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    assert!(refused("?defect=oom-counted-earl").contains("did you mean `oom-counted-early`?"));
+    assert!(refused("?speed=9").contains("no option `speed`"));
+    assert!(refused("?config=max_split_size_mb:1").contains("at least 20"));
+    assert_eq!(refused("?expandable_segments:True"), "");
+}

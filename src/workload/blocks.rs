@@ -1,0 +1,110 @@
+//! Blocks that a sequence has asked for so far.
+//!
+//! Decides which block an operation is about. Does not know whether a request was served.
+
+use std::collections::VecDeque;
+
+use super::size::below;
+use crate::op::BlockId;
+
+const GONE: usize = usize::MAX;
+
+/// Asked for and not freed, in constant time by draw, by age and by id.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// By id: the bytes asked for, and the position in `held` or `GONE`.
+    all: Vec<(u64, usize)>,
+    held: Vec<u32>,
+    /// By age; blocks that are gone are dropped when they come to an end of it.
+    aged: VecDeque<u32>,
+    freed: Vec<u32>,
+}
+
+impl Blocks {
+    /// A fresh block.
+    pub(super) fn ask(&mut self, bytes: u64) -> BlockId {
+        let id = self.fresh();
+        self.all.push((bytes, self.held.len()));
+        self.held.push(id);
+        self.aged.push_back(id);
+        BlockId(id)
+    }
+
+    /// A fresh id for a request that must be refused: nothing later is about it.
+    pub(super) fn ask_in_vain(&mut self) -> BlockId {
+        let id = self.fresh();
+        self.all.push((0, GONE));
+        BlockId(id)
+    }
+
+    /// How many ids have been given out.
+    pub(super) fn count(&self) -> u32 {
+        self.fresh()
+    }
+
+    pub(super) fn pick(&self, draw: u32) -> Option<BlockId> {
+        self.held.get(below(draw, self.held.len())).copied().map(BlockId)
+    }
+
+    pub(super) fn pick_freed(&self, draw: u32) -> Option<BlockId> {
+        self.freed.get(below(draw, self.freed.len())).copied().map(BlockId)
+    }
+
+    pub(super) fn oldest(&mut self) -> Option<BlockId> {
+        while self.aged.front().is_some_and(|&id| !self.holds(id)) {
+            self.aged.pop_front();
+        }
+        self.aged.front().copied().map(BlockId)
+    }
+
+    pub(super) fn newest(&mut self) -> Option<BlockId> {
+        while self.aged.back().is_some_and(|&id| !self.holds(id)) {
+            self.aged.pop_back();
+        }
+        self.aged.back().copied().map(BlockId)
+    }
+
+    /// The bytes asked for.
+    pub(super) fn bytes(&self, block: BlockId) -> u64 {
+        self.all.get(block.0 as usize).map_or(0, |&(bytes, _)| bytes)
+    }
+
+    pub(super) fn free(&mut self, block: BlockId) {
+        let Some(entry) = self.all.get_mut(block.0 as usize).filter(|e| e.1 != GONE) else { return };
+        let position = std::mem::replace(&mut entry.1, GONE);
+        self.held.swap_remove(position);
+        if let Some(&moved) = self.held.get(position) {
+            self.all[moved as usize].1 = position;
+        }
+        self.freed.push(block.0);
+    }
+
+    fn holds(&self, id: u32) -> bool {
+        self.all[id as usize].1 != GONE
+    }
+
+    fn fresh(&self) -> u32 {
+        u32::try_from(self.all.len()).unwrap_or(u32::MAX) // a sequence is far shorter
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn age_and_draw_agree_on_what_is_held() {
+        let mut blocks = Blocks::default();
+        let ids: Vec<BlockId> = (0..5).map(|n| blocks.ask(n)).collect();
+        let vain = blocks.ask_in_vain();
+        for id in [ids[0], ids[4], vain, ids[0]] {
+            blocks.free(id);
+        }
+        assert_eq!((blocks.oldest(), blocks.newest()), (Some(ids[1]), Some(ids[3])));
+        let picked: std::collections::BTreeSet<_> = (0..64_u32).filter_map(|n| blocks.pick(n << 26)).collect();
+        assert_eq!(picked.into_iter().collect::<Vec<_>>(), ids[1..4]);
+        let freed: std::collections::BTreeSet<_> = (0..64_u32).filter_map(|n| blocks.pick_freed(n << 26)).collect();
+        assert_eq!(freed.into_iter().collect::<Vec<_>>(), [ids[0], ids[4]]);
+        assert_eq!((blocks.bytes(ids[3]), blocks.count()), (3, 6));
+    }
+}

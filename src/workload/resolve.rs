@@ -1,0 +1,227 @@
+//! From drafts to operations: names the blocks, devices and streams that a draft's draws stand for.
+//!
+//! Decides what a draft means. Pure: the same drafts give the same operations. Does not know what will
+//! be served, so a block that was asked for counts as there until it is freed.
+
+use super::blocks::Blocks;
+use super::draft::Draft;
+use super::size::{self, below};
+use super::weights::Table;
+use crate::op::{BlockId, Capability, DeviceId, Op, Pointer, StreamId, Via};
+use crate::spec::{Generate, OpKind, Scenario, SizeClass};
+
+/// Drawn from where a scenario names no fractions: both ends, and values that leave little or much room.
+const FRACTIONS: [f64; 9] = [0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0];
+const BAD_FRACTIONS: [f64; 5] = [-0.1, 1.000_000_1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+
+/// Calls that can name a device that does not exist, and what says that a target offers them.
+const DEVICE_CALLS: [(OpKind, Option<Capability>); 9] = [
+    (OpKind::Alloc, None),
+    (OpKind::SetFraction, Some(Capability::MemoryFraction)),
+    (OpKind::GetFraction, Some(Capability::MemoryFraction)),
+    (OpKind::SetCurrent, Some(Capability::CurrentDevice)),
+    (OpKind::ResetPeak, Some(Capability::PeakReset)),
+    (OpKind::ResetAccumulated, Some(Capability::AccumulatedReset)),
+    (OpKind::Dictionary, Some(Capability::Dictionary)),
+    (OpKind::Summary, Some(Capability::Summary)),
+    (OpKind::MemoryInfo, Some(Capability::MemoryInfo)),
+];
+
+/// How far the things go that an operation can name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) devices: usize,
+    pub(super) streams: u8,
+    pub(super) callers: u8,
+}
+
+/// Turns drafts into operations, one after the other.
+#[derive(Debug)]
+pub(super) struct Resolver<'a> {
+    sizes: &'a [SizeClass],
+    fractions: &'a [f64],
+    table: &'a Table,
+    bounds: Bounds,
+    device_calls: Vec<OpKind>,
+    blocks: Blocks,
+    occupied: Vec<(DeviceId, StreamId)>,
+}
+
+/// One of a list that is not empty.
+fn choose<T: Copy>(from: &[T], draw: u32) -> T {
+    from[below(draw, from.len())]
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(scenario: &Scenario, generate: &'a Generate, table: &'a Table, bounds: Bounds) -> Self {
+        let offered = |kind: OpKind, needs: Option<Capability>| {
+            table.has(kind) || needs.is_none_or(|c| generate.cycles == 0 && scenario.requires.contains(&c))
+        };
+        Resolver {
+            sizes: &generate.sizes,
+            fractions: if generate.fractions.is_empty() { &FRACTIONS } else { &generate.fractions },
+            table,
+            bounds,
+            device_calls: DEVICE_CALLS.into_iter().filter(|&(k, needs)| offered(k, needs)).map(|(k, _)| k).collect(),
+            blocks: Blocks::default(),
+            occupied: Vec::new(),
+        }
+    }
+
+    /// Block ids given out so far.
+    pub(super) fn ids(&self) -> u32 {
+        self.blocks.count()
+    }
+
+    /// Frees all that is held, in the order asked for.
+    pub(super) fn free_all(&mut self, ops: &mut Vec<Op>) {
+        while let Some(block) = self.blocks.oldest() {
+            self.blocks.free(block);
+            ops.push(Op::Free { block });
+        }
+    }
+
+    /// The operation a draft stands for, or none if what it needs was never asked for.
+    pub(super) fn resolve(&mut self, draft: &Draft) -> Option<Op> {
+        let kind = self.table.pick(draft.kind);
+        let device = self.device(draft);
+        Some(match kind {
+            OpKind::Alloc => self.alloc(draft, size::draw(self.sizes, draft.class, draft.size), Via::Raw),
+            OpKind::AllocTensor => self.alloc(draft, size::draw(self.sizes, draft.class, draft.size), Via::Tensor),
+            OpKind::AllocZero => self.alloc(draft, 0, Via::Raw),
+            OpKind::Free | OpKind::FreeNewest | OpKind::FreeOldest => return self.free(kind, draft),
+            OpKind::FreeInvalid => Op::FreePointer { pointer: self.bad_pointer(draft) },
+            OpKind::RecordStream | OpKind::Use => return self.touch(kind, draft),
+            OpKind::Occupy => self.occupy(device, self.stream(draft)),
+            OpKind::Finish => self.finish(draft, device),
+            OpKind::Synchronize => {
+                self.occupied.retain(|&(d, _)| d != device);
+                Op::Synchronize { device }
+            }
+            OpKind::EmptyCache => Op::EmptyCache,
+            OpKind::ResetPeak => Op::ResetPeak { device },
+            OpKind::ResetAccumulated => Op::ResetAccumulated { device },
+            OpKind::SetFraction => {
+                Op::SetFraction { device: self.maybe_current(draft), fraction: choose(self.fractions, draft.pick) }
+            }
+            OpKind::SetFractionInvalid => {
+                Op::SetFraction { device: self.maybe_current(draft), fraction: choose(&BAD_FRACTIONS, draft.pick) }
+            }
+            OpKind::GetFraction => Op::GetFraction { device: self.maybe_current(draft) },
+            OpKind::SetCurrent => Op::SetCurrent { device },
+            OpKind::Caller => Op::Caller { caller: one_of(draft.pick, self.bounds.callers) },
+            OpKind::Dictionary => Op::Dictionary { device },
+            OpKind::Summary => Op::Summary { device, abbreviated: draft.twist & 1 == 1 },
+            OpKind::Snapshot => Op::Snapshot,
+            OpKind::MemoryInfo => Op::MemoryInfo { device },
+            OpKind::BadDevice => self.bad_device(draft),
+        })
+    }
+
+    fn device(&self, draft: &Draft) -> DeviceId {
+        DeviceId(i32::try_from(below(draft.device, self.bounds.devices)).unwrap_or(0)) // devices are few
+    }
+
+    fn stream(&self, draft: &Draft) -> StreamId {
+        StreamId(one_of(draft.stream, self.bounds.streams))
+    }
+
+    /// A third of the calls leave the device out, where the current one moves.
+    fn maybe_current(&self, draft: &Draft) -> Option<DeviceId> {
+        let leave_out = self.table.has(OpKind::SetCurrent) && below(draft.twist, 3) == 0;
+        (!leave_out).then(|| self.device(draft))
+    }
+
+    fn alloc(&mut self, draft: &Draft, bytes: u64, via: Via) -> Op {
+        let block = self.blocks.ask(bytes);
+        Op::Alloc { block, device: self.maybe_current(draft), stream: self.stream(draft), bytes, via }
+    }
+
+    /// What stands in for an operation on a block while there is none: a request, of a kind the scenario has.
+    fn alloc_instead(&mut self, draft: &Draft) -> Option<Op> {
+        let kind = [OpKind::Alloc, OpKind::AllocTensor, OpKind::AllocZero].into_iter().find(|&k| self.table.has(k))?;
+        let via = if kind == OpKind::AllocTensor { Via::Tensor } else { Via::Raw };
+        let zero = kind == OpKind::AllocZero;
+        let bytes = if zero { 0 } else { size::draw(self.sizes, draft.class, draft.size) };
+        Some(self.alloc(draft, bytes, via))
+    }
+
+    fn free(&mut self, kind: OpKind, draft: &Draft) -> Option<Op> {
+        let block = match kind {
+            OpKind::FreeNewest => self.blocks.newest(),
+            OpKind::FreeOldest => self.blocks.oldest(),
+            _ => self.blocks.pick(draft.pick),
+        };
+        let Some(block) = block else { return self.alloc_instead(draft) };
+        self.blocks.free(block);
+        Some(Op::Free { block })
+    }
+
+    fn touch(&mut self, kind: OpKind, draft: &Draft) -> Option<Op> {
+        let Some(block) = self.blocks.pick(draft.pick) else { return self.alloc_instead(draft) };
+        let stream = self.stream(draft);
+        Some(if kind == OpKind::Use { Op::Use { block, stream } } else { Op::RecordStream { block, stream } })
+    }
+
+    fn occupy(&mut self, device: DeviceId, stream: StreamId) -> Op {
+        self.occupied.push((device, stream));
+        Op::Occupy { device, stream }
+    }
+
+    /// Finishes a stream that is occupied; only if there is none, any.
+    fn finish(&mut self, draft: &Draft, device: DeviceId) -> Op {
+        if self.occupied.is_empty() {
+            return Op::Finish { device, stream: self.stream(draft) };
+        }
+        let (device, stream) = self.occupied.swap_remove(below(draft.pick, self.occupied.len()));
+        Op::Finish { device, stream }
+    }
+
+    fn bad_pointer(&self, draft: &Draft) -> Pointer {
+        match draft.twist >> 30 {
+            0 => self.inside(draft),
+            1 => self.blocks.pick_freed(draft.pick).map(|block| Pointer::Freed { block }),
+            // Below any heap, and aligned as an allocator's addresses are.
+            2 => Some(Pointer::Wild { address: 0x1000 + (draft.size & 0x7f) * 512 }),
+            _ => None,
+        }
+        .unwrap_or(Pointer::Null)
+    }
+
+    /// Half the time where a block could start if the block around it were split.
+    fn inside(&self, draft: &Draft) -> Option<Pointer> {
+        let block: BlockId = self.blocks.pick(draft.pick)?;
+        let bytes = self.blocks.bytes(block);
+        let offset = match draft.size {
+            odd if odd % 2 == 1 || bytes <= 512 => 1 + (odd >> 1) % bytes.checked_sub(1).filter(|&n| n > 0)?,
+            even => 512 * (1 + (even >> 1) % ((bytes - 1) / 512)),
+        };
+        Some(Pointer::Interior { block, offset })
+    }
+
+    fn bad_device(&mut self, draft: &Draft) -> Op {
+        let count = i32::try_from(self.bounds.devices).unwrap_or(i32::MAX);
+        let device = DeviceId(choose(&[-1, count, count.max(99), i32::MIN], draft.device));
+        match choose(&self.device_calls, draft.pick) {
+            OpKind::SetFraction => {
+                Op::SetFraction { device: Some(device), fraction: choose(self.fractions, draft.twist) }
+            }
+            OpKind::GetFraction => Op::GetFraction { device: Some(device) },
+            OpKind::SetCurrent => Op::SetCurrent { device },
+            OpKind::ResetPeak => Op::ResetPeak { device },
+            OpKind::ResetAccumulated => Op::ResetAccumulated { device },
+            OpKind::Dictionary => Op::Dictionary { device },
+            OpKind::Summary => Op::Summary { device, abbreviated: draft.twist & 1 == 1 },
+            OpKind::MemoryInfo => Op::MemoryInfo { device },
+            _ => {
+                let bytes = size::draw(self.sizes, draft.class, draft.size);
+                let block = self.blocks.ask_in_vain();
+                Op::Alloc { block, device: Some(device), stream: self.stream(draft), bytes, via: Via::Raw }
+            }
+        }
+    }
+}
+
+fn one_of(draw: u32, count: u8) -> u8 {
+    u8::try_from(below(draw, usize::from(count))).unwrap_or(0) // below a u8
+}

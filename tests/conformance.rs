@@ -1,0 +1,110 @@
+//! `cargo test`: one trial for each built-in scenario and target, `reference@sim::frac::out-of-range`.
+//!
+//! Decides how an outcome reads as a test. What is run is exactly what `poolproof run` runs, one scenario at
+//! a time: `PROPTEST_CASES`, kept failures and fixed seeds included.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use poolproof::engine::{self, Plan, RunOptions, Silent, regressions};
+use poolproof::op::Setup;
+use poolproof::spec::{self, Scenario};
+use poolproof::target::{self, TargetName};
+use poolproof::verdict::{Finding, Outcome};
+
+/// The targets of `cargo test`, and why one cannot be tried here, if so: its trials are listed as ignored.
+const TARGETS: &[(&str, Option<&str>)] = &[("reference@sim", None)];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match trials() {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn trials() -> Result<Vec<Trial>, Box<dyn Error>> {
+    let cases = cases()?;
+    let mut trials = Vec::new();
+    for (name, unusable) in TARGETS {
+        let target: TargetName = name.parse()?;
+        for scenario in spec::built_in() {
+            let reason = match unusable {
+                Some(reason) => Some((*reason).to_owned()),
+                None => lacking(&target, &scenario)?,
+            };
+            let title = format!("{target}::{}", scenario.id);
+            let on = target.clone();
+            let trial = Trial::test(title, move || judge(&on, &scenario, cases));
+            trials.push(match reason {
+                Some(reason) => trial.with_kind(reason).with_ignored_flag(true),
+                None => trial,
+            });
+        }
+    }
+    Ok(trials)
+}
+
+fn cases() -> Result<Option<u32>, Box<dyn Error>> {
+    let Ok(text) = std::env::var("PROPTEST_CASES") else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| format!("PROPTEST_CASES is `{text}`, which is not a number").into())
+}
+
+/// What the target lacks for this scenario, as a reason to ignore it.
+fn lacking(target: &TargetName, scenario: &Scenario) -> Result<Option<String>, Box<dyn Error>> {
+    let open = |setup: &Setup| target::open(target, setup);
+    let lacks = engine::lacks(&open, scenario)?.unwrap_or_default();
+    Ok((!lacks.is_empty()).then(|| format!("lacks {}", lacks.join(", "))))
+}
+
+fn judge(target: &TargetName, scenario: &Scenario, cases: Option<u32>) -> Result<(), Failed> {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance").join(target.folder());
+    let options = RunOptions {
+        target: target.clone(),
+        plan: Plan::new(vec![scenario.clone()], &[], None)?,
+        seed: 0,
+        cases,
+        jobs: 1,
+        time: None,
+        // The launcher runs in the package's folder, and so do tests.
+        out: out.strip_prefix(env!("CARGO_MANIFEST_DIR")).map_or(out.clone(), Path::to_owned),
+        regressions: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(regressions::FOLDER)),
+        command: "cargo test".to_owned(),
+    };
+    let record = engine::run(&options, &Silent)?;
+    let [only] = &record.scenarios[..] else { return Err("one scenario was planned".into()) };
+    if only.outcome == Outcome::Pass {
+        return Ok(());
+    }
+    let mut text = String::new();
+    writeln!(text, "{}: {}", only.outcome.name(), only.reason.clone().unwrap_or_default().en)?;
+    // Every file is named for its scenario, so that trials at the same time do not meet in one.
+    for finding in &record.findings {
+        engine::write_whole(&out.join(&finding.file), &regressions::to_json(&finding.reproducer))?;
+        describe(finding, &mut text)?;
+    }
+    Err(text.into())
+}
+
+fn describe(finding: &Finding, text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "{} ({}), {} steps:",
+        finding.requirement,
+        finding.violation.oracle.name(),
+        finding.reproducer.steps.len()
+    )?;
+    for line in &finding.transcript {
+        writeln!(text, "  {} {} -> {}", if line.added { '+' } else { ' ' }, line.asked, line.answered)?;
+    }
+    for evidence in &finding.violation.evidence {
+        writeln!(text, "  {}: {}", evidence.label.en, evidence.value)?;
+    }
+    writeln!(text, "reproduce: {}", finding.command)
+}

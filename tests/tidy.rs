@@ -1,0 +1,391 @@
+//! The tree checks itself: floors, rooms, doors, file sizes, opening lines, and words that must not stay.
+//!
+//! Decides nothing about behaviour. Reads source text with a small scanner of its own (comments and
+//! literals blanked), so it does not see through macros that write paths.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every room by floor. A room sees the rooms of lower floors, and none of its own or above.
+const FLOORS: [(u8, &[&str]); 6] = [
+    (5, &["cli"]),
+    (4, &["engine", "replay", "report"]),
+    (3, &["workload", "oracle", "target"]),
+    (2, &["reference", "model"]),
+    (1, &["device", "spec", "verdict", "recording"]),
+    (0, &["op", "requirement"]),
+];
+
+/// What only some rooms may reach for: a crate, or a module of one. Files named `tests.rs` may as well.
+const DOORS: [(&str, &str, &[&str]); 8] = [
+    ("clap", "", &["cli"]),
+    ("env_logger", "", &["cli"]),
+    ("indicatif", "", &["cli"]),
+    ("include_dir", "", &["spec"]),
+    ("proptest", "", &["workload"]),
+    ("quick_junit", "", &["report"]),
+    ("serde_yaml", "", &["spec"]),
+    ("std", "env", &["cli", "engine"]),
+];
+
+/// Files that may hold `unsafe`.
+const UNSAFE: [&str; 0] = [];
+
+const LONGEST: usize = 400;
+
+#[derive(Debug)]
+struct Complaint {
+    path: String,
+    line: usize,
+    text: String,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.path, self.line, self.text)
+    }
+}
+
+fn floor(room: &str) -> Option<u8> {
+    FLOORS.iter().find(|(_, rooms)| rooms.contains(&room)).map(|(floor, _)| *floor)
+}
+
+/// The source with comments and the insides of literals blanked. Line ends stay where they are.
+fn code_of(source: &str) -> String {
+    let chars: Vec<char> = source.chars().collect();
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    let mut out = String::with_capacity(source.len());
+    let mut i = 0;
+    while i < chars.len() {
+        let end = end_of_blank(&at, i, chars.len());
+        if end > i {
+            out.extend((i..end).map(|k| if at(k) == '\n' { '\n' } else { ' ' }));
+            i = end;
+        } else {
+            out.push(at(i));
+            i += 1;
+        }
+    }
+    out
+}
+
+/// Where the comment or literal that starts at `i` ends, or `i` where none starts.
+fn end_of_blank(at: &impl Fn(usize) -> char, i: usize, len: usize) -> usize {
+    let find = |from: usize, done: &dyn Fn(usize) -> bool| (from..len).find(|&k| done(k)).unwrap_or(len);
+    match (at(i), at(i + 1)) {
+        ('/', '/') => find(i, &|k| at(k) == '\n'),
+        ('/', '*') => {
+            let (mut depth, mut k) = (1, i + 2);
+            while depth > 0 && k < len {
+                match (at(k), at(k + 1)) {
+                    ('/', '*') => (depth, k) = (depth + 1, k + 2),
+                    ('*', '/') => (depth, k) = (depth - 1, k + 2),
+                    _ => k += 1,
+                }
+            }
+            k
+        }
+        ('"', _) => {
+            let mut k = i + 1;
+            while k < len && at(k) != '"' {
+                k += if at(k) == '\\' { 2 } else { 1 };
+            }
+            (k + 1).min(len)
+        }
+        ('r', '#' | '"') if i == 0 || !is_word(at(i - 1)) || at(i - 1) == 'b' => {
+            let hashes = find(i + 1, &|k| at(k) != '#') - (i + 1);
+            if at(i + 1 + hashes) != '"' {
+                return i; // a raw identifier
+            }
+            let closes = |k: usize| at(k) == '"' && (1..=hashes).all(|h| at(k + h) == '#');
+            (find(i + 2 + hashes, &closes) + 1 + hashes).min(len)
+        }
+        ('\'', '\\') => (find(i + 3, &|k| at(k) == '\'') + 1).min(len),
+        ('\'', _) if at(i + 2) == '\'' => i + 3,
+        _ => i,
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Words, `::` and single marks, each with its line.
+fn tokens(code: &str) -> Vec<(usize, String)> {
+    let mut all: Vec<(usize, String)> = Vec::new();
+    for (number, line) in (1..).zip(code.lines()) {
+        let mut rest = line.trim_start();
+        while let Some(first) = rest.chars().next() {
+            let length = if is_word(first) {
+                rest.find(|c| !is_word(c)).unwrap_or(rest.len())
+            } else if rest.starts_with("::") {
+                2
+            } else {
+                first.len_utf8()
+            };
+            all.push((number, rest[..length].to_owned()));
+            rest = rest[length..].trim_start();
+        }
+    }
+    all
+}
+
+/// The first names of the path, or of each path of the group, that follows at `from`.
+fn heads(tokens: &[(usize, String)], from: usize) -> Vec<(usize, &str)> {
+    let word = |i: usize| tokens.get(i).map(|(line, text)| (*line, text.as_str()));
+    let Some((line, first)) = word(from) else { return Vec::new() };
+    if first != "{" {
+        return vec![(line, first)];
+    }
+    let (mut depth, mut found, mut i) = (0_u32, Vec::new(), from);
+    while let Some((line, text)) = word(i) {
+        match text {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            _ => {}
+        }
+        let opens = matches!(word(i.wrapping_sub(1)), Some((_, "{" | ",")));
+        if depth == 0 {
+            break;
+        } else if depth == 1 && opens && text != "," && i > from {
+            found.push((line, text));
+        }
+        i += 1;
+    }
+    found
+}
+
+/// Every room that the code names: by `crate::`, or by climbing to the crate's root with `super::`.
+fn rooms_named(tokens: &[(usize, String)], file_depth: usize) -> Vec<(usize, String)> {
+    let text = |i: usize| tokens.get(i).map_or("", |(_, text)| text.as_str());
+    let (mut braces, mut inline, mut found, mut i) = (0_usize, Vec::new(), Vec::new(), 0);
+    while i < tokens.len() {
+        match text(i) {
+            "{" => {
+                braces += 1;
+                if i >= 2 && text(i - 2) == "mod" {
+                    inline.push(braces);
+                }
+            }
+            "}" => {
+                inline.pop_if(|opened| *opened == braces);
+                braces = braces.saturating_sub(1);
+            }
+            "crate" if text(i + 1) == "::" => {
+                found.extend(heads(tokens, i + 2).into_iter().map(|(line, room)| (line, room.to_owned())));
+            }
+            "super" if text(i + 1) == "::" => {
+                let mut climbed = 1;
+                while text(i + 2) == "super" {
+                    (climbed, i) = (climbed + 1, i + 2);
+                }
+                if climbed >= file_depth + inline.len() {
+                    found.extend(heads(tokens, i + 2).into_iter().map(|(line, room)| (line, room.to_owned())));
+                }
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    found
+}
+
+/// Checks one file; `path` is relative to the repository, with forward slashes.
+fn check(path: &str, source: &str) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    let mut complain = |line: usize, text: String| complaints.push(Complaint { path: path.to_owned(), line, text });
+    let lines = source.lines().count();
+    if lines > LONGEST {
+        complain(LONGEST, format!("{lines} lines: at most {LONGEST}, split it by meaning"));
+    }
+    if !source.starts_with("//!") {
+        complain(1, "does not open with `//!`: say what it decides and what it does not".to_owned());
+    }
+    for (number, line) in (1..).zip(source.lines()) {
+        if let Some(word) = ["TODO", "FIXME"].into_iter().find(|word| line.contains(word)) {
+            complain(number, format!("`{word}`: do it, or write it into the issue"));
+        }
+    }
+    let tokens = tokens(&code_of(source));
+    for (i, (line, text)) in tokens.iter().enumerate() {
+        let bang = tokens.get(i + 1).is_some_and(|(_, next)| next == "!");
+        if bang && matches!(text.as_str(), "todo" | "unimplemented") {
+            complain(*line, format!("`{text}!`"));
+        }
+        if text == "unsafe" && !UNSAFE.contains(&path) {
+            complain(*line, "`unsafe` outside the allow-list of tests/tidy.rs".to_owned());
+        }
+    }
+    let inside = path.strip_prefix("src/").unwrap_or(path);
+    if matches!(inside, "lib.rs" | "main.rs") {
+        return complaints;
+    }
+    let place = inside.trim_end_matches(".rs").trim_end_matches("/mod");
+    let room = place.split('/').next().unwrap_or(place);
+    let Some(own) = floor(room) else {
+        complain(1, format!("unknown room `{room}`: give it a floor in tests/tidy.rs and ARCHITECTURE.md"));
+        return complaints;
+    };
+    for (line, named) in rooms_named(&tokens, place.split('/').count()) {
+        match floor(&named) {
+            _ if named == room => {}
+            None => complain(line, format!("`crate::{named}` is not a room")),
+            Some(other) if other < own => {}
+            Some(other) => complain(line, format!("`{room}` (floor {own}) sees `{named}` (floor {other})")),
+        }
+    }
+    if !path.ends_with("/tests.rs") {
+        complaints.extend(doors(path, room, &tokens));
+    }
+    complaints
+}
+
+/// Crates and modules that the room has no business with.
+fn doors(path: &str, room: &str, tokens: &[(usize, String)]) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for i in 0..tokens.len() {
+        let starts_path = tokens.get(i + 1).is_some_and(|(_, next)| next == "::");
+        let goes_on = i > 0 && tokens[i - 1].1 == "::";
+        if !starts_path || goes_on {
+            continue;
+        }
+        for (door, module, rooms) in
+            DOORS.iter().filter(|(door, _, rooms)| *door == tokens[i].1 && !rooms.contains(&room))
+        {
+            if module.is_empty() || heads(tokens, i + 2).iter().any(|(_, head)| head == module) {
+                let name = if module.is_empty() { (*door).to_owned() } else { format!("{door}::{module}") };
+                let text = format!("`{name}` belongs to {}", rooms.join(", "));
+                complaints.push(Complaint { path: path.to_owned(), line: tokens[i].0, text });
+            }
+        }
+    }
+    complaints
+}
+
+/// The rooms of the floor table in ARCHITECTURE.md against `FLOORS`.
+fn check_table(text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (number, rooms) in FLOORS {
+        let row = text.lines().find(|line| line.starts_with(&format!("| {number} |")));
+        let Some(cell) = row.and_then(|line| line.split('|').nth(2)) else {
+            complaints.push(format!("ARCHITECTURE.md has no row for floor {number}"));
+            continue;
+        };
+        let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        for room in rooms.iter().filter(|room| !named.contains(room)) {
+            complaints.push(format!("ARCHITECTURE.md does not name `{room}` on floor {number}"));
+        }
+        for room in named.iter().filter(|room| !rooms.contains(room)) {
+            complaints.push(format!("ARCHITECTURE.md names `{room}` on floor {number}, tests/tidy.rs does not"));
+        }
+    }
+    complaints
+}
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_tree_is_tidy() {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    assert!(files.len() > FLOORS.len(), "the sources were not found");
+    let mut complaints = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
+        let source = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{path}: {e}"));
+        complaints.extend(check(&path, &source).iter().map(ToString::to_string));
+    }
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn the_floor_table_is_true() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
+    let mut complaints = check_table(&text);
+    for room in FLOORS.iter().flat_map(|(_, rooms)| *rooms) {
+        let exists = ["", "/mod"].iter().any(|end| root().join(format!("src/{room}{end}.rs")).is_file());
+        if !exists {
+            complaints.push(format!("the room `{room}` is not in src"));
+        }
+    }
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn the_checker_convicts() {
+    let long = format!("//! x\n{}", "// x\n".repeat(LONGEST));
+    let guilty = [
+        ("src/op/x.rs", "//! x\nuse crate::cli::Main;", "2: `op` (floor 0) sees `cli` (floor 5)"),
+        ("src/report/x.rs", "//! x\nfn f() { crate::engine::run() }", "`report` (floor 4) sees `engine` (floor 4)"),
+        (
+            "src/model/mod.rs",
+            "//! x\nuse crate::{op::Op,\n reference::{A, op}};",
+            "3: `model` (floor 2) sees `reference`",
+        ),
+        ("src/spec/mod.rs", "//! x\nuse super::verdict::Finding;", "`spec` (floor 1) sees `verdict`"),
+        ("src/spec/a/b.rs", "//! x\nmod tests { use super::super::super::super::cli::X; }", "sees `cli`"),
+        ("src/spec/mod.rs", "//! x\nuse crate::*;", "`crate::*` is not a room"),
+        ("src/attic/mod.rs", "//! x\n", "unknown room `attic`"),
+        ("src/attic.rs", "//! x\n", "unknown room `attic`"),
+        ("src/op/x.rs", "use std::fmt;", "1: does not open with `//!`"),
+        ("src/op/x.rs", &long, "401 lines"),
+        ("src/op/x.rs", "//! x\nfn f() { unsafe { g() } }", "`unsafe` outside"),
+        ("src/lib.rs", "//! x\nunsafe fn g() {}", "`unsafe` outside"),
+        ("src/op/x.rs", "//! x\n// TODO later", "2: `TODO`"),
+        ("src/op/x.rs", "//! x\nfn f() { todo!() }", "`todo!`"),
+        ("src/op/x.rs", "//! x\nfn f() { unimplemented!(\"soon\") }", "`unimplemented!`"),
+        ("src/op/x.rs", "//! x\nuse std::{env, fs};", "`std::env` belongs to cli, engine"),
+        ("src/engine/x.rs", "//! x\n#[derive(clap::Args)]\nstruct A;", "2: `clap` belongs to cli"),
+    ];
+    for (path, source, wanted) in guilty {
+        let found: Vec<String> = check(path, source).iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 1, "{source}: {found:?}");
+        assert!(found[0].contains(wanted), "{}", found[0]);
+    }
+}
+
+#[test]
+fn the_checker_acquits() {
+    let innocent = [
+        ("src/cli/run.rs", "//! [`crate::attic`]\nuse crate::{engine::run, op::{Op, Step}};\nuse clap::Parser;"),
+        ("src/op/x.rs", "//! x\n/* crate::cli /* unsafe */ */ fn f<'a>(x: &'a str) -> char { '\"' } // crate::cli\n"),
+        (
+            "src/op/x.rs",
+            "//! x\nconst A: &str = \"crate::cli \\\" unsafe\"; const B: &str = r#\"todo!() \"crate::cli\"#;",
+        ),
+        ("src/report/a/b.rs", "//! x\nuse super::super::facts;\nmod tests { use super::super::super::page; }"),
+        ("src/op/x.rs", "//! x\npub(crate) fn std_env() { env!(\"X\"); let r#unsafe_code = 'c'; std::env_like(); }"),
+        ("src/spec/tests.rs", "//! x\nfn f() { std::env::temp_dir(); }"),
+        ("src/main.rs", "//! x\nfn main() { poolproof::cli::main() }"),
+    ];
+    for (path, source) in innocent {
+        let found: Vec<String> = check(path, source).iter().map(ToString::to_string).collect();
+        assert!(found.is_empty(), "{source}: {found:?}");
+    }
+}
+
+#[test]
+fn a_false_floor_table_is_found() {
+    let table: String = FLOORS.iter().map(|(n, rooms)| format!("| {n} | `{}` | x |\n", rooms.join("`, `"))).collect();
+    assert!(check_table(&table).is_empty());
+    assert_eq!(check_table(&table.replace("`model`", "`attic`")).len(), 2);
+    assert_eq!(check_table("").len(), FLOORS.len());
+}
