@@ -146,8 +146,9 @@ impl Streams {
                 Work::Occupy => {}
                 Work::Event(event) => {
                     queue.events.pop_front();
+                    // What is behind the event runs too: only an occupation can hold it up.
                     if matches!(until, Until::Event(last) if last == event) {
-                        break;
+                        until = Until::Occupied;
                     }
                 }
             }
