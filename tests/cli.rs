@@ -13,7 +13,7 @@ title: { en: A request of 0 bytes is answered, zh: 0 字节请求得到应答 }
 severity: low
 effort_days: 0.5
 steps:
-  - alloc: { block: a, bytes: 0 }
+  - alloc: { block: a, device: 0, bytes: 0 }
     expect: { succeeds: true }
 ";
 
@@ -95,7 +95,7 @@ fn misspelt(from: &str, to: &str, parts: &[&str]) {
 fn bad_scenarios_are_named_with_their_place() {
     misspelt("severity: low", "severty: low", &["error: bad.yaml:4:1", "severty"]);
     misspelt("effort_days: 0.5", "effort_days: many", &["bad.yaml:5:"]);
-    misspelt("ZERO-01", "ZERO-99", &["bad.yaml:2:", "ZERO-99"]);
+    misspelt("ZERO-01", "ZERO-99", &["bad.yaml:", "ZERO-99"]);
     misspelt("bytes: 0 }", "bytes: 0", &["bad.yaml:"]);
     misspelt("steps:", "for_each: { size: [] }\nsteps:", &["bad.yaml:", "for_each"]);
     let generate = "generate:\n  sequences: 1\n  length: 2..3\n  sizes: [ { weight: 1, exactly: [8] } ]\n  weights: { alloc: -1 }\n";
@@ -246,7 +246,8 @@ fn a_run_writes_its_files_and_says_the_same_twice() {
 
 #[test]
 fn a_failing_run_exits_1_and_its_command_repeats_it() {
-    let wrong = GOOD.replace("succeeds: true", "refused: out_of_memory");
+    let wrong =
+        GOOD.replace("succeeds: true", "refused: out_of_memory").replace("steps:", "requires: [oom_typed]\nsteps:");
     let specs = folder(&[("s/a.yaml", &wrong)]);
     let run = call(specs.path(), &["run", "--specs", "s", "--out", "o", "--lang", "en"]);
     assert_eq!(run.code, Some(1), "{}{}", run.stdout, run.stderr);

@@ -26,15 +26,16 @@ use output::{Output, Paint};
 
 const EXAMPLES: &str = "\
 Examples:
-  poolproof run                                     every built-in scenario on reference@sim
-  poolproof run --scenario 'frac::*' --lang en      one area, one language
+  poolproof run                                       every built-in scenario on reference@sim
+  poolproof run --scenario 'frac::*' --lang en        one area, one language
   poolproof run --target 'reference@sim?defect=NAME'  what a planted defect looks like
   poolproof replay reports/latest/reference@sim/findings/F01-....json
-  poolproof check my-specs/                         is a scenario file well formed?
-  poolproof list requirements                       what is promised
+  poolproof check my-specs/                           is a scenario file well formed?
+  poolproof list requirements                         what is promised
 
 Exit codes:
-  0 conformant   1 findings   2 usage or scenario error   3 a target could not be run   4 inconclusive";
+  0 conformant   1 findings   2 wrong command line or file
+  3 a target could not be run   4 inconclusive";
 
 /// Proves or disproves that a GPU caching allocator keeps its promises.
 ///
@@ -45,8 +46,8 @@ Exit codes:
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Colours in messages and progress
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_possible_values = false)]
+    /// Colours in messages and progress; `auto`: on a terminal, and not where NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     color: Color,
     /// Say more: one line a finished scenario
     #[arg(short, long, global = true)]
@@ -67,7 +68,6 @@ enum Command {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Color {
-    /// On a terminal, and not where NO_COLOR is set
     Auto,
     Always,
     Never,

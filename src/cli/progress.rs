@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -13,6 +14,9 @@ use super::output::{Paint, note};
 
 /// Without a terminal, a line each time this part of the scenarios is done.
 const STEPS: usize = 10;
+
+/// How often the elapsed time is drawn again.
+const TICK: Duration = Duration::from_millis(200);
 
 /// The progress of a run on one target.
 pub(super) struct Shown {
@@ -30,6 +34,7 @@ impl Shown {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(style(paint));
             bar.set_prefix(target.to_owned());
+            bar.enable_steady_tick(TICK);
             bar
         });
         Shown {

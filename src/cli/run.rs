@@ -19,9 +19,9 @@ use super::{CliError, Context, Exit};
 /// Run scenarios on targets and write the reports
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Writes DIR/<target>/{report.md, report.zh.md, run.json, junit.xml, findings/}. Failing generated sequences
-are kept in proptest-regressions/ and run first next time. PROPTEST_CASES sets --cases; RUST_LOG, NO_COLOR
-and GITHUB_STEP_SUMMARY are honoured.
+Writes DIR/<target>/{report.md, report.zh.md, run.json, junit.xml, findings/}. Generated
+sequences that fail are kept in proptest-regressions/ and run first next time.
+PROPTEST_CASES sets --cases; RUST_LOG, NO_COLOR and GITHUB_STEP_SUMMARY are honoured.
 
 Examples:
   poolproof run
@@ -65,9 +65,7 @@ pub(super) struct Args {
 /// Which of the two languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Lang {
-    /// English
     En,
-    /// Chinese
     Zh,
     Both,
 }

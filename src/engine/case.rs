@@ -108,6 +108,7 @@ impl Case<'_> {
         let clock = Clock::start();
         let result = self.try_pass(tally, round, budget);
         tally.seconds += clock.seconds();
+        log::debug!("{}: {} sequences, {} operations so far", self.scenario.id, tally.sequences, tally.operations);
         result
     }
 

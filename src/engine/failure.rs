@@ -65,6 +65,7 @@ pub(super) fn pin_down(
     let own = case.scenario.requirement;
     let first = &conviction.violations[0];
     let guilt = Guilt::of(first, own);
+    log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
     let still_fails = |setup: &Setup, steps: &[Step]| {
         let attempt = attempt(case.open, setup, &case.course(steps));
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run, own).is_some())

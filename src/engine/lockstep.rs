@@ -87,7 +87,8 @@ pub(super) struct Session<'a> {
     pub(super) before: Observation,
     after: Observation,
     convictions: Vec<Violation>,
-    step: usize,
+    /// The given step that convictions are put down to.
+    pub(super) step: usize,
     keeps_transcript: bool,
     run: Run,
 }

@@ -102,6 +102,12 @@ fn shortcoming(scenario: &Scenario, tally: &Tally) -> Option<Text> {
         return None;
     }
     let names = missed.join(", ");
+    if matches!(scenario.body, Body::Steps(_)) {
+        return Some(Text::new(
+            format!("its steps never reached: {names}; another target may"),
+            format!("其步骤均未到达：{names}；换用其他目标或可到达"),
+        ));
+    }
     let count = tally.sequences;
     Some(Text::new(
         format!("never reached in {count} sequences: {names}; more sequences (--cases) may reach it"),

@@ -18,7 +18,8 @@ pub(super) struct Probes {
     contents: bool,
     retries: bool,
     next_retry: u32,
-    due: Option<Op>,
+    /// The step that was refused, and what it asked.
+    due: Option<(usize, Op)>,
 }
 
 impl Probes {
@@ -44,7 +45,7 @@ impl Probes {
             (Op::Alloc { block, .. }, Answer::Served) => self.fill(session, *block),
             (Op::Alloc { .. }, Answer::OutOfMemory) => {
                 if self.retries && session.armed() == 0 {
-                    self.due = Some(op.clone());
+                    self.due = Some((session.step, op.clone()));
                 }
                 self.verify_all(session)
             }
@@ -56,7 +57,8 @@ impl Probes {
     /// Asks again what was just refused for lack of memory. If it is served after all and nobody
     /// objects, it is given back at once.
     pub(super) fn retry(&mut self, session: &mut Session<'_>) -> Result<(), Stop> {
-        let Some(Op::Alloc { device, stream, bytes, via, .. }) = self.due.take() else { return Ok(()) };
+        let Some((step, Op::Alloc { device, stream, bytes, via, .. })) = self.due.take() else { return Ok(()) };
+        session.step = step;
         let block = BlockId(self.next_retry);
         self.next_retry = self.next_retry.saturating_add(1);
         let again = Op::Alloc { block, device, stream, bytes, via };

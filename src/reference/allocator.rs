@@ -161,7 +161,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             pool.searches += 1;
         }
         let size = if self.planted.has(Defect::BlockTooSmall) { request.size / 4 * 3 } else { request.size };
-        let (mut key, mut slot) = pool.first_fit(request.stream, size)?;
+        let (mut key, mut slot) = pool.free.first_fit(request.stream, size)?;
         if self.arena[slot].expandable {
             (key, slot) = self.choose_expandable(request, key, slot)?;
         }

@@ -3,7 +3,8 @@
 use super::allocator::{DeviceAllocator, Request};
 use super::block::{Block, Slot, State};
 use super::defect::Planting;
-use super::pool::{FreeKey, free_key};
+use super::free_index::FreeKey;
+use super::pool::free_key;
 use super::rounding::SMALL_SEGMENT;
 use super::signed;
 use crate::device::{Device, DeviceError};
@@ -23,9 +24,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Among expandable candidates the one that could grow least; with the setting off, the first that is not expandable.
     pub(super) fn choose_expandable(&self, request: &Request, key: FreeKey, slot: Slot) -> Option<(FreeKey, Slot)> {
         let pool = &self.pools[usize::from(request.pool)];
-        let mut following = pool.free.range(key..).skip(1).take_while(|(k, _)| k.0 == request.stream);
+        let mut following = pool.free.from(key).skip(1);
         if !self.settings.expandable_segments {
-            return following.find(|(_, s)| !self.arena[**s].expandable).map(|(&k, &s)| (k, s));
+            return following.find(|&(_, s)| !self.arena[s].expandable);
         }
         let reach = |slot: Slot| {
             let block = &self.arena[slot];
@@ -33,7 +34,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             block.size + beyond
         };
         let (mut key, mut slot) = (key, slot);
-        for (&next_key, &next) in following {
+        for (next_key, next) in following {
             if !self.arena[slot].expandable || reach(next) >= reach(slot) {
                 break;
             }

@@ -170,7 +170,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let pool = &self.pools[usize::from(block.pool)];
         let end = block.address + block.size;
         let adjacent = pool.free.iter().find(|(key, _)| key.2 == end && key.0 == block.stream);
-        let Some((&key, &next)) = adjacent else { return };
+        let Some((key, next)) = adjacent else { return };
         if block.next.is_none() && self.arena[next].prev.is_none() {
             let other = self.arena[next];
             self.pools[usize::from(block.pool)].free.remove(&key);

@@ -9,6 +9,7 @@ mod defect;
 mod events;
 mod expandable;
 mod free;
+mod free_index;
 mod grow;
 mod hand_out;
 mod oom;

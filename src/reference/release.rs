@@ -3,7 +3,8 @@
 use super::allocator::{DeviceAllocator, LARGE, Request, SMALL};
 use super::block::Slot;
 use super::defect::{Defect, Planting};
-use super::pool::{FreeKey, free_key};
+use super::free_index::FreeKey;
+use super::pool::free_key;
 use super::signed;
 use crate::device::{Device, DeviceError};
 use crate::op::stats::Oversize;
@@ -25,7 +26,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {
-        let cached: Vec<Slot> = self.pools[usize::from(pool)].free.values().copied().collect();
+        let cached: Vec<Slot> = self.pools[usize::from(pool)].free.slots().collect();
         let mut first_error = Ok(());
         let mut expandable = Vec::new();
         for slot in cached {
@@ -69,15 +70,15 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let wanted = request.size.max(max_split);
         let pool = &self.pools[usize::from(request.pool)];
         let from: FreeKey = (request.stream, wanted, 0);
-        if let Some((key, &slot)) = pool.free.range(from..).next()
-            && key.0 == request.stream
+        let fitting = pool.free.from(from).next();
+        if let Some((_, slot)) = fitting
             && !self.arena[slot].expandable
         {
             return self.release_block(slot).is_ok();
         }
-        let below = pool.free.range(..from).rev();
-        let candidates: Vec<Slot> =
-            below.take_while(|(key, _)| key.0 == request.stream && key.1 >= max_split).map(|(_, &slot)| slot).collect();
+        let below =
+            self.pools[usize::from(request.pool)].free.below_in_reverse(from).take_while(|(key, _)| key.1 >= max_split);
+        let candidates: Vec<Slot> = below.map(|(_, slot)| slot).collect();
         let mut released = 0;
         for slot in candidates {
             if released >= wanted {
@@ -103,7 +104,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let target = reserved - threshold;
         let pool = &self.pools[usize::from(LARGE)];
         let age = |slot: Slot| pool.searches - self.arena[slot].searches_at_free;
-        let unsplit: Vec<Slot> = pool.free.values().copied().filter(|&s| !self.arena[s].is_split()).collect();
+        let unsplit: Vec<Slot> = pool.free.slots().filter(|&s| !self.arena[s].is_split()).collect();
         let ages: Vec<u64> = unsplit.iter().map(|&s| age(s)).collect();
         let mut candidates: Vec<(Slot, u64)> = unsplit.into_iter().zip(ages).collect();
         let mut total_age: u64 = candidates.iter().map(|(_, age)| age).sum();

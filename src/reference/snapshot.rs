@@ -28,7 +28,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// The first block of every segment.
     fn heads(&self) -> Vec<Slot> {
         let mut heads: Vec<Slot> = Vec::new();
-        let free = self.pools.iter().flat_map(|p| p.free.values().copied());
+        let free = self.pools.iter().flat_map(|p| p.free.slots());
         let pending = self.events.slots().chain(self.recorded.keys().copied());
         for slot in free.chain(self.live.values().copied()).chain(pending) {
             let mut head = slot;

@@ -72,7 +72,8 @@ impl Complaint {
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let distance = |known: &str| strsim::damerau_levenshtein(name, known);
     let best = known.into_iter().map(|k| (distance(k), k)).min()?;
-    (best.0 <= 1.max(name.chars().count() / 3)).then(|| format!("did you mean `{}`?", best.1))
+    let letters = name.chars().count();
+    (best.0 <= 1.max(letters / 3) && best.0 < letters).then(|| format!("did you mean `{}`?", best.1))
 }
 
 /// Every word between backquotes.
@@ -97,6 +98,11 @@ const EXPECTED: &[(&str, &str)] = &[
     ("a map", "a mapping"),
 ];
 
+/// A key given twice, by serde's finding or by ours.
+pub(super) fn twice(key: &str) -> Complaint {
+    Complaint::new(format!("key `{key}` is given twice"))
+}
+
 fn reword(text: &str) -> Complaint {
     let of = |start: &str| text.find(start).map(|at| &text[at + start.len()..]);
     if let Some(rest) = of("unknown field `") {
@@ -115,7 +121,7 @@ fn reword(text: &str) -> Complaint {
         return Complaint::new(format!("missing key `{}`", rest.trim_end_matches('`')));
     }
     if let Some(rest) = of("duplicate field `") {
-        return Complaint::new(format!("key `{}` is given twice", rest.trim_end_matches('`')));
+        return twice(rest.trim_end_matches('`'));
     }
     for start in ["invalid type: ", "invalid value: "] {
         if let Some((found, expected)) = of(start).and_then(|rest| rest.rsplit_once(", expected ")) {

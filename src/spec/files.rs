@@ -137,12 +137,21 @@ fn documents(file: &str, text: &str, errors: &mut Vec<SpecError>) -> Vec<Read> {
     for (document, deserializer) in serde_yaml::Deserializer::from_str(text).enumerate() {
         match RawScenario::deserialize(deserializer) {
             Err(e) => {
+                let again = || serde_yaml::Deserializer::from_str(text).nth(document);
                 let mut error = error::from_yaml(file, &e);
-                if serde_yaml::Deserializer::from_str(text).nth(document).is_some_and(locate::is_empty) {
+                if again().is_some_and(locate::is_empty) {
                     error.message = "this document is empty".to_owned();
                     error.hint = Some("a scenario begins with `scenario: its-name`".to_owned());
                 }
+                if error.message.ends_with("is given twice") {
+                    (error.line, error.column) =
+                        again().and_then(locate::duplicate).unwrap_or((error.line, error.column));
+                }
                 errors.push(error);
+                // The reader does not recover from broken YAML: it would offer the same document for ever.
+                if !again().is_some_and(locate::is_yaml) {
+                    break;
+                }
             }
             Ok(raw) => match lower::scenario(&raw, file) {
                 Ok(scenario) => scenarios.push(Read { document, scenario }),

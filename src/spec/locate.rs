@@ -3,6 +3,7 @@
 //! The YAML library gives places to errors only, so a place is found by reading the document again and
 //! raising an error at the path. Costs a second parse, paid only where something is wrong.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Deserialize;
@@ -134,4 +135,99 @@ impl Visitor<'_> for KeyFinder<'_> {
 /// Whether a document holds nothing at all.
 pub(super) fn is_empty(document: serde_yaml::Deserializer<'_>) -> bool {
     serde_yaml::Value::deserialize(document).is_ok_and(|value| value.is_null())
+}
+
+/// Whether a document is YAML at all, whatever it says.
+pub(super) fn is_yaml(document: serde_yaml::Deserializer<'_>) -> bool {
+    IgnoredAny::deserialize(document).is_ok()
+}
+
+/// Where a key stands that its mapping has already, if one does.
+pub(super) fn duplicate(document: serde_yaml::Deserializer<'_>) -> Option<(usize, usize)> {
+    let error = Twice.deserialize(document).err()?;
+    error.to_string().contains(TWICE).then(|| error.location())?.map(|at| (at.line(), at.column()))
+}
+
+const TWICE: &str = "given twice";
+
+/// Walks through everything and fails at the first key that its mapping has already.
+#[derive(Clone, Copy)]
+struct Twice;
+
+impl<'de> DeserializeSeed<'de> for Twice {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Twice {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = BTreeSet::new();
+        while map.next_key_seed(NewKey { seen: &mut seen })?.is_some() {
+            map.next_value_seed(Twice)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Twice)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Fails at a key that was seen before.
+struct NewKey<'k> {
+    seen: &'k mut BTreeSet<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for NewKey<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NewKey<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
+        if self.seen.insert(key.to_owned()) { Ok(()) } else { Err(E::custom(TWICE)) }
+    }
 }

@@ -68,13 +68,13 @@ impl Bump {
         let size = bytes.div_ceil(512) * 512;
         if self.used[device] + size > self.info.devices[device].total_bytes {
             self.refusals += 1;
-            if self.flaw != Flaw::ChangesItsMind || self.refusals % 2 == 1 {
+            if self.flaw != Flaw::ChangesItsMind || !self.refusals.is_multiple_of(2) {
                 return Reply::refused(RefusalClass::OutOfMemory, "out of memory");
             }
         }
         self.used[device] += size;
         self.held.insert(block, (device, size));
-        if self.flaw != Flaw::Overlaps || self.requests % 3 != 0 {
+        if self.flaw != Flaw::Overlaps || !self.requests.is_multiple_of(3) {
             self.last = self.next;
             self.next += size;
         }

@@ -89,7 +89,9 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Vec<Pr
         epilogue: raw.epilogue.unwrap_or(true),
         body,
     };
-    need::check(&scenario, &mut problems);
+    if problems.0.is_empty() {
+        need::check(&scenario, &mut problems);
+    }
     reach::check(&scenario, &raw.must_reach, &mut problems);
     if problems.0.is_empty() { Ok(scenario) } else { Err(problems.0) }
 }

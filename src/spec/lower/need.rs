@@ -18,14 +18,22 @@ type Needs = BTreeMap<Capability, String>;
 
 /// Complains of capabilities that are used and not required.
 pub(super) fn check(scenario: &Scenario, problems: &mut Problems) {
-    for (capability, what) in needs(scenario) {
-        if !scenario.requires.contains(&capability) {
-            let complaint = Complaint::new(format!("`requires` lacks `{capability}`, which {what} needs"));
-            let mut all: Vec<String> = scenario.requires.iter().map(ToString::to_string).collect();
-            all.push(capability.to_string());
-            problems.add(&Path::ROOT.key("requires"), complaint.hint(format!("requires: [{}]", all.join(", "))));
-        }
+    let needs = needs(scenario);
+    let lacking: Vec<_> = needs.iter().filter(|(c, _)| !scenario.requires.contains(c)).collect();
+    if lacking.is_empty() {
+        return;
     }
+    let each: Vec<String> = lacking.iter().map(|(c, what)| format!("`{c}` (for {what})")).collect();
+    let names = scenario.requires.iter().filter(|c| !matches!(c, Capability::Devices(_)));
+    let all: Vec<String> = names.chain(lacking.iter().map(|(c, _)| *c)).map(quoted).collect();
+    let complaint = Complaint::new(format!("`requires` lacks {}", each.join(", ")));
+    problems.add(&Path::ROOT.key("requires"), complaint.hint(format!("requires: [{}]", all.join(", "))));
+}
+
+/// As YAML takes it in a list: a colon wants quotes.
+fn quoted(capability: &Capability) -> String {
+    let name = capability.to_string();
+    if name.contains(':') { format!("\"{name}\"") } else { name }
 }
 
 fn needs(scenario: &Scenario) -> Needs {

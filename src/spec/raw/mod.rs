@@ -21,7 +21,10 @@ pub use shape::{Either, Ordered, Slot};
 pub use step::{RawOp, RawPointer, RawStep, WrittenPointer};
 pub use value::{Every, Fraction, Name, Quantity, Scalar, Size, Span, Weight};
 
+use value::FromScalar;
+
 use super::error::{Complaint, nearest};
+use crate::op::contract::UnknownCapability;
 use crate::op::{Capability, Milestone, OracleName, Text};
 use crate::requirement::{self, RequirementId, Severity};
 
@@ -83,20 +86,23 @@ pub enum AllWord {
 #[derive(Debug, Clone, Copy)]
 pub struct RawRequirement(pub RequirementId);
 
+fn requirement_of(scalar: &Scalar) -> Result<RawRequirement, Complaint> {
+    let text = scalar.to_string();
+    text.parse().map(RawRequirement).map_err(|_| {
+        let ids: Vec<String> = requirement::ALL.iter().map(|r| r.id.to_string()).collect();
+        let area = text.split('-').next().unwrap_or_default().to_uppercase();
+        let same = ids.iter().map(String::as_str).filter(|id| id.split('-').next() == Some(&area));
+        let same = same.collect::<Vec<&str>>().join(", ");
+        let hint = Some(format!("{area} has {same}")).filter(|_| !same.is_empty());
+        let hint = hint.or_else(|| nearest(&text.to_uppercase(), ids.iter().map(String::as_str)));
+        let hint = hint.unwrap_or_else(|| "`poolproof list requirements` shows them all".to_owned());
+        Complaint::new(format!("there is no requirement `{text}`")).hint(hint)
+    })
+}
+
 impl<'de> Deserialize<'de> for RawRequirement {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(RawRequirement).map_err(|_| {
-            let ids: Vec<String> = requirement::ALL.iter().map(|r| r.id.to_string()).collect();
-            let area = text.split('-').next().unwrap_or_default().to_uppercase();
-            let same: Vec<&str> =
-                ids.iter().map(String::as_str).filter(|id| id.split('-').next() == Some(&area)).collect();
-            let all_same = || (!same.is_empty()).then(|| format!("{area} has {}", same.join(", ")));
-            let near = || nearest(&text.to_uppercase(), ids.iter().map(String::as_str));
-            let hint = all_same().or_else(near);
-            let hint = hint.unwrap_or_else(|| "`poolproof list requirements` shows them all".to_owned());
-            Complaint::new(format!("there is no requirement `{text}`")).hint(hint).raise()
-        })
+        deserializer.deserialize_any(FromScalar("the id of a requirement", |scalar| requirement_of(&scalar)))
     }
 }
 
@@ -114,15 +120,18 @@ impl JsonSchema for RawRequirement {
 #[derive(Debug, Clone, Copy)]
 pub struct RawCapability(pub Capability);
 
+fn capability_of(scalar: &Scalar) -> Result<RawCapability, Complaint> {
+    let text = scalar.to_string();
+    text.parse().map(RawCapability).map_err(|e: UnknownCapability| {
+        let names = Capability::names();
+        let listed = format!("one of {}", names.join(", "));
+        Complaint::new(e.to_string()).hint(listed).near(&text, names.iter().map(String::as_str))
+    })
+}
+
 impl<'de> Deserialize<'de> for RawCapability {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(RawCapability).map_err(|e: crate::op::contract::UnknownCapability| {
-            let names = Capability::names();
-            let listed = format!("one of {}", names.join(", "));
-            let known = names.iter().map(String::as_str);
-            Complaint::new(e.to_string()).hint(listed).near(&text, known).raise()
-        })
+        deserializer.deserialize_any(FromScalar("a capability", |scalar| capability_of(&scalar)))
     }
 }
 

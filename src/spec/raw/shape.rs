@@ -10,7 +10,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::value::{Scalar, visit_scalars};
-use crate::spec::error::Complaint;
+use crate::spec::error::{Complaint, twice};
 
 /// A value, or `$name` of a `for_each` variable that stands for one.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,7 +139,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for OrderedVisitor<V> {
         while let Some(key) = map.next_key::<Scalar>()? {
             let key = key.to_string();
             if entries.iter().any(|(k, _)| *k == key) {
-                return Err(Complaint::new(format!("key `{key}` is given twice")).raise());
+                return Err(twice(&key).raise());
             }
             entries.push((key, map.next_value()?));
         }

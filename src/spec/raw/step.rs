@@ -118,6 +118,8 @@ impl<'de> Visitor<'de> for StepVisitor {
             _ => {
                 let complaint = Complaint::new(format!("`{name}` is no step by itself"));
                 let hint = format!("by themselves: {}; others take values: `alloc: {{ ... }}`", BARE.join(", "));
+                let with_more = name.split_whitespace().next().filter(|word| BARE.contains(word) && *word != name);
+                let hint = with_more.map_or(hint, |word| format!("a step with more to it wants a colon: `- {word}:`"));
                 return Err(complaint.hint(hint).near(name, BARE.iter().copied()).raise());
             }
         }

@@ -87,7 +87,7 @@ macro_rules! visit_scalars {
 pub(super) use visit_scalars;
 
 /// Builds a type from any scalar.
-struct FromScalar<T>(&'static str, fn(Scalar) -> Result<T, Complaint>);
+pub(super) struct FromScalar<T>(pub(super) &'static str, pub(super) fn(Scalar) -> Result<T, Complaint>);
 
 impl<T> FromScalar<T> {
     fn scalar<E: Error>(self, scalar: Scalar) -> Result<T, E> {
@@ -203,7 +203,7 @@ from_scalar!(Weight, "a weight of 0 or more", |scalar| {
     if value < 0.0 {
         return Err(Complaint::new(format!("weight {value} is negative")).hint("weights are 0 or more; 0 leaves it out"));
     }
-    if !(value <= 1e6) {
+    if value.is_nan() || value > 1e6 {
         return Err(Complaint::new(format!("weight {value} is not a number from 0 to 1000000")));
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked: 0 to 10^9
