@@ -5,18 +5,12 @@
 use super::{Law, Model};
 use crate::op::{BlockId, DeviceId, Drop, Op, Pointer, RefusalClass, StreamId};
 
-/// A size that no signed figure can hold: both readings of it are honest.
+/// A size whose rounding no signed figure can hold: both readings of it are honest.
 const UNROUNDABLE: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::InvalidArgument];
 /// Too large for the device while a device call is made to fail.
 const TOO_LARGE_WITH_FAULT: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::DeviceError];
 const UNROUNDABLE_WITH_FAULT: &[RefusalClass] =
     &[RefusalClass::OutOfMemory, RefusalClass::InvalidArgument, RefusalClass::DeviceError];
-
-/// Whether a size does not fit the signed 64-bit figures that statistics are kept in.
-#[must_use]
-pub fn is_unroundable(bytes: u64) -> bool {
-    i64::try_from(bytes).is_err()
-}
 
 /// The device that an operation names, whether or not it exists.
 #[must_use]
@@ -127,7 +121,7 @@ impl Model {
             Op::FreePointer { pointer: Pointer::Null } => Law::MustServe,
             Op::FreePointer { .. } => Law::MustRefuse(RefusalClass::InvalidPointer),
             Op::Alloc { bytes: 0, .. } => Law::MustServe,
-            Op::Alloc { bytes, .. } if is_unroundable(bytes) => Law::MustRefuseAny(UNROUNDABLE),
+            Op::Alloc { bytes, .. } if self.is_unroundable(bytes) => Law::MustRefuseAny(UNROUNDABLE),
             Op::Alloc { device, bytes, .. } => {
                 let total = self.position(device).and_then(|d| self.totals.get(d)).copied().unwrap_or(0);
                 if bytes > total { Law::MustRefuse(RefusalClass::OutOfMemory) } else { Law::MayLackMemory }
@@ -166,6 +160,12 @@ impl Model {
     #[must_use]
     pub fn at_most(&self, bytes: u64) -> u64 {
         self.contract.growth.at_most(bytes)
+    }
+
+    /// Whether what a request may cost does not fit the signed 64-bit figures that statistics are kept in.
+    #[must_use]
+    pub fn is_unroundable(&self, bytes: u64) -> bool {
+        i64::try_from(self.at_most(bytes)).is_err()
     }
 
     /// The memory of the device at this position.

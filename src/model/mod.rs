@@ -16,7 +16,7 @@ use crate::op::{BlockId, Capability, Contract, DeviceId, Observation, Op, Refusa
 
 pub use device::{DeviceState, limit_bytes};
 pub use journey::Journey;
-pub use law::{is_unroundable, named_device};
+pub use law::named_device;
 pub use unfinished::Unfinished;
 
 /// A block that its caller holds.
@@ -188,6 +188,8 @@ impl Model {
         if live.bytes > 0 {
             self.devices[live.device].remove(&live);
             self.ranges.remove(&(live.address, block));
+            // the allocator may mark the end of the work on the recorded streams
+            self.retired.enqueued(live.device, live.recorded);
             let busy = after.devices.get(live.device).map_or(0, |view| !view.idle);
             let own = 1 << (live.stream.0 & 63);
             let duty = (own | live.recorded) & busy;
@@ -256,7 +258,17 @@ impl Model {
             }
             Op::Occupy { device, stream } if served => {
                 if let Some(device) = device.index(self.devices.len()) {
-                    self.retired.occupied(device, stream);
+                    self.retired.enqueued(device, 1 << (stream.0 & 63));
+                }
+            }
+            Op::Use { block, stream } if served => {
+                if let Some(device) = self.block(block).map(|live| live.device) {
+                    self.retired.enqueued(device, 1 << (stream.0 & 63));
+                }
+            }
+            Op::Fill { block } if served => {
+                if let Some((device, stream)) = self.block(block).map(|live| (live.device, live.stream)) {
+                    self.retired.enqueued(device, 1 << (stream.0 & 63));
                 }
             }
             _ => {}

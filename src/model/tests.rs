@@ -164,7 +164,7 @@ fn idle_streams_leave_nothing_to_wait_for() {
 }
 
 #[test]
-fn a_stream_kept_busy_anew_is_doubted_once_the_allocator_may_have_waited() {
+fn a_stream_with_more_to_do_is_doubted_once_the_allocator_may_have_waited() {
     let mut world = World::new();
     let occupy = Op::Occupy { device: DeviceId(0), stream: StreamId(1) };
     for waited in [false, true] {

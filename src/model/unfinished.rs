@@ -1,6 +1,6 @@
 //! Freed memory on which work has not finished: which streams must be done before another stream may have it.
 //!
-//! Decides from operations and idle bits alone. Does not see events: where a busy stream is kept busy anew,
+//! Decides from operations and idle bits alone. Does not see events: where a busy stream was given more to do,
 //! earlier work on it may end unseen, and is taken for finished as soon as the allocator may have waited.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ struct Range {
     duty: u64,
     /// Streams that only the caller knew of.
     stray: u64,
-    /// Streams that were kept busy once more since: finished earlier work no longer shows as idle.
+    /// Streams that were given more to do since: they need not be idle when the work on this range ends.
     blurred: u64,
 }
 
@@ -80,45 +80,45 @@ impl Retired {
     /// These streams have nothing left to do.
     pub(super) fn settle(&mut self, device: usize, idle: u64) {
         if self.waiting[device] & idle != 0 {
-            self.drop_streams(device, |_| idle);
+            self.drop_streams(device, |_| (idle, idle));
         }
     }
 
-    /// What kept the stream busy ended, by command.
+    /// What kept the stream busy ended, by command; what else it has to do may still hold up stray work.
     pub(super) fn finished(&mut self, device: usize, stream: StreamId) {
         let bit = 1 << (stream.0 & 63);
         if self.waiting[device] & bit != 0 {
-            self.drop_streams(device, |_| bit);
+            self.drop_streams(device, |_| (bit, 0));
         }
     }
 
-    /// The stream is kept busy once more, behind the work that is waited for.
-    pub(super) fn occupied(&mut self, device: usize, stream: StreamId) {
-        let bit = 1 << (stream.0 & 63);
-        if self.waiting[device] & bit != 0 {
+    /// These streams were given more to do, behind the work that is waited for.
+    pub(super) fn enqueued(&mut self, device: usize, streams: u64) {
+        if self.waiting[device] & streams != 0 {
             self.blurred[device] = true;
             for range in self.ranges.values_mut().filter(|r| r.device == device) {
-                range.blurred |= bit & (range.duty | range.stray);
+                range.blurred |= streams & range.duty;
             }
         }
     }
 
-    /// The allocator may have waited for streams.
+    /// The allocator may have waited for the streams that it knows of.
     pub(super) fn waited(&mut self, device: usize) {
         if self.blurred[device] {
-            self.drop_streams(device, |range| range.blurred);
+            self.drop_streams(device, |range| (range.blurred, 0));
             self.blurred[device] = false;
         }
     }
 
-    fn drop_streams(&mut self, device: usize, which: impl Fn(&Range) -> u64) {
+    /// Drops streams of each range of the device: of the allocator's duty, and of stray work.
+    fn drop_streams(&mut self, device: usize, which: impl Fn(&Range) -> (u64, u64)) {
         let mut waiting = 0;
         self.ranges.retain(|_, range| {
             if range.device == device {
-                let done = which(range);
-                range.duty &= !done;
-                range.stray &= !done;
-                range.blurred &= !done;
+                let (duty, stray) = which(range);
+                range.duty &= !duty;
+                range.stray &= !stray;
+                range.blurred &= range.duty;
                 waiting |= range.duty | range.stray;
             }
             range.duty | range.stray != 0
