@@ -37,7 +37,7 @@ enum Until {
     Occupied,
     /// Past the occupying work in front, then as `Occupied`.
     Finished,
-    /// The event, and nothing after it.
+    /// The event, then as `Occupied`.
     Event(u64),
     Empty,
 }
