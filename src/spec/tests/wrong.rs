@@ -122,6 +122,7 @@ fn cases() -> Vec<(&'static str, String)> {
         ("an unknown kind", generated("alloc: 1", "alloc: 1, fre: 1")),
         ("an empty range", generated("20..30", "30..20")),
         ("an empty size range", generated("[1, 1MiB]", "[1MiB, 1]")),
+        ("a round that never repeats", generated("length", "cycles: 1\n  length")),
         ("no sizes", generated("  sizes: [ { log_uniform: [1, 1MiB] } ]\n", "")),
         ("two ways to draw a size", generated("[1, 1MiB] }", "[1, 1MiB], exactly: [1] }")),
         ("a fault that never fires", generated("length", "faults: [ { call: reserve, every: 0 } ]\n  length")),
