@@ -2,7 +2,7 @@
 //!
 //! Decides from the operation, the devices and the current device alone. Does not judge an answer: `oracle` does.
 
-use super::{Law, Model};
+use super::{Law, Live, Model};
 use crate::op::{BlockId, DeviceId, Drop, Op, Pointer, RefusalClass, StreamId};
 
 /// A size whose rounding no signed figure can hold: both readings of it are honest.
@@ -48,9 +48,15 @@ impl Model {
                 self.has_stream(stream)
             }
             Op::Free { block } | Op::Fill { block } | Op::Verify { block } => self.is_live(block),
-            Op::RecordStream { block, stream } | Op::Use { block, stream } => {
+            Op::RecordStream { block, stream } => {
                 self.is_live(block)?;
                 self.has_stream(stream)
+            }
+            Op::Use { block, stream } => {
+                self.is_live(block)?;
+                self.has_stream(stream)?;
+                let told = |live: &Live| live.stream == stream || live.recorded >> (stream.0 & 63) & 1 == 1;
+                if self.block(block).is_none_or(told) { Ok(()) } else { Err(Drop::NotRecorded) }
             }
             Op::FreePointer { pointer } => self.admits_pointer(pointer),
             Op::Occupy { device, stream } | Op::Finish { device, stream } => {
