@@ -61,7 +61,7 @@ pub struct Generate {
     pub weights: Weights,
     /// Faults to plant, each at a drawn moment of the sequence.
     pub faults: Vec<FaultPlan>,
-    /// Repeat one drawn round this many times (each round frees what it asked for): feeds the growth oracle.
+    /// How often the drawn round is run; above 1 each round frees what it asked for, which feeds the growth oracle.
     pub cycles: u32,
     /// Fractions for `set_fraction` to draw from.
     pub fractions: Vec<f64>,

@@ -55,7 +55,7 @@ fn choose<T: Copy>(from: &[T], draw: u32) -> T {
 impl<'a> Resolver<'a> {
     pub(super) fn new(scenario: &Scenario, generate: &'a Generate, table: &'a Table, bounds: Bounds) -> Self {
         let offered = |kind: OpKind, needs: Option<Capability>| {
-            table.has(kind) || needs.is_none_or(|c| generate.cycles == 0 && scenario.requires.contains(&c))
+            table.has(kind) || needs.is_none_or(|c| generate.cycles <= 1 && scenario.requires.contains(&c))
         };
         Resolver {
             sizes: &generate.sizes,
