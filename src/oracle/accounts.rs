@@ -246,6 +246,9 @@ impl Oracle for Accounts {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        if seen.is_unlawful_service() {
+            return;
+        }
         let first = convictions.len();
         for device in seen.scope().positions(self.base.len()) {
             self.judge_device(seen, device, convictions);
