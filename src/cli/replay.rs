@@ -31,9 +31,20 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     let mut exit = Exit::Conformant;
+    let mut hash_order = 0;
     for path in &args.files {
-        let one = if args.exact { exact(path, context)? } else { again(path, args.target.as_ref(), context)? };
+        let one = if args.exact {
+            let (one, used) = exact(path, context)?;
+            hash_order += used;
+            one
+        } else {
+            again(path, args.target.as_ref(), context)?
+        };
         exit = exit.and(one);
+    }
+    if args.exact {
+        let times = |n: u64| if n == 1 { "once".to_owned() } else { format!("{n} times") };
+        context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {}", times(hash_order)))?;
     }
     Ok(exit)
 }
@@ -49,8 +60,8 @@ fn again(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
     })
 }
 
-/// Compares a recording with the reference.
-fn exact(path: &Path, context: &mut Context) -> Result<Exit, CliError> {
+/// Compares a recording with the reference; answers also how often the tolerance was used.
+fn exact(path: &Path, context: &mut Context) -> Result<(Exit, u64), CliError> {
     if kind_of(path)? == Kind::Sequence {
         return Err(EngineError::NotARecording { path: path.to_owned() }.into());
     }
@@ -63,7 +74,7 @@ fn exact(path: &Path, context: &mut Context) -> Result<Exit, CliError> {
     if let Some(first) = report.first {
         context.out.line(first)?;
     }
-    Ok(if divergences == 0 { Exit::Conformant } else { Exit::Findings })
+    Ok((if divergences == 0 { Exit::Conformant } else { Exit::Findings }, report.hash_order))
 }
 
 /// The transcript with the harness's own operations marked, and how it ended.

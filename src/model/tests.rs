@@ -185,16 +185,11 @@ fn a_stream_with_more_to_do_is_doubted_once_the_allocator_may_have_waited() {
 fn work_that_was_never_recorded_is_the_callers_error() {
     let mut world = World::new();
     world.alloc(1, 0, 0x1000, 0x1000);
-    world.busy(2, true);
-    world.step(&Op::Use { block: BlockId(1), stream: StreamId(2) }, &Reply::Done);
-    world.free(1);
-    world.alloc(2, 0, 0x1000, 0x1000);
-    assert_eq!(world.model.trespass(), None);
-    assert!(world.model.is_stray_target(BlockId(2)), "stream 2 will write there");
-    world.free(2);
-    world.busy(2, false);
-    world.alloc(3, 0, 0x1000, 0x1000);
-    assert!(!world.model.is_stray_target(BlockId(3)));
+    let work = Op::Use { block: BlockId(1), stream: StreamId(2) };
+    assert_eq!(world.model.admits(&work), Err(Drop::NotRecorded));
+    assert_eq!(world.model.admits(&Op::Use { block: BlockId(1), stream: StreamId(0) }), Ok(()));
+    world.step(&Op::RecordStream { block: BlockId(1), stream: StreamId(2) }, &Reply::Done);
+    assert_eq!(world.model.admits(&work), Ok(()));
 }
 
 #[test]

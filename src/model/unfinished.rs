@@ -28,8 +28,6 @@ struct Range {
     own: StreamId,
     /// Streams the allocator must wait for: the block's own and the recorded ones.
     duty: u64,
-    /// Streams that only the caller knew of.
-    stray: u64,
     /// Streams that were given more to do since: they need not be idle when the work on this range ends.
     blurred: u64,
 }
@@ -54,41 +52,39 @@ impl Retired {
     }
 
     /// Keeps a freed block whose streams have not finished.
-    pub(super) fn put(&mut self, live: &Live, duty: u64, stray: u64) {
+    pub(super) fn put(&mut self, live: &Live, duty: u64) {
         self.cut(live.address, live.end());
-        self.waiting[live.device] |= duty | stray;
-        let range = Range { end: live.end(), device: live.device, own: live.stream, duty, stray, blurred: 0 };
+        self.waiting[live.device] |= duty;
+        let range = Range { end: live.end(), device: live.device, own: live.stream, duty, blurred: 0 };
         self.ranges.insert(live.address, range);
     }
 
-    /// Gives the memory to a new owner: what it should not have been given, and whose stray work it inherits.
-    pub(super) fn take(&mut self, live: &Live) -> (Option<Unfinished>, u64) {
+    /// Gives the memory to a new owner: what of it should not have been given.
+    pub(super) fn take(&mut self, live: &Live) -> Option<Unfinished> {
         let mut found = None;
-        let mut stray = 0;
         for (&address, range) in self.overlapping(live.address, live.end()) {
             let own = if range.device == live.device { 1 << (live.stream.0 & 63) } else { 0 };
             let streams = range.duty & !own;
-            stray |= range.stray;
             if streams != 0 && found.is_none() {
                 found = Some(Unfinished { address, end: range.end, device: range.device, streams, own: range.own });
             }
         }
         self.cut(live.address, live.end());
-        (found, stray)
+        found
     }
 
     /// These streams have nothing left to do.
     pub(super) fn settle(&mut self, device: usize, idle: u64) {
         if self.waiting[device] & idle != 0 {
-            self.drop_streams(device, |_| (idle, idle));
+            self.drop_streams(device, |_| idle);
         }
     }
 
-    /// What kept the stream busy ended, by command; what else it has to do may still hold up stray work.
+    /// What kept the stream busy ended, by command.
     pub(super) fn finished(&mut self, device: usize, stream: StreamId) {
         let bit = 1 << (stream.0 & 63);
         if self.waiting[device] & bit != 0 {
-            self.drop_streams(device, |_| (bit, 0));
+            self.drop_streams(device, |_| bit);
         }
     }
 
@@ -105,23 +101,21 @@ impl Retired {
     /// The allocator may have waited for the streams that it knows of.
     pub(super) fn waited(&mut self, device: usize) {
         if self.blurred[device] {
-            self.drop_streams(device, |range| (range.blurred, 0));
+            self.drop_streams(device, |range| range.blurred);
             self.blurred[device] = false;
         }
     }
 
-    /// Drops streams of each range of the device: of the allocator's duty, and of stray work.
-    fn drop_streams(&mut self, device: usize, which: impl Fn(&Range) -> (u64, u64)) {
+    /// Drops streams that each range of the device waited for.
+    fn drop_streams(&mut self, device: usize, which: impl Fn(&Range) -> u64) {
         let mut waiting = 0;
         self.ranges.retain(|_, range| {
             if range.device == device {
-                let (duty, stray) = which(range);
-                range.duty &= !duty;
-                range.stray &= !stray;
+                range.duty &= !which(range);
                 range.blurred &= range.duty;
-                waiting |= range.duty | range.stray;
+                waiting |= range.duty;
             }
-            range.duty | range.stray != 0
+            range.duty != 0
         });
         self.waiting[device] = waiting;
     }
