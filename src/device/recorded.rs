@@ -59,7 +59,9 @@ pub struct RecordedDevice {
     streams: Vec<StreamState>,
     serving: Serving,
     /// Events as (stream position, occupations that must have ended).
-    events: Vec<(u8, u64)>,
+    events: Vec<(u32, u64)>,
+    /// How many of the next attempts to get memory fail, whatever the recording has next.
+    refusals: u32,
     /// Address ranges reserved so far.
     ranges: Vec<Range<u64>>,
     /// Where address ranges go whose place the recording does not tell.
@@ -78,6 +80,7 @@ impl RecordedDevice {
             serving: Serving::default(),
             ranges: Vec::new(),
             events: Vec::new(),
+            refusals: 0,
             unknown_ranges: 0,
         }
     }
@@ -85,6 +88,17 @@ impl RecordedDevice {
     /// The request that the driver is called for from now on.
     pub fn serve(&mut self, serving: Serving) {
         self.serving = serving;
+    }
+
+    /// The next attempt to get memory fails: the recording shows by its consequences that it did.
+    pub fn refuse_once(&mut self) {
+        self.refusals += 1;
+    }
+
+    fn refuses(&mut self) -> bool {
+        let refuses = self.refusals > 0;
+        self.refusals = self.refusals.saturating_sub(1);
+        refuses
     }
 
     /// Work was put on a stream that keeps it busy.
@@ -150,6 +164,9 @@ impl Device for RecordedDevice {
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<u64, DeviceError> {
+        if self.refuses() {
+            return Err(DeviceError::OutOfMemory);
+        }
         let found = self.next(DriverAct::Reserved).filter(|a| a.bytes == bytes).map(|a| a.address);
         let address = found.ok_or(DeviceError::OutOfMemory)?;
         self.acts.pop_front();
@@ -176,6 +193,9 @@ impl Device for RecordedDevice {
     }
 
     fn map(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
+        if self.refuses() {
+            return Err(DeviceError::OutOfMemory);
+        }
         let within = |a: &&RecordedAct| a.address <= address && address + bytes <= a.address + a.bytes;
         self.next(DriverAct::Mapped).filter(within).map(|_| ()).ok_or(DeviceError::OutOfMemory)
     }
@@ -191,8 +211,8 @@ impl Device for RecordedDevice {
     }
 
     fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
-        let position = self.position(stream).and_then(|p| u8::try_from(p).ok()).unwrap_or(u8::MAX);
-        let needed = self.streams.get(usize::from(position)).map_or(0, |s| s.occupied);
+        let position = self.position(stream).and_then(|p| u32::try_from(p).ok()).unwrap_or(u32::MAX);
+        let needed = self.streams.get(position as usize).map_or(0, |s| s.occupied);
         self.events.push((position, needed));
         Ok(Event(self.events.len() as u64 - 1))
     }
@@ -200,13 +220,13 @@ impl Device for RecordedDevice {
     fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
         let known = usize::try_from(event.0).ok().and_then(|i| self.events.get(i));
         Ok(known.is_none_or(|&(position, needed)| {
-            self.streams.get(usize::from(position)).is_none_or(|s| s.completed >= needed)
+            self.streams.get(position as usize).is_none_or(|s| s.completed >= needed)
         }))
     }
 
     fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
         if let Some(&(position, needed)) = usize::try_from(event.0).ok().and_then(|i| self.events.get(i))
-            && let Some(stream) = self.streams.get_mut(usize::from(position))
+            && let Some(stream) = self.streams.get_mut(position as usize)
         {
             stream.completed = stream.completed.max(needed);
         }

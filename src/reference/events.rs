@@ -66,8 +66,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         Ok(())
     }
 
-    /// Frees every block whose last event has passed.
-    pub(super) fn process_events(&mut self) -> Result<(), DeviceError> {
+    /// Frees every block whose last event has passed, as each request does first.
+    ///
+    /// # Errors
+    /// The device call that failed; what passed before it is done.
+    pub fn process_events(&mut self) -> Result<(), DeviceError> {
         if self.events.pending == 0 {
             self.passed_together = 0;
             return Ok(());
