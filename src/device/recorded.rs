@@ -1,8 +1,8 @@
 //! The device under a recording: it gives the addresses the real driver gave, and refuses where the
 //! real driver refused. It has no memory and no clock.
 
-use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Device, DeviceError, Event, StreamHandle};
 
@@ -52,10 +52,12 @@ struct StreamState {
 }
 
 /// The device of one episode of a recording.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RecordedDevice {
     total_bytes: u64,
-    acts: VecDeque<RecordedAct>,
+    /// Everything the driver did, shared by clones, and how much of it is done.
+    acts: Arc<[RecordedAct]>,
+    done: usize,
     streams: Vec<StreamState>,
     serving: Serving,
     /// Events as (stream position, occupations that must have ended).
@@ -76,6 +78,7 @@ impl RecordedDevice {
         RecordedDevice {
             total_bytes,
             acts: acts.into(),
+            done: 0,
             streams: streams.iter().map(state).collect(),
             serving: Serving::default(),
             ranges: Vec::new(),
@@ -125,7 +128,11 @@ impl RecordedDevice {
     /// Acts of the recorded driver that were never asked for.
     #[must_use]
     pub fn acts_left(&self) -> usize {
-        self.acts.len()
+        self.acts_to_come().len()
+    }
+
+    fn acts_to_come(&self) -> &[RecordedAct] {
+        self.acts.get(self.done..).unwrap_or_default()
     }
 
     fn position(&self, stream: StreamHandle) -> Option<usize> {
@@ -139,18 +146,18 @@ impl RecordedDevice {
         let fits =
             |a: &&RecordedAct| a.act == DriverAct::Mapped && a.stream == stream && (a.bytes == SMALL_PAGE) == small;
         let unknown = |a: &&RecordedAct| !self.ranges.iter().any(|r| r.contains(&a.address));
-        self.acts.iter().filter(fits).find(unknown).map(|a| a.address)
+        self.acts_to_come().iter().filter(fits).find(unknown).map(|a| a.address)
     }
 
     /// The act is done, if the recording has it next.
     fn pass(&mut self, act: DriverAct, address: u64) {
-        if self.acts.front().is_some_and(|a| a.act == act && a.address == address) {
-            self.acts.pop_front();
+        if self.acts_to_come().first().is_some_and(|a| a.act == act && a.address == address) {
+            self.done += 1;
         }
     }
 
     fn next(&self, act: DriverAct) -> Option<&RecordedAct> {
-        self.acts.front().filter(|a| a.act == act && a.request == self.serving.request)
+        self.acts_to_come().first().filter(|a| a.act == act && a.request == self.serving.request)
     }
 }
 
@@ -169,7 +176,7 @@ impl Device for RecordedDevice {
         }
         let found = self.next(DriverAct::Reserved).filter(|a| a.bytes == bytes).map(|a| a.address);
         let address = found.ok_or(DeviceError::OutOfMemory)?;
-        self.acts.pop_front();
+        self.done += 1;
         Ok(address)
     }
 
@@ -201,7 +208,7 @@ impl Device for RecordedDevice {
     }
 
     fn set_access(&mut self, _address: u64, _bytes: u64) -> Result<(), DeviceError> {
-        self.acts.pop_front(); // the whole of one recorded mapping is behind the range now
+        self.done += 1; // the whole of one recorded mapping is behind the range now
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::defect::{Defect, Planting};
 use crate::device::{Device, DeviceError, Event, StreamHandle};
 
 /// Events not known to have passed, by stream.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Events {
     queues: Vec<(StreamHandle, VecDeque<(Event, Slot)>)>,
     pending: usize,

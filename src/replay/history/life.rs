@@ -1,18 +1,18 @@
 //! One device's trace, lived again: each call asked of the reference, its events held against the trace.
 //!
-//! Decides what the trace leaves open: whether memory given back before a request was a flush of its own
-//! or the request's, and when waiting blocks became free.
+//! Decides what is asked when. What the trace leaves open is tried: each course on a copy, until one gives
+//! the recorded events.
 
 use std::collections::BTreeMap;
 
+use super::course::{self, Course};
 use super::moment::{Call, Lead, Moment, Survey};
 use crate::device::StreamHandle;
 use crate::device::recorded::{RecordedDevice, Serving};
-use crate::op::snapshot::BlockState;
+use crate::op::Stats;
 use crate::op::trace::TraceEvent;
-use crate::op::{Counter, Family, Stats};
 use crate::recording::PlacedEvent;
-use crate::reference::{DeviceAllocator, Settings, Sound, rounding};
+use crate::reference::{DeviceAllocator, Settings, Sound};
 use crate::replay::divergence::{Divergence, DivergenceKind, Place};
 use crate::replay::{ReplayReport, closing, driver};
 
@@ -80,126 +80,84 @@ impl<'r> Life<'r> {
 
     fn step(&mut self, start: usize, moment: &Moment, report: &mut ReplayReport) -> Option<Divergence> {
         let lead = Lead::of(&self.events[moment.lead.clone()]);
-        let mut kinds: Vec<DivergenceKind> = Vec::new();
-        let flushed = self.lead_up(&lead, moment.call, &mut kinds);
-        report.operations += u64::from(flushed);
-        match moment.call {
-            Call::Alloc { bytes, stream, address } => {
-                report.operations += 1;
-                kinds.extend(self.alloc(bytes, stream, address));
-            }
-            Call::Free { address, waits } => {
-                report.operations += 1;
-                kinds.extend(self.free(address, waits));
-            }
-            Call::End => {}
+        let recorded: Vec<TraceEvent> = self.events[start..moment.end].iter().map(|e| e.event).collect();
+        let course = self.choose(&lead, moment.call, &recorded);
+        let mut kinds = self.act(course, &lead, moment.call);
+        report.operations += u64::from(course.flush) + u64::from(moment.call != Call::End);
+        self.requests += u64::from(matches!(moment.call, Call::Alloc { .. }));
+        if let Call::Free { address, waits: true } = moment.call
+            && let Some(slot) = self.unused.pop()
+        {
+            self.waiting.insert(address, slot);
         }
         for address in lead.early.iter().chain(&lead.late) {
             self.unused.extend(self.waiting.remove(address));
         }
-        let place = self.compare(start..moment.end, &mut kinds, report);
+        let predicted = self.allocator.take_trace();
+        let place = self.compare(start..moment.end, recorded, &predicted, &mut kinds, report);
+        if let Some(kept) = &mut self.kept {
+            kept.extend(predicted);
+        }
         (!kinds.is_empty()).then(|| Divergence { place, at: describe(moment.call), kinds })
     }
 
-    /// What happened between the calls. Answers whether that was a flush.
-    fn lead_up(&mut self, lead: &Lead, call: Call, kinds: &mut Vec<DivergenceKind>) -> bool {
-        if lead.is_empty() {
-            return false;
+    /// The course that explains the events before the call; where none does, the likeliest.
+    fn choose(&mut self, lead: &Lead, call: Call, recorded: &[TraceEvent]) -> Course {
+        let open = lead.is_open(call);
+        let likely = open && course::likely_flushed(lead, self.allocator.stats(), self.counted.as_ref(), &self.survey);
+        self.survey.open -= i64::from(open);
+        self.survey.refusals -= i64::from(matches!(call, Call::Alloc { address: None, .. }));
+        let courses = course::possible(lead, call, likely);
+        if courses.len() == 1 {
+            return courses[0];
         }
-        let inside = self.frees_inside(lead, call);
-        if inside {
-            if !lead.releases() && lead.acquired > 0 {
-                self.allocator.device_mut().refuse_once();
-            }
-            return false;
-        }
-        for address in &lead.early {
+        let before = self.allocator.clone();
+        let fits = |course: &&Course| {
+            let kinds = self.act(**course, lead, call);
+            let predicted = self.allocator.take_trace();
+            let several = self.allocator.passed_together() > 1;
+            self.allocator.clone_from(&before);
+            let differs = closing::first_event(self.device, recorded.to_vec(), predicted, several);
+            kinds.is_empty() && differs.is_none()
+        };
+        courses.iter().find(fits).copied().unwrap_or(courses[0])
+    }
+
+    /// Asks what a course says, then the call.
+    fn act(&mut self, course: Course, lead: &Lead, call: Call) -> Vec<DivergenceKind> {
+        let failed = |error: &dyn std::fmt::Display| DivergenceKind::Refusal {
+            recorded: "served".to_owned(),
+            predicted: error.to_string(),
+        };
+        let mut kinds = Vec::new();
+        for address in lead.early.iter().filter(|_| course.finished) {
             let Some(&slot) = self.waiting.get(address) else { continue };
             self.allocator.device_mut().finish(slot);
-            if let Err(error) = self.allocator.process_events() {
-                kinds.push(DivergenceKind::Refusal { recorded: "served".to_owned(), predicted: error.to_string() });
-            }
+            kinds.extend(self.allocator.process_events().err().map(|e| failed(&e)));
         }
-        if !self.was_flushed(lead, call) {
-            return false;
+        if course.flush {
+            kinds.extend(self.allocator.release_cached().err().map(|e| failed(&e)));
         }
-        if let Err(error) = self.allocator.release_cached() {
-            kinds.push(DivergenceKind::Refusal { recorded: "served".to_owned(), predicted: error.to_string() });
+        if course.refused {
+            self.allocator.device_mut().refuse_once();
         }
-        true
-    }
-
-    /// Whether the waiting blocks became free inside the request: had they been free before, it would have
-    /// been served with one of them and not have called the driver.
-    fn frees_inside(&self, lead: &Lead, call: Call) -> bool {
-        let Call::Alloc { bytes, stream, address } = call else { return false };
-        let calls_driver = lead.acquired > 0 || address.is_none();
-        let Some(size) = rounding::block_size(bytes, self.settings) else { return false };
-        if lead.early.is_empty() || !calls_driver {
-            return false;
-        }
-        let kind = rounding::pool_kind(size);
-        let fitting = |s: &&crate::op::snapshot::SegmentView| s.segment_type == kind && s.stream == stream;
-        self.allocator.segments().iter().filter(fitting).any(|segment| {
-            let mut run = 0;
-            segment.blocks.iter().any(|block| {
-                let free = block.state == BlockState::Inactive || lead.early.contains(&block.address);
-                run = if free { run + block.size } else { 0 };
-                run >= size
-            })
-        })
-    }
-
-    /// Whether a flush was asked for between the calls.
-    fn was_flushed(&mut self, lead: &Lead, call: Call) -> bool {
-        let open = lead.is_open(call);
-        let (left, refusals) = (self.survey.open, self.survey.refusals);
-        self.survey.open -= i64::from(open);
         match call {
-            Call::End | Call::Free { .. } => return true, // nothing else comes between
-            Call::Alloc { address: None, .. } => {
-                self.survey.refusals -= 1;
-                return false;
+            Call::Alloc { bytes, stream, address } => kinds.extend(self.alloc(bytes, stream, address)),
+            Call::Free { address, waits } => {
+                if let Some(&slot) = self.unused.last().filter(|_| waits) {
+                    self.allocator.device_mut().occupy(slot);
+                    self.allocator.record_stream(address, stand_in(slot));
+                }
+                kinds.extend(self.allocator.free(address).err().map(|e| failed(&e)));
             }
-            Call::Alloc { .. } if !open => return lead.releases(),
-            Call::Alloc { .. } => {}
+            Call::End => {}
         }
-        if !lead.late.is_empty() || !self.releases_all(lead) {
-            return false;
-        }
-        let now = *self.allocator.stats();
-        if let Some(counted) = self.counted {
-            let to_come = |counter| counted.counter(counter) - now.counter(counter) - refusals;
-            if to_come(Counter::NumSyncAllStreams) <= 0 || to_come(Counter::NumAllocRetries) >= left {
-                return false;
-            }
-            if to_come(Counter::NumAllocRetries) <= 0 {
-                return true;
-            }
-        }
-        // What the driver once gave it would have given again, with no need to flush first.
-        let reserved = u64::try_from(now.all(Family::ReservedBytes).current).unwrap_or(0);
-        reserved.saturating_add(lead.acquired) <= self.survey.high_water
-    }
-
-    /// Whether all that a flush would give back was: garbage collection and the like leave something.
-    fn releases_all(&self, lead: &Lead) -> bool {
-        let segments = self.allocator.segments();
-        let whole = segments.iter().filter(|s| !s.is_expandable);
-        let mut cached: Vec<u64> = whole
-            .filter(|s| s.blocks.iter().all(|b| b.state == BlockState::Inactive))
-            .map(|segment| segment.address)
-            .collect();
-        let mut released = lead.released.clone();
-        cached.sort_unstable();
-        released.sort_unstable();
-        cached == released
+        kinds
     }
 
     fn alloc(&mut self, bytes: u64, stream: u64, recorded: Option<u64>) -> Option<DivergenceKind> {
         let (stream, small) = (StreamHandle(stream), driver::is_small(bytes, self.settings));
         self.allocator.device_mut().serve(Serving { request: self.requests, stream, small });
-        self.requests += 1;
         match (recorded, self.allocator.alloc(bytes, stream)) {
             (Some(recorded), Ok(predicted)) => {
                 (recorded != predicted).then_some(DivergenceKind::Address { recorded, predicted })
@@ -214,41 +172,28 @@ impl<'r> Life<'r> {
         }
     }
 
-    fn free(&mut self, address: u64, waits: bool) -> Option<DivergenceKind> {
-        if waits && let Some(slot) = self.unused.pop() {
-            self.allocator.device_mut().occupy(slot);
-            self.allocator.record_stream(address, stand_in(slot));
-            self.waiting.insert(address, slot);
-        }
-        let error = self.allocator.free(address).err()?;
-        Some(DivergenceKind::Refusal { recorded: "served".to_owned(), predicted: error.to_string() })
-    }
-
     /// Holds what the allocator did against the trace. Answers the place of the call, or of the first
     /// event that differs.
     fn compare(
         &mut self,
         range: std::ops::Range<usize>,
+        recorded: Vec<TraceEvent>,
+        predicted: &[TraceEvent],
         kinds: &mut Vec<DivergenceKind>,
         report: &mut ReplayReport,
     ) -> Place {
-        let (start, last) = (range.start, range.end - 1);
-        let predicted = self.allocator.take_trace();
-        if let Some(kept) = &mut self.kept {
-            kept.extend(&predicted);
-        }
-        let recorded: Vec<TraceEvent> = self.events[range].iter().map(|e| e.event).collect();
-        let mut differs = closing::first_event(self.device, recorded.clone(), predicted.clone(), false);
+        let last = self.events[range.end - 1].index;
+        let mut differs = closing::first_event(self.device, recorded.clone(), predicted.to_vec(), false);
         if differs.is_some() && self.allocator.passed_together() > 1 {
-            differs = closing::first_event(self.device, recorded, predicted, true);
+            differs = closing::first_event(self.device, recorded, predicted.to_vec(), true);
             let tolerated = differs.is_none();
             self.hash_order |= tolerated;
             report.hash_order += u64::from(tolerated);
         }
         let Some(DivergenceKind::Event { device, index, recorded, predicted }) = differs else {
-            return Place::Event { device: self.device, index: self.events[last].index };
+            return Place::Event { device: self.device, index: last };
         };
-        let at = self.events.get(start + index).map_or(self.events[last].index + 1, |e| e.index);
+        let at = self.events[range].get(index).map_or(last + 1, |e| e.index);
         kinds.push(DivergenceKind::Event { device, index: at as usize, recorded, predicted });
         Place::Event { device: self.device, index: at }
     }

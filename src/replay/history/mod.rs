@@ -4,17 +4,20 @@
 //! device, the segments that stand at the end, and the statistics where the recorder added them. Streams
 //! that blocks wait for are not in a trace, so a stand-in is recorded on each block that waits.
 
+mod course;
 mod life;
 pub(super) mod moment;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use super::divergence::{Divergence, DivergenceKind, Place};
 use super::{Lived, ReplayError, ReplayReport, closing, driver, episode};
 use crate::device::recorded::RecordedDevice;
 use crate::op::snapshot::SegmentView;
 use crate::op::stats::Key;
-use crate::op::trace::Action;
+use crate::op::trace::{Action, TraceEvent};
 use crate::op::{Counter, Stats};
 use crate::recording::{MemorySnapshot, PlacedEvent, StatsChange};
 use crate::reference::{Reference, Settings, Sound};
@@ -125,22 +128,35 @@ fn counted(change: &StatsChange) -> Stats {
     stats
 }
 
-/// A size of the device for which the ranges of expandable segments do not overlap: they lie one after
-/// the other, each an eighth longer than the device.
+/// A size of the device for which the ranges of expandable segments do not overlap: PyTorch makes each an
+/// eighth longer than the device, and begins to map it at its start.
 fn total_bytes(trace: &[PlacedEvent]) -> u64 {
     const LARGEST_PAGE: u64 = 64 << 20;
-    let mut maps: Vec<(u64, (u64, bool))> = trace
-        .iter()
-        .filter(|e| e.event.action == Action::SegmentMap)
-        .map(|e| (e.event.address, (e.event.stream, e.event.bytes == 2 << 20)))
-        .collect();
-    maps.sort_unstable();
-    let Some(&(mut start, mut owner)) = maps.first() else { return UNBOUNDED };
+    // By start: the stream, whether of the small pool, and the bytes mapped.
+    let mut ranges: BTreeMap<u64, (u64, bool, u64)> = BTreeMap::new();
     let mut shortest = UNBOUNDED;
-    for (address, next) in maps {
-        if next != owner {
-            shortest = shortest.min(address - start);
-            (start, owner) = (address, next);
+    for TraceEvent { action, address, bytes, stream } in trace.iter().map(|e| e.event) {
+        let small = bytes == 2 << 20;
+        let mut own = ranges.range_mut(..=address).rev();
+        match action {
+            Action::SegmentMap => {
+                if let Some((_, (_, _, mapped))) = own.find(|(_, r)| (r.0, r.1) == (stream, small)) {
+                    *mapped = mapped.saturating_add(bytes);
+                    continue;
+                }
+                let before = ranges.range(..address).next_back().map(|(start, _)| address - start);
+                let after = ranges.range(address + 1..).next().map(|(start, _)| start - address);
+                shortest = [before, after].into_iter().flatten().fold(shortest, u64::min);
+                ranges.insert(address, (stream, small, bytes));
+            }
+            Action::SegmentUnmap => {
+                let Some((&start, (_, _, mapped))) = own.next() else { continue };
+                *mapped = mapped.saturating_sub(bytes);
+                if *mapped == 0 {
+                    ranges.remove(&start); // with its last page the range goes too
+                }
+            }
+            _ => {}
         }
     }
     (shortest.saturating_sub(LARGEST_PAGE) / 9 * 8).max(LARGEST_PAGE)
