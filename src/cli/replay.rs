@@ -105,6 +105,11 @@ fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context) -> Result<
     context.out.line(format_args!("{}: {operations} operations, {divergences} divergences{notes}", path.display()))?;
     if let Some(first) = report.first {
         context.out.line(first)?;
+        if report.unknown_fraction {
+            context.out.line(
+                "  garbage collection goes by the memory fraction, which a snapshot does not tell: not replayed",
+            )?;
+        }
     }
     if let Some(target) = snapshot {
         write_whole(target, &replay::pickled(&lived))?;

@@ -77,6 +77,8 @@ pub struct ReplayReport {
     pub unknown_keys: u64,
     /// Flushes that a snapshot counts but shows no event of: they found nothing to give back.
     pub silent_flushes: u64,
+    /// Garbage collection was set, and went by a memory fraction that a snapshot does not tell.
+    pub unknown_fraction: bool,
 }
 
 /// What the reference came to, to be looked at: of a recording, its last episode.

@@ -255,7 +255,7 @@ impl<R: BufRead> Machine<'_, R> {
         let plain = match (module.as_str(), name.as_str()) {
             ("collections", "OrderedDict") => Plain::OrderedDict,
             ("collections", "defaultdict") => Plain::DefaultDict,
-            ("builtins" | "__builtin__", "int" | "float" | "list" | "dict") => Plain::Factory,
+            ("builtins" | "__builtin__", "int" | "long" | "float" | "list" | "dict") => Plain::Factory,
             _ => {
                 let printable = |text: String| text.escape_debug().to_string();
                 let (module, name) = (printable(module), printable(name));

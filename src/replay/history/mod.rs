@@ -34,7 +34,8 @@ const UNBOUNDED: u64 = 1 << 40;
 /// private pools, whose requests a trace does not tell apart.
 pub(super) fn exact(snapshot: &MemorySnapshot, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
     let mut settings = settings(snapshot)?;
-    // How much memory a device has is not in a snapshot. The driver's refusals are: they stand for the limit.
+    // How much memory a device has is not in a snapshot, nor a fraction set at run time. The driver's
+    // refusals are, and stand for the limit; garbage collection, which goes by it, is not replayed.
     settings.fraction = 1.0;
     let surveys = surveys(snapshot)?;
     let devices = snapshot.traces.iter().zip(&surveys).map(|(trace, survey)| {
@@ -43,7 +44,8 @@ pub(super) fn exact(snapshot: &MemorySnapshot, keep: bool) -> Result<(ReplayRepo
     });
     let mut reference = Reference::new(devices.collect(), &settings, Sound);
     reference.record_trace();
-    let mut report = ReplayReport { unknown_keys: snapshot.unknown, ..ReplayReport::default() };
+    let unknown_fraction = settings.gc_threshold > 0.0;
+    let mut report = ReplayReport { unknown_keys: snapshot.unknown, unknown_fraction, ..ReplayReport::default() };
     let mut lived = Lived { config: snapshot.config.clone(), settings, ..Lived::default() };
     for (device, (trace, survey)) in snapshot.traces.iter().zip(surveys).enumerate() {
         let change = snapshot.stats.get(&device);

@@ -77,8 +77,18 @@ struct Workload {
     asks: Vec<(usize, Ask)>,
 }
 
+/// Addresses enough for two expandable segments a stream, each an eighth longer than the device: real
+/// devices have as many, and no setting is to look bad for want of them.
+fn address_span(device_bytes: u64) -> u64 {
+    const LEAST: u64 = 1 << 40;
+    const MOST: u64 = 1 << 52;
+    let segments = u64::from(StreamId::LIMIT) * 2 * 2;
+    device_bytes.saturating_mul(segments).clamp(LEAST, MOST)
+}
+
 fn run(workload: &Workload, config: &str, settings: &Settings, device_bytes: u64) -> Vec<Row> {
-    let device = |index| SimDevice::new(u32::try_from(index).unwrap_or(0), device_bytes, StreamId::LIMIT);
+    let span = address_span(device_bytes);
+    let device = |index| SimDevice::spanning(u32::try_from(index).unwrap_or(0), device_bytes, StreamId::LIMIT, span);
     let mut reference = Reference::new((0..workload.devices).map(device).collect(), settings, Sound);
     let mut rows: Vec<Row> = (0..workload.devices)
         .map(|device| Row {
