@@ -34,6 +34,8 @@ pub(super) enum CliError {
     Unwritable { path: PathBuf, source: std::io::Error },
     #[error("PROPTEST_CASES is `{value}`, which is not a number of sequences (1 or more)")]
     Cases { value: String },
+    #[error("--snapshot writes one file, and {files} were given to replay")]
+    OneSnapshot { files: usize },
     #[error("stdout: {source}")]
     Stdout { source: std::io::Error },
 }

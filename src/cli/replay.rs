@@ -1,50 +1,88 @@
-//! `poolproof replay`: runs kept sequences again and prints what happens; compares recordings.
+//! `poolproof replay`: runs kept sequences again and prints what happens; compares recordings and snapshots
+//! of PyTorch with the reference, and with what they would have come to under other settings.
 
 use std::path::{Path, PathBuf};
 
 use crate::engine::replay::{Kind, kind_of};
-use crate::engine::{EngineError, Replayed, replay_file};
-use crate::replay;
+use crate::engine::{EngineError, Replayed, replay_file, write_whole};
+use crate::op::size::{self, SizeError, human};
+use crate::replay::what_if::{self, Row, Table};
+use crate::replay::{self, ReplayReport};
 use crate::target::TargetName;
 
 use super::{CliError, Context, Exit};
 
-/// Run a finding's sequence again, or compare a recording with the reference
+/// Run a finding's sequence again, or compare a recording of PyTorch with the reference
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exits 1 if a violation shows again or an answer differs, 0 if not.
 
 Examples:
   poolproof replay reports/latest/reference@sim/findings/F01-peak-reset.json
   poolproof replay F01-peak-reset.json --target reference@sim      does a sound allocator pass it?
-  poolproof replay --exact default.jsonl.gz                        does the reference predict PyTorch?")]
+  poolproof replay --exact default.jsonl.gz                        does the reference predict PyTorch?
+  poolproof replay snapshot.pickle                                 the same of torch.cuda.memory._snapshot()
+  poolproof replay snapshot.pickle --config expandable_segments:True --device-bytes 40GiB
+                                                                   which setting would have saved the job?
+  poolproof replay recording.jsonl.gz --snapshot out.pickle        look at it in PyTorch's memory viewer")]
 pub(super) struct Args {
-    /// Sequences of findings or of proptest-regressions/, recordings of PyTorch; all may be .gz
+    /// Sequences of findings or of proptest-regressions/, recordings and memory snapshots (pickles) of PyTorch; all may be .gz
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Another target than the one it was found on
     #[arg(long, value_name = "NAME", conflicts_with = "exact")]
     target: Option<TargetName>,
-    /// Compare every statistic, address and device call with the recording's
+    /// Compare every statistic, address and device call with the recording's (for a snapshot the default)
     #[arg(long)]
     exact: bool,
+    /// Ask the same calls under other settings (PYTORCH_CUDA_ALLOC_CONF; may be given again) on a simulated device
+    #[arg(long = "config", value_name = "SETTINGS", conflicts_with = "target")]
+    configs: Vec<String>,
+    /// Memory of that device [default: 80GiB, or what the recorded run held if that was more]
+    #[arg(long, value_name = "SIZE", value_parser = device_bytes, requires = "configs")]
+    device_bytes: Option<u64>,
+    /// Write what the reference came to as a snapshot that PyTorch's memory viewer opens
+    #[arg(long, value_name = "PICKLE", conflicts_with = "target")]
+    snapshot: Option<PathBuf>,
+}
+
+fn device_bytes(text: &str) -> Result<u64, SizeError> {
+    size::parse(text)
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    if args.snapshot.is_some() && args.files.len() > 1 {
+        return Err(CliError::OneSnapshot { files: args.files.len() });
+    }
     let mut exit = Exit::Conformant;
     let mut hash_order = 0;
     for path in &args.files {
-        let one = if args.exact {
-            let (one, used) = exact(path, context)?;
-            hash_order += used;
-            one
-        } else {
-            again(path, args.target.as_ref(), context)?
-        };
-        exit = exit.and(one);
+        exit = exit.and(one(path, args, context, &mut hash_order)?);
     }
     if args.exact {
-        let times = |n: u64| if n == 1 { "once".to_owned() } else { format!("{n} times") };
-        context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {}", times(hash_order)))?;
+        let times = if hash_order == 1 { "once".to_owned() } else { format!("{hash_order} times") };
+        context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {times}"))?;
+    }
+    Ok(exit)
+}
+
+fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64) -> Result<Exit, CliError> {
+    let kind = kind_of(path)?;
+    let compares = args.exact || args.snapshot.is_some() || !args.configs.is_empty();
+    if compares && kind == Kind::Sequence {
+        return Err(EngineError::NotARecording { path: path.to_owned() }.into());
+    }
+    if !compares && (kind != Kind::Snapshot || args.target.is_some()) {
+        return again(path, args.target.as_ref(), context);
+    }
+    let mut exit = Exit::Conformant;
+    if args.exact || args.configs.is_empty() {
+        let (compared, used) = exact(path, args.snapshot.as_deref(), context)?;
+        exit = compared;
+        *hash_order += used;
+    }
+    if !args.configs.is_empty() {
+        let table = what_if::compare(path, &args.configs, args.device_bytes)?;
+        context.out.text(table_of(path, &table))?;
     }
     Ok(exit)
 }
@@ -60,21 +98,80 @@ fn again(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
     })
 }
 
-/// Compares a recording with the reference; answers also how often the tolerance was used.
-fn exact(path: &Path, context: &mut Context) -> Result<(Exit, u64), CliError> {
-    if kind_of(path)? == Kind::Sequence {
-        return Err(EngineError::NotARecording { path: path.to_owned() }.into());
-    }
-    let report = replay::exact(path)?;
-    let (operations, divergences) = (report.operations, report.divergences);
-    let notes = [(report.hash_order, "times hash order"), (report.unknown_keys, "unknown keys")];
+/// Compares a recording or a snapshot with the reference; answers also how often the tolerance was used.
+fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context) -> Result<(Exit, u64), CliError> {
+    let (report, lived) = replay::lived(path, snapshot.is_some())?;
+    let ReplayReport { operations, divergences, .. } = report;
+    let notes = [
+        (report.hash_order, "times hash order"),
+        (report.unknown_keys, "unknown keys"),
+        (report.silent_flushes, "flushes that left no event"),
+    ];
     let notes: Vec<String> = notes.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
     context.out.line(format_args!("{}: {operations} operations, {divergences} divergences{notes}", path.display()))?;
     if let Some(first) = report.first {
         context.out.line(first)?;
+        if report.unknown_fraction {
+            context.out.line(
+                "  garbage collection goes by the memory fraction, which a snapshot does not tell: not replayed",
+            )?;
+        }
+    }
+    if let Some(target) = snapshot {
+        write_whole(target, &replay::pickled(&lived))?;
+        context.out.line(format_args!("{}: written", target.display()))?;
     }
     Ok((if divergences == 0 { Exit::Conformant } else { Exit::Findings }, report.hash_order))
+}
+
+/// One line a setting, the recorded one first.
+fn table_of(path: &Path, table: &Table) -> String {
+    let several = table.rows.iter().any(|row| row.device != table.rows[0].device);
+    let mut lines = vec![
+        ["settings", "peak reserved", "peak allocated", "fragmentation", "device calls", "retries", "out of memory"]
+            .map(str::to_owned),
+    ];
+    for (at, row) in table.rows.iter().enumerate() {
+        let recorded = table.rows[..=at].iter().filter(|r| r.device == row.device).count() == 1;
+        lines.push(cells(row, recorded, several));
+    }
+    let widths: [usize; 7] = std::array::from_fn(|c| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0));
+    let mut text = format!("{}: on a simulated device of {}\n", path.display(), human(table.device_bytes));
+    for line in lines {
+        let padded: Vec<String> = line
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(
+                |(c, (cell, width))| {
+                    if c == 0 || c == 6 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
+            .collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn cells(row: &Row, recorded: bool, several: bool) -> [String; 7] {
+    let config = if row.config.is_empty() { "(none)" } else { &row.config };
+    let recorded = if recorded { "recorded: " } else { "" };
+    let device = if several { format!("device {}, ", row.device) } else { String::new() };
+    let refused = row.first_refusal.map(|(request, bytes)| {
+        let more = if row.refusals > 1 { format!(" and {} more", row.refusals - 1) } else { String::new() };
+        format!("request {request} ({}){more}", human(bytes))
+    });
+    [
+        format!("{device}{recorded}{config}"),
+        human(row.peak_reserved),
+        human(row.peak_allocated),
+        format!("{:.1}%", row.fragmentation() * 100.0),
+        row.device_calls.to_string(),
+        row.retries.to_string(),
+        refused.unwrap_or_else(|| "no".to_owned()),
+    ]
 }
 
 /// The transcript with the harness's own operations marked, and how it ended.

@@ -1,8 +1,8 @@
 //! The device under a recording: it gives the addresses the real driver gave, and refuses where the
 //! real driver refused. It has no memory and no clock.
 
-use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Device, DeviceError, Event, StreamHandle};
 
@@ -52,14 +52,18 @@ struct StreamState {
 }
 
 /// The device of one episode of a recording.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RecordedDevice {
     total_bytes: u64,
-    acts: VecDeque<RecordedAct>,
+    /// Everything the driver did, shared by clones, and how much of it is done.
+    acts: Arc<[RecordedAct]>,
+    done: usize,
     streams: Vec<StreamState>,
     serving: Serving,
     /// Events as (stream position, occupations that must have ended).
-    events: Vec<(u8, u64)>,
+    events: Vec<(u32, u64)>,
+    /// How many of the next attempts to get memory fail, whatever the recording has next.
+    refusals: u32,
     /// Address ranges reserved so far.
     ranges: Vec<Range<u64>>,
     /// Where address ranges go whose place the recording does not tell.
@@ -74,10 +78,12 @@ impl RecordedDevice {
         RecordedDevice {
             total_bytes,
             acts: acts.into(),
+            done: 0,
             streams: streams.iter().map(state).collect(),
             serving: Serving::default(),
             ranges: Vec::new(),
             events: Vec::new(),
+            refusals: 0,
             unknown_ranges: 0,
         }
     }
@@ -85,6 +91,17 @@ impl RecordedDevice {
     /// The request that the driver is called for from now on.
     pub fn serve(&mut self, serving: Serving) {
         self.serving = serving;
+    }
+
+    /// The next attempt to get memory fails: the recording shows by its consequences that it did.
+    pub fn refuse_once(&mut self) {
+        self.refusals += 1;
+    }
+
+    fn refuses(&mut self) -> bool {
+        let refuses = self.refusals > 0;
+        self.refusals = self.refusals.saturating_sub(1);
+        refuses
     }
 
     /// Work was put on a stream that keeps it busy.
@@ -111,7 +128,11 @@ impl RecordedDevice {
     /// Acts of the recorded driver that were never asked for.
     #[must_use]
     pub fn acts_left(&self) -> usize {
-        self.acts.len()
+        self.acts_to_come().len()
+    }
+
+    fn acts_to_come(&self) -> &[RecordedAct] {
+        self.acts.get(self.done..).unwrap_or_default()
     }
 
     fn position(&self, stream: StreamHandle) -> Option<usize> {
@@ -125,18 +146,18 @@ impl RecordedDevice {
         let fits =
             |a: &&RecordedAct| a.act == DriverAct::Mapped && a.stream == stream && (a.bytes == SMALL_PAGE) == small;
         let unknown = |a: &&RecordedAct| !self.ranges.iter().any(|r| r.contains(&a.address));
-        self.acts.iter().filter(fits).find(unknown).map(|a| a.address)
+        self.acts_to_come().iter().filter(fits).find(unknown).map(|a| a.address)
     }
 
     /// The act is done, if the recording has it next.
     fn pass(&mut self, act: DriverAct, address: u64) {
-        if self.acts.front().is_some_and(|a| a.act == act && a.address == address) {
-            self.acts.pop_front();
+        if self.acts_to_come().first().is_some_and(|a| a.act == act && a.address == address) {
+            self.done += 1;
         }
     }
 
     fn next(&self, act: DriverAct) -> Option<&RecordedAct> {
-        self.acts.front().filter(|a| a.act == act && a.request == self.serving.request)
+        self.acts_to_come().first().filter(|a| a.act == act && a.request == self.serving.request)
     }
 }
 
@@ -150,9 +171,12 @@ impl Device for RecordedDevice {
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<u64, DeviceError> {
+        if self.refuses() {
+            return Err(DeviceError::OutOfMemory);
+        }
         let found = self.next(DriverAct::Reserved).filter(|a| a.bytes == bytes).map(|a| a.address);
         let address = found.ok_or(DeviceError::OutOfMemory)?;
-        self.acts.pop_front();
+        self.done += 1;
         Ok(address)
     }
 
@@ -176,12 +200,15 @@ impl Device for RecordedDevice {
     }
 
     fn map(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
+        if self.refuses() {
+            return Err(DeviceError::OutOfMemory);
+        }
         let within = |a: &&RecordedAct| a.address <= address && address + bytes <= a.address + a.bytes;
         self.next(DriverAct::Mapped).filter(within).map(|_| ()).ok_or(DeviceError::OutOfMemory)
     }
 
     fn set_access(&mut self, _address: u64, _bytes: u64) -> Result<(), DeviceError> {
-        self.acts.pop_front(); // the whole of one recorded mapping is behind the range now
+        self.done += 1; // the whole of one recorded mapping is behind the range now
         Ok(())
     }
 
@@ -191,8 +218,8 @@ impl Device for RecordedDevice {
     }
 
     fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
-        let position = self.position(stream).and_then(|p| u8::try_from(p).ok()).unwrap_or(u8::MAX);
-        let needed = self.streams.get(usize::from(position)).map_or(0, |s| s.occupied);
+        let position = self.position(stream).and_then(|p| u32::try_from(p).ok()).unwrap_or(u32::MAX);
+        let needed = self.streams.get(position as usize).map_or(0, |s| s.occupied);
         self.events.push((position, needed));
         Ok(Event(self.events.len() as u64 - 1))
     }
@@ -200,13 +227,13 @@ impl Device for RecordedDevice {
     fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
         let known = usize::try_from(event.0).ok().and_then(|i| self.events.get(i));
         Ok(known.is_none_or(|&(position, needed)| {
-            self.streams.get(usize::from(position)).is_none_or(|s| s.completed >= needed)
+            self.streams.get(position as usize).is_none_or(|s| s.completed >= needed)
         }))
     }
 
     fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
         if let Some(&(position, needed)) = usize::try_from(event.0).ok().and_then(|i| self.events.get(i))
-            && let Some(stream) = self.streams.get_mut(usize::from(position))
+            && let Some(stream) = self.streams.get_mut(position as usize)
         {
             stream.completed = stream.completed.max(needed);
         }

@@ -36,6 +36,8 @@ pub enum Kind {
     Sequence,
     /// A recording of a real allocator, in JSON lines that begin with `{"trace":`.
     Recording,
+    /// A memory snapshot of PyTorch, as a pickle.
+    Snapshot,
 }
 
 /// Tells what a file is, gzip undone.
@@ -45,6 +47,9 @@ pub enum Kind {
 pub fn kind_of(path: &Path) -> Result<Kind, EngineError> {
     let fail = |source| EngineError::Read { path: path.to_owned(), source };
     let bytes = recording::first_bytes(path).map_err(fail)?;
+    if bytes.first() == Some(&0x80) {
+        return Ok(Kind::Snapshot); // how pickles begin, and no text
+    }
     let start: Vec<u8> = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).take(9).collect();
     Ok(if start.starts_with(b"{\"trace\":") { Kind::Recording } else { Kind::Sequence })
 }
@@ -54,7 +59,7 @@ pub fn kind_of(path: &Path) -> Result<Kind, EngineError> {
 /// # Errors
 /// A file that is not such a sequence, a target that cannot be built.
 pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, EngineError> {
-    if kind_of(path)? == Kind::Recording {
+    if kind_of(path)? != Kind::Sequence {
         return Err(EngineError::Recording { path: path.to_owned() });
     }
     let mut text = Vec::new();

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::stats::StatsChange;
 use crate::op::Via;
 use crate::op::snapshot::SegmentView;
+use crate::op::trace::{Action, TraceEvent};
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -42,8 +43,16 @@ pub struct Episode {
 pub struct End {
     pub end: u64,
     /// Action, device, address, bytes, stream handle; oldest first within a device.
-    pub events: Vec<(crate::op::trace::Action, usize, u64, u64, u64)>,
+    pub events: Vec<(Action, usize, u64, u64, u64)>,
     pub segments: Vec<SegmentView>,
+}
+
+impl End {
+    /// The events of one device.
+    pub fn events_of(&self, device: usize) -> impl Iterator<Item = TraceEvent> + '_ {
+        let own = self.events.iter().filter(move |e| e.1 == device);
+        own.map(|&(action, _, address, bytes, stream)| TraceEvent { action, address, bytes, stream })
+    }
 }
 
 /// What was asked.

@@ -1,4 +1,4 @@
-//! Floor 1, recordings: what a real PyTorch allocator did, in the format `poolproof/1`.
+//! Floor 1, recordings: what a real PyTorch allocator did, in the format `poolproof/1` or as its own memory snapshot.
 //!
 //! Decides how a recording is read and what is wrong with one that cannot be. Replays nothing.
 //!
@@ -7,6 +7,8 @@
 //! driver's acts (they stand behind the operations they belong to), then operation by operation.
 
 mod line;
+pub mod pickle;
+pub mod snapshot;
 mod stats;
 
 use std::fs::File;
@@ -14,6 +16,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 pub use line::{End, Episode, Header, Line, RecordedError, RecordedOp, Verb};
+pub use snapshot::{MemorySnapshot, PlacedEvent, SnapshotError};
 pub use stats::StatsChange;
 
 /// The version this code reads.

@@ -18,6 +18,14 @@ pub struct StatsChange {
 }
 
 impl StatsChange {
+    /// Adds a key by its name.
+    pub fn push(&mut self, name: &str, value: i64) {
+        match KEYS.get(name) {
+            Some(&key) => self.changes.push((key, value)),
+            None => self.unknown += 1,
+        }
+    }
+
     pub fn apply(&self, stats: &mut Stats) {
         for &(key, value) in &self.changes {
             stats.set(key, value);

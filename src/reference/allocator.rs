@@ -42,8 +42,8 @@ pub(super) struct Request {
 pub(super) const SMALL: u16 = 0;
 pub(super) const LARGE: u16 = 1;
 
-/// The allocator of one device.
-#[derive(Debug)]
+/// The allocator of one device. A clone goes its own way: what is tried on it leaves no mark.
+#[derive(Debug, Clone)]
 pub struct DeviceAllocator<D, P> {
     pub(super) index: usize,
     pub(super) device: D,

@@ -54,7 +54,7 @@ impl Block {
 }
 
 /// All blocks of a device.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Arena {
     blocks: Vec<Block>,
     vacant: Vec<Slot>,

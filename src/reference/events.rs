@@ -11,7 +11,7 @@ use super::defect::{Defect, Planting};
 use crate::device::{Device, DeviceError, Event, StreamHandle};
 
 /// Events not known to have passed, by stream.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Events {
     queues: Vec<(StreamHandle, VecDeque<(Event, Slot)>)>,
     pending: usize,
@@ -66,8 +66,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         Ok(())
     }
 
-    /// Frees every block whose last event has passed.
-    pub(super) fn process_events(&mut self) -> Result<(), DeviceError> {
+    /// Frees every block whose last event has passed, as each request does first.
+    ///
+    /// # Errors
+    /// The device call that failed; what passed before it is done.
+    pub fn process_events(&mut self) -> Result<(), DeviceError> {
         if self.events.pending == 0 {
             self.passed_together = 0;
             return Ok(());

@@ -15,7 +15,7 @@ const CHUNK: usize = 64;
 /// Size, address and slot of a free block.
 type Entry = (u64, u64, Slot);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Chunk {
     length: usize,
     entries: [Entry; CHUNK],
@@ -33,7 +33,7 @@ impl Chunk {
 }
 
 /// The free blocks of one stream.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Ordered {
     /// First entry's size and address of each chunk in order, and where the chunk is. Chunks are never empty.
     index: Vec<(u64, u64, u32)>,
@@ -128,7 +128,7 @@ impl Ordered {
 }
 
 /// The free blocks of a pool.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct FreeIndex {
     /// By stream handle.
     streams: Vec<(StreamHandle, Ordered)>,

@@ -12,7 +12,7 @@ pub(super) fn free_key(block: &Block) -> FreeKey {
 }
 
 /// Free blocks of one kind.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Pool {
     pub kind: PoolKind,
     pub free: FreeIndex,

@@ -1,28 +1,26 @@
 //! The end of an episode: the order of events, and the segments and blocks that stand.
 
 use super::divergence::DivergenceKind;
-use crate::device::recorded::RecordedDevice;
 use crate::op::snapshot::{BlockState, SegmentView};
 use crate::op::trace::{Action, TraceEvent};
 use crate::recording::End;
-use crate::reference::Reference;
 
 /// Everything that differs, a few at the most: one difference tends to bring the rest.
-pub(super) fn compare(reference: &mut Reference<RecordedDevice>, end: &End, hash_order: bool) -> Vec<DivergenceKind> {
-    let mut kinds = Vec::new();
-    for device in 0..reference.device_count() {
-        let predicted = reference.device_mut(device).take_trace();
-        let recorded = end.events.iter().filter(|e| e.1 == device);
-        let recorded: Vec<TraceEvent> = recorded
-            .map(|&(action, _, address, bytes, stream)| TraceEvent { action, address, bytes, stream })
-            .collect();
-        kinds.extend(first_event(device, recorded, predicted, hash_order));
-    }
-    kinds.extend(first_segment(&end.segments, &reference.snapshot().segments));
-    kinds
+pub(super) fn compare(
+    traces: &[Vec<TraceEvent>],
+    segments: &[SegmentView],
+    end: &End,
+    hash_order: bool,
+) -> Vec<DivergenceKind> {
+    let differs = |(device, predicted): (usize, &Vec<TraceEvent>)| {
+        first_event(device, end.events_of(device).collect(), predicted.clone(), hash_order)
+    };
+    let events = traces.iter().enumerate().filter_map(differs);
+    events.chain(first_segment(&end.segments, segments)).collect()
 }
 
-fn first_event(
+/// The first event that differs, numbered from the first of those given.
+pub(super) fn first_event(
     device: usize,
     mut recorded: Vec<TraceEvent>,
     mut predicted: Vec<TraceEvent>,
@@ -58,7 +56,8 @@ fn sort_completions(events: &mut [TraceEvent]) {
     }
 }
 
-fn first_segment(recorded: &[SegmentView], predicted: &[SegmentView]) -> Option<DivergenceKind> {
+/// The first segment that differs.
+pub(super) fn first_segment(recorded: &[SegmentView], predicted: &[SegmentView]) -> Option<DivergenceKind> {
     let comparable = |segment: &SegmentView| {
         let mut segment = segment.clone();
         for block in segment.blocks.iter_mut().filter(|b| b.state == BlockState::Inactive) {

@@ -23,10 +23,35 @@ pub enum DivergenceKind {
     Segment { index: usize, recorded: String, predicted: String },
 }
 
+/// Where in the file a divergence shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A line of a recording.
+    Line(u64),
+    /// An event of a snapshot's trace, or the end of the trace.
+    Event {
+        device: usize,
+        index: u32,
+    },
+    End {
+        device: usize,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Line(line) => write!(f, "line {line}"),
+            Place::Event { device, index } => write!(f, "event {index} of device {device}"),
+            Place::End { device } => write!(f, "the end of device {device}"),
+        }
+    }
+}
+
 /// One divergence, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Divergence {
-    pub line: u64,
+    pub place: Place,
     /// The operation in a few words, or `end of the episode`.
     pub at: String,
     pub kinds: Vec<DivergenceKind>,
@@ -34,7 +59,7 @@ pub struct Divergence {
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, {}:", self.line, self.at)?;
+        write!(f, "{}, {}:", self.place, self.at)?;
         for kind in &self.kinds {
             write!(f, "\n  {kind}")?;
         }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use super::ReplayReport;
 use super::closing;
-use super::divergence::{Divergence, DivergenceKind};
+use super::divergence::{Divergence, DivergenceKind, Place};
+use super::driver;
 use crate::device::StreamHandle;
-use crate::device::recorded::{DriverAct, RecordedAct, RecordedDevice, Serving};
+use crate::device::recorded::{RecordedDevice, Serving};
+use crate::op::snapshot::SegmentView;
 use crate::op::stats::{Column, Family, Key};
-use crate::op::trace::Action;
+use crate::op::trace::TraceEvent;
 use crate::op::{Stats, Via};
 use crate::recording::{End, Episode, Header, RecordedOp, Verb};
-use crate::reference::{AllocError, Reference, Settings, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE, rounding};
+use crate::reference::{AllocError, Reference, Settings, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 
 /// An episode on its way.
 pub(super) struct Replayed {
@@ -33,10 +35,9 @@ pub(super) struct Replayed {
 impl Replayed {
     pub fn start(header: &Header, settings: &Settings, start: &Episode, end: End, report: &mut ReplayReport) -> Self {
         let count = header.devices.len();
-        let mut acts = driver_acts(&end, count);
         let devices = header.devices.iter().enumerate().map(|(i, info)| {
             let streams = start.streams.get(&info.index).map_or(&[][..], Vec::as_slice);
-            RecordedDevice::new(info.total_bytes, streams, std::mem::take(&mut acts[i]))
+            RecordedDevice::new(info.total_bytes, streams, driver::acts(end.events_of(i)))
         });
         let mut reference = Reference::new(devices.collect(), settings, crate::reference::Sound);
         reference.record_trace();
@@ -85,20 +86,23 @@ impl Replayed {
         self.settle_streams(op);
         if !kinds.is_empty() {
             self.diverged = true;
-            report.diverged(Divergence { line, at: describe(op), kinds });
+            report.diverged(Divergence { place: Place::Line(line), at: describe(op), kinds });
         }
     }
 
-    /// Compares what stands at the end.
-    pub fn finish(self, line: u64, report: &mut ReplayReport) {
-        if self.diverged {
-            return;
+    /// Compares what stands at the end; answers what the reference did and what stands.
+    pub fn finish(self, line: u64, report: &mut ReplayReport) -> (Vec<Vec<TraceEvent>>, Vec<SegmentView>) {
+        let Replayed { mut reference, end, hash_order, diverged, .. } = self;
+        let traces: Vec<_> =
+            (0..reference.device_count()).map(|device| reference.device_mut(device).take_trace()).collect();
+        let segments = reference.snapshot().segments;
+        if !diverged {
+            let kinds = closing::compare(&traces, &segments, &end, hash_order);
+            if !kinds.is_empty() {
+                report.diverged(Divergence { place: Place::Line(line), at: "end of the episode".to_owned(), kinds });
+            }
         }
-        let Replayed { mut reference, end, hash_order, .. } = self;
-        let kinds = closing::compare(&mut reference, &end, hash_order);
-        if !kinds.is_empty() {
-            report.diverged(Divergence { line, at: "end of the episode".to_owned(), kinds });
-        }
+        (traces, segments)
     }
 
     fn device_of(&self, op: &RecordedOp) -> Result<usize, &'static str> {
@@ -176,7 +180,7 @@ impl Replayed {
             Err(TENSOR_LIMIT_MESSAGE.to_owned())
         } else {
             let allocator = self.reference.device_mut(device);
-            let small = rounding::block_size(bytes, &self.settings).is_some_and(|s| s <= rounding::SMALL_LIMIT);
+            let small = driver::is_small(bytes, &self.settings);
             allocator.device_mut().serve(Serving { request: self.requests[device], stream, small });
             let answer = allocator.alloc(bytes, stream);
             if bytes > 0 {
@@ -240,7 +244,8 @@ impl Replayed {
     }
 }
 
-fn depends_on_hash_order(key: Key) -> bool {
+/// Whether a figure depends on the order in which blocks became free in one step.
+pub(super) fn depends_on_hash_order(key: Key) -> bool {
     matches!(key, Key::Family(Family::InactiveSplit | Family::InactiveSplitBytes, _, column) if column != Column::Current)
 }
 
@@ -263,26 +268,4 @@ fn describe(op: &RecordedOp) -> String {
         text.push_str(&format!(" stream {stream}"));
     }
     text
-}
-
-/// The driver's acts by device, each with the number of the request it was done for.
-fn driver_acts(end: &End, devices: usize) -> Vec<Vec<RecordedAct>> {
-    let mut acts = vec![Vec::new(); devices];
-    let mut requests = vec![0; devices];
-    for &(action, device, address, bytes, stream) in end.events.iter().filter(|e| e.1 < devices) {
-        let act = match action {
-            Action::SegmentAlloc => DriverAct::Reserved,
-            Action::SegmentMap => DriverAct::Mapped,
-            Action::SegmentFree => DriverAct::Released,
-            Action::SegmentUnmap => DriverAct::Unmapped,
-            Action::Alloc | Action::Oom => {
-                requests[device] += 1;
-                continue;
-            }
-            _ => continue,
-        };
-        let stream = StreamHandle(stream);
-        acts[device].push(RecordedAct { act, address, bytes, stream, request: requests[device] });
-    }
-    acts
 }

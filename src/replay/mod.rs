@@ -1,20 +1,29 @@
 //! Floor 4, replay: a recorded life of a real allocator, lived again by the reference.
 //!
 //! Decides whether the reference agrees with a recording: every statistic after every operation, every
-//! address, the order of driver calls, the final segments. Does not decide what the reference does.
+//! address, the order of driver calls, the final segments; and what the same life would have come to under
+//! other settings. Does not decide what the reference does.
 //!
 //! One tolerance exists, and its uses are counted: where several events pass in one step, PyTorch
 //! handles them in hash order, so that peak, allocated and freed of `inactive_split*` may differ there.
 
 mod closing;
 mod divergence;
+mod driver;
 mod episode;
+mod export;
+mod history;
+pub mod what_if;
 
 use std::path::Path;
 
-pub use divergence::{Divergence, DivergenceKind};
+pub use divergence::{Divergence, DivergenceKind, Place};
+pub use export::pickled;
 
-use crate::recording::{self, Line, Reader, RecordingError};
+use crate::op::size::human;
+use crate::op::snapshot::SegmentView;
+use crate::op::trace::TraceEvent;
+use crate::recording::{self, Line, MemorySnapshot, Reader, RecordingError, SnapshotError};
 use crate::reference::{Settings, SettingsError};
 use episode::Replayed;
 
@@ -27,6 +36,32 @@ pub enum ReplayError {
     Settings { file: String, config: String, source: SettingsError },
     #[error("{file}: the recording is of backend `{backend}`; only `native` has an exact reference")]
     Backend { file: String, backend: String },
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(
+        "{file}: the snapshot has no history: `torch.cuda.memory._record_memory_history()` was not called before \
+         the run (or was called with `enabled=\"state\"`, which keeps one event)"
+    )]
+    NoHistory { file: String },
+    #[error(
+        "{file}: the history did not begin with an empty allocator: device {device} freed {blocks} blocks that no \
+         event allocated, and held {} that no event got. Call `torch.cuda.memory._record_memory_history()` before \
+         anything is allocated, with no limit on its entries",
+        human(*bytes)
+    )]
+    HistoryStartsLate { file: String, device: usize, blocks: u64, bytes: u64 },
+    #[error(
+        "{file}: a segment belongs to private pool {id:?}; a trace does not tell which requests went there, so that it cannot be replayed"
+    )]
+    PrivatePool { file: String, id: (u64, u64) },
+    #[error(
+        "{file}: the settings changed while the history was recorded: `{config}` does not say of `{key}` what was in force"
+    )]
+    Contradiction { file: String, config: String, key: &'static str },
+    #[error("--config '{config}': {source}")]
+    Config { config: String, source: SettingsError },
+    #[error("{file}: {streams} streams at a time; the simulated device has {most}")]
+    Streams { file: String, streams: usize, most: usize },
 }
 
 /// What came of replaying one file.
@@ -38,8 +73,22 @@ pub struct ReplayReport {
     pub first: Option<Divergence>,
     /// How often the hash-order tolerance was used.
     pub hash_order: u64,
-    /// Statistics keys of the recording that this program does not know.
+    /// Statistics keys of the recording that this program does not know, and a snapshot's other unknown fields.
     pub unknown_keys: u64,
+    /// Flushes that a snapshot counts but shows no event of: they found nothing to give back.
+    pub silent_flushes: u64,
+    /// Garbage collection was set, and went by a memory fraction that a snapshot does not tell.
+    pub unknown_fraction: bool,
+}
+
+/// What the reference came to, to be looked at: of a recording, its last episode.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lived {
+    pub config: String,
+    pub settings: Settings,
+    /// By device, oldest first.
+    pub traces: Vec<Vec<TraceEvent>>,
+    pub segments: Vec<SegmentView>,
 }
 
 impl ReplayReport {
@@ -51,15 +100,36 @@ impl ReplayReport {
     }
 }
 
-/// Replays a recording on the reference and compares everything that was recorded.
+/// Replays a recording or a memory snapshot on the reference and compares everything that was recorded.
 ///
-/// After an episode's first divergence the rest of that episode is skipped: what follows would only echo it.
+/// After the first divergence of an episode, or of a snapshot's device, the rest of it is skipped: what
+/// follows would only echo it.
 ///
 /// # Errors
 /// The file cannot be read, or was made under settings the reference does not know.
 pub fn exact(path: &Path) -> Result<ReplayReport, ReplayError> {
-    let mut ends = recording::endings(path)?.into_iter();
-    let mut reader = Reader::open(path)?;
+    lived(path, false).map(|(report, _)| report)
+}
+
+/// As [`exact`]; with `keep` also what the reference did, and what stood at the end.
+///
+/// # Errors
+/// As [`exact`].
+pub fn lived(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
+    if is_pickle(path)? {
+        return history::exact(&MemorySnapshot::read(path)?, keep);
+    }
+    recorded(path, keep)
+}
+
+/// A file that is no recording in lines is taken for a snapshot if it begins as pickles do.
+fn is_pickle(path: &Path) -> Result<bool, RecordingError> {
+    let failed = |source| RecordingError::Open { file: path.display().to_string(), source };
+    recording::first_bytes(path).map(|bytes| bytes.first() == Some(&0x80)).map_err(failed)
+}
+
+/// A recording's header and its settings, read.
+fn header_of(reader: &mut Reader) -> Result<(recording::Header, Settings), ReplayError> {
     let header = reader.header()?;
     if header.backend != "native" {
         return Err(ReplayError::Backend { file: reader.file().to_owned(), backend: header.backend });
@@ -69,7 +139,15 @@ pub fn exact(path: &Path) -> Result<ReplayReport, ReplayError> {
         config: header.config.clone(),
         source,
     })?;
+    Ok((header, settings))
+}
+
+fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
+    let mut ends = recording::endings(path)?.into_iter();
+    let mut reader = Reader::open(path)?;
+    let (header, settings) = header_of(&mut reader)?;
     let mut report = ReplayReport::default();
+    let mut lived = Lived { config: header.config.clone(), settings, ..Lived::default() };
     let mut current: Option<Replayed> = None;
     while let Some(line) = reader.next_line()? {
         match line {
@@ -85,11 +163,14 @@ pub fn exact(path: &Path) -> Result<ReplayReport, ReplayError> {
             }
             Line::End(_) => {
                 let episode = current.take().ok_or_else(|| reader.out_of_place("no episode is open here"))?;
-                episode.finish(reader.line_number(), &mut report);
+                let (traces, segments) = episode.finish(reader.line_number(), &mut report);
+                if keep {
+                    (lived.traces, lived.segments) = (traces, segments);
+                }
             }
         }
     }
-    Ok(report)
+    Ok((report, lived))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::op::{ContentsReport, DeviceCall};
 /// The unit in which memory is got from the device and addresses are handed out.
 pub const GRANULE: u64 = 2 << 20;
 
-/// Addresses of one device, from the first to one past the last.
+/// Addresses of one device, from the first to one past the last, where nothing else is asked for.
 pub(super) const SPAN: u64 = 1 << 40;
 const FIRST: u64 = 0x7f00_0000_0000;
 
@@ -72,12 +72,12 @@ fn invalid<T>(call: DeviceCall) -> Result<T, DeviceError> {
 }
 
 impl Memory {
-    pub(super) fn new(device: u32, total: u64) -> Self {
+    pub(super) fn new(device: u32, total: u64, span: u64) -> Self {
         Memory {
-            base: FIRST.wrapping_add(u64::from(device).wrapping_mul(SPAN)),
+            base: FIRST.wrapping_add(u64::from(device).wrapping_mul(span)),
             total,
             used: 0,
-            gaps: Gaps::new(SPAN / GRANULE),
+            gaps: Gaps::new(span / GRANULE),
             ranges: BTreeMap::new(),
             mappings: BTreeMap::new(),
             next_physical: 0,

@@ -1,0 +1,390 @@
+//! The stack machine that a pickle is a program for, cut down to what makes data.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Read};
+use std::rc::Rc;
+
+use super::document::{Document, Plain, Value};
+use super::{Budget, PickleError};
+
+/// What a container costs empty, and what each value in it costs (vectors grow by doubling).
+const CONTAINER: u64 = 64;
+const ITEM: u64 = 2 * size_of::<Value>() as u64;
+/// What a string costs beside its text, twice indexed; what a memo entry costs.
+const STRING: u64 = 96;
+const MEMO: u64 = 32;
+/// No module or type name that is allowed is as long.
+const LONGEST_NAME: usize = 256;
+
+/// Reads a pickle; what follows its end is not looked at.
+///
+/// # Errors
+/// Anything but a pickle of plain data within the budget.
+pub fn read(input: impl BufRead, budget: &mut Budget) -> Result<Document, PickleError> {
+    let mut machine = Machine {
+        input,
+        offset: 0,
+        start: 0,
+        budget,
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: BTreeMap::new(),
+        document: Document::new(),
+        buffer: Vec::new(),
+    };
+    machine.header()?;
+    while !machine.step()? {}
+    Ok(machine.document)
+}
+
+struct Machine<'b, R> {
+    input: R,
+    /// Bytes read so far, and where the opcode at hand begins.
+    offset: u64,
+    start: u64,
+    budget: &'b mut Budget,
+    stack: Vec<Value>,
+    marks: Vec<usize>,
+    memo: BTreeMap<u32, Value>,
+    document: Document,
+    buffer: Vec<u8>,
+}
+
+impl<R: BufRead> Machine<'_, R> {
+    fn header(&mut self) -> Result<(), PickleError> {
+        let first = match self.byte() {
+            Err(PickleError::Cut { .. }) => return Err(PickleError::Empty),
+            other => other?,
+        };
+        if first != 0x80 {
+            return Err(PickleError::NotAPickle { first });
+        }
+        self.protocol()
+    }
+
+    fn protocol(&mut self) -> Result<(), PickleError> {
+        let version = self.byte()?;
+        if (2..=5).contains(&version) { Ok(()) } else { Err(PickleError::Protocol { version }) }
+    }
+
+    /// One opcode; `true` at the end.
+    fn step(&mut self) -> Result<bool, PickleError> {
+        self.start = self.offset;
+        let code = self.byte()?;
+        match code {
+            0x80 => self.protocol()?,
+            0x95 => self.skip_frame_length()?,
+            b'.' => {
+                self.document.root = self.pop()?;
+                return Ok(true);
+            }
+            b'(' => {
+                self.budget.check(self.standing() + 16, self.start)?;
+                self.marks.push(self.stack.len());
+            }
+            b'0' => self.discard()?,
+            b'1' => {
+                self.above_mark()?;
+            }
+            b'2' => {
+                let top = self.top()?;
+                self.push(top)?;
+            }
+            b'N' => self.push(Value::None)?,
+            0x88 => self.push(Value::Bool(true))?,
+            0x89 => self.push(Value::Bool(false))?,
+            b'J' | b'K' | b'M' | b'G' | 0x8a | 0x8b => self.number(code)?,
+            0x8c | b'X' | 0x8d | b'C' | b'B' | 0x8e => self.string(code)?,
+            0x94 | b'q' | b'r' | b'h' | b'j' => self.remember(code)?,
+            b']' | b'l' | b')' | b't' | 0x85..=0x87 | b'}' | b'd' => self.container(code)?,
+            b'a' | b'e' | b's' | b'u' => self.fill(code)?,
+            b'c' | 0x93 => self.global(code)?,
+            b'R' => self.reduce()?,
+            _ => return Err(self.refused(code)),
+        }
+        Ok(false)
+    }
+
+    fn refused(&self, code: u8) -> PickleError {
+        let name = match code {
+            b'b' => "BUILD",
+            b'i' => "INST",
+            b'o' => "OBJ",
+            0x81 => "NEWOBJ",
+            0x92 => "NEWOBJ_EX",
+            b'P' => "PERSID",
+            b'Q' => "BINPERSID",
+            0x82..=0x84 => "EXT",
+            0x97 => "NEXT_BUFFER",
+            _ => return PickleError::Opcode { offset: self.start, code },
+        };
+        PickleError::Code { offset: self.start, name }
+    }
+
+    fn number(&mut self, code: u8) -> Result<(), PickleError> {
+        let value = match code {
+            b'J' => Value::Int(i64::from(i32::from_le_bytes(self.array()?))),
+            b'K' => Value::Int(i64::from(self.byte()?)),
+            b'M' => Value::Int(i64::from(u16::from_le_bytes(self.array()?))),
+            b'G' => Value::Float(f64::from_be_bytes(self.array()?)),
+            _ => {
+                let length = self.length(code == 0x8b)?;
+                self.bytes(length)?;
+                integer(&self.buffer)
+            }
+        };
+        self.push(value)
+    }
+
+    fn length(&mut self, four_bytes: bool) -> Result<u64, PickleError> {
+        Ok(if four_bytes { u64::from(u32::from_le_bytes(self.array()?)) } else { u64::from(self.byte()?) })
+    }
+
+    fn string(&mut self, code: u8) -> Result<(), PickleError> {
+        let length = match code {
+            0x8d | 0x8e => u64::from_le_bytes(self.array()?),
+            _ => self.length(matches!(code, b'X' | b'B'))?,
+        };
+        self.bytes(length)?;
+        if matches!(code, b'C' | b'B' | 0x8e) {
+            return self.push(Value::Bytes);
+        }
+        let Ok(text) = std::str::from_utf8(&self.buffer) else {
+            return Err(self.malformed("a string that is not UTF-8"));
+        };
+        if let Some(&at) = self.document.known.get(text) {
+            return self.push(Value::Str(at));
+        }
+        self.budget.charge(STRING + text.len() as u64, self.start)?;
+        let text: Rc<str> = text.into();
+        let at = self.next(self.document.strings.len())?;
+        self.document.strings.push(Rc::clone(&text));
+        self.document.known.insert(text, at);
+        self.push(Value::Str(at))
+    }
+
+    /// What is kept in the memo and taken from it.
+    fn remember(&mut self, code: u8) -> Result<(), PickleError> {
+        let index = match code {
+            0x94 => self.next(self.memo.len())?,
+            b'q' | b'h' => u32::from(self.byte()?),
+            _ => u32::from_le_bytes(self.array()?),
+        };
+        if matches!(code, b'h' | b'j') {
+            let known = self.memo.get(&index).copied();
+            let value = known.ok_or_else(|| self.malformed("it refers to something it has not said yet"))?;
+            return self.push(value);
+        }
+        let value = self.top()?;
+        if self.memo.insert(index, value).is_none() {
+            self.budget.charge(MEMO, self.start)?;
+        }
+        Ok(())
+    }
+
+    fn container(&mut self, code: u8) -> Result<(), PickleError> {
+        let items = match code {
+            b']' | b')' | b'}' => Vec::new(),
+            b'l' | b't' | b'd' => self.above_mark()?,
+            _ => {
+                let count = usize::from(code - 0x84);
+                if self.stack.len() - self.floor() < count {
+                    return Err(self.malformed("a tuple of more values than there are"));
+                }
+                self.stack.split_off(self.stack.len() - count)
+            }
+        };
+        self.budget.charge(CONTAINER + ITEM * items.len() as u64, self.start)?;
+        if matches!(code, b'}' | b'd') {
+            let pairs = self.pairs(&items)?;
+            return self.new_dict(pairs);
+        }
+        let at = self.next(self.document.sequences.len())?;
+        self.document.sequences.push(items);
+        self.push(if matches!(code, b']' | b'l') { Value::List(at) } else { Value::Tuple(at) })
+    }
+
+    fn new_dict(&mut self, pairs: Vec<(Value, Value)>) -> Result<(), PickleError> {
+        let at = self.next(self.document.dicts.len())?;
+        self.document.dicts.push(pairs);
+        self.push(Value::Dict(at))
+    }
+
+    /// Values put into the list or dict below them.
+    fn fill(&mut self, code: u8) -> Result<(), PickleError> {
+        let items = match code {
+            b'a' => vec![self.pop()?],
+            b's' => {
+                let value = self.pop()?;
+                vec![self.pop()?, value]
+            }
+            _ => self.above_mark()?,
+        };
+        self.budget.charge(ITEM * items.len() as u64, self.start)?;
+        match (self.top()?, code) {
+            (Value::List(at), b'a' | b'e') => self.document.sequences[at as usize].extend(items),
+            (Value::Dict(at), b's' | b'u') => {
+                let pairs = self.pairs(&items)?;
+                self.document.dicts[at as usize].extend(pairs);
+            }
+            _ => return Err(self.malformed("values are put into something that is no list or dict")),
+        }
+        Ok(())
+    }
+
+    fn pairs(&self, items: &[Value]) -> Result<Vec<(Value, Value)>, PickleError> {
+        let (pairs, rest) = items.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(self.malformed("a dict's key without a value"));
+        }
+        Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
+    }
+
+    /// A name outside the file: allowed for the few types that only hold data.
+    fn global(&mut self, code: u8) -> Result<(), PickleError> {
+        let (module, name) = if code == b'c' {
+            (self.line()?, self.line()?)
+        } else {
+            let (name, module) = (self.pop()?, self.pop()?);
+            let text = |value| self.document.text(value).map(|t| t.chars().take(LONGEST_NAME).collect::<String>());
+            match (text(module), text(name)) {
+                (Some(module), Some(name)) => (module, name),
+                _ => return Err(self.malformed("the name of a type that is no string")),
+            }
+        };
+        let plain = match (module.as_str(), name.as_str()) {
+            ("collections", "OrderedDict") => Plain::OrderedDict,
+            ("collections", "defaultdict") => Plain::DefaultDict,
+            ("builtins" | "__builtin__", "int" | "long" | "float" | "list" | "dict") => Plain::Factory,
+            _ => {
+                let printable = |text: String| text.escape_debug().to_string();
+                let (module, name) = (printable(module), printable(name));
+                return Err(PickleError::Global { offset: self.start, module, name });
+            }
+        };
+        self.push(Value::Global(plain))
+    }
+
+    /// The call of a type that holds data: an empty dict, which the items then go into.
+    fn reduce(&mut self) -> Result<(), PickleError> {
+        let (arguments, callable) = (self.pop()?, self.pop()?);
+        let count = self.document.items(arguments).map(<[Value]>::len);
+        match (callable, arguments, count) {
+            (Value::Global(Plain::OrderedDict), Value::Tuple(_), Some(0))
+            | (Value::Global(Plain::DefaultDict), Value::Tuple(_), Some(0 | 1)) => {
+                self.budget.charge(CONTAINER, self.start)?;
+                self.new_dict(Vec::new())
+            }
+            _ => Err(PickleError::Code { offset: self.start, name: "REDUCE" }),
+        }
+    }
+
+    fn malformed(&self, what: &'static str) -> PickleError {
+        PickleError::Malformed { offset: self.start, what }
+    }
+
+    /// The index of what is put into an arena of that length.
+    fn next(&self, length: usize) -> Result<u32, PickleError> {
+        u32::try_from(length).map_err(|_| self.malformed("more values than can be numbered"))
+    }
+
+    /// Memory in the stack, which comes and goes.
+    fn standing(&self) -> u64 {
+        (self.stack.len() as u64) * ITEM + (self.marks.len() as u64) * 16
+    }
+
+    fn push(&mut self, value: Value) -> Result<(), PickleError> {
+        self.budget.check(self.standing(), self.start)?;
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// The stack below the innermost mark is not to be touched.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn top(&self) -> Result<Value, PickleError> {
+        let above = self.stack.get(self.floor()..).and_then(<[Value]>::last);
+        above.copied().ok_or_else(|| self.malformed("a value is missing"))
+    }
+
+    fn pop(&mut self) -> Result<Value, PickleError> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    /// `POP`, which also takes a mark with nothing above it.
+    fn discard(&mut self) -> Result<(), PickleError> {
+        if self.marks.last() == Some(&self.stack.len()) {
+            self.marks.pop();
+            return Ok(());
+        }
+        self.pop().map(|_| ())
+    }
+
+    fn above_mark(&mut self) -> Result<Vec<Value>, PickleError> {
+        let mark = self.marks.pop().ok_or_else(|| self.malformed("a mark is missing"))?;
+        Ok(self.stack.split_off(mark.min(self.stack.len())))
+    }
+
+    fn skip_frame_length(&mut self) -> Result<(), PickleError> {
+        self.array::<8>().map(|_| ())
+    }
+
+    fn byte(&mut self) -> Result<u8, PickleError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes).map_err(|source| self.unreadable(source))?;
+        self.offset += N as u64;
+        Ok(bytes)
+    }
+
+    fn unreadable(&self, source: std::io::Error) -> PickleError {
+        match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => PickleError::Cut { offset: self.offset },
+            _ => PickleError::Read { offset: self.offset, source },
+        }
+    }
+
+    /// Reads `length` bytes into the buffer, if the budget has room for what is claimed.
+    fn bytes(&mut self, length: u64) -> Result<(), PickleError> {
+        self.budget.check(length.saturating_add(self.standing()), self.start)?;
+        self.buffer.clear();
+        let read = self.input.by_ref().take(length).read_to_end(&mut self.buffer);
+        let read = read.map_err(|source| self.unreadable(source))? as u64;
+        self.offset += read;
+        if read < length {
+            return Err(PickleError::Cut { offset: self.offset });
+        }
+        Ok(())
+    }
+
+    /// Text up to the end of a line.
+    fn line(&mut self) -> Result<String, PickleError> {
+        let mut line = Vec::new();
+        loop {
+            match self.byte()? {
+                b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
+                _ if line.len() >= LONGEST_NAME => return Err(self.malformed("a name without end")),
+                byte => line.push(byte),
+            }
+        }
+    }
+}
+
+/// Two's complement, the least byte first.
+fn integer(bytes: &[u8]) -> Value {
+    let Some(&last) = bytes.last() else { return Value::Int(0) };
+    let fill = if last >= 0x80 { 0xff } else { 0 };
+    let (low, high) = bytes.split_at(bytes.len().min(8));
+    let mut whole = [fill; 8];
+    whole[..low.len()].copy_from_slice(low);
+    let value = i64::from_le_bytes(whole);
+    let fits = high.iter().all(|&b| b == fill) && (value < 0) == (fill != 0);
+    if fits { Value::Int(value) } else { Value::Huge }
+}

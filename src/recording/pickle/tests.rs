@@ -1,0 +1,194 @@
+//! Pickles as Python writes them, as our writer writes them, and as nobody should.
+
+use super::*;
+
+fn read_within(bytes: &[u8], file: u64) -> Result<Document, PickleError> {
+    read(bytes, &mut Budget::for_file(file))
+}
+
+fn value_of(bytes: &[u8]) -> Result<Document, PickleError> {
+    read_within(bytes, bytes.len() as u64)
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    value_of(bytes).expect_err("is refused").to_string()
+}
+
+/// A value in Python's notation; only for values without cycles.
+fn shown(document: &Document, value: Value) -> String {
+    let all = |items: &[Value]| items.iter().map(|&v| shown(document, v)).collect::<Vec<_>>().join(", ");
+    match value {
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => format!("{number:?}"),
+        Value::Str(_) => format!("{:?}", document.text(value).expect("a string")),
+        Value::List(_) => format!("[{}]", all(document.items(value).expect("a list"))),
+        Value::Tuple(_) => format!("({})", all(document.items(value).expect("a tuple"))),
+        Value::Dict(_) => {
+            let entries = document.entries(value).expect("a dict").iter();
+            let entries: Vec<String> =
+                entries.map(|&(k, v)| format!("{}: {}", shown(document, k), shown(document, v))).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        other => other.kind().to_owned(),
+    }
+}
+
+fn read_and_shown(bytes: &[u8]) -> String {
+    let document = value_of(bytes).expect("is read");
+    shown(&document, document.root())
+}
+
+// Written by Python 3.
+const PROTOCOLS: [&[u8]; 4] = [
+    b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01]q\x02(K\x01J\xfe\xff\xff\xffM,\x01Jp\x11\x01\x00\x8a\x05\x00\x0e\xfa\xd5\xfe\x8a\x06\x00\x00\xe0\x8d\x06\x7f\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00@eX\x01\x00\x00\x00bq\x03G?\xf8\x00\x00\x00\x00\x00\x00\x88N\x87q\x04X\x01\x00\x00\x00cq\x05}q\x06X\x01\x00\x00\x00dq\x07(h\x01X\x02\x00\x00\x00\xc3\xbcq\x08K\x00)tq\x09X\x01\x00\x00\x00eq\x0a]q\x0b(]q\x0cX\x01\x00\x00\x00xq\x0dah\x0ceu.",
+    b"\x80\x03}q\x00(X\x01\x00\x00\x00aq\x01]q\x02(K\x01J\xfe\xff\xff\xffM,\x01Jp\x11\x01\x00\x8a\x05\x00\x0e\xfa\xd5\xfe\x8a\x06\x00\x00\xe0\x8d\x06\x7f\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00@eX\x01\x00\x00\x00bq\x03G?\xf8\x00\x00\x00\x00\x00\x00\x88N\x87q\x04X\x01\x00\x00\x00cq\x05}q\x06X\x01\x00\x00\x00dq\x07(h\x01X\x02\x00\x00\x00\xc3\xbcq\x08K\x00)tq\x09X\x01\x00\x00\x00eq\x0a]q\x0b(]q\x0cX\x01\x00\x00\x00xq\x0dah\x0ceu.",
+    b"\x80\x04\x95o\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94]\x94(K\x01J\xfe\xff\xff\xffM,\x01Jp\x11\x01\x00\x8a\x05\x00\x0e\xfa\xd5\xfe\x8a\x06\x00\x00\xe0\x8d\x06\x7f\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00@e\x8c\x01b\x94G?\xf8\x00\x00\x00\x00\x00\x00\x88N\x87\x94\x8c\x01c\x94}\x94\x8c\x01d\x94(h\x01\x8c\x02\xc3\xbc\x94K\x00)t\x94\x8c\x01e\x94]\x94(]\x94\x8c\x01x\x94ah\x0ceu.",
+    b"\x80\x05\x95o\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94]\x94(K\x01J\xfe\xff\xff\xffM,\x01Jp\x11\x01\x00\x8a\x05\x00\x0e\xfa\xd5\xfe\x8a\x06\x00\x00\xe0\x8d\x06\x7f\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00@e\x8c\x01b\x94G?\xf8\x00\x00\x00\x00\x00\x00\x88N\x87\x94\x8c\x01c\x94}\x94\x8c\x01d\x94(h\x01\x8c\x02\xc3\xbc\x94K\x00)t\x94\x8c\x01e\x94]\x94(]\x94\x8c\x01x\x94ah\x0ceu.",
+];
+const ORDERED: &[u8] = b"\x80\x04\x95)\x00\x00\x00\x00\x00\x00\x00\x8c\x0bcollections\x94\x8c\x0bOrderedDict\x94\x93\x94)R\x94\x8c\x01k\x94K\x01s.";
+const DEFAULT: &[u8] = b"\x80\x02ccollections\x0adefaultdict\x0aq\x00c__builtin__\x0along\x0aq\x01\x85q\x02Rq\x03X\x01\x00\x00\x00kq\x04K\x01s.";
+
+#[test]
+fn every_protocol_of_python_reads_the_same() {
+    for bytes in PROTOCOLS {
+        assert_eq!(
+            read_and_shown(bytes),
+            "{\"a\": [1, -2, 300, 70000, -5000000000, 139666126798848, an int of more than 64 bits], \
+             \"b\": (1.5, a bool, None), \"c\": {}, \"d\": (\"a\", \"ü\", 0, ()), \"e\": [[\"x\"], [\"x\"]]}"
+        );
+    }
+}
+
+#[test]
+fn dicts_of_the_standard_library_are_dicts() {
+    assert_eq!(read_and_shown(ORDERED), "{\"k\": 1}");
+    assert_eq!(read_and_shown(DEFAULT), "{\"k\": 1}");
+}
+
+#[test]
+fn what_would_run_code_is_refused_with_its_place() {
+    assert_eq!(
+        refusal(b"\x80\x02cos\nsystem\n(X\x02\x00\x00\x00lstR."),
+        "byte 2: the pickle names `os.system`; only plain data is read"
+    );
+    assert_eq!(
+        refusal(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93."),
+        "byte 18: the pickle names `builtins.eval`; only plain data is read"
+    );
+    assert_eq!(refusal(b"\x80\x02]Rx"), "byte 3: a value is missing");
+    assert_eq!(refusal(b"\x80\x02}]Rx"), "byte 4: REDUCE would run code or reach outside the file; refused");
+    assert_eq!(
+        refusal(b"\x80\x02ccollections\nOrderedDict\n]R."),
+        "byte 28: REDUCE would run code or reach outside the file; refused"
+    );
+    for code in *b"bioPQ\x81\x82\x83\x84\x92\x97" {
+        assert!(matches!(value_of(&[0x80, 4, b'}', code]), Err(PickleError::Code { offset: 3, .. })), "{code:#x}");
+    }
+    assert_eq!(refusal(b"\x80\x04\xff"), "byte 2: opcode 0xff is not one that plain data needs");
+}
+
+#[test]
+fn broken_pickles_are_told_where() {
+    assert_eq!(refusal(b""), "the file is empty");
+    assert_eq!(
+        refusal(b"{\"a\": 1}"),
+        "no pickle: it begins with 0x7b, and a pickle of protocol 2 to 5 begins with 0x80"
+    );
+    assert_eq!(refusal(b"\x80\x06N."), "pickle protocol 6; this program reads 2 to 5");
+    assert_eq!(refusal(b"\x80\x04\x8c\x05abc"), "the pickle ends in the middle, at byte 7");
+    assert_eq!(refusal(b"\x80\x04."), "byte 2: a value is missing");
+    assert_eq!(refusal(b"\x80\x04Ne."), "byte 3: a mark is missing");
+    assert_eq!(refusal(b"\x80\x04N(NNe."), "byte 6: values are put into something that is no list or dict");
+    assert_eq!(refusal(b"\x80\x04}(Nu."), "byte 5: a dict's key without a value");
+    assert_eq!(refusal(b"\x80\x04h\x07."), "byte 2: it refers to something it has not said yet");
+    assert_eq!(refusal(b"\x80\x04\x8c\x02\xff\xfe."), "byte 2: a string that is not UTF-8");
+    assert_eq!(refusal(b"\x80\x04N(a."), "byte 4: a value is missing");
+    assert_eq!(refusal(b"\x80\x04NN\x87."), "byte 4: a tuple of more values than there are");
+}
+
+#[test]
+fn a_claimed_length_takes_no_memory() {
+    for claim in
+        [b"\x80\x04X\xff\xff\xff\x7f".as_slice(), b"\x80\x04\x8d\0\0\0\0\x01\0\0\0", b"\x80\x04\x8b\xff\xff\xff\xff"]
+    {
+        let refused = value_of(claim).expect_err("is refused");
+        assert!(matches!(refused, PickleError::Memory { offset: 2, .. }), "{refused}");
+    }
+    assert!(matches!(value_of(b"\x80\x04X\x00\x00\x10\x00abc"), Err(PickleError::Cut { offset: 10 })));
+    assert!(matches!(value_of(b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\xff"), Err(PickleError::Memory { .. })));
+}
+
+#[test]
+fn depth_costs_no_stack_and_repetition_no_memory() {
+    let mut deep = b"\x80\x04".to_vec();
+    deep.extend(std::iter::repeat_n(b']', 200_000));
+    deep.extend(std::iter::repeat_n(b'a', 199_999));
+    deep.push(b'.');
+    assert!(value_of(&deep).is_ok());
+    // Each list holds the one before twice: 2 to the power of 200 leaves.
+    let mut bomb = b"\x80\x04]\x94".to_vec();
+    for index in 0..200_u8 {
+        bomb.extend([b']', b'(', b'h', index, b'h', index, b'e', 0x94]);
+    }
+    bomb.push(b'.');
+    let document = value_of(&bomb).expect("is read");
+    assert_eq!(document.items(document.root()).map(<[Value]>::len), Some(2));
+    // Memory without end, of a file that says to be small.
+    let mut wide = b"\x80\x04(".to_vec();
+    wide.extend(std::iter::repeat_n(b'}', 8_000_000));
+    assert!(matches!(read_within(&wide, 1000), Err(PickleError::Memory { .. })));
+    let mut marks = b"\x80\x04".to_vec();
+    marks.extend(std::iter::repeat_n(b'(', 16_000_000));
+    assert!(matches!(read_within(&marks, 1000), Err(PickleError::Memory { .. })));
+    let cycle = value_of(b"\x80\x04]\x94h\x00a.").expect("is read");
+    assert_eq!(cycle.items(cycle.root()), Some(&[cycle.root()][..]));
+}
+
+fn sample() -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.begin_dict();
+    writer.str("numbers");
+    writer.list([0, 255, 256, 65535, 65536, -1, -129, i64::MAX, i64::MIN, 1 << 47], Writer::int);
+    writer.str("long");
+    writer.list(0..2500, |writer, number| writer.str(&format!("name {}", number % 300)));
+    writer.str("pair");
+    writer.int(0);
+    writer.float(0.25);
+    writer.pair();
+    writer.str(&"y".repeat(300));
+    writer.bool(true);
+    writer.end_dict();
+    writer.finish()
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let document = value_of(&sample()).expect("is read");
+    let entries = document.entries(document.root()).expect("a dict");
+    assert_eq!(
+        shown(&document, entries[0].1),
+        "[0, 255, 256, 65535, 65536, -1, -129, 9223372036854775807, -9223372036854775808, 140737488355328]"
+    );
+    let long = document.items(entries[1].1).expect("a list");
+    assert_eq!(long.len(), 2500);
+    assert!((0..2500).all(|i| document.text(long[i]) == Some(&format!("name {}", i % 300))));
+    assert_eq!(shown(&document, entries[2].1), "(0, 0.25)");
+    assert_eq!(document.text(entries[3].0).map(str::len), Some(300));
+}
+
+#[test]
+fn no_damage_is_a_panic() {
+    let whole = sample();
+    for end in (0..whole.len()).step_by(97).chain(whole.len() - 40..whole.len()) {
+        assert!(value_of(&whole[..end]).is_err(), "cut at {end}");
+    }
+    let mut seed = 7_u64;
+    for _ in 0..20_000 {
+        // A linear congruential generator: any spread will do.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (at, byte) = ((seed >> 33) as usize % 400, (seed >> 20) as u8);
+        let mut flipped = whole[..2000].to_vec();
+        flipped[at] = byte;
+        let _ = value_of(&flipped);
+    }
+}

@@ -1,0 +1,307 @@
+//! Memory snapshots of PyTorch: the pickle of `torch.cuda.memory._snapshot()`, read into types.
+//!
+//! Decides which fields are needed and what is wrong with a file that lacks them. Fields of a newer
+//! PyTorch are counted and left alone. Replays nothing, and does not keep stacks, times or annotations.
+
+mod fields;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::StatsChange;
+use super::pickle::{self, Budget, Document, PickleError, Value};
+use crate::op::snapshot::{BlockState, BlockView, SegmentView};
+use crate::op::stats::PoolKind;
+use crate::op::trace::{Action, TraceEvent};
+pub use fields::Place;
+use fields::Record;
+
+/// Why a snapshot could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("{file}: {source}")]
+    Open { file: String, source: std::io::Error },
+    #[error("{file}: {source}")]
+    Pickle { file: String, source: PickleError },
+    #[error(
+        "{file}: no memory snapshot: the pickle holds {found}, and a snapshot is a dict with `segments` and `device_traces`"
+    )]
+    NotASnapshot { file: String, found: &'static str },
+    #[error("{file}: {place} has no `{field}`")]
+    Missing { file: String, place: Place, field: &'static str },
+    #[error("{file}: `{field}` of {place} is {found}; it should be {wanted}")]
+    Wrong { file: String, place: Place, field: &'static str, found: String, wanted: &'static str },
+    #[error("{file}: {place} has {found} fields; at most {most} make sense")]
+    TooManyFields { file: String, place: Place, found: usize, most: usize },
+    #[error("{file}: the same values stand in it so often that they unfold to more than a file of its size can hold")]
+    Unfolds { file: String },
+}
+
+/// PyTorch itself knows no more devices than this in a process.
+const MOST_DEVICES: usize = 64;
+
+/// An event and its place in the device's trace, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedEvent {
+    pub index: u32,
+    pub event: TraceEvent,
+}
+
+/// What the snapshot says of the settings beside the settings string.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct InForce {
+    pub expandable_segments: Option<bool>,
+    /// In bytes, -1 for none.
+    pub max_split_size: Option<i64>,
+    pub gc_threshold: Option<f64>,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MemorySnapshot {
+    pub file: String,
+    /// The value of `PYTORCH_CUDA_ALLOC_CONF`.
+    pub config: String,
+    pub in_force: InForce,
+    /// What the allocator of each device did, oldest first; without `snapshot` events, which change nothing.
+    pub traces: Vec<Vec<PlacedEvent>>,
+    pub segments: Vec<SegmentView>,
+    /// `poolproof_stats`: `memory_stats()` at the end by device, where the recorder added it.
+    pub stats: BTreeMap<usize, StatsChange>,
+    /// Fields and actions that this program does not know.
+    pub unknown: u64,
+}
+
+impl MemorySnapshot {
+    /// Reads a snapshot, gzipped or not.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no pickle of plain data, or no snapshot.
+    pub fn read(path: &Path) -> Result<Self, SnapshotError> {
+        let file = path.display().to_string();
+        let failed = |source| SnapshotError::Open { file: file.clone(), source };
+        let bytes = std::fs::metadata(path).map_err(failed)?.len();
+        let input = super::open(path).map_err(failed)?;
+        let mut budget = Budget::for_file(bytes);
+        let document =
+            pickle::read(input, &mut budget).map_err(|source| SnapshotError::Pickle { file: file.clone(), source })?;
+        Self::of(&document, budget, &file)
+    }
+
+    fn of(document: &Document, budget: Budget, file: &str) -> Result<Self, SnapshotError> {
+        let root = document.root();
+        let Some(entries) = document.entries(root) else {
+            return Err(SnapshotError::NotASnapshot { file: file.to_owned(), found: root.kind() });
+        };
+        let has = |name: &str| entries.iter().any(|&(key, _)| document.text(key) == Some(name));
+        if !has("segments") && !has("device_traces") {
+            return Err(SnapshotError::NotASnapshot { file: file.to_owned(), found: "a dict without them" });
+        }
+        let mut reading = Reading { document, budget, file, unknown: 0 };
+        let known = [
+            "segments",
+            "device_traces",
+            "allocator_settings",
+            "external_annotations",
+            "poolproof_stats",
+            "categories",
+        ];
+        let top = reading.record(root, Place::Top, &known)?;
+        let mut snapshot = MemorySnapshot { file: file.to_owned(), ..MemorySnapshot::default() };
+        reading.settings(&top, &mut snapshot)?;
+        let traces = top.list("device_traces")?;
+        if traces.len() > MOST_DEVICES {
+            return Err(top.wrong("device_traces", "a list of at most 64 devices"));
+        }
+        for (device, &trace) in traces.iter().enumerate() {
+            snapshot.traces.push(reading.trace(device, trace)?);
+        }
+        for (index, &segment) in top.list("segments")?.iter().enumerate() {
+            snapshot.segments.push(reading.segment(index, segment)?);
+        }
+        reading.stats(&top, &mut snapshot)?;
+        snapshot.unknown = reading.unknown;
+        Ok(snapshot)
+    }
+
+    /// Whether any device has a history.
+    #[must_use]
+    pub fn has_history(&self) -> bool {
+        self.traces.iter().any(|t| !t.is_empty())
+    }
+}
+
+/// A snapshot on its way from values to types.
+struct Reading<'d> {
+    document: &'d Document,
+    budget: Budget,
+    file: &'d str,
+    unknown: u64,
+}
+
+impl<'d> Reading<'d> {
+    fn record(&mut self, value: Value, place: Place, known: &[&str]) -> Result<Record<'d>, SnapshotError> {
+        let record = Record::of(self.document, value, place, self.file)?;
+        self.unknown += record.unknown(known);
+        Ok(record)
+    }
+
+    fn charge<T>(&mut self) -> Result<(), SnapshotError> {
+        let charged = self.budget.charge(2 * size_of::<T>() as u64, 0);
+        charged.map_err(|_| SnapshotError::Unfolds { file: self.file.to_owned() })
+    }
+
+    fn settings(&mut self, top: &Record<'d>, snapshot: &mut MemorySnapshot) -> Result<(), SnapshotError> {
+        let Some(value) = top.get("allocator_settings") else { return Ok(()) };
+        let known = [
+            "PYTORCH_CUDA_ALLOC_CONF",
+            "PYTORCH_ALLOC_CONF",
+            "max_split_size",
+            "garbage_collection_threshold",
+            "expandable_segments",
+            "pinned_num_register_threads",
+            "release_lock_on_cudamalloc",
+            "pinned_use_cuda_host_register",
+            "graph_capture_record_stream_reuse",
+            "roundup_power2_divisions",
+        ];
+        let settings = self.record(value, Place::Settings, &known)?;
+        let old = settings.optional_text("PYTORCH_CUDA_ALLOC_CONF")?;
+        let new = settings.optional_text("PYTORCH_ALLOC_CONF")?;
+        snapshot.config = old.filter(|t| !t.is_empty()).or(new).unwrap_or_default().to_owned();
+        snapshot.in_force = InForce {
+            expandable_segments: settings.optional_bool("expandable_segments")?,
+            max_split_size: settings.optional_int("max_split_size")?,
+            gc_threshold: settings.optional_float("garbage_collection_threshold")?,
+        };
+        Ok(())
+    }
+
+    fn trace(&mut self, device: usize, value: Value) -> Result<Vec<PlacedEvent>, SnapshotError> {
+        const KNOWN: [&str; 9] = [
+            "action",
+            "addr",
+            "device_free",
+            "size",
+            "stream",
+            "time_us",
+            "compile_context",
+            "user_metadata",
+            "frames",
+        ];
+        let items = self.document.items(value).ok_or_else(|| SnapshotError::Wrong {
+            file: self.file.to_owned(),
+            place: Place::Trace { device },
+            field: "device_traces",
+            found: value.kind().to_owned(),
+            wanted: "a list of events",
+        })?;
+        let mut events = Vec::new();
+        for (at, &item) in items.iter().enumerate() {
+            self.charge::<PlacedEvent>()?;
+            let record = self.record(item, Place::Event { device, at }, &KNOWN)?;
+            let name = record.text("action")?;
+            let Some(action) = ACTIONS.into_iter().find(|a| a.name() == name) else {
+                self.unknown += 1;
+                continue;
+            };
+            if action == Action::Snapshot {
+                continue;
+            }
+            let address = record.unsigned(if action == Action::Oom { "device_free" } else { "addr" })?;
+            let (bytes, stream) = (record.unsigned("size")?, record.unsigned("stream")?);
+            let index = u32::try_from(at).unwrap_or(u32::MAX); // the budget ends long before
+            events.push(PlacedEvent { index, event: TraceEvent { action, address, bytes, stream } });
+        }
+        Ok(events)
+    }
+
+    fn segment(&mut self, index: usize, value: Value) -> Result<SegmentView, SnapshotError> {
+        const KNOWN: [&str; 12] = [
+            "device",
+            "address",
+            "total_size",
+            "allocated_size",
+            "active_size",
+            "requested_size",
+            "stream",
+            "segment_type",
+            "segment_pool_id",
+            "is_expandable",
+            "frames",
+            "blocks",
+        ];
+        self.charge::<SegmentView>()?;
+        let record = self.record(value, Place::Segment { index }, &KNOWN)?;
+        let kind = record.text("segment_type")?;
+        let mut view = SegmentView {
+            device: u32::try_from(record.unsigned("device")?).map_err(|_| record.wrong("device", "a device"))?,
+            address: record.unsigned("address")?,
+            total_size: record.unsigned("total_size")?,
+            allocated_size: record.unsigned("allocated_size")?,
+            active_size: record.unsigned("active_size")?,
+            requested_size: record.unsigned("requested_size")?,
+            stream: record.unsigned("stream")?,
+            segment_type: match kind {
+                "small" => PoolKind::Small,
+                "large" => PoolKind::Large,
+                _ => return Err(record.wrong("segment_type", "`small` or `large`")),
+            },
+            segment_pool_id: record.pair("segment_pool_id")?,
+            is_expandable: record.optional_bool("is_expandable")?.unwrap_or(false),
+            blocks: Vec::new(),
+        };
+        for (at, &block) in record.list("blocks")?.iter().enumerate() {
+            view.blocks.push(self.block(index, at, block)?);
+        }
+        Ok(view)
+    }
+
+    fn block(&mut self, segment: usize, at: usize, value: Value) -> Result<BlockView, SnapshotError> {
+        self.charge::<BlockView>()?;
+        let known = ["address", "size", "requested_size", "state", "frames"];
+        let record = self.record(value, Place::Block { segment, at }, &known)?;
+        let state = match record.text("state")? {
+            "active_allocated" => BlockState::ActiveAllocated,
+            "active_pending_free" | "active_awaiting_free" => BlockState::ActivePendingFree,
+            "inactive" => BlockState::Inactive,
+            _ => return Err(record.wrong("state", "a state of a block")),
+        };
+        Ok(BlockView {
+            address: record.unsigned("address")?,
+            size: record.unsigned("size")?,
+            requested_size: record.unsigned("requested_size")?,
+            state,
+        })
+    }
+
+    fn stats(&mut self, top: &Record<'d>, snapshot: &mut MemorySnapshot) -> Result<(), SnapshotError> {
+        let Some(value) = top.get("poolproof_stats") else { return Ok(()) };
+        let by_device = self.document.entries(value).ok_or_else(|| top.wrong("poolproof_stats", "a dict by device"))?;
+        for &(key, value) in by_device.iter().take(MOST_DEVICES) {
+            let Value::Int(device) = key else { return Err(top.wrong("poolproof_stats", "a dict by device")) };
+            let Ok(device) = usize::try_from(device) else { continue };
+            let record = Record::of(self.document, value, Place::Stats { device }, self.file)?;
+            let mut change = StatsChange::default();
+            for (name, value) in record.named_ints() {
+                change.push(name, value);
+            }
+            snapshot.stats.insert(device, change);
+        }
+        Ok(())
+    }
+}
+
+const ACTIONS: [Action; 9] = [
+    Action::Alloc,
+    Action::FreeRequested,
+    Action::FreeCompleted,
+    Action::SegmentAlloc,
+    Action::SegmentFree,
+    Action::SegmentMap,
+    Action::SegmentUnmap,
+    Action::Snapshot,
+    Action::Oom,
+];

@@ -1,0 +1,32 @@
+//! What a recorded trace tells of the driver: its acts, each with the request it was done for.
+
+use crate::device::StreamHandle;
+use crate::device::recorded::{DriverAct, RecordedAct};
+use crate::op::trace::{Action, TraceEvent};
+use crate::reference::{Settings, rounding};
+
+/// The driver's acts in the events of one device. A request is over with its `alloc` or `oom` event.
+pub(super) fn acts(events: impl Iterator<Item = TraceEvent>) -> Vec<RecordedAct> {
+    let mut acts = Vec::new();
+    let mut request = 0;
+    for TraceEvent { action, address, bytes, stream } in events {
+        let act = match action {
+            Action::SegmentAlloc => DriverAct::Reserved,
+            Action::SegmentMap => DriverAct::Mapped,
+            Action::SegmentFree => DriverAct::Released,
+            Action::SegmentUnmap => DriverAct::Unmapped,
+            Action::Alloc | Action::Oom => {
+                request += 1;
+                continue;
+            }
+            Action::FreeRequested | Action::FreeCompleted | Action::Snapshot => continue,
+        };
+        acts.push(RecordedAct { act, address, bytes, stream: StreamHandle(stream), request });
+    }
+    acts
+}
+
+/// Whether a request is served from the small pool.
+pub(super) fn is_small(bytes: u64, settings: &Settings) -> bool {
+    rounding::block_size(bytes, settings).is_some_and(|size| size <= rounding::SMALL_LIMIT)
+}
