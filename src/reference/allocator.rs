@@ -10,6 +10,7 @@ use super::events::Events;
 use super::expandable::ExpandableSegment;
 use super::oom::OutOfMemory;
 use super::pool::Pool;
+use super::private::PrivatePools;
 use super::rounding;
 use super::settings::Settings;
 use crate::device::{Device, DeviceError, StreamHandle};
@@ -60,6 +61,7 @@ pub struct DeviceAllocator<D, P> {
     pub(super) recorded: FxHashMap<Slot, Vec<StreamHandle>>,
     pub(super) events: Events,
     pub(super) segments: Vec<ExpandableSegment>,
+    pub(super) private: PrivatePools,
     pub(super) trace: Option<Vec<TraceEvent>>,
     /// How many events passed in the last processing step: above 1 the order was PyTorch's to choose.
     pub(super) passed_together: u32,
@@ -84,6 +86,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             recorded: FxHashMap::default(),
             events: Events::default(),
             segments: Vec::new(),
+            private: PrivatePools::default(),
             trace: None,
             passed_together: 0,
             bases: Vec::new(),
@@ -101,7 +104,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return Ok(0);
         }
         let request = self.request(bytes, stream).ok_or(AllocError::Unrepresentable { bytes })?;
-        self.process_events()?;
+        if self.private.is_redirecting() {
+            self.passed_together = 0;
+        } else {
+            self.process_events()?;
+        }
         let found = match self.find_free(&request) {
             Some(slot) => slot,
             None => self.find_memory(&request)?,
@@ -117,10 +124,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         let size = rounding::block_size(bytes, &self.settings)?;
         let segment = rounding::segment_size(size, &self.settings)?;
-        let pool = match rounding::pool_kind(size) {
-            PoolKind::Small => SMALL,
-            PoolKind::Large => LARGE,
-        };
+        let pool = self.pool_for(rounding::pool_kind(size), stream);
         Some(Request { bytes, size, segment, stream, pool })
     }
 
@@ -132,6 +136,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if let Some(slot) = self.grow(request)? {
             return Ok(slot);
         }
+        if let Some(slot) = self.find_in_helpers(request) {
+            return Ok(slot);
+        }
         if self.planted.has(Defect::OomCountedEarly) {
             *self.stats.counter_mut(Counter::NumOoms) += 1;
         }
@@ -140,6 +147,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             && let Some(slot) = self.grow(request)?
         {
             return Ok(slot);
+        }
+        if self.private.is_redirecting() {
+            return Err(self.out_of_memory(request));
         }
         if !self.planted.has(Defect::NoFlushBeforeOom) {
             self.release_cached()?;
@@ -195,6 +205,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// Whether a remainder is cut off when `size` is taken from a block.
     pub(super) fn splits(&self, block: &Block, size: u64) -> bool {
+        if self.never_splits(block.pool) {
+            return false;
+        }
         let remaining = block.size.saturating_sub(size);
         if self.pools[usize::from(block.pool)].kind == PoolKind::Small || self.settings.expandable_segments {
             remaining >= rounding::MIN_BLOCK

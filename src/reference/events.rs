@@ -71,11 +71,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// # Errors
     /// The device call that failed; what passed before it is done.
     pub fn process_events(&mut self) -> Result<(), DeviceError> {
+        self.passed_together = 0;
+        if !self.private.put_off.is_empty() {
+            self.take_up_put_off()?;
+        }
         if self.events.pending == 0 {
-            self.passed_together = 0;
             return Ok(());
         }
-        self.passed_together = 0;
         for i in 0..self.events.queues.len() {
             while let Some(&(event, slot)) = self.events.queues[i].1.front() {
                 if !self.device.query_event(event)? {
@@ -88,12 +90,20 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         Ok(())
     }
 
-    /// Waits for every event and frees what waited for them.
-    pub(super) fn wait_for_events(&mut self) -> Result<(), DeviceError> {
+    /// Waits for every event of blocks of some pools and frees what waited for them.
+    pub(super) fn wait_for_events(&mut self, concerns: impl Fn(u16) -> bool) -> Result<(), DeviceError> {
+        if !self.private.is_redirecting() {
+            self.take_up_put_off()?;
+        }
         for i in 0..self.events.queues.len() {
-            while let Some(&(event, slot)) = self.events.queues[i].1.front() {
+            let mut at = 0;
+            while let Some(&(event, slot)) = self.events.queues[i].1.get(at) {
+                if !concerns(self.arena[slot].pool) {
+                    at += 1;
+                    continue;
+                }
                 self.device.wait_event(event)?;
-                self.events.queues[i].1.pop_front();
+                self.events.queues[i].1.remove(at);
                 self.pass(slot);
             }
         }
@@ -117,6 +127,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     fn settle_unmarked(&mut self) -> Result<(), DeviceError> {
         let mut stuck: Vec<Slot> =
             self.recorded.keys().copied().filter(|&s| self.arena[s].state == State::Pending).collect();
+        stuck.retain(|s| !self.private.put_off.contains(s));
         stuck.sort_unstable();
         for slot in stuck {
             let streams = self.recorded.get(&slot).cloned().unwrap_or_default();

@@ -207,6 +207,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let kind = self.pools[pool].kind;
         self.stats.decrease(Family::ReservedBytes, kind, signed(end - first));
         *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
+        self.note_growth(block.pool, -1);
         self.note(Action::SegmentUnmap, first, end - first, block.stream);
         self.retire_or_keep(slot, segment)
     }

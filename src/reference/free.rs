@@ -44,7 +44,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if block.size >= self.settings.max_split {
             self.stats.oversize_mut(Oversize::Allocations).decrease(1);
         }
-        if block.recorded {
+        if block.recorded && self.private.is_redirecting() {
+            self.arena[slot].state = State::Pending;
+            self.private.put_off.push(slot);
+        } else if block.recorded {
             self.arena[slot].state = State::Pending;
             self.await_streams(slot)?;
         } else if self.planted.has(Defect::LargeFreeLost) && block.size > 16 << 20 {
@@ -80,6 +83,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let streams = self.recorded.entry(slot).or_default();
         if !streams.contains(&stream) {
             streams.push(stream);
+        }
+        if self.private.is_redirecting() {
+            self.private.captured.push((slot, stream));
         }
     }
 

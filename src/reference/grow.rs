@@ -16,7 +16,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return Ok(None);
         }
         if self.settings.expandable_segments {
-            return self.grow_expandable(request);
+            let grown = self.grow_expandable(request)?;
+            if grown.is_some() {
+                self.note_growth(request.pool, 1);
+            }
+            return Ok(grown);
         }
         let mut asked = request.segment;
         if self.planted.has(Defect::GrowthDoubles) {
@@ -33,6 +37,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let size = asked.max(request.segment);
         let address = self.base_of(address);
         self.count_segment(request, address, size);
+        self.note_growth(request.pool, 1);
         Ok(Some(self.arena.insert(Block {
             address,
             size,

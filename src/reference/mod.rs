@@ -14,6 +14,7 @@ mod grow;
 mod hand_out;
 mod oom;
 mod pool;
+mod private;
 mod release;
 pub mod rounding;
 mod settings;
@@ -25,6 +26,7 @@ pub use allocator::{AllocError, DeviceAllocator};
 pub use defect::{Defect, Planted, Planting, Sound};
 pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
+pub use private::{Catch, PoolError, PoolFlags, PoolId};
 pub use settings::{Settings, SettingsError};
 
 use crate::device::{Device, DeviceError, StreamHandle};

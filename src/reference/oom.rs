@@ -5,8 +5,8 @@ use std::fmt;
 use super::allocator::{AllocError, DeviceAllocator, Request};
 use super::defect::Planting;
 use crate::device::Device;
+use crate::op::Counter;
 use crate::op::trace::Action;
-use crate::op::{Counter, Family};
 
 /// Requests of this size or more are refused by the framework before the allocator sees them.
 pub const TENSOR_LIMIT: u64 = 1 << 60;
@@ -24,6 +24,8 @@ pub struct OutOfMemory {
     pub free: u64,
     pub limit: Option<u64>,
     pub allocated: u64,
+    /// Cached in private pools.
+    pub private: u64,
     /// Reserved but not allocated.
     pub unallocated: u64,
 }
@@ -34,7 +36,7 @@ const HINT: &str = "If reserved but unallocated memory is large try setting \
 
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OutOfMemory { device, segment, total, free, limit, allocated, unallocated } = self;
+        let OutOfMemory { device, segment, total, free, limit, allocated, private, unallocated } = self;
         write!(
             f,
             "CUDA out of memory. Tried to allocate {}. GPU {device} has a total capacity of {} of which {} is free. ",
@@ -45,12 +47,11 @@ impl fmt::Display for OutOfMemory {
         if let Some(limit) = limit {
             write!(f, "{} allowed; ", format_size(*limit))?;
         }
-        write!(
-            f,
-            "Of the allocated memory {} is allocated by PyTorch, and {} is reserved by PyTorch but unallocated. {HINT}",
-            format_size(*allocated),
-            format_size(*unallocated)
-        )
+        write!(f, "Of the allocated memory {} is allocated by PyTorch, ", format_size(*allocated))?;
+        if *private > 0 {
+            write!(f, "with {} allocated in private pools (e.g., CUDA Graphs), ", format_size(*private))?;
+        }
+        write!(f, "and {} is reserved by PyTorch but unallocated. {HINT}", format_size(*unallocated))
     }
 }
 
@@ -78,17 +79,16 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let free = self.device.free_bytes().unwrap_or(0);
         self.note(Action::Oom, free, request.size, request.stream);
         *self.stats.counter_mut(Counter::NumOoms) += 1;
-        let current = |family| self.stats.all(family).current;
-        let allocated = current(Family::AllocatedBytes);
-        let unallocated = current(Family::ReservedBytes) - allocated;
+        let (allocated, private, unallocated) = self.message_figures();
         AllocError::OutOfMemory(Box::new(OutOfMemory {
             device: self.index,
             segment: request.segment,
             total,
             free,
             limit: self.limit,
-            allocated: u64::try_from(allocated).unwrap_or(0),
-            unallocated: u64::try_from(unallocated).unwrap_or(0),
+            allocated,
+            private,
+            unallocated,
         }))
     }
 }
@@ -114,6 +114,7 @@ mod tests {
             free: 42 << 20,
             limit: Some(32 << 20),
             allocated: 19 << 20,
+            private: 0,
             unallocated: 3 << 20,
         };
         let text = refusal.to_string();

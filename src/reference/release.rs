@@ -17,15 +17,18 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// # Errors
     /// The first device call that failed; what could be given back was.
     pub fn release_cached(&mut self) -> Result<(), DeviceError> {
-        *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
         self.passed_together = 0;
-        self.wait_for_events()?;
+        if self.private.is_redirecting() {
+            return self.release_dead(None);
+        }
+        *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
+        self.wait_for_events(|_| true)?;
         let large = self.release_pool(LARGE);
         let small = if self.planted.has(Defect::SmallPoolNotTrimmed) { Ok(()) } else { self.release_pool(SMALL) };
-        large.and(small)
+        large.and(small).and(self.release_dead(None))
     }
 
-    fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {
+    pub(super) fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {
         let cached: Vec<Slot> = self.pools[usize::from(pool)].free.slots().collect();
         let mut first_error = Ok(());
         let mut expandable = Vec::new();
@@ -51,6 +54,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.pools[usize::from(block.pool)].free.remove(&free_key(&block));
         self.arena.remove(slot);
         *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
+        self.note_growth(block.pool, -1);
         if !self.planted.has(Defect::SegmentCountKept) {
             self.stats.decrease(Family::Segment, kind, 1);
         }

@@ -63,7 +63,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             requested_size: 0,
             stream: block.stream.0,
             segment_type: self.kind(first),
-            segment_pool_id: (0, 0),
+            segment_pool_id: self.pool_id(first),
             is_expandable: block.expandable,
             blocks: Vec::new(),
         };

@@ -1,0 +1,238 @@
+//! Private pools: memory kept apart for whoever asked for it (MemPool, graph capture).
+//!
+//! Decides which pool a request goes to, and what becomes of a pool that nobody uses any more. A device has a
+//! stack of redirections; while any is there, events are not asked for, frees of blocks with recorded
+//! streams are put off, and a request that finds nothing does not flush the cache.
+
+use super::allocator::{DeviceAllocator, LARGE, Request, SMALL};
+use super::block::{Slot, State};
+use super::defect::Planting;
+use super::pool::Pool;
+use crate::device::{Device, DeviceError, StreamHandle};
+use crate::op::{Counter, Family, PoolKind};
+
+/// A pool's id as PyTorch numbers them: (0, n) made by a user, (n, 0) made by a capture, (0, 0) the default pools.
+pub type PoolId = (u64, u64);
+
+/// Which requests a redirection catches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Catch {
+    /// Those of one calling thread (`use_mem_pool`).
+    Caller(u64),
+    /// Those on one stream (graph capture).
+    Stream(StreamHandle),
+}
+
+/// What a pool is made with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolFlags {
+    /// Its cached blocks serve requests of the default pools before these are refused.
+    pub use_on_oom: bool,
+    /// Its blocks are never split.
+    pub no_split: bool,
+}
+
+/// Why a pool call was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    #[error("there is no pool ({}, {}) on this device", id.0, id.1)]
+    Unknown { id: PoolId },
+    #[error("endAllocatePool: not currently recording to mempool_id ({}, {})", id.0, id.1)]
+    NotRecording { id: PoolId },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PrivatePool {
+    pub id: PoolId,
+    /// 0 for a dead pool, whose memory goes at the next flush.
+    users: u32,
+    /// Growths less what was given back; a dead pool at 0 is forgotten.
+    pub growths: i64,
+    small: u16,
+    large: u16,
+    flags: PoolFlags,
+}
+
+/// The private pools and redirections of a device.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PrivatePools {
+    pools: Vec<PrivatePool>,
+    /// Oldest first; the newest that catches a request decides.
+    redirections: Vec<(PoolId, Catch)>,
+    /// The thread that calls now.
+    pub caller: u64,
+    /// Freed blocks whose streams are not marked before the last redirection ends, in order.
+    pub put_off: Vec<Slot>,
+    /// Streams recorded while a redirection was there: dropped when the free is taken up.
+    pub captured: Vec<(Slot, StreamHandle)>,
+}
+
+impl PrivatePools {
+    pub fn is_redirecting(&self) -> bool {
+        !self.redirections.is_empty()
+    }
+
+    fn of(&self, pool: u16) -> Option<&PrivatePool> {
+        self.pools.iter().find(|p| p.small == pool || p.large == pool)
+    }
+}
+
+impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// Makes a pool, or adds a user to it.
+    pub fn retain_pool(&mut self, id: PoolId, flags: PoolFlags) {
+        if let Some(pool) = self.private.pools.iter_mut().find(|p| p.id == id) {
+            pool.users += 1;
+            return;
+        }
+        let next = u16::try_from(self.pools.len()).unwrap_or(u16::MAX - 1);
+        self.pools.extend([Pool::new(PoolKind::Small), Pool::new(PoolKind::Large)]);
+        self.private.pools.push(PrivatePool { id, users: 1, growths: 0, small: next, large: next + 1, flags });
+    }
+
+    /// Sends what it catches to a pool from now on; adds a user to the pool, and makes it if need be.
+    pub fn begin_redirection(&mut self, id: PoolId, catch: Catch) {
+        self.retain_pool(id, PoolFlags::default());
+        self.private.redirections.push((id, catch));
+    }
+
+    /// Ends the newest redirection to a pool. The pool keeps its user.
+    ///
+    /// # Errors
+    /// Nothing is redirected to that pool.
+    pub fn end_redirection(&mut self, id: PoolId) -> Result<(), PoolError> {
+        let place = self.private.redirections.iter().rposition(|(i, _)| *i == id);
+        self.private.redirections.remove(place.ok_or(PoolError::NotRecording { id })?);
+        Ok(())
+    }
+
+    /// Takes a user from a pool.
+    ///
+    /// # Errors
+    /// There is no such pool, or it is dead.
+    pub fn release_pool_user(&mut self, id: PoolId) -> Result<(), PoolError> {
+        let pool = self.private.pools.iter_mut().find(|p| p.id == id && p.users > 0);
+        pool.ok_or(PoolError::Unknown { id })?.users -= 1;
+        Ok(())
+    }
+
+    /// A `MemPool` is gone: it no longer helps out, and if nobody else uses it its memory is given back.
+    ///
+    /// # Errors
+    /// There is no such pool; or a device call failed.
+    pub fn drop_pool(&mut self, id: PoolId) -> Result<Result<(), DeviceError>, PoolError> {
+        self.release_pool_user(id)?;
+        if let Some(pool) = self.private.pools.iter_mut().find(|p| p.id == id) {
+            pool.flags.use_on_oom = false;
+        }
+        Ok(self.release_dead(Some(id)))
+    }
+
+    /// Calls come from this thread from now on.
+    pub fn set_caller(&mut self, caller: u64) {
+        self.private.caller = caller;
+    }
+
+    /// The pool that a request of a kind goes to.
+    pub(super) fn pool_for(&self, kind: PoolKind, stream: StreamHandle) -> u16 {
+        let caller = self.private.caller;
+        let catches = |catch: &Catch| match *catch {
+            Catch::Caller(thread) => thread == caller,
+            Catch::Stream(captured) => captured == stream,
+        };
+        let newest = self.private.redirections.iter().rev().find(|(_, catch)| catches(catch));
+        let private = newest.and_then(|(id, _)| self.private.pools.iter().find(|p| p.id == *id));
+        match (private, kind) {
+            (None, PoolKind::Small) => SMALL,
+            (None, PoolKind::Large) => LARGE,
+            (Some(pool), PoolKind::Small) => pool.small,
+            (Some(pool), PoolKind::Large) => pool.large,
+        }
+    }
+
+    /// The id of the pool that a block lies in.
+    pub(super) fn pool_id(&self, slot: Slot) -> PoolId {
+        self.private.of(self.arena[slot].pool).map_or((0, 0), |p| p.id)
+    }
+
+    pub(super) fn never_splits(&self, pool: u16) -> bool {
+        pool > LARGE && self.private.of(pool).is_some_and(|p| p.flags.no_split)
+    }
+
+    /// A private pool got memory (+1) or gave some back (-1).
+    pub(super) fn note_growth(&mut self, pool: u16, by: i64) {
+        if pool > LARGE
+            && let Some(owner) = self.private.pools.iter_mut().find(|p| p.small == pool || p.large == pool)
+        {
+            owner.growths += by;
+        }
+    }
+
+    /// What pools that help out have cached for a request of the default pools.
+    pub(super) fn find_in_helpers(&mut self, request: &Request) -> Option<Slot> {
+        if request.pool > LARGE || self.private.pools.is_empty() {
+            return None;
+        }
+        let helpers: Vec<u16> = self
+            .private
+            .pools
+            .iter()
+            .filter(|p| p.flags.use_on_oom)
+            .map(|p| if request.pool == SMALL { p.small } else { p.large })
+            .collect();
+        let expandable = std::mem::replace(&mut self.settings.expandable_segments, false);
+        let found = helpers.into_iter().find_map(|pool| self.find_free(&Request { pool, ..*request }));
+        self.settings.expandable_segments = expandable;
+        found
+    }
+
+    /// Gives back what dead pools have cached: of all of them, or of one, whose events are waited for.
+    pub(super) fn release_dead(&mut self, only: Option<PoolId>) -> Result<(), DeviceError> {
+        let mut result = Ok(());
+        let mut dead: Vec<PrivatePool> = self.private.pools.iter().filter(|p| p.users == 0).copied().collect();
+        dead.sort_unstable_by_key(|p| p.id);
+        for pool in dead.into_iter().filter(|p| only.is_none_or(|id| id == p.id)) {
+            if only.is_some() {
+                *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
+                result = result.and(self.wait_for_events(|block| block == pool.small || block == pool.large));
+            }
+            result = result.and(self.release_pool(pool.small)).and_then(|()| self.release_pool(pool.large));
+        }
+        self.private.pools.retain(|p| p.users > 0 || p.growths != 0);
+        result
+    }
+
+    /// Free bytes that private pools have cached.
+    pub(super) fn cached_privately(&self) -> u64 {
+        let pools = self.private.pools.iter().flat_map(|p| [p.small, p.large]);
+        pools.map(|p| self.pools[usize::from(p)].free.iter().map(|(key, _)| key.1).sum::<u64>()).sum()
+    }
+
+    /// Takes up the frees that were put off, once nothing is redirected any more.
+    pub(super) fn take_up_put_off(&mut self) -> Result<(), DeviceError> {
+        let put_off = std::mem::take(&mut self.private.put_off);
+        let captured = std::mem::take(&mut self.private.captured);
+        for (i, &slot) in put_off.iter().enumerate() {
+            let of_capture = |s: &StreamHandle| captured.contains(&(slot, *s));
+            if let Some(streams) = self.recorded.get_mut(&slot) {
+                streams.retain(|s| !of_capture(s));
+            }
+            self.passed_together += 1;
+            if let Err(error) = self.await_streams(slot) {
+                self.private.put_off = put_off[i + 1..].to_vec();
+                return Err(error);
+            }
+        }
+        // Streams captured on blocks that live on stay captured.
+        let lives = |slot: &Slot| self.arena[*slot].state == State::Allocated;
+        self.private.captured = captured.into_iter().filter(|(slot, _)| lives(slot)).collect();
+        Ok(())
+    }
+
+    /// Bytes allocated and not, as an out-of-memory message counts them with private pools.
+    pub(super) fn message_figures(&self) -> (u64, u64, u64) {
+        let private = self.cached_privately();
+        let current = |family| u64::try_from(self.stats.all(family).current).unwrap_or(0);
+        let allocated = current(Family::AllocatedBytes) + private;
+        (allocated, private, current(Family::ReservedBytes).saturating_sub(allocated))
+    }
+}
