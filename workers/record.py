@@ -623,6 +623,7 @@ class Recorder:
             self.episode(episode)
 
 
+ENVIRONMENT = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING")
 COUNTED = ("allocation.all.allocated", "allocation.all.freed", "num_ooms")
 
 
@@ -643,7 +644,10 @@ def hold(leave, device):
 
 def record(args):
     """Makes one recording in this process. The file appears whole, or not at all."""
-    os.environ["PYTORCH_CUDA_ALLOC_CONF"] = args.config
+    for name in ENVIRONMENT:  # the first that exists wins: only ours may
+        os.environ.pop(name, None)
+    if args.config:
+        os.environ["PYTORCH_CUDA_ALLOC_CONF"] = args.config
     import torch
 
     gc.disable()
@@ -659,7 +663,7 @@ def record(args):
                 command = [sys.executable, os.path.abspath(__file__), "--hold", str(args.ballast_leave)]
                 neighbour = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                    env={**os.environ, "PYTORCH_CUDA_ALLOC_CONF": ""},
+                    env={k: v for k, v in os.environ.items() if k not in ENVIRONMENT},
                 )
                 answer = neighbour.stdout.readline()
                 if not answer.startswith("holding"):
@@ -744,6 +748,8 @@ def batch(args):
     for number in range(args.batch):
         profile, config = rng.choice(offered), drawn_settings(rng, total)
         seed = rng.randrange(1 << 31)
+        if profile == "gc" and "garbage_collection_threshold" not in config:
+            config = ",".join(filter(None, [config, f"garbage_collection_threshold:{rng.choice([0.3, 0.5, 0.7, 0.9])}"]))
         if args.config is not None:
             config = args.config
         out = os.path.join(args.out_dir, f"{number:03d}-{profile}.jsonl.gz")
@@ -840,7 +846,7 @@ examples:
         if "," in args.profile:
             parser.error("one recording has one profile")
         if args.config is None:
-            args.config = os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "")
+            args.config = os.environ.get("PYTORCH_CUDA_ALLOC_CONF", os.environ.get("PYTORCH_ALLOC_CONF", ""))
     if min(args.episodes, args.operations, args.jobs) < 1 or args.max_bytes < 1:
         parser.error("--episodes, --operations, --jobs and --max-bytes must be at least 1")
     args.spin = args.spin if args.spin is not None else (0.6 if args.batch is None else 0.4)
