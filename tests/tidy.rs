@@ -17,7 +17,7 @@ const FLOORS: [(u8, &[&str]); 6] = [
     (0, &["op", "requirement"]),
 ];
 
-/// What only some rooms may reach for: a crate, or a module of one. Files named `tests.rs` may as well.
+/// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
 const DOORS: [(&str, &str, &[&str]); 8] = [
     ("clap", "", &["cli"]),
     ("env_logger", "", &["cli"]),
@@ -235,10 +235,15 @@ fn check(path: &str, source: &str) -> Vec<Complaint> {
             Some(other) => complain(line, format!("`{room}` (floor {own}) sees `{named}` (floor {other})")),
         }
     }
-    if !path.ends_with("/tests.rs") {
+    if !is_test(path) {
         complaints.extend(doors(path, room, &tokens));
     }
     complaints
+}
+
+/// Whether a file holds nothing but tests: `tests.rs`, anything in a folder `tests`, `name_test.rs`.
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.ends_with("_test.rs") || path.contains("/tests/")
 }
 
 /// Crates and modules that the room has no business with.

@@ -54,13 +54,18 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         return Err(CliError::OneSnapshot { files: args.files.len() });
     }
     let mut exit = Exit::Conformant;
+    let mut hash_order = 0;
     for path in &args.files {
-        exit = exit.and(one(path, args, context)?);
+        exit = exit.and(one(path, args, context, &mut hash_order)?);
+    }
+    if args.exact {
+        let times = if hash_order == 1 { "once".to_owned() } else { format!("{hash_order} times") };
+        context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {times}"))?;
     }
     Ok(exit)
 }
 
-fn one(path: &Path, args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64) -> Result<Exit, CliError> {
     let kind = kind_of(path)?;
     let compares = args.exact || args.snapshot.is_some() || !args.configs.is_empty();
     if compares && kind == Kind::Sequence {
@@ -71,7 +76,9 @@ fn one(path: &Path, args: &Args, context: &mut Context) -> Result<Exit, CliError
     }
     let mut exit = Exit::Conformant;
     if args.exact || args.configs.is_empty() {
-        exit = exact(path, args.snapshot.as_deref(), context)?;
+        let (compared, used) = exact(path, args.snapshot.as_deref(), context)?;
+        exit = compared;
+        *hash_order += used;
     }
     if !args.configs.is_empty() {
         let table = what_if::compare(path, &args.configs, args.device_bytes)?;
@@ -91,8 +98,8 @@ fn again(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
     })
 }
 
-/// Compares a recording or a snapshot with the reference.
-fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context) -> Result<Exit, CliError> {
+/// Compares a recording or a snapshot with the reference; answers also how often the tolerance was used.
+fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context) -> Result<(Exit, u64), CliError> {
     let (report, lived) = replay::lived(path, snapshot.is_some())?;
     let ReplayReport { operations, divergences, .. } = report;
     let notes = [
@@ -115,7 +122,7 @@ fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context) -> Result<
         write_whole(target, &replay::pickled(&lived))?;
         context.out.line(format_args!("{}: written", target.display()))?;
     }
-    Ok(if divergences == 0 { Exit::Conformant } else { Exit::Findings })
+    Ok((if divergences == 0 { Exit::Conformant } else { Exit::Findings }, report.hash_order))
 }
 
 /// One line a setting, the recorded one first.
@@ -216,6 +223,11 @@ mod tests {
         };
         let rows = vec![row("", 10 << 30, Some((901, 512 << 20))), row("expandable_segments:True", 6 << 30, None)];
         let table = Table { device_bytes: 10 << 30, rows };
-        insta::assert_snapshot!(table_of(Path::new("job.pickle"), &table), @"");
+        insta::assert_snapshot!(table_of(Path::new("job.pickle"), &table), @"
+        job.pickle: on a simulated device of 10 GiB
+        settings                  peak reserved  peak allocated  fragmentation  device calls  retries  out of memory
+        recorded: (none)                 10 GiB           6 GiB          50.0%           120        1  request 901 (512 MiB) and 2 more
+        expandable_segments:True          6 GiB           6 GiB          16.7%           120        1  no
+        ");
     }
 }

@@ -63,7 +63,9 @@ pub(super) fn pin_down(
     label: &str,
 ) -> Result<Caught, TargetError> {
     let own = case.scenario.requirement;
-    let first = &conviction.violations[0];
+    // Of several at one step, the promise that the scenario is about says most.
+    let cited = conviction.violations.iter().find(|v| v.requirement.unwrap_or(own) == own);
+    let first = cited.unwrap_or(&conviction.violations[0]);
     let guilt = Guilt::of(first, own);
     log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
     let still_fails = |setup: &Setup, steps: &[Step]| {

@@ -23,3 +23,18 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
     draft.persist(path).map_err(|e| fail(e.error))?;
     Ok(())
 }
+
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// `Write` with the path.
+pub(super) fn remove(path: &Path) -> Result<(), EngineError> {
+    match std::fs::remove_file(path) {
+        Err(source) if !is_absent(&source) => Err(EngineError::Write { path: path.to_owned(), source }),
+        _ => Ok(()),
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}

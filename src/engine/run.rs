@@ -159,9 +159,11 @@ fn keep_failures(options: &RunOptions, tallies: &[Tally]) -> Result<(), EngineEr
         if let Some(root) = &options.regressions {
             regressions::store(root, &options.target, &entry.scenario, tally)?;
         }
-        if let Some(reproducer) = tally.crash.as_ref().and_then(|c| c.reproducer.as_ref()) {
-            let path = options.out.join(broken_file(&entry.scenario.id));
-            files::write_whole(&path, &regressions::to_json(reproducer))?;
+        let path = options.out.join(broken_file(&entry.scenario.id));
+        match tally.crash.as_ref().and_then(|c| c.reproducer.as_ref()) {
+            Some(reproducer) => files::write_whole(&path, &regressions::to_json(reproducer))?,
+            // One of an earlier run would speak of what this one did not see.
+            None => files::remove(&path)?,
         }
     }
     Ok(())

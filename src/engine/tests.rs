@@ -208,6 +208,8 @@ fn a_panic_breaks_its_scenario_only_and_leaves_its_sequence() {
     assert!(root.path().join("out/broken/frac-panics.json").is_file());
     let kind = replay::kind_of(&root.path().join("out/broken/frac-panics.json")).expect("it is there");
     assert_eq!(kind, replay::Kind::Sequence);
+    run_flawed(Flaw::None, &options).expect("it runs");
+    assert!(!root.path().join("out/broken/frac-panics.json").exists(), "it speaks of an earlier run");
 }
 
 #[test]

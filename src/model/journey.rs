@@ -205,7 +205,7 @@ impl Journey {
         let gave_back = pair.counter(Counter::NumDeviceFree) > 0 || pair.current(Family::ReservedBytes) < 0;
         self.mark_if(Milestone::FlushOnOom, gave_back);
         let (most, total) = (model.at_most(bytes), model.total_bytes(device));
-        if bytes > total || pair.after.faults_fired > pair.before.faults_fired {
+        if model.is_unroundable(bytes) || pair.after.faults_fired > pair.before.faults_fired {
             return;
         }
         let reserved = u64::try_from(pair.after.stats.all(Family::ReservedBytes).current).unwrap_or(0);

@@ -2,21 +2,15 @@
 //!
 //! Decides from the operation, the devices and the current device alone. Does not judge an answer: `oracle` does.
 
-use super::{Law, Model};
+use super::{Law, Live, Model};
 use crate::op::{BlockId, DeviceId, Drop, Op, Pointer, RefusalClass, StreamId};
 
-/// A size that no signed figure can hold: both readings of it are honest.
+/// A size whose rounding no signed figure can hold: both readings of it are honest.
 const UNROUNDABLE: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::InvalidArgument];
 /// Too large for the device while a device call is made to fail.
 const TOO_LARGE_WITH_FAULT: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::DeviceError];
 const UNROUNDABLE_WITH_FAULT: &[RefusalClass] =
     &[RefusalClass::OutOfMemory, RefusalClass::InvalidArgument, RefusalClass::DeviceError];
-
-/// Whether a size does not fit the signed 64-bit figures that statistics are kept in.
-#[must_use]
-pub fn is_unroundable(bytes: u64) -> bool {
-    i64::try_from(bytes).is_err()
-}
 
 /// The device that an operation names, whether or not it exists.
 #[must_use]
@@ -54,9 +48,15 @@ impl Model {
                 self.has_stream(stream)
             }
             Op::Free { block } | Op::Fill { block } | Op::Verify { block } => self.is_live(block),
-            Op::RecordStream { block, stream } | Op::Use { block, stream } => {
+            Op::RecordStream { block, stream } => {
                 self.is_live(block)?;
                 self.has_stream(stream)
+            }
+            Op::Use { block, stream } => {
+                self.is_live(block)?;
+                self.has_stream(stream)?;
+                let told = |live: &Live| live.stream == stream || live.recorded >> (stream.0 & 63) & 1 == 1;
+                if self.block(block).is_none_or(told) { Ok(()) } else { Err(Drop::NotRecorded) }
             }
             Op::FreePointer { pointer } => self.admits_pointer(pointer),
             Op::Occupy { device, stream } | Op::Finish { device, stream } => {
@@ -127,7 +127,7 @@ impl Model {
             Op::FreePointer { pointer: Pointer::Null } => Law::MustServe,
             Op::FreePointer { .. } => Law::MustRefuse(RefusalClass::InvalidPointer),
             Op::Alloc { bytes: 0, .. } => Law::MustServe,
-            Op::Alloc { bytes, .. } if is_unroundable(bytes) => Law::MustRefuseAny(UNROUNDABLE),
+            Op::Alloc { bytes, .. } if self.is_unroundable(bytes) => Law::MustRefuseAny(UNROUNDABLE),
             Op::Alloc { device, bytes, .. } => {
                 let total = self.position(device).and_then(|d| self.totals.get(d)).copied().unwrap_or(0);
                 if bytes > total { Law::MustRefuse(RefusalClass::OutOfMemory) } else { Law::MayLackMemory }
@@ -166,6 +166,12 @@ impl Model {
     #[must_use]
     pub fn at_most(&self, bytes: u64) -> u64 {
         self.contract.growth.at_most(bytes)
+    }
+
+    /// Whether what a request may cost does not fit the signed 64-bit figures that statistics are kept in.
+    #[must_use]
+    pub fn is_unroundable(&self, bytes: u64) -> bool {
+        i64::try_from(self.at_most(bytes)).is_err()
     }
 
     /// The memory of the device at this position.

@@ -16,7 +16,7 @@ use crate::op::{BlockId, Capability, Contract, DeviceId, Observation, Op, Refusa
 
 pub use device::{DeviceState, limit_bytes};
 pub use journey::Journey;
-pub use law::{is_unroundable, named_device};
+pub use law::named_device;
 pub use unfinished::Unfinished;
 
 /// A block that its caller holds.
@@ -70,16 +70,6 @@ pub enum Effect {
     },
 }
 
-/// A live block and what is known of the work on it.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    live: Live,
-    /// Streams that `Use` put work on.
-    used: u64,
-    /// Streams that may still write here for an earlier owner who never recorded them: the caller's error.
-    stray: u64,
-}
-
 /// Former addresses are remembered for about this many freed blocks.
 const FORMER: usize = 1024;
 
@@ -90,7 +80,7 @@ pub struct Model {
     totals: Vec<u64>,
     streams: u8,
     counters: bool,
-    held: FxHashMap<BlockId, Held>,
+    held: FxHashMap<BlockId, Live>,
     /// Ends of live blocks of at least one byte, by start; the id keeps double bookings apart.
     ranges: BTreeMap<(u64, BlockId), u64>,
     /// Where freed blocks were, at the position of their id modulo `FORMER`.
@@ -165,35 +155,32 @@ impl Model {
     ) -> Effect {
         let Some(device) = self.position(device) else { return Effect::None };
         let live = Live { device, stream, address, bytes, recorded: 0, caller: self.caller };
-        let mut held = Held { live, used: 0, stray: 0 };
         if bytes == 0 {
-            self.held.insert(block, held);
+            self.held.insert(block, live);
             return Effect::AllocatedNothing(block);
         }
         if !self.retired.is_empty() {
-            let (trespass, stray) = self.retired.take(&live);
-            self.trespass = trespass;
-            held.stray = stray;
+            self.trespass = self.retired.take(&live);
         }
         self.devices[device].add(&live);
         self.ranges.insert((address, block), live.end());
-        self.held.insert(block, held);
+        self.held.insert(block, live);
         Effect::Allocated(block, live)
     }
 
     fn freed(&mut self, block: BlockId, after: &Observation) -> Effect {
-        let Some(held) = self.held.remove(&block) else { return Effect::None };
-        let live = held.live;
+        let Some(live) = self.held.remove(&block) else { return Effect::None };
         self.former[block.0 as usize % FORMER] = Some((block, live.address));
         if live.bytes > 0 {
             self.devices[live.device].remove(&live);
             self.ranges.remove(&(live.address, block));
+            // the allocator may mark the end of the work on the recorded streams
+            self.retired.enqueued(live.device, live.recorded);
             let busy = after.devices.get(live.device).map_or(0, |view| !view.idle);
             let own = 1 << (live.stream.0 & 63);
             let duty = (own | live.recorded) & busy;
-            let stray = ((held.used & !live.recorded & !own) | held.stray) & busy;
-            if duty | stray != 0 {
-                self.retired.put(&live, duty, stray);
+            if duty != 0 {
+                self.retired.put(&live, duty);
             }
         }
         Effect::Freed(block, live)
@@ -203,13 +190,8 @@ impl Model {
     fn note_setting(&mut self, op: &Op) {
         match *op {
             Op::RecordStream { block, stream } => {
-                if let Some(held) = self.held.get_mut(&block) {
-                    held.live.recorded |= 1 << (stream.0 & 63);
-                }
-            }
-            Op::Use { block, stream } => {
-                if let Some(held) = self.held.get_mut(&block) {
-                    held.used |= 1 << (stream.0 & 63);
+                if let Some(live) = self.held.get_mut(&block) {
+                    live.recorded |= 1 << (stream.0 & 63);
                 }
             }
             Op::SetFraction { device, fraction } => {
@@ -256,7 +238,17 @@ impl Model {
             }
             Op::Occupy { device, stream } if served => {
                 if let Some(device) = device.index(self.devices.len()) {
-                    self.retired.occupied(device, stream);
+                    self.retired.enqueued(device, 1 << (stream.0 & 63));
+                }
+            }
+            Op::Use { block, stream } if served => {
+                if let Some(device) = self.block(block).map(|live| live.device) {
+                    self.retired.enqueued(device, 1 << (stream.0 & 63));
+                }
+            }
+            Op::Fill { block } if served => {
+                if let Some((device, stream)) = self.block(block).map(|live| (live.device, live.stream)) {
+                    self.retired.enqueued(device, 1 << (stream.0 & 63));
                 }
             }
             _ => {}
@@ -280,7 +272,7 @@ impl Model {
 
     #[must_use]
     pub fn block(&self, block: BlockId) -> Option<&Live> {
-        self.held.get(&block).map(|held| &held.live)
+        self.held.get(&block)
     }
 
     /// Live block ids in ascending order (including blocks of 0 bytes).
@@ -323,13 +315,6 @@ impl Model {
     #[must_use]
     pub fn trespass(&self) -> Option<&Unfinished> {
         self.trespass.as_ref()
-    }
-
-    /// Whether the caller of an earlier owner may still write to the block: what it holds says nothing
-    /// about the allocator then.
-    #[must_use]
-    pub fn is_stray_target(&self, block: BlockId) -> bool {
-        self.held.get(&block).is_some_and(|held| held.stray != 0)
     }
 
     /// What the callers did to the device at this position.

@@ -164,7 +164,7 @@ fn idle_streams_leave_nothing_to_wait_for() {
 }
 
 #[test]
-fn a_stream_kept_busy_anew_is_doubted_once_the_allocator_may_have_waited() {
+fn a_stream_with_more_to_do_is_doubted_once_the_allocator_may_have_waited() {
     let mut world = World::new();
     let occupy = Op::Occupy { device: DeviceId(0), stream: StreamId(1) };
     for waited in [false, true] {
@@ -185,16 +185,11 @@ fn a_stream_kept_busy_anew_is_doubted_once_the_allocator_may_have_waited() {
 fn work_that_was_never_recorded_is_the_callers_error() {
     let mut world = World::new();
     world.alloc(1, 0, 0x1000, 0x1000);
-    world.busy(2, true);
-    world.step(&Op::Use { block: BlockId(1), stream: StreamId(2) }, &Reply::Done);
-    world.free(1);
-    world.alloc(2, 0, 0x1000, 0x1000);
-    assert_eq!(world.model.trespass(), None);
-    assert!(world.model.is_stray_target(BlockId(2)), "stream 2 will write there");
-    world.free(2);
-    world.busy(2, false);
-    world.alloc(3, 0, 0x1000, 0x1000);
-    assert!(!world.model.is_stray_target(BlockId(3)));
+    let work = Op::Use { block: BlockId(1), stream: StreamId(2) };
+    assert_eq!(world.model.admits(&work), Err(Drop::NotRecorded));
+    assert_eq!(world.model.admits(&Op::Use { block: BlockId(1), stream: StreamId(0) }), Ok(()));
+    world.step(&Op::RecordStream { block: BlockId(1), stream: StreamId(2) }, &Reply::Done);
+    assert_eq!(world.model.admits(&work), Ok(()));
 }
 
 #[test]
@@ -231,4 +226,67 @@ fn the_journey_reads_situations_off_figures() {
     world.journey.note(&op, &reply, &effect, &before, &world.now, &world.model);
     assert!(world.journey.has(Milestone::Oom) && world.journey.has(Milestone::DeviceRefusal));
     assert!(!world.journey.has(Milestone::LimitRefusal));
+}
+
+/// What a step reaches by its figures alone: `change` moves the statistics of device 0.
+fn reached(op: &Op, reply: &Reply, change: impl FnOnce(&mut crate::op::Stats)) -> Vec<Milestone> {
+    let mut world = World::new();
+    world.alloc(9, 0, 0x9000, 512);
+    let before = world.now.clone();
+    change(&mut world.now.devices[0].stats);
+    let effect = world.step(op, reply);
+    world.journey.note(op, reply, &effect, &before, &world.now, &world.model);
+    world.journey.reached().into_iter().collect()
+}
+
+#[test]
+fn frees_and_merges_are_told_apart_by_figures() {
+    let free = Op::Free { block: BlockId(9) };
+    let pool = crate::op::PoolKind::Small;
+    let freed = |change: fn(&mut crate::op::Stats, crate::op::PoolKind)| {
+        reached(&free, &Reply::Done, |s| {
+            s.decrease(Family::Allocation, pool, 1);
+            change(s, pool);
+        })
+    };
+    assert_eq!(freed(|_, _| {}), [Milestone::PendingFree]);
+    assert_eq!(freed(|s, pool| s.decrease(Family::Active, pool, 1)), []);
+    assert_eq!(freed(|s, pool| s.decrease(Family::Active, pool, 2)), [Milestone::PendingResolved]);
+    let merged = freed(|s, pool| {
+        s.decrease(Family::Active, pool, 1);
+        s.increase(Family::InactiveSplitBytes, pool, 512);
+    });
+    assert_eq!(merged, [Milestone::Merge], "a free part grew and no new one appeared");
+}
+
+#[test]
+fn refusals_are_told_apart_by_who_had_room() {
+    let refused = Reply::refused(RefusalClass::OutOfMemory, "no");
+    let reached = |fraction: f64, free_bytes: u64, given_back: i64| {
+        let mut world = World::new();
+        world.now.devices[0].fraction = fraction;
+        world.now.devices[0].free_bytes = free_bytes;
+        let before = world.now.clone();
+        *world.now.devices[0].stats.counter_mut(Counter::NumDeviceFree) += given_back;
+        let op = alloc(1, 0, 4 << 20);
+        let effect = world.step(&op, &refused);
+        world.journey.note(&op, &refused, &effect, &before, &world.now, &world.model);
+        world.journey.reached().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(reached(0.0, GIB, 0), [Milestone::Oom, Milestone::LimitRefusal]);
+    assert_eq!(reached(1.0, 0, 2), [Milestone::Oom, Milestone::FlushOnOom, Milestone::DeviceRefusal]);
+    assert_eq!(reached(0.0, 0, 0), [Milestone::Oom]);
+}
+
+#[test]
+fn callers_and_calls_are_told_apart() {
+    assert_eq!(reached(&Op::Caller { caller: 2 }, &Reply::Done, |_| {}), [Milestone::CallerSwitch]);
+    assert_eq!(reached(&Op::Caller { caller: 0 }, &Reply::Done, |_| {}), []);
+    let elsewhere = Op::ResetPeak { device: DeviceId(1) };
+    assert_eq!(reached(&elsewhere, &Reply::Done, |_| {}), [Milestone::CrossDeviceCall]);
+    let nowhere = Op::ResetPeak { device: DeviceId(5) };
+    let no = Reply::refused(RefusalClass::InvalidArgument, "no");
+    assert_eq!(reached(&nowhere, &no, |_| {}), [Milestone::ArgumentRefused]);
+    let zero = Reply::Allocated { address: 0 };
+    assert_eq!(reached(&alloc(1, 0, 0), &zero, |_| {}), [Milestone::ZeroServed]);
 }

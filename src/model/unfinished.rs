@@ -1,6 +1,6 @@
 //! Freed memory on which work has not finished: which streams must be done before another stream may have it.
 //!
-//! Decides from operations and idle bits alone. Does not see events: where a busy stream is kept busy anew,
+//! Decides from operations and idle bits alone. Does not see events: where a busy stream was given more to do,
 //! earlier work on it may end unseen, and is taken for finished as soon as the allocator may have waited.
 
 use std::collections::BTreeMap;
@@ -28,9 +28,7 @@ struct Range {
     own: StreamId,
     /// Streams the allocator must wait for: the block's own and the recorded ones.
     duty: u64,
-    /// Streams that only the caller knew of.
-    stray: u64,
-    /// Streams that were kept busy once more since: finished earlier work no longer shows as idle.
+    /// Streams that were given more to do since: they need not be idle when the work on this range ends.
     blurred: u64,
 }
 
@@ -54,27 +52,25 @@ impl Retired {
     }
 
     /// Keeps a freed block whose streams have not finished.
-    pub(super) fn put(&mut self, live: &Live, duty: u64, stray: u64) {
+    pub(super) fn put(&mut self, live: &Live, duty: u64) {
         self.cut(live.address, live.end());
-        self.waiting[live.device] |= duty | stray;
-        let range = Range { end: live.end(), device: live.device, own: live.stream, duty, stray, blurred: 0 };
+        self.waiting[live.device] |= duty;
+        let range = Range { end: live.end(), device: live.device, own: live.stream, duty, blurred: 0 };
         self.ranges.insert(live.address, range);
     }
 
-    /// Gives the memory to a new owner: what it should not have been given, and whose stray work it inherits.
-    pub(super) fn take(&mut self, live: &Live) -> (Option<Unfinished>, u64) {
+    /// Gives the memory to a new owner: what of it should not have been given.
+    pub(super) fn take(&mut self, live: &Live) -> Option<Unfinished> {
         let mut found = None;
-        let mut stray = 0;
         for (&address, range) in self.overlapping(live.address, live.end()) {
             let own = if range.device == live.device { 1 << (live.stream.0 & 63) } else { 0 };
             let streams = range.duty & !own;
-            stray |= range.stray;
             if streams != 0 && found.is_none() {
                 found = Some(Unfinished { address, end: range.end, device: range.device, streams, own: range.own });
             }
         }
         self.cut(live.address, live.end());
-        (found, stray)
+        found
     }
 
     /// These streams have nothing left to do.
@@ -92,18 +88,17 @@ impl Retired {
         }
     }
 
-    /// The stream is kept busy once more, behind the work that is waited for.
-    pub(super) fn occupied(&mut self, device: usize, stream: StreamId) {
-        let bit = 1 << (stream.0 & 63);
-        if self.waiting[device] & bit != 0 {
+    /// These streams were given more to do, behind the work that is waited for.
+    pub(super) fn enqueued(&mut self, device: usize, streams: u64) {
+        if self.waiting[device] & streams != 0 {
             self.blurred[device] = true;
             for range in self.ranges.values_mut().filter(|r| r.device == device) {
-                range.blurred |= bit & (range.duty | range.stray);
+                range.blurred |= streams & range.duty;
             }
         }
     }
 
-    /// The allocator may have waited for streams.
+    /// The allocator may have waited for the streams that it knows of.
     pub(super) fn waited(&mut self, device: usize) {
         if self.blurred[device] {
             self.drop_streams(device, |range| range.blurred);
@@ -111,17 +106,16 @@ impl Retired {
         }
     }
 
+    /// Drops streams that each range of the device waited for.
     fn drop_streams(&mut self, device: usize, which: impl Fn(&Range) -> u64) {
         let mut waiting = 0;
         self.ranges.retain(|_, range| {
             if range.device == device {
-                let done = which(range);
-                range.duty &= !done;
-                range.stray &= !done;
-                range.blurred &= !done;
-                waiting |= range.duty | range.stray;
+                range.duty &= !which(range);
+                range.blurred &= range.duty;
+                waiting |= range.duty;
             }
-            range.duty | range.stray != 0
+            range.duty != 0
         });
         self.waiting[device] = waiting;
     }

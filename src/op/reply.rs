@@ -51,6 +51,8 @@ pub enum Drop {
     BlockExists,
     /// The device or stream it needs does not exist on this target.
     NoSuchPlace,
+    /// It puts work on a stream that was not recorded on the block: the caller's mistake, not the allocator's.
+    NotRecorded,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -143,6 +145,7 @@ impl Reply {
                 Drop::NoSuchBlock => "dropped: no such block".to_owned(),
                 Drop::BlockExists => "dropped: the block exists".to_owned(),
                 Drop::NoSuchPlace => "dropped: no such device or stream".to_owned(),
+                Drop::NotRecorded => "dropped: the stream was not recorded on the block".to_owned(),
             },
         }
     }

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One tracked quantity. Signed and never clamped, so that a counter that goes wrong shows it.
+/// One tracked quantity. Signed, wrapping and never clamped, so that a counter that goes wrong shows it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(C)]
 pub struct Stat {
@@ -19,15 +19,15 @@ pub struct Stat {
 impl Stat {
     #[inline]
     pub fn increase(&mut self, by: i64) {
-        self.current += by;
-        self.allocated += by;
+        self.current = self.current.wrapping_add(by);
+        self.allocated = self.allocated.wrapping_add(by);
         self.peak = self.peak.max(self.current);
     }
 
     #[inline]
     pub fn decrease(&mut self, by: i64) {
-        self.current -= by;
-        self.freed += by;
+        self.current = self.current.wrapping_sub(by);
+        self.freed = self.freed.wrapping_add(by);
     }
 
     pub fn reset_peak(&mut self) {

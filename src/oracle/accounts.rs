@@ -9,7 +9,7 @@
 use super::accounts_explain as explain;
 use super::cite::{OOM_06, STAT_06, STAT_07, say};
 use super::{Oracle, Seen};
-use crate::model::{Effect, is_unroundable};
+use crate::model::Effect;
 use crate::op::stats::{Oversize, Row};
 use crate::op::{Capability, Counter, Family, Observation, Op, OracleName, Stats, TargetInfo, Via};
 use crate::requirement::RequirementId;
@@ -193,7 +193,7 @@ impl Accounts {
         match seen.op {
             Some(Op::Alloc { via: Via::Tensor, bytes, .. }) if self.tensor_limit.is_some_and(|l| *bytes >= l) => (0, 0),
             // refused before rounding, or by the device: both are honest
-            Some(Op::Alloc { bytes, .. }) if is_unroundable(*bytes) => (0, 1),
+            Some(Op::Alloc { bytes, .. }) if seen.model.is_unroundable(*bytes) => (0, 1),
             _ => (1, 1),
         }
     }
@@ -246,6 +246,9 @@ impl Oracle for Accounts {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        if seen.is_unlawful_service() {
+            return;
+        }
         let first = convictions.len();
         for device in seen.scope().positions(self.base.len()) {
             self.judge_device(seen, device, convictions);

@@ -1,7 +1,7 @@
 //! Contents: a block holds what was written to it, in memory that is there.
 //!
 //! Judges the answers to `Verify`. Does not cover: blocks that were never filled, bytes between two
-//! verifications, and blocks that an earlier owner's unrecorded work may still write to (the caller's error).
+//! verifications, and work on streams that were never recorded: that is the caller's error, and never asked.
 
 use super::cite::{MEM_01, MEM_03, say};
 use super::{Oracle, Seen};
@@ -17,9 +17,6 @@ impl Oracle for Contents {
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
         let (Some(Op::Verify { block }), Reply::Contents(report)) = (seen.op, seen.reply) else { return };
-        if seen.model.is_stray_target(*block) {
-            return;
-        }
         let (size, address) = seen.model.block(*block).map_or((0, 0), |live| (live.bytes, live.address));
         let violation = match report {
             ContentsReport::Intact | ContentsReport::Pending => return,

@@ -3,20 +3,21 @@
 //! Judges refusals by what the contract says a request may cost at most, so a request that only a tight fit
 //! could serve may be refused. Does not cover: room between live blocks of one segment, cached memory while
 //! something is live or waiting, requests refused in a step in which a planned fault fired (and the probe
-//! after them), and wrong grants (`limit`, `overlap`).
+//! after them), and wrong grants (`limit`, `overlap`). A request in whose refusal waiting blocks became free
+//! may be served when asked again: an allocator that waits for streams last does not search its cache once more.
 
 use super::cite::{OOM_01, OOM_04, say};
 use super::limit::limit_of;
 use super::{Oracle, Seen};
 use crate::model::Effect;
-use crate::op::{Capability, Family, Op, OracleName, TargetInfo};
+use crate::op::{Capability, DeviceView, Family, Op, OracleName, TargetInfo};
 use crate::verdict::Violation;
 
 pub(super) struct Exhaustion {
     /// Free memory and what is reserved are known.
     figures: bool,
     active: bool,
-    /// A planned fault fired in the step of the latest refusal.
+    /// The latest refusal says nothing of the probe after it.
     excused: bool,
 }
 
@@ -61,6 +62,14 @@ impl Exhaustion {
     }
 }
 
+/// Whether blocks that had waited for streams became free in this step.
+fn resolved(seen: &Seen<'_>, device: usize) -> bool {
+    let current = |views: &[DeviceView], family| views.get(device).map_or(0, |v| v.stats.all(family).current);
+    [Family::Active, Family::ActiveBytes]
+        .into_iter()
+        .any(|family| current(&seen.after.devices, family) < current(&seen.before.devices, family))
+}
+
 impl Oracle for Exhaustion {
     fn name(&self) -> OracleName {
         OracleName::Exhaustion
@@ -78,8 +87,9 @@ impl Oracle for Exhaustion {
                 convictions.push(Violation::new(self.name(), Some(OOM_01), message));
             }
             Effect::Refused { device } => {
-                self.excused = seen.fault_fired();
-                if self.figures && !self.excused {
+                let fault = seen.fault_fired();
+                self.excused = fault || resolved(seen, device);
+                if self.figures && !fault {
                     self.judge_refusal(seen, device, *bytes, convictions);
                 }
             }
@@ -136,19 +146,20 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_that_succeeds_convicts_unless_a_fault_explains_the_refusal() {
-        for fault in [false, true] {
+    fn a_retry_that_succeeds_convicts_unless_the_refusal_explains_it() {
+        for (fault, waiting) in [(false, false), (true, false), (false, true)] {
             let mut bench = bench();
             bench.alloc(1, 0x20_0000, GIB - (1 << 20)).passes();
             let refused = bench.step(alloc(2, 512), oom(), |o| {
                 refuse(&mut o.devices[0]);
                 o.devices[0].faults_fired += u32::from(fault);
+                o.devices[0].stats.decrease(Family::Active, PoolKind::Large, i64::from(waiting));
             });
             refused.passes();
             bench.is_retry = true;
             let reply = Reply::Allocated { address: 0x1000 };
             let judged = bench.step(alloc(3, 512), reply, |o| hand_out(&mut o.devices[0], 512));
-            if fault { judged.passes() } else { drop(judged.convicts("OOM-01")) }
+            if fault || waiting { judged.passes() } else { drop(judged.convicts("OOM-01")) }
         }
     }
 }

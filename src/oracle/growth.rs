@@ -105,7 +105,7 @@ impl Growth {
 
     fn judge_rounds(&self, convictions: &mut Vec<Violation>) {
         let count = self.rounds.len();
-        // the first round also holds whatever prepared the cycle
+        // the first round also holds whatever prepared the cycle, and is not noted
         let steady = self.asked.get(1..).is_some_and(|rest| rest.windows(2).all(|w| w[0] == w[1]));
         if count < LEAST_ROUNDS || !steady {
             return;
@@ -140,11 +140,9 @@ impl Oracle for Growth {
         if let Some(op) = seen.asked().filter(|_| !seen.is_retry) {
             if *op == Op::CycleEnd {
                 self.end_round(seen.after);
-            } else {
+            } else if !self.rounds.is_empty() {
                 self.note(op);
-                if !self.rounds.is_empty() {
-                    self.note_disturbances(seen);
-                }
+                self.note_disturbances(seen);
             }
         }
         if seen.is_end {

@@ -26,6 +26,9 @@ impl Oracle for Isolation {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        if seen.is_unlawful_service() {
+            return;
+        }
         let Some(op) = seen.asked() else { return };
         if matches!(op, Op::EmptyCache | Op::Snapshot | Op::Fault { .. }) {
             return;

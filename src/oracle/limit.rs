@@ -125,6 +125,9 @@ impl Oracle for Limit {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, found: &mut Vec<Violation>) {
+        if seen.is_unlawful_service() {
+            return;
+        }
         let Some(op) = seen.asked() else { return };
         let count = seen.before.devices.len().min(seen.after.devices.len());
         for device in seen.scope().positions(count) {

@@ -90,6 +90,12 @@ impl<'a> Seen<'a> {
         self.before.devices.iter().zip(&self.after.devices).any(|(b, a)| b.faults_fired != a.faults_fired)
     }
 
+    /// Whether a call was served that must be refused: `refusal` says so, and what the figures of such a
+    /// step should be nobody can say.
+    fn is_unlawful_service(&self) -> bool {
+        matches!(self.law, Law::MustRefuse(_) | Law::MustRefuseAny(_)) && self.served().is_some()
+    }
+
     /// The devices that the operation is about.
     fn scope(&self) -> Scope {
         let Some(op) = self.asked() else { return Scope::Nothing };

@@ -18,6 +18,9 @@ impl Oracle for Overlap {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        if seen.is_unlawful_service() {
+            return;
+        }
         let Effect::Allocated(block, live) = seen.effect else { return };
         let (address, end, bytes) = (live.address, live.end(), live.bytes);
         if address == 0 {

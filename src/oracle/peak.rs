@@ -1,4 +1,4 @@
-//! Peak: the highest current value since the last reset, and nothing higher.
+//! Peak: the highest current value since the last reset, and nothing higher, in the whole as in its pools.
 //!
 //! Does not cover: figures of free parts (`inactive_split*`), which may lawfully overshoot within one
 //! operation (there a peak is only held to be high enough); segments and reserved bytes where the allocator
@@ -54,11 +54,16 @@ impl Peak {
                 Family::Segment | Family::ReservedBytes => rise(fault || retried),
                 _ => rise(fault),
             };
+            let mut held = true;
             for &row in Row::ALL {
                 let (b, a) = (before.get(family, row), after.get(family, row));
                 if !holds(b, a, rise) {
+                    held = false;
                     convictions.push(self.explain(seen, device, Key::Family(family, row, Column::Peak), b, a));
                 }
+            }
+            if held {
+                self.judge_pools(device, family, after, convictions);
             }
         }
         for &which in Oversize::ALL {
@@ -66,6 +71,19 @@ impl Peak {
             if !holds(b, a, rise(fault || retried)) {
                 convictions.push(self.explain(seen, device, Key::Oversize(which, Column::Peak), b, a));
             }
+        }
+    }
+
+    /// The whole cannot have been higher than both pools together, nor lower than either.
+    fn judge_pools(&self, device: usize, family: Family, stats: &Stats, convictions: &mut Vec<Violation>) {
+        let [all, small, large] = [Row::All, Row::SmallPool, Row::LargePool].map(|row| stats.get(family, row).peak);
+        if all > small.saturating_add(large) || all < small.max(large) {
+            let name = family.name();
+            let message = say!(
+                "{name}.all.peak of device {device} is {all}, which pools with peaks {small} and {large} cannot have reached together",
+                "设备 {device} 的 {name}.all.peak 为 {all}，而小池峰值 {small} 与大池峰值 {large} 不可能合成此值"
+            );
+            convictions.push(Violation::new(self.name(), Some(PEAK_01), message));
         }
     }
 
@@ -123,6 +141,9 @@ impl Oracle for Peak {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        if seen.is_unlawful_service() {
+            return;
+        }
         for device in seen.scope().positions(seen.after.devices.len()) {
             self.judge_device(seen, device, convictions);
         }
@@ -201,10 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_that_its_pools_cannot_have_reached_convicts() {
+        let mut bench = bench();
+        // before the first step nothing is known of how the peaks came about
+        bench.now.devices[0].stats.get_mut(Family::InactiveSplit, Row::All).peak = 3;
+        bench.step(Op::EmptyCache, Reply::Done, |_| {}).convicts("PEAK-01");
+    }
+
+    #[test]
     fn a_retry_may_have_reserved_more_in_between() {
         let judged = bench().step(alloc(2, 1 << 29), oom(), |o| {
             refuse(&mut o.devices[0]);
             o.devices[0].stats.get_mut(Family::ReservedBytes, Row::All).peak += 1 << 20;
+            o.devices[0].stats.get_mut(Family::ReservedBytes, Row::LargePool).peak += 1 << 20;
         });
         judged.passes();
     }

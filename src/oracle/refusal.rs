@@ -9,7 +9,7 @@ use super::cite::{
 };
 use super::view::first_difference;
 use super::{Oracle, Seen};
-use crate::model::{Effect, Law, is_unroundable, named_device};
+use crate::model::{Effect, Law, named_device};
 use crate::op::stats::{Column, Row};
 use crate::op::{Capability, Family, Op, OracleName, Pointer, RefusalClass, TargetInfo, Text, Via};
 use crate::requirement::RequirementId;
@@ -179,7 +179,7 @@ fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
     }
     Some(match *op {
         Op::Alloc { bytes: 0, .. } => ZERO_01,
-        Op::Alloc { bytes, .. } if is_unroundable(bytes) => HUGE_02,
+        Op::Alloc { bytes, .. } if seen.model.is_unroundable(bytes) => HUGE_02,
         Op::Alloc { bytes, .. } => {
             let total = seen.model.device_of(op).map_or(0, |d| seen.model.total_bytes(d));
             if bytes > total { HUGE_01 } else { OOM_01 }

@@ -2,8 +2,8 @@
 //! recorded stream has finished.
 //!
 //! Does not cover: work on streams that the caller never recorded; the part of a freed block beyond the
-//! bytes asked for; and a stream that was kept busy anew before earlier work on it showed as finished, once
-//! the allocator may have waited for that work. Streams must stay busy until told otherwise.
+//! bytes asked for; and work on a stream that was given more to do before it was seen idle, once the
+//! allocator may have waited for that work. Streams must stay busy until told otherwise.
 
 use super::cite::{STRM_01, STRM_02, say};
 use super::{Oracle, Seen};

@@ -117,8 +117,6 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         let size = rounding::block_size(bytes, &self.settings)?;
         let segment = rounding::segment_size(size, &self.settings)?;
-        // The accounts are signed: a size past their range is as good as none.
-        i64::try_from(segment).ok()?;
         let pool = match rounding::pool_kind(size) {
             PoolKind::Small => SMALL,
             PoolKind::Large => LARGE,

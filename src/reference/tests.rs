@@ -1,1 +1,115 @@
-//! The reference on a simulated device: the ladder, the accounts, the streams.
+//! The reference's parts against simpler ones, and its whole on a simulated device.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::block::{Arena, Block, Slot, State};
+use super::free_index::{FreeIndex, FreeKey};
+use super::*;
+use crate::device::sim::SimDevice;
+use crate::op::{Counter, Family};
+
+const MIB: u64 = 1 << 20;
+
+/// A few distinct slots.
+fn slot(number: u64) -> Slot {
+    let block = Block {
+        address: 0,
+        size: 0,
+        requested: 0,
+        stream: StreamHandle(0),
+        searches_at_free: 0,
+        prev: None,
+        next: None,
+        events: 0,
+        pool: 0,
+        state: State::Free,
+        mapped: true,
+        expandable: false,
+        recorded: false,
+    };
+    let mut arena = Arena::default();
+    (0..=number % 7).map(|_| arena.insert(block)).last().unwrap_or(Slot::FIRST)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    /// Against the standard library's ordered map, over every question that is asked.
+    #[test]
+    fn it_is_an_ordered_map(
+        steps in proptest::collection::vec((any::<bool>(), 0_u64..3, 0_u64..40, 0_u64..200), 1..2000),
+    ) {
+        let mut index = FreeIndex::default();
+        let mut model: BTreeMap<FreeKey, Slot> = BTreeMap::new();
+        for (insert, stream, size, address) in steps {
+            let key = (StreamHandle(stream), size, address);
+            if insert && !model.contains_key(&key) {
+                index.insert(key, slot(address));
+                model.insert(key, slot(address));
+            } else {
+                index.remove(&key);
+                model.remove(&key);
+            }
+            let range = (key.0, size, 0)..(StreamHandle(stream + 1), 0, 0);
+            let fit = model.range(range).next().map(|(k, s)| (*k, *s));
+            prop_assert_eq!(index.first_fit(key.0, size), fit);
+        }
+        let all: Vec<_> = model.iter().map(|(k, s)| (*k, *s)).collect();
+        prop_assert_eq!(index.iter().collect::<Vec<_>>(), all.clone());
+        let middle = (StreamHandle(1), 20, 0);
+        let ours = all.iter().copied().filter(|(k, _)| k.0 == middle.0);
+        let above: Vec<_> = ours.clone().filter(|(k, _)| *k >= middle).collect();
+        let mut below: Vec<_> = ours.filter(|(k, _)| *k < middle).collect();
+        below.reverse();
+        prop_assert_eq!(index.from(middle).collect::<Vec<_>>(), above);
+        prop_assert_eq!(index.below_in_reverse(middle).collect::<Vec<_>>(), below);
+    }
+}
+
+fn reference(bytes: u64, settings: &str) -> Reference<SimDevice> {
+    let settings = settings.parse().expect("settings are read");
+    Reference::new(vec![SimDevice::new(0, bytes, 2)], &settings, Sound)
+}
+
+fn current(reference: &Reference<SimDevice>, family: Family) -> i64 {
+    reference.device(0).stats().all(family).current
+}
+
+#[test]
+fn a_small_block_takes_a_small_segment_and_gives_its_rest_to_the_next() {
+    let mut reference = reference(256 * MIB, "");
+    let first = reference.device_mut(0).alloc(100, StreamHandle(0)).expect("fits");
+    let second = reference.device_mut(0).alloc(513, StreamHandle(0)).expect("fits");
+    assert_eq!(second, first + 512);
+    assert_eq!(current(&reference, Family::ReservedBytes), 2 << 20);
+    assert_eq!(current(&reference, Family::AllocatedBytes), 512 + 1024);
+    reference.free(first).expect("is live");
+    assert_eq!(reference.free(first), Err(FreeError::InvalidPointer { address: first }));
+}
+
+#[test]
+fn the_cache_is_flushed_before_a_request_is_refused() {
+    let mut reference = reference(64 * MIB, "");
+    let cached = reference.device_mut(0).alloc(40 << 20, StreamHandle(0)).expect("fits");
+    reference.free(cached).expect("is live");
+    reference.device_mut(0).alloc(60 << 20, StreamHandle(0)).expect("fits once the cache is gone");
+    let refused = reference.device_mut(0).alloc(60 << 20, StreamHandle(0)).expect_err("does not fit");
+    assert!(matches!(refused, AllocError::OutOfMemory(_)));
+    let stats = reference.device(0).stats();
+    assert_eq!((stats.counter(Counter::NumOoms), stats.counter(Counter::NumAllocRetries)), (1, 2));
+}
+
+#[test]
+fn expandable_segments_grow_and_shrink_by_pages() {
+    let mut reference = reference(256 * MIB, "expandable_segments:True");
+    let block = reference.device_mut(0).alloc(30 << 20, StreamHandle(0)).expect("fits");
+    assert_eq!(current(&reference, Family::ReservedBytes), 40 << 20);
+    assert_eq!(current(&reference, Family::Segment), 0);
+    reference.free(block).expect("is live");
+    reference.empty_cache().expect("no fault is planted");
+    assert_eq!(current(&reference, Family::ReservedBytes), 0);
+    let device = reference.device_mut(0).device_mut();
+    assert_eq!(device.free_bytes(), Ok(256 << 20));
+}

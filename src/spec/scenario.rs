@@ -61,7 +61,8 @@ pub struct Generate {
     pub weights: Weights,
     /// Faults to plant, each at a drawn moment of the sequence.
     pub faults: Vec<FaultPlan>,
-    /// Repeat one drawn round this many times (each round frees what it asked for): feeds the growth oracle.
+    /// How often one drawn round is run, each round freeing what it asked for: feeds the growth oracle.
+    /// 0 for plain sequences.
     pub cycles: u32,
     /// Fractions for `set_fraction` to draw from.
     pub fractions: Vec<f64>,

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use super::size::below;
-use crate::op::BlockId;
+use crate::op::{BlockId, StreamId};
 
 const GONE: usize = usize::MAX;
 
@@ -14,6 +14,8 @@ const GONE: usize = usize::MAX;
 pub(super) struct Blocks {
     /// By id: the bytes asked for, and the position in `held` or `GONE`.
     all: Vec<(u64, usize)>,
+    /// By id: the streams that may work on it, its own and the recorded ones, one bit each.
+    streams: Vec<u64>,
     held: Vec<u32>,
     /// By age; blocks that are gone are dropped when they come to an end of it.
     aged: VecDeque<u32>,
@@ -22,8 +24,9 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// A fresh block.
-    pub(super) fn ask(&mut self, bytes: u64) -> BlockId {
+    pub(super) fn ask(&mut self, bytes: u64, stream: StreamId) -> BlockId {
         let id = self.fresh();
+        self.streams.push(1 << (stream.0 & 63));
         self.all.push((bytes, self.held.len()));
         self.held.push(id);
         self.aged.push_back(id);
@@ -33,6 +36,7 @@ impl Blocks {
     /// A fresh id for a request that must be refused: nothing later is about it.
     pub(super) fn ask_in_vain(&mut self) -> BlockId {
         let id = self.fresh();
+        self.streams.push(0);
         self.all.push((0, GONE));
         BlockId(id)
     }
@@ -62,6 +66,19 @@ impl Blocks {
             self.aged.pop_back();
         }
         self.aged.back().copied().map(BlockId)
+    }
+
+    pub(super) fn record(&mut self, block: BlockId, stream: StreamId) {
+        if let Some(streams) = self.streams.get_mut(block.0 as usize) {
+            *streams |= 1 << (stream.0 & 63);
+        }
+    }
+
+    /// One of the streams that may work on the block.
+    pub(super) fn user(&self, block: BlockId, draw: u32) -> StreamId {
+        let streams = self.streams.get(block.0 as usize).copied().unwrap_or(1);
+        let all: Vec<u8> = (0..StreamId::LIMIT).filter(|s| streams >> s & 1 == 1).collect();
+        StreamId(all.get(below(draw, all.len())).copied().unwrap_or(0))
     }
 
     /// The bytes asked for.
@@ -95,7 +112,7 @@ mod tests {
     #[test]
     fn age_and_draw_agree_on_what_is_held() {
         let mut blocks = Blocks::default();
-        let ids: Vec<BlockId> = (0..5).map(|n| blocks.ask(n)).collect();
+        let ids: Vec<BlockId> = (0..5).map(|n| blocks.ask(n, StreamId(0))).collect();
         let vain = blocks.ask_in_vain();
         for id in [ids[0], ids[4], vain, ids[0]] {
             blocks.free(id);

@@ -55,7 +55,7 @@ fn choose<T: Copy>(from: &[T], draw: u32) -> T {
 impl<'a> Resolver<'a> {
     pub(super) fn new(scenario: &Scenario, generate: &'a Generate, table: &'a Table, bounds: Bounds) -> Self {
         let offered = |kind: OpKind, needs: Option<Capability>| {
-            table.has(kind) || needs.is_none_or(|c| generate.cycles == 0 && scenario.requires.contains(&c))
+            table.has(kind) || needs.is_none_or(|c| generate.cycles <= 1 && scenario.requires.contains(&c))
         };
         Resolver {
             sizes: &generate.sizes,
@@ -133,8 +133,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn alloc(&mut self, draft: &Draft, bytes: u64, via: Via) -> Op {
-        let block = self.blocks.ask(bytes);
-        Op::Alloc { block, device: self.maybe_current(draft), stream: self.stream(draft), bytes, via }
+        let stream = self.stream(draft);
+        let block = self.blocks.ask(bytes, stream);
+        Op::Alloc { block, device: self.maybe_current(draft), stream, bytes, via }
     }
 
     /// What stands in for an operation on a block while there is none: a request, of a kind the scenario has.
@@ -159,8 +160,12 @@ impl<'a> Resolver<'a> {
 
     fn touch(&mut self, kind: OpKind, draft: &Draft) -> Option<Op> {
         let Some(block) = self.blocks.pick(draft.pick) else { return self.alloc_instead(draft) };
+        if kind == OpKind::Use {
+            return Some(Op::Use { block, stream: self.blocks.user(block, draft.stream) });
+        }
         let stream = self.stream(draft);
-        Some(if kind == OpKind::Use { Op::Use { block, stream } } else { Op::RecordStream { block, stream } })
+        self.blocks.record(block, stream);
+        Some(Op::RecordStream { block, stream })
     }
 
     fn occupy(&mut self, device: DeviceId, stream: StreamId) -> Op {

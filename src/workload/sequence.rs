@@ -23,7 +23,7 @@ pub fn sequence(scenario: &Scenario, generate: &Generate, setup: &Setup, seed: u
         streams: within(drafts.streams, &generate.streams, setup.streams.min(StreamId::LIMIT)),
         callers: within(drafts.callers, &generate.callers, u8::MAX),
     };
-    let body = if generate.cycles > 0 {
+    let body = if generate.cycles > 1 {
         rounds(scenario, generate, &drafts, bounds)
     } else {
         let table = Table::new(&generate.weights, |_| true);

@@ -51,7 +51,7 @@ fn generate(kinds: &[OpKind]) -> Generate {
         ],
         weights: Weights { entries: kinds.iter().map(|&k| (k, 1000)).collect() },
         faults: Vec::new(),
-        cycles: 0,
+        cycles: 1,
         fractions: Vec::new(),
     }
 }

@@ -37,7 +37,7 @@ enum Until {
     Occupied,
     /// Past the occupying work in front, then as `Occupied`.
     Finished,
-    /// The event, and nothing after it.
+    /// The event, then as `Occupied`.
     Event(u64),
     Empty,
 }
@@ -146,8 +146,9 @@ impl Streams {
                 Work::Occupy => {}
                 Work::Event(event) => {
                     queue.events.pop_front();
+                    // What is behind the event runs too: only an occupation can hold it up.
                     if matches!(until, Until::Event(last) if last == event) {
-                        break;
+                        until = Until::Occupied;
                     }
                 }
             }

@@ -149,7 +149,7 @@ fn work_waits_for_what_occupies_its_stream() {
 }
 
 #[test]
-fn waiting_for_an_event_runs_no_further_than_the_event() {
+fn waiting_for_an_event_runs_up_to_the_next_occupation() {
     let mut device = device();
     let a = device.reserve(2 * MIB).expect("fits");
     let h1 = device.stream_handle(S1);
@@ -160,7 +160,7 @@ fn waiting_for_an_event_runs_no_further_than_the_event() {
     device.occupy(S1).expect("stream 1");
     device.wait_event(event).expect("waits");
     assert_eq!(device.query_event(event), Ok(true));
-    assert_eq!((device.check(S0, a, 512, 1), device.idle_mask()), (ContentsReport::Intact, 0b1101));
+    assert_eq!((device.check(S0, a, 512, 2), device.idle_mask()), (ContentsReport::Intact, 0b1101));
     device.finish(S1).expect("stream 1");
     assert_eq!((device.check(S1, a, 512, 2), device.idle_mask()), (ContentsReport::Intact, 0b1111));
     assert_eq!(device.query_event(Event(u64::MAX)), Ok(true), "unknown events have finished");

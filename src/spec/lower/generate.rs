@@ -45,16 +45,18 @@ pub(super) fn lower(raw: &RawGenerate, world: &World, problems: &mut Problems) -
         call: f.call,
         when: f.every.0.map_or(FaultWhen::Seeded, FaultWhen::Every),
     };
-    let mut at_least_one = |value: u32, key: &str| {
-        if value == 0 {
-            problems.add(&here.key(key), Complaint::new(format!("`{key}` is 0: nothing would run")));
-        }
-        value
-    };
-    let sequences = at_least_one(raw.sequences.unwrap_or(SEQUENCES), "sequences");
-    let cycles = at_least_one(raw.cycles.unwrap_or(1), "cycles");
+    let sequences = raw.sequences.unwrap_or(SEQUENCES);
+    if sequences == 0 {
+        problems.add(&here.key("sequences"), Complaint::new("`sequences` is 0: nothing would run"));
+    }
+    let cycles = raw.cycles.unwrap_or(0);
+    if raw.cycles.is_some_and(|cycles| cycles < 2) {
+        let complaint =
+            Complaint::new("a round repeats 2 times or more").hint("leave `cycles` out for plain sequences");
+        problems.add(&here.key("cycles"), complaint);
+    }
     let length = raw.length.0.clone();
-    if *length.start() == 0 || length.end().saturating_mul(cycles) > MOST_OPERATIONS {
+    if *length.start() == 0 || length.end().saturating_mul(cycles.max(1)) > MOST_OPERATIONS {
         let complaint =
             Complaint::new(format!("a sequence has 1 to {MOST_OPERATIONS} operations, all cycles together"));
         problems.add(&here.key("length"), complaint);

@@ -36,7 +36,7 @@ pub struct RawGenerate {
     /// Device calls to fail.
     #[serde(default)]
     pub faults: Vec<RawFault>,
-    /// Repeat one drawn round this many times; each round frees what it asked for. 1 unless given.
+    /// Repeat one drawn round this many times; each round frees what it asked for. Plain sequences unless given.
     #[serde(default)]
     pub cycles: Option<u32>,
     /// Fractions that `set_fraction` draws from.

@@ -157,7 +157,7 @@ generate:
     assert_eq!((scenario.streams, scenario.epilogue, scenario.devices.clone()), (4, true, 2..=4));
     assert_eq!(scenario.oracles.len(), OracleName::ALL.len());
     let Body::Generate(generate) = &scenario.body else { panic!("it generates") };
-    assert_eq!((generate.sequences, generate.cycles, generate.length.clone()), (64, 1, 20..=400));
+    assert_eq!((generate.sequences, generate.cycles, generate.length.clone()), (64, 0, 20..=400));
     assert_eq!((generate.streams.clone(), generate.callers.clone()), (1..=1, 1..=1));
     assert_eq!(generate.weights.entries, [(OpKind::Alloc, 6000), (OpKind::Free, 200)]);
     assert_eq!(generate.sizes[1].draw, SizeDraw::Around { centres: vec![512], within: 1 });

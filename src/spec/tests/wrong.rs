@@ -50,9 +50,10 @@ fn generated(from: &str, to: &str) -> String {
     right.replace(from, to)
 }
 
-fn cases() -> Vec<(&'static str, String)> {
-    let a = "  - alloc: { block: a, device: 0, bytes: 1 }\n";
-    let after = |lines: &str| steps(&format!("{a}{lines}"));
+type Case = (&'static str, String);
+
+/// What surrounds the body.
+fn of_documents() -> Vec<Case> {
     vec![
         ("nothing", String::new()),
         ("a comment only", "# later\n".to_owned()),
@@ -82,6 +83,14 @@ fn cases() -> Vec<(&'static str, String)> {
         ("no steps", format!("{HEAD}steps: []\n")),
         ("a second document wrong too", format!("{}---\n{}", with("devces: 2"), changed("ZERO-01", "ZERO-11"))),
         ("an id twice", format!("{}---\n{}", document("it"), document("it"))),
+    ]
+}
+
+/// Steps and expectations.
+fn of_steps() -> Vec<Case> {
+    let a = "  - alloc: { block: a, device: 0, bytes: 1 }\n";
+    let after = |lines: &str| steps(&format!("{a}{lines}"));
+    vec![
         ("a decimal size", steps("  - alloc: { block: a, device: 0, bytes: 64MB }")),
         ("a size that is none", steps("  - alloc: { block: a, device: 0, bytes: large }")),
         ("a size past 64 bits", steps("  - alloc: { block: a, device: 0, bytes: 18446744073709551616 }")),
@@ -117,21 +126,28 @@ fn cases() -> Vec<(&'static str, String)> {
         ),
         ("a capability used and not required", after("  - set_fraction: { device: 0, to: 0.5 }")),
         ("milestones out of reach", with("must_reach: [fault_fired, two_devices_live, caller_switch]")),
+        (
+            "several at once",
+            steps("  - free: b\n  - record_stream: { block: c, stream: 9 }\n  - expect: { stats: { 3: { x: 1 } } }"),
+        ),
+    ]
+}
+
+/// Generated sequences.
+fn of_sequences() -> Vec<Case> {
+    vec![
         ("a negative weight", generated("alloc: 1", "alloc: 1, free: -1")),
         ("weights of nothing", generated("alloc: 1", "alloc: 0, free: 0")),
         ("an unknown kind", generated("alloc: 1", "alloc: 1, fre: 1")),
         ("an empty range", generated("20..30", "30..20")),
         ("an empty size range", generated("[1, 1MiB]", "[1MiB, 1]")),
+        ("a round that never repeats", generated("length", "cycles: 1\n  length")),
         ("no sizes", generated("  sizes: [ { log_uniform: [1, 1MiB] } ]\n", "")),
         ("two ways to draw a size", generated("[1, 1MiB] }", "[1, 1MiB], exactly: [1] }")),
         ("a fault that never fires", generated("length", "faults: [ { call: reserve, every: 0 } ]\n  length")),
         ("a device call that is none", generated("length", "faults: [ { call: reserv, every: 1 } ]\n  length")),
         ("no fraction", generated("length", "fractions: [0.5, 1.5]\n  length")),
         ("for_each of generated sequences", format!("{HEAD}for_each: {{ a: [1] }}\n{GENERATE}")),
-        (
-            "several at once",
-            steps("  - free: b\n  - record_stream: { block: c, stream: 9 }\n  - expect: { stats: { 3: { x: 1 } } }"),
-        ),
     ]
 }
 
@@ -143,6 +159,7 @@ fn the_right_documents_are_right() {
 
 #[test]
 fn wrong_documents_are_told_where_and_what() {
-    let lines: Vec<String> = cases().into_iter().map(|(name, text)| format!("# {name}\n{}\n", told(&text))).collect();
+    let cases = [of_documents(), of_steps(), of_sequences()].concat();
+    let lines: Vec<String> = cases.into_iter().map(|(name, text)| format!("# {name}\n{}\n", told(&text))).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
