@@ -133,7 +133,7 @@ impl<R: BufRead> Machine<'_, R> {
             _ => {
                 let length = self.length(code == 0x8b)?;
                 self.bytes(length)?;
-                integer(&self.buffer)
+                Value::integer(&self.buffer)
             }
         };
         self.push(value)
@@ -386,16 +386,4 @@ impl<R: BufRead> Machine<'_, R> {
             }
         }
     }
-}
-
-/// Two's complement, the least byte first.
-fn integer(bytes: &[u8]) -> Value {
-    let Some(&last) = bytes.last() else { return Value::Int(0) };
-    let fill = if last >= 0x80 { 0xff } else { 0 };
-    let (low, high) = bytes.split_at(bytes.len().min(8));
-    let mut whole = [fill; 8];
-    whole[..low.len()].copy_from_slice(low);
-    let value = i64::from_le_bytes(whole);
-    let fits = high.iter().all(|&b| b == fill) && (value < 0) == (fill != 0);
-    if fits { Value::Int(value) } else { Value::Huge }
 }
