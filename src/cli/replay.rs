@@ -203,3 +203,31 @@ fn rendered(replayed: &Replayed) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_compared_in_a_table() {
+        let row = |config: &str, peak_reserved, first_refusal: Option<(u64, u64)>| Row {
+            config: config.to_owned(),
+            device: 0,
+            peak_reserved,
+            peak_allocated: 6 << 30,
+            allocated_then: 5 << 30,
+            device_calls: 120,
+            retries: 1,
+            refusals: if first_refusal.is_some() { 3 } else { 0 },
+            first_refusal,
+        };
+        let rows = vec![row("", 10 << 30, Some((901, 512 << 20))), row("expandable_segments:True", 6 << 30, None)];
+        let table = Table { device_bytes: 10 << 30, rows };
+        insta::assert_snapshot!(table_of(Path::new("job.pickle"), &table), @"
+        job.pickle: on a simulated device of 10 GiB
+        settings                  peak reserved  peak allocated  fragmentation  device calls  retries  out of memory
+        recorded: (none)                 10 GiB           6 GiB          50.0%           120        1  request 901 (512 MiB) and 2 more
+        expandable_segments:True          6 GiB           6 GiB          16.7%           120        1  no
+        ");
+    }
+}

@@ -31,6 +31,18 @@ pub enum Value {
 }
 
 impl Value {
+    /// Two's complement, the least byte first.
+    pub(super) fn integer(bytes: &[u8]) -> Value {
+        let Some(&last) = bytes.last() else { return Value::Int(0) };
+        let fill = if last >= 0x80 { 0xff } else { 0 };
+        let (low, high) = bytes.split_at(bytes.len().min(8));
+        let mut whole = [fill; 8];
+        whole[..low.len()].copy_from_slice(low);
+        let value = i64::from_le_bytes(whole);
+        let fits = high.iter().all(|&b| b == fill) && (value < 0) == (fill != 0);
+        if fits { Value::Int(value) } else { Value::Huge }
+    }
+
     /// What it is, in Python's words.
     #[must_use]
     pub fn kind(self) -> &'static str {

@@ -12,7 +12,7 @@ const CONTAINER: u64 = 64;
 const ITEM: u64 = 2 * size_of::<Value>() as u64;
 /// What a string costs beside its text, twice indexed; what a memo entry costs.
 const STRING: u64 = 96;
-const MEMO: u64 = 32;
+const MEMO: u64 = 48;
 /// No module or type name that is allowed is as long.
 const LONGEST_NAME: usize = 256;
 
@@ -28,7 +28,8 @@ pub fn read(input: impl BufRead, budget: &mut Budget) -> Result<Document, Pickle
         budget,
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: BTreeMap::new(),
+        memo: Vec::new(),
+        stray: BTreeMap::new(),
         document: Document::new(),
         buffer: Vec::new(),
     };
@@ -45,7 +46,9 @@ struct Machine<'b, R> {
     budget: &'b mut Budget,
     stack: Vec<Value>,
     marks: Vec<usize>,
-    memo: BTreeMap<u32, Value>,
+    /// What was kept, by number; numbers that were left out at first are beside it.
+    memo: Vec<Value>,
+    stray: BTreeMap<u32, Value>,
     document: Document,
     buffer: Vec<u8>,
 }
@@ -130,7 +133,7 @@ impl<R: BufRead> Machine<'_, R> {
             _ => {
                 let length = self.length(code == 0x8b)?;
                 self.bytes(length)?;
-                integer(&self.buffer)
+                Value::integer(&self.buffer)
             }
         };
         self.push(value)
@@ -166,18 +169,26 @@ impl<R: BufRead> Machine<'_, R> {
     /// What is kept in the memo and taken from it.
     fn remember(&mut self, code: u8) -> Result<(), PickleError> {
         let index = match code {
-            0x94 => self.next(self.memo.len())?,
+            0x94 => self.next(self.memo.len() + self.stray.len())?,
             b'q' | b'h' => u32::from(self.byte()?),
             _ => u32::from_le_bytes(self.array()?),
         };
         if matches!(code, b'h' | b'j') {
-            let known = self.memo.get(&index).copied();
+            let known = self.memo.get(index as usize).or_else(|| self.stray.get(&index)).copied();
             let value = known.ok_or_else(|| self.malformed("it refers to something it has not said yet"))?;
             return self.push(value);
         }
         let value = self.top()?;
-        if self.memo.insert(index, value).is_none() {
-            self.budget.charge(MEMO, self.start)?;
+        match self.memo.get_mut(index as usize) {
+            Some(known) => *known = value,
+            None => {
+                self.budget.charge(MEMO, self.start)?;
+                if index as usize == self.memo.len() {
+                    self.memo.push(value);
+                } else {
+                    self.stray.insert(index, value);
+                }
+            }
         }
         Ok(())
     }
@@ -375,16 +386,4 @@ impl<R: BufRead> Machine<'_, R> {
             }
         }
     }
-}
-
-/// Two's complement, the least byte first.
-fn integer(bytes: &[u8]) -> Value {
-    let Some(&last) = bytes.last() else { return Value::Int(0) };
-    let fill = if last >= 0x80 { 0xff } else { 0 };
-    let (low, high) = bytes.split_at(bytes.len().min(8));
-    let mut whole = [fill; 8];
-    whole[..low.len()].copy_from_slice(low);
-    let value = i64::from_le_bytes(whole);
-    let fits = high.iter().all(|&b| b == fill) && (value < 0) == (fill != 0);
-    if fits { Value::Int(value) } else { Value::Huge }
 }
