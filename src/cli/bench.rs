@@ -45,6 +45,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     if !args.trace.is_empty() {
         return Ok(Exit::Conformant);
     }
+    const LIVE_BLOCKS: u32 = 100_000;
+    if let Some(bytes) = bench::memory_per_live_block(LIVE_BLOCKS)? {
+        context.out.line(format_args!(
+            "  memory: {bytes:.0} bytes for each of {LIVE_BLOCKS} live blocks, free ones included"
+        ))?;
+    }
     harness(context)?;
     Ok(Exit::Conformant)
 }

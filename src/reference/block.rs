@@ -1,14 +1,22 @@
 //! Blocks and where they are kept: an arena with reused slots, so that the hit path never touches the heap.
 
+use std::num::NonZeroU32;
+
 use crate::device::StreamHandle;
 
 /// A block by its place in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Slot(u32);
+pub(super) struct Slot(NonZeroU32);
 
 impl Slot {
     /// Below every other: where a range over slots begins.
-    pub const FIRST: Slot = Slot(0);
+    pub const FIRST: Slot = Slot(NonZeroU32::MIN);
+
+    /// Slots count from 1, so that a neighbour that may be missing takes no more room.
+    #[inline]
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
 }
 
 /// What a block is doing.
@@ -66,9 +74,9 @@ impl Arena {
             self[slot] = block;
             return slot;
         }
-        let slot = Slot(u32::try_from(self.blocks.len()).expect("four billion blocks do not fit in memory"));
         self.blocks.push(block);
-        slot
+        let count = u32::try_from(self.blocks.len()).ok().and_then(NonZeroU32::new);
+        Slot(count.expect("four billion blocks do not fit in memory, and one was just added"))
     }
 
     pub fn remove(&mut self, slot: Slot) {
@@ -81,13 +89,13 @@ impl std::ops::Index<Slot> for Arena {
 
     #[inline]
     fn index(&self, slot: Slot) -> &Block {
-        &self.blocks[slot.0 as usize]
+        &self.blocks[slot.index()]
     }
 }
 
 impl std::ops::IndexMut<Slot> for Arena {
     #[inline]
     fn index_mut(&mut self, slot: Slot) -> &mut Block {
-        &mut self.blocks[slot.0 as usize]
+        &mut self.blocks[slot.index()]
     }
 }

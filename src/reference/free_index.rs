@@ -1,129 +1,268 @@
 //! Free blocks in best-fit order: by stream, then size, then address.
 //!
-//! Two levels: short sorted chunks, and a sorted list of them. Searching is two binary searches; inserting
-//! and removing move a few hundred bytes. Chunks are kept and reused, so that a steady life of requests
-//! and frees never touches the heap.
+//! Sizes are multiples of 512 B, so each up to `LARGEST` has a class of its own, and a bitmap in three levels
+//! finds the next class that holds a block. A class holds few blocks, sorted by address; one that holds
+//! many, and all larger sizes, are sorted lists. A steady life of requests and frees never touches the heap.
 
 use super::block::Slot;
+use super::ordered::{Entry, Ordered};
 use crate::device::StreamHandle;
 
 /// The order in which free blocks are searched: stream, then size, then address.
 pub(super) type FreeKey = (StreamHandle, u64, u64);
 
-const CHUNK: usize = 64;
+const GRANULE: u64 = 512;
+/// Sizes below this have a class each.
+const LARGEST: u64 = 16 << 20;
+const CLASSES: usize = (LARGEST / GRANULE) as usize;
 
-/// Size, address and slot of a free block.
-type Entry = (u64, u64, Slot);
-
+/// Which classes hold a block: a bit each, a bit for each word of those, a bit for each word of these.
 #[derive(Debug, Clone)]
-struct Chunk {
-    length: usize,
-    entries: [Entry; CHUNK],
+struct Bitmap {
+    classes: Vec<u64>,
+    words: [u64; CLASSES / 64 / 64],
+    top: u64,
 }
 
-impl Chunk {
-    fn entries(&self) -> &[Entry] {
-        &self.entries[..self.length]
+impl Bitmap {
+    fn new() -> Self {
+        Bitmap { classes: vec![0; CLASSES / 64], words: [0; CLASSES / 64 / 64], top: 0 }
     }
 
-    /// The number of entries below (size, address).
-    fn below(&self, key: (u64, u64)) -> usize {
-        self.entries().partition_point(|e| (e.0, e.1) < key)
+    fn set(&mut self, class: usize) {
+        self.classes[class >> 6] |= 1 << (class & 63);
+        self.words[class >> 12] |= 1 << (class >> 6 & 63);
+        self.top |= 1 << (class >> 12);
+    }
+
+    fn clear(&mut self, class: usize) {
+        self.classes[class >> 6] &= !(1 << (class & 63));
+        if self.classes[class >> 6] == 0 {
+            self.words[class >> 12] &= !(1 << (class >> 6 & 63));
+            if self.words[class >> 12] == 0 {
+                self.top &= !(1 << (class >> 12));
+            }
+        }
+    }
+
+    /// The first class that holds a block, from `class` on.
+    fn from(&self, class: usize) -> Option<usize> {
+        if class >= CLASSES {
+            return None;
+        }
+        let here = self.classes[class >> 6] & (!0 << (class & 63));
+        if here != 0 {
+            return Some(class & !63 | here.trailing_zeros() as usize);
+        }
+        let word = (class >> 6) + 1;
+        let beside = self.words.get(word >> 6).map_or(0, |w| w & (!0 << (word & 63)));
+        let word = if beside != 0 {
+            word & !63 | beside.trailing_zeros() as usize
+        } else {
+            let group = (word >> 6) + 1;
+            let above = if group < 64 { self.top & (!0 << group) } else { 0 };
+            if above == 0 {
+                return None;
+            }
+            let group = above.trailing_zeros() as usize;
+            group << 6 | self.words[group].trailing_zeros() as usize
+        };
+        Some(word << 6 | self.classes[word].trailing_zeros() as usize)
+    }
+
+    /// The last class below `class` that holds a block.
+    fn below(&self, class: usize) -> Option<usize> {
+        let class = class.min(CLASSES);
+        let here = if class & 63 == 0 { 0 } else { self.classes[class >> 6] & !(!0 << (class & 63)) };
+        if here != 0 {
+            return Some(class & !63 | here.ilog2() as usize);
+        }
+        let word = self.classes[..class >> 6].iter().rposition(|&w| w != 0)?;
+        Some(word << 6 | self.classes[word].ilog2() as usize)
+    }
+}
+
+/// How many blocks of one size are kept without a sorted list; at half of it a list is given up again.
+const FEW: usize = 12;
+
+/// The blocks of one class.
+#[derive(Debug, Clone)]
+enum Class {
+    Few { length: usize, addresses: [u64; FEW], slots: [Slot; FEW] },
+    Many(Ordered),
+}
+
+impl Class {
+    const EMPTY: Class = Class::Few { length: 0, addresses: [0; FEW], slots: [Slot::FIRST; FEW] };
+
+    fn insert(&mut self, entry: Entry, spare: &mut Vec<Ordered>) {
+        match self {
+            Class::Many(ordered) => ordered.insert(entry),
+            Class::Few { length, addresses, slots } if *length < FEW => {
+                let mut place = *length;
+                while place > 0 && addresses[place - 1] > entry.1 {
+                    addresses[place] = addresses[place - 1];
+                    slots[place] = slots[place - 1];
+                    place -= 1;
+                }
+                addresses[place] = entry.1;
+                slots[place] = entry.2;
+                *length += 1;
+            }
+            Class::Few { addresses, slots, .. } => {
+                let mut ordered = spare.pop().unwrap_or_default();
+                addresses
+                    .iter()
+                    .zip(slots.iter())
+                    .for_each(|(&address, &slot)| ordered.insert((entry.0, address, slot)));
+                ordered.insert(entry);
+                *self = Class::Many(ordered);
+            }
+        }
+    }
+
+    /// Takes a block out; answers whether none is left.
+    fn remove(&mut self, key: (u64, u64), spare: &mut Vec<Ordered>) -> bool {
+        match self {
+            Class::Many(ordered) => {
+                ordered.remove(key);
+                if ordered.length() <= FEW / 2 {
+                    let mut few = Class::EMPTY;
+                    while let Some(entry) = ordered.at_or_after((0, 0)) {
+                        ordered.remove((entry.0, entry.1));
+                        few.insert(entry, spare);
+                    }
+                    if let Class::Many(emptied) = std::mem::replace(self, few) {
+                        spare.push(emptied);
+                    }
+                }
+                false
+            }
+            Class::Few { length, addresses, slots } => {
+                if let Some(place) = addresses[..*length].iter().position(|&a| a == key.1) {
+                    *length -= 1;
+                    for at in place..*length {
+                        addresses[at] = addresses[at + 1];
+                        slots[at] = slots[at + 1];
+                    }
+                }
+                *length == 0
+            }
+        }
+    }
+
+    fn at_or_after(&self, key: (u64, u64)) -> Option<Entry> {
+        match self {
+            Class::Many(ordered) => ordered.at_or_after(key),
+            Class::Few { length, addresses, slots } => {
+                let place = addresses[..*length].iter().position(|&a| a >= key.1)?;
+                Some((key.0, addresses[place], slots[place]))
+            }
+        }
+    }
+
+    fn before(&self, key: (u64, u64)) -> Option<Entry> {
+        match self {
+            Class::Many(ordered) => ordered.before(key),
+            Class::Few { length, addresses, slots } => {
+                let place = addresses[..*length].iter().rposition(|&a| a < key.1)?;
+                Some((key.0, addresses[place], slots[place]))
+            }
+        }
     }
 }
 
 /// The free blocks of one stream.
-#[derive(Debug, Default, Clone)]
-struct Ordered {
-    /// First entry's size and address of each chunk in order, and where the chunk is. Chunks are never empty.
-    index: Vec<(u64, u64, u32)>,
-    chunks: Vec<Chunk>,
-    vacant: Vec<u32>,
+#[derive(Debug, Clone)]
+struct Stream {
+    handle: StreamHandle,
+    bitmap: Bitmap,
+    /// By class: 0 for one that was never used, else one more than its place among the lists.
+    places: Vec<u16>,
+    lists: Vec<Class>,
+    /// Places of lists whose class is empty.
+    vacant: Vec<u16>,
+    /// Sorted lists that were given up.
+    spare: Vec<Ordered>,
+    /// Sizes of `LARGEST` and more.
+    large: Ordered,
 }
 
-impl Ordered {
-    /// The position (in the index, in the chunk) of the first entry not below the key; past the end of
-    /// its chunk if that is where the key would go.
-    fn seek(&self, key: (u64, u64)) -> Option<(usize, usize)> {
-        let at = self.index.partition_point(|&(size, address, _)| (size, address) <= key).saturating_sub(1);
-        let &(_, _, chunk) = self.index.get(at)?;
-        Some((at, self.chunks[chunk as usize].below(key)))
+impl Stream {
+    fn new(handle: StreamHandle) -> Self {
+        Stream {
+            handle,
+            bitmap: Bitmap::new(),
+            places: vec![0; CLASSES],
+            lists: Vec::new(),
+            vacant: Vec::new(),
+            spare: Vec::new(),
+            large: Ordered::default(),
+        }
     }
 
-    fn chunk(&self, at: usize) -> &Chunk {
-        &self.chunks[self.index[at].2 as usize]
+    fn class_of(size: u64) -> usize {
+        usize::try_from(size.div_ceil(GRANULE)).unwrap_or(usize::MAX)
     }
 
-    fn new_chunk(&mut self) -> u32 {
-        self.vacant.pop().unwrap_or_else(|| {
-            self.chunks.push(Chunk { length: 0, entries: [(0, 0, Slot::FIRST); CHUNK] });
-            u32::try_from(self.chunks.len() - 1).expect("four billion chunks do not fit in memory")
-        })
+    fn list(&self, class: usize) -> &Class {
+        &self.lists[self.places[class] as usize - 1]
     }
 
     fn insert(&mut self, entry: Entry) {
-        let Some((mut at, mut place)) = self.seek((entry.0, entry.1)) else {
-            let chunk = self.new_chunk();
-            self.chunks[chunk as usize].length = 1;
-            self.chunks[chunk as usize].entries[0] = entry;
-            self.index.push((entry.0, entry.1, chunk));
-            return;
+        if entry.0 >= LARGEST {
+            return self.large.insert(entry);
+        }
+        let class = Stream::class_of(entry.0);
+        if self.places[class] == 0 {
+            self.places[class] = self.vacant.pop().unwrap_or_else(|| {
+                self.lists.push(Class::EMPTY);
+                u16::try_from(self.lists.len()).unwrap_or(u16::MAX) // there are fewer classes
+            });
+            self.bitmap.set(class);
+        }
+        self.lists[self.places[class] as usize - 1].insert(entry, &mut self.spare);
+    }
+
+    fn remove(&mut self, key: (u64, u64)) {
+        if key.0 >= LARGEST {
+            return self.large.remove(key);
+        }
+        let class = Stream::class_of(key.0);
+        let place = self.places[class];
+        if place != 0 && self.lists[place as usize - 1].remove(key, &mut self.spare) {
+            self.bitmap.clear(class);
+            self.places[class] = 0;
+            self.vacant.push(place);
+        }
+    }
+
+    /// The first block not below (size, address).
+    fn at_or_after(&self, key: (u64, u64)) -> Option<Entry> {
+        let class = Stream::class_of(key.0);
+        let Some(found) = self.bitmap.from(class) else {
+            return self.large.at_or_after(key);
         };
-        if self.chunk(at).length == CHUNK {
-            self.halve(at);
-            if place > CHUNK / 2 {
-                at += 1;
-                place -= CHUNK / 2;
-            }
+        if found > class {
+            return self.list(found).at_or_after((found as u64 * GRANULE, 0));
         }
-        let chunk = &mut self.chunks[self.index[at].2 as usize];
-        chunk.entries.copy_within(place..chunk.length, place + 1);
-        chunk.entries[place] = entry;
-        chunk.length += 1;
-        if place == 0 {
-            (self.index[at].0, self.index[at].1) = (entry.0, entry.1);
+        let here = self.list(class).at_or_after((class as u64 * GRANULE, key.1));
+        here.or_else(|| self.at_or_after((class as u64 * GRANULE + 1, 0)))
+    }
+
+    /// The last block below (size, address).
+    fn before(&self, key: (u64, u64)) -> Option<Entry> {
+        if key.0 >= LARGEST
+            && let Some(found) = self.large.before(key)
+        {
+            return Some(found);
         }
-    }
-
-    /// Moves the upper half of a full chunk to a new one right after it.
-    fn halve(&mut self, at: usize) {
-        let new = self.new_chunk();
-        let full = &mut self.chunks[self.index[at].2 as usize];
-        full.length = CHUNK / 2;
-        let upper: [Entry; CHUNK] = full.entries;
-        let chunk = &mut self.chunks[new as usize];
-        chunk.entries[..CHUNK / 2].copy_from_slice(&upper[CHUNK / 2..]);
-        chunk.length = CHUNK / 2;
-        let first = chunk.entries[0];
-        self.index.insert(at + 1, (first.0, first.1, new));
-    }
-
-    fn remove_at(&mut self, at: usize, place: usize) {
-        let name = self.index[at].2;
-        let chunk = &mut self.chunks[name as usize];
-        chunk.entries.copy_within(place + 1..chunk.length, place);
-        chunk.length -= 1;
-        if chunk.length == 0 {
-            self.index.remove(at);
-            self.vacant.push(name);
-        } else if place == 0 {
-            let first = chunk.entries[0];
-            (self.index[at].0, self.index[at].1) = (first.0, first.1);
-        }
-    }
-
-    fn from(&self, key: (u64, u64)) -> impl Iterator<Item = Entry> + '_ {
-        let (at, place) = self.seek(key).unwrap_or((0, 0));
-        let first = self.index.get(at).map_or(&[][..], |_| &self.chunk(at).entries()[place..]);
-        let rest = (at + 1..self.index.len()).flat_map(|i| self.chunk(i).entries());
-        first.iter().chain(rest).copied()
-    }
-
-    fn below_in_reverse(&self, key: (u64, u64)) -> impl Iterator<Item = Entry> + '_ {
-        let (at, place) = self.seek(key).unwrap_or((0, 0));
-        let last = self.index.get(at).map_or(&[][..], |_| &self.chunk(at).entries()[..place]);
-        let before = (0..at.min(self.index.len())).rev().flat_map(|i| self.chunk(i).entries().iter().rev());
-        last.iter().rev().chain(before).copied()
+        let class = Stream::class_of(key.0).min(CLASSES);
+        let here = self.places.get(class).filter(|&&p| p != 0).and_then(|_| self.list(class).before(key));
+        here.or_else(|| {
+            let found = self.bitmap.below(class)?;
+            self.list(found).before((found as u64 * GRANULE, u64::MAX))
+        })
     }
 }
 
@@ -131,62 +270,56 @@ impl Ordered {
 #[derive(Debug, Default, Clone)]
 pub(super) struct FreeIndex {
     /// By stream handle.
-    streams: Vec<(StreamHandle, Ordered)>,
+    streams: Vec<Stream>,
 }
 
 impl FreeIndex {
-    fn of(&self, stream: StreamHandle) -> Option<&Ordered> {
-        self.streams.iter().find(|(s, _)| *s == stream).map(|(_, ordered)| ordered)
+    fn of(&self, stream: StreamHandle) -> Option<&Stream> {
+        self.streams.iter().find(|s| s.handle == stream)
     }
 
     pub fn insert(&mut self, key: FreeKey, slot: Slot) {
         let entry = (key.1, key.2, slot);
-        match self.streams.iter_mut().find(|(s, _)| *s == key.0) {
-            Some((_, ordered)) => ordered.insert(entry),
-            None => {
-                let place = self.streams.partition_point(|(s, _)| *s < key.0);
-                self.streams.insert(place, (key.0, Ordered::default()));
-                self.streams[place].1.insert(entry);
-            }
+        if let Some(stream) = self.streams.iter_mut().find(|s| s.handle == key.0) {
+            return stream.insert(entry);
         }
+        let place = self.streams.partition_point(|s| s.handle < key.0);
+        self.streams.insert(place, Stream::new(key.0));
+        self.streams[place].insert(entry);
     }
 
     /// Takes a block out; nothing happens if it is not there.
     pub fn remove(&mut self, key: &FreeKey) {
-        let Some((_, ordered)) = self.streams.iter_mut().find(|(s, _)| *s == key.0) else { return };
-        if let Some((at, place)) = ordered.seek((key.1, key.2))
-            && ordered.chunk(at).entries().get(place).is_some_and(|e| (e.0, e.1) == (key.1, key.2))
-        {
-            ordered.remove_at(at, place);
+        if let Some(stream) = self.streams.iter_mut().find(|s| s.handle == key.0) {
+            stream.remove((key.1, key.2));
         }
     }
 
     /// The smallest block of a stream that holds `size`; of several the one at the lowest address.
     pub fn first_fit(&self, stream: StreamHandle, size: u64) -> Option<(FreeKey, Slot)> {
-        let ordered = self.of(stream)?;
-        let (at, place) = ordered.seek((size, 0))?;
-        let found = ordered.chunk(at).entries().get(place);
-        let found = found.or_else(|| (at + 1 < ordered.index.len()).then(|| &ordered.chunk(at + 1).entries[0]));
-        found.map(|&(size, address, slot)| ((stream, size, address), slot))
+        let (size, address, slot) = self.of(stream)?.at_or_after((size, 0))?;
+        Some(((stream, size, address), slot))
     }
 
     /// Blocks of the key's stream from the key on, in order.
     pub fn from(&self, key: FreeKey) -> impl Iterator<Item = (FreeKey, Slot)> + '_ {
-        let entries = self.of(key.0).into_iter().flat_map(move |ordered| ordered.from((key.1, key.2)));
+        let stream = self.of(key.0);
+        let first = stream.and_then(|s| s.at_or_after((key.1, key.2)));
+        let entries = std::iter::successors(first, move |e| stream?.at_or_after((e.0, e.1 + 1)));
         entries.map(move |(size, address, slot)| ((key.0, size, address), slot))
     }
 
     /// Blocks of the key's stream below the key, the largest first.
     pub fn below_in_reverse(&self, key: FreeKey) -> impl Iterator<Item = (FreeKey, Slot)> + '_ {
-        let entries = self.of(key.0).into_iter().flat_map(move |ordered| ordered.below_in_reverse((key.1, key.2)));
+        let stream = self.of(key.0);
+        let first = stream.and_then(|s| s.before((key.1, key.2)));
+        let entries = std::iter::successors(first, move |e| stream?.before((e.0, e.1)));
         entries.map(move |(size, address, slot)| ((key.0, size, address), slot))
     }
 
     /// Every block in order.
     pub fn iter(&self) -> impl Iterator<Item = (FreeKey, Slot)> + '_ {
-        self.streams.iter().flat_map(|(stream, ordered)| {
-            ordered.from((0, 0)).map(move |(size, address, slot)| ((*stream, size, address), slot))
-        })
+        self.streams.iter().flat_map(|s| self.from((s.handle, 0, 0)))
     }
 
     pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {

@@ -13,6 +13,7 @@ mod free_index;
 mod grow;
 mod hand_out;
 mod oom;
+mod ordered;
 mod pool;
 mod private;
 mod release;

@@ -44,6 +44,8 @@ proptest! {
         let mut index = FreeIndex::default();
         let mut model: BTreeMap<FreeKey, Slot> = BTreeMap::new();
         for (insert, stream, size, address) in steps {
+            // Classes of their own below 16 MiB, a list above.
+            let size = if size < 25 { size * size * 512 } else { (size + 39) << 20 };
             let key = (StreamHandle(stream), size, address);
             if insert && !model.contains_key(&key) {
                 index.insert(key, slot(address));
@@ -58,7 +60,7 @@ proptest! {
         }
         let all: Vec<_> = model.iter().map(|(k, s)| (*k, *s)).collect();
         prop_assert_eq!(index.iter().collect::<Vec<_>>(), all.clone());
-        let middle = (StreamHandle(1), 20, 0);
+        let middle = (StreamHandle(1), 20 * 20 * 512, 0);
         let ours = all.iter().copied().filter(|(k, _)| k.0 == middle.0);
         let above: Vec<_> = ours.clone().filter(|(k, _)| *k >= middle).collect();
         let mut below: Vec<_> = ours.filter(|(k, _)| *k < middle).collect();

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
+use super::Draw;
 use crate::engine::lockstep::{self, Course};
 use crate::engine::stamp::Clock;
 use crate::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId, Via};
@@ -27,22 +28,6 @@ pub struct CurvePoint {
     pub live: u32,
     pub judged: f64,
     pub bare: f64,
-}
-
-/// A small generator of its own, so that a change of `workload` does not change what is measured.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound.max(1)
-    }
-
-    /// Log-uniform from 64 B to 4 MiB.
-    fn size(&mut self) -> u64 {
-        let base = 64_u64 << self.below(16);
-        base + self.below(base)
-    }
 }
 
 /// A mixed life of a device: requests, frees, streams, resets, now and then a trim.
@@ -78,7 +63,7 @@ fn mixed(draw: &mut Draw, length: u32) -> Vec<Step> {
 /// # Errors
 /// The target cannot be built.
 pub fn throughput(name: &TargetName) -> Result<Throughput, TargetError> {
-    let mut draw = Draw(1);
+    let mut draw = Draw::new(1);
     let sequences: Vec<Vec<Step>> = (0..200).map(|_| mixed(&mut draw, 1000)).collect();
     let setup = Setup { device_bytes: vec![4 << 30], streams: 3 };
     let all = OracleName::ALL.iter().copied().collect();
@@ -105,7 +90,7 @@ pub fn throughput(name: &TargetName) -> Result<Throughput, TargetError> {
 
 /// Fills a device with `live` blocks, then frees one and asks for one, over and over.
 fn churn(live: u32, rounds: u32) -> Vec<Step> {
-    let mut draw = Draw(u64::from(live));
+    let mut draw = Draw::new(u64::from(live));
     let alloc = |draw: &mut Draw, block| {
         let device = Some(DeviceId(0));
         Step::from(Op::Alloc { block, device, stream: StreamId(0), bytes: 512 + draw.below(60_000), via: Via::Raw })

@@ -7,9 +7,29 @@ mod judged;
 mod trace;
 
 pub use judged::{CurvePoint, Throughput, curve, throughput};
-pub use trace::{Trace, TraceError, TraceTiming, built_in_traces, time_trace};
+pub use trace::{Trace, TraceError, TraceTiming, built_in_traces, memory_per_live_block, time_trace};
 
 /// The least of several readings: what the code costs when nothing else runs.
 fn least(readings: impl Iterator<Item = f64>) -> f64 {
     readings.fold(f64::INFINITY, f64::min)
+}
+
+/// A small generator of its own, so that a change of `workload` does not change what is measured.
+struct Draw(u64);
+
+impl Draw {
+    fn new(seed: u64) -> Self {
+        Draw(seed)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound.max(1)
+    }
+
+    /// Log-uniform from 64 B to 4 MiB.
+    fn size(&mut self) -> u64 {
+        let base = 64_u64 << self.below(16);
+        base + self.below(base)
+    }
 }

@@ -128,6 +128,43 @@ pub fn time_trace(trace: &Trace, repeats: u32) -> Result<TraceTiming, TraceError
     })
 }
 
+/// Resident memory of the reference for each of `live` blocks of the sizes of the traces, in bytes; `None`
+/// where the system does not tell. Half as many again were freed in between, so that free blocks count too.
+///
+/// # Errors
+/// The reference refuses, which it does not on a device of this size.
+pub fn memory_per_live_block(live: u32) -> Result<Option<f64>, TraceError> {
+    let Some(before) = resident_bytes() else { return Ok(None) };
+    let device = SimDevice::new(0, 1 << 44, 1);
+    let mut reference = Reference::new(vec![device], &Settings::default(), Sound);
+    let allocator = reference.device_mut(0);
+    let mut draw = super::Draw::new(u64::from(live));
+    let refused = |index: usize, bytes: u64, reason: String| TraceError::Refused {
+        name: "memory".to_owned(),
+        index,
+        bytes,
+        reason,
+    };
+    let mut held = 0;
+    for index in 0..live as usize + live as usize / 2 {
+        let bytes = draw.size();
+        let address = allocator.alloc(bytes, StreamHandle(0)).map_err(|e| refused(index, bytes, e.to_string()))?;
+        if index % 3 == 2 {
+            allocator.free(address).map_err(|e| refused(index, bytes, e.to_string()))?;
+        } else {
+            held += 1;
+        }
+    }
+    let after = resident_bytes().unwrap_or(before);
+    Ok(Some(after.saturating_sub(before) as f64 / f64::from(held.max(1))))
+}
+
+/// The process's resident memory as Linux tells it.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    text.split_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * 4096)
+}
+
 fn run<D: Device>(
     trace: &Trace,
     allocator: &mut DeviceAllocator<D, Sound>,
