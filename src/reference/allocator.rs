@@ -60,6 +60,8 @@ pub struct DeviceAllocator<D, P> {
     pub(super) recorded: FxHashMap<Slot, Vec<StreamHandle>>,
     pub(super) events: Events,
     pub(super) segments: Vec<ExpandableSegment>,
+    /// Pages (address, bytes) of a growth that failed and could not be undone: in no block, not counted.
+    pub(super) strays: Vec<(u64, u64)>,
     pub(super) trace: Option<Vec<TraceEvent>>,
     /// How many events passed in the last processing step: above 1 the order was PyTorch's to choose.
     pub(super) passed_together: u32,
@@ -84,6 +86,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             recorded: FxHashMap::default(),
             events: Events::default(),
             segments: Vec::new(),
+            strays: Vec::new(),
             trace: None,
             passed_together: 0,
             bases: Vec::new(),

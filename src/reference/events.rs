@@ -85,16 +85,21 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         Ok(())
     }
 
-    /// Waits for every event and frees what waited for them.
+    /// Waits for every event and frees what waited for them. A stream that cannot be waited for keeps its
+    /// own events only.
     pub(super) fn wait_for_events(&mut self) -> Result<(), DeviceError> {
+        let mut result = Ok(());
         for i in 0..self.events.queues.len() {
             while let Some(&(event, slot)) = self.events.queues[i].1.front() {
-                self.device.wait_event(event)?;
+                if let Err(error) = self.device.wait_event(event) {
+                    result = result.and(Err(error));
+                    break;
+                }
                 self.events.queues[i].1.pop_front();
                 self.pass(slot);
             }
         }
-        self.settle_unmarked()
+        result.and(self.settle_unmarked())
     }
 
     /// One event of a block has passed.
@@ -112,8 +117,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// Waits for the streams of blocks for which no event could be recorded.
     fn settle_unmarked(&mut self) -> Result<(), DeviceError> {
-        let mut stuck: Vec<Slot> =
-            self.recorded.keys().copied().filter(|&s| self.arena[s].state == State::Pending).collect();
+        let waits_for_nothing_else =
+            |&slot: &Slot| self.arena[slot].state == State::Pending && self.arena[slot].events == 0;
+        let mut stuck: Vec<Slot> = self.recorded.keys().copied().filter(waits_for_nothing_else).collect();
         stuck.sort_unstable();
         for slot in stuck {
             let streams = self.recorded.get(&slot).cloned().unwrap_or_default();

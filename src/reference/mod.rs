@@ -140,4 +140,6 @@ impl<D: Device, P: Planting> Reference<D, P> {
 }
 
 #[cfg(test)]
+mod faults_test;
+#[cfg(test)]
 mod tests;

@@ -19,10 +19,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub fn release_cached(&mut self) -> Result<(), DeviceError> {
         *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
         self.passed_together = 0;
-        self.wait_for_events()?;
+        let waited = self.wait_for_events();
+        let strays = self.unmap_strays();
         let large = self.release_pool(LARGE);
         let small = if self.planted.has(Defect::SmallPoolNotTrimmed) { Ok(()) } else { self.release_pool(SMALL) };
-        large.and(small)
+        waited.and(strays).and(large).and(small)
     }
 
     fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {
