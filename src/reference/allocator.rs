@@ -62,6 +62,8 @@ pub struct DeviceAllocator<D, P> {
     pub(super) events: Events,
     pub(super) segments: Vec<ExpandableSegment>,
     pub(super) private: PrivatePools,
+    /// Pages (address, bytes) of a growth that failed and could not be undone: in no block, not counted.
+    pub(super) strays: Vec<(u64, u64)>,
     pub(super) trace: Option<Vec<TraceEvent>>,
     /// How many events passed in the last processing step: above 1 the order was PyTorch's to choose.
     pub(super) passed_together: u32,
@@ -87,6 +89,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             events: Events::default(),
             segments: Vec::new(),
             private: PrivatePools::default(),
+            strays: Vec::new(),
             trace: None,
             passed_together: 0,
             bases: Vec::new(),

@@ -90,11 +90,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         Ok(())
     }
 
-    /// Waits for every event of blocks of some pools and frees what waited for them.
+    /// Waits for every event of blocks of some pools and frees what waited for them. A stream that cannot be
+    /// waited for keeps its own events only.
     pub(super) fn wait_for_events(&mut self, concerns: impl Fn(u16) -> bool) -> Result<(), DeviceError> {
-        if !self.private.is_redirecting() {
-            self.take_up_put_off()?;
-        }
+        let mut result = if self.private.is_redirecting() { Ok(()) } else { self.take_up_put_off() };
         for i in 0..self.events.queues.len() {
             let mut at = 0;
             while let Some(&(event, slot)) = self.events.queues[i].1.get(at) {
@@ -102,12 +101,15 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                     at += 1;
                     continue;
                 }
-                self.device.wait_event(event)?;
+                if let Err(error) = self.device.wait_event(event) {
+                    result = result.and(Err(error));
+                    break;
+                }
                 self.events.queues[i].1.remove(at);
                 self.pass(slot);
             }
         }
-        self.settle_unmarked()
+        result.and(self.settle_unmarked())
     }
 
     /// One event of a block has passed.
@@ -125,9 +127,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// Waits for the streams of blocks for which no event could be recorded.
     fn settle_unmarked(&mut self) -> Result<(), DeviceError> {
-        let mut stuck: Vec<Slot> =
-            self.recorded.keys().copied().filter(|&s| self.arena[s].state == State::Pending).collect();
-        stuck.retain(|s| !self.private.put_off.contains(s));
+        let waits_for_nothing_else = |&slot: &Slot| {
+            self.arena[slot].state == State::Pending
+                && self.arena[slot].events == 0
+                && !self.private.put_off.contains(&slot)
+        };
+        let mut stuck: Vec<Slot> = self.recorded.keys().copied().filter(waits_for_nothing_else).collect();
         stuck.sort_unstable();
         for slot in stuck {
             let streams = self.recorded.get(&slot).cloned().unwrap_or_default();

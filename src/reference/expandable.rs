@@ -46,6 +46,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Maps memory until a run of free blocks holds the request. `None` for lack of memory: what was
     /// mapped before the failing call stays cached.
     pub(super) fn grow_expandable(&mut self, request: &Request) -> Result<Option<Slot>, DeviceError> {
+        self.unmap_strays()?;
         let Some(mut slot) = self.find_run(request)? else { return Ok(None) };
         if !self.arena[slot].mapped {
             let size = self.arena[slot].size.min(request.size);
@@ -168,9 +169,20 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         let Some(error) = failure else { return Ok(true) };
         if done > 0 {
-            self.device.unmap(address, done)?;
+            self.strays.push((address, done));
+            self.unmap_strays()?;
         }
         if error == DeviceError::OutOfMemory { Ok(false) } else { Err(error) }
+    }
+
+    /// Gives pages back that are mapped and in no block. Those that the device keeps are tried again before
+    /// the next growth and with the next flush.
+    pub(super) fn unmap_strays(&mut self) -> Result<(), DeviceError> {
+        while let Some(&(address, bytes)) = self.strays.last() {
+            self.device.unmap(address, bytes)?;
+            self.strays.pop();
+        }
+        Ok(())
     }
 
     /// Takes the memory from behind the whole pages inside a free block.
@@ -212,16 +224,21 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.retire_or_keep(slot, segment)
     }
 
-    /// An unmapped block that is all there is of its segment takes the segment with it.
+    /// An unmapped block that is all there is of its segment takes the segment with it; if the device does
+    /// not take the addresses back, both stay to be mapped again.
     fn retire_or_keep(&mut self, slot: Slot, segment: ExpandableSegment) -> Result<(), DeviceError> {
         let block = self.arena[slot];
-        if block.is_split() {
-            self.pools[usize::from(block.pool)].unmapped.insert((block.stream, block.address, slot));
-            return Ok(());
+        let mut result = Ok(());
+        if !block.is_split() {
+            result = self.device.free_addresses(segment.address, segment.bytes);
+            if result.is_ok() {
+                self.segments.retain(|s| s.address != segment.address);
+                self.arena.remove(slot);
+                return Ok(());
+            }
         }
-        self.segments.retain(|s| s.address != segment.address);
-        self.arena.remove(slot);
-        self.device.free_addresses(segment.address, segment.bytes)
+        self.pools[usize::from(block.pool)].unmapped.insert((block.stream, block.address, slot));
+        result
     }
 
     /// Puts a new block right after `slot`.

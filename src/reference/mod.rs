@@ -12,6 +12,8 @@ mod free;
 mod free_index;
 mod grow;
 mod hand_out;
+#[cfg(test)]
+mod naive;
 mod oom;
 mod ordered;
 mod pool;
@@ -92,7 +94,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
             return Ok(());
         }
         let owner = self.devices.iter().position(|d| d.owns(address)).unwrap_or(0);
-        self.devices[owner].free(address)
+        self.devices.get_mut(owner).map_or(Err(FreeError::InvalidPointer { address }), |d| d.free(address))
     }
 
     /// Records that a stream uses a live block, whichever device it is on.
@@ -140,5 +142,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     }
 }
 
+#[cfg(test)]
+mod faults_test;
 #[cfg(test)]
 mod tests;

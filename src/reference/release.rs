@@ -22,10 +22,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return self.release_dead(None);
         }
         *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
-        self.wait_for_events(|_| true)?;
+        let waited = self.wait_for_events(|_| true);
+        let strays = self.unmap_strays();
         let large = self.release_pool(LARGE);
         let small = if self.planted.has(Defect::SmallPoolNotTrimmed) { Ok(()) } else { self.release_pool(SMALL) };
-        large.and(small).and(self.release_dead(None))
+        waited.and(strays).and(large).and(small).and(self.release_dead(None))
     }
 
     pub(super) fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {

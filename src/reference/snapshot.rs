@@ -32,8 +32,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let pending = self.events.slots().chain(self.recorded.keys().copied());
         for slot in free.chain(self.live.values().copied()).chain(pending) {
             let mut head = slot;
-            // Each block is walked from once; the head is the one without a left neighbour.
-            if self.arena[head].prev.is_some() && self.arena[head].state == State::Free {
+            // A free block's left neighbour is in these sets itself, unless it has no memory.
+            let covered = self.arena[head].prev.is_some_and(|prev| self.arena[prev].mapped);
+            if covered && self.arena[head].state == State::Free {
                 continue;
             }
             while let Some(prev) = self.arena[head].prev {

@@ -115,3 +115,15 @@ fn expandable_segments_grow_and_shrink_by_pages() {
     let device = reference.device_mut(0).device_mut();
     assert_eq!(device.free_bytes(), Ok(256 << 20));
 }
+
+#[test]
+fn a_segment_is_shown_whose_front_has_no_memory_and_whose_rest_is_free() {
+    let mut reference = reference(256 * MIB, "expandable_segments:True");
+    let first = reference.device_mut(0).alloc(25 * MIB, StreamHandle(0)).expect("fits");
+    let second = reference.device_mut(0).alloc(10 * MIB, StreamHandle(0)).expect("fits");
+    reference.free(first).expect("is live");
+    reference.empty_cache().expect("no fault is planted"); // the first page of 20 MiB goes
+    reference.free(second).expect("is live");
+    let shown: Vec<_> = reference.snapshot().segments.iter().map(|s| (s.address, s.total_size)).collect();
+    assert_eq!(shown, [(first + 20 * MIB, 20 * MIB)]);
+}
