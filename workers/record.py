@@ -594,6 +594,7 @@ class Recorder:
             block.held = None
         for graph in self.graphs.values():
             graph.graph.reset()
+            graph.graph = None  # the generator's blocks go with the last reference
         self.forget()
         gc.collect()
         for device in self.devices:
