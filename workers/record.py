@@ -368,7 +368,8 @@ class Recorder:
         inside = {number for number, _ in self.entered[device]}
         shared = {tuple(g.pool_id) for g in self.graphs.values() if g.pool_id}
         free = [n for n, pool in self.pools.items() if n not in inside and tuple(pool.id) not in shared]
-        if not free or self.capture is not None:
+        # While anything is redirected, the end of a MemPool fails PyTorch's own assertion, in a destructor: the process dies.
+        if not free or any(self.redirected(d) for d in self.devices):
             return self.alloc(device)
         number = self.rng.choice(free)
 
@@ -593,6 +594,7 @@ class Recorder:
             block.held = None
         for graph in self.graphs.values():
             graph.graph.reset()
+            graph.graph = None  # the generator's blocks go with the last reference
         self.forget()
         gc.collect()
         for device in self.devices:

@@ -68,6 +68,23 @@ pub enum Verb {
     ResetPeak,
     ResetAccumulated,
     SetFraction,
+    PoolCreate,
+    PoolEnter,
+    PoolExit,
+    PoolDelete,
+    CaptureBegin,
+    CaptureEnd,
+    GraphReset,
+}
+
+/// Which private pool an operation names.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum PoolName {
+    /// A `MemPool`, by the recorder's number.
+    Made(u64),
+    /// That of an earlier graph, as `graph:2`.
+    Of(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -103,6 +120,20 @@ pub struct RecordedOp {
     /// Streams found idle right after the operation, by device.
     #[serde(default)]
     pub idle: BTreeMap<usize, Vec<usize>>,
+    #[serde(default)]
+    pub pool: Option<PoolName>,
+    /// The private pool as PyTorch numbers it.
+    #[serde(default)]
+    pub id: Option<(u64, u64)>,
+    #[serde(default)]
+    pub use_on_oom: bool,
+    #[serde(default)]
+    pub no_split: bool,
+    #[serde(default)]
+    pub graph: Option<u64>,
+    /// Events of blocks that PyTorch got and gave back on its own account; as in [`End::events`].
+    #[serde(default)]
+    pub internal: Vec<(Action, usize, u64, u64, u64)>,
     #[serde(default)]
     pub stats: BTreeMap<usize, StatsChange>,
 }

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-pub use line::{End, Episode, Header, Line, RecordedError, RecordedOp, Verb};
+pub use line::{End, Episode, Header, Line, PoolName, RecordedError, RecordedOp, Verb};
 pub use snapshot::{MemorySnapshot, PlacedEvent, SnapshotError};
 pub use stats::StatsChange;
 

@@ -49,6 +49,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.private.put_off.push(slot);
         } else if block.recorded {
             self.arena[slot].state = State::Pending;
+            self.private.captured.retain(|(block, _)| *block != slot);
             self.await_streams(slot)?;
         } else if self.planted.has(Defect::LargeFreeLost) && block.size > 16 << 20 {
             self.arena[slot].state = State::Pending;

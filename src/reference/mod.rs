@@ -116,6 +116,20 @@ impl<D: Device, P: Planting> Reference<D, P> {
         result
     }
 
+    /// The last reference to a `MemPool` made on device `home` is gone: its memory is given back wherever nobody uses it.
+    ///
+    /// # Errors
+    /// As [`DeviceAllocator::drop_pool`]; inside, the first device call that failed.
+    pub fn drop_pool(&mut self, home: usize, id: PoolId) -> Result<Result<(), DeviceError>, PoolError> {
+        let mut result = self.devices[home].drop_pool(id)?;
+        for (index, device) in self.devices.iter_mut().enumerate() {
+            if index != home {
+                result = result.and(device.release_dead(Some(id)));
+            }
+        }
+        Ok(result)
+    }
+
     /// Allows `fraction` of the device's memory from now on.
     ///
     /// # Errors

@@ -37,6 +37,9 @@ pub struct PoolFlags {
 pub enum PoolError {
     #[error("there is no pool ({}, {}) on this device", id.0, id.1)]
     Unknown { id: PoolId },
+    /// PyTorch fails this assertion in a destructor, and the process ends.
+    #[error("captures_underway.empty() INTERNAL ASSERT FAILED: a pool died while the device is redirected")]
+    DiesRedirected,
     #[error("endAllocatePool: not currently recording to mempool_id ({}, {})", id.0, id.1)]
     NotRecording { id: PoolId },
 }
@@ -118,9 +121,14 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// A `MemPool` is gone: it no longer helps out, and if nobody else uses it its memory is given back.
     ///
     /// # Errors
-    /// There is no such pool; or a device call failed.
+    /// There is no such pool; or it dies while something is redirected. Inside: a device call failed.
     pub fn drop_pool(&mut self, id: PoolId) -> Result<Result<(), DeviceError>, PoolError> {
         self.release_pool_user(id)?;
+        self.passed_together = 0;
+        let dies = |p: &PrivatePool| p.id == id && p.users == 0;
+        if self.private.is_redirecting() && self.private.pools.iter().any(dies) {
+            return Err(PoolError::DiesRedirected);
+        }
         if let Some(pool) = self.private.pools.iter_mut().find(|p| p.id == id) {
             pool.flags.use_on_oom = false;
         }

@@ -6,11 +6,12 @@ use super::ReplayReport;
 use super::closing;
 use super::divergence::{Divergence, DivergenceKind, Place};
 use super::driver;
+use super::pools::Pools;
 use crate::device::StreamHandle;
 use crate::device::recorded::{RecordedDevice, Serving};
 use crate::op::snapshot::SegmentView;
 use crate::op::stats::{Column, Family, Key};
-use crate::op::trace::TraceEvent;
+use crate::op::trace::{Action, TraceEvent};
 use crate::op::{Stats, Via};
 use crate::recording::{End, Episode, Header, RecordedOp, Verb};
 use crate::reference::{AllocError, Reference, Settings, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
@@ -22,6 +23,7 @@ pub(super) struct Replayed {
     streams: BTreeMap<usize, Vec<u64>>,
     /// Addresses of live blocks by recorded id.
     blocks: BTreeMap<u64, u64>,
+    pools: Pools,
     /// What the recording says the statistics are now.
     recorded: Vec<Stats>,
     /// Requests answered so far, by device.
@@ -59,6 +61,7 @@ impl Replayed {
             settings: *settings,
             streams: start.streams.clone(),
             blocks: BTreeMap::new(),
+            pools: Pools::default(),
             recorded,
             requests: vec![0; count],
             end,
@@ -73,10 +76,12 @@ impl Replayed {
             return;
         }
         let mut kinds = Vec::new();
+        self.got_on_its_own_account(op, &mut kinds);
         match self.ask(op) {
             Ok(answer) => kinds.extend(answer),
             Err(field) => kinds.push(DivergenceKind::Incomplete { field }),
         }
+        self.given_back_on_its_own_account(op, &mut kinds);
         for (&device, change) in &op.stats {
             if let Some(stats) = self.recorded.get_mut(device) {
                 change.apply(stats);
@@ -168,8 +173,61 @@ impl Replayed {
                     return Ok(Some(DivergenceKind::Refusal { recorded, predicted: error.to_string() }));
                 }
             }
+            Verb::PoolCreate | Verb::PoolEnter | Verb::PoolExit => {
+                let device = self.device_of(op)?;
+                return self.pools.of_pool(&mut self.reference, op, device);
+            }
+            Verb::PoolDelete => return self.pools.delete(&mut self.reference, op),
+            Verb::CaptureBegin => {
+                let (_, stream) = self.stream_of(op)?;
+                let device = self.device_of(op)?;
+                return self.pools.capture(&mut self.reference, op, device, stream);
+            }
+            Verb::CaptureEnd | Verb::GraphReset => {
+                let device = self.device_of(op)?;
+                return self.pools.of_graph(&mut self.reference, op, device);
+            }
         }
         Ok(None)
+    }
+
+    /// A request of a caller or of PyTorch itself, served by the recorded driver.
+    fn request(&mut self, device: usize, bytes: u64, stream: StreamHandle) -> Result<u64, String> {
+        let allocator = self.reference.device_mut(device);
+        let small = driver::is_small(bytes, &self.settings);
+        allocator.device_mut().serve(Serving { request: self.requests[device], stream, small });
+        let answer = allocator.alloc(bytes, stream);
+        if bytes > 0 {
+            self.requests[device] += 1;
+        }
+        answer.map_err(|error| match error {
+            AllocError::OutOfMemory(refusal) => refusal.to_string(),
+            other => other.to_string(),
+        })
+    }
+
+    /// Blocks that PyTorch got inside an operation, before it did what was asked.
+    fn got_on_its_own_account(&mut self, op: &RecordedOp, kinds: &mut Vec<DivergenceKind>) {
+        for &(action, device, recorded, bytes, stream) in &op.internal {
+            if action != Action::Alloc || device >= self.reference.device_count() {
+                continue;
+            }
+            match self.request(device, bytes, StreamHandle(stream)) {
+                Ok(predicted) if predicted == recorded => {}
+                Ok(predicted) => kinds.push(DivergenceKind::Address { recorded, predicted }),
+                Err(predicted) => kinds.push(DivergenceKind::RefusedInstead { recorded, predicted }),
+            }
+        }
+    }
+
+    /// Blocks that PyTorch gave back inside an operation, after what was asked.
+    fn given_back_on_its_own_account(&mut self, op: &RecordedOp, kinds: &mut Vec<DivergenceKind>) {
+        for &(action, _, address, _, _) in op.internal.iter().filter(|e| e.0 == Action::FreeRequested) {
+            if let Err(error) = self.reference.free(address) {
+                let recorded = format!("{} {address:#x}", action.name());
+                kinds.push(DivergenceKind::Refusal { recorded, predicted: error.to_string() });
+            }
+        }
     }
 
     fn alloc(&mut self, op: &RecordedOp) -> Result<Option<DivergenceKind>, &'static str> {
@@ -179,17 +237,7 @@ impl Replayed {
         let predicted = if op.via == Some(Via::Tensor) && bytes >= TENSOR_LIMIT {
             Err(TENSOR_LIMIT_MESSAGE.to_owned())
         } else {
-            let allocator = self.reference.device_mut(device);
-            let small = driver::is_small(bytes, &self.settings);
-            allocator.device_mut().serve(Serving { request: self.requests[device], stream, small });
-            let answer = allocator.alloc(bytes, stream);
-            if bytes > 0 {
-                self.requests[device] += 1;
-            }
-            answer.map_err(|error| match error {
-                AllocError::OutOfMemory(refusal) => refusal.to_string(),
-                other => other.to_string(),
-            })
+            self.request(device, bytes, stream)
         };
         Ok(match (&op.error, op.address, predicted) {
             (None, Some(recorded), Ok(predicted)) => {
@@ -256,7 +304,10 @@ fn comparable(message: &str) -> String {
 
 fn describe(op: &RecordedOp) -> String {
     let mut text = format!("{:?}", op.op).to_lowercase();
-    for (name, value) in [("block", op.block), ("bytes", op.bytes)] {
+    if let Some(pool) = &op.pool {
+        text.push_str(&format!(" {pool:?}").to_lowercase());
+    }
+    for (name, value) in [("block", op.block), ("bytes", op.bytes), ("graph", op.graph)] {
         if let Some(value) = value {
             text.push_str(&format!(" {name} {value}"));
         }

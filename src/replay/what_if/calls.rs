@@ -115,6 +115,9 @@ fn of_recording(path: &Path) -> Result<Workload, ReplayError> {
                     }
                 }
             }
+            Line::Op(op) if op.pool.is_some() || op.graph.is_some() => {
+                return Err(ReplayError::PoolsElsewhere { file: reader.file().to_owned() });
+            }
             Line::Op(op) => asks_of(&op, devices, &mut asks),
             Line::End(_) => {}
         }
@@ -141,6 +144,13 @@ fn asks_of(op: &RecordedOp, devices: usize, asks: &mut Vec<(usize, Ask)>) {
         Verb::EmptyCache => asks.extend((0..devices).map(|device| (device, Ask::Flush))),
         Verb::SetFraction => push(op.fraction.map(|fraction| Ask::Limit { fraction })),
         Verb::ResetPeak | Verb::ResetAccumulated => {} // the rows count for themselves
+        Verb::PoolCreate
+        | Verb::PoolEnter
+        | Verb::PoolExit
+        | Verb::PoolDelete
+        | Verb::CaptureBegin
+        | Verb::CaptureEnd
+        | Verb::GraphReset => {} // refused before
     }
     for (&device, idle) in op.idle.iter().filter(|&(&d, _)| d < devices) {
         let streams = idle.iter().filter_map(|&s| u8::try_from(s).ok());
