@@ -178,6 +178,7 @@ impl<D: Device> Naive<D> {
             limit: self.limit,
             allocated,
             unallocated: self.reserved() - allocated,
+            private: 0,
         })))
     }
 
