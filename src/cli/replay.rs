@@ -108,6 +108,9 @@ fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context) -> Result<
         (report.silent_flushes, "flushes that left no event"),
     ];
     let notes: Vec<String> = notes.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let invariants = report.invariants_only.iter();
+    let invariants = invariants.map(|backend| format!("invariants only: backend {backend} has no exact reference"));
+    let notes: Vec<String> = notes.into_iter().chain(invariants).collect();
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
     context.out.line(format_args!("{}: {operations} operations, {divergences} divergences{notes}", path.display()))?;
     if let Some(first) = report.first {

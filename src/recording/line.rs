@@ -43,7 +43,9 @@ pub struct Episode {
 pub struct End {
     pub end: u64,
     /// Action, device, address, bytes, stream handle; oldest first within a device.
+    #[serde(default)]
     pub events: Vec<(Action, usize, u64, u64, u64)>,
+    #[serde(default)]
     pub segments: Vec<SegmentView>,
 }
 

@@ -19,6 +19,9 @@ pub enum DivergenceKind {
     Incomplete { field: &'static str },
     #[error("event {index} of device {device}: recorded {recorded}, predicted {predicted}")]
     Event { device: usize, index: usize, recorded: String, predicted: String },
+    /// Of a backend without an exact reference.
+    #[error("{what}")]
+    Invariant { what: String },
     #[error("segment {index} at the end: recorded {recorded}, predicted {predicted}")]
     Segment { index: usize, recorded: String, predicted: String },
 }

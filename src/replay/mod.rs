@@ -13,6 +13,7 @@ mod driver;
 mod episode;
 mod export;
 mod history;
+mod invariants;
 mod pools;
 pub mod what_if;
 
@@ -27,6 +28,7 @@ use crate::op::trace::TraceEvent;
 use crate::recording::{self, Line, MemorySnapshot, Reader, RecordingError, SnapshotError};
 use crate::reference::{Settings, SettingsError};
 use episode::Replayed;
+use invariants::Invariants;
 
 /// Why a recording could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,8 @@ pub struct ReplayReport {
     pub unknown_keys: u64,
     /// Flushes that a snapshot counts but shows no event of: they found nothing to give back.
     pub silent_flushes: u64,
+    /// The backend that was recorded, if it has no exact reference: then only invariants were checked.
+    pub invariants_only: Option<String>,
     /// Garbage collection was set, and went by a memory fraction that a snapshot does not tell.
     pub unknown_fraction: bool,
 }
@@ -122,7 +126,37 @@ pub fn lived(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErr
     if is_pickle(path)? {
         return history::exact(&MemorySnapshot::read(path)?, keep);
     }
+    let header = Reader::open(path)?.header()?;
+    if header.backend != "native" && !keep {
+        return held_to_invariants(path, header.backend).map(|report| (report, Lived::default()));
+    }
     recorded(path, keep)
+}
+
+/// A backend without an exact reference: only what must hold of any allocator.
+fn held_to_invariants(path: &Path, backend: String) -> Result<ReplayReport, ReplayError> {
+    let mut reader = Reader::open(path)?;
+    reader.header()?;
+    let mut report = ReplayReport { invariants_only: Some(backend), ..ReplayReport::default() };
+    let mut current: Option<Invariants> = None;
+    while let Some(line) = reader.next_line()? {
+        match line {
+            Line::Episode(start) => current = Some(Invariants::start(&start)),
+            Line::Op(op) => {
+                report.operations += 1;
+                let line = reader.line_number();
+                let episode = current.as_mut().ok_or_else(|| reader.out_of_place("an operation before any episode"))?;
+                episode.step(line, &op, &mut report);
+            }
+            Line::End(_) => {
+                current.take().ok_or_else(|| reader.out_of_place("no episode is open here"))?;
+            }
+        }
+    }
+    if current.is_some() {
+        return Err(reader.out_of_place("the recording ends inside an episode: its closing line is missing").into());
+    }
+    Ok(report)
 }
 
 /// A file that is no recording in lines is taken for a snapshot if it begins as pickles do.
