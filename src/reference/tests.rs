@@ -34,12 +34,12 @@ fn slot(number: u64) -> Slot {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 64 }) })]
 
     /// Against the standard library's ordered map, over every question that is asked.
     #[test]
     fn it_is_an_ordered_map(
-        steps in proptest::collection::vec((any::<bool>(), 0_u64..3, 0_u64..40, 0_u64..200), 1..2000),
+        steps in proptest::collection::vec((any::<bool>(), 0_u64..3, 0_u64..40, 0_u64..200), 1..if cfg!(miri) { 200 } else { 2000 }),
     ) {
         let mut index = FreeIndex::default();
         let mut model: BTreeMap<FreeKey, Slot> = BTreeMap::new();
