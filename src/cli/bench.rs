@@ -15,15 +15,27 @@ compare only figures of one run.
 
 Examples:
   poolproof bench
-  poolproof bench --trace benches/traces/live1000.bin.gz"
+  poolproof bench --trace benches/traces/live1000.bin.gz --peer torch"
 )]
 pub(super) struct Args {
     /// Time these allocation traces instead of the built-in ones (little-endian u32 slot, u64 bytes; may be .gz)
     #[arg(long, value_name = "FILE")]
     trace: Vec<PathBuf>,
+    /// Time another allocator on the same traces, in the same run (needs its Python package, a compiler and a GPU)
+    #[arg(long, value_enum, value_name = "NAME")]
+    peer: Option<Peer>,
+    /// The interpreter that has the peer's package
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    python: String,
     /// Readings of each trace
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeats: u32,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Peer {
+    /// PyTorch's raw_alloc and raw_delete
+    Torch,
 }
 
 const LIVE: [u32; 4] = [100, 1_000, 10_000, 100_000];
@@ -34,13 +46,26 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     } else {
         args.trace.iter().map(|path| Trace::open(path)).collect::<Result<_, _>>()?
     };
+    let peers = match args.peer {
+        Some(Peer::Torch) => Some(bench::time_torch(&args.python, &traces)?),
+        None => None,
+    };
     context.out.line("the reference alone: allocate and free with all statistics")?;
-    for trace in &traces {
+    for (number, trace) in traces.iter().enumerate() {
         let timing = bench::time_trace(trace, args.repeats)?;
         context.out.line(format_args!(
             "  {:<40} {:>8} operations {:>8.1} ns each",
             timing.name, timing.operations, timing.nanoseconds_per_operation
         ))?;
+        if let Some(peer) = peers.as_ref().and_then(|p| p.get(number)) {
+            context.out.line(format_args!(
+                "    torch {} ({}): {:.1} ns each; the reference takes {:.2} of its time",
+                peer.torch,
+                peer.kind,
+                peer.nanoseconds_per_operation,
+                timing.nanoseconds_per_operation / peer.nanoseconds_per_operation
+            ))?;
+        }
     }
     if !args.trace.is_empty() {
         return Ok(Exit::Conformant);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::engine::bench::TraceError;
+use crate::engine::bench::{PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::report::ReportError;
@@ -26,6 +26,8 @@ pub(super) enum CliError {
     Replay(#[from] ReplayError),
     #[error(transparent)]
     Trace(#[from] TraceError),
+    #[error(transparent)]
+    Peer(#[from] PeerError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
     #[error("{}: {source}", path.display())]

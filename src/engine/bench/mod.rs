@@ -4,9 +4,11 @@
 //! ratios between figures of one run mean anything elsewhere.
 
 mod judged;
+mod peer;
 mod trace;
 
 pub use judged::{CurvePoint, Throughput, curve, throughput};
+pub use peer::{PeerError, PeerTiming, time_torch};
 pub use trace::{Trace, TraceError, TraceTiming, built_in_traces, memory_per_live_block, time_trace};
 
 /// The least of several readings: what the code costs when nothing else runs.

@@ -1,0 +1,117 @@
+//! PyTorch's own allocator on the same traces, in the same run: a Python child that builds a small C++ loop.
+//!
+//! Decides how the child is started, how long it may take and what its lines mean. Times nothing itself.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::trace::Trace;
+
+const SCRIPT: &str = include_str!("../../../workers/bench_torch.py");
+
+/// Building the loop takes most of it.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// Why a peer could not be timed.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    #[error("{what}: {source}")]
+    Io { what: &'static str, source: std::io::Error },
+    #[error("the peer took more than {} s and was stopped", DEADLINE.as_secs())]
+    Deadline,
+    #[error("the peer failed ({status}): {said}")]
+    Failed { status: std::process::ExitStatus, said: String },
+    #[error("the peer printed `{line}`, which is not a timing: {source}")]
+    Line { line: String, source: serde_json::Error },
+}
+
+/// What PyTorch needed for an operation of a trace.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PeerTiming {
+    trace: String,
+    pub nanoseconds_per_operation: f64,
+    pub torch: String,
+    /// `c++`, or a loop that includes Python's own time.
+    #[serde(rename = "loop")]
+    pub kind: String,
+}
+
+/// Times `raw_alloc` and `raw_delete` of the Python interpreter's torch over the traces, in their order.
+///
+/// # Errors
+/// No such interpreter, no torch, no GPU, or the child takes too long.
+pub fn time_torch(python: &str, traces: &[Trace]) -> Result<Vec<PeerTiming>, PeerError> {
+    let failed = |what| move |source| PeerError::Io { what, source };
+    let folder = tempfile::tempdir().map_err(failed("a temporary folder"))?;
+    let script = folder.path().join("bench_torch.py");
+    std::fs::write(&script, SCRIPT).map_err(failed("the peer's script"))?;
+    let mut files: Vec<PathBuf> = Vec::new();
+    for (number, trace) in traces.iter().enumerate() {
+        let path = folder.path().join(format!("{number:03}.bin"));
+        let mut file = std::fs::File::create(&path).map_err(failed("a trace for the peer"))?;
+        let bytes: Vec<u8> = trace
+            .records
+            .iter()
+            .flat_map(|(slot, bytes)| slot.to_le_bytes().into_iter().chain(bytes.to_le_bytes()))
+            .collect();
+        file.write_all(&bytes).map_err(failed("a trace for the peer"))?;
+        files.push(path);
+    }
+    let child = Command::new(python)
+        .arg(&script)
+        .arg("--build-directory")
+        .arg(folder.path().join("build"))
+        .args(&files)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed("the Python interpreter"))?;
+    let id = child.id();
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || send.send(child.wait_with_output()));
+    let output = match receive.recv_timeout(DEADLINE) {
+        Ok(output) => output.map_err(failed("the peer's output"))?,
+        Err(_) => {
+            // The waiting thread holds the child, so that it is ended by its number.
+            let _ = Command::new("kill").arg("-KILL").arg(id.to_string()).status();
+            return Err(PeerError::Deadline);
+        }
+    };
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let said = complaint.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("nothing was said").to_owned();
+        return Err(PeerError::Failed { status: output.status, said });
+    }
+    let mut timings = Vec::new();
+    for line in said.lines().filter(|l| l.starts_with('{')) {
+        let timing: PeerTiming =
+            serde_json::from_str(line).map_err(|source| PeerError::Line { line: line.to_owned(), source })?;
+        timings.push(timing);
+    }
+    timings.sort_by(|a, b| a.trace.cmp(&b.trace)); // numbered in the order of the traces
+    Ok(timings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_interpreter_is_said_so() {
+        let error = time_torch("no-such-python", &[]).expect_err("it does not exist");
+        assert!(error.to_string().starts_with("the Python interpreter:"), "{error}");
+    }
+
+    #[test]
+    fn a_failing_peer_is_quoted() {
+        let error = time_torch("false", &[]).expect_err("it fails");
+        assert!(error.to_string().contains("nothing was said"), "{error}");
+    }
+}
