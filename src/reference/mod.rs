@@ -154,4 +154,6 @@ impl<D: Device, P: Planting> Reference<D, P> {
 }
 
 #[cfg(test)]
+mod private_test;
+#[cfg(test)]
 mod tests;
