@@ -30,7 +30,7 @@ fn current(reference: &Reference<SimDevice>, family: Family) -> i64 {
 #[test]
 fn the_newest_redirection_that_catches_a_request_decides() {
     let mut reference = reference(256 * MIB);
-    let other = reference.device(0).device().stream_handle(crate::op::StreamId::new(1).expect("is a stream"));
+    let other = reference.device(0).device().stream_handle(crate::op::StreamId(1));
     reference.device_mut(0).begin_redirection((0, 1), CALLER);
     reference.device_mut(0).begin_redirection((1, 0), Catch::Stream(other));
     let first = alloc(&mut reference, 100);
@@ -92,7 +92,7 @@ fn a_dead_pools_memory_goes_at_once_or_at_the_next_flush() {
 #[test]
 fn a_free_under_a_redirection_is_put_off_and_captured_streams_are_not_waited_for() {
     let mut reference = reference(64 * MIB);
-    let other = reference.device(0).device().stream_handle(crate::op::StreamId::new(1).expect("is a stream"));
+    let other = reference.device(0).device().stream_handle(crate::op::StreamId(1));
     let block = alloc(&mut reference, 100);
     reference.device_mut(0).begin_redirection((0, 1), CALLER);
     reference.record_stream(block, other);
