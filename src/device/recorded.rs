@@ -31,6 +31,8 @@ pub struct RecordedAct {
     pub stream: StreamHandle,
     /// How many requests of this device were answered before the one this act was done for.
     pub request: u64,
+    /// Which private pool that request went to, by a number of the caller's; 0 for none.
+    pub owner: u64,
 }
 
 /// The request that the driver is called for.
@@ -41,6 +43,8 @@ pub struct Serving {
     pub stream: StreamHandle,
     /// Of the small pool, whose mappings are 2 MiB long.
     pub small: bool,
+    /// As in [`RecordedAct`].
+    pub owner: u64,
 }
 
 /// Work enqueued on a stream, as far as a recording tells it.
@@ -139,12 +143,14 @@ impl RecordedDevice {
         self.streams.iter().position(|s| s.handle == stream)
     }
 
-    /// Where a new range begins: where memory is first mapped for that stream and pool outside all ranges
+    /// Where a new range begins: where memory is first mapped for that stream and those pools outside all ranges
     /// known. The attempt that reserves a range may get no memory at all, so that a later one tells.
     fn range_to_come(&self) -> Option<u64> {
-        let Serving { stream, small, .. } = self.serving;
-        let fits =
-            |a: &&RecordedAct| a.act == DriverAct::Mapped && a.stream == stream && (a.bytes == SMALL_PAGE) == small;
+        let Serving { stream, small, owner, .. } = self.serving;
+        let fits = |a: &&RecordedAct| {
+            let alike = a.stream == stream && a.owner == owner && (a.bytes == SMALL_PAGE) == small;
+            a.act == DriverAct::Mapped && alike
+        };
         let unknown = |a: &&RecordedAct| !self.ranges.iter().any(|r| r.contains(&a.address));
         self.acts_to_come().iter().filter(fits).find(unknown).map(|a| a.address)
     }

@@ -141,6 +141,7 @@ pub struct RecordedOp {
 }
 
 /// Any line after the header.
+#[expect(clippy::large_enum_variant, reason = "one line lives at a time; boxing would cost an allocation a line")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
     Op(RecordedOp),

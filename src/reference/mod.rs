@@ -159,4 +159,6 @@ impl<D: Device, P: Planting> Reference<D, P> {
 #[cfg(test)]
 mod faults_test;
 #[cfg(test)]
+mod private_test;
+#[cfg(test)]
 mod tests;

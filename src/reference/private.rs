@@ -11,6 +11,13 @@ use super::pool::Pool;
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::{Counter, Family, PoolKind};
 
+/// PyTorch keeps dead pools, and pools that help out, in hash tables (`ska::flat_hash_map`) by the number in the
+/// id, and goes through them in the order of this product: Fibonacci hashing takes its highest bits.
+fn table_order(id: PoolId) -> (u64, PoolId) {
+    let number = if id.0 == 0 { id.1 } else { id.0 };
+    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15), id)
+}
+
 /// A pool's id as PyTorch numbers them: (0, n) made by a user, (n, 0) made by a capture, (0, 0) the default pools.
 pub type PoolId = (u64, u64);
 
@@ -49,7 +56,9 @@ pub(super) struct PrivatePool {
     pub id: PoolId,
     /// 0 for a dead pool, whose memory goes at the next flush.
     users: u32,
-    /// Growths less what was given back; a dead pool at 0 is forgotten.
+    /// Growths less what was given back; a dead pool at 0 is forgotten. In expandable segments one growth can be
+    /// given back in several pieces, so that a pool is forgotten while blocks in it live: PyTorch then works on
+    /// freed memory, and nothing is known of these blocks' pool any more.
     pub growths: i64,
     small: u16,
     large: u16,
@@ -180,13 +189,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if request.pool > LARGE || self.private.pools.is_empty() {
             return None;
         }
-        let helpers: Vec<u16> = self
-            .private
-            .pools
-            .iter()
-            .filter(|p| p.flags.use_on_oom)
-            .map(|p| if request.pool == SMALL { p.small } else { p.large })
-            .collect();
+        let mut helpers: Vec<&PrivatePool> = self.private.pools.iter().filter(|p| p.flags.use_on_oom).collect();
+        helpers.sort_unstable_by_key(|p| table_order(p.id));
+        let pools = helpers.into_iter().map(|p| if request.pool == SMALL { p.small } else { p.large });
+        let helpers: Vec<u16> = pools.collect();
         let expandable = std::mem::replace(&mut self.settings.expandable_segments, false);
         let found = helpers.into_iter().find_map(|pool| self.find_free(&Request { pool, ..*request }));
         self.settings.expandable_segments = expandable;
@@ -197,7 +203,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub(super) fn release_dead(&mut self, only: Option<PoolId>) -> Result<(), DeviceError> {
         let mut result = Ok(());
         let mut dead: Vec<PrivatePool> = self.private.pools.iter().filter(|p| p.users == 0).copied().collect();
-        dead.sort_unstable_by_key(|p| p.id);
+        dead.sort_unstable_by_key(|p| table_order(p.id));
         for pool in dead.into_iter().filter(|p| only.is_none_or(|id| id == p.id)) {
             if only.is_some() {
                 *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;

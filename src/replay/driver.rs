@@ -6,7 +6,8 @@ use crate::op::trace::{Action, TraceEvent};
 use crate::reference::{Settings, rounding};
 
 /// The driver's acts in the events of one device. A request is over with its `alloc` or `oom` event.
-pub(super) fn acts(events: impl Iterator<Item = TraceEvent>) -> Vec<RecordedAct> {
+/// `owners` says which private pool each request went to; where it ends, to none.
+pub(super) fn acts(events: impl Iterator<Item = TraceEvent>, owners: &[u64]) -> Vec<RecordedAct> {
     let mut acts = Vec::new();
     let mut request = 0;
     for TraceEvent { action, address, bytes, stream } in events {
@@ -21,9 +22,15 @@ pub(super) fn acts(events: impl Iterator<Item = TraceEvent>) -> Vec<RecordedAct>
             }
             Action::FreeRequested | Action::FreeCompleted | Action::Snapshot => continue,
         };
-        acts.push(RecordedAct { act, address, bytes, stream: StreamHandle(stream), request });
+        let owner = owner(owners, request);
+        acts.push(RecordedAct { act, address, bytes, stream: StreamHandle(stream), request, owner });
     }
     acts
+}
+
+/// The private pool that a request went to; 0 for none.
+pub(super) fn owner(owners: &[u64], request: u64) -> u64 {
+    usize::try_from(request).ok().and_then(|i| owners.get(i)).copied().unwrap_or(0)
 }
 
 /// Whether a request is served from the small pool.

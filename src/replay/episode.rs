@@ -28,6 +28,7 @@ pub(super) struct Replayed {
     recorded: Vec<Stats>,
     /// Requests answered so far, by device.
     requests: Vec<u64>,
+    owners: Vec<Vec<u64>>,
     end: End,
     diverged: bool,
     /// Several events passed in one step somewhere: their order is not to be compared.
@@ -35,11 +36,19 @@ pub(super) struct Replayed {
 }
 
 impl Replayed {
-    pub fn start(header: &Header, settings: &Settings, start: &Episode, end: End, report: &mut ReplayReport) -> Self {
+    /// `owners`: the private pool of each request, by device.
+    pub fn start(
+        (header, settings): (&Header, &Settings),
+        start: &Episode,
+        end: End,
+        mut owners: Vec<Vec<u64>>,
+        report: &mut ReplayReport,
+    ) -> Self {
         let count = header.devices.len();
+        owners.resize(count, Vec::new());
         let devices = header.devices.iter().enumerate().map(|(i, info)| {
             let streams = start.streams.get(&info.index).map_or(&[][..], Vec::as_slice);
-            RecordedDevice::new(info.total_bytes, streams, driver::acts(end.events_of(i)))
+            RecordedDevice::new(info.total_bytes, streams, driver::acts(end.events_of(i), &owners[i]))
         });
         let mut reference = Reference::new(devices.collect(), settings, crate::reference::Sound);
         reference.record_trace();
@@ -64,6 +73,7 @@ impl Replayed {
             pools: Pools::default(),
             recorded,
             requests: vec![0; count],
+            owners,
             end,
             diverged: false,
             hash_order: false,
@@ -195,7 +205,9 @@ impl Replayed {
     fn request(&mut self, device: usize, bytes: u64, stream: StreamHandle) -> Result<u64, String> {
         let allocator = self.reference.device_mut(device);
         let small = driver::is_small(bytes, &self.settings);
-        allocator.device_mut().serve(Serving { request: self.requests[device], stream, small });
+        let request = self.requests[device];
+        let owner = driver::owner(&self.owners[device], request);
+        allocator.device_mut().serve(Serving { request, stream, small, owner });
         let answer = allocator.alloc(bytes, stream);
         if bytes > 0 {
             self.requests[device] += 1;

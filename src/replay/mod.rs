@@ -183,6 +183,8 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
     let mut ends = recording::endings(path)?.into_iter();
     let mut reader = Reader::open(path)?;
     let (header, settings) = header_of(&mut reader)?;
+    let mut owners =
+        if settings.expandable_segments { pools::owners(path)?.into_iter() } else { Vec::new().into_iter() };
     let mut report = ReplayReport::default();
     let mut lived = Lived { config: header.config.clone(), settings, ..Lived::default() };
     let mut current: Option<Replayed> = None;
@@ -190,7 +192,13 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
         match line {
             Line::Episode(start) => {
                 let end = ends.next().ok_or_else(|| reader.out_of_place("this episode is never closed"))?;
-                current = Some(Replayed::start(&header, &settings, &start, end, &mut report));
+                current = Some(Replayed::start(
+                    (&header, &settings),
+                    &start,
+                    end,
+                    owners.next().unwrap_or_default(),
+                    &mut report,
+                ));
             }
             Line::Op(op) => {
                 report.operations += 1;

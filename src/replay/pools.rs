@@ -4,12 +4,15 @@
 //! what the calls did shows in the statistics, the events and the segments.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::divergence::DivergenceKind;
 use crate::device::StreamHandle;
 use crate::device::recorded::RecordedDevice;
-use crate::recording::{PoolName, RecordedOp, Verb};
-use crate::reference::{Catch, PoolFlags, PoolId, Reference};
+use crate::op::Via;
+use crate::op::trace::Action;
+use crate::recording::{Line, PoolName, Reader, RecordedOp, RecordingError, Verb};
+use crate::reference::{Catch, PoolFlags, PoolId, Reference, TENSOR_LIMIT};
 
 /// The one thread a recording is made from.
 const CALLER: u64 = 0;
@@ -86,4 +89,77 @@ impl Pools {
         let allocator = reference.device_mut(device);
         answer(if op.op == Verb::CaptureEnd { allocator.end_redirection(id) } else { allocator.release_pool_user(id) })
     }
+}
+
+/// Which pool a request goes to, as far as the operations alone tell: ids, and who catches what where.
+#[derive(Default)]
+struct Redirections {
+    ids: BTreeMap<u64, PoolId>,
+    /// Oldest first: device, pool, the position of the stream it catches (`None` for all).
+    stack: Vec<(usize, PoolId, Option<usize>)>,
+}
+
+impl Redirections {
+    fn follow(&mut self, op: &RecordedOp) {
+        let (Some(device), number) = (op.device, number_of(op).ok()) else { return };
+        let known = number.and_then(|n| self.ids.get(&n).copied());
+        match (op.op, op.id.or(known)) {
+            (Verb::PoolCreate, Some(id)) => drop(number.map(|n| self.ids.insert(n, id))),
+            (Verb::PoolEnter, Some(id)) => self.stack.push((device, id, None)),
+            (Verb::PoolExit, Some(id)) => {
+                let place = self.stack.iter().rposition(|&(d, i, stream)| (d, i, stream) == (device, id, None));
+                place.map(|place| self.stack.remove(place));
+            }
+            (Verb::CaptureBegin, Some(id)) => self.stack.push((device, id, op.stream)),
+            (Verb::CaptureEnd, _) => self.stack.retain(|&(d, _, stream)| d != device || stream.is_none()),
+            _ => {}
+        }
+    }
+
+    /// A number for the pool, 0 for the default ones.
+    fn owner(&self, device: usize, stream: Option<usize>) -> u64 {
+        let catches =
+            |&&(d, _, caught): &&(usize, PoolId, Option<usize>)| d == device && (caught.is_none() || caught == stream);
+        self.stack.iter().rev().find(catches).map_or(0, |&(_, (first, second), _)| first << 32 | second)
+    }
+}
+
+/// For each episode and device, which private pool each request went to, read ahead: address ranges are
+/// reserved for a pool, by attempts too that get no memory. Empty if there are no private pools.
+pub(super) fn owners(path: &Path) -> Result<Vec<Vec<Vec<u64>>>, RecordingError> {
+    let mut reader = Reader::open(path)?;
+    let mut redirects = false;
+    while let Some(text) = reader.next_text()?.filter(|_| !redirects) {
+        redirects = text.starts_with("{\"op\":\"pool_enter\"") || text.starts_with("{\"op\":\"capture_begin\"");
+    }
+    if !redirects {
+        return Ok(Vec::new());
+    }
+    let mut reader = Reader::open(path)?;
+    let devices = reader.header()?.devices.len();
+    let mut episodes: Vec<Vec<Vec<u64>>> = Vec::new();
+    let mut redirections = Redirections::default();
+    while let Some(line) = reader.next_line()? {
+        let op = match line {
+            Line::Op(op) => op,
+            Line::Episode(_) => {
+                episodes.push(vec![Vec::new(); devices]);
+                redirections = Redirections::default();
+                continue;
+            }
+            Line::End(_) => continue,
+        };
+        let Some(episode) = episodes.last_mut() else { continue };
+        for (_, device, ..) in op.internal.iter().filter(|e| e.0 == Action::Alloc) {
+            episode.get_mut(*device).into_iter().for_each(|requests| requests.push(0));
+        }
+        let bytes = op.bytes.unwrap_or(0);
+        let asked = bytes > 0 && (op.via != Some(Via::Tensor) || bytes < TENSOR_LIMIT);
+        if let (Verb::Alloc, true, Some(device)) = (op.op, asked, op.device) {
+            let owner = redirections.owner(device, op.stream);
+            episode.get_mut(device).into_iter().for_each(|requests| requests.push(owner));
+        }
+        redirections.follow(&op);
+    }
+    Ok(episodes)
 }

@@ -157,7 +157,7 @@ impl<'r> Life<'r> {
 
     fn alloc(&mut self, bytes: u64, stream: u64, recorded: Option<u64>) -> Option<DivergenceKind> {
         let (stream, small) = (StreamHandle(stream), driver::is_small(bytes, self.settings));
-        self.allocator.device_mut().serve(Serving { request: self.requests, stream, small });
+        self.allocator.device_mut().serve(Serving { request: self.requests, stream, small, owner: 0 });
         match (recorded, self.allocator.alloc(bytes, stream)) {
             (Some(recorded), Ok(predicted)) => {
                 (recorded != predicted).then_some(DivergenceKind::Address { recorded, predicted })

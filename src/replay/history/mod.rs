@@ -40,7 +40,7 @@ pub(super) fn exact(snapshot: &MemorySnapshot, keep: bool) -> Result<(ReplayRepo
     let surveys = surveys(snapshot)?;
     let devices = snapshot.traces.iter().zip(&surveys).map(|(trace, survey)| {
         let stand_ins: Vec<u64> = (0..survey.most_waiting).map(|slot| life::stand_in(slot).0).collect();
-        RecordedDevice::new(total_bytes(trace), &stand_ins, driver::acts(trace.iter().map(|e| e.event)))
+        RecordedDevice::new(total_bytes(trace), &stand_ins, driver::acts(trace.iter().map(|e| e.event), &[]))
     });
     let mut reference = Reference::new(devices.collect(), &settings, Sound);
     reference.record_trace();
