@@ -278,6 +278,20 @@ impl Op {
         }
     }
 
+    /// The same, to be renamed.
+    pub fn block_mut(&mut self) -> Option<&mut BlockId> {
+        match self {
+            Op::Alloc { block, .. }
+            | Op::Free { block }
+            | Op::RecordStream { block, .. }
+            | Op::Use { block, .. }
+            | Op::Fill { block }
+            | Op::Verify { block }
+            | Op::FreePointer { pointer: Pointer::Interior { block, .. } | Pointer::Freed { block } } => Some(block),
+            _ => None,
+        }
+    }
+
     /// The same operation in one line for a person: `alloc b3: 1.5 MiB (1572864 B) on device 0, stream 1`.
     #[must_use]
     pub fn to_line(&self) -> String {

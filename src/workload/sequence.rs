@@ -7,7 +7,7 @@ use super::resolve::{Bounds, Resolver};
 use super::seed::{runner, scatter};
 use super::size::below;
 use super::weights::Table;
-use crate::op::{BlockId, DeviceId, Op, Pointer, Setup, Step, StreamId};
+use crate::op::{DeviceId, Op, Setup, Step, StreamId};
 use crate::spec::{FaultWhen, Generate, OpKind, Scenario};
 
 /// A planned fault lets at most this many calls go ahead, less one.
@@ -125,22 +125,8 @@ fn start(table: &Table, callers: u8) -> Vec<Op> {
 /// The same operation on the blocks of a later round.
 fn shifted(op: &Op, by: u32) -> Op {
     let mut op = op.clone();
-    if let Some(block) = block_mut(&mut op) {
+    if let Some(block) = op.block_mut() {
         block.0 = block.0.saturating_add(by);
     }
     op
-}
-
-/// The block that the operation creates or needs, to be renamed.
-pub(super) fn block_mut(op: &mut Op) -> Option<&mut BlockId> {
-    match op {
-        Op::Alloc { block, .. }
-        | Op::Free { block }
-        | Op::RecordStream { block, .. }
-        | Op::Use { block, .. }
-        | Op::Fill { block }
-        | Op::Verify { block }
-        | Op::FreePointer { pointer: Pointer::Interior { block, .. } | Pointer::Freed { block } } => Some(block),
-        _ => None,
-    }
 }

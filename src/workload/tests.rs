@@ -272,7 +272,7 @@ fn rounds_repeat_with_fresh_blocks_and_free_them() {
     assert_eq!(rounds.len(), 3);
     let nameless = |ops: &[Op]| -> Vec<Op> {
         let mut ops = ops.to_vec();
-        ops.iter_mut().filter_map(sequence::block_mut).for_each(|b| b.0 = 0);
+        ops.iter_mut().filter_map(Op::block_mut).for_each(|b| b.0 = 0);
         ops
     };
     let mut seen = BTreeSet::new();

@@ -10,7 +10,6 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sequence::block_mut;
 use crate::op::step::AddressExpect;
 use crate::op::{BlockId, DeviceId, Op, Setup, Step};
 
@@ -196,5 +195,5 @@ fn blocks_mut(step: &mut Step) -> impl Iterator<Item = &mut BlockId> {
         Some(AddressExpect::SameAs(block) | AddressExpect::DifferentFrom(block)) => Some(block),
         _ => None,
     });
-    step.op.as_mut().and_then(block_mut).into_iter().chain(expected)
+    step.op.as_mut().and_then(Op::block_mut).into_iter().chain(expected)
 }
