@@ -55,6 +55,25 @@ pub(super) struct Block {
 }
 
 impl Block {
+    /// The free block that a new segment is, in no set yet.
+    pub fn whole(address: u64, size: u64, stream: StreamHandle, pool: u16) -> Self {
+        Block {
+            address,
+            size,
+            requested: 0,
+            stream,
+            searches_at_free: 0,
+            prev: None,
+            next: None,
+            events: 0,
+            pool,
+            state: State::Free,
+            mapped: true,
+            expandable: false,
+            recorded: false,
+        }
+    }
+
     /// Part of a segment that holds other blocks too.
     pub fn is_split(&self) -> bool {
         self.prev.is_some() || self.next.is_some()

@@ -103,21 +103,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             Err(other) => return Err(other),
         };
         self.segments.push(ExpandableSegment { address, bytes, page });
-        let slot = self.arena.insert(Block {
-            address,
-            size: bytes,
-            requested: 0,
-            stream: request.stream,
-            searches_at_free: 0,
-            prev: None,
-            next: None,
-            events: 0,
-            pool: request.pool,
-            state: State::Free,
-            mapped: false,
-            expandable: true,
-            recorded: false,
-        });
+        let whole = Block::whole(address, bytes, request.stream, request.pool);
+        let slot = self.arena.insert(Block { mapped: false, expandable: true, ..whole });
         self.pools[usize::from(request.pool)].unmapped.insert((request.stream, address, slot));
         Ok(Some(slot))
     }

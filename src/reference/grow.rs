@@ -1,7 +1,7 @@
 //! Getting memory from the device.
 
 use super::allocator::{DeviceAllocator, Request};
-use super::block::{Block, Slot, State};
+use super::block::{Block, Slot};
 use super::defect::{Defect, Planting};
 use super::signed;
 use crate::device::{Device, DeviceError};
@@ -38,21 +38,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let address = self.base_of(address);
         self.count_segment(request, address, size);
         self.note_growth(request.pool, 1);
-        Ok(Some(self.arena.insert(Block {
-            address,
-            size,
-            requested: 0,
-            stream: request.stream,
-            searches_at_free: 0,
-            prev: None,
-            next: None,
-            events: 0,
-            pool: request.pool,
-            state: State::Free,
-            mapped: true,
-            expandable: false,
-            recorded: false,
-        })))
+        let block = Block::whole(address, size, request.stream, request.pool);
+        Ok(Some(self.arena.insert(block)))
     }
 
     fn within_limit(&self, request: &Request) -> bool {

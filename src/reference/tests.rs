@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::block::{Arena, Block, Slot, State};
+use super::block::{Arena, Block, Slot};
 use super::free_index::{FreeIndex, FreeKey};
 use super::*;
 use crate::device::sim::SimDevice;
@@ -14,21 +14,7 @@ const MIB: u64 = 1 << 20;
 
 /// A few distinct slots.
 fn slot(number: u64) -> Slot {
-    let block = Block {
-        address: 0,
-        size: 0,
-        requested: 0,
-        stream: StreamHandle(0),
-        searches_at_free: 0,
-        prev: None,
-        next: None,
-        events: 0,
-        pool: 0,
-        state: State::Free,
-        mapped: true,
-        expandable: false,
-        recorded: false,
-    };
+    let block = Block::whole(0, 0, StreamHandle(0), 0);
     let mut arena = Arena::default();
     (0..=number % 7).map(|_| arena.insert(block)).last().unwrap_or(Slot::FIRST)
 }
