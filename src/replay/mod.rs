@@ -193,12 +193,12 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
             Line::Episode(start) => {
                 let end = ends.next().ok_or_else(|| place.out_of_place("this episode is never closed"))?;
                 let owners = owners.next().unwrap_or_default();
-                current = Some(Replayed::start((&header, &settings), &start, end, owners, &mut report));
+                current = Some(Replayed::start((&header, &settings), start, end, owners, &mut report));
             }
             Line::Op(op) => {
                 report.operations += 1;
                 let episode = current.as_mut().ok_or_else(|| place.out_of_place("an operation before any episode"))?;
-                episode.step(place.line, &op, &mut report);
+                episode.step(place.line, op, &mut report);
             }
             Line::End(_) => {
                 let episode = current.take().ok_or_else(|| place.out_of_place("no episode is open here"))?;
