@@ -1,0 +1,1 @@
+//! Steps that convict, and steps as close as possible that do not.
