@@ -396,4 +396,6 @@ impl Model {
 }
 
 #[cfg(test)]
+mod pools_test;
+#[cfg(test)]
 mod tests;

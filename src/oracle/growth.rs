@@ -26,6 +26,8 @@ struct Mark {
 
 pub(super) struct Growth {
     counters: bool,
+    /// Memory goes back in the pieces in which it came, so that the calls balance.
+    balanced: bool,
     /// By round, then by device.
     rounds: Vec<Vec<Mark>>,
     /// Devices where the rounds were disturbed.
@@ -44,6 +46,7 @@ impl Growth {
     pub(super) fn new(info: &TargetInfo) -> Self {
         Growth {
             counters: info.can(Capability::Counters),
+            balanced: info.contract.counts_segments,
             rounds: Vec::new(),
             disturbed: vec![false; info.devices.len()],
             asked: Vec::new(),
@@ -99,7 +102,8 @@ impl Growth {
     }
 
     fn end_round(&mut self, after: &Observation) {
-        let counter = |d: &crate::op::DeviceView, which| if self.counters { d.stats.counter(which) } else { 0 };
+        let counter =
+            |d: &crate::op::DeviceView, which| if self.counters && self.balanced { d.stats.counter(which) } else { 0 };
         let marks = after.devices.iter().map(|d| Mark {
             reserved: d.stats.all(Family::ReservedBytes).current,
             held: counter(d, Counter::NumDeviceAlloc) - counter(d, Counter::NumDeviceFree),

@@ -161,12 +161,10 @@ impl Redirects {
         }
     }
 
-    /// Lets graphs and pools go, after `end_all`; whether memory of graphs waits for a flush.
-    pub(super) fn drop_all(&mut self, ops: &mut Vec<Op>) -> bool {
-        let graphs = !self.graphs.is_empty();
+    /// Lets graphs and pools go, after `end_all`.
+    pub(super) fn drop_all(&mut self, ops: &mut Vec<Op>) {
         ops.extend(self.graphs.drain(..).map(|g| Op::GraphReset { graph: g.name }));
         ops.extend(self.pools.drain(..).map(|p| Op::PoolDelete { pool: p.name }));
-        graphs
     }
 
     /// Names of pools and graphs given out so far.

@@ -86,9 +86,9 @@ impl<'a> Resolver<'a> {
         self.redirects.end_all(ops);
     }
 
-    /// Lets graphs and pools go; whether memory of graphs waits for a flush.
-    pub(super) fn drop_pools(&mut self, ops: &mut Vec<Op>) -> bool {
-        self.redirects.drop_all(ops)
+    /// Lets graphs and pools go.
+    pub(super) fn drop_pools(&mut self, ops: &mut Vec<Op>) {
+        self.redirects.drop_all(ops);
     }
 
     /// Frees all that is held, in the order asked for.

@@ -91,12 +91,13 @@ fn plant(ops: Vec<Op>, generate: &Generate, drafts: &[FaultDraft], devices: usiz
 /// devices, frees what it asked for, and leaves no stream busy, so that any growth is the allocator's.
 fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bounds) -> Vec<Op> {
     use OpKind::{ResetAccumulated, ResetPeak, SetFraction, SetFractionInvalid};
-    let captures = |kind| matches!(kind, OpKind::CaptureBegin | OpKind::CaptureEnd | OpKind::GraphReset);
-    // what a graph held stays until a flush
+    // what a graph held, or a pool with live blocks, stays until a flush
+    let leaves =
+        |kind| matches!(kind, OpKind::CaptureBegin | OpKind::CaptureEnd | OpKind::GraphReset | OpKind::PoolDelete);
     let flushes = generate.weights.entries.iter().any(|&(kind, weight)| kind == OpKind::EmptyCache && weight > 0);
     let steady = |kind| {
         let moves = matches!(kind, SetFraction | SetFractionInvalid | ResetPeak | ResetAccumulated);
-        !moves && (flushes || !captures(kind))
+        !moves && (flushes || !leaves(kind))
     };
     let table = Table::new(&generate.weights, steady);
     let mut resolver = Resolver::new(scenario, generate, &table, bounds);
@@ -109,7 +110,8 @@ fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bou
             round.push(Op::Synchronize { device });
         }
     }
-    if resolver.drop_pools(&mut round) {
+    resolver.drop_pools(&mut round);
+    if flushes && round.iter().any(|op| op.pool().is_some() || op.graph().is_some()) {
         round.push(Op::EmptyCache);
     }
     round.push(Op::CycleEnd);
