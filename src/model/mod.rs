@@ -396,6 +396,4 @@ impl Model {
 }
 
 #[cfg(test)]
-mod pools_test;
-#[cfg(test)]
 mod tests;

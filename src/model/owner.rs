@@ -63,3 +63,7 @@ impl Model {
         self.held_by_graphs(device).any(|(start, end, _)| !is_used(start, end))
     }
 }
+
+#[cfg(test)]
+#[path = "pools_test.rs"]
+mod tests;

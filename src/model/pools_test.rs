@@ -1,7 +1,11 @@
 //! Pools and captures: what makes sense when, where requests go, and whose memory is whose.
 
 use super::*;
-use crate::op::{Counter, DeviceInfo, DeviceView, Drop, Family, GraphName, PoolKind, PoolName, PoolSource, Via};
+use crate::model::Law;
+use crate::op::{
+    BlockId, Capability, Contract, Counter, DeviceId, DeviceInfo, DeviceView, Drop, Family, GraphName, Observation, Op,
+    PoolKind, PoolName, RefusalClass, Reply, StreamId, TargetInfo, Via,
+};
 
 struct World {
     model: Model,

@@ -66,7 +66,7 @@ impl Redirects {
             OpKind::PoolDelete => return self.delete(draft).or_else(|| Some(self.create(draft, device))),
             OpKind::CaptureBegin => return self.end().or_else(|| self.begin(draft, device, streams)),
             OpKind::CaptureEnd => return self.end().or_else(|| self.begin(draft, device, streams)),
-            _ => return self.reset(draft).or_else(|| self.begin(draft, device, streams)),
+            _ => return self.reset(draft).or_else(|| self.end()).or_else(|| self.begin(draft, device, streams)),
         })
     }
 

@@ -51,7 +51,7 @@ fn pools_belong_to_callers_and_captures_to_streams() {
     use crate::op::{Drop, Family, GraphName, PoolName};
     let mut target = target("");
     let device = DeviceId(0);
-    let mut address = |target: &mut Box<dyn Target>, block, stream| {
+    let address = |target: &mut Box<dyn Target>, block, stream| {
         let (device, stream) = (Some(device), StreamId(stream));
         let op = Op::Alloc { block: BlockId(block), device, stream, bytes: 100, via: Via::Raw };
         match target.apply(&op) {
