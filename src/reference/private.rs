@@ -4,7 +4,7 @@
 //! stack of redirections; while any is there, events are not asked for, frees of blocks with recorded
 //! streams are put off, and a request that finds nothing does not flush the cache.
 
-use super::allocator::{DeviceAllocator, LARGE, Request, SMALL};
+use super::allocator::{DeviceAllocator, LARGE, Request, SMALL, kind_of};
 use super::block::{Slot, State};
 use super::defect::{Defect, Planting};
 use super::pool::Pool;
@@ -97,7 +97,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return;
         }
         let next = u16::try_from(self.pools.len()).unwrap_or(u16::MAX - 1);
-        self.pools.extend([Pool::new(PoolKind::Small), Pool::new(PoolKind::Large)]);
+        self.pools.extend([Pool::default(), Pool::default()]);
         self.private.pools.push(PrivatePool { id, users: 1, growths: 0, small: next, large: next + 1, flags });
     }
 
@@ -206,11 +206,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// The defect that takes what any private pool has cached.
     pub(super) fn find_anywhere(&mut self, request: &Request) -> Option<Slot> {
-        let pools = self
-            .private
-            .pools
-            .iter()
-            .map(|p| if self.pools[usize::from(request.pool)].kind == PoolKind::Small { p.small } else { p.large });
+        let pools =
+            self.private.pools.iter().map(|p| if kind_of(request.pool) == PoolKind::Small { p.small } else { p.large });
         let pools: Vec<u16> = pools.collect();
         pools.into_iter().find_map(|pool| self.find_free(&Request { pool, ..*request }))
     }
@@ -235,7 +232,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Free bytes that private pools have cached.
     pub(super) fn cached_privately(&self) -> u64 {
         let pools = self.private.pools.iter().flat_map(|p| [p.small, p.large]);
-        pools.map(|p| self.pools[usize::from(p)].free.iter().map(|(key, _)| key.1).sum::<u64>()).sum()
+        let slots = pools.flat_map(|p| self.pools[usize::from(p)].free.slots(&self.arena));
+        slots.map(|slot| self.arena[slot].size).sum()
     }
 
     /// Takes up the frees that were put off, once nothing is redirected any more.
