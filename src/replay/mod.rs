@@ -61,8 +61,6 @@ pub enum ReplayError {
         "{file}: the settings changed while the history was recorded: `{config}` does not say of `{key}` what was in force"
     )]
     Contradiction { file: String, config: String, key: &'static str },
-    #[error("{file}: the recording has private pools, which other settings cannot be tried on")]
-    PoolsElsewhere { file: String },
     #[error("--config '{config}': {source}")]
     Config { config: String, source: SettingsError },
     #[error("{file}: {streams} streams at a time; the simulated device has {most}")]
