@@ -43,6 +43,10 @@ pub enum Capability {
     Callers,
     /// Allocations can go through the framework's tensors.
     Tensors,
+    /// Sizes, segments and the choice of free blocks are PyTorch's under the settings in force.
+    PytorchPolicy,
+    /// Settings can be given before the first operation, as PyTorch writes them.
+    Settings,
     /// At least this many devices.
     Devices(u8),
 }
@@ -68,6 +72,8 @@ impl Capability {
         (Capability::CurrentDevice, "current_device"),
         (Capability::Callers, "callers"),
         (Capability::Tensors, "tensors"),
+        (Capability::PytorchPolicy, "pytorch_policy"),
+        (Capability::Settings, "settings"),
     ];
 
     /// Every name that `from_str` reads, for hints and for the published schema.

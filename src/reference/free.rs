@@ -5,10 +5,11 @@ use super::block::{Slot, State};
 use super::defect::{Defect, Planting};
 use super::pool::free_key;
 use super::signed;
+use super::variation::Variation;
 use crate::device::{Device, DeviceError, StreamHandle};
-use crate::op::Family;
-use crate::op::stats::Oversize;
+use crate::op::stats::{Oversize, Row};
 use crate::op::trace::Action;
+use crate::op::{Family, PoolKind};
 
 /// Why a pointer was not taken back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,16 +34,22 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// in which case the block stays pending until the cache is flushed.
     pub fn free(&mut self, address: u64) -> Result<(), FreeError> {
         let Some(slot) = self.live.remove(&address) else {
-            self.free_unknown(address)?;
-            return Err(FreeError::InvalidPointer { address });
+            return self.free_unknown(address);
         };
         let block = self.arena[slot];
-        let kind = self.kind(slot);
+        let kind = if self.planted.has(Defect::FreedInSmallPool) { PoolKind::Small } else { self.kind(slot) };
         self.note(Action::FreeRequested, address, block.requested, block.stream);
         self.stats.decrease(Family::Allocation, kind, 1);
         self.stats.decrease(Family::AllocatedBytes, kind, signed(block.size));
         if block.size >= self.settings.max_split {
             self.stats.oversize_mut(Oversize::Allocations).decrease(1);
+        }
+        if self.planted.has(Defect::PeakFallsWithFree) {
+            self.stats.get_mut(Family::Allocation, Row::All).reset_peak();
+        }
+        if block.recorded && self.planted.has(Defect::ActiveFallsEarly) {
+            self.stats.decrease(Family::Active, kind, 1);
+            self.stats.decrease(Family::ActiveBytes, kind, signed(block.size));
         }
         if block.recorded && self.private.is_redirecting() {
             self.arena[slot].state = State::Pending;
@@ -51,21 +58,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.arena[slot].state = State::Pending;
             self.private.captured.retain(|(block, _)| *block != slot);
             self.await_streams(slot)?;
-        } else if self.planted.has(Defect::LargeFreeLost) && block.size > 16 << 20 {
+        } else if self.loses(&block) {
             self.arena[slot].state = State::Pending;
         } else {
             self.become_free(slot);
-        }
-        Ok(())
-    }
-
-    /// What planted defects make of a pointer that no live block starts at.
-    fn free_unknown(&mut self, address: u64) -> Result<(), FreeError> {
-        if self.planted.has(Defect::UnknownFreeCounted) {
-            self.stats.decrease(Family::AllocatedBytes, crate::op::PoolKind::Small, 512);
-        }
-        if self.planted.has(Defect::DoubleFreeReleases) {
-            self.device.release(address)?;
         }
         Ok(())
     }
@@ -77,12 +73,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if block.stream == stream {
             return;
         }
-        if self.planted.has(Defect::RecordNeedsSegmentStart) && block.prev.is_some() {
+        let lost = self.planted.has(Defect::RecordNeedsSegmentStart) && block.prev.is_some();
+        if lost || self.planted.has(Defect::RecordIgnored) {
             return;
         }
         block.recorded = true;
         let streams = self.recorded.entry(slot).or_default();
-        if !streams.contains(&stream) {
+        if self.planted.has(Defect::LastRecordOnly) {
+            streams.clear();
+        }
+        let full = self.planted.has(Defect::FirstRecordOnly) && !streams.is_empty();
+        if !full && !streams.contains(&stream) {
             streams.push(stream);
         }
         if self.private.is_redirecting() {
@@ -97,8 +98,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.note(Action::FreeCompleted, own.address, own.requested, own.stream);
         let mut blocks = 0;
         let mut bytes = 0;
-        let skips_previous = self.planted.has(Defect::PreviousNeighbourNotMerged);
-        let neighbours = [own.prev.filter(|_| !skips_previous), own.next];
+        let lazy = self.planted.varies(Variation::LazyMerging);
+        let skips_previous = lazy || self.planted.has(Defect::PreviousNeighbourNotMerged);
+        let skips_next = lazy || self.planted.has(Defect::NextNeighbourNotMerged);
+        let neighbours = [own.prev.filter(|_| !skips_previous), own.next.filter(|_| !skips_next)];
         for neighbour in neighbours.into_iter().flatten() {
             let absorbed = self.merge(slot, neighbour);
             if absorbed > 0 {
@@ -110,7 +113,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.merge_by_address(slot);
         }
         let merged = self.arena[slot];
-        if merged.is_split() {
+        if merged.is_split() || blocks < 0 && self.planted.has(Defect::WholeCountedAsSplit) {
             blocks += 1;
             bytes += signed(merged.size);
         }
@@ -121,7 +124,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         self.insert_free(slot);
         let size = if self.planted.has(Defect::ActiveLosesMergedSize) { merged.size } else { own.size };
-        if !self.planted.has(Defect::ActiveKeptWithoutEvents) || own.recorded {
+        let kept = self.planted.has(Defect::ActiveKeptWithoutEvents) && !own.recorded
+            || self.planted.has(Defect::ActiveFallsEarly) && own.recorded;
+        if !kept {
             self.stats.decrease(Family::Active, kind, 1);
             self.stats.decrease(Family::ActiveBytes, kind, signed(size));
         }
@@ -130,10 +135,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.apply_net(Family::InactiveSplit, kind, blocks);
             self.apply_net(Family::InactiveSplitBytes, kind, bytes);
         }
+        self.trim_eagerly(slot);
     }
 
     /// One net movement: up counts as allocated, down as freed, nothing as nothing.
-    fn apply_net(&mut self, family: Family, kind: crate::op::PoolKind, net: i64) {
+    pub(super) fn apply_net(&mut self, family: Family, kind: crate::op::PoolKind, net: i64) {
         match net {
             0 => {}
             up if up > 0 => self.stats.increase(family, kind, up),
@@ -144,8 +150,14 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Makes `neighbour` part of `slot` if it may be; answers the bytes absorbed.
     pub(super) fn merge(&mut self, slot: Slot, neighbour: Slot) -> u64 {
         let other = self.arena[neighbour];
-        if other.state != State::Free || other.mapped != self.arena[slot].mapped {
+        let waits = other.state == State::Pending && self.planted.has(Defect::MergesWithWaiting);
+        let apart = other.mapped != self.arena[slot].mapped && !self.planted.has(Defect::MergesUnmapped);
+        if (other.state != State::Free && !waits) || apart {
             return 0;
+        }
+        if waits {
+            self.events.forget(neighbour);
+            self.recorded.remove(&neighbour);
         }
         let pool = &mut self.pools[usize::from(other.pool)];
         if other.mapped {
@@ -154,9 +166,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             pool.unmapped.remove(&(other.stream, other.address, neighbour));
         }
         let block = &mut self.arena[slot];
-        block.size += other.size;
+        if !self.planted.has(Defect::MergedSizeForgotten) {
+            block.size += other.size;
+        }
         if block.prev == Some(neighbour) {
-            block.address = other.address;
+            if !self.planted.has(Defect::MergedAtOwnAddress) {
+                block.address = other.address;
+            }
             block.prev = other.prev;
             if let Some(previous) = other.prev {
                 self.arena[previous].next = Some(slot);

@@ -4,6 +4,7 @@ use super::allocator::{DeviceAllocator, Request};
 use super::block::{Block, Slot, State};
 use super::defect::{Defect, Planting};
 use super::signed;
+use super::variation::Variation;
 use crate::device::Device;
 use crate::op::stats::Oversize;
 use crate::op::trace::Action;
@@ -40,6 +41,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if size >= self.settings.max_split {
             self.stats.oversize_mut(Oversize::Allocations).increase(1);
         }
+        self.miscount(slot, request, kind);
+        if self.planted.varies(Variation::NextFit) {
+            self.last_address = address;
+        }
         address
     }
 
@@ -47,9 +52,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// request: in PyTorch the tail is the old object.
     fn cut_tail(&mut self, slot: Slot, size: u64) {
         let front = self.arena[slot];
+        let overlap = if self.planted.has(Defect::TailOverlapsFront) { 512 } else { 0 };
         let tail = self.arena.insert(Block {
-            address: front.address + size,
-            size: front.size - size,
+            address: front.address + size - overlap,
+            size: front.size - size + overlap,
             prev: Some(slot),
             next: front.next,
             state: State::Free,
@@ -61,11 +67,16 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let block = &mut self.arena[slot];
         block.next = Some(tail);
         block.size = size;
-        self.insert_free(tail);
+        if !self.planted.has(Defect::TailLost) {
+            self.insert_free(tail);
+        }
     }
 
     /// What the hand-out changed among free blocks of segments that hold several.
     fn count_split(&mut self, slot: Slot, was_split: bool, cut: bool) {
+        if self.planted.has(Defect::SplitNotCounted) && !was_split {
+            return;
+        }
         let kind = self.kind(slot);
         let size = signed(self.arena[slot].size);
         match (was_split, cut) {

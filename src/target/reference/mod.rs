@@ -3,6 +3,7 @@
 //! Decides how operations become calls of the reference and of the simulation. All policy is `reference`'s.
 
 mod apply;
+mod mistakes;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,8 @@ use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, Observation, Op, Reply, Setup, StreamId, TargetInfo,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
-use crate::reference::{Defect, Planted, Planting, Reference, Settings, Sound, TENSOR_LIMIT};
+use crate::reference::{Defect, Planted, Planting, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied};
+use mistakes::Memo;
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -38,32 +40,52 @@ pub struct ReferenceTarget<P> {
     caller: u8,
     /// The current device of each caller that changed it.
     current: FxHashMap<u8, DeviceId>,
+    memo: Memo,
 }
 
-/// Builds `reference@sim` with its options: `defect=NAME`, and settings as PyTorch writes them.
+/// Builds `reference@sim` with its options: `defect=NAME` or `variation=NAME`, and settings as PyTorch writes
+/// them. Settings of the world come instead of those in the name.
 ///
 /// # Errors
 /// An option, a defect or a setting that does not exist.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
-    let mut defect = None;
+    let (mut defect, mut variation) = (None, None);
     let mut settings = Settings::default();
     for (key, value) in &name.options {
         match (key.as_str(), value) {
             ("defect", Some(value)) => defect = Some(find_defect(name, value)?),
+            ("variation", Some(value)) => variation = Some(find_variation(name, value)?),
             ("config", Some(text)) => settings = read_settings(name, text)?,
             (text, None) if text.contains(':') => settings = read_settings(name, text)?,
             (other, _) => {
                 return Err(TargetError::UnknownOption {
                     target: name.to_string(),
                     option: other.to_owned(),
-                    known: "defect=NAME and config=SETTINGS".to_owned(),
+                    known: "defect=NAME, variation=NAME and config=SETTINGS".to_owned(),
                 });
             }
         }
     }
-    Ok(match defect {
-        None => Box::new(ReferenceTarget::new(name, setup, &settings, Sound)),
-        Some(defect) => Box::new(ReferenceTarget::new(name, setup, &settings, Planted(defect))),
+    // Expectations of PyTorch's figures are written for default settings or for those of their scenario.
+    let mut follows = settings == Settings::default();
+    if let Some(text) = &setup.config {
+        (settings, follows) = (read_settings(name, text)?, true);
+    }
+    Ok(match (defect, variation) {
+        (None, None) => Box::new(ReferenceTarget::new(name, setup, &settings, Sound).following(follows)),
+        (Some(defect), None) => {
+            Box::new(ReferenceTarget::new(name, setup, &settings, Planted(defect)).following(follows))
+        }
+        (None, Some(variation)) => {
+            let mut target = ReferenceTarget::new(name, setup, &settings, Varied(variation)).following(false);
+            target.info.capabilities.remove(&Capability::Settings);
+            vary(&mut target.info.contract, variation);
+            Box::new(target)
+        }
+        (Some(_), Some(_)) => {
+            let reason = "a defect cannot be planted in a variation".to_owned();
+            return Err(TargetError::BadOption { target: name.to_string(), reason });
+        }
     })
 }
 
@@ -73,6 +95,23 @@ fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
         let hint = Defect::ALL.iter().min_by_key(nearest).map(|d| d.name().to_owned());
         TargetError::UnknownDefect { target: name.to_string(), defect: text.to_owned(), hint }
     })
+}
+
+fn find_variation(name: &TargetName, text: &str) -> Result<Variation, TargetError> {
+    text.parse().map_err(|()| {
+        let nearest = |v: &&Variation| strsim::levenshtein(v.name(), text);
+        let hint = Variation::ALL.iter().min_by_key(nearest).map(|v| v.name().to_owned());
+        TargetError::UnknownVariation { target: name.to_string(), variation: text.to_owned(), hint }
+    })
+}
+
+/// What a variation promises otherwise.
+fn vary(contract: &mut Contract, variation: Variation) {
+    match variation {
+        Variation::CoarseRounding => contract.growth.least += MIB,
+        Variation::LargerSegments => contract.growth.least = 32 * MIB,
+        _ => {}
+    }
 }
 
 fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError> {
@@ -104,11 +143,20 @@ impl<P: Planting> ReferenceTarget<P> {
             former: FxHashMap::default(),
             caller: 0,
             current: FxHashMap::default(),
+            memo: Memo::default(),
         }
     }
 
+    /// The same target, which claims PyTorch's policy or does not.
+    fn following(mut self, follows: bool) -> Self {
+        if !follows {
+            self.info.capabilities.remove(&Capability::PytorchPolicy);
+        }
+        self
+    }
+
     fn current(&self) -> DeviceId {
-        self.current.get(&self.caller).copied().unwrap_or(DeviceId(0))
+        self.current.get(&self.caller()).copied().unwrap_or(DeviceId(0))
     }
 }
 
