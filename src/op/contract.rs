@@ -43,6 +43,10 @@ pub enum Capability {
     Callers,
     /// Allocations can go through the framework's tensors.
     Tensors,
+    /// A freed block is kept and serves later requests, until the cache is emptied.
+    Caching,
+    /// Freeing a block that recorded streams still use does not wait for them.
+    DeferredFree,
     /// Sizes, segments and the choice of free blocks are PyTorch's under the settings in force.
     PytorchPolicy,
     /// Settings can be given before the first operation, as PyTorch writes them.
@@ -72,6 +76,8 @@ impl Capability {
         (Capability::CurrentDevice, "current_device"),
         (Capability::Callers, "callers"),
         (Capability::Tensors, "tensors"),
+        (Capability::Caching, "caching"),
+        (Capability::DeferredFree, "deferred_free"),
         (Capability::PytorchPolicy, "pytorch_policy"),
         (Capability::Settings, "settings"),
     ];

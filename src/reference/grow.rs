@@ -1,6 +1,6 @@
 //! Getting memory from the device.
 
-use super::allocator::{DeviceAllocator, Request};
+use super::allocator::{DeviceAllocator, Request, kind_of};
 use super::block::{Block, Slot};
 use super::defect::{Defect, Planting};
 use super::signed;
@@ -26,7 +26,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             return Ok(grown);
         }
-        let mut asked = request.segment;
+        let segment = self.segment_for(request);
+        let mut asked = segment;
         if self.planted.has(Defect::GrowthDoubles) {
             asked = asked.max(u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0));
         }
@@ -41,7 +42,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             Err(other) => return Err(other),
         };
-        let size = asked.max(request.segment);
+        let size = asked.max(segment);
         let address = self.base_of(address);
         self.count_segment(request, address, size);
         self.misgrow();
@@ -55,15 +56,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let family =
             if self.planted.has(Defect::LimitChecksAllocated) { Family::AllocatedBytes } else { Family::ReservedBytes };
         let held = self.stats.all(family).current;
-        let (asked, held) = self.mischarge(request, signed(request.segment), held);
+        let (asked, held) = self.mischarge(request, signed(self.segment_for(request)), held);
         asked.checked_add(held).is_some_and(|sum| sum <= signed(limit))
     }
 
     fn count_segment(&mut self, request: &Request, address: u64, size: u64) {
-        let mut kind = self.pools[usize::from(request.pool)].kind;
-        if self.planted.has(Defect::SegmentInLargePool) {
-            kind = PoolKind::Large;
-        }
+        let wrong = self.planted.has(Defect::SegmentInLargePool);
+        let kind = if wrong { PoolKind::Large } else { kind_of(request.pool) };
         self.stats.increase(Family::Segment, kind, 1);
         self.stats.increase(Family::ReservedBytes, kind, signed(size));
         *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;

@@ -2,8 +2,8 @@
 //!
 //! Decides nothing that is right. For the sound allocator every function here is empty.
 
-use super::allocator::{DeviceAllocator, LARGE, Request, SMALL};
-use super::block::{Block, Slot};
+use super::allocator::{DeviceAllocator, LARGE, Request, SMALL, kind_of};
+use super::block::{Block, Slot, State};
 use super::defect::{Defect, Planting};
 use super::free::FreeError;
 use super::rounding::{MIB, MIN_LARGE, SEGMENT_ROUND, SMALL_LIMIT};
@@ -45,24 +45,30 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             request.size = (request.bytes / 512 * 512).max(512);
         }
         if planted.has(Defect::BoundaryInLargePool) && request.size == SMALL_LIMIT {
-            (request.pool, request.segment) = (LARGE, self.settings.large_segment);
+            request.pool = LARGE;
         }
-        if planted.has(Defect::LargeRequestsDoubled)
-            && request.bytes > 16 * MIB
-            && let Some(size) = request.bytes.checked_next_power_of_two()
-        {
-            (request.size, request.segment) = (size, size);
+        if planted.has(Defect::LargeRequestsDoubled) && request.bytes > 16 * MIB {
+            request.size = request.bytes.checked_next_power_of_two().unwrap_or(request.size);
         }
-        if planted.has(Defect::SegmentNotRounded) && request.size >= MIN_LARGE {
-            request.segment = request.size;
+    }
+
+    /// What is asked of the device for a request.
+    pub(super) fn segment_for(&self, request: &Request) -> u64 {
+        let (planted, size) = (self.planted, request.size);
+        let mut segment = request.segment(&self.settings);
+        if planted.has(Defect::BoundaryInLargePool) && size == SMALL_LIMIT {
+            segment = self.settings.large_segment;
         }
-        if planted.has(Defect::TenMibSharesSegment) && request.size == MIN_LARGE {
-            request.segment = self.settings.large_segment;
+        if planted.has(Defect::SegmentNotRounded) && size >= MIN_LARGE {
+            segment = size;
+        }
+        if planted.has(Defect::TenMibSharesSegment) && size == MIN_LARGE {
+            segment = self.settings.large_segment;
         }
         if planted.has(Defect::Preallocates) && self.reserved() == 0 {
-            let most = self.device.total_bytes() / 4 * 3;
-            request.segment = request.segment.max(most / SEGMENT_ROUND * SEGMENT_ROUND);
+            segment = segment.max(self.device.total_bytes() / 4 * 3 / SEGMENT_ROUND * SEGMENT_ROUND);
         }
+        self.varied_segment(request, segment)
     }
 
     /// Figures of a block just handed out, counted wrongly.
@@ -95,7 +101,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
         }
         if planted.has(Defect::HandedOutStaysFree) && !self.arena[slot].is_split() {
-            self.insert_free(slot);
+            let still_there = self.arena.duplicate(slot);
+            self.arena[still_there].state = State::Free;
+            self.insert_free(still_there);
         }
     }
 
@@ -142,18 +150,18 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// What goes wrong when the device has no memory for a segment.
     pub(super) fn miscount_refused(&mut self, request: &Request) {
-        let kind = self.pools[usize::from(request.pool)].kind;
+        let kind = kind_of(request.pool);
         if self.planted.has(Defect::DeviceAllocCountedEarly) {
             *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;
         }
         if self.planted.has(Defect::ReservedThoughRefused) {
-            self.stats.increase(Family::ReservedBytes, kind, signed(request.segment));
+            self.stats.increase(Family::ReservedBytes, kind, signed(self.segment_for(request)));
         }
     }
 
     /// What goes wrong with the figures of a request that is refused.
     pub(super) fn miscount_oom(&mut self, request: &Request) {
-        let kind = self.pools[usize::from(request.pool)].kind;
+        let kind = kind_of(request.pool);
         if self.planted.has(Defect::PeakOfRefused) {
             let stat = self.stats.get_mut(Family::AllocatedBytes, Row::All);
             stat.peak = stat.peak.max(stat.current.saturating_add(signed(request.size)));
@@ -185,12 +193,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
         }
         if self.planted.has(Defect::FlushKeepsBest) {
-            let free = &self.pools[usize::from(LARGE)].free;
-            let best = free.iter().filter(|&(_, s)| !self.arena[s].is_split()).max_by_key(|(key, _)| (key.1, key.2));
-            if let Some((key, slot)) = best {
-                self.pools[usize::from(LARGE)].free.remove(&key);
+            let free = self.pools[usize::from(LARGE)].free.slots(&self.arena);
+            let whole = free.filter(|&s| !self.arena[s].is_split() && !self.arena[s].expandable);
+            if let Some(best) = whole.max_by_key(|&s| (self.arena[s].size, self.arena[s].address)) {
+                self.pools[usize::from(LARGE)].free.remove(&mut self.arena, best);
                 let flushed = self.release_cached();
-                self.pools[usize::from(LARGE)].free.insert(key, slot);
+                self.insert_free(best);
                 return flushed;
             }
         }
@@ -207,7 +215,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
         let mut result = self.wait_for_events(|_| true);
         for pool in [LARGE, SMALL] {
-            let slots: Vec<Slot> = self.pools[usize::from(pool)].free.slots().collect();
+            let slots: Vec<Slot> = self.pools[usize::from(pool)].free.slots(&self.arena).collect();
             for slot in slots {
                 let block = self.arena[slot];
                 if goes(&block) && !block.expandable && !block.is_split() {
@@ -227,8 +235,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.device.release(address)?;
         }
         if self.planted.has(Defect::InteriorFreesBlock) {
-            let mut starts = self.live.iter().map(|(&start, &slot)| (start, self.arena[slot].size));
-            if let Some((start, _)) = starts.find(|&(start, size)| (start..start + size).contains(&address)) {
+            let holds = |b: &Block| (b.address..b.address + b.size).contains(&address);
+            let around = self.live.slots().map(|slot| self.arena[slot]).find(holds).map(|b| b.address);
+            if let Some(start) = around {
                 return self.free(start);
             }
         }
@@ -239,9 +248,30 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     /// Whether a freed block never comes back.
-    pub(super) fn loses(&self, block: &Block) -> bool {
-        self.planted.has(Defect::LargeFreeLost) && block.size > 16 << 20
+    pub(super) fn loses(&self, size: u64) -> bool {
+        self.planted.has(Defect::LargeFreeLost) && size > 16 << 20
             || self.planted.has(Defect::FreeLostNowAndThen) && self.stats.all(Family::Allocation).freed % 8 == 0
+    }
+
+    /// Figures of a block just freed, counted wrongly.
+    #[inline]
+    pub(super) fn misfree(&mut self, slot: Slot) {
+        if self.planted.has(Defect::PeakFallsWithFree) {
+            self.stats.get_mut(Family::Allocation, Row::All).reset_peak();
+        }
+        if self.planted.has(Defect::ActiveFallsEarly) && self.arena[slot].recorded {
+            let (kind, size) = (self.kind(slot), signed(self.arena[slot].size));
+            self.stats.decrease(Family::Active, kind, 1);
+            self.stats.decrease(Family::ActiveBytes, kind, size);
+        }
+    }
+
+    /// A waiting block is free before its time.
+    pub(super) fn stop_waiting(&mut self, slot: Slot) {
+        self.events.forget(slot);
+        self.recorded.remove(&slot);
+        self.arena[slot].state = State::Free;
+        self.insert_free(slot);
     }
 
     /// Peaks as a mistaken reset leaves them.

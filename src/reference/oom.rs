@@ -78,7 +78,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         // The figure is for people: a driver that cannot say is no reason to hide the refusal.
         let free = self.device.free_bytes().unwrap_or(0);
         self.note(Action::Oom, free, request.size, request.stream);
-        let by_limit = self.limit.is_some() && free >= request.segment;
+        let segment = self.segment_for(request);
+        let by_limit = self.limit.is_some() && free >= segment;
         if !(by_limit && self.planted.has(Defect::LimitOomNotCounted)) {
             *self.stats.counter_mut(Counter::NumOoms) += 1;
         }
@@ -91,7 +92,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let rounded = self.planted.has(Defect::MessageNamesBlock);
         AllocError::OutOfMemory(Box::new(OutOfMemory {
             device: if self.planted.has(Defect::MessageDeviceZero) { 0 } else { self.index },
-            segment: if rounded { request.size } else { request.segment },
+            segment: if rounded { request.size } else { segment },
             total,
             free,
             limit: self.limit.or(unset),

@@ -3,11 +3,9 @@
 //! Decides what varies, and holds the bodies. Judges that hold PyTorch's policy against a target must not
 //! be let loose on these: their targets do not claim it.
 
-use super::allocator::{DeviceAllocator, Request};
+use super::allocator::{DeviceAllocator, LARGE, Request};
 use super::block::{Slot, State};
 use super::defect::{Defect, Planting};
-use super::free_index::FreeKey;
-use super::pool::free_key;
 use super::rounding;
 use super::settings::Settings;
 use crate::device::{Device, DeviceError};
@@ -93,83 +91,72 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// A request as a variation sees it.
     #[inline]
     pub(super) fn vary(&self, request: &mut Request) {
-        let planted = self.planted;
-        if planted.varies(Variation::CoarseRounding)
-            && let Some(size) = request.size.checked_next_multiple_of(4096)
-            && let Some(segment) = rounding::segment_size(size, &self.settings)
+        if self.planted.varies(Variation::CoarseRounding)
+            && let Some(size) = request.size.checked_next_multiple_of(4096).filter(|&s| s <= rounding::LARGEST)
         {
-            (request.size, request.segment) = (size, segment);
-            request.pool = self.pool_for(rounding::pool_kind(size), request.stream);
+            request.size = size;
+            request.pool = u16::from(size > rounding::SMALL_LIMIT);
         }
-        if planted.varies(Variation::NoSmallPool) && request.size <= rounding::SMALL_LIMIT {
-            request.segment = self.settings.large_segment;
-            request.pool = self.pool_for(crate::op::PoolKind::Large, request.stream);
+        if self.planted.varies(Variation::NoSmallPool) {
+            request.pool = LARGE;
         }
-        if (planted.varies(Variation::ExactSegments) || planted.varies(Variation::NeverCaches))
-            && let Some(segment) = request.size.checked_next_multiple_of(rounding::SEGMENT_ROUND)
-        {
-            request.segment = segment;
+    }
+
+    /// What is asked of the device where that is not PyTorch's.
+    pub(super) fn varied_segment(&self, request: &Request, segment: u64) -> u64 {
+        let exact = self.planted.varies(Variation::ExactSegments) || self.planted.varies(Variation::NeverCaches);
+        if exact {
+            return request.size.next_multiple_of(rounding::SEGMENT_ROUND);
         }
+        let shared = self.planted.varies(Variation::NoSmallPool) && request.size <= rounding::SMALL_LIMIT;
+        if shared { self.settings.large_segment } else { segment }
     }
 
     /// The free block that is taken where best fit on the request's own stream does not decide.
-    pub(super) fn choose(&self, request: &Request, size: u64) -> Option<(FreeKey, Slot)> {
+    pub(super) fn choose(&self, request: &Request, size: u64) -> Option<Slot> {
         let free = &self.pools[usize::from(request.pool)].free;
-        let own = free.from((request.stream, size, 0));
+        let own = free.from(&self.arena, request.stream, (size, 0));
+        let first = || free.first_fit(&self.arena, request.stream, size);
+        let of = |slot: Slot| &self.arena[slot];
         let planted = self.planted;
         if planted.varies(Variation::FirstFit) {
-            own.min_by_key(|(key, _)| key.2)
+            own.min_by_key(|&s| of(s).address)
         } else if planted.varies(Variation::WorstFit) {
-            own.max_by_key(|(key, _)| (key.1, std::cmp::Reverse(key.2)))
+            own.max_by_key(|&s| (of(s).size, std::cmp::Reverse(of(s).address)))
         } else if planted.varies(Variation::NextFit) {
-            own.min_by_key(|(key, _)| (key.2 < self.last_address, key.2))
+            own.min_by_key(|&s| (of(s).address < self.last_address, of(s).address))
         } else if planted.varies(Variation::NewestFirst) {
-            own.max_by_key(|&(_, slot)| self.arena[slot].searches_at_free)
+            own.max_by_key(|&s| of(s).searches_at_free)
         } else if planted.has(Defect::ExactSizeOnly) {
-            free.first_fit(request.stream, size).filter(|(key, _)| key.1 == request.size)
+            first().filter(|&s| of(s).size == request.size)
         } else if planted.has(Defect::StreamIgnored) {
-            free.iter().filter(|(key, _)| key.1 >= size).min_by_key(|(key, _)| (key.1, key.2))
+            free.slots(&self.arena).filter(|&s| of(s).size >= size).min_by_key(|&s| (of(s).size, of(s).address))
         } else {
-            let any = || free.iter().find(|(key, _)| key.1 >= size);
-            free.first_fit(request.stream, size).or_else(any)
+            first().or_else(|| free.slots(&self.arena).find(|&s| of(s).size >= size))
         }
     }
 
-    /// Merges whatever free neighbours there are.
+    /// Merges whatever free neighbours there are, with the figures of it.
     pub(super) fn merge_all(&mut self) {
         for pool in 0..self.pools.len() {
-            let free: Vec<(FreeKey, Slot)> = self.pools[pool].free.iter().collect();
-            for (key, slot) in free {
-                // One that a neighbour took in is in the set no more.
-                let is_there = self.pools[pool].free.from(key).next().is_some_and(|(_, s)| s == slot);
-                if is_there && free_key(&self.arena[slot]) == key {
-                    self.pools[pool].free.remove(&key);
-                    self.merge_around(slot);
-                    self.insert_free(slot);
-                }
+            while let Some(slot) = self.mergeable(pool) {
+                let Some(next) = self.arena[slot].next else { break };
+                let kind = self.kind(slot);
+                self.pools[pool].free.remove(&mut self.arena, slot);
+                self.merge(slot, next);
+                let whole = !self.arena[slot].is_split();
+                let size = super::signed(self.arena[slot].size);
+                self.insert_free(slot);
+                self.apply_net(crate::op::Family::InactiveSplit, kind, if whole { -2 } else { -1 });
+                self.apply_net(crate::op::Family::InactiveSplitBytes, kind, if whole { -size } else { 0 });
             }
         }
     }
 
-    /// What `become_free` would have done, with the figures of it.
-    fn merge_around(&mut self, slot: Slot) {
-        let own = self.arena[slot];
-        let kind = self.kind(slot);
-        let (mut blocks, mut bytes) = if own.is_split() { (-1, -super::signed(own.size)) } else { (0, 0) };
-        for neighbour in [own.prev, own.next].into_iter().flatten() {
-            let absorbed = self.merge(slot, neighbour);
-            if absorbed > 0 {
-                blocks -= 1;
-                bytes -= super::signed(absorbed);
-            }
-        }
-        let merged = self.arena[slot];
-        if merged.is_split() {
-            blocks += 1;
-            bytes += super::signed(merged.size);
-        }
-        self.apply_net(crate::op::Family::InactiveSplit, kind, blocks);
-        self.apply_net(crate::op::Family::InactiveSplitBytes, kind, bytes);
+    /// A free block whose right neighbour is free too.
+    fn mergeable(&self, pool: usize) -> Option<Slot> {
+        let is_free = |slot: &Slot| self.arena[*slot].state == State::Free && self.arena[*slot].mapped;
+        self.pools[pool].free.slots(&self.arena).find(|&s| self.arena[s].next.as_ref().is_some_and(is_free))
     }
 
     /// A freed block that fills its segment goes back to the device at once, under a variation that says so.

@@ -76,6 +76,10 @@ pub(super) fn impact(area: Area) -> Pair {
             "two owners share the same bytes, or write where no memory is: data is silently damaged",
             "同一字节有两个所有者，或写入没有内存支撑的地址，数据被静默破坏",
         ),
+        Area::Conf => (
+            "a setting that operators rely on has no effect, or breaks what holds without it",
+            "运维所依赖的配置项不起作用，或破坏了默认配置下成立的保证",
+        ),
     }
 }
 
@@ -149,6 +153,10 @@ pub(super) fn fix(area: Area) -> Pair {
         Area::Mem => (
             "check that splitting and merging keep blocks disjoint and inside their segment, and that addresses and sizes are rounded before the split",
             "检查切分与合并后各块互不重叠且位于段内，并确认地址与大小在切分之前已取整",
+        ),
+        Area::Conf => (
+            "check that every setting is passed on to the place that decides, and run the suite under the settings in use",
+            "检查每个配置项都传递到真正做决定之处，并在所用配置下运行本套件",
         ),
     }
 }

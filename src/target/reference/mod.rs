@@ -78,8 +78,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
         }
         (None, Some(variation)) => {
             let mut target = ReferenceTarget::new(name, setup, &settings, Varied(variation)).following(false);
-            target.info.capabilities.remove(&Capability::Settings);
-            vary(&mut target.info.contract, variation);
+            vary(&mut target.info, variation);
             Box::new(target)
         }
         (Some(_), Some(_)) => {
@@ -106,10 +105,12 @@ fn find_variation(name: &TargetName, text: &str) -> Result<Variation, TargetErro
 }
 
 /// What a variation promises otherwise.
-fn vary(contract: &mut Contract, variation: Variation) {
+fn vary(info: &mut TargetInfo, variation: Variation) {
+    info.capabilities.remove(&Capability::Settings);
     match variation {
-        Variation::CoarseRounding => contract.growth.least += MIB,
-        Variation::LargerSegments => contract.growth.least = 32 * MIB,
+        Variation::LargerSegments => info.contract.growth.least = 32 * MIB,
+        Variation::EagerTrimming | Variation::NeverCaches => drop(info.capabilities.remove(&Capability::Caching)),
+        Variation::WaitsAtFree => drop(info.capabilities.remove(&Capability::DeferredFree)),
         _ => {}
     }
 }
