@@ -57,16 +57,8 @@ pub fn kill_matrix(options: &MatrixOptions, progress: &dyn MatrixProgress) -> Re
     let clock = Clock::start();
     let mut stamp = run_stamp(&options.command);
     progress.begin(Defect::ALL.len() + Variation::ALL.len());
-    let defects = in_parallel(options.jobs, Defect::ALL, |&defect| {
-        let row = hunt(options, defect, None)?;
-        progress.hunted(&row);
-        Ok(row)
-    })?;
-    let variations = in_parallel(options.jobs, Variation::ALL, |&variation| {
-        let row = vary(options, variation)?;
-        progress.varied(&row);
-        Ok(row)
-    })?;
+    let defects = hunt_all(options, &|_| None, progress)?;
+    let variations = vary_all(options, progress)?;
     stamp.seconds = clock.seconds();
     Ok(KillMatrix {
         format: KillMatrix::FORMAT.to_owned(),
@@ -78,6 +70,34 @@ pub fn kill_matrix(options: &MatrixOptions, progress: &dyn MatrixProgress) -> Re
         defects,
         variations,
         stamp,
+    })
+}
+
+/// Hunts every defect, each with the scenario that `first` names before all others.
+///
+/// # Errors
+/// As `hunt`.
+pub fn hunt_all(
+    options: &MatrixOptions,
+    first: &(dyn Fn(Defect) -> Option<String> + Sync),
+    progress: &dyn MatrixProgress,
+) -> Result<Vec<DefectRow>, EngineError> {
+    in_parallel(options.jobs, Defect::ALL, |&defect| {
+        let row = hunt(options, defect, first(defect).as_deref())?;
+        progress.hunted(&row);
+        Ok(row)
+    })
+}
+
+/// Tries every variation.
+///
+/// # Errors
+/// As `vary`.
+pub fn vary_all(options: &MatrixOptions, progress: &dyn MatrixProgress) -> Result<Vec<VariationRow>, EngineError> {
+    in_parallel(options.jobs, Variation::ALL, |&variation| {
+        let row = vary(options, variation)?;
+        progress.varied(&row);
+        Ok(row)
     })
 }
 
