@@ -69,6 +69,9 @@ impl CliError {
             CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {
                 Some("`poolproof list defects` prints them".to_owned())
             }
+            CliError::Engine(EngineError::Target(TargetError::UnknownVariation { .. })) => {
+                Some("`poolproof list variations` prints them".to_owned())
+            }
             CliError::Unwritable { .. } => Some("choose another folder with --out".to_owned()),
             _ => None,
         }

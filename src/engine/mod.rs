@@ -9,6 +9,7 @@ mod case;
 pub mod command;
 mod failure;
 mod files;
+pub mod kill_matrix;
 pub mod lockstep;
 mod outcome;
 pub mod plan;
@@ -27,6 +28,7 @@ use crate::verdict::record::ScenarioRecord;
 
 pub use case::lacks;
 pub use files::write_whole;
+pub use kill_matrix::{MatrixOptions, MatrixProgress, kill_matrix};
 pub use plan::{Plan, PlanError, Shard, ShardError};
 pub use replay::{Replayed, replay_file};
 pub use run::{RunOptions, run, run_on};

@@ -27,7 +27,7 @@ fn free(block: u32) -> Step {
 }
 
 fn small_world() -> Setup {
-    Setup { device_bytes: vec![1 << 20], streams: 1 }
+    Setup { device_bytes: vec![1 << 20], streams: 1, config: None }
 }
 
 /// A scenario of explicit steps; its area gives the requirement.
@@ -44,6 +44,7 @@ pub(super) fn scenario(id: &str) -> Scenario {
         devices: 1..=1,
         device_bytes: vec![1 << 20],
         streams: 1,
+        config: None,
         oracles: [OracleName::Overlap, OracleName::Contents, OracleName::Exhaustion].into(),
         must_reach: [].into(),
         epilogue: true,

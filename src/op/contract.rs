@@ -47,6 +47,14 @@ pub enum Capability {
     PrivatePools,
     /// Streams can capture graphs, and the allocator knows of it.
     GraphCapture,
+    /// A freed block is kept and serves later requests, until the cache is emptied.
+    Caching,
+    /// Freeing a block that recorded streams still use does not wait for them.
+    DeferredFree,
+    /// Sizes, segments and the choice of free blocks are PyTorch's under the settings in force.
+    PytorchPolicy,
+    /// Settings can be given before the first operation, as PyTorch writes them.
+    Settings,
     /// At least this many devices.
     Devices(u8),
 }
@@ -74,6 +82,10 @@ impl Capability {
         (Capability::Tensors, "tensors"),
         (Capability::PrivatePools, "private_pools"),
         (Capability::GraphCapture, "graph_capture"),
+        (Capability::Caching, "caching"),
+        (Capability::DeferredFree, "deferred_free"),
+        (Capability::PytorchPolicy, "pytorch_policy"),
+        (Capability::Settings, "settings"),
     ];
 
     /// Every name that `from_str` reads, for hints and for the published schema.

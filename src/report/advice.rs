@@ -84,6 +84,10 @@ pub(super) fn impact(area: Area) -> Pair {
             "a graph replays into memory that belongs to somebody else by then: results are silently wrong",
             "图重放时写入已属于他人的内存，产生静默的错误结果",
         ),
+        Area::Conf => (
+            "a setting that operators rely on has no effect, or breaks what holds without it",
+            "运维所依赖的配置项不起作用，或破坏了默认配置下成立的保证",
+        ),
     }
 }
 
@@ -165,6 +169,10 @@ pub(super) fn fix(area: Area) -> Pair {
         Area::Capt => (
             "while anything captures, put frees with recorded streams off and flush nothing; take them up when the capture ends; let a pool go with its last graph",
             "捕获期间推迟带流记录的释放且不清空缓存；捕获结束后统一处理；池随最后一个图释放",
+        ),
+        Area::Conf => (
+            "check that every setting is passed on to the place that decides, and run the suite under the settings in use",
+            "检查每个配置项都传递到真正做决定之处，并在所用配置下运行本套件",
         ),
     }
 }

@@ -8,6 +8,7 @@ mod facts;
 mod file;
 mod junit;
 mod markdown;
+mod matrix;
 mod page;
 mod table;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod words;
 pub use file::{ReportError, read, run_schema, write};
 pub use junit::junit;
 pub use markdown::markdown;
+pub use matrix::matrix_page;
 pub use table::table;
 
 /// A report's language.

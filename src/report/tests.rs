@@ -60,7 +60,7 @@ fn finding(number: u32, scenario: &str, requirement: &str, severity: Severity, v
             target: "reference@sim?defect=loose-limit".to_owned(),
             scenario: scenario.to_owned(),
             requirement: id(requirement),
-            setup: Setup { device_bytes: vec![64 << 20, 32 << 20], streams: 2 },
+            setup: Setup { device_bytes: vec![64 << 20, 32 << 20], streams: 2, config: None },
             oracles: vec![OracleName::Limit],
             steps: vec![fraction.into(), Step::from(alloc)],
             epilogue: false,

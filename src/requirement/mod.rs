@@ -37,10 +37,11 @@ pub enum Area {
     Mem,
     Priv,
     Capt,
+    Conf,
 }
 
 impl Area {
-    pub const ALL: [Area; 19] = [
+    pub const ALL: [Area; 20] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -60,6 +61,7 @@ impl Area {
         Area::Mem,
         Area::Priv,
         Area::Capt,
+        Area::Conf,
     ];
 
     /// The prefix of requirement ids.
@@ -85,6 +87,7 @@ impl Area {
             Area::Mem => "MEM",
             Area::Priv => "PRIV",
             Area::Capt => "CAPT",
+            Area::Conf => "CONF",
         }
     }
 
@@ -111,6 +114,7 @@ impl Area {
             Area::Mem => ("Memory itself", "内存内容与地址"),
             Area::Priv => ("Private pools", "私有内存池"),
             Area::Capt => ("Graph capture", "图捕获"),
+            Area::Conf => ("Settings", "配置项"),
         }
     }
 }

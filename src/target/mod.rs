@@ -32,6 +32,8 @@ pub enum TargetError {
     UnknownOption { target: String, option: String, known: String },
     #[error("target `{target}`: there is no defect `{defect}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
     UnknownDefect { target: String, defect: String, hint: Option<String> },
+    #[error("target `{target}`: there is no variation `{variation}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
+    UnknownVariation { target: String, variation: String, hint: Option<String> },
     #[error("target `{target}`: {reason}")]
     BadOption { target: String, reason: String },
 }

@@ -35,5 +35,9 @@ pub fn world(scenario: &Scenario, index: u32) -> Setup {
         let given = &scenario.device_bytes;
         given.get(i as usize % given.len().max(1)).copied().unwrap_or(DEVICE_BYTES)
     };
-    Setup { device_bytes: (0..count).map(capacity).collect(), streams: scenario.streams.clamp(1, StreamId::LIMIT) }
+    Setup {
+        device_bytes: (0..count).map(capacity).collect(),
+        streams: scenario.streams.clamp(1, StreamId::LIMIT),
+        config: scenario.config.clone(),
+    }
 }

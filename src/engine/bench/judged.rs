@@ -65,7 +65,7 @@ fn mixed(draw: &mut Draw, length: u32) -> Vec<Step> {
 pub fn throughput(name: &TargetName) -> Result<Throughput, TargetError> {
     let mut draw = Draw::new(1);
     let sequences: Vec<Vec<Step>> = (0..200).map(|_| mixed(&mut draw, 1000)).collect();
-    let setup = Setup { device_bytes: vec![4 << 30], streams: 3 };
+    let setup = Setup { device_bytes: vec![4 << 30], streams: 3, config: None };
     let all = OracleName::ALL.iter().copied().collect();
     let none = BTreeSet::new();
     let mut executed = 0;
@@ -112,7 +112,7 @@ fn churn(live: u32, rounds: u32) -> Vec<Step> {
 /// The target cannot be built.
 pub fn curve(name: &TargetName, points: &[u32]) -> Result<Vec<CurvePoint>, TargetError> {
     const ROUNDS: u32 = 20_000;
-    let setup = Setup { device_bytes: vec![1 << 40], streams: 1 };
+    let setup = Setup { device_bytes: vec![1 << 40], streams: 1, config: None };
     let all: BTreeSet<OracleName> = OracleName::ALL.iter().copied().collect();
     let none = BTreeSet::new();
     let cost = |live: u32, oracles: &BTreeSet<OracleName>| -> Result<f64, TargetError> {

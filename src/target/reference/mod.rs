@@ -4,6 +4,7 @@
 
 mod apply;
 mod pools;
+mod mistakes;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,10 @@ use crate::op::{
     TargetInfo,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
-use crate::reference::{Defect, Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
+use crate::reference::{
+    Defect, Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied,
+};
+use mistakes::Memo;
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -52,32 +56,51 @@ pub struct ReferenceTarget<P> {
     pools: BTreeMap<PoolName, PoolHome>,
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
+    memo: Memo,
 }
 
-/// Builds `reference@sim` with its options: `defect=NAME`, and settings as PyTorch writes them.
+/// Builds `reference@sim` with its options: `defect=NAME` or `variation=NAME`, and settings as PyTorch writes
+/// them. Settings of the world come instead of those in the name.
 ///
 /// # Errors
 /// An option, a defect or a setting that does not exist.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
-    let mut defect = None;
+    let (mut defect, mut variation) = (None, None);
     let mut settings = Settings::default();
     for (key, value) in &name.options {
         match (key.as_str(), value) {
             ("defect", Some(value)) => defect = Some(find_defect(name, value)?),
+            ("variation", Some(value)) => variation = Some(find_variation(name, value)?),
             ("config", Some(text)) => settings = read_settings(name, text)?,
             (text, None) if text.contains(':') => settings = read_settings(name, text)?,
             (other, _) => {
                 return Err(TargetError::UnknownOption {
                     target: name.to_string(),
                     option: other.to_owned(),
-                    known: "defect=NAME and config=SETTINGS".to_owned(),
+                    known: "defect=NAME, variation=NAME and config=SETTINGS".to_owned(),
                 });
             }
         }
     }
-    Ok(match defect {
-        None => Box::new(ReferenceTarget::new(name, setup, &settings, Sound)),
-        Some(defect) => Box::new(ReferenceTarget::new(name, setup, &settings, Planted(defect))),
+    // Expectations of PyTorch's figures are written for default settings or for those of their scenario.
+    let mut follows = settings == Settings::default();
+    if let Some(text) = &setup.config {
+        (settings, follows) = (read_settings(name, text)?, true);
+    }
+    Ok(match (defect, variation) {
+        (None, None) => Box::new(ReferenceTarget::new(name, setup, &settings, Sound).following(follows)),
+        (Some(defect), None) => {
+            Box::new(ReferenceTarget::new(name, setup, &settings, Planted(defect)).following(follows))
+        }
+        (None, Some(variation)) => {
+            let mut target = ReferenceTarget::new(name, setup, &settings, Varied(variation)).following(false);
+            vary(&mut target.info, variation);
+            Box::new(target)
+        }
+        (Some(_), Some(_)) => {
+            let reason = "a defect cannot be planted in a variation".to_owned();
+            return Err(TargetError::BadOption { target: name.to_string(), reason });
+        }
     })
 }
 
@@ -87,6 +110,25 @@ fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
         let hint = Defect::ALL.iter().min_by_key(nearest).map(|d| d.name().to_owned());
         TargetError::UnknownDefect { target: name.to_string(), defect: text.to_owned(), hint }
     })
+}
+
+fn find_variation(name: &TargetName, text: &str) -> Result<Variation, TargetError> {
+    text.parse().map_err(|()| {
+        let nearest = |v: &&Variation| strsim::levenshtein(v.name(), text);
+        let hint = Variation::ALL.iter().min_by_key(nearest).map(|v| v.name().to_owned());
+        TargetError::UnknownVariation { target: name.to_string(), variation: text.to_owned(), hint }
+    })
+}
+
+/// What a variation promises otherwise.
+fn vary(info: &mut TargetInfo, variation: Variation) {
+    info.capabilities.remove(&Capability::Settings);
+    match variation {
+        Variation::LargerSegments => info.contract.growth.least = 32 * MIB,
+        Variation::EagerTrimming | Variation::NeverCaches => drop(info.capabilities.remove(&Capability::Caching)),
+        Variation::WaitsAtFree => drop(info.capabilities.remove(&Capability::DeferredFree)),
+        _ => {}
+    }
 }
 
 fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError> {
@@ -120,11 +162,20 @@ impl<P: Planting> ReferenceTarget<P> {
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
+            memo: Memo::default(),
         }
     }
 
+    /// The same target, which claims PyTorch's policy or does not.
+    fn following(mut self, follows: bool) -> Self {
+        if !follows {
+            self.info.capabilities.remove(&Capability::PytorchPolicy);
+        }
+        self
+    }
+
     fn current(&self) -> DeviceId {
-        self.current.get(&self.caller).copied().unwrap_or(DeviceId(0))
+        self.current.get(&self.caller()).copied().unwrap_or(DeviceId(0))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::op::{RefusalClass, Via};
 
 fn target(options: &str) -> Box<dyn Target> {
     let name: TargetName = format!("reference@sim{options}").parse().expect("well formed");
-    let setup = Setup { device_bytes: vec![256 << 20, 64 << 20], streams: 2 };
+    let setup = Setup { device_bytes: vec![256 << 20, 64 << 20], streams: 2, config: None };
     open(&name, &setup).expect("opens")
 }
 
@@ -86,7 +86,7 @@ fn pools_belong_to_callers_and_captures_to_streams() {
 fn options_are_checked() {
     let refused = |options: &str| {
         let name: TargetName = format!("reference@sim{options}").parse().expect("well formed");
-        let setup = Setup { device_bytes: vec![1 << 30], streams: 1 };
+        let setup = Setup { device_bytes: vec![1 << 30], streams: 1, config: None };
         open(&name, &setup).err().map(|e| e.to_string()).unwrap_or_default()
     };
     assert!(refused("?defect=oom-counted-earl").contains("did you mean `oom-counted-early`?"));
