@@ -88,6 +88,7 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
         selection: Vec::new(),
         scenarios,
         findings,
+        sweep: None,
         stamp: RunStamp {
             started: "2026-01-02T03:04:05Z".to_owned(),
             seconds: 12.5,

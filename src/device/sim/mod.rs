@@ -11,7 +11,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-use crate::op::{ContentsReport, DeviceCall, StreamId};
+use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
 
 use super::{Device, DeviceError, Event, StreamHandle};
 use faults::Faults;
@@ -158,7 +158,12 @@ impl SimDevice {
     /// From now on `skip` calls of this kind go ahead and the next one fails: `Reserve` and `Map` for want
     /// of memory, the others with `FAULT_CODE`. The failed call changes nothing. Several may be armed.
     pub fn fault(&mut self, call: DeviceCall, skip: u32) {
-        self.faults.arm(call, skip);
+        self.fault_with(call, skip, None);
+    }
+
+    /// The same with an error of choice.
+    pub fn fault_with(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>) {
+        self.faults.arm(call, skip, error);
     }
 
     /// How many planned failures there have been.

@@ -1,0 +1,1 @@
+//! The sweep on the reference, sound and with mistakes in its error paths.
