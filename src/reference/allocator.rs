@@ -69,6 +69,8 @@ pub struct DeviceAllocator<D, P> {
     pub(super) passed_together: u32,
     /// Bases of segments in order of reservation; kept only for a planted defect.
     pub(super) bases: Vec<u64>,
+    /// An error that is never forgotten; kept only for a planted defect.
+    pub(super) stuck: Option<DeviceError>,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -93,6 +95,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             trace: None,
             passed_together: 0,
             bases: Vec::new(),
+            stuck: None,
         };
         allocator.set_limit(settings.fraction);
         allocator
@@ -105,6 +108,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub fn alloc(&mut self, bytes: u64, stream: StreamHandle) -> Result<u64, AllocError> {
         if bytes == 0 {
             return Ok(0);
+        }
+        if let Some(error) = &self.stuck {
+            return Err(error.clone().into());
         }
         let request = self.request(bytes, stream).ok_or(AllocError::Unrepresentable { bytes })?;
         if self.private.is_redirecting() {

@@ -119,6 +119,48 @@ catalogue! {
         "A freed block does not merge with the free block before it.";
     FreedWithRequestSize, "freed-with-request-size", "zhongkaifu/TensorSharp #104",
         "A freed block that fills its segment is cached with the size of the request instead of its own.";
+
+    // Error paths: what goes wrong only after a device call failed.
+    ReserveErrorCounted, "reserve-error-counted", "tensorflow/tensorflow #59176",
+        "A segment is counted before it is got, and uncounted only if memory lacked, not after another error.";
+    ReleaseErrorForgets, "release-error-forgets", "own",
+        "A segment that the device did not take back is forgotten all the same.";
+    ReleaseErrorCounted, "release-error-counted", "own",
+        "reserved_bytes falls before a segment is given back, and stays so if the device refuses.";
+    ErrorSticks, "error-sticks", "NVIDIA/cub #328",
+        "After a segment could not be given back, the device is as if locked: every request on it fails.";
+    MapErrorLeaks, "map-error-leaks", "invergent-ai/surogate #117",
+        "If a page of several cannot be mapped, the pages mapped before it stay and are forgotten.";
+    AccessErrorLeaks, "access-error-leaks", "own",
+        "If mapped pages cannot be made usable, they stay mapped and are forgotten.";
+    UnmapErrorForgets, "unmap-error-forgets", "own",
+        "Pages that the device did not unmap count as unmapped.";
+    AddressesErrorKept, "addresses-error-kept", "own",
+        "If no range of addresses can be got, one that begins at 0 is entered, and every later growth fails there.";
+    RecordErrorFrees, "record-error-frees", "own",
+        "If no event can be recorded on a stream, a freed block does not wait for it.";
+    QueryErrorPasses, "query-error-passes", "own",
+        "An event that cannot be queried counts as passed.";
+    QueryErrorLoses, "query-error-loses", "cupy/cupy #1165",
+        "An event that cannot be queried is forgotten, and its block with it.";
+}
+
+impl Defect {
+    /// What shows only after a device call failed: a sweep over device calls finds these, and other scenarios
+    /// find at most some of them.
+    pub const ERROR_PATHS: [Defect; 11] = [
+        Defect::ReserveErrorCounted,
+        Defect::ReleaseErrorForgets,
+        Defect::ReleaseErrorCounted,
+        Defect::ErrorSticks,
+        Defect::MapErrorLeaks,
+        Defect::AccessErrorLeaks,
+        Defect::UnmapErrorForgets,
+        Defect::AddressesErrorKept,
+        Defect::RecordErrorFrees,
+        Defect::QueryErrorPasses,
+        Defect::QueryErrorLoses,
+    ];
 }
 
 impl std::str::FromStr for Defect {

@@ -48,6 +48,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                     let queue = if self.planted.has(Defect::EventsBlockEachOther) { StreamHandle(0) } else { stream };
                     self.events.push(queue, event, slot);
                 }
+                Err(_) if self.planted.has(Defect::RecordErrorFrees) => {}
                 Err(_) => {
                     if let Err(error) = self.device.wait_stream(stream) {
                         // Nothing is known of this stream: the block keeps waiting for all that are left.
@@ -80,8 +81,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         for i in 0..self.events.queues.len() {
             while let Some(&(event, slot)) = self.events.queues[i].1.front() {
-                if !self.device.query_event(event)? {
-                    break;
+                match self.device.query_event(event) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(_) if self.planted.has(Defect::QueryErrorPasses) => {}
+                    Err(error) => {
+                        if self.planted.has(Defect::QueryErrorLoses) {
+                            self.events.queues[i].1.pop_front();
+                            self.events.pending -= 1;
+                        }
+                        return Err(error);
+                    }
                 }
                 self.events.queues[i].1.pop_front();
                 self.pass(slot);

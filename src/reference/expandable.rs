@@ -2,7 +2,7 @@
 
 use super::allocator::{DeviceAllocator, Request};
 use super::block::{Block, Slot, State};
-use super::defect::Planting;
+use super::defect::{Defect, Planting};
 use super::free_index::FreeKey;
 use super::pool::free_key;
 use super::rounding::SMALL_SEGMENT;
@@ -99,6 +99,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let bytes = (total + total / 8).div_ceil(page) * page;
         let address = match self.device.reserve_addresses(bytes) {
             Ok(address) => address,
+            Err(_) if self.planted.has(Defect::AddressesErrorKept) => 0,
             Err(DeviceError::OutOfMemory) => return Ok(None),
             Err(other) => return Err(other),
         };
@@ -155,7 +156,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             failure = self.device.set_access(address, bytes).err();
         }
         let Some(error) = failure else { return Ok(true) };
-        if done > 0 {
+        let leaks = if done < bytes { Defect::MapErrorLeaks } else { Defect::AccessErrorLeaks };
+        if done > 0 && !self.planted.has(leaks) {
             self.strays.push((address, done));
             self.unmap_strays()?;
         }
@@ -183,7 +185,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return Ok(());
         }
         self.device.wait_stream(block.stream)?;
-        self.device.unmap(first, end - first)?;
+        match self.device.unmap(first, end - first) {
+            Err(error) if !self.planted.has(Defect::UnmapErrorForgets) => return Err(error),
+            _ => {}
+        }
         let pool = usize::from(block.pool);
         self.pools[pool].free.remove(&free_key(&block));
         let (before, after) = (first - block.address, block.address + block.size - end);

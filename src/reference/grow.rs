@@ -32,7 +32,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let address = match self.device.reserve(asked) {
             Ok(address) => address,
             Err(DeviceError::OutOfMemory) => return Ok(None),
-            Err(other) => return Err(other),
+            Err(other) => {
+                if self.planted.has(Defect::ReserveErrorCounted) {
+                    self.count_segment(request, 0, asked);
+                }
+                return Err(other);
+            }
         };
         let size = asked.max(request.segment);
         let address = self.base_of(address);

@@ -50,8 +50,18 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Gives one whole segment back. On failure it stays cached.
     fn release_block(&mut self, slot: Slot) -> Result<(), DeviceError> {
         let block = self.arena[slot];
-        self.device.release(block.address)?;
         let kind = self.kind(slot);
+        if self.planted.has(Defect::ReleaseErrorCounted) {
+            self.stats.decrease(Family::ReservedBytes, kind, signed(block.size));
+        }
+        if let Err(error) = self.device.release(block.address) {
+            if self.planted.has(Defect::ErrorSticks) {
+                self.stuck = Some(error.clone());
+            }
+            if !self.planted.has(Defect::ReleaseErrorForgets) {
+                return Err(error);
+            }
+        }
         self.pools[usize::from(block.pool)].free.remove(&free_key(&block));
         self.arena.remove(slot);
         *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
@@ -59,7 +69,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if !self.planted.has(Defect::SegmentCountKept) {
             self.stats.decrease(Family::Segment, kind, 1);
         }
-        if !self.planted.has(Defect::ReservedKeptOnTrim) {
+        if !self.planted.has(Defect::ReservedKeptOnTrim) && !self.planted.has(Defect::ReleaseErrorCounted) {
             self.stats.decrease(Family::ReservedBytes, kind, signed(block.size));
         }
         if block.size >= self.settings.max_split {

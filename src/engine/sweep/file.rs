@@ -58,7 +58,8 @@ pub fn sweep_file(
     let mut subjects = Vec::new();
     for case in &cases {
         for (nth, (setup, steps)) in (0..).zip(&contents.sequences) {
-            subjects.push(Subject::new(case, "", setup.clone(), steps, nth));
+            let as_given = case.target == variants[0].name;
+            subjects.push(Subject { as_given, ..Subject::new(case, "", setup.clone(), steps, nth) });
         }
     }
     progress.begin_sweep(subjects.len());

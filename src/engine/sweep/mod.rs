@@ -97,7 +97,8 @@ pub(super) fn sweep(
             }
         }
     }
-    let subjects: Vec<Subject<'_>> = swept.iter().flat_map(|case| subjects(&plan, case)).collect();
+    let mut subjects: Vec<Subject<'_>> = swept.iter().flat_map(|case| subjects(&plan, case)).collect();
+    subjects.iter_mut().for_each(|s| s.as_given = s.case.target == variants[0].name);
     progress.begin_sweep(subjects.len());
     let tried = try_all(options.jobs.max(1), &subjects, plan.pairs, budget, progress)?;
     let kept = keep(&subjects, &tried);
@@ -191,6 +192,10 @@ fn keep<'t>(subjects: &[Subject<'_>], tried: &'t [Tried]) -> Vec<(usize, &'t Fai
     let mut known: BTreeSet<(Option<(RequirementId, OracleName)>, Option<DeviceCall>)> = BTreeSet::new();
     let mut kept = Vec::new();
     for (nth, failure) in tried.iter().enumerate().filter_map(|(i, t)| Some((i, t.failure.as_ref()?))) {
+        // What fails on a sibling without any fault is for a run on that sibling to report.
+        if failure.call.is_none() && !subjects[nth].as_given {
+            continue;
+        }
         let guilt = match &failure.found {
             Found::Convicted(conviction) => {
                 let first = &conviction.violations[0]; // never empty

@@ -30,6 +30,8 @@ pub(super) struct Subject<'a> {
     /// Operations alone, faults of the scenario's own left out.
     pub(super) steps: Vec<Step>,
     pub(super) seed: u64,
+    /// On the target as it was named, not on a sibling.
+    pub(super) as_given: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -37,7 +39,7 @@ impl<'a> Subject<'a> {
         let asked = steps.iter().filter_map(|s| s.op.clone()).filter(|op| !matches!(op, Op::Fault { .. }));
         let mut steps: Vec<Step> = asked.map(Step::from).collect();
         steps.extend(aftermath(setup.device_bytes.len()));
-        Subject { case, label: label.to_owned(), setup, steps, seed }
+        Subject { case, label: label.to_owned(), setup, steps, seed, as_given: true }
     }
 
     /// A failure made small and run once more.
