@@ -17,6 +17,7 @@ pub mod regressions;
 pub mod replay;
 mod run;
 mod stamp;
+pub mod stress;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,8 @@ pub enum EngineError {
     NotARecording { path: PathBuf },
     #[error("{}: a memory snapshot, whose calls have no devices to fail", path.display())]
     Snapshot { path: PathBuf },
+    #[error("`{target}` cannot be called from several threads; reference@sim can")]
+    NotThreaded { target: String },
     #[error(transparent)]
     BadRecording { source: Box<RecordingError> },
     #[error("{}: names the target `{name}`, which is not a target name", path.display())]

@@ -4,6 +4,7 @@
 //! that the same code runs on a simulation, on a GPU and on the addresses of a recording. Never looks at `model`.
 
 mod allocator;
+mod bitmap;
 mod block;
 mod defect;
 mod events;
@@ -12,6 +13,7 @@ mod free;
 mod free_index;
 mod grow;
 mod hand_out;
+mod live;
 #[cfg(test)]
 mod naive;
 mod oom;
@@ -21,6 +23,7 @@ mod private;
 mod release;
 pub mod rounding;
 mod settings;
+pub mod shared;
 mod snapshot;
 pub mod summary;
 mod trace;
@@ -38,6 +41,12 @@ use crate::op::snapshot::Snapshot;
 /// Sizes are checked against the range of the signed accounts before they get here.
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// The same for what the device gave: no device has half of the 64-bit range.
+#[inline]
+fn counted(bytes: u64) -> i64 {
+    bytes.cast_signed()
 }
 
 /// Why a fraction was refused.
@@ -160,5 +169,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
 mod faults_test;
 #[cfg(test)]
 mod private_test;
+#[cfg(test)]
+mod processes_test;
 #[cfg(test)]
 mod tests;

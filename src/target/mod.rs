@@ -6,6 +6,7 @@ pub mod name;
 mod reference;
 
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo};
+use crate::reference::{Defect, Settings};
 
 pub use name::{TargetName, TargetNameError};
 
@@ -58,6 +59,16 @@ pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetE
 #[must_use]
 pub fn known() -> &'static [(&'static str, &'static str)] {
     KNOWN
+}
+
+/// The settings and the planted defect that the name of a reference on simulated devices gives; `None` for any
+/// other target.
+///
+/// # Errors
+/// An option, a defect or a setting that does not exist.
+pub fn reference_options(name: &TargetName) -> Result<Option<(Settings, Option<Defect>)>, TargetError> {
+    let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
+    if is_ours { reference::options(name).map(Some) } else { Ok(None) }
 }
 
 /// The same target under settings that make it call the device in other ways: what a sweep over device calls

@@ -8,6 +8,7 @@ mod faults;
 mod gaps;
 mod memory;
 mod streams;
+mod tenant;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use streams::{Streams, Write};
 
 pub use faults::FAULT_CODE;
 pub use memory::GRANULE;
+pub use tenant::Tenant;
 
 /// Where the raw handles of streams other than the default one begin.
 const FIRST_HANDLE: u64 = 0x5500_0000_0000;

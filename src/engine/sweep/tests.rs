@@ -9,8 +9,13 @@ use crate::spec;
 use crate::verdict::record::{RunRecord, RunStamp, ScenarioStamp};
 
 /// Explicit and generated sequences that make calls of every kind.
-const SCENARIOS: [&str; 5] =
-    ["leak::release-and-events-fail", "oom::device-call-fails", "strm::recorded", "strm::serves-again*", "trim::gives*"];
+const SCENARIOS: [&str; 5] = [
+    "leak::release-and-events-fail",
+    "oom::device-call-fails",
+    "strm::recorded",
+    "strm::serves-again*",
+    "trim::gives*",
+];
 
 fn options(target: &str, jobs: usize) -> RunOptions {
     let globs = SCENARIOS.map(str::to_owned);

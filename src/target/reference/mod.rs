@@ -45,6 +45,18 @@ pub struct ReferenceTarget<P> {
 /// # Errors
 /// An option, a defect or a setting that does not exist.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    let (settings, defect) = options(name)?;
+    Ok(match defect {
+        None => Box::new(ReferenceTarget::new(name, setup, &settings, Sound)),
+        Some(defect) => Box::new(ReferenceTarget::new(name, setup, &settings, Planted(defect))),
+    })
+}
+
+/// What the options of a name say.
+///
+/// # Errors
+/// As `open`.
+pub(super) fn options(name: &TargetName) -> Result<(Settings, Option<Defect>), TargetError> {
     let mut defect = None;
     let mut settings = Settings::default();
     for (key, value) in &name.options {
@@ -61,10 +73,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
             }
         }
     }
-    Ok(match defect {
-        None => Box::new(ReferenceTarget::new(name, setup, &settings, Sound)),
-        Some(defect) => Box::new(ReferenceTarget::new(name, setup, &settings, Planted(defect))),
-    })
+    Ok((settings, defect))
 }
 
 fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
