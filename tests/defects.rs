@@ -41,7 +41,7 @@ fn every_defect_is_found_and_most_with_a_short_sequence() {
     let mut table = String::from("defect | scenarios that fail | shortest: steps, oracle, requirement, scenario\n");
     let mut unfound = Vec::new();
     let mut short = 0;
-    // What shows only after a device call failed is for the sweep to find: see tests/sweep.rs.
+    // What shows only after a device call failed is for the sweep to find: see src/engine/sweep/tests.rs.
     for &defect in Defect::ALL.iter().filter(|d| !Defect::ERROR_PATHS.contains(d)) {
         let record = run_with(Some(defect));
         let Some(best) = shortest(&record) else {

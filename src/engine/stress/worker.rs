@@ -29,13 +29,12 @@ pub(super) struct World<P: Planting + Send, L: Locks> {
     pub(super) left: L::Mutex<Vec<Held>>,
     clock: AtomicU64,
     ids: AtomicU64,
-    pub(super) streams: u8,
 }
 
 impl<P: Planting + Send, L: Locks> World<P, L> {
-    pub(super) fn new(shared: Shared<SimDevice, P, L>, streams: u8) -> Self {
+    pub(super) fn new(shared: Shared<SimDevice, P, L>) -> Self {
         let left = Guarded::new(Vec::new());
-        World { shared, left, clock: AtomicU64::new(0), ids: AtomicU64::new(0), streams }
+        World { shared, left, clock: AtomicU64::new(0), ids: AtomicU64::new(0) }
     }
 
     /// A moment that no other event of the history has.
