@@ -69,7 +69,7 @@ pub(super) fn script(seed: u64, thread: usize, length: usize, devices: usize, st
     let mut state = scatter(seed ^ scatter(thread as u64 + 1));
     let mut draw = |below: usize| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        usize::try_from(u128::from(scatter(state)) * below as u128 >> 64).unwrap_or(0)
+        usize::try_from((u128::from(scatter(state)) * below as u128) >> 64).unwrap_or(0)
     };
     let mut calls = Vec::with_capacity(length);
     for _ in 0..length {

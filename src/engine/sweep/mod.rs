@@ -186,10 +186,13 @@ fn try_all(
     results.into_iter().map(result).collect()
 }
 
+/// The promise that was broken, and who convicted.
+type Guilt = (RequirementId, OracleName);
+
 /// Of each kind of failure, by promise, judge and failed call, the first of the run. A mistake in an error path
 /// shows in most sequences, and one of them tells all.
 fn keep<'t>(subjects: &[Subject<'_>], tried: &'t [Tried]) -> Vec<(usize, &'t Failure)> {
-    let mut known: BTreeSet<(Option<(RequirementId, OracleName)>, Option<DeviceCall>)> = BTreeSet::new();
+    let mut known: BTreeSet<(Option<Guilt>, Option<DeviceCall>)> = BTreeSet::new();
     let mut kept = Vec::new();
     for (nth, failure) in tried.iter().enumerate().filter_map(|(i, t)| Some((i, t.failure.as_ref()?))) {
         // What fails on a sibling without any fault is for a run on that sibling to report.

@@ -253,7 +253,7 @@ impl Draw {
     /// Below `count`, which is not 0.
     fn below(&mut self, count: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let high = u128::from(scatter(self.0)) * count as u128 >> 64;
+        let high = (u128::from(scatter(self.0)) * count as u128) >> 64;
         usize::try_from(high).unwrap_or(0)
     }
 }
