@@ -15,6 +15,7 @@ mod replay;
 mod report;
 mod run;
 mod schema;
+mod stress;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ enum Command {
     Report(report::Args),
     Replay(replay::Args),
     Bench(bench::Args),
+    Stress(stress::Args),
 }
 
 /// When to use colours.
@@ -122,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, &mut context),
         Command::Replay(args) => replay::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),
+        Command::Stress(args) => stress::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),

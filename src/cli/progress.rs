@@ -54,6 +54,13 @@ impl Shown {
         }
     }
 
+    /// Without a terminal, a line for each part that is done.
+    fn count(&self, done: usize, total: usize, what: &str) {
+        if self.bar.is_none() && done * STEPS / total != (done - 1) * STEPS / total {
+            note(format_args!("{}: {done}/{total} {what}", self.target));
+        }
+    }
+
     fn say(&self, text: String) {
         match &self.bar {
             Some(bar) => bar.suspend(|| note(text)),
@@ -64,8 +71,8 @@ impl Shown {
 
 fn style(paint: Paint) -> ProgressStyle {
     let template = match paint {
-        Paint::On => "{prefix} [{bar:30.green}] {pos}/{len} scenarios, {elapsed} {msg:.red}",
-        Paint::Off => "{prefix} [{bar:30}] {pos}/{len} scenarios, {elapsed} {msg}",
+        Paint::On => "{prefix} [{bar:30.green}] {pos}/{len}, {elapsed} {msg:.red}",
+        Paint::Off => "{prefix} [{bar:30}] {pos}/{len}, {elapsed} {msg}",
     };
     // A template that does not parse would be our bug; the plain bar still tells how far the run is.
     ProgressStyle::with_template(template).map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("=> "))
@@ -94,9 +101,31 @@ impl Progress for Shown {
         }
         if self.verbose {
             self.say(line(record));
-        } else if self.bar.is_none() && done * STEPS / total != (done - 1) * STEPS / total {
-            note(format_args!("{}: {done}/{total} scenarios", self.target));
+        } else {
+            self.count(done, total, "scenarios");
         }
+    }
+
+    fn begin_sweep(&self, sequences: usize) {
+        self.total.store(sequences, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message("sequences, their device calls failing in turn");
+                bar.set_length(sequences as u64);
+                bar.set_position(0);
+            }
+            None => note(format_args!("{}: device calls of {sequences} sequences fail in turn", self.target)),
+        }
+    }
+
+    fn swept(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let total = self.total.load(Ordering::Relaxed).max(1);
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+        self.count(done, total, "sequences swept");
     }
 
     fn round(&self, number: u64) {

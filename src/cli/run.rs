@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::engine::{self, EngineError, Plan, RunOptions, Shard, regressions};
+use crate::engine::{self, EngineError, Plan, RunOptions, Shard, SweepPlan, regressions};
 use crate::op::{Setup, Text};
 use crate::report::{self, Language};
 use crate::spec;
@@ -28,6 +28,7 @@ Examples:
   poolproof run --scenario 'oom::*' --scenario 'frac::*' --seed 7
   poolproof run --specs my-specs/ --lang zh
   poolproof run --time 10m                  keep drawing fresh sequences for ten minutes
+  poolproof run --faults sweep              device calls fail one by one and in pairs, too
   poolproof run --shard 1/4 --out part1     one quarter, for instance of a CI matrix")]
 pub(super) struct Args {
     /// What to test: allocator@where[?option=value]; may be given more than once
@@ -60,6 +61,16 @@ pub(super) struct Args {
     /// Sequences of each generated scenario, instead of its own number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     cases: Option<u32>,
+    /// Also fail each device call of the sequences, with each documented error, and pairs of calls
+    #[arg(long, value_enum)]
+    faults: Option<Faults>,
+}
+
+/// How device calls are made to fail beside what scenarios say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Faults {
+    /// Every call of every explicit sequence, and of the first two of each generated scenario.
+    Sweep,
 }
 
 /// Which of the two languages.
@@ -90,7 +101,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         Some(folder) => spec::load_dir(folder)?,
         None => spec::built_in(),
     };
-    let plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
+    let mut plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
+    plan.faults = args.faults.map(|Faults::Sweep| SweepPlan::default());
     let cases = args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?;
     for target in &targets {
         ensure_writable(&args.out.join(target.folder()))?;
@@ -162,6 +174,10 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
     for (record, written) in records {
         exit = exit.and(Exit::of(record));
         context.out.line("")?;
+        if let Some(sweep) = &record.sweep {
+            context.out.text(report::sweep_table(sweep))?;
+            context.out.line("")?;
+        }
         for scenario in &record.scenarios {
             if matches!(scenario.outcome, Outcome::Broken | Outcome::Inconclusive) {
                 let reason = scenario.reason.as_ref().map_or("", |r| in_language(language, r));

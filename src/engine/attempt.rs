@@ -64,7 +64,7 @@ thread_local! {
 
 /// Runs `body`; if it panics, answers what the panic said instead of printing it. Other threads, and
 /// this one afterwards, panic as they always did.
-fn quietly<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+pub(super) fn quietly<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = panic::take_hook();

@@ -50,6 +50,8 @@ pub(super) struct Tally {
     pub(super) caught: Option<Caught>,
     /// The stored sequence fails still.
     pub(super) caught_again: Option<Caught>,
+    /// What failing device calls led to.
+    pub(super) swept: Vec<Caught>,
     pub(super) crash: Option<Crash>,
     pub(super) regressions: u64,
     pub(super) seconds: f64,
@@ -211,7 +213,7 @@ impl Case<'_> {
 }
 
 /// How many different worlds a scenario has.
-fn worlds(scenario: &Scenario) -> u32 {
+pub(super) fn worlds(scenario: &Scenario) -> u32 {
     u32::from(scenario.devices.end().saturating_sub(*scenario.devices.start())) + 1
 }
 

@@ -152,7 +152,8 @@ fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) 
     matches!(attempt(open, setup, course), Ok(Attempt::Panicked(panicked)) if panicked.text == text)
 }
 
-fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
+/// A sequence of the case with all that is needed to run it again.
+pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
     Reproducer {
         format: Reproducer::FORMAT.to_owned(),
         target: case.target.to_owned(),

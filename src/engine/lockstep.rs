@@ -43,6 +43,9 @@ pub struct Run {
     pub operations: u64,
     /// Steps that the oracles saw: operations, and expectations without one.
     pub judged: u64,
+    /// Planted faults that fired, and the steps judged from the first of them on.
+    pub fired: u64,
+    pub judged_after_fault: u64,
     pub dropped: u64,
     pub reached: BTreeSet<Milestone>,
     pub transcript: Vec<TranscriptLine>,
@@ -219,6 +222,8 @@ impl<'a> Session<'a> {
             is_end: judged.is_end,
         };
         self.run.judged += 1;
+        self.run.fired = fired(&self.after);
+        self.run.judged_after_fault += u64::from(self.run.fired > 0);
         for oracle in &mut self.oracles {
             oracle.judge(&seen, &mut self.convictions);
         }

@@ -30,10 +30,10 @@ pub(super) fn left_out(scenario: &Scenario, reason: &Text) -> ScenarioRecord {
     ScenarioRecord { outcome: Outcome::Skipped, reason: Some(reason.clone()), ..blank(scenario) }
 }
 
-/// The failure to report: what a plain run finds comes before what a stored sequence shows, so that two
-/// runs with one seed say the same.
-pub(super) fn finding(tally: &Tally) -> Option<&Caught> {
-    tally.caught.as_ref().or(tally.caught_again.as_ref())
+/// The failures to report: what a plain run finds comes before what a stored sequence shows, so that two
+/// runs with one seed say the same; then what a fault sweep found beside it.
+pub(super) fn findings(tally: &Tally) -> impl Iterator<Item = &Caught> {
+    tally.caught.as_ref().or(tally.caught_again.as_ref()).into_iter().chain(&tally.swept)
 }
 
 fn blank(scenario: &Scenario) -> ScenarioRecord {
@@ -60,7 +60,7 @@ fn judge(scenario: &Scenario, tally: &Tally) -> (Outcome, Option<Text>) {
     if !tally.missing.is_empty() {
         return (Outcome::NotApplicable, Some(lacks(&tally.missing)));
     }
-    if let Some(caught) = finding(tally) {
+    if let Some(caught) = findings(tally).next() {
         return (Outcome::Fail, Some(caught.violation.message.clone()));
     }
     if let Some(crash) = &tally.crash {

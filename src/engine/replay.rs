@@ -62,14 +62,21 @@ pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, Eng
     if kind_of(path)? != Kind::Sequence {
         return Err(EngineError::Recording { path: path.to_owned() });
     }
+    replay(path, kept(path)?, on)
+}
+
+/// The kept sequence in a file, gzip undone.
+///
+/// # Errors
+/// The file cannot be read, or holds something else.
+pub(super) fn kept(path: &Path) -> Result<Reproducer, EngineError> {
     let mut text = Vec::new();
     let read = recording::open(path).and_then(|mut file| file.read_to_end(&mut text));
     read.map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
-    replay(path, &text, on)
+    regressions::parse(path, &text)
 }
 
-fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed, EngineError> {
-    let reproducer = regressions::parse(path, text)?;
+fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Result<Replayed, EngineError> {
     let named = || {
         reproducer
             .target

@@ -10,13 +10,14 @@ use std::time::Duration;
 use crate::op::Setup;
 use crate::target::{self, TargetError, TargetName};
 use crate::verdict::record::{RunRecord, TargetRecord};
+use crate::verdict::sweep::SweepRecord;
 use crate::verdict::{Finding, Reproducer};
 
 use super::attempt::Opener;
 use super::case::{Budget, Case, Tally};
 use super::plan::{Plan, Planned};
 use super::stamp::{Clock, run_stamp};
-use super::{EngineError, Progress, command, files, outcome, regressions};
+use super::{EngineError, Progress, command, files, outcome, regressions, sweep};
 
 /// What to run and how.
 #[derive(Debug, Clone)]
@@ -71,9 +72,10 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
             stored: stored.as_ref(),
         })
         .collect();
-    let tallies = run_rounds(options, &cases, &budget, progress)?;
+    let (tallies, swept) = run_rounds(options, &cases, &budget, progress)?;
     keep_failures(options, &tallies)?;
     let mut record = assemble(options, &tallies);
+    record.sweep = swept;
     stamp.seconds = budget.clock.seconds();
     record.stamp = stamp;
     Ok(record)
@@ -87,19 +89,21 @@ fn load_stored(options: &RunOptions) -> Result<Vec<Option<Reproducer>>, EngineEr
     options.plan.entries.iter().map(load).collect()
 }
 
-/// One pass over everything chosen; then, while time was given and is left, further ones.
+/// One pass over everything chosen; the fault sweep, if one is asked for; then, while time was given and is
+/// left, further passes.
 fn run_rounds(
     options: &RunOptions,
     cases: &[Case<'_>],
     budget: &Budget,
     progress: &dyn Progress,
-) -> Result<Vec<Tally>, TargetError> {
+) -> Result<(Vec<Tally>, Option<SweepRecord>), TargetError> {
     let pool = Pool { jobs: options.jobs.max(1), cases, budget, progress };
     let tallies: Vec<Mutex<Tally>> = cases.iter().map(|_| Mutex::default()).collect();
     let mut chosen: Vec<usize> = (0..cases.len()).filter(|&i| options.plan.entries[i].left_out.is_none()).collect();
     chosen.sort_by_key(|&i| std::cmp::Reverse(cases[i].weight()));
     progress.begin(chosen.len());
     pool.pass(&chosen, &tallies, 0)?;
+    let swept = sweep::sweep(options, cases, &tallies, budget, progress)?;
     let mut round = 1;
     while budget.limit.is_some() && !budget.is_spent() {
         chosen.retain(|&i| cases[i].can_go_on(&lock(&tallies[i])));
@@ -110,7 +114,8 @@ fn run_rounds(
         pool.pass(&chosen, &tallies, round)?;
         round += 1;
     }
-    Ok(tallies.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
+    let tallies = tallies.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
+    Ok((tallies, swept))
 }
 
 struct Pool<'a> {
@@ -150,7 +155,7 @@ impl Pool<'_> {
 }
 
 /// A tally is only ever added to, so that one left behind by a panic still says what it counted.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -191,7 +196,7 @@ fn assemble(options: &RunOptions, tallies: &[Tally]) -> RunRecord {
             reason.zh.push_str(&format!("；可用 `{again}` 复现"));
         }
         scenarios.push(record);
-        if let Some(caught) = outcome::finding(tally) {
+        for caught in outcome::findings(tally) {
             let id = format!("F{:02}", findings.len() + 1);
             let file = format!("findings/{id}-{}.json", regressions::slug(&scenario.id));
             findings.push(Finding {
@@ -218,6 +223,7 @@ fn assemble(options: &RunOptions, tallies: &[Tally]) -> RunRecord {
         selection,
         scenarios,
         findings,
+        sweep: None,
         stamp: crate::verdict::record::RunStamp::default(),
     }
 }

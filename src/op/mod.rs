@@ -4,6 +4,7 @@
 //! that is said twice, in `reference` (one exact policy) and in `model` (what any policy owes).
 
 pub mod contract;
+pub mod fault;
 pub mod milestone;
 pub mod observation;
 pub mod oracle_name;
@@ -22,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use contract::{Capability, Contract, DeviceInfo, TargetInfo};
+pub use fault::FaultError;
 pub use milestone::Milestone;
 pub use observation::{DeviceView, Observation};
 pub use oracle_name::OracleName;
@@ -229,6 +231,9 @@ pub enum Op {
         device: DeviceId,
         call: DeviceCall,
         skip: u32,
+        /// Which error; without it lack of memory where memory is asked for, and an unknown error elsewhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<FaultError>,
     },
     /// One round of a steady workload ended: the growth oracle compares rounds.
     CycleEnd,

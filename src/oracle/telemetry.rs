@@ -1,5 +1,8 @@
 //! Telemetry: the device's own figures move with what is reserved.
 //!
+//! Where a device call fails and so does the one that should undo what went before it, the device keeps what the
+//! allocator cannot count: that is owed from then on, may be given back at any time, and is `leak`'s if it is not.
+//!
 //! Does not cover: a constant difference between the two (contexts, other processes), other processes that
 //! come and go while a sequence runs, and figures of the operating system.
 
@@ -8,7 +11,26 @@ use super::{Oracle, Seen};
 use crate::op::{Family, Op, OracleName, Reply};
 use crate::verdict::Violation;
 
-pub(super) struct Telemetry;
+#[derive(Default)]
+pub(super) struct Telemetry {
+    /// What each device keeps since two of its calls failed in one step.
+    owed: Vec<i128>,
+}
+
+impl Telemetry {
+    /// Whether the device lost what the step does not account for.
+    fn is_amiss(&mut self, device: usize, lost: i128, faults: u32) -> bool {
+        if self.owed.len() <= device {
+            self.owed.resize(device + 1, 0);
+        }
+        let owed = &mut self.owed[device];
+        let excused = if lost > 0 { faults > 1 } else { -lost <= *owed };
+        if excused {
+            *owed += lost;
+        }
+        !excused
+    }
+}
 
 impl Oracle for Telemetry {
     fn name(&self) -> OracleName {
@@ -24,7 +46,8 @@ impl Oracle for Telemetry {
             let grew = reserved(after) - reserved(before);
             let (b, a) = (before.free_bytes, after.free_bytes);
             let fell = i128::from(b) - i128::from(a);
-            if grew != fell {
+            let faults = after.faults_fired.saturating_sub(before.faults_fired);
+            if self.is_amiss(device, fell - grew, faults) {
                 let asked = seen.op.map_or_else(String::new, Op::to_line);
                 let message = say!(
                     "in `{asked}` reserved memory of device {device} moved by {grew} B, but the device's free memory went from {b} B to {a} B",
@@ -108,5 +131,21 @@ mod tests {
         bench().step(Op::EmptyCache, Reply::Done, |o| o.devices[1].total_bytes -= 1).convicts("TELE-02");
         let (op, reply) = info(GIB);
         bench().step(op, reply, |_| {}).convicts("TELE-02");
+    }
+
+    #[test]
+    fn what_two_failed_calls_leave_on_the_device_is_owed() {
+        let lose = |faults: u32| {
+            move |o: &mut crate::op::Observation| {
+                o.devices[0].free_bytes -= 2 << 20;
+                o.devices[0].faults_fired += faults;
+            }
+        };
+        bench().step(Op::CycleEnd, Reply::Done, lose(1)).convicts("TELE-01");
+        let mut bench = bench();
+        bench.step(Op::CycleEnd, Reply::Done, lose(2)).passes();
+        let back = |bytes: u64| move |o: &mut crate::op::Observation| o.devices[0].free_bytes += bytes;
+        bench.step(Op::CycleEnd, Reply::Done, back(1 << 20)).passes();
+        bench.step(Op::CycleEnd, Reply::Done, back(2 << 20)).convicts("TELE-01");
     }
 }

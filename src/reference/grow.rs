@@ -40,7 +40,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                 self.miscount_refused(request);
                 return Ok(None);
             }
-            Err(other) => return Err(other),
+            Err(other) => {
+                if self.planted.has(Defect::ReserveErrorCounted) {
+                    self.count_segment(request, 0, asked);
+                }
+                return Err(other);
+            }
         };
         let size = asked.max(segment);
         let address = self.base_of(address);

@@ -24,6 +24,7 @@ mod private;
 mod release;
 pub mod rounding;
 mod settings;
+pub mod shared;
 mod snapshot;
 pub mod summary;
 mod trace;
@@ -178,5 +179,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
 mod faults_test;
 #[cfg(test)]
 mod private_test;
+#[cfg(test)]
+mod processes_test;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ pub mod name;
 mod reference;
 
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo};
+use crate::reference::{Defect, Settings};
 
 pub use name::{TargetName, TargetNameError};
 
@@ -60,4 +61,56 @@ pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetE
 #[must_use]
 pub fn known() -> &'static [(&'static str, &'static str)] {
     KNOWN
+}
+
+/// The settings and the planted defect that the name of a reference on simulated devices gives; `None` for any
+/// other target.
+///
+/// # Errors
+/// An option, a defect or a setting that does not exist.
+pub fn reference_options(name: &TargetName) -> Result<Option<(Settings, Option<Defect>)>, TargetError> {
+    let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
+    if !is_ours {
+        return Ok(None);
+    }
+    reference::options(name).map(|o| Some((o.settings, o.defect)))
+}
+
+/// The same target under settings that make it call the device in other ways: what a sweep over device calls
+/// runs beside the target itself, so that every kind of call is met. Expandable segments, for the reference.
+#[must_use]
+pub fn siblings(name: &TargetName) -> Vec<TargetName> {
+    const SETTING: &str = "expandable_segments";
+    let is_setting =
+        |(key, value): &(String, Option<String>)| key == "config" || (value.is_none() && key.contains(':'));
+    let text = |(key, value): &(String, Option<String>)| value.clone().unwrap_or_else(|| key.clone());
+    let given = name.options.iter().rfind(|o| is_setting(o)).map(text);
+    let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
+    if !is_ours || given.as_ref().is_some_and(|g| g.contains(SETTING)) {
+        return Vec::new();
+    }
+    let settings = given.map_or_else(String::new, |given| format!("{given},")) + SETTING + ":True";
+    let mut sibling = name.clone();
+    sibling.options.retain(|option| !is_setting(option));
+    sibling.options.push((settings, None));
+    vec![sibling]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_is_swept_with_expandable_segments_too() {
+        let beside = |name: &str| -> Vec<String> {
+            siblings(&name.parse().expect("well formed")).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(beside("reference@sim"), ["reference@sim?expandable_segments:True"]);
+        assert_eq!(
+            beside("reference@sim?max_split_size_mb:20&defect=x"),
+            ["reference@sim?defect=x&max_split_size_mb:20,expandable_segments:True"]
+        );
+        assert_eq!(beside("reference@sim?config=expandable_segments:False"), [""; 0]);
+        assert_eq!(beside("torch@cuda"), [""; 0]);
+    }
 }

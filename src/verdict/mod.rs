@@ -4,6 +4,7 @@
 
 pub mod matrix;
 pub mod record;
+pub mod sweep;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

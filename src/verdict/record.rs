@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::sweep::SweepRecord;
 use super::{Finding, Outcome};
 use crate::op::contract::DeviceInfo;
 use crate::op::{Milestone, OracleName, Text};
@@ -26,6 +27,9 @@ pub struct RunRecord {
     pub selection: Vec<String>,
     pub scenarios: Vec<ScenarioRecord>,
     pub findings: Vec<Finding>,
+    /// Device calls failed in turn, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepRecord>,
     pub stamp: RunStamp,
 }
 

@@ -19,6 +19,7 @@ use crate::op::{Setup, StreamId};
 use crate::spec::Scenario;
 
 pub use minimise::minimise;
+pub use seed::scatter;
 pub use sequence::sequence;
 
 /// The capacity of a device where a scenario names none.

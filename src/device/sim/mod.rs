@@ -8,10 +8,11 @@ mod faults;
 mod gaps;
 mod memory;
 mod streams;
+mod tenant;
 #[cfg(test)]
 mod tests;
 
-use crate::op::{ContentsReport, DeviceCall, StreamId};
+use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
 
 use super::{Device, DeviceError, Event, StreamHandle};
 use faults::Faults;
@@ -20,6 +21,7 @@ use streams::{Streams, Write};
 
 pub use faults::FAULT_CODE;
 pub use memory::GRANULE;
+pub use tenant::Tenant;
 
 /// Where the raw handles of streams other than the default one begin.
 const FIRST_HANDLE: u64 = 0x5500_0000_0000;
@@ -158,7 +160,12 @@ impl SimDevice {
     /// From now on `skip` calls of this kind go ahead and the next one fails: `Reserve` and `Map` for want
     /// of memory, the others with `FAULT_CODE`. The failed call changes nothing. Several may be armed.
     pub fn fault(&mut self, call: DeviceCall, skip: u32) {
-        self.faults.arm(call, skip);
+        self.fault_with(call, skip, None);
+    }
+
+    /// The same with an error of choice.
+    pub fn fault_with(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>) {
+        self.faults.arm(call, skip, error);
     }
 
     /// How many planned failures there have been.

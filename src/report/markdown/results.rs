@@ -14,6 +14,7 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     failures(page, facts);
     causes(page, facts);
     reached(page, facts);
+    super::sweep::write(page, facts);
 }
 
 fn totals(page: &mut Page, facts: &Facts<'_>) {

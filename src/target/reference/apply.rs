@@ -114,8 +114,8 @@ impl<P: Planting> ReferenceTarget<P> {
                 allocator.device_mut().synchronize();
                 Reply::Done
             }
-            Op::Fault { call, skip, .. } => {
-                allocator.device_mut().fault(*call, *skip);
+            Op::Fault { call, skip, error, .. } => {
+                allocator.device_mut().fault_with(*call, *skip, *error);
                 Reply::Done
             }
             _ => Reply::Done,

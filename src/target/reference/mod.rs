@@ -65,23 +65,7 @@ pub struct ReferenceTarget<P> {
 /// # Errors
 /// An option, a defect or a setting that does not exist.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
-    let (mut defect, mut variation) = (None, None);
-    let mut settings = Settings::default();
-    for (key, value) in &name.options {
-        match (key.as_str(), value) {
-            ("defect", Some(value)) => defect = Some(find_defect(name, value)?),
-            ("variation", Some(value)) => variation = Some(find_variation(name, value)?),
-            ("config", Some(text)) => settings = read_settings(name, text)?,
-            (text, None) if text.contains(':') => settings = read_settings(name, text)?,
-            (other, _) => {
-                return Err(TargetError::UnknownOption {
-                    target: name.to_string(),
-                    option: other.to_owned(),
-                    known: "defect=NAME, variation=NAME and config=SETTINGS".to_owned(),
-                });
-            }
-        }
-    }
+    let Options { mut settings, defect, variation } = options(name)?;
     // Expectations of PyTorch's figures are written for default settings or for those of their scenario.
     let mut follows = settings == Settings::default();
     if let Some(text) = &setup.config {
@@ -102,6 +86,38 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
             return Err(TargetError::BadOption { target: name.to_string(), reason });
         }
     })
+}
+
+/// What the options of a name say.
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    pub settings: Settings,
+    pub defect: Option<Defect>,
+    variation: Option<Variation>,
+}
+
+/// Reads the options of a name.
+///
+/// # Errors
+/// An option, a defect, a variation or a setting that does not exist.
+pub(super) fn options(name: &TargetName) -> Result<Options, TargetError> {
+    let Options { mut settings, mut defect, mut variation } = Options::default();
+    for (key, value) in &name.options {
+        match (key.as_str(), value) {
+            ("defect", Some(value)) => defect = Some(find_defect(name, value)?),
+            ("variation", Some(value)) => variation = Some(find_variation(name, value)?),
+            ("config", Some(text)) => settings = read_settings(name, text)?,
+            (text, None) if text.contains(':') => settings = read_settings(name, text)?,
+            (other, _) => {
+                return Err(TargetError::UnknownOption {
+                    target: name.to_string(),
+                    option: other.to_owned(),
+                    known: "defect=NAME, variation=NAME and config=SETTINGS".to_owned(),
+                });
+            }
+        }
+    }
+    Ok(Options { settings, defect, variation })
 }
 
 fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
