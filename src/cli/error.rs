@@ -7,6 +7,7 @@ use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::report::ReportError;
 use crate::spec::SpecError;
+use crate::target::worker::ServeError;
 use crate::target::{self, TargetError, TargetNameError};
 
 use super::exit::Exit;
@@ -30,6 +31,8 @@ pub(super) enum CliError {
     Peer(#[from] PeerError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be written: {source}", path.display())]
@@ -74,9 +77,13 @@ impl CliError {
         }
     }
 
-    /// Everything that goes wrong before there is a result is put right on the command line or in a
-    /// file it names; what a target did is in the record.
+    /// What goes wrong before there is a result is put right on the command line or in a file it names,
+    /// unless it is the process of a target; what a target did is in the record.
     pub(super) fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            CliError::Engine(EngineError::Target(TargetError::Lost { .. } | TargetError::NeedsLinux { .. }))
+            | CliError::Serve(_) => Exit::Target,
+            _ => Exit::Usage,
+        }
     }
 }

@@ -14,6 +14,7 @@ mod replay;
 mod report;
 mod run;
 mod schema;
+mod worker;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ enum Command {
     Report(report::Args),
     Replay(replay::Args),
     Bench(bench::Args),
+    Worker(worker::Args),
 }
 
 /// When to use colours.
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, &mut context),
         Command::Replay(args) => replay::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),
+        Command::Worker(args) => worker::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),

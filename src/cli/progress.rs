@@ -1,15 +1,19 @@
-//! How a run shows that it moves: a bar on a terminal, plain lines anywhere else, all on stderr.
+//! How a run shows that it moves: a bar on a terminal, plain lines anywhere else, all on stderr; and the
+//! report so far, for whoever cuts it off.
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::engine::Progress;
+use crate::report::{self, Language};
 use crate::verdict::record::ScenarioRecord;
 use crate::verdict::{Outcome, record};
 
+use super::Context;
 use super::output::{Paint, note};
 
 /// Without a terminal, a line each time this part of the scenarios is done.
@@ -26,10 +30,14 @@ pub(super) struct Shown {
     total: AtomicUsize,
     done: AtomicUsize,
     failed: AtomicUsize,
+    /// Where the report so far goes, so that a run that is cut off leaves one.
+    out: PathBuf,
+    languages: &'static [Language],
 }
 
 impl Shown {
-    pub(super) fn new(target: &str, paint: Paint, verbose: bool) -> Self {
+    pub(super) fn new(target: &str, out: &Path, languages: &'static [Language], context: &Context) -> Self {
+        let (paint, verbose) = (context.paint, context.verbose);
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(style(paint));
@@ -44,6 +52,8 @@ impl Shown {
             total: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
+            out: out.to_owned(),
+            languages,
         }
     }
 
@@ -96,6 +106,13 @@ impl Progress for Shown {
             self.say(line(record));
         } else if self.bar.is_none() && done * STEPS / total != (done - 1) * STEPS / total {
             note(format_args!("{}: {done}/{total} scenarios", self.target));
+        }
+    }
+
+    fn so_far(&self, record: &record::RunRecord) {
+        // The report at the end of the run meets the same obstacle, and fails the run.
+        if let Err(error) = report::write(record, &self.out, self.languages) {
+            log::warn!("the report so far: {error}");
         }
     }
 

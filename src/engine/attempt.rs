@@ -10,6 +10,7 @@ use crate::op::{Setup, TargetInfo};
 use crate::target::{Target, TargetError};
 
 use super::lockstep::{self, Course, Run};
+use super::loss::Loss;
 
 /// Builds the target under test for one sequence.
 pub type Opener<'a> = dyn Fn(&Setup) -> Result<Box<dyn Target>, TargetError> + Sync + 'a;
@@ -41,6 +42,10 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
         Ok(lockstep::run(&mut *target, course, &at))
     };
     match quietly(body) {
+        // One that cannot be opened now is lost to this sequence; the next may find it again.
+        Ok(Err(TargetError::Lost { lost, .. })) => {
+            Ok(Attempt::Ran(Run { lost: Some(Loss { lost, during: None }), ..Run::default() }))
+        }
         Ok(result) => result.map(Attempt::Ran),
         Err(text) => Ok(Attempt::Panicked(Panicked { step: at.get(), text })),
     }

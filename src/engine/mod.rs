@@ -3,6 +3,7 @@
 //! Decides what runs, in which order, on how many cores, when a scenario stops, how a failure is made
 //! small and where it is kept. Does not decide what is right (`oracle`) or how it reads (`report`).
 
+mod assemble;
 pub mod attempt;
 pub mod bench;
 mod case;
@@ -10,6 +11,7 @@ pub mod command;
 mod failure;
 mod files;
 pub mod lockstep;
+pub mod loss;
 mod outcome;
 pub mod plan;
 mod probes;
@@ -23,7 +25,7 @@ mod tests;
 use std::path::PathBuf;
 
 use crate::target::TargetError;
-use crate::verdict::record::ScenarioRecord;
+use crate::verdict::record::{RunRecord, ScenarioRecord};
 
 pub use case::lacks;
 pub use files::write_whole;
@@ -57,6 +59,9 @@ pub trait Progress: Sync {
 
     /// A scenario ended (in the first pass over all of them).
     fn finished(&self, _record: &ScenarioRecord) {}
+
+    /// What a report would say if the run ended now; asked for from time to time, by nobody if not here.
+    fn so_far(&self, _record: &RunRecord) {}
 
     /// Another pass with fresh sequences begins, to use up the time that was given; the first is 1.
     fn round(&self, _number: u64) {}

@@ -14,6 +14,7 @@ pub mod stats;
 pub mod step;
 pub mod text;
 pub mod trace;
+mod wire;
 
 use std::fmt;
 

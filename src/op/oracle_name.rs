@@ -23,9 +23,14 @@ pub enum OracleName {
     Refusal,
     Telemetry,
     Summary,
+    /// A call did not return before its deadline.
+    Hang,
+    /// The target's process died of a call, or no call can succeed in it any more.
+    Crash,
 }
 
 impl OracleName {
+    /// Those that judge steps, one file each.
     pub const ALL: &'static [OracleName] = &[
         OracleName::Expectation,
         OracleName::Overlap,
@@ -43,6 +48,9 @@ impl OracleName {
         OracleName::Telemetry,
         OracleName::Summary,
     ];
+
+    /// Those that watch the process of a target that has one of its own: always, whatever a scenario asks for.
+    pub const WATCH: &'static [OracleName] = &[OracleName::Hang, OracleName::Crash];
 
     /// The name in scenario files and reports.
     #[must_use]
@@ -63,6 +71,8 @@ impl OracleName {
             OracleName::Refusal => "refusal",
             OracleName::Telemetry => "telemetry",
             OracleName::Summary => "summary",
+            OracleName::Hang => "hang",
+            OracleName::Crash => "crash",
         }
     }
 }

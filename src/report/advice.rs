@@ -76,6 +76,10 @@ pub(super) fn impact(area: Area) -> Pair {
             "two owners share the same bytes, or write where no memory is: data is silently damaged",
             "同一字节有两个所有者，或写入没有内存支撑的地址，数据被静默破坏",
         ),
+        Area::Live => (
+            "the whole process stops or dies with all its work, whatever the caller would have done about a refusal",
+            "整个进程停滞或终止，其全部工作随之丢失，调用者没有机会处理错误",
+        ),
     }
 }
 
@@ -149,6 +153,10 @@ pub(super) fn fix(area: Area) -> Pair {
         Area::Mem => (
             "check that splitting and merging keep blocks disjoint and inside their segment, and that addresses and sizes are rounded before the split",
             "检查切分与合并后各块互不重叠且位于段内，并确认地址与大小在切分之前已取整",
+        ),
+        Area::Live => (
+            "run the sequence under a debugger or a sanitizer: look for a lock taken twice, a wait for work that cannot finish, an unchecked pointer, an assertion on a caller's mistake",
+            "在调试器或内存检查工具下重放该序列：查找重复加锁、等待无法完成的工作、未校验的指针，以及对调用者错误的断言",
         ),
     }
 }

@@ -65,6 +65,8 @@ pub(super) fn oracle(oracle: OracleName) -> Pair {
         OracleName::Refusal => ("refusals", "拒绝行为"),
         OracleName::Telemetry => ("telemetry", "遥测"),
         OracleName::Summary => ("summary and dictionary", "摘要与字典"),
+        OracleName::Hang => ("calls that do not return", "调用不返回"),
+        OracleName::Crash => ("death of the process", "进程存活"),
     }
 }
 

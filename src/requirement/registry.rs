@@ -10,7 +10,7 @@ const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> R
     Requirement { id: RequirementId::new(area, number), level: Level::Should, en, zh }
 }
 
-use Area::{Arg, Conc, Frac, Grow, Huge, Iso, Leak, Mem, Oom, Peak, Pool, Stat, Strm, Summ, Tele, Trim, Zero};
+use Area::{Arg, Conc, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Stat, Strm, Summ, Tele, Trim, Zero};
 
 /// Every requirement.
 pub static ALL: &[Requirement] = &[
@@ -222,4 +222,12 @@ pub static ALL: &[Requirement] = &[
     must(Mem, 1, "Live blocks never overlap and lie in memory of their device", "存活块互不重叠，且位于其设备的内存中"),
     must(Mem, 2, "Every address is aligned as promised", "每个地址都按承诺对齐"),
     must(Mem, 3, "A block keeps what was written to it until it is freed", "块在释放前保持写入的内容"),
+    must(Live, 1, "Every call returns: none hangs", "每次调用都会返回，不会挂起"),
+    must(Live, 2, "No call ends the process that makes it", "任何调用都不会使其进程终止"),
+    must(
+        Live,
+        3,
+        "No call leaves the device in a state in which every later call fails",
+        "任何调用都不会使设备陷入后续调用全部失败的状态",
+    ),
 ];
