@@ -198,7 +198,7 @@ fn comparable(folder: &Path, target: &str) -> String {
 fn a_target_apart_answers_as_the_same_target_here() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (options, scenarios, exit) in
-        [("", ["iso::*", "summ::*", "oom::recovery*"], 0), ("?defect=stale-peak", ["peak::*", "mem::*", "zero::*"], 1)]
+        [("", ["iso::*", "summ::*", "oom::recovery*"], 0), ("?defect=requested-peak-not-reset", ["peak::*", "mem::*", "zero::*"], 1)]
     {
         let names = [format!("reference@sim{options}"), format!("worker:reference@sim{options}")];
         let mut command = poolproof(folder.path());
