@@ -197,14 +197,19 @@ fn comparable(folder: &Path, target: &str) -> String {
 #[test]
 fn a_target_apart_answers_as_the_same_target_here() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for (options, scenarios, exit) in
-        [("", ["iso::*", "summ::*", "oom::recovery*"], 0), ("?defect=requested-peak-not-reset", ["peak::*", "mem::*", "zero::*"], 1)]
-    {
+    for (options, scenarios, exit) in [
+        ("", ["iso::*", "summ::*", "oom::recovery*"], 0),
+        ("?defect=requested-peak-not-reset", ["peak::*", "mem::*", "zero::*"], 1),
+    ] {
         let names = [format!("reference@sim{options}"), format!("worker:reference@sim{options}")];
         let mut command = poolproof(folder.path());
         command.args(["run", "--out", "o", "--cases", "4", "--lang", "en"]);
-        names.iter().for_each(|name| drop(command.args(["--target", name])));
-        scenarios.iter().for_each(|glob| drop(command.args(["--scenario", glob])));
+        for name in &names {
+            command.args(["--target", name]);
+        }
+        for glob in scenarios {
+            command.args(["--scenario", glob]);
+        }
         let output = command.output().expect("the program was built for this test");
         assert!(
             output.status.code().is_some_and(|code| code == exit || code == 4),

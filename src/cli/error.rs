@@ -41,6 +41,12 @@ pub(super) enum CliError {
     Cases { value: String },
     #[error("--snapshot writes one file, and {files} were given to replay")]
     OneSnapshot { files: usize },
+    #[error("{file}: speaks of none of the targets of this run")]
+    Unconcerned { file: String },
+    #[error("{}: there is such a file already", path.display())]
+    Exists { path: PathBuf },
+    #[error("--write-expect writes one file, and {targets} targets were given")]
+    OneDraft { targets: usize },
     #[error("stdout: {source}")]
     Stdout { source: std::io::Error },
 }

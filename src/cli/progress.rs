@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::engine::Progress;
+use crate::engine::{self, Progress};
 use crate::report::{self, Language};
+use crate::spec::expect::Expectations;
 use crate::verdict::record::ScenarioRecord;
 use crate::verdict::{Outcome, record};
 
@@ -23,7 +24,7 @@ const STEPS: usize = 10;
 const TICK: Duration = Duration::from_millis(200);
 
 /// The progress of a run on one target.
-pub(super) struct Shown {
+pub(super) struct Shown<'a> {
     bar: Option<ProgressBar>,
     target: String,
     verbose: bool,
@@ -33,10 +34,17 @@ pub(super) struct Shown {
     /// Where the report so far goes, so that a run that is cut off leaves one.
     out: PathBuf,
     languages: &'static [Language],
+    expected: Vec<&'a Expectations>,
 }
 
-impl Shown {
-    pub(super) fn new(target: &str, out: &Path, languages: &'static [Language], context: &Context) -> Self {
+impl<'a> Shown<'a> {
+    pub(super) fn new(
+        target: &str,
+        out: &Path,
+        languages: &'static [Language],
+        expected: Vec<&'a Expectations>,
+        context: &Context,
+    ) -> Self {
         let (paint, verbose) = (context.paint, context.verbose);
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -54,7 +62,13 @@ impl Shown {
             failed: AtomicUsize::new(0),
             out: out.to_owned(),
             languages,
+            expected,
         }
+    }
+
+    /// The failures that are expected.
+    pub(super) fn expected(&self) -> &[&'a Expectations] {
+        &self.expected
     }
 
     /// Takes the bar away: what follows is the result.
@@ -81,7 +95,7 @@ fn style(paint: Paint) -> ProgressStyle {
     ProgressStyle::with_template(template).map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("=> "))
 }
 
-impl Progress for Shown {
+impl Progress for Shown<'_> {
     fn begin(&self, scenarios: usize) {
         self.total.store(scenarios, Ordering::Relaxed);
         match &self.bar {
@@ -111,7 +125,9 @@ impl Progress for Shown {
 
     fn so_far(&self, record: &record::RunRecord) {
         // The report at the end of the run meets the same obstacle, and fails the run.
-        if let Err(error) = report::write(record, &self.out, self.languages) {
+        let mut record = record.clone();
+        engine::expect::apply(&mut record, &self.expected);
+        if let Err(error) = report::write(&record, &self.out, self.languages) {
             log::warn!("the report so far: {error}");
         }
     }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::op::TargetInfo;
+use crate::op::{TargetInfo, Versions};
 use crate::spec::Scenario;
 use crate::target::TargetName;
 use crate::verdict::Finding;
@@ -21,6 +21,7 @@ pub(super) struct Ended {
     pub(super) record: ScenarioRecord,
     caught: Option<Caught>,
     info: Option<TargetInfo>,
+    versions: Versions,
     /// It broke, and the sequence was kept.
     broke: bool,
 }
@@ -31,6 +32,7 @@ impl Ended {
             record: outcome::record(scenario, tally),
             caught: outcome::finding(tally).cloned(),
             info: tally.info.clone(),
+            versions: tally.versions.clone(),
             broke: tally.crash.as_ref().is_some_and(|c| c.reproducer.is_some()),
         }
     }
@@ -90,6 +92,7 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord
         selection,
         scenarios,
         findings,
+        expectations: Vec::new(),
         stamp: RunStamp::default(),
     }
 }
@@ -112,5 +115,6 @@ fn describe(name: &TargetName, ended: &[Option<Ended>]) -> TargetRecord {
         devices: largest.map_or_else(Vec::new, |info| info.devices.clone()),
         capabilities: largest.map_or_else(Vec::new, |info| info.capabilities.iter().map(ToString::to_string).collect()),
         planted,
+        versions: ended.iter().flatten().map(|e| &e.versions).find(|v| !v.is_unknown()).cloned().unwrap_or_default(),
     }
 }

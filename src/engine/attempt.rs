@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-use crate::op::{Setup, TargetInfo};
+use crate::op::{Setup, TargetInfo, Versions};
 use crate::target::{Target, TargetError};
 
 use super::lockstep::{self, Course, Run};
@@ -55,8 +55,8 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
 ///
 /// # Errors
 /// What the target says where it cannot be built.
-pub fn inspect(open: &Opener<'_>, setup: &Setup) -> Result<Result<TargetInfo, String>, TargetError> {
-    match quietly(|| open(setup).map(|target| target.info().clone())) {
+pub fn inspect(open: &Opener<'_>, setup: &Setup) -> Result<Result<(TargetInfo, Versions), String>, TargetError> {
+    match quietly(|| open(setup).map(|target| (target.info().clone(), target.versions()))) {
         Ok(result) => result.map(Ok),
         Err(text) => Ok(Err(text)),
     }

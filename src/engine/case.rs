@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, Setup, Step, TargetInfo};
+use crate::op::{Capability, Milestone, Setup, Step, TargetInfo, Versions};
 use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
@@ -41,6 +41,7 @@ pub(super) struct Case<'a> {
 pub(super) struct Tally {
     /// The target in the scenario's largest world.
     pub(super) info: Option<TargetInfo>,
+    pub(super) versions: Versions,
     /// Capabilities that the scenario requires and the target lacks.
     pub(super) missing: Vec<String>,
     /// Sequences that one pass should run.
@@ -138,7 +139,8 @@ impl Case<'_> {
     /// Looks at the target in the largest world, to learn whether it has what the scenario requires.
     fn look(&self, tally: &mut Tally) -> Result<(), EngineError> {
         match inspect(self.open, &largest_world(self.scenario)) {
-            Ok(Ok(info)) => {
+            Ok(Ok((info, versions))) => {
+                tally.versions = versions;
                 tally.missing = missing(self.scenario, &info);
                 tally.info = Some(info);
             }
@@ -252,5 +254,5 @@ fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
 /// # Errors
 /// What the target says where it cannot be built.
 pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String>>, TargetError> {
-    Ok(inspect(open, &largest_world(scenario))?.ok().map(|info| missing(scenario, &info)))
+    Ok(inspect(open, &largest_world(scenario))?.ok().map(|(info, _)| missing(scenario, &info)))
 }

@@ -178,6 +178,23 @@ pub struct Contract {
     pub tensor_limit: Option<u64>,
 }
 
+/// What runs under a target's name, as far as it can tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocator: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+}
+
+impl Versions {
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Versions::default()
+    }
+}
+
 /// What a target says of itself before the first operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetInfo {

@@ -21,7 +21,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use contract::{Capability, Contract, DeviceInfo, TargetInfo};
+pub use contract::{Capability, Contract, DeviceInfo, TargetInfo, Versions};
 pub use milestone::Milestone;
 pub use observation::{DeviceView, Observation};
 pub use oracle_name::OracleName;

@@ -10,7 +10,7 @@ pub mod worker;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::op::{Observation, Op, Reply, Setup, TargetInfo};
+use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
 
 pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
@@ -21,6 +21,11 @@ pub use name::{TargetName, TargetNameError};
 /// block id it is given (in `Free`, `RecordStream`, `Use`, `Fill`, `Verify`) being live.
 pub trait Target {
     fn info(&self) -> &TargetInfo;
+
+    /// Of what is tested, as far as the target can tell.
+    fn versions(&self) -> Versions {
+        Versions::default()
+    }
 
     /// Asks one thing. A failure of the allocator is a `Reply::Refused`.
     fn apply(&mut self, op: &Op) -> Reply;

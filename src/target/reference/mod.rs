@@ -13,7 +13,7 @@ use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::Growth;
 use crate::op::{
-    BlockId, Capability, Contract, DeviceId, DeviceInfo, Observation, Op, Reply, Setup, StreamId, TargetInfo,
+    BlockId, Capability, Contract, DeviceId, DeviceInfo, Observation, Op, Reply, Setup, StreamId, TargetInfo, Versions,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
 use crate::reference::{Defect, Planted, Planting, Reference, Settings, Sound, TENSOR_LIMIT};
@@ -137,6 +137,10 @@ fn contract(settings: &Settings) -> Contract {
 impl<P: Planting> Target for ReferenceTarget<P> {
     fn info(&self) -> &TargetInfo {
         &self.info
+    }
+
+    fn versions(&self) -> Versions {
+        Versions { allocator: Some(env!("CARGO_PKG_VERSION").to_owned()), driver: None }
     }
 
     fn apply(&mut self, op: &Op) -> Reply {

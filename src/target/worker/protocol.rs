@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::TargetError;
-use crate::op::{DeviceView, Observation, Op, Reply, Setup, TargetInfo};
+use crate::op::{DeviceView, Observation, Op, Reply, Setup, TargetInfo, Versions};
 
 /// The protocol's name and version, first thing said on either side.
 pub const PROTOCOL: &str = "poolproof-worker/1";
@@ -66,6 +66,8 @@ pub enum Answer {
     },
     Opened {
         info: TargetInfo,
+        #[serde(default)]
+        versions: Versions,
         devices: Vec<Changed>,
     },
     /// There is no such target, or it cannot be built.

@@ -102,9 +102,9 @@ impl Server<'_> {
                 self.close();
                 match open_here(self.name, setup) {
                     Ok(target) => {
-                        let info = target.info().clone();
+                        let (info, versions) = (target.info().clone(), target.versions());
                         self.open = Some(target);
-                        Answer::Opened { info, devices: self.look() }
+                        Answer::Opened { info, versions, devices: self.look() }
                     }
                     Err(error) => Answer::Refused { error },
                 }

@@ -13,7 +13,7 @@ use super::super::{Lost, Target, TargetError, TargetName};
 use super::Misbehaviour;
 use super::process::Process;
 use super::protocol::{Answer, Ask, Changed, PROTOCOL, take_in};
-use crate::op::{Observation, Op, RefusalClass, Reply, Setup, TargetInfo};
+use crate::op::{Observation, Op, RefusalClass, Reply, Setup, TargetInfo, Versions};
 
 /// How long a call may take unless the name says otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -128,6 +128,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
 #[derive(Debug)]
 struct WorkerTarget {
     info: TargetInfo,
+    versions: Versions,
     name: String,
     deadline: Duration,
     /// `None` once it was given back or is lost.
@@ -142,12 +143,13 @@ struct WorkerTarget {
 impl WorkerTarget {
     fn open(mut process: Process, recipe: &Recipe, setup: &Setup) -> Result<Result<Self, TargetError>, Lost> {
         match process.ask(&Ask::Open { setup: Cow::Borrowed(setup) }, recipe.deadline)? {
-            Answer::Opened { mut info, devices } => {
+            Answer::Opened { mut info, versions, devices } => {
                 info.name.clone_from(&recipe.name);
                 let mut seen = Observation::default();
                 take_in(&devices, &mut seen);
                 Ok(Ok(WorkerTarget {
                     info,
+                    versions,
                     name: recipe.name.clone(),
                     deadline: recipe.deadline,
                     process: Some(process),
@@ -200,6 +202,10 @@ impl WorkerTarget {
 impl Target for WorkerTarget {
     fn info(&self) -> &TargetInfo {
         &self.info
+    }
+
+    fn versions(&self) -> Versions {
+        self.versions.clone()
     }
 
     fn apply(&mut self, op: &Op) -> Reply {
