@@ -28,6 +28,8 @@ const OPTIONS: [&str; 2] = ["deadline", "misbehave"];
 struct Stock {
     idle: Vec<Process>,
     failures: u32,
+    /// How the last of them failed.
+    last: String,
 }
 
 thread_local! {
@@ -95,10 +97,10 @@ fn stock<T>(name: &str, change: impl FnOnce(&mut Stock) -> T) -> Option<T> {
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     let recipe = Recipe::new(name)?;
     let failed = |lost| TargetError::Lost { target: recipe.name.clone(), lost };
-    let mut last = String::new();
     loop {
         let (idle, failures) = stock(&recipe.name, |s| (s.idle.pop(), s.failures)).unwrap_or((None, 0));
         if failures >= TRIES {
+            let last = stock(&recipe.name, |s| s.last.clone()).unwrap_or_default();
             return Err(failed(Lost::GivenUp { times: failures, last }));
         }
         let opened = idle.map_or_else(|| recipe.start(), Ok).and_then(|p| WorkerTarget::open(p, &recipe, setup));
@@ -110,8 +112,8 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
             Ok(Err(error)) => return Err(error),
             Err(lost) => {
                 log::warn!("{}: {}", recipe.name, lost.with_stderr());
-                last = lost.with_stderr();
                 let failures = stock(&recipe.name, |s| {
+                    s.last = lost.with_stderr();
                     s.failures += 1;
                     s.failures
                 });
