@@ -7,6 +7,7 @@ use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::report::ReportError;
 use crate::spec::SpecError;
+use crate::target::worker::ServeError;
 use crate::target::{self, TargetError, TargetNameError};
 
 use super::exit::Exit;
@@ -30,6 +31,8 @@ pub(super) enum CliError {
     Peer(#[from] PeerError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be written: {source}", path.display())]
@@ -38,6 +41,12 @@ pub(super) enum CliError {
     Cases { value: String },
     #[error("--snapshot writes one file, and {files} were given to replay")]
     OneSnapshot { files: usize },
+    #[error("{file}: speaks of none of the targets of this run")]
+    Unconcerned { file: String },
+    #[error("{}: there is such a file already", path.display())]
+    Exists { path: PathBuf },
+    #[error("--write-expect writes one file, and {targets} targets were given")]
+    OneDraft { targets: usize },
     #[error("stdout: {source}")]
     Stdout { source: std::io::Error },
 }
@@ -77,9 +86,13 @@ impl CliError {
         }
     }
 
-    /// Everything that goes wrong before there is a result is put right on the command line or in a
-    /// file it names; what a target did is in the record.
+    /// What goes wrong before there is a result is put right on the command line or in a file it names,
+    /// unless it is the process of a target; what a target did is in the record.
     pub(super) fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            CliError::Engine(EngineError::Target(TargetError::Lost { .. } | TargetError::NeedsLinux { .. }))
+            | CliError::Serve(_) => Exit::Target,
+            _ => Exit::Usage,
+        }
     }
 }

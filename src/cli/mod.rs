@@ -16,6 +16,7 @@ mod report;
 mod run;
 mod schema;
 mod stress;
+mod worker;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ enum Command {
     Replay(replay::Args),
     Bench(bench::Args),
     Stress(stress::Args),
+    Worker(worker::Args),
 }
 
 /// When to use colours.
@@ -125,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),
         Command::Stress(args) => stress::run(&args, &mut context),
+        Command::Worker(args) => worker::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),

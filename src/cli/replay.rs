@@ -222,7 +222,7 @@ fn rendered(replayed: &Replayed) -> String {
         text.push_str(&format!("{mark:>5}  {} -> {}\n", line.asked, line.answered));
     }
     if let Some(panic) = &replayed.panic {
-        text.push_str(&format!("panicked: {panic}\n"));
+        text.push_str(&format!("{panic}\n"));
     }
     for violation in replayed.conviction.iter().flat_map(|c| &c.violations) {
         let requirement = violation.requirement.unwrap_or(kept.requirement);

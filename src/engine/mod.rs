@@ -3,14 +3,17 @@
 //! Decides what runs, in which order, on how many cores, when a scenario stops, how a failure is made
 //! small and where it is kept. Does not decide what is right (`oracle`) or how it reads (`report`).
 
+mod assemble;
 pub mod attempt;
 pub mod bench;
 mod case;
 pub mod command;
+pub mod expect;
 mod failure;
 mod files;
 pub mod kill_matrix;
 pub mod lockstep;
+pub mod loss;
 mod outcome;
 pub mod plan;
 mod probes;
@@ -27,7 +30,7 @@ use std::path::PathBuf;
 
 use crate::recording::RecordingError;
 use crate::target::TargetError;
-use crate::verdict::record::ScenarioRecord;
+use crate::verdict::record::{RunRecord, ScenarioRecord};
 
 pub use case::lacks;
 pub use files::write_whole;
@@ -69,6 +72,9 @@ pub trait Progress: Sync {
 
     /// A scenario ended (in the first pass over all of them).
     fn finished(&self, _record: &ScenarioRecord) {}
+
+    /// What a report would say if the run ended now; asked for from time to time, by nobody if not here.
+    fn so_far(&self, _record: &RunRecord) {}
 
     /// Another pass with fresh sequences begins, to use up the time that was given; the first is 1.
     fn round(&self, _number: u64) {}

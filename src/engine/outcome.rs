@@ -36,6 +36,15 @@ pub(super) fn findings(tally: &Tally) -> impl Iterator<Item = &Caught> {
     tally.caught.as_ref().or(tally.caught_again.as_ref()).into_iter().chain(&tally.swept)
 }
 
+/// The record of a scenario whose end a report of a run under way does not know.
+pub(super) fn unfinished(scenario: &Scenario) -> ScenarioRecord {
+    let reason = Text::new(
+        "the run was interrupted before this scenario ended; a run that is left to end includes it",
+        "运行在本场景结束之前被中断；完整运行即可包含本场景",
+    );
+    ScenarioRecord { reason: Some(reason), ..blank(scenario) }
+}
+
 fn blank(scenario: &Scenario) -> ScenarioRecord {
     ScenarioRecord {
         id: scenario.id.clone(),
@@ -64,11 +73,7 @@ fn judge(scenario: &Scenario, tally: &Tally) -> (Outcome, Option<Text>) {
         return (Outcome::Fail, Some(caught.violation.message.clone()));
     }
     if let Some(crash) = &tally.crash {
-        let during = crash.operation.as_ref();
-        let en = during.map_or_else(String::new, |op| format!(" during `{op}`"));
-        let zh = during.map_or_else(String::new, |op| format!("在 `{op}` 期间"));
-        let text = Text::new(format!("panicked{en}: {}", crash.text), format!("{zh}发生 panic：{}", crash.text));
-        return (Outcome::Broken, Some(text));
+        return (Outcome::Broken, Some(crash.text.clone()));
     }
     if tally.cut_short {
         return (Outcome::Skipped, Some(out_of_time(tally)));

@@ -24,7 +24,7 @@ pub struct Replayed {
     pub target: String,
     pub operations: u64,
     pub conviction: Option<Conviction>,
-    /// What a panic said, if it ended in one.
+    /// What a panic said, or how the target was lost, if it ended in either.
     pub panic: Option<String>,
     pub transcript: Vec<TranscriptLine>,
 }
@@ -93,7 +93,7 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
         Attempt::Ran(run) => Replayed {
             operations: run.operations,
             conviction: run.conviction,
-            panic: None,
+            panic: run.lost.filter(|loss| loss.violation().is_none()).map(|loss| loss.text().en),
             transcript: run.transcript,
             target,
             reproducer,
@@ -101,7 +101,7 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
         Attempt::Panicked(panicked) => Replayed {
             operations: 0,
             conviction: None,
-            panic: Some(panicked.text),
+            panic: Some(format!("panicked: {}", panicked.text)),
             transcript: Vec::new(),
             target,
             reproducer,

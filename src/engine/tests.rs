@@ -151,6 +151,16 @@ fn a_refusal_is_followed_by_an_identical_request_after_its_expectations() {
     assert_eq!((conviction.step, conviction.violations[0].oracle), (1, OracleName::Exhaustion));
 }
 
+/// `frac::sound` passes, `oom::drawn` breaks MEM-01, `strm::lacking` is not applicable.
+pub(super) fn failing_record() -> RunRecord {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let lacking = Scenario { requires: [Capability::Streams].into(), ..scenario("strm::lacking") };
+    let options = options(vec![scenario("frac::sound"), generated("oom::drawn"), lacking], root.path());
+    let record = run_flawed(Flaw::Overlaps, &options).expect("it runs");
+    assert_eq!(record.findings[0].requirement.to_string(), "MEM-01");
+    record
+}
+
 #[test]
 fn what_names_no_block_is_dropped_and_counted() {
     let run = walk(Flaw::None, &[free(3), alloc(0, 8), alloc(0, 8)], &[OracleName::Overlap], false);

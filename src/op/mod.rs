@@ -16,13 +16,14 @@ pub mod stats;
 pub mod step;
 pub mod text;
 pub mod trace;
+mod wire;
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use contract::{Capability, Contract, DeviceInfo, TargetInfo};
+pub use contract::{Capability, Contract, DeviceInfo, TargetInfo, Versions};
 pub use fault::FaultError;
 pub use milestone::Milestone;
 pub use observation::{DeviceView, Observation};

@@ -24,9 +24,14 @@ pub enum OracleName {
     Telemetry,
     Summary,
     PrivatePools,
+    /// A call did not return before its deadline.
+    Hang,
+    /// The target's process died of a call, or no call can succeed in it any more.
+    Crash,
 }
 
 impl OracleName {
+    /// Those that judge steps, one file each.
     pub const ALL: &'static [OracleName] = &[
         OracleName::Expectation,
         OracleName::Overlap,
@@ -45,6 +50,9 @@ impl OracleName {
         OracleName::Summary,
         OracleName::PrivatePools,
     ];
+
+    /// Those that watch the process of a target that has one of its own: always, whatever a scenario asks for.
+    pub const WATCH: &'static [OracleName] = &[OracleName::Hang, OracleName::Crash];
 
     /// The name in scenario files and reports.
     #[must_use]
@@ -66,6 +74,8 @@ impl OracleName {
             OracleName::Telemetry => "telemetry",
             OracleName::Summary => "summary",
             OracleName::PrivatePools => "private_pools",
+            OracleName::Hang => "hang",
+            OracleName::Crash => "crash",
         }
     }
 }

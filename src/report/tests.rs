@@ -5,8 +5,9 @@ use std::fs;
 
 use super::{Language, ReportError, junit, markdown, read, run_schema, sweep_table, table, write};
 use crate::op::contract::DeviceInfo;
-use crate::op::{BlockId, DeviceCall, DeviceId, Milestone, Op, OracleName, Setup, Step, StreamId, Text, Via};
+use crate::op::{BlockId, DeviceCall, DeviceId, Milestone, Op, OracleName, Setup, Step, StreamId, Text, Versions, Via};
 use crate::requirement::{ALL, RequirementId, Severity};
+use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, RunStamp, ScenarioRecord, ScenarioStamp, TargetRecord};
 use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
 use crate::verdict::{Finding, Outcome, Reproducer, TranscriptLine, Violation};
@@ -84,12 +85,14 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
             ],
             capabilities: vec!["streams".to_owned(), "memory_fraction".to_owned()],
             planted: None,
+            versions: Versions::default(),
         },
         seed: 7,
         selection: Vec::new(),
         scenarios,
         findings,
         sweep: None,
+        expectations: Vec::new(),
         stamp: RunStamp {
             started: "2026-01-02T03:04:05Z".to_owned(),
             seconds: 12.5,
@@ -128,6 +131,27 @@ fn sweep() -> SweepRecord {
 #[test]
 fn a_sweep_is_a_line_a_kind_of_call() {
     insta::assert_snapshot!(sweep_table(&sweep()));
+}
+
+/// Entries of expected failures in every standing that a reader has to act on, and one that is met.
+fn expectations() -> Vec<ExpectationRecord> {
+    let entry = |line: usize, about: &str, standing, note: Option<(&str, &str)>| ExpectationRecord {
+        place: format!("specs/expect/reference@sim.yaml:{line}"),
+        scenario: about.contains("::").then(|| about.to_owned()),
+        requirement: about.parse().ok(),
+        reason: Text::new("rounds down, see notes", "向下取整，见说明"),
+        link: (line == 3).then(|| "https://example.org/7".to_owned()),
+        owner: "allocator team".to_owned(),
+        expires: "2030-01-31".to_owned(),
+        standing,
+        note: note.map(|(en, zh)| Text::new(en, zh)),
+        scenarios: if standing == Standing::Met { vec!["frac::read-back".to_owned()] } else { Vec::new() },
+    };
+    vec![
+        entry(3, "FRAC-05", Standing::Met, None),
+        entry(9, "gone::*", Standing::Stale, Some(("no scenario is called so", "没有与之匹配的用例"))),
+        entry(14, "peak::*", Standing::Expired, None),
+    ]
 }
 
 /// Every outcome, three severities, messages that would break a careless table.
@@ -194,6 +218,7 @@ fn troubled() -> RunRecord {
     record.target.planted = Some("loose-limit".to_owned());
     record.selection = vec!["--scenario *".to_owned()];
     record.sweep = Some(sweep());
+    record.expectations = expectations();
     record
 }
 

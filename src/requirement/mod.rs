@@ -38,10 +38,11 @@ pub enum Area {
     Priv,
     Capt,
     Conf,
+    Live,
 }
 
 impl Area {
-    pub const ALL: [Area; 20] = [
+    pub const ALL: [Area; 21] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -62,6 +63,7 @@ impl Area {
         Area::Priv,
         Area::Capt,
         Area::Conf,
+        Area::Live,
     ];
 
     /// The prefix of requirement ids.
@@ -88,6 +90,7 @@ impl Area {
             Area::Priv => "PRIV",
             Area::Capt => "CAPT",
             Area::Conf => "CONF",
+            Area::Live => "LIVE",
         }
     }
 
@@ -115,6 +118,7 @@ impl Area {
             Area::Priv => ("Private pools", "私有内存池"),
             Area::Capt => ("Graph capture", "图捕获"),
             Area::Conf => ("Settings", "配置项"),
+            Area::Live => ("Staying alive", "存活性"),
         }
     }
 }

@@ -11,7 +11,7 @@ const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> R
 }
 
 use Area::{
-    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Mem, Oom, Peak, Pool, Priv, Stat, Strm, Summ, Tele, Trim, Zero,
+    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Stat, Strm, Summ, Tele, Trim, Zero,
 };
 
 /// Every requirement.
@@ -300,4 +300,12 @@ pub static ALL: &[Requirement] = &[
         "按页映射的内存与其他内存一样可访问、记账并归还",
     ),
     must(Conf, 3, "No setting weakens any other promise", "任何配置项都不削弱其他承诺"),
+    must(Live, 1, "Every call returns: none hangs", "每次调用都会返回，不会挂起"),
+    must(Live, 2, "No call ends the process that makes it", "任何调用都不会使其进程终止"),
+    must(
+        Live,
+        3,
+        "No call leaves the device in a state in which every later call fails",
+        "任何调用都不会使设备陷入后续调用全部失败的状态",
+    ),
 ];

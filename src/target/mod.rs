@@ -2,12 +2,18 @@
 //!
 //! Decides how operations reach an allocator and how its answers come back. Judges nothing.
 
+pub mod lost;
 pub mod name;
 mod reference;
+pub mod worker;
 
-use crate::op::{Observation, Op, Reply, Setup, TargetInfo};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
 use crate::reference::{Defect, Settings};
 
+pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
 
 /// An allocator under test. A target is built for one sequence and dropped after it.
@@ -17,15 +23,30 @@ pub use name::{TargetName, TargetNameError};
 pub trait Target {
     fn info(&self) -> &TargetInfo;
 
+    /// Of what is tested, as far as the target can tell.
+    fn versions(&self) -> Versions {
+        Versions::default()
+    }
+
     /// Asks one thing. A failure of the allocator is a `Reply::Refused`.
     fn apply(&mut self, op: &Op) -> Reply;
 
     /// Writes what can be seen now into `into`, reusing its memory.
     fn observe(&mut self, into: &mut Observation);
+
+    /// Why nothing more can be asked of this target, once that is so: its process is gone, or its device
+    /// refuses everything. Answers from then on mean nothing. The next sequence gets a fresh target.
+    fn lost(&self) -> Option<&Lost> {
+        None
+    }
+
+    /// The sequence is over. A target may be lost in this too.
+    fn close(&mut self) {}
 }
 
 /// Why a target could not be opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TargetError {
     #[error("there is no target `{name}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
     Unknown { name: String, hint: Option<String> },
@@ -37,16 +58,33 @@ pub enum TargetError {
     UnknownVariation { target: String, variation: String, hint: Option<String> },
     #[error("target `{target}`: {reason}")]
     BadOption { target: String, reason: String },
+    /// Only a harness says this: no message between processes does.
+    #[serde(skip)]
+    #[error("target `{target}`: {}", lost.with_stderr())]
+    Lost { target: String, lost: Lost },
+    #[error("target `{target}` runs in a process of its own, which needs Linux")]
+    NeedsLinux { target: String },
 }
 
 /// The targets that exist here: name and what it is.
-const KNOWN: &[(&str, &str)] = &[("reference@sim", "the reference allocator on simulated devices")];
+const KNOWN: &[(&str, &str)] = &[
+    ("reference@sim", "the reference allocator on simulated devices"),
+    ("worker:NAME", "any of the others in a process of its own; ?deadline=30s for each call"),
+];
 
-/// Builds a target for one sequence.
+/// Builds a target for one sequence, in a process of its own where its name says so or its kind needs it.
+///
+/// # Errors
+/// A name, an option or a value of one that does not exist; a process that cannot be started or does not answer.
+pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    if name.is_apart() { worker::open(name, setup) } else { open_here(name, setup) }
+}
+
+/// Builds a target in this process, wherever it would rather run.
 ///
 /// # Errors
 /// A name, an option or a value of one that does not exist.
-pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+pub fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     match (name.allocator.as_str(), name.place.as_str()) {
         ("reference", "sim") => reference::open(name, setup),
         _ => {

@@ -3,6 +3,7 @@
 //! Decides the shape of results and of `run.json`. Does not decide who is guilty (`oracle`) or how it reads (`report`).
 
 pub mod matrix;
+pub mod expectation;
 pub mod record;
 pub mod sweep;
 

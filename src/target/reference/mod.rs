@@ -18,7 +18,7 @@ use crate::op::DeviceView;
 use crate::op::contract::Growth;
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId,
-    TargetInfo,
+    TargetInfo, Versions,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
 use crate::reference::{
@@ -220,6 +220,10 @@ fn contract(settings: &Settings) -> Contract {
 impl<P: Planting> Target for ReferenceTarget<P> {
     fn info(&self) -> &TargetInfo {
         &self.info
+    }
+
+    fn versions(&self) -> Versions {
+        Versions { allocator: Some(env!("CARGO_PKG_VERSION").to_owned()), driver: None }
     }
 
     fn apply(&mut self, op: &Op) -> Reply {
