@@ -74,9 +74,12 @@ impl CliError {
         }
     }
 
-    /// Everything that goes wrong before there is a result is put right on the command line or in a
-    /// file it names; what a target did is in the record.
+    /// Most of what goes wrong before there is a result is put right on the command line or in a file it
+    /// names; what a target did is in the record. A target that this machine has not is neither.
     pub(super) fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            CliError::Engine(EngineError::Target(TargetError::Unavailable { .. })) => Exit::Target,
+            _ => Exit::Usage,
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod cuda;
 mod error;
 mod exit;
 mod list;
@@ -63,6 +64,8 @@ enum Command {
     Report(report::Args),
     Replay(replay::Args),
     Bench(bench::Args),
+    #[command(hide = true)]
+    CudaSelftest(cuda::Args),
 }
 
 /// When to use colours.
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, &mut context),
         Command::Replay(args) => replay::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),
+        Command::CudaSelftest(args) => cuda::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),
