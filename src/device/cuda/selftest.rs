@@ -125,8 +125,6 @@ fn spin(ordinal: u32) -> Result<String, String> {
     let mut device = open(ordinal, 1024 * MIB)?;
     let a = device.reserve(20 * MIB).map_err(text)?;
     let handle = device.stream_handle(S1);
-    let ((), occupying) = timed(|| ());
-    let _ = occupying;
     device.occupy(S1).map_err(text)?;
     device.write(S1, a, MIB, 1).map_err(text)?;
     let event = device.record_event(handle).map_err(text)?;
@@ -279,8 +277,9 @@ fn pool(ordinal: u32) -> Result<String, String> {
 }
 
 fn speed(ordinal: u32) -> Result<String, String> {
-    let measured: Result<_, CudaError> =
-        bandwidth(ordinal, 4 << 30).and_then(|b| Ok((b, call_times(ordinal, 2 * MIB, 200)?)));
+    let total = probe().map_err(text)?.gpus.get(ordinal as usize).map_or(0, |g| g.total_bytes);
+    let measured: Result<_, CudaError> = bandwidth(ordinal, (total / 32).clamp(64 * MIB, 4 << 30))
+        .and_then(|b| Ok((b, call_times(ordinal, 2 * MIB, 200)?)));
     let (bandwidth, calls) = measured.map_err(text)?;
     Ok(format!("{bandwidth:?}, {calls:?}"))
 }

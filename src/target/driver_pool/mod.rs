@@ -13,7 +13,7 @@ use crate::op::contract::Growth;
 use crate::op::stats::Row;
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, DeviceView, Drop, Family, MemoryInfo, Observation, Op,
-    RefusalClass, Reply, Setup, Stat, StreamId, TargetInfo,
+    Pointer, RefusalClass, Reply, Setup, Stat, StreamId, TargetInfo,
 };
 
 const MIB: u64 = 1 << 20;
@@ -33,6 +33,8 @@ struct DriverPool {
     info: TargetInfo,
     pools: Vec<CudaPool>,
     held: FxHashMap<BlockId, Held>,
+    /// Where freed blocks were, for double frees.
+    former: FxHashMap<BlockId, (usize, u64)>,
     /// The rest of the card is held: what is free is the driver's word.
     real: bool,
 }
@@ -75,7 +77,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
         capabilities: capabilities(real).collect(),
         contract: contract(),
     };
-    Ok(Box::new(DriverPool { info, pools, held: FxHashMap::default(), real }))
+    Ok(Box::new(DriverPool { info, pools, held: FxHashMap::default(), former: FxHashMap::default(), real }))
 }
 
 fn capabilities(real: bool) -> impl Iterator<Item = Capability> {
@@ -87,6 +89,7 @@ fn capabilities(real: bool) -> impl Iterator<Item = Capability> {
         Capability::Stats(Family::AllocatedBytes),
         Capability::Stats(Family::ReservedBytes),
         Capability::Contents,
+        Capability::RawFree,
         Capability::OomTyped,
     ];
     always.into_iter().chain(real.then_some(Capability::MemoryInfo))
@@ -115,8 +118,10 @@ impl DriverPool {
                 let held = self.held(*block)?;
                 self.pools[held.device].free(held.address, held.stream).map_err(|e| refused(&e))?;
                 self.held.remove(block);
+                self.former.insert(*block, (held.device, held.address));
                 Ok(Reply::Done)
             }
+            Op::FreePointer { pointer } => self.free_pointer(*pointer),
             Op::Use { block, stream } => self.write(*block, Some(*stream)),
             Op::Fill { block } => self.write(*block, None),
             Op::Verify { block } => {
@@ -158,6 +163,21 @@ impl DriverPool {
             }
         }
         Ok(Reply::Done)
+    }
+
+    /// Offers a pointer that no live block starts at, in the order of the default stream.
+    fn free_pointer(&mut self, pointer: Pointer) -> Result<Reply, Reply> {
+        let (device, address) = match pointer {
+            Pointer::Null => (0, 0),
+            Pointer::Wild { address } => (0, address),
+            Pointer::Interior { block, offset } => self.held(block).map(|h| (h.device, h.address + offset))?,
+            Pointer::Freed { block } => *self.former.get(&block).ok_or(Reply::Dropped(Drop::NoSuchBlock))?,
+        };
+        let freed = self.pools[device].free(address, StreamId(0));
+        freed.map(|()| Reply::Done).map_err(|error| match error {
+            DeviceError::InvalidValue { .. } => Reply::refused(RefusalClass::InvalidPointer, error.to_string()),
+            other => refused(&other),
+        })
     }
 
     fn place(&self, device: DeviceId) -> Result<usize, Reply> {
