@@ -104,6 +104,7 @@ static void *fresh(u64 bytes, int protection) {
     u64 skip = whole((u64)p) - (u64)p;
     if (skip) munmap(p, skip);
     if ((2 << 20) - skip) munmap(p + skip + bytes, (2 << 20) - skip);
+    if (protection != PROT_NONE) madvise(p + skip, bytes, MADV_HUGEPAGE);
     return p + skip;
 }
 
@@ -168,6 +169,7 @@ int cuMemSetAccess(u64 at, u64 bytes, const void *d, u64 n) {
     (void)d; (void)n; enter();
     for (u64 p = at; p < at + bytes;) { Region **r = region(p); if (!*r) return leave(1); (*r)->usable = 1; p += (*r)->bytes; }
     mprotect((void *)at, bytes, PROT_READ | PROT_WRITE);
+    madvise((void *)at, bytes, MADV_HUGEPAGE);
     return leave(0);
 }
 int cuMemUnmap(u64 at, u64 bytes) {

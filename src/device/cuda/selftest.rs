@@ -24,12 +24,13 @@ pub struct Check {
 /// Tries everything on one GPU, telling each result as soon as it is there.
 pub fn selftest(ordinal: u32, tell: &mut dyn FnMut(&Check)) {
     type Body = fn(u32) -> Result<String, String>;
-    let all: [(&'static str, Body); 12] = [
+    let all: [(&'static str, Body); 13] = [
         ("probe", found),
         ("segments", segments),
         ("fill and check", contents),
         ("spin, events and calls beside it", spin),
         ("several spins on a stream", several_spins),
+        ("many held streams", many_streams),
         ("expandable segments", expandable),
         ("driver out of memory", exhausted),
         ("ordered placement", ordered),
@@ -177,6 +178,23 @@ fn several_spins(ordinal: u32) -> Result<String, String> {
     all.map_err(text)?;
     expect("all done", device.idle_mask(), 0b1111)?;
     Ok(format!("synchronize with four held streams {waiting:.0} us"))
+}
+
+/// A GPU has fewer queues than streams may be asked for: a stream that shares one with a held stream waits with it.
+fn many_streams(ordinal: u32) -> Result<String, String> {
+    const COUNT: u8 = 12;
+    let options = CudaOptions { ordinal, total_bytes: 256 * MIB, streams: COUNT, ballast: false, ordered: false };
+    let mut device = CudaDevice::open(options).map_err(text)?;
+    let a = device.reserve(2 * MIB).map_err(text)?;
+    for stream in 1..COUNT {
+        device.occupy(StreamId(stream)).map_err(text)?;
+    }
+    let (report, waiting) = timed(|| device.write(S0, a, MIB, 1).and_then(|()| device.check(S0, a, MIB, 1)));
+    match report {
+        Ok(ContentsReport::Intact) => Ok(format!("{} held, and the last one works on: {waiting:.0} us", COUNT - 1)),
+        Err(DeviceError::Overdue) => Ok(format!("with {} held, the last one waits too", COUNT - 1)),
+        other => Err(format!("{other:?}")),
+    }
 }
 
 fn expandable(ordinal: u32) -> Result<String, String> {
