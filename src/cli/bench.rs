@@ -114,7 +114,7 @@ fn through_harness(name: &TargetName, effort: Effort, context: &mut Context) -> 
 
 fn on_gpu(name: &TargetName, context: &mut Context) -> Result<Exit, CliError> {
     const SIZES: [u64; 4] = [4 << 10, 1 << 20, 2 << 20, 64 << 20];
-    let unavailable = |source| TargetError::Unavailable { target: name.to_string(), source };
+    let unavailable = |e: cuda::CudaError| TargetError::Unavailable { target: name.to_string(), reason: e.to_string() };
     let failed = crate::engine::EngineError::Target;
     let gpu = cuda::probe().map_err(unavailable).map_err(failed)?.gpus.into_iter().next();
     let (title, total) = gpu.map_or_else(|| (String::new(), 0), |g| (g.name, g.total_bytes));

@@ -30,6 +30,14 @@ pub trait Target {
     }
 }
 
+impl TargetError {
+    /// For what a GPU target answers where no GPU can be used.
+    fn without_gpu(name: &TargetName) -> impl Fn(CudaError) -> TargetError {
+        let target = name.to_string();
+        move |error| TargetError::Unavailable { target: target.clone(), reason: error.to_string() }
+    }
+}
+
 /// Why a target could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
@@ -41,8 +49,9 @@ pub enum TargetError {
     UnknownDefect { target: String, defect: String, hint: Option<String> },
     #[error("target `{target}`: {reason}")]
     BadOption { target: String, reason: String },
-    #[error("target `{target}` cannot be used here: {source}")]
-    Unavailable { target: String, source: CudaError },
+    /// The machine lacks something that the target stands on.
+    #[error("target `{target}` cannot be used here: {reason}")]
+    Unavailable { target: String, reason: String },
 }
 
 /// The targets that exist here: name and what it is.

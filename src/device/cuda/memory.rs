@@ -103,11 +103,10 @@ impl Device for CudaDevice {
     }
 
     fn free_bytes(&mut self) -> Result<u64, DeviceError> {
-        if !self.real {
-            return Ok(self.table.free());
-        }
+        let Some(offset) = self.real else { return Ok(self.table.free()) };
         let gpu = self.enter()?;
         let (free, _) = gpu.driver.memory_info().map_err(|code| self.work_failed(code))?;
+        let free = u64::try_from((i128::from(free) + offset).max(0)).unwrap_or(u64::MAX);
         Ok(free.min(self.table.total()))
     }
 
@@ -116,7 +115,7 @@ impl Device for CudaDevice {
         if bytes == 0 {
             return Err(DeviceError::InvalidValue { call: DeviceCall::Reserve });
         }
-        if !self.real {
+        if self.real.is_none() {
             self.table.can_take(bytes)?;
         }
         let gpu = self.enter()?;
@@ -172,7 +171,7 @@ impl Device for CudaDevice {
     fn map(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
         self.faults.enter(DeviceCall::Map)?;
         self.table.can_map(address, bytes)?;
-        if !self.real {
+        if self.real.is_none() {
             self.table.can_take(bytes)?;
         }
         let gpu = self.enter()?;

@@ -109,7 +109,8 @@ pub struct CudaDevice {
     table: Table,
     streams: Option<Streams>,
     faults: Faults,
-    real: bool,
+    /// With ballast: what is added to the driver's free figure, so that it began as the size that is played.
+    real: Option<i128>,
     illegal_access: Option<u64>,
     /// Patterns written since the start.
     tags: FxHashSet<u32>,
@@ -129,16 +130,19 @@ impl CudaDevice {
         gpu.enter().map_err(at("cuCtxSetCurrent"))?;
         let span = if options.ordered { Some((span_of(gpu).map_err(at("cuMemAddressReserve"))?, SPAN)) } else { None };
         let streams = Streams::new(gpu, options.streams).map_err(at("cuStreamCreate"))?;
-        if options.ballast {
+        let real = if options.ballast {
             ballast::hold(gpu, options.total_bytes).map_err(at("cuMemAlloc"))?;
+            let (free, _) = gpu.driver.memory_info().map_err(at("cuMemGetInfo"))?;
+            Some(i128::from(options.total_bytes) - i128::from(free))
         } else {
             ballast::drop_all(gpu).map_err(at("cuMemFree"))?;
-        }
+            None
+        };
         Ok(CudaDevice {
             table: Table::new(options.total_bytes, span),
             streams: Some(streams),
             faults: Faults::default(),
-            real: options.ballast,
+            real,
             illegal_access: None,
             tags: FxHashSet::default(),
             lease,

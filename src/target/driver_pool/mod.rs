@@ -60,9 +60,9 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
             }
         }
     }
-    let unavailable = |source| TargetError::Unavailable { target: name.to_string(), source };
+    let unavailable = TargetError::without_gpu(name);
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
-    let gpus = cuda::count().map_err(unavailable)?;
+    let gpus = cuda::count().map_err(&unavailable)?;
     let borrow = |(ordinal, &bytes): (u32, &u64)| {
         let total_bytes = size.unwrap_or(bytes);
         CudaPool::open(CudaOptions { ordinal, total_bytes, streams, ballast: real, ordered: false })

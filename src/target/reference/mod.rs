@@ -64,9 +64,9 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
 /// As `open`, and what is missing for a GPU to be used.
 pub fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     let options = Options::read(name, true)?;
-    let unavailable = |source| TargetError::Unavailable { target: name.to_string(), source };
+    let unavailable = TargetError::without_gpu(name);
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
-    let gpus = cuda::count().map_err(unavailable)?;
+    let gpus = cuda::count().map_err(&unavailable)?;
     let borrow = |(ordinal, &bytes): (u32, &u64)| {
         let total_bytes = options.device_bytes.unwrap_or(bytes);
         let (ballast, ordered) = (options.ballast, options.ordered);
