@@ -6,7 +6,7 @@
 //! between equally good blocks, so that answers may lawfully differ from there on.
 //!
 //! With a driver and a GPU the trials run on it. Without, a fake libcuda is built (`tests/fake_cuda`), which runs the
-//! same calls on the processor, and fewer sequences.
+//! same calls on the processor, and fewer sequences (`PROPTEST_CASES` sets how many).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use poolproof::verdict::Outcome;
 /// Set for the process that was started again on the fake driver.
 const FAKE: &str = "POOLPROOF_FAKE_CUDA";
 /// Areas that are tried on the fake driver, which really writes every byte.
-const AREAS_ON_FAKE: [&str; 2] = ["strm::", "trim::"];
+const AREAS_ON_FAKE: [&str; 3] = ["strm::", "trim::", "leak::"];
 
 fn main() -> ExitCode {
     match start() {
@@ -71,11 +71,13 @@ fn build_fake() -> Result<PathBuf, Box<dyn Error>> {
 }
 
 fn trials(gpu: &TargetName, fake: bool, missing: Option<&str>) -> Result<Vec<Trial>, Box<dyn Error>> {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    let cases = cases.unwrap_or(if fake { 1 } else { 8 });
     let place = if fake { "fake" } else { "cuda" };
     let chosen = |s: &Scenario| !fake || AREAS_ON_FAKE.iter().any(|area| s.id.starts_with(area));
     let trial = |scenario: Scenario| {
         let (gpu, title) = (gpu.clone(), format!("parity@{place}::{}", scenario.id));
-        let trial = Trial::test(title, move || compare(&gpu, scenario, if fake { 1 } else { 8 }));
+        let trial = Trial::test(title, move || compare(&gpu, scenario, cases));
         match missing {
             Some(reason) => trial.with_kind(reason.to_owned()).with_ignored_flag(true),
             None => trial,

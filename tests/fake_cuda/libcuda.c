@@ -27,7 +27,7 @@ typedef struct { u64 used, used_high, reserved, reserved_high, most; } Pool;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Stream streams[256] = {{0}};
-static int stream_count = 1, sticky = 0;
+static int lowest = 256, sticky = 0; /* handles come in descending order: nothing may rest on their order */
 static Region *regions = 0;
 static u64 in_use = 0;
 static Pool *pool_of_all = 0;
@@ -87,7 +87,8 @@ static int step(Stream *s) {
     free(w);
     return 1;
 }
-static void pump(void) { for (int i = 0; i < stream_count; i++) while (!sticky && step(&streams[i])) {} }
+static int next_stream(int i) { return i ? i + 1 : lowest; }
+static void pump(void) { for (int i = 0; i < 256; i = next_stream(i)) while (!sticky && step(&streams[i])) {} }
 static void enter(void) { pthread_mutex_lock(&lock); pump(); }
 static int leave(int code) { if (sticky) code = sticky; pthread_mutex_unlock(&lock); return code; }
 static void push(u64 s, Work w) {
@@ -97,7 +98,7 @@ static void push(u64 s, Work w) {
     q->last = p; pump();
 }
 static void drain(u64 s) { while (!sticky && streams[s].first) { pump(); if (streams[s].first) { pthread_mutex_unlock(&lock); usleep(20); pthread_mutex_lock(&lock); } } }
-static void drain_all(void) { for (int i = 0; i < stream_count; i++) drain(i); }
+static void drain_all(void) { for (int i = 0; i < 256; i = next_stream(i)) drain(i); }
 static void *fresh(u64 bytes, int protection) {
     char *p = mmap(0, bytes + (2 << 20), protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return 0;
@@ -180,7 +181,7 @@ int cuMemUnmap(u64 at, u64 bytes) {
     mmap((void *)at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     return leave(0);
 }
-int cuStreamCreate(u64 *s, u32 f) { (void)f; enter(); *s = stream_count++; return leave(*s < 256 ? 0 : 2); }
+int cuStreamCreate(u64 *s, u32 f) { (void)f; enter(); if (lowest == 1) return leave(2); *s = --lowest; return leave(0); }
 int cuStreamSynchronize(u64 s) { enter(); drain(s); return leave(0); }
 int cuEventCreate(u64 *e, u32 f) { (void)f; *e = (u64)calloc(1, sizeof(Event)); return sticky; }
 int cuEventRecord(u64 e, u64 s) { enter(); ((Event *)e)->pending++; push(s, (Work){MARK, e, 0, 0, 0, 0, 0, 0}); return leave(0); }

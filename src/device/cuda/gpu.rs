@@ -239,14 +239,17 @@ impl Gpu {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The handles of that many streams, the default one first.
+    /// The handles of that many streams, ascending, the default one (0) first: allocators order their blocks by them,
+    /// and a simulated device's grow with the stream too.
     pub(super) fn streams(&self, count: u8) -> Result<Vec<Handle>, Code> {
         let mut kept = self.kept();
         while kept.streams.len() + 1 < usize::from(count.clamp(1, StreamId::LIMIT)) {
             kept.streams.push(self.driver.create_stream()?);
         }
         let others = kept.streams.iter().copied().take(usize::from(count.max(1)) - 1);
-        Ok(std::iter::once(Handle(0)).chain(others).collect())
+        let mut all: Vec<Handle> = std::iter::once(Handle(0)).chain(others).collect();
+        all.sort_unstable_by_key(|handle| handle.0);
+        Ok(all)
     }
 }
 
