@@ -43,6 +43,10 @@ pub enum Capability {
     Callers,
     /// Allocations can go through the framework's tensors.
     Tensors,
+    /// Private pools can be made, entered, left and deleted (`MemPool`, `use_mem_pool`).
+    PrivatePools,
+    /// Streams can capture graphs, and the allocator knows of it.
+    GraphCapture,
     /// At least this many devices.
     Devices(u8),
 }
@@ -68,6 +72,8 @@ impl Capability {
         (Capability::CurrentDevice, "current_device"),
         (Capability::Callers, "callers"),
         (Capability::Tensors, "tensors"),
+        (Capability::PrivatePools, "private_pools"),
+        (Capability::GraphCapture, "graph_capture"),
     ];
 
     /// Every name that `from_str` reads, for hints and for the published schema.

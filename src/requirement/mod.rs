@@ -35,10 +35,12 @@ pub enum Area {
     Tele,
     Summ,
     Mem,
+    Priv,
+    Capt,
 }
 
 impl Area {
-    pub const ALL: [Area; 17] = [
+    pub const ALL: [Area; 19] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -56,6 +58,8 @@ impl Area {
         Area::Tele,
         Area::Summ,
         Area::Mem,
+        Area::Priv,
+        Area::Capt,
     ];
 
     /// The prefix of requirement ids.
@@ -79,6 +83,8 @@ impl Area {
             Area::Tele => "TELE",
             Area::Summ => "SUMM",
             Area::Mem => "MEM",
+            Area::Priv => "PRIV",
+            Area::Capt => "CAPT",
         }
     }
 
@@ -103,6 +109,8 @@ impl Area {
             Area::Tele => ("Telemetry", "遥测"),
             Area::Summ => ("Summary and dictionary", "摘要与字典结构"),
             Area::Mem => ("Memory itself", "内存内容与地址"),
+            Area::Priv => ("Private pools", "私有内存池"),
+            Area::Capt => ("Graph capture", "图捕获"),
         }
     }
 }

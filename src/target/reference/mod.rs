@@ -4,8 +4,11 @@
 
 mod apply;
 mod options;
+mod pools;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
@@ -16,10 +19,11 @@ use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::Growth;
 use crate::op::{
-    BlockId, Capability, Contract, DeviceId, DeviceInfo, Observation, Op, Reply, Setup, StreamId, TargetInfo,
+    BlockId, Capability, Contract, DeviceId, DeviceInfo, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId,
+    TargetInfo,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
-use crate::reference::{Planted, Planting, Reference, Settings, Sound, TENSOR_LIMIT};
+use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
 use options::Options;
 pub(super) use options::read_size;
 
@@ -30,6 +34,13 @@ struct Held {
     stream: StreamId,
     address: u64,
     bytes: u64,
+}
+
+/// A private pool as the reference knows it.
+#[derive(Debug, Clone, Copy)]
+struct PoolHome {
+    device: usize,
+    id: PoolId,
 }
 
 /// The reference on one or more devices.
@@ -43,6 +54,9 @@ pub struct ReferenceTarget<D, P> {
     caller: u8,
     /// The current device of each caller that changed it.
     current: FxHashMap<u8, DeviceId>,
+    pools: BTreeMap<PoolName, PoolHome>,
+    /// The pool of each graph's captured memory.
+    graphs: BTreeMap<GraphName, PoolHome>,
 }
 
 /// Builds `reference@sim` with its options: `defect=NAME`, and settings as PyTorch writes them.
@@ -104,6 +118,8 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             former: FxHashMap::default(),
             caller: 0,
             current: FxHashMap::default(),
+            pools: BTreeMap::new(),
+            graphs: BTreeMap::new(),
         }
     }
 
