@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::engine::bench::{self, Trace};
-use crate::target::TargetName;
+use crate::device::cuda;
+use crate::engine::bench::{self, Effort, Trace};
+use crate::target::{TargetError, TargetName};
 
 use super::{CliError, Context, Exit};
 
@@ -15,9 +16,13 @@ compare only figures of one run.
 
 Examples:
   poolproof bench
+  poolproof bench --target reference@cuda
   poolproof bench --trace benches/traces/live1000.bin.gz --peer torch"
 )]
 pub(super) struct Args {
+    /// Time this target on a GPU instead: its cache against the driver's own calls, and contents against the card's copies
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["trace", "peer"])]
+    target: Option<TargetName>,
     /// Time these allocation traces instead of the built-in ones (little-endian u32 slot, u64 bytes; may be .gz)
     #[arg(long, value_name = "FILE")]
     trace: Vec<PathBuf>,
@@ -41,6 +46,9 @@ enum Peer {
 const LIVE: [u32; 4] = [100, 1_000, 10_000, 100_000];
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    if let Some(name) = args.target.as_ref().filter(|name| name.place == "cuda") {
+        return on_gpu(name, context);
+    }
     let traces = if args.trace.is_empty() {
         bench::built_in_traces()?
     } else {
@@ -83,16 +91,15 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
             "  memory: {bytes:.0} bytes for each of {LIVE_BLOCKS} live blocks, free ones included"
         ))?;
     }
-    harness(context)?;
+    harness(args.target.as_ref(), context)?;
     Ok(Exit::Conformant)
 }
 
-fn harness(context: &mut Context) -> Result<(), CliError> {
-    let name: TargetName = "reference@sim".parse()?;
-    let speed = bench::throughput(&name).map_err(crate::engine::EngineError::Target)?;
+fn through_harness(name: &TargetName, effort: Effort, context: &mut Context) -> Result<(), CliError> {
+    let speed = bench::throughput(name, effort).map_err(crate::engine::EngineError::Target)?;
     #[allow(clippy::cast_precision_loss)] // far below 2^52
     let rate = |count: u64, seconds: f64| count as f64 / seconds;
-    context.out.line(format_args!("\nthrough the harness, mixed operations on one core, reference@sim"))?;
+    context.out.line(format_args!("\nthrough the harness, mixed operations on one core, {name}"))?;
     context.out.line(format_args!(
         "  all oracles  {:>12.0} operations/s  ({:.0}/s counting the {} fills, reads and retries it adds)",
         rate(speed.given, speed.seconds_judged),
@@ -100,10 +107,48 @@ fn harness(context: &mut Context) -> Result<(), CliError> {
         speed.executed.saturating_sub(speed.given)
     ))?;
     context.out.line(format_args!("  no oracles   {:>12.0} operations/s", rate(speed.given, speed.seconds_bare)))?;
+    context
+        .out
+        .line(format_args!("  time with oracles over time without: {:.2}", speed.seconds_judged / speed.seconds_bare))
+}
+
+fn on_gpu(name: &TargetName, context: &mut Context) -> Result<Exit, CliError> {
+    const SIZES: [u64; 4] = [4 << 10, 1 << 20, 2 << 20, 64 << 20];
+    let unavailable = |e: cuda::CudaError| TargetError::Unavailable { target: name.to_string(), reason: e.to_string() };
+    let failed = crate::engine::EngineError::Target;
+    let gpu = cuda::probe().map_err(unavailable).map_err(failed)?.gpus.into_iter().next();
+    let (title, total) = gpu.map_or_else(|| (String::new(), 0), |g| (g.name, g.total_bytes));
+    context.out.line(format_args!("{name} on GPU 0 ({title})"))?;
+    context.out.line("\na request and its free together, in microseconds")?;
+    context.out.line("         bytes   from cache  + statistics  + contents   cuMemAlloc   cuMemAllocAsync")?;
+    for bytes in SIZES {
+        let times = bench::cached_pairs(name, bytes, 2000).map_err(failed)?;
+        let calls = cuda::call_times(0, bytes, 200).map_err(unavailable).map_err(failed)?;
+        let micro = |nanoseconds: f64| nanoseconds / 1e3;
+        context.out.line(format_args!(
+            "  {bytes:>12} {:>12.3} {:>13.3} {:>11.1} {:>12.2} {:>17.3}",
+            micro(times.plain),
+            micro(times.observed),
+            micro(times.contents),
+            micro(calls.alloc_free),
+            micro(calls.pooled)
+        ))?;
+    }
+    let width = cuda::bandwidth(0, (total / 32).clamp(64 << 20, 4 << 30)).map_err(unavailable).map_err(failed)?;
     context.out.line(format_args!(
-        "  time with oracles over time without: {:.2}",
-        speed.seconds_judged / speed.seconds_bare
+        "\nbytes a second over {} MiB: fill {:.2} TB, check {:.2} TB, copy {:.2} TB (read and written)",
+        width.bytes >> 20,
+        width.fill / 1e12,
+        width.verify / 1e12,
+        width.copy / 1e12
     ))?;
+    through_harness(name, Effort::SHORT, context)?;
+    Ok(Exit::Conformant)
+}
+
+fn harness(target: Option<&TargetName>, context: &mut Context) -> Result<(), CliError> {
+    let name: TargetName = target.map_or_else(|| "reference@sim".parse(), |name| Ok(name.clone()))?;
+    through_harness(&name, Effort::FULL, context)?;
     context.out.line("\ncost of an operation by live blocks (free one, ask for one)")?;
     context.out.line("        live   all oracles    no oracles   against 100 live")?;
     let points = bench::curve(&name, &LIVE).map_err(crate::engine::EngineError::Target)?;

@@ -90,7 +90,9 @@ impl CliError {
     /// unless it is the process of a target; what a target did is in the record.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            CliError::Engine(EngineError::Target(TargetError::Lost { .. } | TargetError::NeedsLinux { .. }))
+            CliError::Engine(EngineError::Target(
+                TargetError::Lost { .. } | TargetError::NeedsLinux { .. } | TargetError::Unavailable { .. },
+            ))
             | CliError::Serve(_) => Exit::Target,
             _ => Exit::Usage,
         }

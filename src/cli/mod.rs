@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod cuda;
 mod error;
 mod exit;
 mod kill_matrix;
@@ -69,6 +70,8 @@ enum Command {
     Bench(bench::Args),
     Stress(stress::Args),
     Worker(worker::Args),
+    #[command(hide = true)]
+    CudaSelftest(cuda::Args),
 }
 
 /// When to use colours.
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args, &mut context),
         Command::Stress(args) => stress::run(&args, &mut context),
         Command::Worker(args) => worker::run(&args, &mut context),
+        Command::CudaSelftest(args) => cuda::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -2,13 +2,16 @@
 //!
 //! Decides how operations reach an allocator and how its answers come back. Judges nothing.
 
+mod driver_pool;
 pub mod lost;
 pub mod name;
-mod reference;
+pub mod reference;
 pub mod worker;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::device::cuda::{self, CudaError};
 
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
 use crate::reference::{Defect, Settings};
@@ -42,6 +45,19 @@ pub trait Target {
 
     /// The sequence is over. A target may be lost in this too.
     fn close(&mut self) {}
+
+    /// The error that broke the target's process for good, if one did: its answers since mean nothing.
+    fn poisoned(&self) -> Option<i32> {
+        None
+    }
+}
+
+impl TargetError {
+    /// For what a GPU target answers where no GPU can be used.
+    fn without_gpu(name: &TargetName) -> impl Fn(CudaError) -> TargetError {
+        let target = name.to_string();
+        move |error| TargetError::Unavailable { target: target.clone(), reason: error.to_string() }
+    }
 }
 
 /// Why a target could not be opened.
@@ -64,12 +80,17 @@ pub enum TargetError {
     Lost { target: String, lost: Lost },
     #[error("target `{target}` runs in a process of its own, which needs Linux")]
     NeedsLinux { target: String },
+    /// The machine lacks something that the target stands on.
+    #[error("target `{target}` cannot be used here: {reason}")]
+    Unavailable { target: String, reason: String },
 }
 
 /// The targets that exist here: name and what it is.
 const KNOWN: &[(&str, &str)] = &[
     ("reference@sim", "the reference allocator on simulated devices"),
     ("worker:NAME", "any of the others in a process of its own; ?deadline=30s for each call"),
+    ("reference@cuda", "the reference allocator on NVIDIA GPUs"),
+    ("driver-pool@cuda", "the CUDA driver's own stream-ordered allocator (cuMemPool)"),
 ];
 
 /// Builds a target for one sequence, in a process of its own where its name says so or its kind needs it.
@@ -87,6 +108,8 @@ pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetE
 pub fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     match (name.allocator.as_str(), name.place.as_str()) {
         ("reference", "sim") => reference::open(name, setup),
+        ("reference", "cuda") => reference::open_cuda(name, setup),
+        ("driver-pool", "cuda") => driver_pool::open(name, setup),
         _ => {
             let asked = format!("{}@{}", name.allocator, name.place);
             let nearest = KNOWN.iter().min_by_key(|(known, _)| strsim::levenshtein(known, &asked));
@@ -111,7 +134,7 @@ pub fn reference_options(name: &TargetName) -> Result<Option<(Settings, Option<D
     if !is_ours {
         return Ok(None);
     }
-    reference::options(name).map(|o| Some((o.settings, o.defect)))
+    reference::Options::read(name, false).map(|o| Some((o.settings, o.defect)))
 }
 
 /// The same target under settings that make it call the device in other ways: what a sweep over device calls
@@ -132,6 +155,12 @@ pub fn siblings(name: &TargetName) -> Vec<TargetName> {
     sibling.options.retain(|option| !is_setting(option));
     sibling.options.push((settings, None));
     vec![sibling]
+}
+
+/// Why a target of that name cannot be used on this machine, whatever its options; `None` where it can.
+#[must_use]
+pub fn unavailable(name: &TargetName) -> Option<CudaError> {
+    if name.place == "cuda" { cuda::probe().err() } else { None }
 }
 
 #[cfg(test)]
