@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::device::telemetry::TelemetryError;
 use crate::engine::bench::{PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
@@ -28,6 +29,8 @@ pub(super) enum CliError {
     Trace(#[from] TraceError),
     #[error(transparent)]
     Peer(#[from] PeerError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
     #[error("{}: {source}", path.display())]
@@ -69,14 +72,19 @@ impl CliError {
             CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {
                 Some("`poolproof list defects` prints them".to_owned())
             }
+            CliError::Telemetry(error) => Some(error.advice().to_owned()),
             CliError::Unwritable { .. } => Some("choose another folder with --out".to_owned()),
             _ => None,
         }
     }
 
-    /// Everything that goes wrong before there is a result is put right on the command line or in a
-    /// file it names; what a target did is in the record.
+    /// What goes wrong before there is a result is put right on the command line or in a file it names, but
+    /// for a machine without telemetry; what a target did is in the record.
     pub(super) fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            CliError::Telemetry(TelemetryError::NoSuchDevice { .. }) => Exit::Usage,
+            CliError::Telemetry(_) => Exit::Target,
+            _ => Exit::Usage,
+        }
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod exit;
 mod list;
 mod output;
+mod processes;
 mod progress;
 mod replay;
 mod report;
@@ -63,6 +64,7 @@ enum Command {
     Report(report::Args),
     Replay(replay::Args),
     Bench(bench::Args),
+    Processes(processes::Args),
 }
 
 /// When to use colours.
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, &mut context),
         Command::Replay(args) => replay::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),
+        Command::Processes(args) => processes::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),

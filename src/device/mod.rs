@@ -2,8 +2,10 @@
 //!
 //! Decides what a device can be asked. Does not know what an allocator is.
 
+pub mod cuda_probe;
 pub mod recorded;
 pub mod sim;
+pub mod telemetry;
 
 use crate::op::DeviceCall;
 

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use contract::{Capability, Contract, DeviceInfo, TargetInfo};
 pub use milestone::Milestone;
-pub use observation::{DeviceView, Observation};
+pub use observation::{Baseline, Company, DeviceView, NvmlMemory, NvmlView, Observation};
 pub use oracle_name::OracleName;
 pub use reply::{ContentsReport, Drop, MemoryInfo, Refusal, RefusalClass, Reply};
 pub use stats::{Counter, Family, PoolKind, Stat, Stats};
