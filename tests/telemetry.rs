@@ -7,8 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use poolproof::device::Device;
+use poolproof::device::sim::SimDevice;
 use poolproof::device::telemetry::{GpuProcess, ProcessList, Query, Telemetry, TelemetryError};
+use poolproof::engine::bench;
 use tempfile::TempDir;
 
 /// The compiler beside the cargo that runs the tests, or the one on the path.
@@ -207,6 +211,47 @@ fn names_are_safe_to_print() {
     assert_eq!(fake.open().device(0).expect("a device").name.as_deref(), Ok("NVIDIA ?[31mred"));
     let garbled = Fake::case("not-text").open().device(0).expect("a device").name;
     assert_eq!(garbled, Err(TelemetryError::NotText { query: Query::Name, device: Some(0) }));
+}
+
+/// The NVML part of what `doctor` says: the rest is the machine's that runs the test.
+#[test]
+fn what_doctor_says_of_nvml() {
+    let mut said = String::new();
+    for case in ["two", "driver-not-loaded", "memory-unavailable", "none", "not-text"] {
+        let answer = Fake::case(case).say(&["doctor", "--python", "no-such-python"]);
+        assert!(answer.starts_with("exit Some(0)\n"), "{answer}");
+        assert!(answer.contains("Python: `no-such-python` is not installed"), "{answer}");
+        let is_nvml = |line: &&str| line.to_lowercase().contains("nvml");
+        let lines: Vec<&str> = answer.lines().filter(is_nvml).filter(|line| !line.contains("cuda:")).collect();
+        said.push_str(&format!("== {case}\n{}\n\n", lines.join("\n")));
+    }
+    insta::assert_snapshot!(said);
+    let answer = Fake::case("two").say(&["doctor", "--json", "--python", "no-such-python"]);
+    let value: serde_json::Value = serde_json::from_str(answer.trim_start_matches("exit Some(0)\n")).expect("JSON");
+    assert_eq!(value["nvml"]["devices"][1]["uuid"], "GPU-11111111-1111-1111-1111-111111111111");
+    assert_eq!(value["python"]["interpreter"]["state"], "absent");
+}
+
+/// A figure that never moves is followed never, and that is what is said.
+#[test]
+fn a_figure_that_stands_still_is_not_said_to_follow() {
+    let fake = Fake::case("plain");
+    let telemetry = fake.open();
+    let mut device = SimDevice::new(0, 8 << 30, 1);
+    let mut gauge = |_: &mut dyn Device| Ok(telemetry.memory(0)?.used_bytes);
+    let mut time = Duration::ZERO;
+    let mut now = || {
+        time += Duration::from_micros(100);
+        time
+    };
+    let followed = bench::follow(&mut device, &mut gauge, &mut now, 100, 10).expect("it answers");
+    assert_eq!((followed.changes, followed.shown, followed.delay_median), (10, 0, None));
+    assert!(followed.worst_error_bytes >= 160 << 20, "{followed:?}");
+    let lost = Fake::case("lost");
+    let telemetry = lost.open();
+    let mut gauge = |_: &mut dyn Device| Ok(telemetry.memory(0)?.used_bytes);
+    let error = bench::follow(&mut device, &mut gauge, &mut now, 100, 10).expect_err("the device is lost");
+    assert_eq!(error.to_string(), "the device has fallen off the bus (device 0)");
 }
 
 /// Every trouble in the words of the program, one below the other.

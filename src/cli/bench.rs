@@ -1,8 +1,9 @@
 //! `poolproof bench`: what operations cost, on the bare reference and through the whole harness.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::engine::bench::{self, Trace};
+use crate::engine::bench::{self, Followed, Trace};
 use crate::target::TargetName;
 
 use super::{CliError, Context, Exit};
@@ -15,7 +16,8 @@ compare only figures of one run.
 
 Examples:
   poolproof bench
-  poolproof bench --trace benches/traces/live1000.bin.gz --peer torch"
+  poolproof bench --trace benches/traces/live1000.bin.gz --peer torch
+  poolproof bench --telemetry"
 )]
 pub(super) struct Args {
     /// Time these allocation traces instead of the built-in ones (little-endian u32 slot, u64 bytes; may be .gz)
@@ -30,6 +32,17 @@ pub(super) struct Args {
     /// Readings of each trace
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeats: u32,
+    /// Instead: how soon and how exactly device memory figures follow changes, at these rates a second
+    #[arg(
+        long,
+        value_name = "RATES",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        default_missing_value = "1,10,100,1000",
+        value_parser = clap::value_parser!(u32).range(1..=100_000),
+        conflicts_with_all = ["trace", "peer", "repeats"]
+    )]
+    telemetry: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -41,6 +54,9 @@ enum Peer {
 const LIVE: [u32; 4] = [100, 1_000, 10_000, 100_000];
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    if !args.telemetry.is_empty() {
+        return telemetry(&args.telemetry, context);
+    }
     let traces = if args.trace.is_empty() {
         bench::built_in_traces()?
     } else {
@@ -80,6 +96,36 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     Ok(Exit::Conformant)
 }
 
+/// One table a device: the simulated one first, whose figure is exact and costs nothing.
+fn telemetry(rates: &[u32], context: &mut Context) -> Result<Exit, CliError> {
+    context.out.line("the simulated device by its own figure: what the course of calls itself adds")?;
+    context.out.line(FOLLOWED)?;
+    for &rate in rates {
+        context.out.line(followed(&bench::follow_simulated(rate)?))?;
+    }
+    Ok(Exit::Conformant)
+}
+
+const FOLLOWED: &str =
+    "    rate     reached   changes     shown   readings  one reading  median delay     p99 delay   worst error";
+
+/// A line of the table. A change that was not shown before the next one has no delay.
+fn followed(f: &Followed) -> String {
+    let delay = |d: Option<Duration>| d.map_or_else(|| "-".to_owned(), |d| format!("{:.1} us", d.as_secs_f64() * 1e6));
+    format!(
+        "{:>6}/s {:>9.1}/s {:>9} {:>9} {:>10} {:>12} {:>13} {:>13} {:>11} B",
+        f.rate,
+        f.reached,
+        f.changes,
+        f.shown,
+        f.samples,
+        delay(Some(f.reading_median)),
+        delay(f.delay_median),
+        delay(f.delay_p99),
+        f.worst_error_bytes
+    )
+}
+
 fn harness(context: &mut Context) -> Result<(), CliError> {
     let name: TargetName = "reference@sim".parse()?;
     let speed = bench::throughput(&name).map_err(crate::engine::EngineError::Target)?;
@@ -111,4 +157,28 @@ fn harness(context: &mut Context) -> Result<(), CliError> {
         ))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_followed_is_a_line_under_its_heading() {
+        let mut found = Followed {
+            rate: 1000,
+            reached: 998.26,
+            changes: 2000,
+            shown: 1999,
+            samples: 61_234,
+            delay_median: Some(Duration::from_nanos(123_456)),
+            delay_p99: Some(Duration::from_millis(12)),
+            worst_error_bytes: 64 << 20,
+            reading_median: Duration::from_micros(31),
+        };
+        let mut text = format!("{FOLLOWED}\n{}", followed(&found));
+        (found.shown, found.delay_median, found.delay_p99) = (0, None, None);
+        text = format!("{text}\n{}", followed(&found));
+        insta::assert_snapshot!(text);
+    }
 }

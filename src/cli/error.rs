@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::device::telemetry::TelemetryError;
-use crate::engine::bench::{PeerError, TraceError};
+use crate::engine::bench::{FollowError, PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::report::ReportError;
@@ -31,6 +31,8 @@ pub(super) enum CliError {
     Peer(#[from] PeerError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
     #[error("{}: {source}", path.display())]
@@ -72,7 +74,9 @@ impl CliError {
             CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {
                 Some("`poolproof list defects` prints them".to_owned())
             }
-            CliError::Telemetry(error) => Some(error.advice().to_owned()),
+            CliError::Telemetry(error) | CliError::Follow(FollowError::Telemetry(error)) => {
+                Some(error.advice().to_owned())
+            }
             CliError::Unwritable { .. } => Some("choose another folder with --out".to_owned()),
             _ => None,
         }
@@ -83,7 +87,7 @@ impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Telemetry(TelemetryError::NoSuchDevice { .. }) => Exit::Usage,
-            CliError::Telemetry(_) => Exit::Target,
+            CliError::Telemetry(_) | CliError::Follow(_) => Exit::Target,
             _ => Exit::Usage,
         }
     }

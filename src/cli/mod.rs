@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod doctor;
 mod error;
 mod exit;
 mod list;
@@ -65,6 +66,7 @@ enum Command {
     Replay(replay::Args),
     Bench(bench::Args),
     Processes(processes::Args),
+    Doctor(doctor::Args),
 }
 
 /// When to use colours.
@@ -122,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),
         Command::Processes(args) => processes::run(&args, &mut context),
+        Command::Doctor(args) => doctor::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),

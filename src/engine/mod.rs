@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod bench;
 mod case;
 pub mod command;
+pub mod doctor;
 mod failure;
 mod files;
 pub mod lockstep;
