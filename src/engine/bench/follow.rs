@@ -23,6 +23,9 @@ const GRANULES: std::ops::RangeInclusive<u64> = 8..=32;
 /// a descent differ, so that a late figure is not taken for one that follows.
 const CLIMB: usize = 16;
 
+/// Readings whose cost is kept, the first of them: a figure that costs nothing is read millions of times.
+const KEPT: usize = 100_000;
+
 /// Readings that the baseline is made of.
 const BASELINE: usize = 50;
 
@@ -52,7 +55,7 @@ pub struct Followed {
     pub changes: u32,
     /// Changes that were shown before the next one was made.
     pub shown: u32,
-    pub samples: u32,
+    pub samples: u64,
     /// From the return of the device call to the end of the first reading that shows it, over those shown.
     pub delay_median: Option<Duration>,
     pub delay_p99: Option<Duration>,
@@ -82,8 +85,15 @@ pub fn follow(
     changes: u32,
 ) -> Result<Followed, FollowError> {
     let ground = ground(device, gauge)?;
-    let mut course =
-        Course { ground, held: VecDeque::new(), descends: false, errors: 0, delays: Vec::new(), readings: Vec::new() };
+    let mut course = Course {
+        ground,
+        held: VecDeque::new(),
+        descends: false,
+        errors: 0,
+        delays: Vec::new(),
+        samples: 0,
+        readings: Vec::new(),
+    };
     let result = course.run(device, gauge, now, rate, changes);
     let given: Vec<_> = course.held.drain(..).map(|(address, _)| device.release(address)).collect();
     let seconds = result?.as_secs_f64(); // the first failure is the one to tell
@@ -104,7 +114,7 @@ pub fn follow(
         reached: f64::from(changes) / seconds.max(f64::MIN_POSITIVE),
         changes,
         shown: u32::try_from(course.delays.len()).unwrap_or(u32::MAX),
-        samples: u32::try_from(course.readings.len()).unwrap_or(u32::MAX),
+        samples: course.samples,
         delay_median: of(&mut course.delays, 0.5),
         delay_p99: of(&mut course.delays, 0.99),
         worst_error_bytes: course.errors,
@@ -161,6 +171,7 @@ struct Course {
     descends: bool,
     errors: u64,
     delays: Vec<Duration>,
+    samples: u64,
     readings: Vec<Duration>,
 }
 
@@ -217,7 +228,10 @@ impl Course {
             let asked = now();
             let used = gauge(device)?;
             let answered = now();
-            self.readings.push(answered.saturating_sub(asked));
+            self.samples += 1;
+            if self.readings.len() < KEPT {
+                self.readings.push(answered.saturating_sub(asked));
+            }
             let error = used.abs_diff(expected);
             if is_open && error <= tolerance {
                 is_open = false;
