@@ -20,6 +20,7 @@ const FLOORS: [(u8, &[&str]); 6] = [
 /// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
 const DOORS: [(&str, &str, &[&str]); 9] = [
     ("clap", "", &["cli"]),
+    ("cudarc", "", &["device"]),
     ("env_logger", "", &["cli"]),
     ("indicatif", "", &["cli"]),
     ("include_dir", "", &["spec"]),
@@ -31,7 +32,7 @@ const DOORS: [(&str, &str, &[&str]); 9] = [
 ];
 
 /// Files that may hold `unsafe`.
-const UNSAFE: [&str; 1] = ["src/device/cuda_probe.rs"];
+const UNSAFE: [&str; 3] = ["src/device/cuda/calls.rs", "src/device/cuda/driver.rs", "src/device/cuda_probe.rs"];
 
 const LONGEST: usize = 400;
 

@@ -43,6 +43,9 @@ pub(super) struct Args {
         conflicts_with_all = ["trace", "peer", "repeats"]
     )]
     telemetry: Vec<u32>,
+    /// NVML's library, where it is not the driver's own
+    #[arg(long, value_name = "PATH", hide_short_help = true, requires = "telemetry")]
+    nvml_lib: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -55,7 +58,7 @@ const LIVE: [u32; 4] = [100, 1_000, 10_000, 100_000];
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     if !args.telemetry.is_empty() {
-        return telemetry(&args.telemetry, context);
+        return telemetry(args, context);
     }
     let traces = if args.trace.is_empty() {
         bench::built_in_traces()?
@@ -97,11 +100,25 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
 }
 
 /// One table a device: the simulated one first, whose figure is exact and costs nothing.
-fn telemetry(rates: &[u32], context: &mut Context) -> Result<Exit, CliError> {
+fn telemetry(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     context.out.line("the simulated device by its own figure: what the course of calls itself adds")?;
     context.out.line(FOLLOWED)?;
-    for &rate in rates {
+    for &rate in &args.telemetry {
         context.out.line(followed(&bench::follow_simulated(rate)?))?;
+    }
+    let found = match crate::device::cuda::probe() {
+        Ok(found) => found,
+        Err(error) => {
+            context.out.line(format_args!("\nno GPU is followed: {error}"))?;
+            return Ok(Exit::Conformant);
+        }
+    };
+    for gpu in &found.gpus {
+        context.out.line(format_args!("\ncuda:{}, {}, by NVML", gpu.ordinal, gpu.name))?;
+        context.out.line(FOLLOWED)?;
+        for &rate in &args.telemetry {
+            context.out.line(followed(&bench::follow_card(gpu, args.nvml_lib.as_deref(), rate)?))?;
+        }
     }
     Ok(Exit::Conformant)
 }

@@ -82,10 +82,11 @@ impl CliError {
         }
     }
 
-    /// What goes wrong before there is a result is put right on the command line or in a file it names, but
-    /// for a machine without telemetry; what a target did is in the record.
+    /// Most of what goes wrong before there is a result is put right on the command line or in a file it names; what
+    /// a target did is in the record. A target or telemetry that this machine has not is neither.
     pub(super) fn exit(&self) -> Exit {
         match self {
+            CliError::Engine(EngineError::Target(TargetError::Unavailable { .. })) => Exit::Target,
             CliError::Telemetry(TelemetryError::NoSuchDevice { .. }) => Exit::Usage,
             CliError::Telemetry(_) | CliError::Follow(_) => Exit::Target,
             _ => Exit::Usage,

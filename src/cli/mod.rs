@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod cuda;
 mod doctor;
 mod error;
 mod exit;
@@ -67,6 +68,8 @@ enum Command {
     Bench(bench::Args),
     Processes(processes::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
+    CudaSelftest(cuda::Args),
 }
 
 /// When to use colours.
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args, &mut context),
         Command::Processes(args) => processes::run(&args, &mut context),
         Command::Doctor(args) => doctor::run(&args, &mut context),
+        Command::CudaSelftest(args) => cuda::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -2,9 +2,11 @@
 //!
 //! Decides how operations reach an allocator and how its answers come back. Judges nothing.
 
+mod driver_pool;
 pub mod name;
-mod reference;
+pub mod reference;
 
+use crate::device::cuda::{self, CudaError};
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo};
 
 pub use name::{TargetName, TargetNameError};
@@ -21,6 +23,11 @@ pub trait Target {
 
     /// Writes what can be seen now into `into`, reusing its memory.
     fn observe(&mut self, into: &mut Observation);
+
+    /// The error that broke the target's process for good, if one did: its answers since mean nothing.
+    fn poisoned(&self) -> Option<i32> {
+        None
+    }
 }
 
 /// Why a target could not be opened.
@@ -34,10 +41,16 @@ pub enum TargetError {
     UnknownDefect { target: String, defect: String, hint: Option<String> },
     #[error("target `{target}`: {reason}")]
     BadOption { target: String, reason: String },
+    #[error("target `{target}` cannot be used here: {source}")]
+    Unavailable { target: String, source: CudaError },
 }
 
 /// The targets that exist here: name and what it is.
-const KNOWN: &[(&str, &str)] = &[("reference@sim", "the reference allocator on simulated devices")];
+const KNOWN: &[(&str, &str)] = &[
+    ("reference@sim", "the reference allocator on simulated devices"),
+    ("reference@cuda", "the reference allocator on NVIDIA GPUs"),
+    ("driver-pool@cuda", "the CUDA driver's own stream-ordered allocator (cuMemPool)"),
+];
 
 /// Builds a target for one sequence.
 ///
@@ -46,6 +59,8 @@ const KNOWN: &[(&str, &str)] = &[("reference@sim", "the reference allocator on s
 pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     match (name.allocator.as_str(), name.place.as_str()) {
         ("reference", "sim") => reference::open(name, setup),
+        ("reference", "cuda") => reference::open_cuda(name, setup),
+        ("driver-pool", "cuda") => driver_pool::open(name, setup),
         _ => {
             let asked = format!("{}@{}", name.allocator, name.place);
             let nearest = KNOWN.iter().min_by_key(|(known, _)| strsim::levenshtein(known, &asked));
@@ -58,4 +73,10 @@ pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetE
 #[must_use]
 pub fn known() -> &'static [(&'static str, &'static str)] {
     KNOWN
+}
+
+/// Why a target of that name cannot be used on this machine, whatever its options; `None` where it can.
+#[must_use]
+pub fn unavailable(name: &TargetName) -> Option<CudaError> {
+    if name.place == "cuda" { cuda::probe().err() } else { None }
 }

@@ -4,12 +4,14 @@
 //! that the same course runs on a simulated device, against a library that lies, and on a real card.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::time::Duration;
 
 use super::super::stamp::Clock;
 use super::Draw;
+use crate::device::cuda::{CudaDevice, CudaError, CudaOptions, GpuInfo};
 use crate::device::sim::SimDevice;
-use crate::device::telemetry::TelemetryError;
+use crate::device::telemetry::{Place, Telemetry, TelemetryError, places};
 use crate::device::{Device, DeviceError};
 use crate::op::{Baseline, NvmlMemory, NvmlView};
 
@@ -22,6 +24,9 @@ const GRANULES: std::ops::RangeInclusive<u64> = 8..=32;
 /// Blocks that are taken one after the other before they are given back, the oldest first: the levels of a climb and
 /// a descent differ, so that a late figure is not taken for one that follows.
 const CLIMB: usize = 16;
+
+/// More than the climb takes.
+const ROOM: u64 = 4 << 30;
 
 /// Readings whose cost is kept, the first of them: a figure that costs nothing is read millions of times.
 const KEPT: usize = 100_000;
@@ -36,6 +41,10 @@ pub enum FollowError {
     Device(#[from] DeviceError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    #[error("cuda:{ordinal} is no device of NVML that is ours alone ({place:?})")]
+    NotInNvml { ordinal: u32, place: Place },
     #[error("used memory moves by {noise_bytes} B while nothing is asked: is somebody else on the device?")]
     Restless { noise_bytes: u64 },
 }
@@ -136,8 +145,28 @@ pub fn follow_now(device: &mut dyn Device, gauge: Gauge<'_>, rate: u32) -> Resul
 /// # Errors
 /// As `follow`.
 pub fn follow_simulated(rate: u32) -> Result<Followed, FollowError> {
-    let mut device = SimDevice::new(0, 8 << 30, 1);
+    let mut device = SimDevice::new(0, ROOM, 1);
     follow_now(&mut device, &mut own_figure, rate)
+}
+
+/// A GPU by NVML's figure. Memory is the driver's own (`cuMemAlloc`), written once before the call returns.
+///
+/// # Errors
+/// As `follow`; no such GPU, no NVML, or a GPU that NVML does not show as a whole.
+pub fn follow_card(gpu: &GpuInfo, library: Option<&Path>, rate: u32) -> Result<Followed, FollowError> {
+    let ordinal = gpu.ordinal;
+    let telemetry = Telemetry::open(library)?;
+    let mut shown = Vec::new();
+    for index in 0..telemetry.device_count()? {
+        shown.push((index, telemetry.device(index)?.uuid.unwrap_or_default()));
+    }
+    let shown: Vec<(u32, &str)> = shown.iter().map(|(index, uuid)| (*index, uuid.as_str())).collect();
+    let uuid: Vec<_> = gpu.uuid.parse().into_iter().collect();
+    let place = places(&uuid, &shown).first().copied().unwrap_or(Place::Unknown);
+    let Place::Device(index) = place else { return Err(FollowError::NotInNvml { ordinal, place }) };
+    let options = CudaOptions { ordinal, total_bytes: ROOM, streams: 1, ballast: false, ordered: false };
+    let mut device = CudaDevice::open(options)?;
+    follow_now(&mut device, &mut |_| Ok(telemetry.memory(index)?.used_bytes), rate)
 }
 
 fn own_figure(device: &mut dyn Device) -> Result<u64, FollowError> {

@@ -8,7 +8,9 @@ mod judged;
 mod peer;
 mod trace;
 
-pub use follow::{FollowError, Followed, Gauge, Now, RATES, changes, follow, follow_now, follow_simulated};
+pub use follow::{
+    FollowError, Followed, Gauge, Now, RATES, changes, follow, follow_card, follow_now, follow_simulated,
+};
 pub use judged::{CurvePoint, Throughput, curve, throughput};
 pub use peer::{PeerError, PeerTiming, time_torch};
 pub use trace::{Trace, TraceError, TraceTiming, built_in_traces, memory_per_live_block, time_trace};

@@ -1,14 +1,14 @@
-//! Each operation as calls of the reference and of the simulated devices.
+//! Each operation as calls of the reference and of its devices.
 
 use super::{Held, ReferenceTarget};
-use crate::device::{Device, DeviceError};
+use crate::device::{DeviceError, Playground};
 use crate::op::{BlockId, DeviceId, Drop, MemoryInfo, Op, Pointer, RefusalClass, Reply, StreamId, Via};
 use crate::reference::{AllocError, Defect, FreeError, Planting, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE, summary};
 
 /// An answer, or the refusal that ends the call early.
 type Answer = Result<Reply, Reply>;
 
-impl<P: Planting> ReferenceTarget<P> {
+impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     pub(super) fn answer(&mut self, op: &Op) -> Reply {
         self.try_answer(op).unwrap_or_else(|refusal| refusal)
     }
@@ -74,7 +74,7 @@ impl<P: Planting> ReferenceTarget<P> {
                 Reply::Done
             }
             Op::Synchronize { .. } => {
-                allocator.device_mut().synchronize();
+                allocator.device_mut().synchronize().map_err(failed)?;
                 Reply::Done
             }
             Op::Fault { call, skip, .. } => {
@@ -181,8 +181,9 @@ impl<P: Planting> ReferenceTarget<P> {
         if held.bytes == 0 {
             return Ok(Reply::Contents(crate::op::ContentsReport::Intact));
         }
-        let device = self.reference.device(held.device).device();
-        Ok(Reply::Contents(device.check(held.stream, held.address, held.bytes, block.0)))
+        let device = self.reference.device_mut(held.device).device_mut();
+        let report = device.check(held.stream, held.address, held.bytes, block.0).map_err(|e| device_failed(&e))?;
+        Ok(Reply::Contents(report))
     }
 
     fn set_fraction(&mut self, device: Option<DeviceId>, fraction: f64) -> Answer {

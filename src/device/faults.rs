@@ -2,7 +2,7 @@
 //!
 //! Decides whether a call fails by plan. Does not decide what the call does otherwise.
 
-use crate::device::DeviceError;
+use super::DeviceError;
 use crate::op::DeviceCall;
 
 /// The error code of a planned failure: CUDA's "unknown error".
