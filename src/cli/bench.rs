@@ -1,9 +1,10 @@
 //! `poolproof bench`: what operations cost, on the bare reference and through the whole harness.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::device::cuda;
-use crate::engine::bench::{self, Effort, Trace};
+use crate::engine::bench::{self, Effort, Followed, Trace};
 use crate::target::{TargetError, TargetName};
 
 use super::{CliError, Context, Exit};
@@ -17,7 +18,8 @@ compare only figures of one run.
 Examples:
   poolproof bench
   poolproof bench --target reference@cuda
-  poolproof bench --trace benches/traces/live1000.bin.gz --peer torch"
+  poolproof bench --trace benches/traces/live1000.bin.gz --peer torch
+  poolproof bench --telemetry"
 )]
 pub(super) struct Args {
     /// Time this target on a GPU instead: its cache against the driver's own calls, and contents against the card's copies
@@ -35,6 +37,20 @@ pub(super) struct Args {
     /// Readings of each trace
     #[arg(long, value_name = "N", default_value_t = 15)]
     repeats: u32,
+    /// Instead: how soon and how exactly device memory figures follow changes, at these rates a second
+    #[arg(
+        long,
+        value_name = "RATES",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        default_missing_value = "1,10,100,1000",
+        value_parser = clap::value_parser!(u32).range(1..=100_000),
+        conflicts_with_all = ["trace", "peer", "repeats"]
+    )]
+    telemetry: Vec<u32>,
+    /// NVML's library, where it is not the driver's own
+    #[arg(long, value_name = "PATH", hide_short_help = true, requires = "telemetry")]
+    nvml_lib: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -48,6 +64,9 @@ const LIVE: [u32; 4] = [100, 1_000, 10_000, 100_000];
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     if let Some(name) = args.target.as_ref().filter(|name| name.place == "cuda") {
         return on_gpu(name, context);
+    }
+    if !args.telemetry.is_empty() {
+        return telemetry(args, context);
     }
     let traces = if args.trace.is_empty() {
         bench::built_in_traces()?
@@ -163,4 +182,72 @@ fn harness(target: Option<&TargetName>, context: &mut Context) -> Result<(), Cli
         ))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_followed_is_a_line_under_its_heading() {
+        let mut found = Followed {
+            rate: 1000,
+            reached: 998.26,
+            changes: 2000,
+            shown: 1999,
+            samples: 61_234,
+            delay_median: Some(Duration::from_nanos(123_456)),
+            delay_p99: Some(Duration::from_millis(12)),
+            worst_error_bytes: 64 << 20,
+            reading_median: Duration::from_micros(31),
+        };
+        let mut text = format!("{FOLLOWED}\n{}", followed(&found));
+        (found.shown, found.delay_median, found.delay_p99) = (0, None, None);
+        text = format!("{text}\n{}", followed(&found));
+        insta::assert_snapshot!(text);
+    }
+}
+
+/// One table a device: the simulated one first, whose figure is exact and costs nothing.
+fn telemetry(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    context.out.line("the simulated device by its own figure: what the course of calls itself adds")?;
+    context.out.line(FOLLOWED)?;
+    for &rate in &args.telemetry {
+        context.out.line(followed(&bench::follow_simulated(rate)?))?;
+    }
+    let found = match crate::device::cuda::probe() {
+        Ok(found) => found,
+        Err(error) => {
+            context.out.line(format_args!("\nno GPU is followed: {error}"))?;
+            return Ok(Exit::Conformant);
+        }
+    };
+    for gpu in &found.gpus {
+        context.out.line(format_args!("\ncuda:{}, {}, by NVML", gpu.ordinal, gpu.name))?;
+        context.out.line(FOLLOWED)?;
+        for &rate in &args.telemetry {
+            context.out.line(followed(&bench::follow_card(gpu, args.nvml_lib.as_deref(), rate)?))?;
+        }
+    }
+    Ok(Exit::Conformant)
+}
+
+const FOLLOWED: &str =
+    "    rate     reached   changes     shown   readings  one reading  median delay     p99 delay   worst error";
+
+/// A line of the table. A change that was not shown before the next one has no delay.
+fn followed(f: &Followed) -> String {
+    let delay = |d: Option<Duration>| d.map_or_else(|| "-".to_owned(), |d| format!("{:.1} us", d.as_secs_f64() * 1e6));
+    format!(
+        "{:>6}/s {:>9.1}/s {:>9} {:>9} {:>10} {:>12} {:>13} {:>13} {:>11} B",
+        f.rate,
+        f.reached,
+        f.changes,
+        f.shown,
+        f.samples,
+        delay(Some(f.reading_median)),
+        delay(f.delay_median),
+        delay(f.delay_p99),
+        f.worst_error_bytes
+    )
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::engine::bench::{PeerError, TraceError};
+use crate::device::telemetry::TelemetryError;
+use crate::engine::bench::{FollowError, PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::report::ReportError;
@@ -29,6 +30,10 @@ pub(super) enum CliError {
     Trace(#[from] TraceError),
     #[error(transparent)]
     Peer(#[from] PeerError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
     #[error(transparent)]
@@ -81,6 +86,9 @@ impl CliError {
             CliError::Engine(EngineError::Target(TargetError::UnknownVariation { .. })) => {
                 Some("`poolproof list variations` prints them".to_owned())
             }
+            CliError::Telemetry(error) | CliError::Follow(FollowError::Telemetry(error)) => {
+                Some(error.advice().to_owned())
+            }
             CliError::Unwritable { .. } => Some("choose another folder with --out".to_owned()),
             _ => None,
         }
@@ -94,6 +102,8 @@ impl CliError {
                 TargetError::Lost { .. } | TargetError::NeedsLinux { .. } | TargetError::Unavailable { .. },
             ))
             | CliError::Serve(_) => Exit::Target,
+            CliError::Telemetry(TelemetryError::NoSuchDevice { .. }) => Exit::Usage,
+            CliError::Telemetry(_) | CliError::Follow(_) => Exit::Target,
             _ => Exit::Usage,
         }
     }

@@ -6,11 +6,13 @@
 mod bench;
 mod check;
 mod cuda;
+mod doctor;
 mod error;
 mod exit;
 mod kill_matrix;
 mod list;
 mod output;
+mod processes;
 mod progress;
 mod replay;
 mod report;
@@ -70,6 +72,8 @@ enum Command {
     Bench(bench::Args),
     Stress(stress::Args),
     Worker(worker::Args),
+    Processes(processes::Args),
+    Doctor(doctor::Args),
     #[command(hide = true)]
     CudaSelftest(cuda::Args),
 }
@@ -131,6 +135,8 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args, &mut context),
         Command::Stress(args) => stress::run(&args, &mut context),
         Command::Worker(args) => worker::run(&args, &mut context),
+        Command::Processes(args) => processes::run(&args, &mut context),
+        Command::Doctor(args) => doctor::run(&args, &mut context),
         Command::CudaSelftest(args) => cuda::run(&args, &mut context),
     };
     match result {

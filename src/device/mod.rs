@@ -3,11 +3,13 @@
 //! Decides what a device can be asked. Does not know what an allocator is.
 
 pub mod cuda;
+pub mod cuda_probe;
 mod faults;
 mod gaps;
 mod playground;
 pub mod recorded;
 pub mod sim;
+pub mod telemetry;
 
 use crate::op::DeviceCall;
 

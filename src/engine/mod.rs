@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod bench;
 mod case;
 pub mod command;
+pub mod doctor;
 pub mod expect;
 mod failure;
 mod files;

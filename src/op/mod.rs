@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use contract::{Capability, Contract, DeviceInfo, TargetInfo, Versions};
 pub use fault::FaultError;
 pub use milestone::Milestone;
-pub use observation::{DeviceView, Observation};
+pub use observation::{Baseline, Company, DeviceView, NvmlMemory, NvmlView, Observation};
 pub use oracle_name::OracleName;
 pub use pools::{GraphName, PoolName, PoolSource};
 pub use reply::{ContentsReport, Drop, MemoryInfo, Refusal, RefusalClass, Reply};

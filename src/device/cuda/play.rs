@@ -6,7 +6,7 @@
 use super::pattern::{self, BLANK};
 use super::{CudaDevice, gpu};
 use crate::device::{DeviceError, Playground, StreamHandle};
-use crate::op::{ContentsReport, DeviceCall, StreamId};
+use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
 
 impl CudaDevice {
     /// What is at an address instead of a pattern, and how far it goes.
