@@ -12,8 +12,8 @@ mod free;
 mod free_index;
 mod grow;
 mod hand_out;
-#[cfg(test)]
-mod naive;
+#[cfg(any(test, fuzzing))]
+pub mod naive;
 mod oom;
 mod ordered;
 mod pool;
