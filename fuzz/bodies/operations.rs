@@ -2,12 +2,15 @@
 //!
 //! Decides that a conviction of the sound reference is a failure, whoever is wrong: the allocator or the judge.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arbitrary::{Arbitrary, Unstructured};
+use poolproof::device::sim::GRANULE;
 use poolproof::engine::attempt::{Attempt, attempt};
 use poolproof::engine::lockstep::Course;
-use poolproof::op::{OracleName, Setup, Step};
+use poolproof::op::{DeviceCall, Op, OracleName, Setup, Step};
+use poolproof::reference::Settings;
 use poolproof::target::{self, TargetName};
 
 use super::coverage::{Cells, Watched};
@@ -31,13 +34,40 @@ pub fn reference(config: &str) -> TargetName {
 pub fn judge(name: &TargetName, plan: &Plan, cells: &mut Cells) {
     let steps: Vec<Step> = plan.ops.iter().cloned().map(Step::from).collect();
     if let Some(failure) = failure(name, &plan.setup, &steps, cells) {
-        panic!("{name}, {:?}: {failure}", plan.setup);
+        let ops: Vec<String> = plan.ops.iter().map(Op::to_line).collect();
+        panic!("{name}, {:?}: {failure}\n{}", plan.setup, ops.join("\n"));
     }
+}
+
+/// Every oracle, but for what is known of settings and worlds:
+///
+/// - expandable segments grow by whole pages, past a limit that the request alone would have kept (PyTorch does so);
+/// - pages that the device would neither keep nor take back (a failed growth, then a failed unmap) are in no account
+///   until they are tried again;
+/// - a device counts memory in granules, which segments of odd sizes are not made of;
+/// - a simulated device larger than its addresses says it has what nobody can be given.
+fn judges(name: &TargetName, setup: &Setup, steps: &[Step]) -> BTreeSet<OracleName> {
+    let config = name.options.iter().find(|(key, _)| key == "config").and_then(|(_, value)| value.as_deref());
+    let settings: Settings = config.unwrap_or_default().parse().unwrap_or_default();
+    let mut oracles: BTreeSet<OracleName> = OracleName::ALL.iter().copied().collect();
+    if settings.expandable_segments {
+        oracles.remove(&OracleName::Limit);
+    }
+    let fails =
+        |step: &Step| matches!(step.op, Some(Op::Fault { call: DeviceCall::Unmap | DeviceCall::SetAccess, .. }));
+    let strays = settings.expandable_segments && steps.iter().any(fails);
+    if strays || !settings.large_segment.is_multiple_of(GRANULE) {
+        oracles.remove(&OracleName::Telemetry);
+    }
+    if setup.device_bytes.iter().any(|&b| b > 1 << 38) || settings.large_segment > 1 << 38 {
+        oracles.remove(&OracleName::Exhaustion);
+    }
+    oracles
 }
 
 /// What is wrong with a run of these steps, if anything. A target that cannot be opened is no failure.
 pub fn failure(name: &TargetName, setup: &Setup, steps: &[Step], cells: &mut Cells) -> Option<String> {
-    let oracles = OracleName::ALL.iter().copied().collect();
+    let oracles = judges(name, setup, steps);
     let course = Course { steps, oracles: &oracles, epilogue: true, transcript: false };
     let shared = Arc::new(Mutex::new(std::mem::take(cells)));
     let open = |setup: &Setup| {
@@ -54,7 +84,7 @@ pub fn failure(name: &TargetName, setup: &Setup, steps: &[Step], cells: &mut Cel
             let conviction = run.conviction?;
             let says = |v: &poolproof::verdict::Violation| format!("{}: {}", v.oracle.name(), v.message.en);
             let all: Vec<String> = conviction.violations.iter().map(says).collect();
-            let op = steps.get(conviction.step).and_then(|s| s.op.as_ref()).map(poolproof::op::Op::to_line);
+            let op = steps.get(conviction.step).and_then(|s| s.op.as_ref()).map(Op::to_line);
             Some(format!("step {} ({}): {}", conviction.step, op.unwrap_or_default(), all.join("; ")))
         }
     }

@@ -29,8 +29,13 @@ fn read(bytes: &[u8]) {
         Ok(replayed) => {
             assert_eq!(replayed.panic, None);
             for violation in replayed.conviction.iter().flat_map(|c| &c.violations) {
-                let author = violation.oracle == OracleName::Expectation || violation.oracle == OracleName::Growth;
-                assert!(author, "{}: {}", violation.oracle.name(), violation.message.en);
+                let odd = replayed.reproducer.setup.device_bytes.iter().any(|&b| b > 1 << 38);
+                let excused = match violation.oracle {
+                    OracleName::Expectation | OracleName::Growth => true, // what an author wrote may be anything
+                    OracleName::Exhaustion | OracleName::Limit => odd, // more memory than addresses, or than a float can count
+                    _ => false,
+                };
+                assert!(excused, "{}: {}", violation.oracle.name(), violation.message.en);
             }
         }
     });
