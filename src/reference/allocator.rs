@@ -8,6 +8,7 @@ use super::block::{Arena, Block, Slot};
 use super::defect::{Defect, Planting};
 use super::events::Events;
 use super::expandable::ExpandableSegment;
+use super::live::Live;
 use super::oom::OutOfMemory;
 use super::pool::Pool;
 use super::private::PrivatePools;
@@ -35,13 +36,26 @@ pub(super) struct Request {
     pub bytes: u64,
     /// Rounded.
     pub size: u64,
-    pub segment: u64,
     pub stream: StreamHandle,
     pub pool: u16,
 }
 
+impl Request {
+    /// What is asked of the device for it.
+    pub fn segment(&self, settings: &Settings) -> u64 {
+        rounding::segment_size(self.size, settings)
+    }
+}
+
 pub(super) const SMALL: u16 = 0;
 pub(super) const LARGE: u16 = 1;
+
+/// Pools come in pairs, the small one first.
+#[inline]
+pub(super) fn kind_of(pool: u16) -> PoolKind {
+    const KINDS: [PoolKind; 2] = [PoolKind::Small, PoolKind::Large];
+    KINDS[usize::from(pool & 1)]
+}
 
 /// The allocator of one device. A clone goes its own way: what is tried on it leaves no mark.
 #[derive(Debug, Clone)]
@@ -56,7 +70,7 @@ pub struct DeviceAllocator<D, P> {
     pub(super) arena: Arena,
     pub(super) pools: Vec<Pool>,
     /// Blocks that callers hold, by address.
-    pub(super) live: FxHashMap<u64, Slot>,
+    pub(super) live: Live,
     /// Streams recorded on blocks, for the few that have any.
     pub(super) recorded: FxHashMap<Slot, Vec<StreamHandle>>,
     pub(super) events: Events,
@@ -83,8 +97,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             stats,
             limit: None,
             arena: Arena::default(),
-            pools: vec![Pool::new(PoolKind::Small), Pool::new(PoolKind::Large)],
-            live: FxHashMap::default(),
+            pools: vec![Pool::default(), Pool::default()],
+            live: Live::default(),
             recorded: FxHashMap::default(),
             events: Events::default(),
             segments: Vec::new(),
@@ -122,13 +136,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     fn request(&self, bytes: u64, stream: StreamHandle) -> Option<Request> {
         if self.planted.has(Defect::HugeSizeWraps) {
             let size = bytes.wrapping_add(511) & !511;
-            let segment = rounding::segment_size(size, &self.settings)?;
-            return Some(Request { bytes, size, segment, stream, pool: u16::from(size > rounding::SMALL_LIMIT) });
+            return Some(Request { bytes, size, stream, pool: u16::from(size > rounding::SMALL_LIMIT) });
         }
         let size = rounding::block_size(bytes, &self.settings)?;
-        let segment = rounding::segment_size(size, &self.settings)?;
-        let pool = self.pool_for(rounding::pool_kind(size), stream);
-        Some(Request { bytes, size, segment, stream, pool })
+        if size > rounding::LARGEST {
+            return None;
+        }
+        let mut pool = u16::from(size > rounding::SMALL_LIMIT);
+        if self.private.is_redirecting() {
+            pool = self.pool_for(kind_of(pool), stream);
+        }
+        Some(Request { bytes, size, stream, pool })
     }
 
     /// The steps after a search that found nothing.
@@ -165,16 +183,16 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     /// Best fit over the free blocks of the request's pool and stream.
+    #[inline(always)]
     pub(super) fn find_free(&mut self, request: &Request) -> Option<Slot> {
-        let counts = self.limit.is_some() && self.settings.gc_threshold > 0.0;
         let pool = &mut self.pools[usize::from(request.pool)];
-        if counts {
-            pool.searches += 1;
+        if self.limit.is_some() && self.settings.gc_threshold > 0.0 {
+            pool.searches = pool.searches.wrapping_add(1);
         }
         let size = if self.planted.has(Defect::BlockTooSmall) { request.size / 4 * 3 } else { request.size };
-        let (mut key, mut slot) = pool.free.first_fit(request.stream, size)?;
+        let mut slot = pool.free.first_fit(&self.arena, request.stream, size)?;
         if self.arena[slot].expandable {
-            (key, slot) = self.choose_expandable(request, key, slot)?;
+            slot = self.choose_expandable(request, slot)?;
         }
         let found = self.arena[slot].size;
         let max_split = self.settings.max_split;
@@ -184,20 +202,21 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if request.size >= max_split && found >= request.size.saturating_add(self.settings.max_non_split_rounding) {
             return None;
         }
-        self.pools[usize::from(request.pool)].free.remove(&key);
+        self.pools[usize::from(request.pool)].free.remove(&mut self.arena, slot);
         Some(slot)
     }
 
     /// Puts a block into its pool's free set.
+    #[inline(always)]
     pub(super) fn insert_free(&mut self, slot: Slot) {
-        let pool = usize::from(self.arena[slot].pool);
-        self.arena[slot].searches_at_free = self.pools[pool].searches;
-        let key = super::pool::free_key(&self.arena[slot]);
-        self.pools[pool].free.insert(key, slot);
+        let block = &mut self.arena[slot];
+        let pool = &mut self.pools[usize::from(block.pool)];
+        block.searches_at_free = pool.searches;
+        pool.free.insert(&mut self.arena, slot);
     }
 
     pub(super) fn kind(&self, slot: Slot) -> PoolKind {
-        self.pools[usize::from(self.arena[slot].pool)].kind
+        kind_of(self.arena[slot].pool)
     }
 
     pub(super) fn note(&mut self, action: Action, address: u64, bytes: u64, stream: StreamHandle) {
@@ -208,11 +227,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// Whether a remainder is cut off when `size` is taken from a block.
     pub(super) fn splits(&self, block: &Block, size: u64) -> bool {
-        if self.never_splits(block.pool) {
+        if block.pool > LARGE && self.never_splits(block.pool) {
             return false;
         }
         let remaining = block.size.saturating_sub(size);
-        if self.pools[usize::from(block.pool)].kind == PoolKind::Small || self.settings.expandable_segments {
+        if kind_of(block.pool) == PoolKind::Small || self.settings.expandable_segments {
             remaining >= rounding::MIN_BLOCK
         } else {
             size < self.settings.max_split && remaining > rounding::SMALL_LIMIT

@@ -39,10 +39,13 @@ pub(super) struct Block {
     pub requested: u64,
     pub stream: StreamHandle,
     /// The pool's search counter when the block was put into the free set.
-    pub searches_at_free: u64,
+    pub searches_at_free: u32,
     /// Neighbours within the segment, by address.
     pub prev: Option<Slot>,
     pub next: Option<Slot>,
+    /// Neighbours in its free set, while it is in one and few blocks are of its size.
+    pub prev_free: Option<Slot>,
+    pub next_free: Option<Slot>,
     /// Events that must pass before a pending block is free.
     pub events: u32,
     pub pool: u16,
@@ -65,6 +68,8 @@ impl Block {
             searches_at_free: 0,
             prev: None,
             next: None,
+            prev_free: None,
+            next_free: None,
             events: 0,
             pool,
             state: State::Free,
@@ -96,6 +101,16 @@ impl Arena {
         self.blocks.push(block);
         let count = u32::try_from(self.blocks.len()).ok().and_then(NonZeroU32::new);
         Slot(count.expect("four billion blocks do not fit in memory, and one was just added"))
+    }
+
+    /// A copy of a block in a slot of its own.
+    #[inline]
+    pub fn duplicate(&mut self, slot: Slot) -> Slot {
+        if let Some(copy) = self.vacant.pop() {
+            self.blocks.copy_within(slot.index()..=slot.index(), copy.index());
+            return copy;
+        }
+        self.insert(self[slot])
     }
 
     pub fn remove(&mut self, slot: Slot) {

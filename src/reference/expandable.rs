@@ -1,10 +1,8 @@
 //! Expandable segments: a long range of addresses that gets memory page by page.
 
-use super::allocator::{DeviceAllocator, Request};
+use super::allocator::{DeviceAllocator, Request, kind_of};
 use super::block::{Block, Slot, State};
 use super::defect::Planting;
-use super::free_index::FreeKey;
-use super::pool::free_key;
 use super::rounding::SMALL_SEGMENT;
 use super::signed;
 use crate::device::{Device, DeviceError};
@@ -22,25 +20,26 @@ pub(super) struct ExpandableSegment {
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Among expandable candidates the one that could grow least; with the setting off, the first that is not expandable.
-    pub(super) fn choose_expandable(&self, request: &Request, key: FreeKey, slot: Slot) -> Option<(FreeKey, Slot)> {
+    pub(super) fn choose_expandable(&self, request: &Request, slot: Slot) -> Option<Slot> {
         let pool = &self.pools[usize::from(request.pool)];
-        let mut following = pool.free.from(key).skip(1);
+        let first = &self.arena[slot];
+        let mut following = pool.free.from(&self.arena, request.stream, (first.size, first.address + 1));
         if !self.settings.expandable_segments {
-            return following.find(|&(_, s)| !self.arena[s].expandable);
+            return following.find(|&s| !self.arena[s].expandable);
         }
         let reach = |slot: Slot| {
             let block = &self.arena[slot];
             let beyond = block.next.map(|n| &self.arena[n]).filter(|n| !n.mapped).map_or(0, |n| n.size);
             block.size + beyond
         };
-        let (mut key, mut slot) = (key, slot);
-        for (next_key, next) in following {
+        let mut slot = slot;
+        for next in following {
             if !self.arena[slot].expandable || reach(next) >= reach(slot) {
                 break;
             }
-            (key, slot) = (next_key, next);
+            slot = next;
         }
-        Some((key, slot))
+        Some(slot)
     }
 
     /// Maps memory until a run of free blocks holds the request. `None` for lack of memory: what was
@@ -63,8 +62,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             slot = next;
         }
-        let key = free_key(&self.arena[slot]);
-        self.pools[usize::from(request.pool)].free.remove(&key);
+        self.pools[usize::from(request.pool)].free.remove(&mut self.arena, slot);
         Ok(Some(slot))
     }
 
@@ -91,7 +89,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     fn new_segment(&mut self, request: &Request) -> Result<Option<Slot>, DeviceError> {
-        let page = match self.pools[usize::from(request.pool)].kind {
+        let page = match kind_of(request.pool) {
             PoolKind::Small => SMALL_SEGMENT,
             PoolKind::Large => self.settings.large_segment,
         };
@@ -134,7 +132,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.merge(slot, neighbour);
         }
         self.insert_free(slot);
-        let kind = self.pools[pool].kind;
+        let kind = kind_of(block.pool);
         self.stats.increase(Family::ReservedBytes, kind, signed(mapped));
         *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;
         self.note(Action::SegmentMap, block.address, mapped, block.stream);
@@ -185,7 +183,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.device.wait_stream(block.stream)?;
         self.device.unmap(first, end - first)?;
         let pool = usize::from(block.pool);
-        self.pools[pool].free.remove(&free_key(&block));
+        self.pools[pool].free.remove(&mut self.arena, slot);
         let (before, after) = (first - block.address, block.address + block.size - end);
         if before > 0 {
             let rest = self.splice_before(slot, Block { size: before, requested: 0, ..block });
@@ -203,7 +201,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         for neighbour in neighbours.into_iter().flatten() {
             self.merge(slot, neighbour);
         }
-        let kind = self.pools[pool].kind;
+        let kind = kind_of(block.pool);
         self.stats.decrease(Family::ReservedBytes, kind, signed(end - first));
         *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
         self.note_growth(block.pool, -1);

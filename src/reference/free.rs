@@ -1,10 +1,9 @@
 //! Giving a block back: at once, or after the streams recorded on it.
 
-use super::allocator::DeviceAllocator;
-use super::block::{Slot, State};
+use super::allocator::{DeviceAllocator, kind_of};
+use super::block::{Block, Slot, State};
 use super::defect::{Defect, Planting};
-use super::pool::free_key;
-use super::signed;
+use super::counted;
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::Family;
 use crate::op::stats::Oversize;
@@ -23,7 +22,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Whether a live block starts at the address.
     #[must_use]
     pub fn owns(&self, address: u64) -> bool {
-        self.live.contains_key(&address)
+        self.live.get(&self.arena, address).is_some()
     }
 
     /// Takes a block back.
@@ -32,26 +31,25 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// The address is not the start of a live block; or the device can neither record an event nor wait,
     /// in which case the block stays pending until the cache is flushed.
     pub fn free(&mut self, address: u64) -> Result<(), FreeError> {
-        let Some(slot) = self.live.remove(&address) else {
+        let Some(slot) = self.live.remove(&self.arena, address) else {
             self.free_unknown(address)?;
             return Err(FreeError::InvalidPointer { address });
         };
-        let block = self.arena[slot];
-        let kind = self.kind(slot);
-        self.note(Action::FreeRequested, address, block.requested, block.stream);
-        self.stats.decrease(Family::Allocation, kind, 1);
-        self.stats.decrease(Family::AllocatedBytes, kind, signed(block.size));
-        if block.size >= self.settings.max_split {
+        let Block { size, requested, stream, pool, recorded, .. } = self.arena[slot];
+        self.note(Action::FreeRequested, address, requested, stream);
+        self.stats.decrease(Family::Allocation, kind_of(pool), 1);
+        self.stats.decrease(Family::AllocatedBytes, kind_of(pool), counted(size));
+        if size >= self.settings.max_split {
             self.stats.oversize_mut(Oversize::Allocations).decrease(1);
         }
-        if block.recorded && self.private.is_redirecting() {
+        if recorded && self.private.is_redirecting() {
             self.arena[slot].state = State::Pending;
             self.private.put_off.push(slot);
-        } else if block.recorded {
+        } else if recorded {
             self.arena[slot].state = State::Pending;
             self.private.captured.retain(|(block, _)| *block != slot);
             self.await_streams(slot)?;
-        } else if self.planted.has(Defect::LargeFreeLost) && block.size > 16 << 20 {
+        } else if self.planted.has(Defect::LargeFreeLost) && size > 16 << 20 {
             self.arena[slot].state = State::Pending;
         } else {
             self.become_free(slot);
@@ -72,7 +70,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// Records that a stream uses a live block. Ignored for the block's own stream and unknown addresses.
     pub fn record_stream(&mut self, address: u64, stream: StreamHandle) {
-        let Some(&slot) = self.live.get(&address) else { return };
+        let Some(slot) = self.live.get(&self.arena, address) else { return };
         let block = &mut self.arena[slot];
         if block.stream == stream {
             return;
@@ -92,44 +90,49 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// The block joins the free set, together with its free neighbours.
     pub(super) fn become_free(&mut self, slot: Slot) {
-        let own = self.arena[slot];
-        let kind = self.kind(slot);
-        self.note(Action::FreeCompleted, own.address, own.requested, own.stream);
-        let mut blocks = 0;
-        let mut bytes = 0;
-        let skips_previous = self.planted.has(Defect::PreviousNeighbourNotMerged);
-        let neighbours = [own.prev.filter(|_| !skips_previous), own.next];
-        for neighbour in neighbours.into_iter().flatten() {
-            let absorbed = self.merge(slot, neighbour);
-            if absorbed > 0 {
-                blocks -= 1;
-                bytes -= signed(absorbed);
-            }
+        let block = &mut self.arena[slot];
+        block.state = State::Free;
+        let Block { address, size: own_size, requested, stream, pool, recorded, expandable, .. } = *block;
+        let kind = kind_of(pool);
+        self.note(Action::FreeCompleted, address, requested, stream);
+        self.stats.decrease(Family::RequestedBytes, kind, counted(requested));
+        let (blocks, bytes) = self.merge_neighbours(slot);
+        let block = &mut self.arena[slot];
+        let (merged_size, split) = (block.size, block.is_split());
+        if self.planted.has(Defect::FreedWithRequestSize) && !split {
+            block.size = block.requested.next_multiple_of(512).min(block.size);
+        }
+        self.insert_free(slot);
+        let size = if self.planted.has(Defect::ActiveLosesMergedSize) { merged_size } else { own_size };
+        if !self.planted.has(Defect::ActiveKeptWithoutEvents) || recorded {
+            self.stats.decrease(Family::Active, kind, 1);
+            self.stats.decrease(Family::ActiveBytes, kind, counted(size));
+        }
+        if !expandable {
+            self.apply_net(Family::InactiveSplit, kind, i64::from(split) - blocks);
+            self.apply_net(Family::InactiveSplitBytes, kind, if split { counted(merged_size) } else { 0 } - bytes);
+        }
+    }
+
+    /// Makes the free neighbours of a block part of it; answers how many there were and their bytes.
+    #[inline]
+    fn merge_neighbours(&mut self, slot: Slot) -> (i64, i64) {
+        let Block { prev, next, .. } = self.arena[slot];
+        let (mut blocks, mut bytes) = (0, 0);
+        if let Some(prev) = prev.filter(|_| !self.planted.has(Defect::PreviousNeighbourNotMerged)) {
+            let absorbed = self.merge(slot, prev);
+            blocks += i64::from(absorbed > 0);
+            bytes += counted(absorbed);
+        }
+        if let Some(next) = next {
+            let absorbed = self.merge(slot, next);
+            blocks += i64::from(absorbed > 0);
+            bytes += counted(absorbed);
         }
         if self.planted.has(Defect::MergeAcrossSegments) {
             self.merge_by_address(slot);
         }
-        let merged = self.arena[slot];
-        if merged.is_split() {
-            blocks += 1;
-            bytes += signed(merged.size);
-        }
-        let block = &mut self.arena[slot];
-        block.state = State::Free;
-        if self.planted.has(Defect::FreedWithRequestSize) && !merged.is_split() {
-            block.size = block.requested.next_multiple_of(512).min(block.size);
-        }
-        self.insert_free(slot);
-        let size = if self.planted.has(Defect::ActiveLosesMergedSize) { merged.size } else { own.size };
-        if !self.planted.has(Defect::ActiveKeptWithoutEvents) || own.recorded {
-            self.stats.decrease(Family::Active, kind, 1);
-            self.stats.decrease(Family::ActiveBytes, kind, signed(size));
-        }
-        self.stats.decrease(Family::RequestedBytes, kind, signed(own.requested));
-        if !own.expandable {
-            self.apply_net(Family::InactiveSplit, kind, blocks);
-            self.apply_net(Family::InactiveSplitBytes, kind, bytes);
-        }
+        (blocks, bytes)
     }
 
     /// One net movement: up counts as allocated, down as freed, nothing as nothing.
@@ -142,33 +145,40 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     /// Makes `neighbour` part of `slot` if it may be; answers the bytes absorbed.
+    #[inline(always)]
     pub(super) fn merge(&mut self, slot: Slot, neighbour: Slot) -> u64 {
-        let other = self.arena[neighbour];
+        let other = &self.arena[neighbour];
         if other.state != State::Free || other.mapped != self.arena[slot].mapped {
             return 0;
         }
-        let pool = &mut self.pools[usize::from(other.pool)];
-        if other.mapped {
-            pool.free.remove(&free_key(&other));
+        self.absorb(slot, neighbour)
+    }
+
+    #[inline(never)]
+    fn absorb(&mut self, slot: Slot, neighbour: Slot) -> u64 {
+        let Block { mapped, pool, stream, address, size, prev, next, .. } = self.arena[neighbour];
+        let pool = &mut self.pools[usize::from(pool)];
+        if mapped {
+            pool.free.remove(&mut self.arena, neighbour);
         } else {
-            pool.unmapped.remove(&(other.stream, other.address, neighbour));
+            pool.unmapped.remove(&(stream, address, neighbour));
         }
         let block = &mut self.arena[slot];
-        block.size += other.size;
+        block.size += size;
         if block.prev == Some(neighbour) {
-            block.address = other.address;
-            block.prev = other.prev;
-            if let Some(previous) = other.prev {
+            block.address = address;
+            block.prev = prev;
+            if let Some(previous) = prev {
                 self.arena[previous].next = Some(slot);
             }
         } else {
-            block.next = other.next;
-            if let Some(next) = other.next {
+            block.next = next;
+            if let Some(next) = next {
                 self.arena[next].prev = Some(slot);
             }
         }
         self.arena.remove(neighbour);
-        other.size
+        size
     }
 
     /// The defect that forgets where a segment ends.
@@ -176,11 +186,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let block = self.arena[slot];
         let pool = &self.pools[usize::from(block.pool)];
         let end = block.address + block.size;
-        let adjacent = pool.free.iter().find(|(key, _)| key.2 == end && key.0 == block.stream);
-        let Some((key, next)) = adjacent else { return };
+        let follows = |b: &Block| b.address == end && b.stream == block.stream;
+        let Some(next) = pool.free.slots(&self.arena).find(|&s| follows(&self.arena[s])) else { return };
         if block.next.is_none() && self.arena[next].prev.is_none() {
             let other = self.arena[next];
-            self.pools[usize::from(block.pool)].free.remove(&key);
+            self.pools[usize::from(block.pool)].free.remove(&mut self.arena, next);
             self.arena[slot].size += other.size;
             self.arena[slot].next = other.next;
             if let Some(after) = other.next {

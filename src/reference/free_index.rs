@@ -1,272 +1,224 @@
 //! Free blocks in best-fit order: by stream, then size, then address.
 //!
-//! Sizes are multiples of 512 B, so each up to `LARGEST` has a class of its own, and a bitmap in three levels
-//! finds the next class that holds a block. A class holds few blocks, sorted by address; one that holds
-//! many, and all larger sizes, are sorted lists. A steady life of requests and frees never touches the heap.
+//! Sizes fall into classes, one for each multiple of 512 B up to 128 KiB and 128 for each power of two above, and a
+//! bitmap finds the next class that holds a block. The few blocks of a class are linked through the blocks
+//! themselves, in order; a class that holds many is a sorted list. A steady life never touches the heap.
 
-use super::block::Slot;
-use super::ordered::{Entry, Ordered};
+use super::bitmap::Bitmap;
+use super::block::{Arena, Slot};
+use super::ordered::Ordered;
 use crate::device::StreamHandle;
 
-/// The order in which free blocks are searched: stream, then size, then address.
-pub(super) type FreeKey = (StreamHandle, u64, u64);
+/// Blocks are multiples of 512 B.
+const GRANULE_BITS: u32 = 9;
+/// There are two to the power of this many classes for each power of two.
+const STEPS: u32 = 7;
+/// The last class takes all that is larger: 64 TiB and more.
+pub(super) const CLASSES: usize = 38 << STEPS;
 
-const GRANULE: u64 = 512;
-/// Sizes below this have a class each.
-const LARGEST: u64 = 16 << 20;
-const CLASSES: usize = (LARGEST / GRANULE) as usize;
+/// How many blocks of a class are linked; at half of it a sorted list is given up again.
+const FEW: u16 = 12;
 
-/// Which classes hold a block: a bit each, a bit for each word of those, a bit for each word of these.
-#[derive(Debug, Clone)]
-struct Bitmap {
-    classes: Vec<u64>,
-    words: [u64; CLASSES / 64 / 64],
-    top: u64,
+/// The class of a size: never lower for a larger one. The leading bits of a float are what is wanted, with no branch.
+#[inline]
+#[allow(clippy::cast_precision_loss)]
+fn class_of(size: u64) -> usize {
+    const ONE: u64 = 1_f64.to_bits() >> (f64::MANTISSA_DIGITS - 1 - STEPS);
+    let granules = (size >> GRANULE_BITS).cast_signed() as f64;
+    let leading = granules.to_bits() >> (f64::MANTISSA_DIGITS - 1 - STEPS);
+    (leading.saturating_sub(ONE) as usize).min(CLASSES - 1)
 }
 
-impl Bitmap {
-    fn new() -> Self {
-        Bitmap { classes: vec![0; CLASSES / 64], words: [0; CLASSES / 64 / 64], top: 0 }
-    }
-
-    fn set(&mut self, class: usize) {
-        self.classes[class >> 6] |= 1 << (class & 63);
-        self.words[class >> 12] |= 1 << (class >> 6 & 63);
-        self.top |= 1 << (class >> 12);
-    }
-
-    fn clear(&mut self, class: usize) {
-        self.classes[class >> 6] &= !(1 << (class & 63));
-        if self.classes[class >> 6] == 0 {
-            self.words[class >> 12] &= !(1 << (class >> 6 & 63));
-            if self.words[class >> 12] == 0 {
-                self.top &= !(1 << (class >> 12));
-            }
-        }
-    }
-
-    /// The first class that holds a block, from `class` on.
-    fn from(&self, class: usize) -> Option<usize> {
-        if class >= CLASSES {
-            return None;
-        }
-        let here = self.classes[class >> 6] & (!0 << (class & 63));
-        if here != 0 {
-            return Some(class & !63 | here.trailing_zeros() as usize);
-        }
-        let word = (class >> 6) + 1;
-        let beside = self.words.get(word >> 6).map_or(0, |w| w & (!0 << (word & 63)));
-        let word = if beside != 0 {
-            word & !63 | beside.trailing_zeros() as usize
-        } else {
-            let group = (word >> 6) + 1;
-            let above = if group < 64 { self.top & (!0 << group) } else { 0 };
-            if above == 0 {
-                return None;
-            }
-            let group = above.trailing_zeros() as usize;
-            group << 6 | self.words[group].trailing_zeros() as usize
-        };
-        Some(word << 6 | self.classes[word].trailing_zeros() as usize)
-    }
-
-    /// The last class below `class` that holds a block.
-    fn below(&self, class: usize) -> Option<usize> {
-        let class = class.min(CLASSES);
-        let here = if class & 63 == 0 { 0 } else { self.classes[class >> 6] & !(!0 << (class & 63)) };
-        if here != 0 {
-            return Some(class & !63 | here.ilog2() as usize);
-        }
-        let word = self.classes[..class >> 6].iter().rposition(|&w| w != 0)?;
-        Some(word << 6 | self.classes[word].ilog2() as usize)
-    }
+fn key(arena: &Arena, slot: Slot) -> (u64, u64) {
+    let block = &arena[slot];
+    (block.size, block.address)
 }
 
-/// How many blocks of one size are kept without a sorted list; at half of it a list is given up again.
-const FEW: usize = 12;
-
-/// The blocks of one class.
-#[derive(Debug, Clone)]
-enum Class {
-    Few { length: usize, addresses: [u64; FEW], slots: [Slot; FEW] },
-    Many(Ordered),
-}
-
-impl Class {
-    const EMPTY: Class = Class::Few { length: 0, addresses: [0; FEW], slots: [Slot::FIRST; FEW] };
-
-    fn insert(&mut self, entry: Entry, spare: &mut Vec<Ordered>) {
-        match self {
-            Class::Many(ordered) => ordered.insert(entry),
-            Class::Few { length, addresses, slots } if *length < FEW => {
-                let mut place = *length;
-                while place > 0 && addresses[place - 1] > entry.1 {
-                    addresses[place] = addresses[place - 1];
-                    slots[place] = slots[place - 1];
-                    place -= 1;
-                }
-                addresses[place] = entry.1;
-                slots[place] = entry.2;
-                *length += 1;
-            }
-            Class::Few { addresses, slots, .. } => {
-                let mut ordered = spare.pop().unwrap_or_default();
-                addresses
-                    .iter()
-                    .zip(slots.iter())
-                    .for_each(|(&address, &slot)| ordered.insert((entry.0, address, slot)));
-                ordered.insert(entry);
-                *self = Class::Many(ordered);
-            }
-        }
-    }
-
-    /// Takes a block out; answers whether none is left.
-    fn remove(&mut self, key: (u64, u64), spare: &mut Vec<Ordered>) -> bool {
-        match self {
-            Class::Many(ordered) => {
-                ordered.remove(key);
-                if ordered.length() <= FEW / 2 {
-                    let mut few = Class::EMPTY;
-                    while let Some(entry) = ordered.at_or_after((0, 0)) {
-                        ordered.remove((entry.0, entry.1));
-                        few.insert(entry, spare);
-                    }
-                    if let Class::Many(emptied) = std::mem::replace(self, few) {
-                        spare.push(emptied);
-                    }
-                }
-                false
-            }
-            Class::Few { length, addresses, slots } => {
-                if let Some(place) = addresses[..*length].iter().position(|&a| a == key.1) {
-                    *length -= 1;
-                    for at in place..*length {
-                        addresses[at] = addresses[at + 1];
-                        slots[at] = slots[at + 1];
-                    }
-                }
-                *length == 0
-            }
-        }
-    }
-
-    fn at_or_after(&self, key: (u64, u64)) -> Option<Entry> {
-        match self {
-            Class::Many(ordered) => ordered.at_or_after(key),
-            Class::Few { length, addresses, slots } => {
-                let place = addresses[..*length].iter().position(|&a| a >= key.1)?;
-                Some((key.0, addresses[place], slots[place]))
-            }
-        }
-    }
-
-    fn before(&self, key: (u64, u64)) -> Option<Entry> {
-        match self {
-            Class::Many(ordered) => ordered.before(key),
-            Class::Few { length, addresses, slots } => {
-                let place = addresses[..*length].iter().rposition(|&a| a < key.1)?;
-                Some((key.0, addresses[place], slots[place]))
-            }
-        }
-    }
+/// The blocks of one size class.
+#[derive(Debug, Clone, Copy, Default)]
+struct Class {
+    /// The first of the linked ones.
+    head: Option<Slot>,
+    /// How many are linked.
+    length: u16,
+    /// The place of its sorted list, counted from 1; 0 while the blocks are linked.
+    sorted: u16,
 }
 
 /// The free blocks of one stream.
 #[derive(Debug, Clone)]
 struct Stream {
     handle: StreamHandle,
-    bitmap: Bitmap,
-    /// By class: 0 for one that was never used, else one more than its place among the lists.
-    places: Vec<u16>,
-    lists: Vec<Class>,
-    /// Places of lists whose class is empty.
-    vacant: Vec<u16>,
-    /// Sorted lists that were given up.
-    spare: Vec<Ordered>,
-    /// Sizes of `LARGEST` and more.
-    large: Ordered,
+    held: Bitmap,
+    classes: Vec<Class>,
+    sorted: Vec<Ordered>,
+    /// Places of sorted lists that were given up.
+    spare: Vec<u16>,
 }
 
 impl Stream {
     fn new(handle: StreamHandle) -> Self {
         Stream {
             handle,
-            bitmap: Bitmap::new(),
-            places: vec![0; CLASSES],
-            lists: Vec::new(),
-            vacant: Vec::new(),
+            held: Bitmap::new(),
+            classes: vec![Class::default(); CLASSES],
+            sorted: Vec::new(),
             spare: Vec::new(),
-            large: Ordered::default(),
         }
     }
 
-    fn class_of(size: u64) -> usize {
-        usize::try_from(size.div_ceil(GRANULE)).unwrap_or(usize::MAX)
+    #[inline(always)]
+    fn insert(&mut self, arena: &mut Arena, slot: Slot) {
+        let number = class_of(arena[slot].size);
+        let class = &mut self.classes[number];
+        if class.length == 0 && class.sorted == 0 {
+            *class = Class { head: Some(slot), length: 1, sorted: 0 };
+            let block = &mut arena[slot];
+            (block.prev_free, block.next_free) = (None, None);
+            self.held.insert(number);
+        } else {
+            self.insert_beside(arena, slot, number);
+        }
     }
 
-    fn list(&self, class: usize) -> &Class {
-        &self.lists[self.places[class] as usize - 1]
+    /// Inserts into a class that holds blocks.
+    #[inline(never)]
+    fn insert_beside(&mut self, arena: &mut Arena, slot: Slot, number: usize) {
+        let class = &mut self.classes[number];
+        if class.length == FEW {
+            self.sort(arena, number);
+        }
+        let class = &mut self.classes[number];
+        let new = key(arena, slot);
+        if class.sorted != 0 {
+            return self.sorted[usize::from(class.sorted) - 1].insert((new.0, new.1, slot));
+        }
+        let (mut before, mut after) = (None, class.head);
+        while let Some(at) = after.filter(|&at| key(arena, at) < new) {
+            (before, after) = (after, arena[at].next_free);
+        }
+        (arena[slot].prev_free, arena[slot].next_free) = (before, after);
+        match before {
+            Some(before) => arena[before].next_free = Some(slot),
+            None => class.head = Some(slot),
+        }
+        if let Some(after) = after {
+            arena[after].prev_free = Some(slot);
+        }
+        class.length += 1;
     }
 
-    fn insert(&mut self, entry: Entry) {
-        if entry.0 >= LARGEST {
-            return self.large.insert(entry);
-        }
-        let class = Stream::class_of(entry.0);
-        if self.places[class] == 0 {
-            self.places[class] = self.vacant.pop().unwrap_or_else(|| {
-                self.lists.push(Class::EMPTY);
-                u16::try_from(self.lists.len()).unwrap_or(u16::MAX) // there are fewer classes
-            });
-            self.bitmap.set(class);
-        }
-        self.lists[self.places[class] as usize - 1].insert(entry, &mut self.spare);
+    /// Makes a sorted list of the linked blocks of a class.
+    fn sort(&mut self, arena: &Arena, number: usize) {
+        let place = self.spare.pop().unwrap_or_else(|| {
+            self.sorted.push(Ordered::default());
+            u16::try_from(self.sorted.len()).expect("there are fewer classes")
+        });
+        let list = &mut self.sorted[usize::from(place) - 1];
+        let class = &mut self.classes[number];
+        let linked = std::iter::successors(class.head, |&at| arena[at].next_free);
+        linked.for_each(|at| list.insert((arena[at].size, arena[at].address, at)));
+        *class = Class { head: None, length: 0, sorted: place };
     }
 
-    fn remove(&mut self, key: (u64, u64)) {
-        if key.0 >= LARGEST {
-            return self.large.remove(key);
+    #[inline(always)]
+    fn remove(&mut self, arena: &mut Arena, slot: Slot) {
+        let block = &arena[slot];
+        let number = class_of(block.size);
+        let (before, after) = (block.prev_free, block.next_free);
+        let class = &mut self.classes[number];
+        if class.sorted != 0 {
+            return self.remove_sorted(arena, slot, number);
         }
-        let class = Stream::class_of(key.0);
-        let place = self.places[class];
-        if place != 0 && self.lists[place as usize - 1].remove(key, &mut self.spare) {
-            self.bitmap.clear(class);
-            self.places[class] = 0;
-            self.vacant.push(place);
+        match before {
+            Some(before) => arena[before].next_free = after,
+            None => class.head = after,
         }
+        if let Some(after) = after {
+            arena[after].prev_free = before;
+        }
+        class.length -= 1;
+        if class.length == 0 {
+            self.held.remove(number);
+        }
+    }
+
+    #[cold]
+    fn remove_sorted(&mut self, arena: &mut Arena, slot: Slot, number: usize) {
+        let place = self.classes[number].sorted;
+        let list = &mut self.sorted[usize::from(place) - 1];
+        list.remove(key(arena, slot));
+        if list.length() > usize::from(FEW / 2) {
+            return;
+        }
+        let class = &mut self.classes[number];
+        *class = Class::default();
+        let mut last = None;
+        while let Some(entry) = list.at_or_after((0, 0)) {
+            list.remove((entry.0, entry.1));
+            (arena[entry.2].prev_free, arena[entry.2].next_free) = (last, None);
+            match last {
+                Some(last) => arena[last].next_free = Some(entry.2),
+                None => class.head = Some(entry.2),
+            }
+            last = Some(entry.2);
+            class.length += 1;
+        }
+        self.spare.push(place);
+    }
+
+    /// The first block of a class not below (size, address).
+    #[inline(never)]
+    fn in_class(&self, arena: &Arena, number: usize, least: (u64, u64)) -> Option<Slot> {
+        let class = &self.classes[number];
+        if class.sorted != 0 {
+            return self.sorted[usize::from(class.sorted) - 1].at_or_after(least).map(|e| e.2);
+        }
+        let mut at = class.head;
+        while let Some(slot) = at {
+            if key(arena, slot) >= least {
+                break;
+            }
+            at = arena[slot].next_free;
+        }
+        at
     }
 
     /// The first block not below (size, address).
-    fn at_or_after(&self, key: (u64, u64)) -> Option<Entry> {
-        let class = Stream::class_of(key.0);
-        let Some(found) = self.bitmap.from(class) else {
-            return self.large.at_or_after(key);
-        };
-        if found > class {
-            return self.list(found).at_or_after((found as u64 * GRANULE, 0));
+    #[inline(always)]
+    fn at_or_after(&self, arena: &Arena, least: (u64, u64)) -> Option<Slot> {
+        let own = class_of(least.0);
+        let mut number = self.held.from(own)?;
+        if number == own {
+            if let Some(found) = self.in_class(arena, own, least) {
+                return Some(found);
+            }
+            number = self.held.from(own + 1)?;
         }
-        let here = self.list(class).at_or_after((class as u64 * GRANULE, key.1));
-        here.or_else(|| self.at_or_after((class as u64 * GRANULE + 1, 0)))
+        let class = &self.classes[number];
+        if class.sorted == 0 { class.head } else { self.in_class(arena, number, (0, 0)) }
     }
 
     /// The last block below (size, address).
-    fn before(&self, key: (u64, u64)) -> Option<Entry> {
-        if key.0 >= LARGEST
-            && let Some(found) = self.large.before(key)
-        {
-            return Some(found);
-        }
-        let class = Stream::class_of(key.0).min(CLASSES);
-        let here = self.places.get(class).filter(|&&p| p != 0).and_then(|_| self.list(class).before(key));
-        here.or_else(|| {
-            let found = self.bitmap.below(class)?;
-            self.list(found).before((found as u64 * GRANULE, u64::MAX))
+    fn before(&self, arena: &Arena, bound: (u64, u64)) -> Option<Slot> {
+        let own = class_of(bound.0);
+        self.last_in_class(arena, own, bound).or_else(|| {
+            let number = self.held.below(own)?;
+            self.last_in_class(arena, number, bound)
         })
+    }
+
+    fn last_in_class(&self, arena: &Arena, number: usize, bound: (u64, u64)) -> Option<Slot> {
+        let class = &self.classes[number];
+        if class.sorted != 0 {
+            return self.sorted[usize::from(class.sorted) - 1].before(bound).map(|e| e.2);
+        }
+        let linked = std::iter::successors(class.head, |&at| arena[at].next_free);
+        linked.take_while(|&at| key(arena, at) < bound).last()
     }
 }
 
-/// The free blocks of a pool.
+/// The free blocks of a pool. A block must be taken out before its size or address changes.
 #[derive(Debug, Default, Clone)]
 pub(super) struct FreeIndex {
     /// By stream handle.
@@ -278,51 +230,62 @@ impl FreeIndex {
         self.streams.iter().find(|s| s.handle == stream)
     }
 
-    pub fn insert(&mut self, key: FreeKey, slot: Slot) {
-        let entry = (key.1, key.2, slot);
-        if let Some(stream) = self.streams.iter_mut().find(|s| s.handle == key.0) {
-            return stream.insert(entry);
-        }
-        let place = self.streams.partition_point(|s| s.handle < key.0);
-        self.streams.insert(place, Stream::new(key.0));
-        self.streams[place].insert(entry);
+    #[inline(always)]
+    pub fn insert(&mut self, arena: &mut Arena, slot: Slot) {
+        let handle = arena[slot].stream;
+        let known = self.streams.iter().position(|s| s.handle == handle);
+        let place = known.unwrap_or_else(|| {
+            let place = self.streams.partition_point(|s| s.handle < handle);
+            self.streams.insert(place, Stream::new(handle));
+            place
+        });
+        self.streams[place].insert(arena, slot);
     }
 
-    /// Takes a block out; nothing happens if it is not there.
-    pub fn remove(&mut self, key: &FreeKey) {
-        if let Some(stream) = self.streams.iter_mut().find(|s| s.handle == key.0) {
-            stream.remove((key.1, key.2));
+    /// Takes a block out that is in it.
+    #[inline(always)]
+    pub fn remove(&mut self, arena: &mut Arena, slot: Slot) {
+        let handle = arena[slot].stream;
+        if let Some(stream) = self.streams.iter_mut().find(|s| s.handle == handle) {
+            stream.remove(arena, slot);
         }
     }
 
     /// The smallest block of a stream that holds `size`; of several the one at the lowest address.
-    pub fn first_fit(&self, stream: StreamHandle, size: u64) -> Option<(FreeKey, Slot)> {
-        let (size, address, slot) = self.of(stream)?.at_or_after((size, 0))?;
-        Some(((stream, size, address), slot))
+    #[inline(always)]
+    pub fn first_fit(&self, arena: &Arena, stream: StreamHandle, size: u64) -> Option<Slot> {
+        self.of(stream)?.at_or_after(arena, (size, 0))
     }
 
-    /// Blocks of the key's stream from the key on, in order.
-    pub fn from(&self, key: FreeKey) -> impl Iterator<Item = (FreeKey, Slot)> + '_ {
-        let stream = self.of(key.0);
-        let first = stream.and_then(|s| s.at_or_after((key.1, key.2)));
-        let entries = std::iter::successors(first, move |e| stream?.at_or_after((e.0, e.1 + 1)));
-        entries.map(move |(size, address, slot)| ((key.0, size, address), slot))
+    /// Blocks of a stream from (size, address) on, in order.
+    pub fn from<'a>(
+        &'a self,
+        arena: &'a Arena,
+        stream: StreamHandle,
+        least: (u64, u64),
+    ) -> impl Iterator<Item = Slot> + 'a {
+        let stream = self.of(stream);
+        let first = stream.and_then(|s| s.at_or_after(arena, least));
+        std::iter::successors(first, move |&slot| {
+            let (size, address) = key(arena, slot);
+            stream?.at_or_after(arena, (size, address + 1))
+        })
     }
 
-    /// Blocks of the key's stream below the key, the largest first.
-    pub fn below_in_reverse(&self, key: FreeKey) -> impl Iterator<Item = (FreeKey, Slot)> + '_ {
-        let stream = self.of(key.0);
-        let first = stream.and_then(|s| s.before((key.1, key.2)));
-        let entries = std::iter::successors(first, move |e| stream?.before((e.0, e.1)));
-        entries.map(move |(size, address, slot)| ((key.0, size, address), slot))
+    /// Blocks of a stream below (size, address), the largest first.
+    pub fn below_in_reverse<'a>(
+        &'a self,
+        arena: &'a Arena,
+        stream: StreamHandle,
+        bound: (u64, u64),
+    ) -> impl Iterator<Item = Slot> + 'a {
+        let stream = self.of(stream);
+        let first = stream.and_then(|s| s.before(arena, bound));
+        std::iter::successors(first, move |&slot| stream?.before(arena, key(arena, slot)))
     }
 
     /// Every block in order.
-    pub fn iter(&self) -> impl Iterator<Item = (FreeKey, Slot)> + '_ {
-        self.streams.iter().flat_map(|s| self.from((s.handle, 0, 0)))
-    }
-
-    pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.iter().map(|(_, slot)| slot)
+    pub fn slots<'a>(&'a self, arena: &'a Arena) -> impl Iterator<Item = Slot> + 'a {
+        self.streams.iter().flat_map(move |s| self.from(arena, s.handle, (0, 0)))
     }
 }

@@ -1,6 +1,6 @@
 //! Getting memory from the device.
 
-use super::allocator::{DeviceAllocator, Request};
+use super::allocator::{DeviceAllocator, Request, kind_of};
 use super::block::{Block, Slot};
 use super::defect::{Defect, Planting};
 use super::signed;
@@ -22,7 +22,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             return Ok(grown);
         }
-        let mut asked = request.segment;
+        let segment = request.segment(&self.settings);
+        let mut asked = segment;
         if self.planted.has(Defect::GrowthDoubles) {
             asked = asked.max(u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0));
         }
@@ -34,7 +35,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             Err(DeviceError::OutOfMemory) => return Ok(None),
             Err(other) => return Err(other),
         };
-        let size = asked.max(request.segment);
+        let size = asked.max(segment);
         let address = self.base_of(address);
         self.count_segment(request, address, size);
         self.note_growth(request.pool, 1);
@@ -47,11 +48,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let family =
             if self.planted.has(Defect::LimitChecksAllocated) { Family::AllocatedBytes } else { Family::ReservedBytes };
         let held = self.stats.all(family).current;
-        signed(request.segment).checked_add(held).is_some_and(|sum| sum <= signed(limit))
+        signed(request.segment(&self.settings)).checked_add(held).is_some_and(|sum| sum <= signed(limit))
     }
 
     fn count_segment(&mut self, request: &Request, address: u64, size: u64) {
-        let kind = self.pools[usize::from(request.pool)].kind;
+        let kind = kind_of(request.pool);
         self.stats.increase(Family::Segment, kind, 1);
         self.stats.increase(Family::ReservedBytes, kind, signed(size));
         *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;

@@ -1,42 +1,43 @@
 //! The last step of a request that is served: cut the block, count it, give its address.
 
-use super::allocator::{DeviceAllocator, Request};
+use super::allocator::{DeviceAllocator, Request, kind_of};
 use super::block::{Block, Slot, State};
 use super::defect::{Defect, Planting};
-use super::signed;
+use super::counted;
 use crate::device::Device;
 use crate::op::stats::Oversize;
 use crate::op::trace::Action;
-use crate::op::{Counter, Family};
+use crate::op::{Counter, Family, PoolKind};
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Takes a free block that is in no set any more and hands out its front.
     pub(super) fn hand_out(&mut self, slot: Slot, request: &Request) -> u64 {
-        let was_split = self.arena[slot].is_split();
-        let cut = self.splits(&self.arena[slot], request.size);
-        if cut {
+        let block = &self.arena[slot];
+        let was_split = block.is_split();
+        let whole = block.size;
+        if self.splits(block, request.size) {
             self.cut_tail(slot, request.size);
         }
         let block = &mut self.arena[slot];
         block.state = State::Allocated;
         block.requested = request.bytes;
-        let (size, address, expandable) = (block.size, block.address, block.expandable);
-        let kind = self.kind(slot);
+        let Block { size, address, expandable, pool, .. } = *block;
+        let kind = kind_of(pool);
         if !expandable {
-            self.count_split(slot, was_split, cut);
+            self.count_split(kind, was_split, size, whole - size);
         }
         if !(self.planted.has(Defect::SideStreamNotRegistered) && request.stream.0 != 0) {
-            self.live.insert(address, slot);
+            self.live.insert(&self.arena, address, slot);
         }
         self.note(Action::Alloc, address, request.bytes, request.stream);
         if self.planted.has(Defect::StatsSkippedAfterRetry) && self.stats.counter(Counter::NumAllocRetries) > 0 {
             return address;
         }
         self.stats.increase(Family::Allocation, kind, 1);
-        self.stats.increase(Family::AllocatedBytes, kind, signed(size));
+        self.stats.increase(Family::AllocatedBytes, kind, counted(size));
         self.stats.increase(Family::Active, kind, 1);
-        self.stats.increase(Family::ActiveBytes, kind, signed(size));
-        self.stats.increase(Family::RequestedBytes, kind, signed(request.bytes));
+        self.stats.increase(Family::ActiveBytes, kind, counted(size));
+        self.stats.increase(Family::RequestedBytes, kind, counted(request.bytes));
         if size >= self.settings.max_split {
             self.stats.oversize_mut(Oversize::Allocations).increase(1);
         }
@@ -46,16 +47,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Leaves `size` bytes in the block and makes the rest a free right neighbour, which keeps the stale
     /// request: in PyTorch the tail is the old object.
     fn cut_tail(&mut self, slot: Slot, size: u64) {
-        let front = self.arena[slot];
-        let tail = self.arena.insert(Block {
-            address: front.address + size,
-            size: front.size - size,
-            prev: Some(slot),
-            next: front.next,
-            state: State::Free,
-            ..front
-        });
-        if let Some(next) = front.next {
+        let tail = self.arena.duplicate(slot);
+        let rest = &mut self.arena[tail];
+        rest.address += size;
+        rest.size -= size;
+        rest.prev = Some(slot);
+        rest.state = State::Free;
+        if let Some(next) = rest.next {
             self.arena[next].prev = Some(tail);
         }
         let block = &mut self.arena[slot];
@@ -65,14 +63,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     /// What the hand-out changed among free blocks of segments that hold several.
-    fn count_split(&mut self, slot: Slot, was_split: bool, cut: bool) {
-        let kind = self.kind(slot);
-        let size = signed(self.arena[slot].size);
-        match (was_split, cut) {
+    fn count_split(&mut self, kind: PoolKind, was_split: bool, size: u64, tail: u64) {
+        let size = counted(size);
+        match (was_split, tail > 0) {
             (false, true) => {
-                let tail = self.arena[slot].next.map_or(0, |next| self.arena[next].size);
                 self.stats.increase(Family::InactiveSplit, kind, 1);
-                self.stats.increase(Family::InactiveSplitBytes, kind, signed(tail));
+                self.stats.increase(Family::InactiveSplitBytes, kind, counted(tail));
             }
             (true, true) => self.stats.decrease(Family::InactiveSplitBytes, kind, size),
             (true, false) => {

@@ -4,6 +4,7 @@
 //! that the same code runs on a simulation, on a GPU and on the addresses of a recording. Never looks at `model`.
 
 mod allocator;
+mod bitmap;
 mod block;
 mod defect;
 mod events;
@@ -12,6 +13,7 @@ mod free;
 mod free_index;
 mod grow;
 mod hand_out;
+mod live;
 #[cfg(any(test, fuzzing))]
 pub mod naive;
 mod oom;
@@ -38,6 +40,12 @@ use crate::op::snapshot::Snapshot;
 /// Sizes are checked against the range of the signed accounts before they get here.
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// The same for what the device gave: no device has half of the 64-bit range.
+#[inline]
+fn counted(bytes: u64) -> i64 {
+    bytes.cast_signed()
 }
 
 /// Why a fraction was refused.

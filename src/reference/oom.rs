@@ -82,7 +82,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let (allocated, private, unallocated) = self.message_figures();
         AllocError::OutOfMemory(Box::new(OutOfMemory {
             device: self.index,
-            segment: request.segment,
+            segment: request.segment(&self.settings),
             total,
             free,
             limit: self.limit,

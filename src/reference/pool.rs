@@ -2,28 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::block::{Block, Slot};
-use super::free_index::{FreeIndex, FreeKey};
+use super::block::Slot;
+use super::free_index::FreeIndex;
 use crate::device::StreamHandle;
-use crate::op::PoolKind;
-
-pub(super) fn free_key(block: &Block) -> FreeKey {
-    (block.stream, block.size, block.address)
-}
 
 /// Free blocks of one kind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Pool {
-    pub kind: PoolKind,
     pub free: FreeIndex,
     /// Parts of expandable segments without memory, by stream and address.
     pub unmapped: BTreeSet<(StreamHandle, u64, Slot)>,
     /// How often the pool was searched while garbage collection was in force.
-    pub searches: u64,
-}
-
-impl Pool {
-    pub fn new(kind: PoolKind) -> Self {
-        Pool { kind, free: FreeIndex::default(), unmapped: BTreeSet::new(), searches: 0 }
-    }
+    pub searches: u32,
 }

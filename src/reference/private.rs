@@ -97,7 +97,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return;
         }
         let next = u16::try_from(self.pools.len()).unwrap_or(u16::MAX - 1);
-        self.pools.extend([Pool::new(PoolKind::Small), Pool::new(PoolKind::Large)]);
+        self.pools.extend([Pool::default(), Pool::default()]);
         self.private.pools.push(PrivatePool { id, users: 1, growths: 0, small: next, large: next + 1, flags });
     }
 
@@ -218,7 +218,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Free bytes that private pools have cached.
     pub(super) fn cached_privately(&self) -> u64 {
         let pools = self.private.pools.iter().flat_map(|p| [p.small, p.large]);
-        pools.map(|p| self.pools[usize::from(p)].free.iter().map(|(key, _)| key.1).sum::<u64>()).sum()
+        let slots = pools.flat_map(|p| self.pools[usize::from(p)].free.slots(&self.arena));
+        slots.map(|slot| self.arena[slot].size).sum()
     }
 
     /// Takes up the frees that were put off, once nothing is redirected any more.

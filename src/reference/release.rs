@@ -3,8 +3,6 @@
 use super::allocator::{DeviceAllocator, LARGE, Request, SMALL};
 use super::block::Slot;
 use super::defect::{Defect, Planting};
-use super::free_index::FreeKey;
-use super::pool::free_key;
 use super::signed;
 use crate::device::{Device, DeviceError};
 use crate::op::stats::Oversize;
@@ -30,7 +28,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     pub(super) fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {
-        let cached: Vec<Slot> = self.pools[usize::from(pool)].free.slots().collect();
+        let cached: Vec<Slot> = self.pools[usize::from(pool)].free.slots(&self.arena).collect();
         let mut first_error = Ok(());
         let mut expandable = Vec::new();
         for slot in cached {
@@ -52,7 +50,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let block = self.arena[slot];
         self.device.release(block.address)?;
         let kind = self.kind(slot);
-        self.pools[usize::from(block.pool)].free.remove(&free_key(&block));
+        self.pools[usize::from(block.pool)].free.remove(&mut self.arena, slot);
         self.arena.remove(slot);
         *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
         self.note_growth(block.pool, -1);
@@ -74,16 +72,14 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let max_split = self.settings.max_split;
         let wanted = request.size.max(max_split);
         let pool = &self.pools[usize::from(request.pool)];
-        let from: FreeKey = (request.stream, wanted, 0);
-        let fitting = pool.free.from(from).next();
-        if let Some((_, slot)) = fitting
+        let fitting = pool.free.first_fit(&self.arena, request.stream, wanted);
+        if let Some(slot) = fitting
             && !self.arena[slot].expandable
         {
             return self.release_block(slot).is_ok();
         }
-        let below =
-            self.pools[usize::from(request.pool)].free.below_in_reverse(from).take_while(|(key, _)| key.1 >= max_split);
-        let candidates: Vec<Slot> = below.map(|(_, slot)| slot).collect();
+        let below = pool.free.below_in_reverse(&self.arena, request.stream, (wanted, 0));
+        let candidates: Vec<Slot> = below.take_while(|&slot| self.arena[slot].size >= max_split).collect();
         let mut released = 0;
         for slot in candidates {
             if released >= wanted {
@@ -108,8 +104,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         let target = reserved - threshold;
         let pool = &self.pools[usize::from(LARGE)];
-        let age = |slot: Slot| pool.searches - self.arena[slot].searches_at_free;
-        let unsplit: Vec<Slot> = pool.free.slots().filter(|&s| !self.arena[s].is_split()).collect();
+        let age = |slot: Slot| u64::from(pool.searches - self.arena[slot].searches_at_free);
+        let unsplit: Vec<Slot> = pool.free.slots(&self.arena).filter(|&s| !self.arena[s].is_split()).collect();
         let ages: Vec<u64> = unsplit.iter().map(|&s| age(s)).collect();
         let mut candidates: Vec<(Slot, u64)> = unsplit.into_iter().zip(ages).collect();
         let mut total_age: u64 = candidates.iter().map(|(_, age)| age).sum();

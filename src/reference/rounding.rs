@@ -17,18 +17,17 @@ pub const SMALL_SEGMENT: u64 = 2 * MIB;
 pub const MIN_LARGE: u64 = 10 * MIB;
 /// Rounding of big segments.
 pub const SEGMENT_ROUND: u64 = 2 * MIB;
+/// The largest block whose segment can be represented.
+pub const LARGEST: u64 = u64::MAX - SEGMENT_ROUND + 1;
 
 /// The bytes a request occupies, or `None` if that cannot be represented.
 #[must_use]
 pub fn block_size(request: u64, settings: &Settings) -> Option<u64> {
-    if request < MIN_BLOCK {
-        return Some(MIN_BLOCK);
-    }
     let divisions = settings.divisions(request);
     if divisions > 1 && request > MIN_BLOCK.saturating_mul(divisions) {
         return round_to_division(request, divisions);
     }
-    request.checked_next_multiple_of(MIN_BLOCK)
+    request.max(1).checked_next_multiple_of(MIN_BLOCK)
 }
 
 /// Up to the next of `divisions` equal steps between two powers of two.
@@ -46,15 +45,15 @@ pub fn pool_kind(size: u64) -> PoolKind {
     if size <= SMALL_LIMIT { PoolKind::Small } else { PoolKind::Large }
 }
 
-/// The segment asked of the device for a block of `size`, or `None` if it cannot be represented.
+/// The segment asked of the device for a block of `size`, at most [`LARGEST`].
 #[must_use]
-pub fn segment_size(size: u64, settings: &Settings) -> Option<u64> {
+pub fn segment_size(size: u64, settings: &Settings) -> u64 {
     if size <= SMALL_LIMIT {
-        Some(SMALL_SEGMENT)
+        SMALL_SEGMENT
     } else if size < MIN_LARGE {
-        Some(settings.large_segment)
+        settings.large_segment
     } else {
-        size.checked_next_multiple_of(SEGMENT_ROUND)
+        size.div_ceil(SEGMENT_ROUND).saturating_mul(SEGMENT_ROUND)
     }
 }
 
@@ -83,15 +82,15 @@ mod tests {
     fn what_cannot_be_represented_is_refused() {
         assert_eq!(block_size(u64::MAX, &Settings::default()), None);
         assert_eq!(block_size(u64::MAX, &divided(4)), None);
-        assert_eq!(segment_size(u64::MAX - 511, &Settings::default()), None);
+        assert_eq!(segment_size(LARGEST, &Settings::default()), LARGEST);
     }
 
     #[test]
     fn segments_follow_the_size() {
         let plain = Settings::default();
         for (size, segment) in [(512, 2 * MIB), (MIB, 2 * MIB), (MIB + 512, 20 * MIB), (10 * MIB, 10 * MIB)] {
-            assert_eq!(segment_size(size, &plain), Some(segment));
+            assert_eq!(segment_size(size, &plain), segment);
         }
-        assert_eq!(segment_size(10 * MIB + 512, &plain), Some(12 * MIB));
+        assert_eq!(segment_size(10 * MIB + 512, &plain), 12 * MIB);
     }
 }

@@ -28,9 +28,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// The first block of every segment.
     fn heads(&self) -> Vec<Slot> {
         let mut heads: Vec<Slot> = Vec::new();
-        let free = self.pools.iter().flat_map(|p| p.free.slots());
+        let free = self.pools.iter().flat_map(|p| p.free.slots(&self.arena));
         let pending = self.events.slots().chain(self.recorded.keys().copied());
-        for slot in free.chain(self.live.values().copied()).chain(pending) {
+        for slot in free.chain(self.live.slots()).chain(pending) {
             let mut head = slot;
             // A free block's left neighbour is in these sets itself, unless it has no memory.
             let covered = self.arena[head].prev.is_some_and(|prev| self.arena[prev].mapped);

@@ -5,19 +5,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::block::{Arena, Block, Slot};
-use super::free_index::{FreeIndex, FreeKey};
+use super::free_index::FreeIndex;
 use super::*;
 use crate::device::sim::SimDevice;
 use crate::op::{Counter, Family};
 
 const MIB: u64 = 1 << 20;
-
-/// A few distinct slots.
-fn slot(number: u64) -> Slot {
-    let block = Block::whole(0, 0, StreamHandle(0), 0);
-    let mut arena = Arena::default();
-    (0..=number % 7).map(|_| arena.insert(block)).last().unwrap_or(Slot::FIRST)
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 64 }) })]
@@ -27,32 +20,40 @@ proptest! {
     fn it_is_an_ordered_map(
         steps in proptest::collection::vec((any::<bool>(), 0_u64..3, 0_u64..40, 0_u64..200), 1..if cfg!(miri) { 200 } else { 2000 }),
     ) {
+        let mut arena = Arena::default();
         let mut index = FreeIndex::default();
-        let mut model: BTreeMap<FreeKey, Slot> = BTreeMap::new();
+        let mut model: BTreeMap<(StreamHandle, u64, u64), Slot> = BTreeMap::new();
         for (insert, stream, size, address) in steps {
-            // Classes of their own below 16 MiB, a list above.
-            let size = if size < 25 { size * size * 512 } else { (size + 39) << 20 };
+            // Classes of one size each below 2 MiB, of several above.
+            let size = if size < 25 { size * size * 512 } else { (1 << (size - 4)) + address % 3 * 512 };
             let key = (StreamHandle(stream), size, address);
-            if insert && !model.contains_key(&key) {
-                index.insert(key, slot(address));
-                model.insert(key, slot(address));
-            } else {
-                index.remove(&key);
-                model.remove(&key);
+            match model.remove(&key) {
+                Some(slot) => {
+                    index.remove(&mut arena, slot);
+                    arena.remove(slot);
+                }
+                None if insert => {
+                    let slot = arena.insert(Block::whole(address, size, key.0, 0));
+                    index.insert(&mut arena, slot);
+                    model.insert(key, slot);
+                }
+                None => {}
             }
             let range = (key.0, size, 0)..(StreamHandle(stream + 1), 0, 0);
-            let fit = model.range(range).next().map(|(k, s)| (*k, *s));
-            prop_assert_eq!(index.first_fit(key.0, size), fit);
+            let fit = model.range(range).next().map(|(_, s)| *s);
+            prop_assert_eq!(index.first_fit(&arena, key.0, size), fit);
         }
         let all: Vec<_> = model.iter().map(|(k, s)| (*k, *s)).collect();
-        prop_assert_eq!(index.iter().collect::<Vec<_>>(), all.clone());
-        let middle = (StreamHandle(1), 20 * 20 * 512, 0);
-        let ours = all.iter().copied().filter(|(k, _)| k.0 == middle.0);
-        let above: Vec<_> = ours.clone().filter(|(k, _)| *k >= middle).collect();
-        let mut below: Vec<_> = ours.filter(|(k, _)| *k < middle).collect();
-        below.reverse();
-        prop_assert_eq!(index.from(middle).collect::<Vec<_>>(), above);
-        prop_assert_eq!(index.below_in_reverse(middle).collect::<Vec<_>>(), below);
+        prop_assert_eq!(index.slots(&arena).collect::<Vec<_>>(), model.values().copied().collect::<Vec<_>>());
+        for size in [20 * 20 * 512, (1 << 24) + 512] {
+            let middle = (StreamHandle(1), size, 50);
+            let ours = all.iter().copied().filter(|(k, _)| k.0 == middle.0);
+            let above: Vec<_> = ours.clone().filter(|(k, _)| *k >= middle).map(|(_, s)| s).collect();
+            let mut below: Vec<_> = ours.filter(|(k, _)| *k < middle).map(|(_, s)| s).collect();
+            below.reverse();
+            prop_assert_eq!(index.from(&arena, middle.0, (size, 50)).collect::<Vec<_>>(), above);
+            prop_assert_eq!(index.below_in_reverse(&arena, middle.0, (size, 50)).collect::<Vec<_>>(), below);
+        }
     }
 }
 
