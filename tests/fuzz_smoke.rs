@@ -128,6 +128,19 @@ fn reproducer() {
     smoke("reproducer", 600, 1000);
 }
 
+/// Not a test: writes the seeds to `fuzz/corpus/<target>/`, for `fuzz/run_all.sh`.
+#[test]
+#[ignore = "writes files: `cargo test --test fuzz_smoke -- --ignored write_seeds`"]
+fn write_seeds() {
+    for name in BODIES.iter().map(|(name, _)| *name).chain(["naive"]) {
+        let folder = root().join("fuzz/corpus").join(name);
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        for (file, bytes) in seeds::of(name, root()) {
+            std::fs::write(folder.join(file), bytes).expect("a file can be written");
+        }
+    }
+}
+
 /// Sequences as seeds are the same sequences, less what has no bytes.
 #[test]
 fn a_seed_means_what_it_was_made_of() {

@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod error;
 mod exit;
+mod fuzz;
 mod list;
 mod output;
 mod progress;
@@ -57,6 +58,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Fuzz(fuzz::Args),
     List(list::Args),
     Check(check::Args),
     Schema(schema::Args),
@@ -113,6 +115,7 @@ pub fn main() -> ExitCode {
     let mut context = Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose };
     let result = match cli.command {
         Command::Run(args) => run::run(args, &mut context),
+        Command::Fuzz(args) => fuzz::run(&args, &mut context),
         Command::List(args) => list::run(&args, &mut context),
         Command::Check(args) => check::run(&args, &mut context),
         Command::Schema(args) => schema::run(&args, &mut context),

@@ -80,7 +80,7 @@ impl Lang {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+pub(super) fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
     humantime::parse_duration(text)
 }
 
@@ -119,7 +119,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
 }
 
 /// The named targets, each once, checked to exist before anything is written.
-fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
+pub(super) fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
     let probe = Setup { device_bytes: vec![1 << 30], streams: 1 };
     let mut targets: Vec<TargetName> = Vec::new();
     for name in names {
@@ -141,12 +141,12 @@ fn cases_from_environment() -> Result<Option<u32>, CliError> {
     }
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// A run of an hour must not end in a folder that cannot be written.
-fn ensure_writable(folder: &Path) -> Result<(), CliError> {
+pub(super) fn ensure_writable(folder: &Path) -> Result<(), CliError> {
     let fail = |source| CliError::Unwritable { path: folder.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(fail)?;
     tempfile::tempfile_in(folder).map_err(fail)?;

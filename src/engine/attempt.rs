@@ -10,6 +10,7 @@ use crate::op::{Setup, TargetInfo};
 use crate::target::{Target, TargetError};
 
 use super::lockstep::{self, Course, Run};
+use super::metamorphic;
 
 /// Builds the target under test for one sequence.
 pub type Opener<'a> = dyn Fn(&Setup) -> Result<Box<dyn Target>, TargetError> + Sync + 'a;
@@ -38,7 +39,13 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
     let at = Cell::new(0);
     let body = || {
         let mut target = open(setup)?;
-        Ok(lockstep::run(&mut *target, course, &at))
+        let mut run = lockstep::run(&mut *target, course, &at);
+        if run.conviction.is_none() && !run.blind {
+            let compared = metamorphic::judge(open, setup, course.steps, course.relations)?;
+            run.pairs = compared.pairs;
+            run.conviction = compared.conviction;
+        }
+        Ok(run)
     };
     match quietly(body) {
         Ok(result) => result.map(Attempt::Ran),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, Setup, Step, TargetInfo};
+use crate::op::{Capability, Milestone, OracleName, Setup, Step, TargetInfo};
 use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
@@ -17,6 +17,9 @@ use super::failure::{self, Caught, Crash};
 use super::lockstep::{Course, Run};
 use super::stamp::Clock;
 
+/// How many sequences of a pass are also compared with a variant: each costs two bare runs.
+const COMPARED: u32 = 24;
+
 /// A scenario, the target to try it on, and how hard to try.
 pub(super) struct Case<'a> {
     pub(super) scenario: &'a Scenario,
@@ -26,6 +29,8 @@ pub(super) struct Case<'a> {
     pub(super) seed: u64,
     /// Overrides the scenario's own number of sequences.
     pub(super) cases: Option<u32>,
+    /// As in [`Plan`](super::Plan).
+    pub(super) swarm: bool,
     /// A sequence that failed once, to be run first.
     pub(super) stored: Option<&'a Reproducer>,
 }
@@ -43,6 +48,7 @@ pub(super) struct Tally {
     pub(super) operations: u64,
     pub(super) judged: u64,
     pub(super) dropped: u64,
+    pub(super) pairs: u64,
     pub(super) reached: BTreeMap<Milestone, u64>,
     pub(super) blind: bool,
     /// Time ran out in the first pass.
@@ -65,6 +71,7 @@ impl Tally {
         self.operations += run.operations;
         self.judged += run.judged;
         self.dropped += run.dropped;
+        self.pairs += run.pairs;
         self.blind |= run.blind;
         for milestone in &run.reached {
             *self.reached.entry(*milestone).or_default() += 1;
@@ -154,7 +161,7 @@ impl Case<'_> {
                     return Ok(());
                 }
                 let setup = workload::world(self.scenario, world);
-                self.run_one(tally, &setup, &variant.steps, &variant.label)?;
+                self.run_one(tally, &setup, &variant.steps, &variant.label, &[])?;
                 if tally.is_over() {
                     return Ok(());
                 }
@@ -180,8 +187,10 @@ impl Case<'_> {
                 return Ok(());
             }
             let setup = workload::world(self.scenario, index);
+            let own = self.swarm.then(|| workload::swarm(generate, self.seed, &self.scenario.id, index));
+            let generate = own.as_ref().unwrap_or(generate);
             let steps = workload::sequence(self.scenario, generate, &setup, self.seed, index);
-            self.run_one(tally, &setup, &steps, "")?;
+            self.run_one(tally, &setup, &steps, "", self.relation(nth).as_slice())?;
             if tally.is_over() {
                 return Ok(());
             }
@@ -189,8 +198,23 @@ impl Case<'_> {
         Ok(())
     }
 
-    fn run_one(&self, tally: &mut Tally, setup: &Setup, steps: &[Step], label: &str) -> Result<(), TargetError> {
-        match attempt(self.open, setup, &self.course(steps))? {
+    /// The relation under which a generated sequence is compared with a variant of itself: they take turns, over the
+    /// first sequences of each pass.
+    fn relation(&self, nth: u32) -> Option<OracleName> {
+        let own = || self.scenario.oracles.iter().copied().filter(|o| o.compares_runs());
+        let turn = (nth as usize).checked_rem(own().count()).filter(|_| nth < COMPARED)?;
+        own().nth(turn)
+    }
+
+    fn run_one(
+        &self,
+        tally: &mut Tally,
+        setup: &Setup,
+        steps: &[Step],
+        label: &str,
+        relations: &[OracleName],
+    ) -> Result<(), TargetError> {
+        match attempt(self.open, setup, &Course { relations, ..self.course(steps) })? {
             Attempt::Ran(run) => {
                 tally.count(&run);
                 if let Some(conviction) = run.conviction {
@@ -206,7 +230,8 @@ impl Case<'_> {
     }
 
     pub(super) fn course<'s>(&'s self, steps: &'s [Step]) -> Course<'s> {
-        Course { steps, oracles: &self.scenario.oracles, epilogue: self.scenario.epilogue, transcript: false }
+        let (oracles, epilogue) = (&self.scenario.oracles, self.scenario.epilogue);
+        Course { steps, oracles, epilogue, transcript: false, relations: &[] }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod command;
 mod failure;
 mod files;
 pub mod lockstep;
+mod metamorphic;
 mod outcome;
 pub mod plan;
 mod probes;

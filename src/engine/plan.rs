@@ -70,6 +70,8 @@ pub struct Plan {
     pub entries: Vec<Planned>,
     /// What narrowed it, as the command line says it.
     pub selection: Vec<String>,
+    /// Each generated sequence is drawn by weights of its own, instead of the scenario's.
+    pub swarm: bool,
 }
 
 impl Plan {
@@ -100,7 +102,7 @@ impl Plan {
             };
             Planned { scenario, left_out }
         });
-        Ok(Plan { entries: entries.collect(), selection })
+        Ok(Plan { entries: entries.collect(), selection, swarm: false })
     }
 
     /// How many scenarios will be tried.

@@ -68,6 +68,7 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
             target: &target,
             seed: options.seed,
             cases: options.cases,
+            swarm: options.plan.swarm,
             stored: stored.as_ref(),
         })
         .collect();

@@ -43,6 +43,8 @@ pub enum Capability {
     Callers,
     /// Allocations can go through the framework's tensors.
     Tensors,
+    /// A fresh target that is asked the same gives the same answers, so that two runs can be compared.
+    Repeatable,
     /// At least this many devices.
     Devices(u8),
 }
@@ -68,6 +70,7 @@ impl Capability {
         (Capability::CurrentDevice, "current_device"),
         (Capability::Callers, "callers"),
         (Capability::Tensors, "tensors"),
+        (Capability::Repeatable, "repeatable"),
     ];
 
     /// Every name that `from_str` reads, for hints and for the published schema.

@@ -83,6 +83,7 @@ pub struct DeviceAllocator<D, P> {
     pub(super) passed_together: u32,
     /// Bases of segments in order of reservation; kept only for a planted defect.
     pub(super) bases: Vec<u64>,
+    pub(super) habits: super::uneven::Habits,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -107,6 +108,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             trace: None,
             passed_together: 0,
             bases: Vec::new(),
+            habits: super::uneven::Habits::default(),
         };
         allocator.set_limit(settings.fraction);
         allocator
@@ -255,7 +257,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub fn fraction(&self) -> f64 {
         let total = self.device.total_bytes();
         #[allow(clippy::cast_precision_loss)]
-        self.limit.map_or(1.0, |limit| limit as f64 / total as f64)
+        self.limit.map_or(1.0, |limit| limit as f64 / total.max(1) as f64)
     }
 
     #[must_use]

@@ -119,6 +119,20 @@ catalogue! {
         "A freed block does not merge with the free block before it.";
     FreedWithRequestSize, "freed-with-request-size", "zhongkaifu/TensorSharp #104",
         "A freed block that fills its segment is cached with the size of the request instead of its own.";
+
+    // Seen only by comparing runs
+    StreamHandleSizes, "stream-handle-sizes", "none: a mechanism of poolproof's own",
+        "A stream whose handle has bit 6 set gets segments of just the size asked for, other streams whole ones.";
+    OddDeviceSizes, "odd-device-sizes", "none: a mechanism of poolproof's own",
+        "Every second device gets segments of just the size asked for, the others whole ones.";
+    ReleaseChangesSizes, "release-changes-sizes", "none: a mechanism of poolproof's own",
+        "Once a segment was given back, new ones are of just the size asked for.";
+    TrimsCounted, "trims-counted", "none: a mechanism of poolproof's own",
+        "After an odd number of calls of empty_cache segments are of just the size asked for.";
+    LastDeviceSizes, "last-device-sizes", "none: a mechanism of poolproof's own",
+        "A request right after one to another device gets a segment of just its size.";
+    OddBytesSizes, "odd-bytes-sizes", "none: a mechanism of poolproof's own",
+        "A request of an odd number of bytes gets a segment of just its size.";
 }
 
 impl std::str::FromStr for Defect {

@@ -22,7 +22,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             return Ok(grown);
         }
-        let segment = request.segment(&self.settings);
+        let segment = self.uneven_segment(request).unwrap_or_else(|| request.segment(&self.settings));
         let mut asked = segment;
         if self.planted.has(Defect::GrowthDoubles) {
             asked = asked.max(u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0));

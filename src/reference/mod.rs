@@ -26,6 +26,7 @@ mod settings;
 mod snapshot;
 pub mod summary;
 mod trace;
+mod uneven;
 
 pub use allocator::{AllocError, DeviceAllocator};
 pub use defect::{Defect, Planted, Planting, Sound};
@@ -119,6 +120,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     pub fn empty_cache(&mut self) -> Result<(), DeviceError> {
         let mut result = Ok(());
         for device in &mut self.devices {
+            device.note_trim();
             result = result.and(device.release_cached());
         }
         result

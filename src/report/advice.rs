@@ -76,6 +76,10 @@ pub(super) fn impact(area: Area) -> Pair {
             "two owners share the same bytes, or write where no memory is: data is silently damaged",
             "同一字节有两个所有者，或写入没有内存支撑的地址，数据被静默破坏",
         ),
+        Area::Same => (
+            "a job behaves differently on another device, stream or after a warm-up, and its memory use cannot be planned",
+            "换一个设备、流或经过预热之后作业的表现就不同，内存用量无法规划",
+        ),
     }
 }
 
@@ -149,6 +153,10 @@ pub(super) fn fix(area: Area) -> Pair {
         Area::Mem => (
             "check that splitting and merging keep blocks disjoint and inside their segment, and that addresses and sizes are rounded before the split",
             "检查切分与合并后各块互不重叠且位于段内，并确认地址与大小在切分之前已取整",
+        ),
+        Area::Same => (
+            "run the finding's two sequences side by side up to the first figure that differs, and look for a decision that reads a handle, an index, an address or a count of calls",
+            "并排运行发现中的两个序列直至首个不同的数据，查找读取句柄、编号、地址或调用次数的判断",
         ),
     }
 }

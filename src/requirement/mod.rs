@@ -35,10 +35,11 @@ pub enum Area {
     Tele,
     Summ,
     Mem,
+    Same,
 }
 
 impl Area {
-    pub const ALL: [Area; 17] = [
+    pub const ALL: [Area; 18] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -56,6 +57,7 @@ impl Area {
         Area::Tele,
         Area::Summ,
         Area::Mem,
+        Area::Same,
     ];
 
     /// The prefix of requirement ids.
@@ -79,6 +81,7 @@ impl Area {
             Area::Tele => "TELE",
             Area::Summ => "SUMM",
             Area::Mem => "MEM",
+            Area::Same => "SAME",
         }
     }
 
@@ -103,6 +106,7 @@ impl Area {
             Area::Tele => ("Telemetry", "遥测"),
             Area::Summ => ("Summary and dictionary", "摘要与字典结构"),
             Area::Mem => ("Memory itself", "内存内容与地址"),
+            Area::Same => ("What must make no difference", "不应有差别之处"),
         }
     }
 }

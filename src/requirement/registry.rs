@@ -10,7 +10,7 @@ const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> R
     Requirement { id: RequirementId::new(area, number), level: Level::Should, en, zh }
 }
 
-use Area::{Arg, Conc, Frac, Grow, Huge, Iso, Leak, Mem, Oom, Peak, Pool, Stat, Strm, Summ, Tele, Trim, Zero};
+use Area::{Arg, Conc, Frac, Grow, Huge, Iso, Leak, Mem, Oom, Peak, Pool, Same, Stat, Strm, Summ, Tele, Trim, Zero};
 
 /// Every requirement.
 pub static ALL: &[Requirement] = &[
@@ -222,4 +222,30 @@ pub static ALL: &[Requirement] = &[
     must(Mem, 1, "Live blocks never overlap and lie in memory of their device", "存活块互不重叠，且位于其设备的内存中"),
     must(Mem, 2, "Every address is aligned as promised", "每个地址都按承诺对齐"),
     must(Mem, 3, "A block keeps what was written to it until it is freed", "块在释放前保持写入的内容"),
+    must(
+        Same,
+        1,
+        "Streams other than the default one are treated alike, whatever their handles",
+        "除默认流外，各流一视同仁，与其句柄取值无关",
+    ),
+    must(
+        Same,
+        2,
+        "Devices of one size are treated alike, whatever their numbers",
+        "容量相同的设备一视同仁，与其编号无关",
+    ),
+    should(
+        Same,
+        3,
+        "Requests that were given back and trimmed leave no trace in what comes later",
+        "已归还并清理的请求不影响之后的行为",
+    ),
+    must(
+        Same,
+        4,
+        "Emptying a cache that holds nothing changes nothing that comes later",
+        "清空无缓存内存的缓存不影响之后的行为",
+    ),
+    must(Same, 5, "The order of calls to different devices makes no difference", "对不同设备的调用次序不影响结果"),
+    should(Same, 6, "Sizes of one alignment unit are served alike", "同一对齐单位内的大小得到同样的处理"),
 ];

@@ -127,7 +127,9 @@ impl<P: Planting> ReferenceTarget<P> {
         if via == Via::Tensor && bytes >= TENSOR_LIMIT {
             return Err(Reply::refused(RefusalClass::OutOfMemory, TENSOR_LIMIT_MESSAGE));
         }
+        let visited = std::mem::replace(&mut self.latest, Some(index)).is_some_and(|latest| latest != index);
         let allocator = self.reference.device_mut(index);
+        allocator.note_visit(visited);
         let handle = allocator.device().stream_handle(stream);
         let address = allocator.alloc(bytes, handle).map_err(|e| alloc_refused(&e))?;
         self.held.insert(block, Held { device: index, stream, address, bytes });

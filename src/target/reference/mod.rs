@@ -38,6 +38,8 @@ pub struct ReferenceTarget<P> {
     caller: u8,
     /// The current device of each caller that changed it.
     current: FxHashMap<u8, DeviceId>,
+    /// The device of the latest request; only a planted defect goes by it.
+    latest: Option<usize>,
 }
 
 /// Builds `reference@sim` with its options: `defect=NAME`, and settings as PyTorch writes them.
@@ -104,6 +106,7 @@ impl<P: Planting> ReferenceTarget<P> {
             former: FxHashMap::default(),
             caller: 0,
             current: FxHashMap::default(),
+            latest: None,
         }
     }
 
