@@ -68,9 +68,9 @@ fn judges(name: &TargetName, setup: &Setup, steps: &[Step]) -> BTreeSet<OracleNa
 /// What is wrong with a run of these steps, if anything. A target that cannot be opened is no failure.
 pub fn failure(name: &TargetName, setup: &Setup, steps: &[Step], cells: &mut Cells) -> Option<String> {
     let oracles = judges(name, setup, steps);
-    let course = Course { steps, oracles: &oracles, epilogue: true, transcript: false, relations: &relations };
     // One of them for each input: all would be six times the work.
     let relations = [OracleName::RELATIONS[steps.len() % OracleName::RELATIONS.len()]];
+    let course = Course { steps, oracles: &oracles, epilogue: true, transcript: false, relations: &relations };
     let shared = Arc::new(Mutex::new(std::mem::take(cells)));
     let open = |setup: &Setup| {
         let inner = target::open(name, setup)?;

@@ -128,7 +128,7 @@ catalogue! {
     ReleaseChangesSizes, "release-changes-sizes", "none: a mechanism of poolproof's own",
         "Once a segment was given back, new ones are of just the size asked for.";
     TrimsCounted, "trims-counted", "none: a mechanism of poolproof's own",
-        "After an odd number of calls of empty_cache segments are of just the size asked for.";
+        "After an odd number of calls of empty_cache with nothing reserved, segments are of just the size asked for.";
     LastDeviceSizes, "last-device-sizes", "none: a mechanism of poolproof's own",
         "A request right after one to another device gets a segment of just its size.";
     OddBytesSizes, "odd-bytes-sizes", "none: a mechanism of poolproof's own",

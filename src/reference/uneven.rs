@@ -6,12 +6,12 @@ use super::allocator::{DeviceAllocator, Request};
 use super::defect::{Defect, Planting};
 use super::rounding::SEGMENT_ROUND;
 use crate::device::Device;
-use crate::op::Counter;
+use crate::op::{Counter, Family};
 
 /// What such defects go by, beside what the allocator keeps anyway. The sound allocator never reads it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Habits {
-    /// Calls of `empty_cache`.
+    /// Calls of `empty_cache` that found nothing reserved.
     pub trims: u32,
     /// The latest request of the process went to another device.
     pub visited: bool,
@@ -32,7 +32,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// `empty_cache` was called.
     pub(super) fn note_trim(&mut self) {
-        self.habits.trims = self.habits.trims.wrapping_add(1);
+        let finds_nothing = self.stats.all(Family::ReservedBytes).current == 0;
+        self.habits.trims = self.habits.trims.wrapping_add(u32::from(finds_nothing));
     }
 
     /// Whether the latest request of the process went to another device.
