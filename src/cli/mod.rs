@@ -10,6 +10,7 @@ mod doctor;
 mod error;
 mod exit;
 mod kill_matrix;
+mod fuzz;
 mod list;
 mod output;
 mod processes;
@@ -64,6 +65,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     KillMatrix(kill_matrix::Args),
+    Fuzz(fuzz::Args),
     List(list::Args),
     Check(check::Args),
     Schema(schema::Args),
@@ -127,6 +129,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(args, &mut context),
         Command::KillMatrix(args) => kill_matrix::run(args, &mut context),
+        Command::Fuzz(args) => fuzz::run(&args, &mut context),
         Command::List(args) => list::run(&args, &mut context),
         Command::Check(args) => check::run(&args, &mut context),
         Command::Schema(args) => schema::run(&args, &mut context),

@@ -165,7 +165,7 @@ fn built_in_expectations(target: &TargetName) -> Result<Option<Expectations>, Cl
 }
 
 /// The named targets, each once, checked to exist before anything is written.
-fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
+pub(super) fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
     let probe = Setup { device_bytes: vec![1 << 30], streams: 1, config: None };
     let mut targets: Vec<TargetName> = Vec::new();
     for name in names {

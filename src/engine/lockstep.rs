@@ -25,6 +25,8 @@ pub struct Course<'a> {
     pub epilogue: bool,
     /// Whether to keep what was asked and answered; costs text for every operation.
     pub transcript: bool,
+    /// Relations under which the sequence is also compared with a variant of itself, if nobody convicts it alone.
+    pub relations: &'a [OracleName],
 }
 
 /// A step that broke a promise.
@@ -48,6 +50,8 @@ pub struct Run {
     pub fired: u64,
     pub judged_after_fault: u64,
     pub dropped: u64,
+    /// Pairs of runs that were compared.
+    pub pairs: u64,
     pub reached: BTreeSet<Milestone>,
     pub transcript: Vec<TranscriptLine>,
     /// The target shows no device: nothing can be said of it, and nothing was asked.

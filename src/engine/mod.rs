@@ -15,6 +15,7 @@ mod files;
 pub mod kill_matrix;
 pub mod lockstep;
 pub mod loss;
+mod metamorphic;
 mod outcome;
 pub mod plan;
 mod probes;

@@ -19,6 +19,7 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally) -> ScenarioRecord {
         sequences: tally.sequences,
         operations: tally.operations,
         dropped: tally.dropped,
+        pairs: tally.pairs,
         reached: tally.reached.clone(),
         stamp: ScenarioStamp { seconds: tally.seconds, regressions: tally.regressions },
         ..blank(scenario)
@@ -58,6 +59,7 @@ fn blank(scenario: &Scenario) -> ScenarioRecord {
         sequences: 0,
         operations: 0,
         dropped: 0,
+        pairs: 0,
         oracles: scenario.oracles.iter().copied().collect(),
         must_reach: scenario.must_reach.iter().copied().collect(),
         reached: std::collections::BTreeMap::new(),

@@ -74,6 +74,8 @@ pub struct Plan {
     pub selection: Vec<String>,
     /// Whether device calls are failed in turn, and how much of that.
     pub faults: Option<SweepPlan>,
+    /// Each generated sequence is drawn by weights of its own, instead of the scenario's.
+    pub swarm: bool,
 }
 
 impl Plan {
@@ -104,7 +106,7 @@ impl Plan {
             };
             Planned { scenario, left_out }
         });
-        Ok(Plan { entries: entries.collect(), selection, faults: None })
+        Ok(Plan { entries: entries.collect(), selection, faults: None, swarm: false })
     }
 
     /// How many scenarios will be tried.

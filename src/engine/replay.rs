@@ -13,6 +13,7 @@ use crate::verdict::{Reproducer, TranscriptLine};
 
 use super::EngineError;
 use super::attempt::{Attempt, attempt};
+use super::failure::relations_of;
 use super::lockstep::{Conviction, Course};
 use super::regressions;
 
@@ -85,8 +86,9 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
     };
     let name: TargetName = on.map_or_else(named, |name| Ok(name.clone()))?;
     let oracles = reproducer.oracles.iter().copied().collect();
-    let course =
-        Course { steps: &reproducer.steps, oracles: &oracles, epilogue: reproducer.epilogue, transcript: true };
+    let relations = relations_of(&reproducer.oracles);
+    let (steps, epilogue) = (&reproducer.steps, reproducer.epilogue);
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &relations };
     let open = |setup: &Setup| target::open(&name, setup);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {

@@ -76,6 +76,7 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
             target: &target,
             seed: options.seed,
             cases: options.cases,
+            swarm: options.plan.swarm,
             stored: stored.as_ref(),
             running: options.target.is_apart().then(|| options.out.join(running_file(&entry.scenario.id))),
         })

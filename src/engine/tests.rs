@@ -71,7 +71,7 @@ fn generated(id: &str) -> Scenario {
 
 fn walk(flaw: Flaw, steps: &[Step], oracles: &[OracleName], epilogue: bool) -> Run {
     let oracles = oracles.iter().copied().collect();
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: true };
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &[] };
     lockstep::run(&mut Bump::new(&small_world(), flaw), &course, &Cell::new(0))
 }
 

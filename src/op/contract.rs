@@ -57,6 +57,8 @@ pub enum Capability {
     PytorchPolicy,
     /// Settings can be given before the first operation, as PyTorch writes them.
     Settings,
+    /// A fresh target that is asked the same gives the same answers, so that two runs can be compared.
+    Repeatable,
     /// At least this many devices.
     Devices(u8),
 }
@@ -88,6 +90,7 @@ impl Capability {
         (Capability::DeferredFree, "deferred_free"),
         (Capability::PytorchPolicy, "pytorch_policy"),
         (Capability::Settings, "settings"),
+        (Capability::Repeatable, "repeatable"),
     ];
 
     /// Every name that `from_str` reads, for hints and for the published schema.

@@ -33,7 +33,7 @@ impl DeviceView {
 }
 
 /// A device's memory as NVML states it. What the driver keeps for itself (`reserved_bytes`) is in neither of the others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NvmlMemory {
     pub total_bytes: u64,
     pub used_bytes: u64,
@@ -42,7 +42,7 @@ pub struct NvmlMemory {
 }
 
 /// Who else is on a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Company {
     /// Only the target and the harness: every change of the figures is theirs.
@@ -55,7 +55,7 @@ pub enum Company {
 
 /// Where a device's figures stood before the target did anything, and how still they stood: the least and the
 /// most of several readings, with the target's context made and nothing asked of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Baseline {
     /// What the allocator said it had reserved then.
     pub reserved_bytes: u64,
@@ -69,7 +69,7 @@ pub struct Baseline {
 
 /// What NVML says of a device at one moment. Whoever fills it in reads until the figure stands still: NVML may
 /// follow the driver late (`poolproof bench --telemetry` says how late).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NvmlView {
     pub memory: NvmlMemory,
     pub baseline: Baseline,

@@ -88,6 +88,7 @@ pub struct DeviceAllocator<D, P> {
     pub(super) last_address: u64,
     /// An error that is never forgotten; kept only for a planted defect.
     pub(super) stuck: Option<DeviceError>,
+    pub(super) habits: super::uneven::Habits,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -115,6 +116,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             bases: Vec::new(),
             last_address: 0,
             stuck: None,
+            habits: super::uneven::Habits::default(),
         };
         allocator.set_limit(settings.fraction);
         allocator
@@ -299,7 +301,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub fn fraction(&self) -> f64 {
         let total = self.device.total_bytes();
         #[allow(clippy::cast_precision_loss)]
-        self.limit.map_or(1.0, |limit| limit as f64 / total as f64)
+        self.limit.map_or(1.0, |limit| limit as f64 / total.max(1) as f64)
     }
 
     #[must_use]

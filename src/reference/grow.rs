@@ -26,7 +26,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             return Ok(grown);
         }
-        let segment = self.segment_for(request);
+        let segment = self.uneven_segment(request).unwrap_or_else(|| self.segment_for(request));
         let mut asked = segment;
         if self.planted.has(Defect::GrowthDoubles) {
             asked = asked.max(u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0));

@@ -31,6 +31,7 @@ fn scenario(name: &str, requirement: &str, outcome: Outcome, reason: Option<(&st
         sequences: if ran { 64 } else { 0 },
         operations: if ran { 12_345 } else { 0 },
         dropped: if ran { 17 } else { 0 },
+        pairs: 0,
         oracles: vec![OracleName::Expectation, OracleName::Accounts, OracleName::Limit],
         must_reach: vec![Milestone::Oom, Milestone::SuccessAfterOom],
         reached: if ran { BTreeMap::from([(Milestone::Oom, 40), (Milestone::CacheHit, 61)]) } else { BTreeMap::new() },

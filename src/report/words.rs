@@ -81,6 +81,12 @@ pub(super) fn oracle(oracle: OracleName) -> Pair {
         OracleName::PrivatePools => ("private pools and captures", "私有池与图捕获"),
         OracleName::Hang => ("calls that do not return", "调用不返回"),
         OracleName::Crash => ("death of the process", "进程存活"),
+        OracleName::StreamNames => ("streams renamed (two runs)", "流改名（两次运行对比）"),
+        OracleName::DeviceNames => ("devices renamed (two runs)", "设备改名（两次运行对比）"),
+        OracleName::WarmUp => ("warm-up given back (two runs)", "预热后归还（两次运行对比）"),
+        OracleName::SpareTrim => ("spare empty_cache (two runs)", "多余的 empty_cache（两次运行对比）"),
+        OracleName::DeviceOrder => ("order across devices (two runs)", "跨设备调用次序（两次运行对比）"),
+        OracleName::SizeBin => ("sizes of one bin (two runs)", "同档大小（两次运行对比）"),
     }
 }
 

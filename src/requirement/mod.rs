@@ -39,10 +39,11 @@ pub enum Area {
     Capt,
     Conf,
     Live,
+    Same,
 }
 
 impl Area {
-    pub const ALL: [Area; 21] = [
+    pub const ALL: [Area; 22] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -64,6 +65,7 @@ impl Area {
         Area::Capt,
         Area::Conf,
         Area::Live,
+        Area::Same,
     ];
 
     /// The prefix of requirement ids.
@@ -91,6 +93,7 @@ impl Area {
             Area::Capt => "CAPT",
             Area::Conf => "CONF",
             Area::Live => "LIVE",
+            Area::Same => "SAME",
         }
     }
 
@@ -119,6 +122,7 @@ impl Area {
             Area::Capt => ("Graph capture", "图捕获"),
             Area::Conf => ("Settings", "配置项"),
             Area::Live => ("Staying alive", "存活性"),
+            Area::Same => ("What must make no difference", "不应有差别之处"),
         }
     }
 }

@@ -85,6 +85,9 @@ pub struct ScenarioRecord {
     pub operations: u64,
     /// Operations not asked because what they needed was not there.
     pub dropped: u64,
+    /// Sequences that were also compared with a variant of themselves.
+    #[serde(default)]
+    pub pairs: u64,
     pub oracles: Vec<OracleName>,
     /// Situations that had to be reached.
     pub must_reach: Vec<Milestone>,

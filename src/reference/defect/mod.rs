@@ -15,6 +15,7 @@ mod settings;
 mod streams;
 mod texts;
 mod trimming;
+mod uneven;
 
 use super::variation::Variation;
 
@@ -143,9 +144,11 @@ pub enum Defect {
     NoSplitIgnored,
     // error paths
     ReserveErrorCounted, ReleaseErrorCounted, ErrorSticks, AccessErrorLeaks, AddressesErrorKept, QueryErrorPasses,
+    // seen only by comparing runs
+    StreamHandleSizes, OddDeviceSizes, ReleaseChangesSizes, TrimsCounted, LastDeviceSizes, OddBytesSizes,
 }
 
-const TABLES: [&[Entry]; 11] = [
+const TABLES: [&[Entry]; 12] = [
     blocks::TABLE,
     streams::TABLE,
     accounts::TABLE,
@@ -157,6 +160,7 @@ const TABLES: [&[Entry]; 11] = [
     texts::TABLE,
     private::TABLE,
     errors::TABLE,
+    uneven::TABLE,
 ];
 
 const COUNT: usize = {

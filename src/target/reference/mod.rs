@@ -59,6 +59,8 @@ pub struct ReferenceTarget<D, P> {
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
     memo: Memo,
+    /// The device of the latest request; only a planted defect goes by it.
+    latest: Option<usize>,
 }
 
 /// Builds `reference@sim` with its options: `defect=NAME` or `variation=NAME`, and settings as PyTorch writes
@@ -144,6 +146,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
             memo: Memo::default(),
+            latest: None,
         }
     }
 
