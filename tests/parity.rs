@@ -145,7 +145,7 @@ impl Pair {
         let gpu = target::open(name, setup)?;
         let (count, streams) = (gpu.info().devices.len(), setup.streams);
         let device_bytes = setup.device_bytes.iter().copied().take(count).collect();
-        let sim = target::open(&simulated(), &Setup { device_bytes, streams })?;
+        let sim = target::open(&simulated(), &Setup { device_bytes, streams, config: None })?;
         let (names, seen) = (RefCell::default(), Observation::default());
         Ok(Pair { info: gpu.info().clone(), sim, gpu, names, seen })
     }

@@ -190,8 +190,7 @@ pub fn endings(path: &Path) -> Result<Vec<End>, RecordingError> {
         let malformed = |source| RecordingError::Malformed { file: reader.file.clone(), line: reader.line, source };
         if text.starts_with(b"{\"end\"") {
             let end: End = serde_json::from_slice(text).map_err(malformed)?;
-            let out_of_place =
-                |what| RecordingError::OutOfPlace { file: reader.file.clone(), line: reader.line, what };
+            let out_of_place = |what| RecordingError::OutOfPlace { file: reader.file.clone(), line: reader.line, what };
             end.check().map_err(out_of_place)?;
             ends.push(end);
             open_episode = None;

@@ -11,7 +11,8 @@ const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> R
 }
 
 use Area::{
-    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm, Summ, Tele, Trim, Zero,
+    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm, Summ, Tele,
+    Trim, Zero,
 };
 
 /// Every requirement.

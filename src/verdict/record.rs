@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sweep::SweepRecord;
 use super::expectation::ExpectationRecord;
+use super::sweep::SweepRecord;
 use super::{Finding, Outcome};
 use crate::op::contract::{DeviceInfo, Versions};
 use crate::op::{Milestone, OracleName, Text};

@@ -84,6 +84,7 @@ fn read(path: &Path) -> Result<Contents, EngineError> {
         devices: 1..=1,
         device_bytes: Vec::new(),
         streams: 1,
+        config: None,
         oracles: oracles.iter().copied().collect(),
         must_reach: [].into(),
         epilogue: true,

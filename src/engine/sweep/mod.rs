@@ -63,7 +63,16 @@ impl<'a> Variant<'a> {
     }
 
     fn case<'s>(&'s self, scenario: &'s Scenario) -> Case<'s> {
-        Case { scenario, open: &*self.open, target: &self.name, seed: 0, cases: None, stored: None }
+        Case {
+            scenario,
+            open: &*self.open,
+            target: &self.name,
+            seed: 0,
+            cases: None,
+            stored: None,
+            swarm: false,
+            running: None,
+        }
     }
 }
 

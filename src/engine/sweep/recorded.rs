@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path) -> Result<Recorded, EngineError> {
             Line::Episode(episode) => {
                 let streams = episode.streams.values().map(Vec::len).max().unwrap_or(1);
                 let streams = u8::try_from(streams).unwrap_or(StreamId::LIMIT).clamp(1, StreamId::LIMIT);
-                let setup = Setup { device_bytes: device_bytes.clone(), streams };
+                let setup = Setup { device_bytes: device_bytes.clone(), streams, config: None };
                 sequences.push((setup, limits(&episode)));
             }
             Line::Op(op) => {
