@@ -9,6 +9,8 @@ pub mod bench;
 mod case;
 pub mod command;
 pub mod expect;
+#[cfg(test)]
+mod expect_test;
 mod failure;
 mod files;
 pub mod lockstep;
