@@ -7,6 +7,21 @@ use super::words::Pair;
 use crate::op::Capability;
 use crate::requirement::Area;
 
+const LIVE_IMPACT: Pair = (
+    "the whole process stops or dies with all its work, whatever the caller would have done about a refusal",
+    "整个进程停滞或终止，其全部工作随之丢失，调用者没有机会处理错误",
+);
+
+const LIVE_FIX: Pair = (
+    "run the sequence under a debugger or a sanitizer: look for a lock taken twice, a wait for work that cannot finish, an unchecked pointer, an assertion on a caller's mistake",
+    "在调试器或内存检查工具下重放该序列：查找重复加锁、等待无法完成的工作、未校验的指针，以及对调用者错误的断言",
+);
+
+const MEM_FIX: Pair = (
+    "check that splitting and merging keep blocks disjoint and inside their segment, and that addresses and sizes are rounded before the split",
+    "检查切分与合并后各块互不重叠且位于段内，并确认地址与大小在切分之前已取整",
+);
+
 /// What a violation in this area does to the people who use the allocator.
 pub(super) fn impact(area: Area) -> Pair {
     match area {
@@ -76,10 +91,7 @@ pub(super) fn impact(area: Area) -> Pair {
             "two owners share the same bytes, or write where no memory is: data is silently damaged",
             "同一字节有两个所有者，或写入没有内存支撑的地址，数据被静默破坏",
         ),
-        Area::Live => (
-            "the whole process stops or dies with all its work, whatever the caller would have done about a refusal",
-            "整个进程停滞或终止，其全部工作随之丢失，调用者没有机会处理错误",
-        ),
+        Area::Live => LIVE_IMPACT,
     }
 }
 
@@ -150,14 +162,8 @@ pub(super) fn fix(area: Area) -> Pair {
             "build dictionary, summary and snapshot from the same figures at one moment, and check the keys against the documented list",
             "字典、摘要与快照由同一时刻的同一份数据生成，并按文档核对键名",
         ),
-        Area::Mem => (
-            "check that splitting and merging keep blocks disjoint and inside their segment, and that addresses and sizes are rounded before the split",
-            "检查切分与合并后各块互不重叠且位于段内，并确认地址与大小在切分之前已取整",
-        ),
-        Area::Live => (
-            "run the sequence under a debugger or a sanitizer: look for a lock taken twice, a wait for work that cannot finish, an unchecked pointer, an assertion on a caller's mistake",
-            "在调试器或内存检查工具下重放该序列：查找重复加锁、等待无法完成的工作、未校验的指针，以及对调用者错误的断言",
-        ),
+        Area::Mem => MEM_FIX,
+        Area::Live => LIVE_FIX,
     }
 }
 
