@@ -309,3 +309,31 @@ fn a_failing_run_exits_1_and_its_command_repeats_it() {
     let exact = call(specs.path(), &["replay", "--exact", command]);
     expect_refusal(&exact, &["replay", "--exact"], &["has nothing to compare with"]);
 }
+
+#[test]
+fn device_calls_fail_in_turn_where_it_is_asked_for() {
+    let folder = folder(&[]);
+    let trim = ["run", "--faults", "sweep", "--scenario", "trim::gives*", "--cases", "1", "--lang", "en"];
+    let swept = call(folder.path(), &trim);
+    assert_eq!(swept.code, Some(0), "{}{}", swept.stdout, swept.stderr);
+    assert!(
+        swept.stdout.contains("fault sweep on reference@sim, reference@sim?expandable_segments:True"),
+        "{}",
+        swept.stdout
+    );
+    let report = fs::read_to_string(folder.path().join("reports/latest/reference@sim/report.md")).expect("written");
+    assert!(report.contains("**Device calls made to fail, one by one and in pairs**"), "{report}");
+    let found = call(folder.path(), &[&trim[..], &["--target", "reference@sim?defect=unmap-error-forgets"]].concat());
+    assert_eq!(found.code, Some(1), "{}{}", found.stdout, found.stderr);
+    assert!(found.stdout.contains("led to a violation or a panic"), "{}", found.stdout);
+}
+
+#[test]
+fn threads_share_an_allocator_and_a_target_that_cannot_be_shared_is_refused() {
+    let folder = folder(&[]);
+    let alone = call(folder.path(), &["stress", "--threads", "4", "--time", "1ms", "--calls", "200"]);
+    assert_eq!(alone.code, Some(0), "{}{}", alone.stdout, alone.stderr);
+    assert!(alone.stdout.contains("no violation"), "{}", alone.stdout);
+    refused(&folder, &["stress", "--target", "torch@cuda"], &["cannot be called from several threads"]);
+    refused(&folder, &["stress", "--race", "none"], &["the planted races are stats-outside-lock"]);
+}

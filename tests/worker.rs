@@ -232,7 +232,7 @@ fn a_process_that_is_killed_from_outside_is_told_and_replaced() {
     worker::use_program(Path::new(env!("CARGO_BIN_EXE_poolproof")));
     let mark = "exit-at:987654";
     let name: TargetName = format!("worker:reference@sim?misbehave={mark}").parse().expect("well formed");
-    let setup = Setup { device_bytes: vec![64 << 20], streams: 1 };
+    let setup = Setup { device_bytes: vec![64 << 20], streams: 1, config: None };
     let mut target = target::open(&name, &setup).expect("opens");
     assert!(matches!(target.apply(&alloc(0)), Reply::Allocated { .. }));
     let [pid] = processes(mark)[..] else { panic!("one process") };

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::engine::bench::{PeerError, TraceError};
+use crate::device::telemetry::TelemetryError;
+use crate::engine::bench::{FollowError, PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::report::ReportError;
@@ -29,6 +30,10 @@ pub(super) enum CliError {
     Trace(#[from] TraceError),
     #[error(transparent)]
     Peer(#[from] PeerError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
     #[error(transparent)]
@@ -78,6 +83,12 @@ impl CliError {
             CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {
                 Some("`poolproof list defects` prints them".to_owned())
             }
+            CliError::Engine(EngineError::Target(TargetError::UnknownVariation { .. })) => {
+                Some("`poolproof list variations` prints them".to_owned())
+            }
+            CliError::Telemetry(error) | CliError::Follow(FollowError::Telemetry(error)) => {
+                Some(error.advice().to_owned())
+            }
             CliError::Unwritable { .. } => Some("choose another folder with --out".to_owned()),
             _ => None,
         }
@@ -87,8 +98,12 @@ impl CliError {
     /// unless it is the process of a target; what a target did is in the record.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            CliError::Engine(EngineError::Target(TargetError::Lost { .. } | TargetError::NeedsLinux { .. }))
+            CliError::Engine(EngineError::Target(
+                TargetError::Lost { .. } | TargetError::NeedsLinux { .. } | TargetError::Unavailable { .. },
+            ))
             | CliError::Serve(_) => Exit::Target,
+            CliError::Telemetry(TelemetryError::NoSuchDevice { .. }) => Exit::Usage,
+            CliError::Telemetry(_) | CliError::Follow(_) => Exit::Target,
             _ => Exit::Usage,
         }
     }

@@ -38,6 +38,11 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
+    /// For what writes no report while it is under way.
+    pub(super) fn quiet(target: &str, context: &Context) -> Self {
+        Shown::new(target, Path::new(""), &[], Vec::new(), context)
+    }
+
     pub(super) fn new(
         target: &str,
         out: &Path,
@@ -78,6 +83,13 @@ impl<'a> Shown<'a> {
         }
     }
 
+    /// Without a terminal, a line for each part that is done.
+    fn count(&self, done: usize, total: usize, what: &str) {
+        if self.bar.is_none() && done * STEPS / total != (done - 1) * STEPS / total {
+            note(format_args!("{}: {done}/{total} {what}", self.target));
+        }
+    }
+
     fn say(&self, text: String) {
         match &self.bar {
             Some(bar) => bar.suspend(|| note(text)),
@@ -88,8 +100,8 @@ impl<'a> Shown<'a> {
 
 fn style(paint: Paint) -> ProgressStyle {
     let template = match paint {
-        Paint::On => "{prefix} [{bar:30.green}] {pos}/{len} scenarios, {elapsed} {msg:.red}",
-        Paint::Off => "{prefix} [{bar:30}] {pos}/{len} scenarios, {elapsed} {msg}",
+        Paint::On => "{prefix} [{bar:30.green}] {pos}/{len}, {elapsed} {msg:.red}",
+        Paint::Off => "{prefix} [{bar:30}] {pos}/{len}, {elapsed} {msg}",
     };
     // A template that does not parse would be our bug; the plain bar still tells how far the run is.
     ProgressStyle::with_template(template).map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("=> "))
@@ -118,12 +130,37 @@ impl Progress for Shown<'_> {
         }
         if self.verbose {
             self.say(line(record));
-        } else if self.bar.is_none() && done * STEPS / total != (done - 1) * STEPS / total {
-            note(format_args!("{}: {done}/{total} scenarios", self.target));
+        } else {
+            self.count(done, total, "scenarios");
         }
     }
 
+    fn begin_sweep(&self, sequences: usize) {
+        self.total.store(sequences, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message("sequences, their device calls failing in turn");
+                bar.set_length(sequences as u64);
+                bar.set_position(0);
+            }
+            None => note(format_args!("{}: device calls of {sequences} sequences fail in turn", self.target)),
+        }
+    }
+
+    fn swept(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let total = self.total.load(Ordering::Relaxed).max(1);
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+        self.count(done, total, "sequences swept");
+    }
+
     fn so_far(&self, record: &record::RunRecord) {
+        if self.languages.is_empty() {
+            return;
+        }
         // The report at the end of the run meets the same obstacle, and fails the run.
         let mut record = record.clone();
         engine::expect::apply(&mut record, &self.expected);

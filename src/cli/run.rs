@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine::expect::concerns;
-use crate::engine::{self, EngineError, Plan, RunOptions, Shard, regressions};
+use crate::engine::{self, EngineError, Plan, RunOptions, Shard, SweepPlan, regressions};
 use crate::op::{Setup, Text};
 use crate::report::{self, Language};
 use crate::spec;
@@ -30,6 +30,7 @@ Examples:
   poolproof run --scenario 'oom::*' --scenario 'frac::*' --seed 7
   poolproof run --specs my-specs/ --lang zh
   poolproof run --time 10m                  keep drawing fresh sequences for ten minutes
+  poolproof run --faults sweep              device calls fail one by one and in pairs, too
   poolproof run --expect known.yaml         failures listed there, with reason, owner and end, are expected
   poolproof run --shard 1/4 --out part1     one quarter, for instance of a CI matrix")]
 pub(super) struct Args {
@@ -63,12 +64,22 @@ pub(super) struct Args {
     /// Sequences of each generated scenario, instead of its own number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     cases: Option<u32>,
+    /// Also fail each device call of the sequences, with each documented error, and pairs of calls
+    #[arg(long, value_enum)]
+    faults: Option<Faults>,
     /// Expected failures; may be given more than once [default: the built-in file of the target, if there is one]
     #[arg(long, value_name = "FILE")]
     expect: Vec<PathBuf>,
     /// Write what is found here, as a draft of expected failures
     #[arg(long, value_name = "FILE")]
     write_expect: Option<PathBuf>,
+}
+
+/// How device calls are made to fail beside what scenarios say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Faults {
+    /// Every call of every explicit sequence, and of the first two of each generated scenario.
+    Sweep,
 }
 
 /// Which of the two languages.
@@ -89,7 +100,7 @@ impl Lang {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+pub(super) fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
     humantime::parse_duration(text)
 }
 
@@ -99,7 +110,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         Some(folder) => spec::load_dir(folder)?,
         None => spec::built_in(),
     };
-    let plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
+    let mut plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
+    plan.faults = args.faults.map(|Faults::Sweep| SweepPlan::default());
     let expected = args.expect.iter().map(|path| expect::load(path)).collect::<Result<Vec<_>, _>>()?;
     check_expectations(&args, &targets, &expected)?;
     let cases = args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?;
@@ -153,8 +165,8 @@ fn built_in_expectations(target: &TargetName) -> Result<Option<Expectations>, Cl
 }
 
 /// The named targets, each once, checked to exist before anything is written.
-fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
-    let probe = Setup { device_bytes: vec![1 << 30], streams: 1 };
+pub(super) fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
+    let probe = Setup { device_bytes: vec![1 << 30], streams: 1, config: None };
     let mut targets: Vec<TargetName> = Vec::new();
     for name in names {
         let name: TargetName = name.parse()?;
@@ -166,7 +178,7 @@ fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
     Ok(targets)
 }
 
-fn cases_from_environment() -> Result<Option<u32>, CliError> {
+pub(super) fn cases_from_environment() -> Result<Option<u32>, CliError> {
     let Some(value) = std::env::var_os("PROPTEST_CASES") else { return Ok(None) };
     let value = value.to_string_lossy().into_owned();
     match value.parse() {
@@ -175,12 +187,12 @@ fn cases_from_environment() -> Result<Option<u32>, CliError> {
     }
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// A run of an hour must not end in a folder that cannot be written.
-fn ensure_writable(folder: &Path) -> Result<(), CliError> {
+pub(super) fn ensure_writable(folder: &Path) -> Result<(), CliError> {
     let fail = |source| CliError::Unwritable { path: folder.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(fail)?;
     tempfile::tempfile_in(folder).map_err(fail)?;
@@ -196,6 +208,10 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
     for (record, written) in records {
         exit = exit.and(Exit::of(record));
         context.out.line("")?;
+        if let Some(sweep) = &record.sweep {
+            context.out.text(report::sweep_table(sweep))?;
+            context.out.line("")?;
+        }
         for scenario in &record.scenarios {
             if matches!(scenario.outcome, Outcome::Broken | Outcome::Inconclusive) {
                 let reason = scenario.reason.as_ref().map_or("", |r| in_language(language, r));

@@ -19,7 +19,7 @@ use super::{command, outcome, regressions};
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
     pub(super) record: ScenarioRecord,
-    caught: Option<Caught>,
+    caught: Vec<Caught>,
     info: Option<TargetInfo>,
     versions: Versions,
     /// It broke, and the sequence was kept.
@@ -30,7 +30,7 @@ impl Ended {
     pub(super) fn of(scenario: &Scenario, tally: &Tally) -> Self {
         Ended {
             record: outcome::record(scenario, tally),
-            caught: outcome::finding(tally).cloned(),
+            caught: outcome::findings(tally).cloned().collect(),
             info: tally.info.clone(),
             versions: tally.versions.clone(),
             broke: tally.crash.as_ref().is_some_and(|c| c.reproducer.is_some()),
@@ -65,7 +65,7 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord
             reason.zh.push_str(&format!("；可用 `{again}` 复现"));
         }
         scenarios.push(record);
-        if let Some(caught) = &ended.caught {
+        for caught in &ended.caught {
             let id = format!("F{:02}", findings.len() + 1);
             let file = format!("findings/{id}-{}.json", regressions::slug(&scenario.id));
             findings.push(Finding {
@@ -92,6 +92,7 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord
         selection,
         scenarios,
         findings,
+        sweep: None,
         expectations: Vec::new(),
         stamp: RunStamp::default(),
     }

@@ -11,6 +11,7 @@ use crate::target::{Target, TargetError};
 
 use super::lockstep::{self, Course, Run};
 use super::loss::Loss;
+use super::metamorphic;
 
 /// Builds the target under test for one sequence.
 pub type Opener<'a> = dyn Fn(&Setup) -> Result<Box<dyn Target>, TargetError> + Sync + 'a;
@@ -39,7 +40,13 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
     let at = Cell::new(0);
     let body = || {
         let mut target = open(setup)?;
-        Ok(lockstep::run(&mut *target, course, &at))
+        let mut run = lockstep::run(&mut *target, course, &at);
+        if run.conviction.is_none() && !run.blind {
+            let compared = metamorphic::judge(open, setup, course.steps, course.relations)?;
+            run.pairs = compared.pairs;
+            run.conviction = compared.conviction;
+        }
+        Ok(run)
     };
     match quietly(body) {
         // One that cannot be opened now is lost to this sequence; the next may find it again.
@@ -69,7 +76,7 @@ thread_local! {
 
 /// Runs `body`; if it panics, answers what the panic said instead of printing it. Other threads, and
 /// this one afterwards, panic as they always did.
-fn quietly<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+pub(super) fn quietly<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = panic::take_hook();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, Setup, Step, TargetInfo, Versions};
+use crate::op::{Capability, Milestone, OracleName, Setup, Step, TargetInfo, Versions};
 use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
@@ -21,6 +21,9 @@ use super::loss::Loss;
 use super::stamp::Clock;
 use super::{files, regressions};
 
+/// How many sequences of a pass are also compared with a variant: each costs two bare runs.
+const COMPARED: u32 = 24;
+
 /// A scenario, the target to try it on, and how hard to try.
 pub(super) struct Case<'a> {
     pub(super) scenario: &'a Scenario,
@@ -30,6 +33,8 @@ pub(super) struct Case<'a> {
     pub(super) seed: u64,
     /// Overrides the scenario's own number of sequences.
     pub(super) cases: Option<u32>,
+    /// As in [`Plan`](super::Plan).
+    pub(super) swarm: bool,
     /// A sequence that failed once, to be run first.
     pub(super) stored: Option<&'a Reproducer>,
     /// Where a sequence is written before it runs, so that a crash of anything leaves it behind.
@@ -50,6 +55,7 @@ pub(super) struct Tally {
     pub(super) operations: u64,
     pub(super) judged: u64,
     pub(super) dropped: u64,
+    pub(super) pairs: u64,
     pub(super) reached: BTreeMap<Milestone, u64>,
     pub(super) blind: bool,
     /// Time ran out in the first pass.
@@ -57,6 +63,8 @@ pub(super) struct Tally {
     pub(super) caught: Option<Caught>,
     /// The stored sequence fails still.
     pub(super) caught_again: Option<Caught>,
+    /// What failing device calls led to.
+    pub(super) swept: Vec<Caught>,
     pub(super) crash: Option<Crash>,
     pub(super) regressions: u64,
     pub(super) seconds: f64,
@@ -72,6 +80,7 @@ impl Tally {
         self.operations += run.operations;
         self.judged += run.judged;
         self.dropped += run.dropped;
+        self.pairs += run.pairs;
         self.blind |= run.blind;
         for milestone in &run.reached {
             *self.reached.entry(*milestone).or_default() += 1;
@@ -169,7 +178,7 @@ impl Case<'_> {
                     return Ok(());
                 }
                 let setup = workload::world(self.scenario, world);
-                self.run_one(tally, &setup, &variant.steps, &variant.label)?;
+                self.run_one(tally, &setup, &variant.steps, &variant.label, &[])?;
                 if tally.is_over() {
                     return Ok(());
                 }
@@ -195,8 +204,10 @@ impl Case<'_> {
                 return Ok(());
             }
             let setup = workload::world(self.scenario, index);
+            let own = self.swarm.then(|| workload::swarm(generate, self.seed, &self.scenario.id, index));
+            let generate = own.as_ref().unwrap_or(generate);
             let steps = workload::sequence(self.scenario, generate, &setup, self.seed, index);
-            self.run_one(tally, &setup, &steps, "")?;
+            self.run_one(tally, &setup, &steps, "", self.relation(nth).as_slice())?;
             if tally.is_over() {
                 return Ok(());
             }
@@ -204,12 +215,27 @@ impl Case<'_> {
         Ok(())
     }
 
-    fn run_one(&self, tally: &mut Tally, setup: &Setup, steps: &[Step], label: &str) -> Result<(), EngineError> {
+    /// The relation under which a generated sequence is compared with a variant of itself: they take turns, over the
+    /// first sequences of each pass.
+    fn relation(&self, nth: u32) -> Option<OracleName> {
+        let own = || self.scenario.oracles.iter().copied().filter(|o| o.compares_runs());
+        let turn = (nth as usize).checked_rem(own().count()).filter(|_| nth < COMPARED)?;
+        own().nth(turn)
+    }
+
+    fn run_one(
+        &self,
+        tally: &mut Tally,
+        setup: &Setup,
+        steps: &[Step],
+        label: &str,
+        relations: &[OracleName],
+    ) -> Result<(), EngineError> {
         if let Some(path) = &self.running {
             let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec());
             files::write_whole(path, &regressions::to_json(&reproducer))?;
         }
-        match attempt(self.open, setup, &self.course(steps))? {
+        match attempt(self.open, setup, &Course { relations, ..self.course(steps) })? {
             Attempt::Ran(run) => {
                 tally.count(&run);
                 if let Some(conviction) = run.conviction {
@@ -227,12 +253,13 @@ impl Case<'_> {
     }
 
     pub(super) fn course<'s>(&'s self, steps: &'s [Step]) -> Course<'s> {
-        Course { steps, oracles: &self.scenario.oracles, epilogue: self.scenario.epilogue, transcript: false }
+        let (oracles, epilogue) = (&self.scenario.oracles, self.scenario.epilogue);
+        Course { steps, oracles, epilogue, transcript: false, relations: &[] }
     }
 }
 
 /// How many different worlds a scenario has.
-fn worlds(scenario: &Scenario) -> u32 {
+pub(super) fn worlds(scenario: &Scenario) -> u32 {
     u32::from(scenario.devices.end().saturating_sub(*scenario.devices.start())) + 1
 }
 

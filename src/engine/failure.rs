@@ -77,12 +77,14 @@ pub(super) fn pin_down(
     let first = cited.unwrap_or(&conviction.violations[0]);
     let guilt = Guilt::of(first, own);
     log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
+    // Comparing runs is for the relation that failed, and for no other failure.
+    let relations: &[OracleName] = if guilt.oracle.compares_runs() { &[guilt.oracle] } else { &[] };
     let still_fails = |setup: &Setup, steps: &[Step]| {
-        let attempt = attempt(case.open, setup, &case.course(steps));
+        let attempt = attempt(case.open, setup, &Course { relations, ..case.course(steps) });
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run, own).is_some())
     };
     let (setup, small) = shrink(case, setup, steps, conviction, guilt.oracle, still_fails);
-    let course = Course { transcript: true, ..case.course(&small) };
+    let course = Course { transcript: true, relations, ..case.course(&small) };
     let (violation, transcript) = match attempt(case.open, &setup, &course)? {
         Attempt::Ran(run) => (guilt.find(&run, own).cloned(), run.transcript),
         Attempt::Panicked(_) => (None, Vec::new()),
@@ -143,7 +145,9 @@ fn shrink(
 /// Runs a stored sequence; answers what it shows if it still fails.
 pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Caught>, TargetError> {
     let oracles = stored.oracles.iter().copied().collect();
-    let course = Course { steps: &stored.steps, oracles: &oracles, epilogue: stored.epilogue, transcript: true };
+    let relations = relations_of(&stored.oracles);
+    let (steps, epilogue) = (&stored.steps, stored.epilogue);
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &relations };
     let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
     let Some(violation) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
     Ok(Some(Caught {
@@ -153,6 +157,11 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
         transcript: run.transcript,
         original_steps: stored.steps.len() as u64,
     }))
+}
+
+/// Those of the judges that compare runs.
+pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
+    oracles.iter().copied().filter(|o| o.compares_runs()).collect()
 }
 
 /// Keeps a sequence that ended in a panic, as small as it gets.

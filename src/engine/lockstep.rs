@@ -25,6 +25,8 @@ pub struct Course<'a> {
     pub epilogue: bool,
     /// Whether to keep what was asked and answered; costs text for every operation.
     pub transcript: bool,
+    /// Relations under which the sequence is also compared with a variant of itself, if nobody convicts it alone.
+    pub relations: &'a [OracleName],
 }
 
 /// A step that broke a promise.
@@ -44,7 +46,12 @@ pub struct Run {
     pub operations: u64,
     /// Steps that the oracles saw: operations, and expectations without one.
     pub judged: u64,
+    /// Planted faults that fired, and the steps judged from the first of them on.
+    pub fired: u64,
+    pub judged_after_fault: u64,
     pub dropped: u64,
+    /// Pairs of runs that were compared.
+    pub pairs: u64,
     pub reached: BTreeSet<Milestone>,
     pub transcript: Vec<TranscriptLine>,
     /// The target shows no device: nothing can be said of it, and nothing was asked.
@@ -243,6 +250,8 @@ impl<'a> Session<'a> {
             is_end: judged.is_end,
         };
         self.run.judged += 1;
+        self.run.fired = fired(&self.after);
+        self.run.judged_after_fault += u64::from(self.run.fired > 0);
         for oracle in &mut self.oracles {
             oracle.judge(&seen, &mut self.convictions);
         }

@@ -8,13 +8,16 @@ pub mod attempt;
 pub mod bench;
 mod case;
 pub mod command;
+pub mod doctor;
 pub mod expect;
 #[cfg(test)]
 mod expect_test;
 mod failure;
 mod files;
+pub mod kill_matrix;
 pub mod lockstep;
 pub mod loss;
+mod metamorphic;
 mod outcome;
 pub mod plan;
 mod probes;
@@ -22,19 +25,24 @@ pub mod regressions;
 pub mod replay;
 mod run;
 mod stamp;
+pub mod stress;
+pub mod sweep;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
+use crate::recording::RecordingError;
 use crate::target::TargetError;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 
 pub use case::lacks;
 pub use files::write_whole;
+pub use kill_matrix::{MatrixOptions, MatrixProgress, kill_matrix};
 pub use plan::{Plan, PlanError, Shard, ShardError};
 pub use replay::{Replayed, replay_file};
 pub use run::{RunOptions, run, run_on};
+pub use sweep::SweepPlan;
 
 /// Why a run or a replay could not be made. What a target *did* is never an error: it is an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +59,12 @@ pub enum EngineError {
     Recording { path: PathBuf },
     #[error("{}: a sequence of poolproof, which `--exact` has nothing to compare with", path.display())]
     NotARecording { path: PathBuf },
+    #[error("{}: a memory snapshot, whose calls have no devices to fail", path.display())]
+    Snapshot { path: PathBuf },
+    #[error("`{target}` cannot be called from several threads; reference@sim can")]
+    NotThreaded { target: String },
+    #[error(transparent)]
+    BadRecording { source: Box<RecordingError> },
     #[error("{}: names the target `{name}`, which is not a target name", path.display())]
     TargetName { path: PathBuf, name: String },
 }
@@ -68,6 +82,12 @@ pub trait Progress: Sync {
 
     /// Another pass with fresh sequences begins, to use up the time that was given; the first is 1.
     fn round(&self, _number: u64) {}
+
+    /// So many sequences will have their device calls failed in turn.
+    fn begin_sweep(&self, _sequences: usize) {}
+
+    /// One of them is done.
+    fn swept(&self) {}
 }
 
 /// Nobody watches.

@@ -13,6 +13,7 @@ use crate::verdict::{Reproducer, TranscriptLine};
 
 use super::EngineError;
 use super::attempt::{Attempt, attempt};
+use super::failure::relations_of;
 use super::lockstep::{Conviction, Course};
 use super::regressions;
 
@@ -62,14 +63,21 @@ pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, Eng
     if kind_of(path)? != Kind::Sequence {
         return Err(EngineError::Recording { path: path.to_owned() });
     }
+    replay(path, kept(path)?, on)
+}
+
+/// The kept sequence in a file, gzip undone.
+///
+/// # Errors
+/// The file cannot be read, or holds something else.
+pub(super) fn kept(path: &Path) -> Result<Reproducer, EngineError> {
     let mut text = Vec::new();
     let read = recording::open(path).and_then(|mut file| file.read_to_end(&mut text));
     read.map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
-    replay(path, &text, on)
+    regressions::parse(path, &text)
 }
 
-fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed, EngineError> {
-    let reproducer = regressions::parse(path, text)?;
+fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Result<Replayed, EngineError> {
     let named = || {
         reproducer
             .target
@@ -78,8 +86,9 @@ fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed,
     };
     let name: TargetName = on.map_or_else(named, |name| Ok(name.clone()))?;
     let oracles = reproducer.oracles.iter().copied().collect();
-    let course =
-        Course { steps: &reproducer.steps, oracles: &oracles, epilogue: reproducer.epilogue, transcript: true };
+    let relations = relations_of(&reproducer.oracles);
+    let (steps, epilogue) = (&reproducer.steps, reproducer.epilogue);
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &relations };
     let open = |setup: &Setup| target::open(&name, setup);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {

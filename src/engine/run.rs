@@ -11,13 +11,14 @@ use crate::op::Setup;
 use crate::target::{self, TargetName};
 use crate::verdict::Reproducer;
 use crate::verdict::record::{RunRecord, RunStamp};
+use crate::verdict::sweep::SweepRecord;
 
 use super::assemble::{Ended, broken_file};
 use super::attempt::Opener;
 use super::case::{Budget, Case, Tally};
 use super::plan::{Plan, Planned};
 use super::stamp::{Clock, run_stamp};
-use super::{EngineError, Progress, assemble, files, regressions};
+use super::{EngineError, Progress, assemble, files, regressions, sweep};
 
 /// The folder of sequences under way, below that of the results.
 const RUNNING: &str = "running";
@@ -75,15 +76,17 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
             target: &target,
             seed: options.seed,
             cases: options.cases,
+            swarm: options.plan.swarm,
             stored: stored.as_ref(),
             running: options.target.is_apart().then(|| options.out.join(running_file(&entry.scenario.id))),
         })
         .collect();
-    let tallies = run_rounds(options, &cases, &budget, &stamp, progress)?;
+    let (tallies, swept) = run_rounds(options, &cases, &budget, &stamp, progress)?;
     keep_failures(options, &tallies)?;
     files::remove_folder_if_empty(&options.out.join(RUNNING))?;
     let ended: Vec<Option<Ended>> = cases.iter().zip(&tallies).map(|(c, t)| Some(Ended::of(c.scenario, t))).collect();
     let mut record = assemble::record(options, &ended);
+    record.sweep = swept;
     stamp.seconds = budget.clock.seconds();
     record.stamp = stamp;
     Ok(record)
@@ -97,14 +100,15 @@ fn load_stored(options: &RunOptions) -> Result<Vec<Option<Reproducer>>, EngineEr
     options.plan.entries.iter().map(load).collect()
 }
 
-/// One pass over everything chosen; then, while time was given and is left, further ones.
+/// One pass over everything chosen; the fault sweep, if one is asked for; then, while time was given and is
+/// left, further passes.
 fn run_rounds(
     options: &RunOptions,
     cases: &[Case<'_>],
     budget: &Budget,
     stamp: &RunStamp,
     progress: &dyn Progress,
-) -> Result<Vec<Tally>, EngineError> {
+) -> Result<(Vec<Tally>, Option<SweepRecord>), EngineError> {
     let so_far = Mutex::new(SoFar { ended: vec![None; cases.len()], told: None });
     let pool = Pool { jobs: options.jobs.max(1), options, cases, budget, stamp, so_far, progress };
     let tallies: Vec<Mutex<Tally>> = cases.iter().map(|_| Mutex::default()).collect();
@@ -112,6 +116,7 @@ fn run_rounds(
     chosen.sort_by_key(|&i| std::cmp::Reverse(cases[i].weight()));
     progress.begin(chosen.len());
     pool.pass(&chosen, &tallies, 0)?;
+    let swept = sweep::sweep(options, cases, &tallies, budget, progress)?;
     let mut round = 1;
     while budget.limit.is_some() && !budget.is_spent() {
         chosen.retain(|&i| cases[i].can_go_on(&lock(&tallies[i])));
@@ -122,7 +127,8 @@ fn run_rounds(
         pool.pass(&chosen, &tallies, round)?;
         round += 1;
     }
-    Ok(tallies.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
+    let tallies = tallies.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
+    Ok((tallies, swept))
 }
 
 struct Pool<'a> {
@@ -187,7 +193,7 @@ impl Pool<'_> {
 }
 
 /// A tally is only ever added to, so that one left behind by a panic still says what it counted.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

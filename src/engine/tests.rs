@@ -27,7 +27,7 @@ fn free(block: u32) -> Step {
 }
 
 fn small_world() -> Setup {
-    Setup { device_bytes: vec![1 << 20], streams: 1 }
+    Setup { device_bytes: vec![1 << 20], streams: 1, config: None }
 }
 
 /// A scenario of explicit steps; its area gives the requirement.
@@ -44,6 +44,7 @@ pub(super) fn scenario(id: &str) -> Scenario {
         devices: 1..=1,
         device_bytes: vec![1 << 20],
         streams: 1,
+        config: None,
         oracles: [OracleName::Overlap, OracleName::Contents, OracleName::Exhaustion].into(),
         must_reach: [].into(),
         epilogue: true,
@@ -70,7 +71,7 @@ fn generated(id: &str) -> Scenario {
 
 fn walk(flaw: Flaw, steps: &[Step], oracles: &[OracleName], epilogue: bool) -> Run {
     let oracles = oracles.iter().copied().collect();
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: true };
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &[] };
     lockstep::run(&mut Bump::new(&small_world(), flaw), &course, &Cell::new(0))
 }
 

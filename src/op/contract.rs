@@ -45,6 +45,20 @@ pub enum Capability {
     Callers,
     /// Allocations can go through the framework's tensors.
     Tensors,
+    /// Private pools can be made, entered, left and deleted (`MemPool`, `use_mem_pool`).
+    PrivatePools,
+    /// Streams can capture graphs, and the allocator knows of it.
+    GraphCapture,
+    /// A freed block is kept and serves later requests, until the cache is emptied.
+    Caching,
+    /// Freeing a block that recorded streams still use does not wait for them.
+    DeferredFree,
+    /// Sizes, segments and the choice of free blocks are PyTorch's under the settings in force.
+    PytorchPolicy,
+    /// Settings can be given before the first operation, as PyTorch writes them.
+    Settings,
+    /// A fresh target that is asked the same gives the same answers, so that two runs can be compared.
+    Repeatable,
     /// At least this many devices.
     Devices(u8),
 }
@@ -70,6 +84,13 @@ impl Capability {
         (Capability::CurrentDevice, "current_device"),
         (Capability::Callers, "callers"),
         (Capability::Tensors, "tensors"),
+        (Capability::PrivatePools, "private_pools"),
+        (Capability::GraphCapture, "graph_capture"),
+        (Capability::Caching, "caching"),
+        (Capability::DeferredFree, "deferred_free"),
+        (Capability::PytorchPolicy, "pytorch_policy"),
+        (Capability::Settings, "settings"),
+        (Capability::Repeatable, "repeatable"),
     ];
 
     /// Every name that `from_str` reads, for hints and for the published schema.

@@ -36,10 +36,23 @@ pub(super) fn of(op: &Op) -> String {
             format!("summary {device}{}", if *abbreviated { ", abbreviated" } else { "" })
         }
         Op::Fill { block } | Op::Verify { block } => format!("{name} {block}"),
-        Op::Fault { device, call, skip } => {
-            let call = serde_json::to_value(call).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-            format!("fault {device}: {call} fails after {skip} more")
+        Op::Fault { device, call, skip, error } => {
+            let call = call.name();
+            let with = error.map_or_else(String::new, |error| format!(" with {}", error.name()));
+            format!("fault {device}: {call} fails after {skip} more{with}")
         }
+        Op::PoolCreate { pool, device, use_on_oom, no_split } => {
+            let flags = [(*use_on_oom, ", use_on_oom"), (*no_split, ", no_split")];
+            let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, text)| *text).collect();
+            format!("pool_create {pool} on {device}{flags}")
+        }
+        Op::PoolEnter { pool, device } | Op::PoolExit { pool, device } => format!("{name} {pool} on {device}"),
+        Op::PoolDelete { pool } => format!("pool_delete {pool}"),
+        Op::CaptureBegin { graph, device, stream, pool } => {
+            let into = pool.map_or_else(String::new, |source| format!(", into {source}"));
+            format!("capture_begin {graph} on {device}, {stream}{into}")
+        }
+        Op::CaptureEnd { graph } | Op::GraphReset { graph } => format!("{name} {graph}"),
         Op::EmptyCache | Op::Snapshot | Op::CycleEnd => name.to_owned(),
     }
 }

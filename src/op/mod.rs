@@ -4,9 +4,11 @@
 //! that is said twice, in `reference` (one exact policy) and in `model` (what any policy owes).
 
 pub mod contract;
+pub mod fault;
 pub mod milestone;
 pub mod observation;
 pub mod oracle_name;
+mod pools;
 pub mod reply;
 pub mod size;
 pub mod snapshot;
@@ -22,9 +24,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use contract::{Capability, Contract, DeviceInfo, TargetInfo, Versions};
+pub use fault::FaultError;
 pub use milestone::Milestone;
-pub use observation::{DeviceView, Observation};
+pub use observation::{Baseline, Company, DeviceView, NvmlMemory, NvmlView, Observation};
 pub use oracle_name::OracleName;
+pub use pools::{GraphName, PoolName, PoolSource};
 pub use reply::{ContentsReport, Drop, MemoryInfo, Refusal, RefusalClass, Reply};
 pub use stats::{Counter, Family, PoolKind, Stat, Stats};
 pub use step::{Expect, Setup, Step};
@@ -228,9 +232,51 @@ pub enum Op {
         device: DeviceId,
         call: DeviceCall,
         skip: u32,
+        /// Which error; without it lack of memory where memory is asked for, and an unknown error elsewhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<FaultError>,
     },
     /// One round of a steady workload ended: the growth oracle compares rounds.
     CycleEnd,
+    /// Make a private pool (`MemPool`) on a device.
+    PoolCreate {
+        pool: PoolName,
+        device: DeviceId,
+        /// What it has cached serves requests outside of it before these are refused.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        use_on_oom: bool,
+        /// Its blocks are whole segments.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        no_split: bool,
+    },
+    /// From here on what this caller asks for on the device comes from the pool (`use_mem_pool`).
+    PoolEnter {
+        pool: PoolName,
+        device: DeviceId,
+    },
+    PoolExit {
+        pool: PoolName,
+        device: DeviceId,
+    },
+    /// The last reference to a `MemPool` is gone.
+    PoolDelete {
+        pool: PoolName,
+    },
+    /// A stream begins to record a graph. What is asked for on it comes from `pool`, or from a pool of the graph's own.
+    CaptureBegin {
+        graph: GraphName,
+        device: DeviceId,
+        stream: StreamId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<PoolSource>,
+    },
+    CaptureEnd {
+        graph: GraphName,
+    },
+    /// The graph is gone; so is its claim to the memory it was captured with.
+    GraphReset {
+        graph: GraphName,
+    },
 }
 
 impl Op {
@@ -261,6 +307,13 @@ impl Op {
             Op::Verify { .. } => "verify",
             Op::Fault { .. } => "fault",
             Op::CycleEnd => "cycle_end",
+            Op::PoolCreate { .. } => "pool_create",
+            Op::PoolEnter { .. } => "pool_enter",
+            Op::PoolExit { .. } => "pool_exit",
+            Op::PoolDelete { .. } => "pool_delete",
+            Op::CaptureBegin { .. } => "capture_begin",
+            Op::CaptureEnd { .. } => "capture_end",
+            Op::GraphReset { .. } => "graph_reset",
         }
     }
 

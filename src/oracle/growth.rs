@@ -1,7 +1,8 @@
-//! Growth: a steady cycle of requests reaches a fixpoint of reserved memory.
+//! Growth: a request takes no more from the device than the contract says, and a steady cycle of requests
+//! reaches a fixpoint of reserved memory.
 //!
-//! Judged at the end, from the figures at each end of a round: the second half of the rounds must not
-//! reserve more, nor hold more device allocations, than the first half ended with. Does not cover: fewer
+//! A cycle is judged at the end, from the figures at each end of a round: the last quarter of the rounds must not
+//! reserve more, nor hold more device allocations, than those before ended with. Does not cover: fewer
 //! than four rounds; rounds that do not ask the same things in the same order (the first apart); and
 //! devices on which, after the first round, a request was refused or retried or a planned fault fired.
 
@@ -9,9 +10,10 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::cite::{GROW_01, say};
+use super::cite::{GROW_01, GROW_02, say};
 use super::{Oracle, Seen};
-use crate::op::{BlockId, Capability, Counter, Family, Observation, Op, OracleName, TargetInfo};
+use crate::model::Effect;
+use crate::op::{BlockId, Capability, Counter, Family, GraphName, Observation, Op, OracleName, PoolName, TargetInfo};
 use crate::verdict::Violation;
 
 const LEAST_ROUNDS: usize = 4;
@@ -26,6 +28,8 @@ struct Mark {
 
 pub(super) struct Growth {
     counters: bool,
+    /// Memory goes back in the pieces in which it came, so that the calls balance.
+    balanced: bool,
     /// By round, then by device.
     rounds: Vec<Vec<Mark>>,
     /// Devices where the rounds were disturbed.
@@ -35,17 +39,23 @@ pub(super) struct Growth {
     hasher: FxHasher,
     /// Blocks of this round, by the order in which it asked for them.
     blocks: FxHashMap<BlockId, u32>,
+    /// Pools and graphs likewise.
+    pools: FxHashMap<PoolName, u32>,
+    graphs: FxHashMap<GraphName, u32>,
 }
 
 impl Growth {
     pub(super) fn new(info: &TargetInfo) -> Self {
         Growth {
             counters: info.can(Capability::Counters),
+            balanced: info.contract.counts_segments,
             rounds: Vec::new(),
             disturbed: vec![false; info.devices.len()],
             asked: Vec::new(),
             hasher: FxHasher::default(),
             blocks: FxHashMap::default(),
+            pools: FxHashMap::default(),
+            graphs: FxHashMap::default(),
         }
     }
 
@@ -72,12 +82,48 @@ impl Growth {
             Op::SetFraction { device: place, fraction } => add(9, device(place), fraction.to_bits()),
             Op::SetCurrent { device } => add(10, u64::from(device.0.cast_unsigned()), 0),
             Op::Caller { caller } => add(11, u64::from(*caller), 0),
-            _ => {}
+            _ => self.note_pools(op),
+        }
+    }
+
+    /// The same for operations on pools and captures.
+    fn note_pools(&mut self, op: &Op) {
+        let mut op = op.clone();
+        let (pools, graphs) = (&mut self.pools, &mut self.graphs);
+        if let Some(pool) = op.pool_mut() {
+            let next = u32::try_from(pools.len()).unwrap_or(u32::MAX);
+            pool.0 = *pools.entry(*pool).or_insert(next);
+        }
+        for graph in op.graphs_mut().into_iter().flatten() {
+            let next = u32::try_from(graphs.len()).unwrap_or(u32::MAX);
+            graph.0 = *graphs.entry(*graph).or_insert(next);
+        }
+        if op.pool().is_some() || op.graph().is_some() {
+            op.to_line().hash(&mut self.hasher);
+        }
+    }
+
+    /// What a served request took from the device.
+    fn judge_request(&self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        let (Some(Op::Alloc { bytes, .. }), Effect::Allocated(block, live)) = (seen.op, seen.effect) else { return };
+        let reserved = |views: &Observation| {
+            views.devices.get(live.device).map_or(0, |v| v.stats.all(Family::ReservedBytes).current)
+        };
+        let took = u64::try_from(reserved(seen.after) - reserved(seen.before)).unwrap_or(0);
+        let most = seen.model.at_most(*bytes);
+        if took > most {
+            let device = live.device;
+            let message = say!(
+                "{block} of {bytes} B took {took} B from device {device}, more than the {most} B that the contract allows",
+                "{block}（{bytes} B）向设备 {device} 获取了 {took} B，超过契约所允许的 {most} B"
+            );
+            convictions.push(Violation::new(self.name(), Some(GROW_02), message));
         }
     }
 
     fn end_round(&mut self, after: &Observation) {
-        let counter = |d: &crate::op::DeviceView, which| if self.counters { d.stats.counter(which) } else { 0 };
+        let counter =
+            |d: &crate::op::DeviceView, which| if self.counters && self.balanced { d.stats.counter(which) } else { 0 };
         let marks = after.devices.iter().map(|d| Mark {
             reserved: d.stats.all(Family::ReservedBytes).current,
             held: counter(d, Counter::NumDeviceAlloc) - counter(d, Counter::NumDeviceFree),
@@ -85,6 +131,8 @@ impl Growth {
         self.rounds.push(marks.collect());
         self.asked.push(std::mem::take(&mut self.hasher).finish());
         self.blocks.clear();
+        self.pools.clear();
+        self.graphs.clear();
     }
 
     fn note_disturbances(&mut self, seen: &Seen<'_>) {
@@ -110,7 +158,7 @@ impl Growth {
         if count < LEAST_ROUNDS || !steady {
             return;
         }
-        let half = count.div_ceil(2);
+        let half = count - count.div_ceil(4);
         for device in (0..self.disturbed.len()).filter(|&d| !self.disturbed[d]) {
             let mark = |round: usize| self.rounds[round - 1].get(device).copied();
             let Some(settled) = mark(half) else { continue };
@@ -137,6 +185,7 @@ impl Oracle for Growth {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        self.judge_request(seen, convictions);
         if let Some(op) = seen.asked().filter(|_| !seen.is_retry) {
             if *op == Op::CycleEnd {
                 self.end_round(seen.after);
@@ -167,6 +216,17 @@ mod tests {
             bench.step(Op::CycleEnd, Reply::Done, keep).passes();
         }
         bench.end().all()
+    }
+
+    #[test]
+    fn a_request_that_takes_more_than_the_contract_allows_convicts() {
+        let (op, reply) = (crate::oracle::fixture::alloc(1, 600), Reply::Allocated { address: 0x1000 });
+        let judged = Bench::new(OracleName::Growth).step(op, reply, |o| {
+            crate::oracle::fixture::hand_out(&mut o.devices[0], 600);
+            o.devices[0].stats.increase(Family::ReservedBytes, PoolKind::Small, 2 << 20);
+        });
+        let found = judged.convicts("GROW-02");
+        insta::assert_snapshot!(found.message.en, @"b1 of 600 B took 2098176 B from device 0, more than the 2097152 B that the contract allows");
     }
 
     #[test]

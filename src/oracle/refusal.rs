@@ -1,11 +1,12 @@
 //! Refusal: what must be refused is, with the right class and a message; what must be served is; and a call
-//! that is refused, or asks for nothing, changes nothing.
+//! that is refused, asks for nothing or only looks changes nothing.
 //!
 //! Does not cover: the wording of messages, refusals for lack of memory that should not be (`exhaustion`),
 //! classes where a planned fault fired in the step, and peaks after a refusal (`peak`).
 
 use super::cite::{
-    ARG_01, ARG_02, ARG_03, FRAC_02, HUGE_01, HUGE_02, OOM_01, OOM_02, OOM_05, OOM_06, ZERO_01, ZERO_02, say,
+    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, OOM_01, OOM_02, OOM_05, OOM_06, SUMM_01, SUMM_02,
+    SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
 use super::view::first_difference;
 use super::{Oracle, Seen};
@@ -168,6 +169,22 @@ fn needs(op: &Op) -> Option<Capability> {
         Op::MemoryInfo { .. } => Capability::MemoryInfo,
         Op::Fill { .. } | Op::Verify { .. } => Capability::Contents,
         Op::Fault { .. } => Capability::Faults,
+        Op::PoolCreate { .. } | Op::PoolEnter { .. } | Op::PoolExit { .. } | Op::PoolDelete { .. } => {
+            Capability::PrivatePools
+        }
+        Op::CaptureBegin { .. } | Op::CaptureEnd { .. } | Op::GraphReset { .. } => Capability::GraphCapture,
+        _ => return None,
+    })
+}
+
+/// The promise behind a call that only looks.
+fn looks(op: &Op) -> Option<RequirementId> {
+    Some(match op {
+        Op::Dictionary { .. } => SUMM_01,
+        Op::Summary { .. } => SUMM_02,
+        Op::Snapshot => SUMM_03,
+        Op::MemoryInfo { .. } => TELE_02,
+        Op::GetFraction { .. } => FRAC_05,
         _ => return None,
     })
 }
@@ -213,6 +230,7 @@ impl Oracle for Refusal {
                 (Effect::AllocatedNothing(_), _) => Some(ZERO_01),
                 (Effect::Freed(_, live), _) if live.bytes == 0 => Some(ZERO_02),
                 (_, Op::FreePointer { pointer: Pointer::Null }) => Some(ZERO_02),
+                (_, op) if !seen.fault_fired() => looks(op),
                 _ => None,
             };
             if nothing.is_some() {

@@ -36,33 +36,46 @@ struct Batch {
 
 type Parsed = Vec<(u64, Result<Line, RecordingError>)>;
 
+/// A parser, as the caller's thread sees it.
+struct Parser {
+    lines: Receiver<Parsed>,
+    /// What was taken goes back to the thread that made it: memory freed elsewhere costs more than the parsing.
+    done: SyncSender<Vec<Line>>,
+}
+
 /// Gives every line that the reader has not read yet to `take`, in order.
 ///
 /// # Errors
 /// As [`Reader::next_line`], or what `take` answers first.
 pub fn each_line<E: From<RecordingError>>(
     mut reader: Reader,
-    mut take: impl FnMut(Where<'_>, Line) -> Result<(), E>,
+    mut take: impl FnMut(Where<'_>, &Line) -> Result<(), E>,
 ) -> Result<(), E> {
     let file = reader.file().to_owned();
     let parsers = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     std::thread::scope(|scope| {
-        let (mut texts, mut lines) = (Vec::new(), Vec::new());
+        let (mut texts, mut sources) = (Vec::new(), Vec::new());
         for _ in 0..parsers {
             let (give_text, take_text) = sync_channel::<Batch>(WAITING);
-            let (give_lines, take_lines) = sync_channel::<Parsed>(WAITING);
+            let (give_lines, lines) = sync_channel::<Parsed>(WAITING);
+            let (done, take_done) = sync_channel::<Vec<Line>>(2 * WAITING);
             let file = &file;
-            scope.spawn(move || parse(file, &take_text, &give_lines));
+            scope.spawn(move || parse(file, &take_text, &give_lines, &take_done));
             texts.push(give_text);
-            lines.push(take_lines);
+            sources.push(Parser { lines, done });
         }
         scope.spawn(move || read(&mut reader, &texts));
-        for source in lines.iter().cycle() {
+        for source in sources.iter().cycle() {
             // A parser that has nothing more to give was the next in turn: the text is over.
-            let Ok(parsed) = source.recv() else { break };
+            let Ok(parsed) = source.lines.recv() else { break };
+            let mut taken = Vec::with_capacity(parsed.len());
             for (line, parsed) in parsed {
-                take(Where { file: &file, line }, parsed?)?;
+                let parsed = parsed?;
+                take(Where { file: &file, line }, &parsed)?;
+                taken.push(parsed);
             }
+            // One that has ended, or has enough to do, need not tidy up.
+            let _ = source.done.try_send(taken);
         }
         Ok(())
     })
@@ -74,12 +87,8 @@ fn read(reader: &mut Reader, texts: &[SyncSender<Batch>]) {
         let mut batch = Batch { first: reader.line_number() + 1, text: String::new(), failed: None };
         let mut over = false;
         while batch.text.len() < BATCH_BYTES && !over {
-            match reader.next_text() {
-                Ok(Some(text)) => {
-                    batch.text.push_str(text);
-                    batch.text.push('\n');
-                }
-                Ok(None) => over = true,
+            match reader.append_line(&mut batch.text) {
+                Ok(more) => over = !more,
                 Err(error) => (batch.failed, over) = (Some(error), true),
             }
         }
@@ -89,8 +98,9 @@ fn read(reader: &mut Reader, texts: &[SyncSender<Batch>]) {
     }
 }
 
-fn parse(file: &str, texts: &Receiver<Batch>, lines: &SyncSender<Parsed>) {
+fn parse(file: &str, texts: &Receiver<Batch>, lines: &SyncSender<Parsed>, done: &Receiver<Vec<Line>>) {
     for batch in texts {
+        done.try_iter().for_each(drop);
         let parse = |(line, text): (u64, &str)| {
             let malformed = |source| RecordingError::Malformed { file: file.to_owned(), line, source };
             (line, Line::parse(text).map_err(malformed))

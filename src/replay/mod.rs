@@ -61,8 +61,6 @@ pub enum ReplayError {
         "{file}: the settings changed while the history was recorded: `{config}` does not say of `{key}` what was in force"
     )]
     Contradiction { file: String, config: String, key: &'static str },
-    #[error("{file}: the recording has private pools, which other settings cannot be tried on")]
-    PoolsElsewhere { file: String },
     #[error("--config '{config}': {source}")]
     Config { config: String, source: SettingsError },
     #[error("{file}: {streams} streams at a time; the simulated device has {most}")]
@@ -193,12 +191,12 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
             Line::Episode(start) => {
                 let end = ends.next().ok_or_else(|| place.out_of_place("this episode is never closed"))?;
                 let owners = owners.next().unwrap_or_default();
-                current = Some(Replayed::start((&header, &settings), &start, end, owners, &mut report));
+                current = Some(Replayed::start((&header, &settings), start, end, owners, &mut report));
             }
             Line::Op(op) => {
                 report.operations += 1;
                 let episode = current.as_mut().ok_or_else(|| place.out_of_place("an operation before any episode"))?;
-                episode.step(place.line, &op, &mut report);
+                episode.step(place.line, op, &mut report);
             }
             Line::End(_) => {
                 let episode = current.take().ok_or_else(|| place.out_of_place("no episode is open here"))?;

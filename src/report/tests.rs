@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::{Language, ReportError, junit, markdown, read, run_schema, table, write};
+use super::{Language, ReportError, junit, markdown, read, run_schema, sweep_table, table, write};
 use crate::op::contract::DeviceInfo;
-use crate::op::{BlockId, DeviceId, Milestone, Op, OracleName, Setup, Step, StreamId, Text, Versions, Via};
+use crate::op::{BlockId, DeviceCall, DeviceId, Milestone, Op, OracleName, Setup, Step, StreamId, Text, Versions, Via};
 use crate::requirement::{ALL, RequirementId, Severity};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, RunStamp, ScenarioRecord, ScenarioStamp, TargetRecord};
+use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
 use crate::verdict::{Finding, Outcome, Reproducer, TranscriptLine, Violation};
 
 fn id(text: &str) -> RequirementId {
@@ -30,6 +31,7 @@ fn scenario(name: &str, requirement: &str, outcome: Outcome, reason: Option<(&st
         sequences: if ran { 64 } else { 0 },
         operations: if ran { 12_345 } else { 0 },
         dropped: if ran { 17 } else { 0 },
+        pairs: 0,
         oracles: vec![OracleName::Expectation, OracleName::Accounts, OracleName::Limit],
         must_reach: vec![Milestone::Oom, Milestone::SuccessAfterOom],
         reached: if ran { BTreeMap::from([(Milestone::Oom, 40), (Milestone::CacheHit, 61)]) } else { BTreeMap::new() },
@@ -61,7 +63,7 @@ fn finding(number: u32, scenario: &str, requirement: &str, severity: Severity, v
             target: "reference@sim?defect=loose-limit".to_owned(),
             scenario: scenario.to_owned(),
             requirement: id(requirement),
-            setup: Setup { device_bytes: vec![64 << 20, 32 << 20], streams: 2 },
+            setup: Setup { device_bytes: vec![64 << 20, 32 << 20], streams: 2, config: None },
             oracles: vec![OracleName::Limit],
             steps: vec![fraction.into(), Step::from(alloc)],
             epilogue: false,
@@ -90,6 +92,7 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
         selection: Vec::new(),
         scenarios,
         findings,
+        sweep: None,
         expectations: Vec::new(),
         stamp: RunStamp {
             started: "2026-01-02T03:04:05Z".to_owned(),
@@ -100,6 +103,35 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
             command: "poolproof run --seed 7".to_owned(),
         },
     }
+}
+
+/// A sweep in which something failed, something was cut short and one kind of call was never made.
+fn sweep() -> SweepRecord {
+    let call = |call: DeviceCall, seen: u64| SweptCall {
+        call,
+        seen,
+        failed: seen,
+        errors: if seen > 0 { call.documented_errors().to_vec() } else { Vec::new() },
+        singles: seen * call.documented_errors().len() as u64,
+        pairs: seen / 2,
+        states: 100 * seen,
+    };
+    SweepRecord {
+        targets: vec!["reference@sim".to_owned(), "reference@sim?expandable_segments:True".to_owned()],
+        sequences: 120,
+        cut_short: 2,
+        failing: 1,
+        convicted: 3,
+        runs: 4321,
+        operations: 98_765,
+        calls: DeviceCall::ALL.into_iter().zip([1200, 900, 40, 400, 80, 70, 30, 0]).map(|(c, n)| call(c, n)).collect(),
+        stamp: SweepStamp { seconds: 1.5 },
+    }
+}
+
+#[test]
+fn a_sweep_is_a_line_a_kind_of_call() {
+    insta::assert_snapshot!(sweep_table(&sweep()));
 }
 
 /// Entries of expected failures in every standing that a reader has to act on, and one that is met.
@@ -186,6 +218,7 @@ fn troubled() -> RunRecord {
     record.target.name = "reference@sim?defect=loose-limit".to_owned();
     record.target.planted = Some("loose-limit".to_owned());
     record.selection = vec!["--scenario *".to_owned()];
+    record.sweep = Some(sweep());
     record.expectations = expectations();
     record
 }

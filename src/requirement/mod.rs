@@ -35,11 +35,15 @@ pub enum Area {
     Tele,
     Summ,
     Mem,
+    Priv,
+    Capt,
+    Conf,
     Live,
+    Same,
 }
 
 impl Area {
-    pub const ALL: [Area; 18] = [
+    pub const ALL: [Area; 22] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -57,7 +61,11 @@ impl Area {
         Area::Tele,
         Area::Summ,
         Area::Mem,
+        Area::Priv,
+        Area::Capt,
+        Area::Conf,
         Area::Live,
+        Area::Same,
     ];
 
     /// The prefix of requirement ids.
@@ -81,7 +89,11 @@ impl Area {
             Area::Tele => "TELE",
             Area::Summ => "SUMM",
             Area::Mem => "MEM",
+            Area::Priv => "PRIV",
+            Area::Capt => "CAPT",
+            Area::Conf => "CONF",
             Area::Live => "LIVE",
+            Area::Same => "SAME",
         }
     }
 
@@ -106,7 +118,11 @@ impl Area {
             Area::Tele => ("Telemetry", "遥测"),
             Area::Summ => ("Summary and dictionary", "摘要与字典结构"),
             Area::Mem => ("Memory itself", "内存内容与地址"),
+            Area::Priv => ("Private pools", "私有内存池"),
+            Area::Capt => ("Graph capture", "图捕获"),
+            Area::Conf => ("Settings", "配置项"),
             Area::Live => ("Staying alive", "存活性"),
+            Area::Same => ("What must make no difference", "不应有差别之处"),
         }
     }
 }

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::expectation::ExpectationRecord;
+use super::sweep::SweepRecord;
 use super::{Finding, Outcome};
 use crate::op::contract::{DeviceInfo, Versions};
 use crate::op::{Milestone, OracleName, Text};
@@ -27,6 +28,9 @@ pub struct RunRecord {
     pub selection: Vec<String>,
     pub scenarios: Vec<ScenarioRecord>,
     pub findings: Vec<Finding>,
+    /// Device calls failed in turn, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepRecord>,
     /// The failures that were expected, entry by entry, and what became of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expectations: Vec<ExpectationRecord>,
@@ -81,6 +85,9 @@ pub struct ScenarioRecord {
     pub operations: u64,
     /// Operations not asked because what they needed was not there.
     pub dropped: u64,
+    /// Sequences that were also compared with a variant of themselves.
+    #[serde(default)]
+    pub pairs: u64,
     pub oracles: Vec<OracleName>,
     /// Situations that had to be reached.
     pub must_reach: Vec<Milestone>,

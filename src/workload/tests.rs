@@ -68,6 +68,7 @@ fn scenario(generate: &Generate) -> Scenario {
         devices: 1..=3,
         device_bytes: vec![64 << 20, 32 << 20],
         streams: 4,
+        config: None,
         oracles: BTreeSet::new(),
         must_reach: BTreeSet::new(),
         epilogue: true,
@@ -93,7 +94,7 @@ fn worlds_take_turns_and_repeat_capacities() {
     assert_eq!(worlds, [vec![64], vec![64, 32], vec![64, 32, 64], vec![64]]);
     assert_eq!(world(&scenario, 0).streams, 4);
     let bare = Scenario { device_bytes: vec![], devices: 0..=0, streams: 0, ..scenario };
-    assert_eq!(world(&bare, 7), Setup { device_bytes: vec![DEVICE_BYTES], streams: 1 });
+    assert_eq!(world(&bare, 7), Setup { device_bytes: vec![DEVICE_BYTES], streams: 1, config: None });
 }
 
 /// Pinned: a change here changes what every published seed means.
@@ -156,6 +157,69 @@ fn every_kind_of_operation_is_reached() {
             }
         };
         assert!(found, "{kind:?}");
+    }
+}
+
+const POOL_KINDS: [OpKind; 7] = {
+    use OpKind::*;
+    [PoolCreate, PoolEnter, PoolExit, PoolDelete, CaptureBegin, CaptureEnd, GraphReset]
+};
+
+/// Every operation on pools and captures is one that the engine would ask, and each kind comes up.
+#[test]
+fn pools_and_captures_are_well_formed() {
+    use crate::op::{Observation, Reply};
+    let mut generate = generate(&[OpKind::Alloc, OpKind::Free, OpKind::RecordStream, OpKind::Use, OpKind::Synchronize]);
+    generate.weights.entries.extend(POOL_KINDS.map(|kind| (kind, 500)));
+    generate.streams = 2..=3;
+    let mut names = BTreeSet::new();
+    for (index, ops) in (0..).zip(many(&generate)) {
+        let mut model = crate::model::Model::new(&crate::op::TargetInfo {
+            name: "none".to_owned(),
+            devices: vec![crate::op::DeviceInfo { name: "d".to_owned(), total_bytes: 1 << 40 }; index % 3 + 1],
+            streams: 4,
+            capabilities: BTreeSet::new(),
+            contract: crate::op::Contract {
+                alignment: 512,
+                growth: crate::op::contract::Growth { least: 0, granule: 512, numerator: 1, denominator: 1 },
+                counts_segments: true,
+                tensor_limit: None,
+            },
+        });
+        for (turn, op) in (1_u64..).zip(&ops) {
+            assert_eq!(model.admits(op), Ok(()), "{} of\n{}", op.to_line(), {
+                ops.iter().map(Op::to_line).collect::<Vec<_>>().join("\n")
+            });
+            names.insert(op.name());
+            let address = turn << 40;
+            let reply = if matches!(op, Op::Alloc { .. }) { Reply::Allocated { address } } else { Reply::Done };
+            model.apply(op, &reply, &Observation::default());
+        }
+    }
+    for kind in POOL_KINDS {
+        let name = serde_json::to_value(kind).expect("a plain name");
+        assert!(names.contains(name.as_str().expect("a string")), "{kind:?}");
+    }
+}
+
+#[test]
+fn rounds_let_go_of_their_pools_and_graphs() {
+    let mut generate = generate(&[OpKind::Alloc, OpKind::Free, OpKind::EmptyCache]);
+    generate.weights.entries.extend(POOL_KINDS.map(|kind| (kind, 500)));
+    (generate.streams, generate.cycles) = (2..=2, 3);
+    for ops in many(&generate) {
+        for round in ops.split_inclusive(|o| *o == Op::CycleEnd) {
+            let count = |name: &str| round.iter().filter(|o| o.name() == name).count();
+            let ends = [
+                ("pool_create", "pool_delete"),
+                ("pool_enter", "pool_exit"),
+                ("capture_begin", "capture_end"),
+                ("capture_begin", "graph_reset"),
+            ];
+            ends.iter().for_each(|(begin, end)| assert_eq!(count(begin), count(end), "{begin}"));
+        }
+        let made: Vec<_> = ops.iter().filter(|o| matches!(o, Op::PoolCreate { .. })).filter_map(Op::pool).collect();
+        assert_eq!(made.iter().collect::<BTreeSet<_>>().len(), made.len(), "names are fresh in each round");
     }
 }
 
@@ -311,6 +375,7 @@ fn nothing_to_free_is_asked_for_and_odd_ranges_do_no_harm() {
     let ops = ops(&generate, 1, 0);
     assert_eq!(ops.len(), 9);
     assert!(ops.iter().all(|o| matches!(o, Op::Alloc { .. } | Op::Free { .. })));
-    let steps = sequence(&scenario(&generate), &generate, &Setup { device_bytes: vec![], streams: 0 }, 1, 0);
+    let steps =
+        sequence(&scenario(&generate), &generate, &Setup { device_bytes: vec![], streams: 0, config: None }, 1, 0);
     assert!(steps.iter().all(|s: &Step| s.expect.is_none()));
 }

@@ -16,6 +16,7 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     expectations(page, facts);
     causes(page, facts);
     reached(page, facts);
+    super::sweep::write(page, facts);
 }
 
 fn totals(page: &mut Page, facts: &Facts<'_>) {

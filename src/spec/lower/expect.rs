@@ -23,8 +23,10 @@ pub(super) fn lower(pass: &mut Pass<'_>, raw: &RawExpect, asked: Option<&str>, p
         stats: figures(pass, &raw.stats, &path.key("stats")),
         change: figures(pass, &raw.change, &path.key("change")),
         contains: raw.contains.clone(),
+        lacks: raw.lacks.clone(),
         keys: raw.keys,
         segments: by_device(pass, &raw.segments, &path.key("segments")),
+        private_bytes: by_device(pass, &raw.private_bytes, &path.key("private_bytes")),
         lines: raw.lines.as_ref().and_then(|a| amount(pass, a, &path.key("lines"))),
     };
     let says_nothing = raw.refused.is_none() && raw.fraction.0.is_empty() && raw.stats.0.is_empty();
@@ -48,8 +50,10 @@ fn applies(pass: &mut Pass<'_>, raw: &RawExpect, asked: Option<&str>, path: &Pat
         ("change", !raw.change.0.is_empty(), any, "an operation"),
         ("address", raw.address.is_some(), is("alloc"), "`alloc`"),
         ("contains", !raw.contains.is_empty(), is("summary") || raw.refused.is_some(), "`refused` or `summary`"),
+        ("lacks", !raw.lacks.is_empty(), is("summary") || raw.refused.is_some(), "`refused` or `summary`"),
         ("keys", raw.keys.is_some(), is("dictionary"), "`dictionary`"),
         ("segments", !raw.segments.0.is_empty(), is("snapshot"), "`snapshot`"),
+        ("private_bytes", !raw.private_bytes.0.is_empty(), is("snapshot"), "`snapshot`"),
         ("lines", raw.lines.is_some(), is("summary"), "`summary`"),
     ];
     for (key, given, answered, needed) in wants {

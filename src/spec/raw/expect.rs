@@ -32,10 +32,14 @@ pub struct RawExpect {
     pub change: Ordered<Ordered<RawAmount>>,
     /// Parts of the refusal's message, or of the text that the call answered.
     pub contains: Vec<String>,
+    /// What must not be part of them.
+    pub lacks: Vec<String>,
     /// How many entries the dictionary has.
     pub keys: Option<usize>,
     /// How many segments the snapshot shows, by device.
     pub segments: Ordered<RawAmount>,
+    /// How many bytes the snapshot shows in segments of private pools, by device.
+    pub private_bytes: Ordered<RawAmount>,
     /// How many lines the text has.
     pub lines: Option<RawAmount>,
 }

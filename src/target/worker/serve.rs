@@ -146,7 +146,9 @@ impl Server<'_> {
         if let Some(Misbehaviour::PoisonAt(_)) = self.misbehaviour.filter(|m| m.is_due(self.applied)) {
             return Some("poisoned on request".to_owned());
         }
-        self.open.as_ref()?.lost().map(ToString::to_string)
+        let target = self.open.as_ref()?;
+        let code = || target.poisoned().map(|code| format!("error {code} broke the device's context for good"));
+        target.lost().map(ToString::to_string).or_else(code)
     }
 }
 

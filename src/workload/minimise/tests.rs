@@ -13,7 +13,7 @@ fn free(block: u32) -> Step {
 }
 
 fn setup() -> Setup {
-    Setup { device_bytes: vec![64 << 20; 3], streams: 4 }
+    Setup { device_bytes: vec![64 << 20; 3], streams: 4, config: None }
 }
 
 /// Blocks come and go on three devices, with other things in between.
@@ -68,7 +68,7 @@ fn one_culprit_is_all_that_is_left() {
     let (world, least) = minimal(|_, steps| steps.iter().any(|s| s.op == Some(Op::EmptyCache)), &long());
     assert_eq!(
         (names(&least), world),
-        (vec!["empty_cache".to_owned()], Setup { device_bytes: vec![64 << 20], streams: 1 })
+        (vec!["empty_cache".to_owned()], Setup { device_bytes: vec![64 << 20], streams: 1, config: None })
     );
 }
 
@@ -126,7 +126,10 @@ fn values_that_belong_together_are_simplified_together() {
     };
     let (world, least) = minimal(fails, &[alloc(7, 2, 3, 1), alloc(9, 2, 3, 2)]);
     let expected = ["alloc b0: 1 B on device 0, stream 1", "alloc b1: 512 B on device 0, stream 1"];
-    assert_eq!((names(&least)[1].as_str(), world), (expected[1], Setup { device_bytes: vec![64 << 20], streams: 2 }));
+    assert_eq!(
+        (names(&least)[1].as_str(), world),
+        (expected[1], Setup { device_bytes: vec![64 << 20], streams: 2, config: None })
+    );
 }
 
 #[test]
@@ -145,11 +148,55 @@ fn expectations_go_unless_they_matter_and_names_in_them_follow() {
     assert_eq!((least[0].expect.is_none(), &least[2].expect), (true, &same(0)));
 }
 
+/// A failure that needs an allocation inside a pool: the other pool, the capture and the flags go, names start at 0.
+#[test]
+fn pools_and_captures_go_whole_and_flags_go() {
+    use crate::op::{GraphName, PoolName, PoolSource};
+    let device = DeviceId(0);
+    let create = |n, use_on_oom| Op::PoolCreate { pool: PoolName(n), device, use_on_oom, no_split: true };
+    let steps: Vec<Step> = [
+        create(3, true),
+        create(5, true),
+        Op::PoolEnter { pool: PoolName(3), device },
+        Op::PoolExit { pool: PoolName(3), device },
+        Op::CaptureBegin {
+            graph: GraphName(7),
+            device,
+            stream: StreamId(1),
+            pool: Some(PoolSource::Pool(PoolName(3))),
+        },
+        Op::CaptureEnd { graph: GraphName(7) },
+        Op::PoolEnter { pool: PoolName(5), device },
+        Op::Alloc { block: BlockId(2), device: Some(device), stream: StreamId(0), bytes: 512, via: Via::Raw },
+        Op::PoolExit { pool: PoolName(5), device },
+    ]
+    .map(Step::from)
+    .into();
+    let fails = |steps: &[Step]| {
+        let mut made = BTreeSet::new();
+        let mut inside = BTreeSet::new();
+        let mut found = false;
+        for op in steps.iter().filter_map(|s| s.op.as_ref()) {
+            match op {
+                Op::PoolCreate { pool, .. } => drop(made.insert(*pool)),
+                Op::PoolEnter { pool, .. } if made.contains(pool) => drop(inside.insert(*pool)),
+                Op::PoolExit { pool, .. } => drop(inside.remove(pool)),
+                Op::Alloc { .. } => found |= !inside.is_empty(),
+                _ => {}
+            }
+        }
+        found
+    };
+    let (_, least) = minimal(|_, steps| fails(steps), &steps);
+    let expected = ["pool_create p0 on device 0", "pool_enter p0 on device 0", "alloc b0: 512 B on device 0, stream 0"];
+    assert_eq!(names(&least), expected);
+}
+
 #[test]
 fn fractions_and_faults_become_round() {
     let steps = vec![
         Op::SetFraction { device: None, fraction: 0.765_43 }.into(),
-        Op::Fault { device: DeviceId(2), call: crate::op::DeviceCall::Reserve, skip: 7 }.into(),
+        Op::Fault { device: DeviceId(2), call: crate::op::DeviceCall::Reserve, skip: 7, error: None }.into(),
         Op::SetFraction { device: None, fraction: f64::NAN }.into(),
     ];
     let fails = |steps: &[Step]| {
