@@ -37,7 +37,7 @@ pub fn drafted(record: &RunRecord, target: &TargetName) -> String {
     drafted_on(record, target, today())
 }
 
-fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -> String {
+pub(super) fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -> String {
     let open = record.findings.iter().filter(|f| is(record, &f.scenario, Outcome::Fail));
     let failures: Vec<(&str, &Text)> = open.map(|f| (f.scenario.as_str(), &f.violation.message)).collect();
     let plain = TargetName { options: Vec::new(), ..target.inner(&[]) };
@@ -48,7 +48,7 @@ fn is(record: &RunRecord, scenario: &str, outcome: Outcome) -> bool {
     record.scenarios.iter().any(|s| s.id == scenario && s.outcome == outcome)
 }
 
-fn apply_on(record: &mut RunRecord, files: &[&Expectations], today: Date) {
+pub(super) fn apply_on(record: &mut RunRecord, files: &[&Expectations], today: Date) {
     let mut verdicts: Vec<Option<(Outcome, Text)>> = vec![None; record.scenarios.len()];
     for file in files {
         for entry in &file.entries {
@@ -180,7 +180,3 @@ fn surprise(file: &Expectations, entry: &Expectation) -> Text {
     let (reason, place) = (&entry.reason, place(file, entry));
     Text::new(format!("{place} expects a failure: {}", reason.en), format!("{place} 预期其失败：{}", reason.zh))
 }
-
-#[cfg(test)]
-#[path = "expect_test.rs"]
-mod tests;

@@ -1,9 +1,15 @@
 //! Every way for an entry of expected failures to stand.
 
-use super::super::tests::failing_record;
-use super::*;
+use jiff::civil::Date;
+
+use super::expect::{apply_on, concerns, drafted_on};
+use super::tests::failing_record;
 use crate::op::Versions;
 use crate::spec::expect::parse;
+use crate::target::TargetName;
+use crate::verdict::Outcome;
+use crate::verdict::expectation::Standing;
+use crate::verdict::record::RunRecord;
 
 fn day(text: &str) -> Date {
     text.parse().expect("a date")

@@ -10,6 +10,8 @@ mod case;
 pub mod command;
 pub mod doctor;
 pub mod expect;
+#[cfg(test)]
+mod expect_test;
 mod failure;
 mod files;
 pub mod kill_matrix;

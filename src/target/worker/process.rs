@@ -113,7 +113,7 @@ impl Process {
             return Err(self.broke(ProtocolError::TooLong { bytes: line.len() }));
         }
         line.push(b'\n');
-        if !self.stdin.as_mut().is_some_and(|stdin| stdin.write_all(&line).is_ok()) {
+        if self.stdin.as_mut().is_none_or(|stdin| stdin.write_all(&line).is_err()) {
             return Err(self.gone()); // nobody reads it: the process has ended, or closed its input to do so
         }
         let line = self.line(Until::after(limit), limit)?;
