@@ -1,7 +1,8 @@
 //! Telemetry: the device's own figures move with what is reserved.
 //!
-//! Where a device call fails and so does the one that should undo what went before it, the device keeps what the
-//! allocator cannot count: that is owed from then on, may be given back at any time, and is `leak`'s if it is not.
+//! Where a request cannot be met to its end and the device does not take back what it gave for it (a planned fault
+//! in a call that returns memory), it keeps what the allocator cannot count: that is owed from then on, may be
+//! given back at any time, and is `leak`'s if it is not.
 //!
 //! A simulated device is judged to the byte. A real one, seen through NVML as well, is judged against a measured
 //! baseline within one granule and the baseline's own noise, and only while nobody else is on it. Does not cover: a
@@ -10,26 +11,37 @@
 
 use super::cite::{TELE_01, TELE_02, say};
 use super::{Oracle, Seen};
-use crate::op::{Company, DeviceView, Family, NvmlView, Op, OracleName, Reply, Text};
+use crate::op::{Company, DeviceCall, DeviceView, Family, NvmlView, Op, OracleName, Reply, Text};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
 #[derive(Default)]
 pub(super) struct Telemetry {
-    /// What each device keeps since two of its calls failed in one step.
-    owed: Vec<i128>,
+    devices: Vec<Debt>,
+}
+
+/// What a device keeps although it was to take it back.
+#[derive(Debug, Clone, Copy, Default)]
+struct Debt {
+    /// A call that returns memory was told to fail.
+    returns_fail: bool,
+    owed: i128,
 }
 
 impl Telemetry {
-    /// Whether the device lost what the step does not account for.
-    fn is_amiss(&mut self, device: usize, lost: i128, faults: u32) -> bool {
-        if self.owed.len() <= device {
-            self.owed.resize(device + 1, 0);
+    fn debt(&mut self, device: usize) -> &mut Debt {
+        if self.devices.len() <= device {
+            self.devices.resize(device + 1, Debt::default());
         }
-        let owed = &mut self.owed[device];
-        let excused = if lost > 0 { faults > 1 } else { -lost <= *owed };
+        &mut self.devices[device]
+    }
+
+    /// Whether the device lost what the step does not account for.
+    fn is_amiss(&mut self, device: usize, lost: i128, fault_fired: bool) -> bool {
+        let debt = self.debt(device);
+        let excused = if lost > 0 { fault_fired && debt.returns_fail } else { -lost <= debt.owed };
         if excused {
-            *owed += lost;
+            debt.owed += lost;
         }
         !excused
     }
@@ -82,6 +94,11 @@ impl Oracle for Telemetry {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        if let Some(Op::Fault { device, call: DeviceCall::Unmap | DeviceCall::Release, .. }) = seen.served()
+            && let Some(device) = device.index(seen.after.devices.len())
+        {
+            self.debt(device).returns_fail = true;
+        }
         let mut convict = |requirement, message| {
             convictions.push(Violation::new(OracleName::Telemetry, Some(requirement), message));
         };
@@ -89,10 +106,9 @@ impl Oracle for Telemetry {
             let grew = reserved(after) - reserved(before);
             let (b, a) = (before.free_bytes, after.free_bytes);
             let fell = i128::from(b) - i128::from(a);
-            let faults = after.faults_fired.saturating_sub(before.faults_fired);
             if let Some(nvml) = &after.nvml {
                 second_opinion(device, after, nvml, &mut convict);
-            } else if self.is_amiss(device, fell - grew, faults) {
+            } else if self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
                 let asked = seen.op.map_or_else(String::new, Op::to_line);
                 let message = say!(
                     "in `{asked}` reserved memory of device {device} moved by {grew} B, but the device's free memory went from {b} B to {a} B",
@@ -181,16 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn what_two_failed_calls_leave_on_the_device_is_owed() {
-        let lose = |faults: u32| {
-            move |o: &mut crate::op::Observation| {
-                o.devices[0].free_bytes -= 2 << 20;
-                o.devices[0].faults_fired += faults;
-            }
+    fn what_the_device_would_not_take_back_is_owed() {
+        let lose = |o: &mut crate::op::Observation| {
+            o.devices[0].free_bytes -= 2 << 20;
+            o.devices[0].faults_fired += 1;
         };
-        bench().step(Op::CycleEnd, Reply::Done, lose(1)).convicts("TELE-01");
+        let fault = |call| Op::Fault { device: DeviceId(0), call, skip: 0, error: None };
+        let mut other = bench();
+        other.step(fault(DeviceCall::Map), Reply::Done, |_| {}).passes();
+        other.step(Op::CycleEnd, Reply::Done, lose).convicts("TELE-01");
         let mut bench = bench();
-        bench.step(Op::CycleEnd, Reply::Done, lose(2)).passes();
+        bench.step(fault(DeviceCall::Unmap), Reply::Done, |_| {}).passes();
+        bench.step(Op::CycleEnd, Reply::Done, lose).passes();
         let back = |bytes: u64| move |o: &mut crate::op::Observation| o.devices[0].free_bytes += bytes;
         bench.step(Op::CycleEnd, Reply::Done, back(1 << 20)).passes();
         bench.step(Op::CycleEnd, Reply::Done, back(2 << 20)).convicts("TELE-01");

@@ -2,9 +2,9 @@
 //! front is never convicted, each planted race is, and the schedule that showed it shows it again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
+use shuttle::scheduler::{PctScheduler, RandomScheduler, Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, FailurePersistence, Runner};
 
 use super::worker::Call;
@@ -71,12 +71,58 @@ fn case(race: Option<Race>) {
     }
 }
 
-fn config(folder: Option<&std::path::Path>) -> Config {
+fn config() -> Config {
     let mut config = Config::new();
     config.stack_size = 1 << 20; // statistics are copied whole
-    config.failure_persistence =
-        folder.map_or(FailurePersistence::None, |folder| FailurePersistence::File(Some(folder.to_owned())));
+    config.failure_persistence = FailurePersistence::None; // schedules are kept here
     config
+}
+
+/// Which task ran at each step.
+type Steps = Arc<Mutex<Vec<usize>>>;
+
+/// Keeps the latest schedule of another scheduler.
+struct Kept<S> {
+    inner: S,
+    steps: Steps,
+}
+
+impl<S: Scheduler> Scheduler for Kept<S> {
+    fn new_execution(&mut self) -> Option<Schedule> {
+        self.steps.lock().expect("only this thread has it").clear();
+        self.inner.new_execution()
+    }
+
+    fn next_task(&mut self, runnable: &[&Task], current: Option<TaskId>, is_yielding: bool) -> Option<TaskId> {
+        let next = self.inner.next_task(runnable, current, is_yielding);
+        self.steps.lock().expect("only this thread has it").extend(next.map(usize::from));
+        next
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        self.inner.next_u64()
+    }
+}
+
+/// Runs one schedule again, once.
+struct Repeat {
+    steps: std::vec::IntoIter<usize>,
+    begun: bool,
+}
+
+impl Scheduler for Repeat {
+    fn new_execution(&mut self) -> Option<Schedule> {
+        (!std::mem::replace(&mut self.begun, true)).then(|| Schedule::new(0))
+    }
+
+    fn next_task(&mut self, runnable: &[&Task], _: Option<TaskId>, _: bool) -> Option<TaskId> {
+        let next = TaskId::from(self.steps.next()?);
+        runnable.iter().any(|task| task.id() == next).then_some(next)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        0 // the case draws nothing
+    }
 }
 
 /// What a panic said.
@@ -85,25 +131,24 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()
 }
 
-/// Runs schedules until one convicts: what it said and the schedule, to be repeated.
-fn first_failure<S: Scheduler + 'static>(scheduler: S, race: Race) -> Option<(String, String)> {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let runner = Runner::new(scheduler, config(Some(folder.path())));
-    let panic = catch_unwind(AssertUnwindSafe(|| runner.run(move || case(Some(race))))).err()?;
-    let file = std::fs::read_dir(folder.path()).expect("it is there").next().expect("one schedule").expect("readable");
-    Some((said(&*panic), std::fs::read_to_string(file.path()).expect("readable")))
+/// What a scheduler's schedules come to: the first conviction.
+fn conviction<S: Scheduler + 'static>(scheduler: S, race: Race) -> Option<String> {
+    let runner = Runner::new(scheduler, config());
+    catch_unwind(AssertUnwindSafe(|| runner.run(move || case(Some(race))))).err().map(|panic| said(&*panic))
 }
 
-/// What one schedule says.
-fn repeat(race: Race, schedule: &str) -> Option<String> {
-    let runner = Runner::new(ReplayScheduler::new_from_encoded(schedule), config(None));
-    catch_unwind(AssertUnwindSafe(|| runner.run(move || case(Some(race))))).err().map(|panic| said(&*panic))
+/// Runs schedules until one convicts: what it said and the schedule, to be repeated.
+fn first_failure<S: Scheduler + 'static>(inner: S, race: Race) -> Option<(String, Vec<usize>)> {
+    let steps = Steps::default();
+    let text = conviction(Kept { inner, steps: Arc::clone(&steps) }, race)?;
+    let schedule = steps.lock().expect("no schedule runs any more").clone();
+    Some((text, schedule))
 }
 
 #[test]
 fn the_sound_front_stands_every_schedule_that_was_tried() {
-    let random = Runner::new(RandomScheduler::new_from_seed(1, 400), config(None)).run(|| case(None));
-    let pct = Runner::new(PctScheduler::new_from_seed(2, 3, 400), config(None)).run(|| case(None));
+    let random = Runner::new(RandomScheduler::new_from_seed(1, 400), config()).run(|| case(None));
+    let pct = Runner::new(PctScheduler::new_from_seed(2, 3, 400), config()).run(|| case(None));
     assert_eq!((random, pct), (400, 400));
 }
 
@@ -113,8 +158,8 @@ fn each_planted_race_is_found_and_its_schedule_shows_it_again() {
         let by_pct = || first_failure(PctScheduler::new_from_seed(4, 3, 3000), race);
         let found = first_failure(RandomScheduler::new_from_seed(3, 3000), race).or_else(by_pct);
         let (text, schedule) = found.unwrap_or_else(|| panic!("no schedule showed {}", race.name()));
-        println!("{}: {text}\n  schedule {}", race.name(), schedule.trim());
-        let again = repeat(race, schedule.trim());
+        println!("{}: {text}\n  schedule {schedule:?}", race.name());
+        let again = conviction(Repeat { steps: schedule.into_iter(), begun: false }, race);
         assert_eq!(again, Some(text), "{}: the schedule shows it again", race.name());
     }
 }
