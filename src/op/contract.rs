@@ -43,6 +43,10 @@ pub enum Capability {
     Callers,
     /// Allocations can go through the framework's tensors.
     Tensors,
+    /// Private pools can be made, entered, left and deleted (`MemPool`, `use_mem_pool`).
+    PrivatePools,
+    /// Streams can capture graphs, and the allocator knows of it.
+    GraphCapture,
     /// A fresh target that is asked the same gives the same answers, so that two runs can be compared.
     Repeatable,
     /// At least this many devices.
@@ -70,6 +74,8 @@ impl Capability {
         (Capability::CurrentDevice, "current_device"),
         (Capability::Callers, "callers"),
         (Capability::Tensors, "tensors"),
+        (Capability::PrivatePools, "private_pools"),
+        (Capability::GraphCapture, "graph_capture"),
         (Capability::Repeatable, "repeatable"),
     ];
 

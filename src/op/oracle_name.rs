@@ -24,6 +24,7 @@ pub enum OracleName {
     Refusal,
     Telemetry,
     Summary,
+    PrivatePools,
     /// From here on: judges of two runs, of a sequence and of one that must come to the same.
     StreamNames,
     DeviceNames,
@@ -50,6 +51,7 @@ impl OracleName {
         OracleName::Refusal,
         OracleName::Telemetry,
         OracleName::Summary,
+        OracleName::PrivatePools,
         OracleName::StreamNames,
         OracleName::DeviceNames,
         OracleName::WarmUp,
@@ -93,6 +95,7 @@ impl OracleName {
             OracleName::Refusal => "refusal",
             OracleName::Telemetry => "telemetry",
             OracleName::Summary => "summary",
+            OracleName::PrivatePools => "private_pools",
             OracleName::StreamNames => "stream_names",
             OracleName::DeviceNames => "device_names",
             OracleName::WarmUp => "warm_up",

@@ -42,7 +42,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if size >= self.settings.max_split {
             self.stats.oversize_mut(Oversize::Allocations).decrease(1);
         }
-        if recorded && self.private.is_redirecting() {
+        if recorded && self.private.is_redirecting() && self.planted.has(Defect::DeferredFreeTakenUp) {
+            self.recorded.remove(&slot);
+            self.arena[slot].recorded = false;
+            self.become_free(slot);
+        } else if recorded && self.private.is_redirecting() {
             self.arena[slot].state = State::Pending;
             self.private.put_off.push(slot);
         } else if recorded {

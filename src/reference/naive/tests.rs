@@ -113,9 +113,19 @@ fn the_reference_agrees_with_the_naive_allocator() {
 }
 
 /// Mistakes that these calls cannot bring out: one needs hundreds of segments, three are planted in the
-/// target, where a request names no device and where its neighbours are known.
-const OUT_OF_REACH: [Defect; 4] =
-    [Defect::SegmentIndexWraps, Defect::LimitOnCurrentDevice, Defect::DefaultDeviceZero, Defect::LastDeviceSizes];
+/// target, where a request names no device and where its neighbours are known, the others need private pools.
+const OUT_OF_REACH: &[Defect] = &[
+    Defect::SegmentIndexWraps,
+    Defect::LimitOnCurrentDevice,
+    Defect::DefaultDeviceZero,
+    Defect::LastDeviceSizes,
+    Defect::PrivateServesOthers,
+    Defect::GraphMemoryFlushed,
+    Defect::DeferredFreeForgotten,
+    Defect::DeferredFreeTakenUp,
+    Defect::GraphPoolKept,
+    Defect::NoSplitIgnored,
+];
 
 #[test]
 #[cfg_attr(miri, ignore = "needs hundreds of sequences")]

@@ -3,8 +3,11 @@
 //! Decides how operations become calls of the reference and of the simulation. All policy is `reference`'s.
 
 mod apply;
+mod pools;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
@@ -13,10 +16,11 @@ use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::Growth;
 use crate::op::{
-    BlockId, Capability, Contract, DeviceId, DeviceInfo, Observation, Op, Reply, Setup, StreamId, TargetInfo,
+    BlockId, Capability, Contract, DeviceId, DeviceInfo, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId,
+    TargetInfo,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
-use crate::reference::{Defect, Planted, Planting, Reference, Settings, Sound, TENSOR_LIMIT};
+use crate::reference::{Defect, Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +29,13 @@ struct Held {
     stream: StreamId,
     address: u64,
     bytes: u64,
+}
+
+/// A private pool as the reference knows it.
+#[derive(Debug, Clone, Copy)]
+struct PoolHome {
+    device: usize,
+    id: PoolId,
 }
 
 /// The reference on one or more simulated devices.
@@ -38,6 +49,9 @@ pub struct ReferenceTarget<P> {
     caller: u8,
     /// The current device of each caller that changed it.
     current: FxHashMap<u8, DeviceId>,
+    pools: BTreeMap<PoolName, PoolHome>,
+    /// The pool of each graph's captured memory.
+    graphs: BTreeMap<GraphName, PoolHome>,
     /// The device of the latest request; only a planted defect goes by it.
     latest: Option<usize>,
 }
@@ -106,6 +120,8 @@ impl<P: Planting> ReferenceTarget<P> {
             former: FxHashMap::default(),
             caller: 0,
             current: FxHashMap::default(),
+            pools: BTreeMap::new(),
+            graphs: BTreeMap::new(),
             latest: None,
         }
     }
