@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::Error as _;
 
 use super::stats::StatsChange;
 use crate::op::Via;
@@ -88,9 +89,19 @@ fn check_events(events: &[(Action, usize, u64, u64, u64)]) -> Result<(), &'stati
     if events.iter().find(beyond).is_some() { Err("an event beyond the addresses of any device") } else { Ok(()) }
 }
 
+/// The value, if the check has no objection.
+fn checked<T>(value: T, check: impl Fn(&T) -> Result<(), &'static str>) -> Result<T, serde_json::Error> {
+    check(&value).map_err(serde_json::Error::custom)?;
+    Ok(value)
+}
+
 impl End {
-    pub(super) fn check(&self) -> Result<(), &'static str> {
-        check_events(&self.events)
+    /// Reads the line.
+    ///
+    /// # Errors
+    /// As [`Line::parse`].
+    pub(super) fn parse(text: &[u8]) -> Result<End, serde_json::Error> {
+        checked(serde_json::from_slice::<End>(text)?, |end| check_events(&end.events))
     }
 
     /// The events of one device.
@@ -206,25 +217,17 @@ pub enum Line {
 }
 
 impl Line {
-    pub(super) fn check(&self) -> Result<(), &'static str> {
-        match self {
-            Line::Op(op) => op.check(),
-            Line::Episode(start) => start.check(),
-            Line::End(end) => end.check(),
-        }
-    }
-
     /// Reads a line by its first key, which the format puts first.
     ///
     /// # Errors
-    /// Not JSON, or not what the key calls for.
+    /// Not JSON, not what the key calls for, or figures that no allocator has.
     pub fn parse(text: &str) -> Result<Line, serde_json::Error> {
         if text.starts_with("{\"episode\"") {
-            serde_json::from_str(text).map(Line::Episode)
+            checked(serde_json::from_str(text)?, Episode::check).map(Line::Episode)
         } else if text.starts_with("{\"end\"") {
-            serde_json::from_str(text).map(Line::End)
+            End::parse(text.as_bytes()).map(Line::End)
         } else {
-            serde_json::from_str(text).map(Line::Op)
+            checked(serde_json::from_str(text)?, RecordedOp::check).map(Line::Op)
         }
     }
 }

@@ -108,9 +108,7 @@ impl Reader {
         }
         let parsed = Line::parse(self.buffer.trim_end());
         let malformed = |source| RecordingError::Malformed { file: self.file.clone(), line: self.line, source };
-        let line = parsed.map_err(malformed)?;
-        line.check().map_err(|what| self.out_of_place(what))?;
-        Ok(Some(line))
+        parsed.map(Some).map_err(malformed)
     }
 
     /// The first line, which must be a header of a known version.
@@ -189,10 +187,7 @@ pub fn endings(path: &Path) -> Result<Vec<End>, RecordingError> {
         let text = reader.bytes.trim_ascii_end();
         let malformed = |source| RecordingError::Malformed { file: reader.file.clone(), line: reader.line, source };
         if text.starts_with(b"{\"end\"") {
-            let end: End = serde_json::from_slice(text).map_err(malformed)?;
-            let out_of_place = |what| RecordingError::OutOfPlace { file: reader.file.clone(), line: reader.line, what };
-            end.check().map_err(out_of_place)?;
-            ends.push(end);
+            ends.push(End::parse(text).map_err(malformed)?);
             open_episode = None;
         } else if text.starts_with(b"{\"episode\"") {
             let episode: Episode = serde_json::from_slice(text).map_err(malformed)?;

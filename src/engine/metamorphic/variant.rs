@@ -61,6 +61,7 @@ fn streams(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
         | Op::RecordStream { stream, .. }
         | Op::Use { stream, .. }
         | Op::Occupy { stream, .. }
+        | Op::CaptureBegin { stream, .. }
         | Op::Finish { stream, .. } = op
         {
             rename(stream);
@@ -108,6 +109,10 @@ fn device_mut(op: &mut Op) -> Option<&mut DeviceId> {
         | Op::Dictionary { device }
         | Op::Summary { device, .. }
         | Op::MemoryInfo { device }
+        | Op::PoolCreate { device, .. }
+        | Op::PoolEnter { device, .. }
+        | Op::PoolExit { device, .. }
+        | Op::CaptureBegin { device, .. }
         | Op::Fault { device, .. } => Some(device),
         _ => None,
     }
@@ -216,6 +221,8 @@ fn order(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
         let home = match &mut op {
             Op::Free { block } | Op::RecordStream { block, .. } | Op::Use { block, .. } => homes.get(block).copied(),
             Op::SetCurrent { .. } => None,
+            // A pool's name is known on every device.
+            Op::PoolCreate { .. } | Op::PoolEnter { .. } | Op::PoolExit { .. } | Op::CaptureBegin { .. } => None,
             other => device_mut(other).and_then(|d| d.index(count)),
         };
         match home {
