@@ -6,6 +6,7 @@
 //! by its trace events and final segments. Files are read twice and never held whole: first for the
 //! driver's acts (they stand behind the operations they belong to), then operation by operation.
 
+pub mod ahead;
 mod line;
 pub mod pickle;
 pub mod snapshot;
@@ -44,7 +45,7 @@ pub enum RecordingError {
 /// A recording, being read line by line.
 pub struct Reader {
     file: String,
-    input: Box<dyn BufRead>,
+    input: Box<dyn BufRead + Send>,
     line: u64,
     buffer: String,
 }
@@ -133,7 +134,7 @@ impl Reader {
 ///
 /// # Errors
 /// The file cannot be opened or read.
-pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
+pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
     let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
     let gzipped = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     if gzipped {

@@ -30,8 +30,9 @@ pub(super) enum State {
     Free,
 }
 
-/// A contiguous part of a segment.
+/// A contiguous part of a segment. It fills a cache line, and lies in one.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 pub(super) struct Block {
     pub address: u64,
     pub size: u64,
@@ -84,6 +85,8 @@ impl Block {
         self.prev.is_some() || self.next.is_some()
     }
 }
+
+const _: () = assert!(size_of::<Block>() == 64);
 
 /// All blocks of a device.
 #[derive(Debug, Default, Clone)]

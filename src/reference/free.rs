@@ -2,8 +2,8 @@
 
 use super::allocator::{DeviceAllocator, kind_of};
 use super::block::{Block, Slot, State};
-use super::defect::{Defect, Planting};
 use super::counted;
+use super::defect::{Defect, Planting};
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::Family;
 use crate::op::stats::Oversize;

@@ -154,7 +154,7 @@ impl Stream {
         let class = &mut self.classes[number];
         *class = Class::default();
         let mut last = None;
-        while let Some(entry) = list.at_or_after((0, 0)) {
+        while let Some(entry) = list.first() {
             list.remove((entry.0, entry.1));
             (arena[entry.2].prev_free, arena[entry.2].next_free) = (last, None);
             match last {
@@ -172,7 +172,10 @@ impl Stream {
     fn in_class(&self, arena: &Arena, number: usize, least: (u64, u64)) -> Option<Slot> {
         let class = &self.classes[number];
         if class.sorted != 0 {
-            return self.sorted[usize::from(class.sorted) - 1].at_or_after(least).map(|e| e.2);
+            let sorted = &self.sorted[usize::from(class.sorted) - 1];
+            let first = sorted.first()?;
+            let found = if (first.0, first.1) >= least { Some(first) } else { sorted.at_or_after(least) };
+            return found.map(|e| e.2);
         }
         let mut at = class.head;
         while let Some(slot) = at {

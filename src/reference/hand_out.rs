@@ -2,8 +2,8 @@
 
 use super::allocator::{DeviceAllocator, Request, kind_of};
 use super::block::{Block, Slot, State};
-use super::defect::{Defect, Planting};
 use super::counted;
+use super::defect::{Defect, Planting};
 use crate::device::Device;
 use crate::op::stats::Oversize;
 use crate::op::trace::Action;

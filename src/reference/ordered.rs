@@ -5,25 +5,68 @@
 
 use super::block::Slot;
 
-const CHUNK: usize = 64;
+const CHUNK: usize = 48;
 
 /// Size, address and slot of a free block.
 pub(super) type Entry = (u64, u64, Slot);
 
+/// Entries from `start` to `end`: taking the first one, which is what requests do, moves nothing.
 #[derive(Debug, Clone)]
 struct Chunk {
-    length: usize,
+    start: usize,
+    end: usize,
     entries: [Entry; CHUNK],
 }
 
 impl Chunk {
+    const EMPTY: Chunk = Chunk { start: 0, end: 0, entries: [(0, 0, Slot::FIRST); CHUNK] };
+
     fn entries(&self) -> &[Entry] {
-        &self.entries[..self.length]
+        &self.entries[self.start..self.end]
+    }
+
+    fn is_full(&self) -> bool {
+        self.end - self.start == CHUNK
     }
 
     /// The number of entries below (size, address).
     fn below(&self, key: (u64, u64)) -> usize {
         self.entries().partition_point(|e| (e.0, e.1) < key)
+    }
+
+    /// Puts an entry before the one at `place`; there must be room.
+    fn insert(&mut self, place: usize, entry: Entry) {
+        let at = self.start + place;
+        if self.end == CHUNK || (self.start > 0 && place < (self.end - self.start) / 2) {
+            self.entries.copy_within(self.start..at, self.start - 1);
+            self.start -= 1;
+            self.entries[at - 1] = entry;
+        } else {
+            self.entries.copy_within(at..self.end, at + 1);
+            self.end += 1;
+            self.entries[at] = entry;
+        }
+    }
+
+    fn remove(&mut self, place: usize) {
+        let at = self.start + place;
+        if place < (self.end - self.start) / 2 || place == 0 {
+            self.entries.copy_within(self.start..at, self.start + 1);
+            self.start += 1;
+        } else {
+            self.entries.copy_within(at + 1..self.end, at);
+            self.end -= 1;
+        }
+    }
+
+    /// Takes the upper half.
+    fn split_off(&mut self) -> Chunk {
+        let middle = self.start + (self.end - self.start) / 2;
+        let mut upper = Chunk::EMPTY;
+        upper.end = self.end - middle;
+        upper.entries[..upper.end].copy_from_slice(&self.entries[middle..self.end]);
+        self.end = middle;
+        upper
     }
 }
 
@@ -50,63 +93,53 @@ impl Ordered {
         &self.chunks[self.index[at].2 as usize]
     }
 
-    fn new_chunk(&mut self) -> u32 {
-        self.vacant.pop().unwrap_or_else(|| {
-            self.chunks.push(Chunk { length: 0, entries: [(0, 0, Slot::FIRST); CHUNK] });
-            u32::try_from(self.chunks.len() - 1).expect("four billion chunks do not fit in memory")
-        })
+    fn keep_chunk(&mut self, chunk: Chunk) -> u32 {
+        if let Some(vacant) = self.vacant.pop() {
+            self.chunks[vacant as usize] = chunk;
+            return vacant;
+        }
+        self.chunks.push(chunk);
+        u32::try_from(self.chunks.len() - 1).expect("four billion chunks do not fit in memory")
     }
 
     pub fn insert(&mut self, entry: Entry) {
         self.length += 1;
         let Some((mut at, mut place)) = self.seek((entry.0, entry.1)) else {
-            let chunk = self.new_chunk();
-            self.chunks[chunk as usize].length = 1;
-            self.chunks[chunk as usize].entries[0] = entry;
-            self.index.push((entry.0, entry.1, chunk));
+            let mut chunk = Chunk::EMPTY;
+            chunk.insert(0, entry);
+            let name = self.keep_chunk(chunk);
+            self.index.push((entry.0, entry.1, name));
             return;
         };
-        if self.chunk(at).length == CHUNK {
-            self.halve(at);
-            if place > CHUNK / 2 {
+        if self.chunk(at).is_full() {
+            let name = self.index[at].2 as usize;
+            let upper = self.chunks[name].split_off();
+            let (first, lower) = (upper.entries[0], self.chunks[name].entries().len());
+            let new = self.keep_chunk(upper);
+            self.index.insert(at + 1, (first.0, first.1, new));
+            if place > lower {
                 at += 1;
-                place -= CHUNK / 2;
+                place -= lower;
             }
         }
-        let chunk = &mut self.chunks[self.index[at].2 as usize];
-        chunk.entries.copy_within(place..chunk.length, place + 1);
-        chunk.entries[place] = entry;
-        chunk.length += 1;
+        self.chunks[self.index[at].2 as usize].insert(place, entry);
         if place == 0 {
             (self.index[at].0, self.index[at].1) = (entry.0, entry.1);
         }
-    }
-
-    /// Moves the upper half of a full chunk to a new one right after it.
-    fn halve(&mut self, at: usize) {
-        let new = self.new_chunk();
-        let full = &mut self.chunks[self.index[at].2 as usize];
-        full.length = CHUNK / 2;
-        let upper: [Entry; CHUNK] = full.entries;
-        let chunk = &mut self.chunks[new as usize];
-        chunk.entries[..CHUNK / 2].copy_from_slice(&upper[CHUNK / 2..]);
-        chunk.length = CHUNK / 2;
-        let first = chunk.entries[0];
-        self.index.insert(at + 1, (first.0, first.1, new));
     }
 
     fn remove_at(&mut self, at: usize, place: usize) {
         self.length -= 1;
         let name = self.index[at].2;
         let chunk = &mut self.chunks[name as usize];
-        chunk.entries.copy_within(place + 1..chunk.length, place);
-        chunk.length -= 1;
-        if chunk.length == 0 {
-            self.index.remove(at);
-            self.vacant.push(name);
-        } else if place == 0 {
-            let first = chunk.entries[0];
-            (self.index[at].0, self.index[at].1) = (first.0, first.1);
+        chunk.remove(place);
+        match chunk.entries().first() {
+            None => {
+                self.index.remove(at);
+                self.vacant.push(name);
+            }
+            Some(first) if place == 0 => (self.index[at].0, self.index[at].1) = (first.0, first.1),
+            Some(_) => {}
         }
     }
 
@@ -116,6 +149,9 @@ impl Ordered {
 
     /// Takes an entry out; nothing happens if it is not there.
     pub fn remove(&mut self, key: (u64, u64)) {
+        if self.index.first().is_some_and(|first| (first.0, first.1) == key) {
+            return self.remove_at(0, 0);
+        }
         if let Some((at, place)) = self.seek(key)
             && self.chunk(at).entries().get(place).is_some_and(|e| (e.0, e.1) == key)
         {
@@ -123,18 +159,27 @@ impl Ordered {
         }
     }
 
+    /// The first entry.
+    #[inline]
+    pub fn first(&self) -> Option<Entry> {
+        self.index.first().map(|&(size, address, chunk)| {
+            let chunk = &self.chunks[chunk as usize];
+            (size, address, chunk.entries[chunk.start].2)
+        })
+    }
+
     /// The first entry not below the key.
     pub fn at_or_after(&self, key: (u64, u64)) -> Option<Entry> {
         let (at, place) = self.seek(key)?;
         let found = self.chunk(at).entries().get(place).copied();
-        found.or_else(|| (at + 1 < self.index.len()).then(|| self.chunk(at + 1).entries[0]))
+        found.or_else(|| (at + 1 < self.index.len()).then(|| self.chunk(at + 1).entries()[0]))
     }
 
     /// The last entry below the key.
     pub fn before(&self, key: (u64, u64)) -> Option<Entry> {
         let (at, place) = self.seek(key)?;
         match place.checked_sub(1) {
-            Some(place) => Some(self.chunk(at).entries[place]),
+            Some(place) => self.chunk(at).entries().get(place).copied(),
             None => at.checked_sub(1).and_then(|at| self.chunk(at).entries().last().copied()),
         }
     }

@@ -41,11 +41,12 @@ pub struct PeerTiming {
     pub kind: String,
 }
 
-/// Times `raw_alloc` and `raw_delete` of the Python interpreter's torch over the traces, in their order.
+/// Times `raw_alloc` and `raw_delete` of the Python interpreter's torch over the traces, in their order: the best
+/// of `repeats` passes after a first one that is not counted.
 ///
 /// # Errors
 /// No such interpreter, no torch, no GPU, or the child takes too long.
-pub fn time_torch(python: &str, traces: &[Trace]) -> Result<Vec<PeerTiming>, PeerError> {
+pub fn time_torch(python: &str, traces: &[Trace], repeats: u32) -> Result<Vec<PeerTiming>, PeerError> {
     let failed = |what| move |source| PeerError::Io { what, source };
     let folder = tempfile::tempdir().map_err(failed("a temporary folder"))?;
     let script = folder.path().join("bench_torch.py");
@@ -66,6 +67,8 @@ pub fn time_torch(python: &str, traces: &[Trace]) -> Result<Vec<PeerTiming>, Pee
         .arg(&script)
         .arg("--build-directory")
         .arg(folder.path().join("build"))
+        .arg("--repeats")
+        .arg(repeats.max(1).to_string())
         .args(&files)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -105,13 +108,13 @@ mod tests {
 
     #[test]
     fn a_missing_interpreter_is_said_so() {
-        let error = time_torch("no-such-python", &[]).expect_err("it does not exist");
+        let error = time_torch("no-such-python", &[], 1).expect_err("it does not exist");
         assert!(error.to_string().starts_with("the Python interpreter:"), "{error}");
     }
 
     #[test]
     fn a_failing_peer_is_quoted() {
-        let error = time_torch("false", &[]).expect_err("it fails");
+        let error = time_torch("false", &[], 1).expect_err("it fails");
         assert!(error.to_string().contains("nothing was said"), "{error}");
     }
 }
