@@ -1,5 +1,5 @@
-//! The operations that the harness adds to a sequence: filling and reading blocks, an identical retry
-//! after a refusal, and the closing operations.
+//! The operations that the harness adds to a sequence: filling and reading blocks (not while a stream captures), an
+//! identical retry after a refusal, and the closing operations.
 //!
 //! Decides when they are added. Judges nothing: they reach the oracles like any other step.
 
@@ -20,6 +20,8 @@ pub(super) struct Probes {
     next_retry: u32,
     /// The step that was refused, and what it asked.
     due: Option<(usize, Op)>,
+    /// Blocks asked for during a capture, when nothing could be written to them.
+    unwritten: BTreeSet<BlockId>,
 }
 
 impl Probes {
@@ -29,6 +31,7 @@ impl Probes {
             retries: oracles.contains(&OracleName::Exhaustion) && info.can(Capability::OomTyped),
             next_retry: RETRY_BLOCKS,
             due: None,
+            unwritten: BTreeSet::new(),
         }
     }
 
@@ -42,7 +45,12 @@ impl Probes {
 
     pub(super) fn after(&mut self, session: &mut Session<'_>, op: &Op, answer: Answer) -> Result<(), Stop> {
         match (op, answer) {
+            (Op::Alloc { block, .. }, Answer::Served) if session.model.pools().is_capturing() => {
+                self.unwritten.insert(*block);
+                Ok(())
+            }
             (Op::Alloc { block, .. }, Answer::Served) => self.fill(session, *block),
+            (Op::CaptureEnd { .. }, _) => self.catch_up(session),
             (Op::Alloc { .. }, Answer::OutOfMemory) => {
                 if self.retries && session.armed() == 0 {
                     self.due = Some((session.step, op.clone()));
@@ -68,10 +76,16 @@ impl Probes {
         Ok(())
     }
 
-    /// Finishes all work, gives everything back and empties the cache. A planted fault that is still
+    /// Ends captures and redirections, finishes all work, gives everything back, lets graphs and pools go and
+    /// empties the cache. A planted fault that is still
     /// waiting may spoil a call; it is then asked again, once for each fault.
     pub(super) fn close(&mut self, session: &mut Session<'_>) -> Result<(), Stop> {
         let spare = session.armed();
+        let (ends, _) = session.model.pools().endings();
+        for op in ends {
+            let answer = session.ask(&op, None, Role::Added)?;
+            self.after(session, &op, answer)?;
+        }
         finish_work(session)?;
         for _ in 0..=spare {
             let live = session.model.live_ids();
@@ -84,6 +98,10 @@ impl Probes {
             }
         }
         finish_work(session)?;
+        let (_, deaths) = session.model.pools().endings();
+        for op in deaths {
+            session.ask(&op, None, Role::Added)?;
+        }
         if !session.info.can(Capability::EmptyCache) {
             return Ok(());
         }
@@ -106,6 +124,15 @@ impl Probes {
         session.model.live_ids().into_iter().try_for_each(|block| self.verify(session, block))
     }
 
+    /// Writes to the blocks of a capture that has ended.
+    fn catch_up(&mut self, session: &mut Session<'_>) -> Result<(), Stop> {
+        if session.model.pools().is_capturing() {
+            return Ok(());
+        }
+        let blocks = std::mem::take(&mut self.unwritten);
+        blocks.into_iter().try_for_each(|b| self.fill(session, b))
+    }
+
     fn fill(&self, session: &mut Session<'_>, block: BlockId) -> Result<(), Stop> {
         if self.contents && has_bytes(session, block) {
             session.ask(&Op::Fill { block }, None, Role::Added)?;
@@ -114,7 +141,8 @@ impl Probes {
     }
 
     fn verify(&self, session: &mut Session<'_>, block: BlockId) -> Result<(), Stop> {
-        if self.contents && has_bytes(session, block) {
+        let written = !self.unwritten.contains(&block) && !session.model.pools().is_capturing();
+        if self.contents && written && has_bytes(session, block) {
             session.ask(&Op::Verify { block }, None, Role::Added)?;
         }
         Ok(())

@@ -25,6 +25,10 @@ pub struct DeviceState {
     by_stream: [u32; StreamId::LIMIT as usize],
     /// Sum of the counters that move when an allocator may have waited for streams.
     pub(super) waits: i64,
+    /// Calls that got memory from the device.
+    pub(super) calls: i64,
+    /// The latest step made such a call.
+    pub(super) grew: bool,
 }
 
 impl DeviceState {
@@ -39,6 +43,8 @@ impl DeviceState {
             streams_live: 0,
             by_stream: [0; StreamId::LIMIT as usize],
             waits: 0,
+            calls: 0,
+            grew: false,
         }
     }
 

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Effect, Model, limit_bytes, named_device};
+use super::{Claim, Effect, Model, limit_bytes, named_device};
 use crate::op::stats::Row;
-use crate::op::{Counter, DeviceView, Family, Milestone, Observation, Op, RefusalClass, Reply};
+use crate::op::{Counter, DeviceView, Family, Milestone, Observation, Op, PoolSource, RefusalClass, Reply};
 
 /// The milestones of one sequence so far.
 #[derive(Debug, Clone, Default)]
 pub struct Journey {
     /// One bit each, by position in `Milestone`.
-    reached: u32,
+    reached: u64,
     caller: u8,
     cycles: u32,
 }
@@ -70,7 +70,7 @@ impl Journey {
     }
 
     fn mark_if(&mut self, milestone: Milestone, holds: bool) {
-        self.reached |= u32::from(holds) << (milestone as u32);
+        self.reached |= u64::from(holds) << (milestone as u32);
     }
 
     /// Takes note of an executed step; `model` is the model after it, `effect` what it answered.
@@ -105,6 +105,9 @@ impl Journey {
                 // CrossCallerFree: the freeing caller is not the one that asked.
                 self.mark_if(Milestone::CrossCallerFree, live.caller != model.caller());
                 if let Some(pair) = pair(live.device).filter(|_| live.bytes > 0) {
+                    // FreeDeferred: nothing became free although the block was given back.
+                    let waits = live.recorded != 0 && pair.freed(Family::Active) < pair.freed(Family::Allocation);
+                    self.mark_if(Milestone::FreeDeferred, waits && model.pools().is_redirected(live.device));
                     self.note_freed(pair);
                 }
             }
@@ -144,6 +147,11 @@ impl Journey {
                     Pair { before: b, after: a }.current(Family::ReservedBytes) < 0
                 };
                 self.mark_if(Milestone::CacheEmptied, before.devices.iter().zip(&after.devices).any(fell));
+                // GraphKept: a range that a graph holds has no live block.
+                if !model.pools().is_empty() && !self.has(Milestone::GraphKept) {
+                    let kept = (0..after.devices.len()).any(|d| model.has_graph_memory_alone(d));
+                    self.mark_if(Milestone::GraphKept, kept);
+                }
             }
             Op::ResetPeak { device } if served => {
                 // PeakLowered: some peak of the device fell.
@@ -157,6 +165,18 @@ impl Journey {
                 // CycleRepeated: a second round ended.
                 self.cycles = self.cycles.saturating_add(1);
                 self.mark_if(Milestone::CycleRepeated, self.cycles >= 2);
+            }
+            // PoolDied: the pool has no user left.
+            Op::PoolDelete { pool } if served => {
+                self.mark_if(Milestone::PoolDied, !model.pools().is_alive(PoolSource::Pool(pool)));
+            }
+            Op::GraphReset { graph } if served => {
+                let died = model.pools().pool_of(graph).is_some_and(|pool| !model.pools().is_alive(pool));
+                self.mark_if(Milestone::PoolDied, died);
+            }
+            // GraphCaptured: a request was served on the capturing stream.
+            Op::CaptureEnd { graph } if served => {
+                self.mark_if(Milestone::GraphCaptured, model.pools().is_captured(graph));
             }
             _ => {}
         }
@@ -183,6 +203,14 @@ impl Journey {
         // BothPools: each pool's count of allocations is above 0.
         let live = |row| pair.after.stats.get(Family::Allocation, row).current > 0;
         self.mark_if(Milestone::BothPools, live(Row::SmallPool) && live(Row::LargePool));
+        if let Some(route) = model.route() {
+            // ServedFromPool / NestedPools: a redirection accepted the request, or more than one.
+            self.mark(Milestone::ServedFromPool);
+            self.mark_if(Milestone::NestedPools, route.nested);
+        }
+        // HelpedOnOom: memory freed in a pool that helps out went to a request from outside.
+        let helped = model.intrusion().is_some_and(|i| matches!(i.claim, Claim::Helper(_)));
+        self.mark_if(Milestone::HelpedOnOom, helped);
     }
 
     fn note_freed(&mut self, pair: Pair<'_>) {

@@ -26,21 +26,27 @@ pub fn named_device(op: &Op) -> Option<DeviceId> {
         | Op::Dictionary { device }
         | Op::Summary { device, .. }
         | Op::MemoryInfo { device }
+        | Op::PoolCreate { device, .. }
+        | Op::PoolEnter { device, .. }
+        | Op::PoolExit { device, .. }
+        | Op::CaptureBegin { device, .. }
         | Op::Fault { device, .. } => Some(*device),
         _ => None,
     }
 }
 
 impl Model {
-    /// Whether the operation can be asked at all: `Err` where the block it names is not live, its id is
-    /// taken, or the stream it names does not exist, so that the engine drops it. Bad devices are *not*
+    /// Whether the operation can be asked at all: `Err` where the block, pool or graph it names is not there, its id is
+    /// taken, it begins or ends out of turn, or the stream it names does not exist, so that the engine drops it. Bad devices are *not*
     /// dropped: they must be refused. (What only the harness does to a device, `Occupy`, `Finish` and
     /// `Fault`, is no call that could be refused, and is dropped.)
     ///
     /// # Errors
     /// Why it is dropped.
     pub fn admits(&self, op: &Op) -> Result<(), Drop> {
+        self.pools.admits(op, self.devices.len())?;
         match *op {
+            Op::CaptureBegin { stream, .. } => self.has_stream(stream),
             Op::Alloc { block, stream, .. } => {
                 if self.held.contains_key(&block) {
                     return Err(Drop::BlockExists);
@@ -152,6 +158,7 @@ impl Model {
                 self.position(*device)
             }
             Op::SetCurrent { .. } => None,
+            Op::CaptureEnd { graph } | Op::GraphReset { graph } => self.pools.device_of(*graph),
             Op::Free { block }
             | Op::RecordStream { block, .. }
             | Op::Use { block, .. }

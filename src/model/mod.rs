@@ -1,11 +1,14 @@
 //! Floor 2, what any allocator owes its callers: a reading of the law that knows no policy.
 //!
 //! Decides what is live, what waits, what a caller's current device is and which answers are legal.
-//! Knows nothing of pools, splitting or caching, and never looks at `reference`.
+//! Knows nothing of small and large pools, splitting or caching, and never looks at `reference`.
 
 mod device;
 pub mod journey;
 mod law;
+mod owner;
+mod pools;
+mod territory;
 mod unfinished;
 
 use std::collections::BTreeMap;
@@ -17,6 +20,8 @@ use crate::op::{BlockId, Capability, Contract, DeviceId, Observation, Op, Refusa
 pub use device::{DeviceState, limit_bytes};
 pub use journey::Journey;
 pub use law::named_device;
+pub use pools::{Pools, Route};
+pub use territory::{Claim, Intrusion, Owner};
 pub use unfinished::Unfinished;
 
 /// A block that its caller holds.
@@ -29,6 +34,10 @@ pub struct Live {
     pub bytes: u64,
     /// Streams recorded on it, one bit each.
     pub recorded: u64,
+    /// Streams recorded on it while requests on its device were redirected.
+    pub redirected: u64,
+    /// Which pool it lies in.
+    pub owner: Owner,
     /// Which caller asked for it.
     pub caller: u8,
 }
@@ -92,6 +101,12 @@ pub struct Model {
     retired: unfinished::Retired,
     /// What the latest block was given although work on it had not finished.
     trespass: Option<Unfinished>,
+    pools: Pools,
+    territory: territory::Territory,
+    /// Where the latest request was to be served from.
+    route: Option<Route>,
+    /// What the latest block was given although somebody else has a claim on it.
+    intrusion: Option<Intrusion>,
 }
 
 impl Model {
@@ -111,12 +126,16 @@ impl Model {
             caller: 0,
             retired: unfinished::Retired::new(info.devices.len()),
             trespass: None,
+            pools: Pools::default(),
+            territory: territory::Territory::new(info.devices.len(), info.can(Capability::Counters)),
+            route: None,
+            intrusion: None,
         }
     }
 
     /// Takes note of an answer.
     pub fn apply(&mut self, op: &Op, reply: &Reply, after: &Observation) -> Effect {
-        self.trespass = None;
+        (self.trespass, self.route, self.intrusion) = (None, None, None);
         if reply.is_dropped() {
             return Effect::None;
         }
@@ -154,13 +173,17 @@ impl Model {
         address: u64,
     ) -> Effect {
         let Some(device) = self.position(device) else { return Effect::None };
-        let live = Live { device, stream, address, bytes, recorded: 0, caller: self.caller };
+        let (owner, caller) = (Owner::Default, self.caller);
+        let mut live = Live { device, stream, address, bytes, recorded: 0, redirected: 0, owner, caller };
         if bytes == 0 {
             self.held.insert(block, live);
             return Effect::AllocatedNothing(block);
         }
         if !self.retired.is_empty() {
             self.trespass = self.retired.take(&live);
+        }
+        if !self.pools.is_empty() {
+            self.settle_in(&mut live);
         }
         self.devices[device].add(&live);
         self.ranges.insert((address, block), live.end());
@@ -178,7 +201,12 @@ impl Model {
             self.retired.enqueued(live.device, live.recorded);
             let busy = after.devices.get(live.device).map_or(0, |view| !view.idle);
             let own = 1 << (live.stream.0 & 63);
-            let duty = (own | live.recorded) & busy;
+            // a stream recorded under a redirection counts for captured work, which does not run
+            let redirected = if self.pools.is_redirected(live.device) { live.redirected } else { 0 };
+            let duty = (own | live.recorded & !redirected) & busy;
+            if !self.pools.is_empty() {
+                self.territory.put(&live, &self.pools);
+            }
             if duty != 0 {
                 self.retired.put(&live, duty);
             }
@@ -191,7 +219,10 @@ impl Model {
         match *op {
             Op::RecordStream { block, stream } => {
                 if let Some(live) = self.held.get_mut(&block) {
-                    live.recorded |= 1 << (stream.0 & 63);
+                    let bit = 1 << (stream.0 & 63);
+                    live.recorded |= bit;
+                    let counts = live.stream != stream && self.pools.is_redirected(live.device);
+                    live.redirected |= if counts { bit } else { 0 };
                 }
             }
             Op::SetFraction { device, fraction } => {
@@ -209,6 +240,16 @@ impl Model {
                 }
             }
             Op::Caller { caller } => self.caller = caller,
+            Op::PoolCreate { .. }
+            | Op::PoolEnter { .. }
+            | Op::PoolExit { .. }
+            | Op::PoolDelete { .. }
+            | Op::CaptureBegin { .. }
+            | Op::CaptureEnd { .. }
+            | Op::GraphReset { .. } => {
+                self.pools.apply(op, self.caller, self.devices.len());
+                self.territory.settle(&self.pools);
+            }
             _ => {}
         }
     }
@@ -218,8 +259,13 @@ impl Model {
         let waited_for_all = matches!(op, Op::EmptyCache);
         for (device, view) in after.devices.iter().enumerate().take(self.devices.len()) {
             self.retired.settle(device, view.idle);
+            if !self.pools.is_empty() {
+                self.territory.observe(device, view);
+            }
             let waits = device::waits(view);
             let state = &mut self.devices[device];
+            let calls = view.stats.counter(crate::op::Counter::NumDeviceAlloc);
+            state.grew = std::mem::replace(&mut state.calls, calls) != calls;
             let moved = std::mem::replace(&mut state.waits, waits) != waits;
             if moved || waited_for_all || !self.counters {
                 self.retired.waited(device);

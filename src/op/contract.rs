@@ -43,6 +43,10 @@ pub enum Capability {
     Callers,
     /// Allocations can go through the framework's tensors.
     Tensors,
+    /// Private pools can be made, entered, left and deleted (`MemPool`, `use_mem_pool`).
+    PrivatePools,
+    /// Streams can capture graphs, and the allocator knows of it.
+    GraphCapture,
     /// A freed block is kept and serves later requests, until the cache is emptied.
     Caching,
     /// Freeing a block that recorded streams still use does not wait for them.
@@ -76,6 +80,8 @@ impl Capability {
         (Capability::CurrentDevice, "current_device"),
         (Capability::Callers, "callers"),
         (Capability::Tensors, "tensors"),
+        (Capability::PrivatePools, "private_pools"),
+        (Capability::GraphCapture, "graph_capture"),
         (Capability::Caching, "caching"),
         (Capability::DeferredFree, "deferred_free"),
         (Capability::PytorchPolicy, "pytorch_policy"),

@@ -40,6 +40,18 @@ pub(super) fn of(op: &Op) -> String {
             let call = serde_json::to_value(call).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
             format!("fault {device}: {call} fails after {skip} more")
         }
+        Op::PoolCreate { pool, device, use_on_oom, no_split } => {
+            let flags = [(*use_on_oom, ", use_on_oom"), (*no_split, ", no_split")];
+            let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, text)| *text).collect();
+            format!("pool_create {pool} on {device}{flags}")
+        }
+        Op::PoolEnter { pool, device } | Op::PoolExit { pool, device } => format!("{name} {pool} on {device}"),
+        Op::PoolDelete { pool } => format!("pool_delete {pool}"),
+        Op::CaptureBegin { graph, device, stream, pool } => {
+            let into = pool.map_or_else(String::new, |source| format!(", into {source}"));
+            format!("capture_begin {graph} on {device}, {stream}{into}")
+        }
+        Op::CaptureEnd { graph } | Op::GraphReset { graph } => format!("{name} {graph}"),
         Op::EmptyCache | Op::Snapshot | Op::CycleEnd => name.to_owned(),
     }
 }

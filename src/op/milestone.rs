@@ -56,6 +56,20 @@ pub enum Milestone {
     ArgumentRefused,
     /// A steady round was repeated.
     CycleRepeated,
+    /// A request was served from the private pool that it was redirected to.
+    ServedFromPool,
+    /// A request was served where two redirections accepted it, and the newer one counted.
+    NestedPools,
+    /// A pool made for it served a request from outside when memory had run out.
+    HelpedOnOom,
+    /// The last user of a private pool went away.
+    PoolDied,
+    /// A capture ended in which memory had been asked for.
+    GraphCaptured,
+    /// The cache was emptied while a graph held on to memory in which no block lived any more.
+    GraphKept,
+    /// A block freed under a redirection stayed in use because a stream had been recorded on it.
+    FreeDeferred,
 }
 
 impl Milestone {
@@ -84,6 +98,13 @@ impl Milestone {
         Milestone::ZeroServed,
         Milestone::ArgumentRefused,
         Milestone::CycleRepeated,
+        Milestone::ServedFromPool,
+        Milestone::NestedPools,
+        Milestone::HelpedOnOom,
+        Milestone::PoolDied,
+        Milestone::GraphCaptured,
+        Milestone::GraphKept,
+        Milestone::FreeDeferred,
     ];
 
     /// The name in scenario files.

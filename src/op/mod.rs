@@ -7,6 +7,7 @@ pub mod contract;
 pub mod milestone;
 pub mod observation;
 pub mod oracle_name;
+mod pools;
 pub mod reply;
 pub mod size;
 pub mod snapshot;
@@ -24,6 +25,7 @@ pub use contract::{Capability, Contract, DeviceInfo, TargetInfo};
 pub use milestone::Milestone;
 pub use observation::{DeviceView, Observation};
 pub use oracle_name::OracleName;
+pub use pools::{GraphName, PoolName, PoolSource};
 pub use reply::{ContentsReport, Drop, MemoryInfo, Refusal, RefusalClass, Reply};
 pub use stats::{Counter, Family, PoolKind, Stat, Stats};
 pub use step::{Expect, Setup, Step};
@@ -230,6 +232,45 @@ pub enum Op {
     },
     /// One round of a steady workload ended: the growth oracle compares rounds.
     CycleEnd,
+    /// Make a private pool (`MemPool`) on a device.
+    PoolCreate {
+        pool: PoolName,
+        device: DeviceId,
+        /// What it has cached serves requests outside of it before these are refused.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        use_on_oom: bool,
+        /// Its blocks are whole segments.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        no_split: bool,
+    },
+    /// From here on what this caller asks for on the device comes from the pool (`use_mem_pool`).
+    PoolEnter {
+        pool: PoolName,
+        device: DeviceId,
+    },
+    PoolExit {
+        pool: PoolName,
+        device: DeviceId,
+    },
+    /// The last reference to a `MemPool` is gone.
+    PoolDelete {
+        pool: PoolName,
+    },
+    /// A stream begins to record a graph. What is asked for on it comes from `pool`, or from a pool of the graph's own.
+    CaptureBegin {
+        graph: GraphName,
+        device: DeviceId,
+        stream: StreamId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<PoolSource>,
+    },
+    CaptureEnd {
+        graph: GraphName,
+    },
+    /// The graph is gone; so is its claim to the memory it was captured with.
+    GraphReset {
+        graph: GraphName,
+    },
 }
 
 impl Op {
@@ -260,6 +301,13 @@ impl Op {
             Op::Verify { .. } => "verify",
             Op::Fault { .. } => "fault",
             Op::CycleEnd => "cycle_end",
+            Op::PoolCreate { .. } => "pool_create",
+            Op::PoolEnter { .. } => "pool_enter",
+            Op::PoolExit { .. } => "pool_exit",
+            Op::PoolDelete { .. } => "pool_delete",
+            Op::CaptureBegin { .. } => "capture_begin",
+            Op::CaptureEnd { .. } => "capture_end",
+            Op::GraphReset { .. } => "graph_reset",
         }
     }
 

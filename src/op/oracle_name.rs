@@ -23,6 +23,7 @@ pub enum OracleName {
     Refusal,
     Telemetry,
     Summary,
+    PrivatePools,
 }
 
 impl OracleName {
@@ -42,6 +43,7 @@ impl OracleName {
         OracleName::Refusal,
         OracleName::Telemetry,
         OracleName::Summary,
+        OracleName::PrivatePools,
     ];
 
     /// The name in scenario files and reports.
@@ -63,6 +65,7 @@ impl OracleName {
             OracleName::Refusal => "refusal",
             OracleName::Telemetry => "telemetry",
             OracleName::Summary => "summary",
+            OracleName::PrivatePools => "private_pools",
         }
     }
 }

@@ -53,6 +53,16 @@ pub enum Drop {
     NoSuchPlace,
     /// It puts work on a stream that was not recorded on the block: the caller's mistake, not the allocator's.
     NotRecorded,
+    /// The private pool or the graph it names does not exist, or no more.
+    NoSuchPool,
+    /// The name of the pool or graph has been used.
+    PoolExists,
+    /// It begins what has begun, or ends what has not: a pool entered twice, a second capture.
+    NotNested,
+    /// It deletes a pool while memory is redirected or a graph uses it, which ends a PyTorch process.
+    PoolInUse,
+    /// While a stream captures, work is recorded instead of run, and nothing may be waited for.
+    Capturing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -146,6 +156,11 @@ impl Reply {
                 Drop::BlockExists => "dropped: the block exists".to_owned(),
                 Drop::NoSuchPlace => "dropped: no such device or stream".to_owned(),
                 Drop::NotRecorded => "dropped: the stream was not recorded on the block".to_owned(),
+                Drop::NoSuchPool => "dropped: no such pool or graph".to_owned(),
+                Drop::PoolExists => "dropped: the pool or graph exists".to_owned(),
+                Drop::NotNested => "dropped: it begins or ends out of turn".to_owned(),
+                Drop::PoolInUse => "dropped: the pool is in use".to_owned(),
+                Drop::Capturing => "dropped: a stream captures".to_owned(),
             },
         }
     }

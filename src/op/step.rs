@@ -124,6 +124,9 @@ pub struct Expect {
     /// How many segments the snapshot shows, by device.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub segments: BTreeMap<DeviceId, Amount>,
+    /// How many bytes the snapshot shows in segments of private pools, by device.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub private_bytes: BTreeMap<DeviceId, Amount>,
     /// How many lines the text has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<Amount>,

@@ -30,6 +30,8 @@ cite! {
     TELE_01 = Tele 1, TELE_02 = Tele 2,
     SUMM_01 = Summ 1, SUMM_02 = Summ 2, SUMM_03 = Summ 3,
     MEM_01 = Mem 1, MEM_02 = Mem 2, MEM_03 = Mem 3,
+    PRIV_01 = Priv 1, PRIV_02 = Priv 2, PRIV_04 = Priv 4, PRIV_05 = Priv 5,
+    CAPT_01 = Capt 1, CAPT_02 = Capt 2, CAPT_03 = Capt 3,
 }
 
 /// A sentence in both languages from two format strings over the same variables.

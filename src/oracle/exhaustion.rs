@@ -5,6 +5,8 @@
 //! something is live or waiting, requests refused in a step in which a planned fault fired (and the probe
 //! after them), and wrong grants (`limit`, `overlap`). A request in whose refusal waiting blocks became free
 //! may be served when asked again: an allocator that waits for streams last does not search its cache once more.
+//! While requests on the device are redirected nothing need be flushed, and a private pool keeps what it has
+//! cached: cached memory is not judged while there is either.
 
 use super::cite::{OOM_01, OOM_04, say};
 use super::limit::limit_of;
@@ -50,7 +52,9 @@ impl Exhaustion {
             return;
         }
         let active = view.stats.all(Family::Active).current | view.stats.all(Family::ActiveBytes).current;
-        let idle = self.active && state.live == 0 && active == 0 && view.faults_fired == 0;
+        let pools = seen.model.pools();
+        let kept = pools.is_redirected(device) || pools.any_alive();
+        let idle = !kept && self.active && state.live == 0 && active == 0 && view.faults_fired == 0;
         let whole = free.saturating_add(reserved);
         if idle && whole >= most && limit.is_none_or(|limit| most <= limit) {
             let message = say!(
@@ -68,6 +72,13 @@ fn resolved(seen: &Seen<'_>, device: usize) -> bool {
     [Family::Active, Family::ActiveBytes]
         .into_iter()
         .any(|family| current(&seen.after.devices, family) < current(&seen.before.devices, family))
+}
+
+/// Whether memory went back to the device in a step under a redirection, where no flush is owed and the
+/// request need not be tried once more.
+fn flushed_in_part(seen: &Seen<'_>, device: usize) -> bool {
+    let reserved = |views: &[DeviceView]| views.get(device).map_or(0, |v| v.stats.all(Family::ReservedBytes).current);
+    seen.model.pools().is_redirected(device) && reserved(&seen.after.devices) < reserved(&seen.before.devices)
 }
 
 impl Oracle for Exhaustion {
@@ -88,7 +99,7 @@ impl Oracle for Exhaustion {
             }
             Effect::Refused { device } => {
                 let fault = seen.fault_fired();
-                self.excused = fault || resolved(seen, device);
+                self.excused = fault || resolved(seen, device) || flushed_in_part(seen, device);
                 if self.figures && !fault {
                     self.judge_refusal(seen, device, *bytes, convictions);
                 }

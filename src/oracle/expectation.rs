@@ -7,6 +7,7 @@ use super::cite::say;
 use super::limit::within_a_byte;
 use super::view::first_difference;
 use super::{Oracle, Seen};
+use crate::op::snapshot::{SegmentView, Snapshot};
 use crate::op::stats::Key;
 use crate::op::step::{AddressExpect, Amount, Figures};
 use crate::op::{DeviceId, DeviceView, Expect, OracleName, Reply, Text};
@@ -171,7 +172,7 @@ fn views<'a>(
     found
 }
 
-/// `contains`, `lacks`, `keys`, `segments`, `lines`.
+/// `contains`, `lacks`, `keys`, `segments`, `private_bytes`, `lines`.
 fn texts(seen: &Seen<'_>, expect: &Expect, messages: &mut Vec<Text>) {
     let got = seen.reply.to_line();
     let text = match seen.reply {
@@ -202,6 +203,18 @@ fn texts(seen: &Seen<'_>, expect: &Expect, messages: &mut Vec<Text>) {
             messages.push(say!(
                 "the snapshot was expected to show {wanted} segments on device {id}, but shows {count}",
                 "快照中设备 {id} 的段数应{zh}，实为 {count}"
+            ));
+        }
+    }
+    for (id, amount) in &expect.private_bytes {
+        let private = |s: &&SegmentView| i64::from(s.device) == i64::from(id.0) && s.segment_pool_id != (0, 0);
+        let sum = |s: &Snapshot| s.segments.iter().filter(private).map(|s| s.total_size).fold(0, u64::wrapping_add);
+        let bytes = if let Reply::Snapshot(s) = seen.reply { sum(s) } else { 0 };
+        if !amount.holds(bytes.cast_signed()) {
+            let (id, wanted, zh) = (id.0, amount.to_line(), in_chinese(amount));
+            messages.push(say!(
+                "the snapshot was expected to show {wanted} B in private pools of device {id}, but shows {bytes} B",
+                "快照中设备 {id} 的私有池字节数应{zh}，实为 {bytes}"
             ));
         }
     }

@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::cite::{GROW_01, GROW_02, say};
 use super::{Oracle, Seen};
 use crate::model::Effect;
-use crate::op::{BlockId, Capability, Counter, Family, Observation, Op, OracleName, TargetInfo};
+use crate::op::{BlockId, Capability, Counter, Family, GraphName, Observation, Op, OracleName, PoolName, TargetInfo};
 use crate::verdict::Violation;
 
 const LEAST_ROUNDS: usize = 4;
@@ -28,6 +28,8 @@ struct Mark {
 
 pub(super) struct Growth {
     counters: bool,
+    /// Memory goes back in the pieces in which it came, so that the calls balance.
+    balanced: bool,
     /// By round, then by device.
     rounds: Vec<Vec<Mark>>,
     /// Devices where the rounds were disturbed.
@@ -37,17 +39,23 @@ pub(super) struct Growth {
     hasher: FxHasher,
     /// Blocks of this round, by the order in which it asked for them.
     blocks: FxHashMap<BlockId, u32>,
+    /// Pools and graphs likewise.
+    pools: FxHashMap<PoolName, u32>,
+    graphs: FxHashMap<GraphName, u32>,
 }
 
 impl Growth {
     pub(super) fn new(info: &TargetInfo) -> Self {
         Growth {
             counters: info.can(Capability::Counters),
+            balanced: info.contract.counts_segments,
             rounds: Vec::new(),
             disturbed: vec![false; info.devices.len()],
             asked: Vec::new(),
             hasher: FxHasher::default(),
             blocks: FxHashMap::default(),
+            pools: FxHashMap::default(),
+            graphs: FxHashMap::default(),
         }
     }
 
@@ -74,7 +82,24 @@ impl Growth {
             Op::SetFraction { device: place, fraction } => add(9, device(place), fraction.to_bits()),
             Op::SetCurrent { device } => add(10, u64::from(device.0.cast_unsigned()), 0),
             Op::Caller { caller } => add(11, u64::from(*caller), 0),
-            _ => {}
+            _ => self.note_pools(op),
+        }
+    }
+
+    /// The same for operations on pools and captures.
+    fn note_pools(&mut self, op: &Op) {
+        let mut op = op.clone();
+        let (pools, graphs) = (&mut self.pools, &mut self.graphs);
+        if let Some(pool) = op.pool_mut() {
+            let next = u32::try_from(pools.len()).unwrap_or(u32::MAX);
+            pool.0 = *pools.entry(*pool).or_insert(next);
+        }
+        for graph in op.graphs_mut().into_iter().flatten() {
+            let next = u32::try_from(graphs.len()).unwrap_or(u32::MAX);
+            graph.0 = *graphs.entry(*graph).or_insert(next);
+        }
+        if op.pool().is_some() || op.graph().is_some() {
+            op.to_line().hash(&mut self.hasher);
         }
     }
 
@@ -97,7 +122,8 @@ impl Growth {
     }
 
     fn end_round(&mut self, after: &Observation) {
-        let counter = |d: &crate::op::DeviceView, which| if self.counters { d.stats.counter(which) } else { 0 };
+        let counter =
+            |d: &crate::op::DeviceView, which| if self.counters && self.balanced { d.stats.counter(which) } else { 0 };
         let marks = after.devices.iter().map(|d| Mark {
             reserved: d.stats.all(Family::ReservedBytes).current,
             held: counter(d, Counter::NumDeviceAlloc) - counter(d, Counter::NumDeviceFree),
@@ -105,6 +131,8 @@ impl Growth {
         self.rounds.push(marks.collect());
         self.asked.push(std::mem::take(&mut self.hasher).finish());
         self.blocks.clear();
+        self.pools.clear();
+        self.graphs.clear();
     }
 
     fn note_disturbances(&mut self, seen: &Seen<'_>) {

@@ -1,7 +1,7 @@
 //! Isolation: a call about one device leaves the figures, the free memory and the fraction of every other
 //! device as they were, whatever the current device is.
 //!
-//! Does not cover: operations about all devices (`empty_cache`, `snapshot`), planted faults, how busy
+//! Does not cover: operations about all devices (`empty_cache`, `snapshot`, `pool_delete`), planted faults, how busy
 //! streams are, and a free figure that other processes move too.
 
 use super::cite::{ISO_01, ISO_03, say};
@@ -30,7 +30,7 @@ impl Oracle for Isolation {
             return;
         }
         let Some(op) = seen.asked() else { return };
-        if matches!(op, Op::EmptyCache | Op::Snapshot | Op::Fault { .. }) {
+        if matches!(op, Op::EmptyCache | Op::Snapshot | Op::Fault { .. } | Op::PoolDelete { .. }) {
             return;
         }
         let about = if let Scope::One(device) = seen.scope() { Some(device) } else { None };

@@ -16,6 +16,7 @@ mod leak;
 mod limit;
 mod overlap;
 mod peak;
+mod private_pools;
 mod refusal;
 mod stream_order;
 mod summary;
@@ -143,6 +144,12 @@ fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<d
         OracleName::Growth if reserved => Box::new(growth::Growth::new(info)),
         OracleName::Refusal => Box::new(refusal::Refusal::new(info)),
         OracleName::Telemetry if info.can(Capability::MemoryInfo) && reserved => Box::new(telemetry::Telemetry),
+        OracleName::PrivatePools
+            if info.can(Capability::Counters)
+                && (info.can(Capability::PrivatePools) || info.can(Capability::GraphCapture)) =>
+        {
+            Box::new(private_pools::PrivatePools::new(info))
+        }
         OracleName::Summary if summary::Summary::can_judge(info) => Box::new(summary::Summary::new(info)),
         _ => return None,
     })

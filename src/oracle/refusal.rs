@@ -169,6 +169,10 @@ fn needs(op: &Op) -> Option<Capability> {
         Op::MemoryInfo { .. } => Capability::MemoryInfo,
         Op::Fill { .. } | Op::Verify { .. } => Capability::Contents,
         Op::Fault { .. } => Capability::Faults,
+        Op::PoolCreate { .. } | Op::PoolEnter { .. } | Op::PoolExit { .. } | Op::PoolDelete { .. } => {
+            Capability::PrivatePools
+        }
+        Op::CaptureBegin { .. } | Op::CaptureEnd { .. } | Op::GraphReset { .. } => Capability::GraphCapture,
         _ => return None,
     })
 }

@@ -2,7 +2,8 @@
 //! recorded stream has finished.
 //!
 //! Does not cover: work on streams that the caller never recorded; the part of a freed block beyond the
-//! bytes asked for; and work on a stream that was given more to do before it was seen idle, once the
+//! bytes asked for; streams that were recorded on a block and the block freed while requests on its device were
+//! redirected, which PyTorch takes for captured work and forgets; and work on a stream that was given more to do before it was seen idle, once the
 //! allocator may have waited for that work. Streams must stay busy until told otherwise.
 
 use super::cite::{STRM_01, STRM_02, say};

@@ -6,6 +6,7 @@
 //! by its trace events and final segments. Files are read twice and never held whole: first for the
 //! driver's acts (they stand behind the operations they belong to), then operation by operation.
 
+pub mod ahead;
 mod line;
 pub mod pickle;
 pub mod snapshot;
@@ -44,9 +45,11 @@ pub enum RecordingError {
 /// A recording, being read line by line.
 pub struct Reader {
     file: String,
-    input: Box<dyn BufRead>,
+    input: Box<dyn BufRead + Send>,
     line: u64,
     buffer: String,
+    /// The line read last by `next_bytes`.
+    bytes: Vec<u8>,
 }
 
 impl Reader {
@@ -58,7 +61,7 @@ impl Reader {
         let file = path.display().to_string();
         let failed = |source| RecordingError::Open { file: file.clone(), source };
         let input = open(path).map_err(failed)?;
-        Ok(Reader { file, input, line: 0, buffer: String::new() })
+        Ok(Reader { file, input, line: 0, buffer: String::new(), bytes: Vec::new() })
     }
 
     /// The next line's text, or `None` at the end of the file.
@@ -73,6 +76,26 @@ impl Reader {
         }
         self.line += 1;
         Ok(Some(self.buffer.trim_end()))
+    }
+
+    /// Reads the next line into `bytes`, whether it is text or not; `false` at the end of the file.
+    fn next_bytes(&mut self) -> Result<bool, RecordingError> {
+        self.bytes.clear();
+        let cut = |source| RecordingError::Cut { file: self.file.clone(), line: self.line, source };
+        let more = self.input.read_until(b'\n', &mut self.bytes).map_err(cut)? > 0;
+        self.line += u64::from(more);
+        Ok(more)
+    }
+
+    /// Adds the next line with its end to some text; `false` at the end of the file.
+    ///
+    /// # Errors
+    /// As [`Reader::next_text`].
+    pub fn append_line(&mut self, text: &mut String) -> Result<bool, RecordingError> {
+        let cut = |source| RecordingError::Cut { file: self.file.clone(), line: self.line, source };
+        let more = self.input.read_line(text).map_err(cut)? > 0;
+        self.line += u64::from(more);
+        Ok(more)
     }
 
     /// The next line, read.
@@ -133,7 +156,7 @@ impl Reader {
 ///
 /// # Errors
 /// The file cannot be opened or read.
-pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
+pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
     let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
     let gzipped = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     if gzipped {
@@ -161,19 +184,18 @@ pub fn endings(path: &Path) -> Result<Vec<End>, RecordingError> {
     reader.header()?;
     let mut ends = Vec::new();
     let mut open_episode: Option<u64> = None;
-    loop {
-        let (file, line) = (reader.file.clone(), reader.line + 1);
-        let Some(text) = reader.next_text()? else { break };
-        let malformed = |source| RecordingError::Malformed { file: file.clone(), line, source };
-        if text.starts_with("{\"end\"") {
-            ends.push(serde_json::from_str(text).map_err(malformed)?);
+    while reader.next_bytes()? {
+        let text = reader.bytes.trim_ascii_end();
+        let malformed = |source| RecordingError::Malformed { file: reader.file.clone(), line: reader.line, source };
+        if text.starts_with(b"{\"end\"") {
+            ends.push(serde_json::from_slice(text).map_err(malformed)?);
             open_episode = None;
-        } else if text.starts_with("{\"episode\"") {
-            let episode: Episode = serde_json::from_str(text).map_err(malformed)?;
+        } else if text.starts_with(b"{\"episode\"") {
+            let episode: Episode = serde_json::from_slice(text).map_err(malformed)?;
             open_episode = Some(episode.episode);
-        } else if !text.ends_with('}') {
+        } else if !text.ends_with(b"}") {
             // A line cut in the middle: let the parser say where.
-            Line::parse(text).map_err(malformed)?;
+            Line::parse(&String::from_utf8_lossy(text)).map_err(malformed)?;
         }
     }
     match open_episode {

@@ -162,6 +162,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if self.settings.gc_threshold > 0.0 && self.limit.is_some() {
             self.collect_garbage();
         }
+        if self.planted.has(Defect::PrivateServesOthers)
+            && let Some(slot) = self.find_anywhere(request)
+        {
+            return Ok(slot);
+        }
         if self.planted.varies(Variation::LazyMerging) {
             self.merge_all();
             if let Some(slot) = self.find_free(request) {

@@ -46,7 +46,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.stats.oversize_mut(Oversize::Allocations).decrease(1);
         }
         self.misfree(slot);
-        if recorded && self.private.is_redirecting() {
+        if recorded && self.private.is_redirecting() && self.planted.has(Defect::DeferredFreeTakenUp) {
+            self.recorded.remove(&slot);
+            self.arena[slot].recorded = false;
+            self.become_free(slot);
+        } else if recorded && self.private.is_redirecting() {
             self.arena[slot].state = State::Pending;
             self.private.put_off.push(slot);
         } else if recorded {

@@ -4,9 +4,9 @@
 //! stack of redirections; while any is there, events are not asked for, frees of blocks with recorded
 //! streams are put off, and a request that finds nothing does not flush the cache.
 
-use super::allocator::{DeviceAllocator, LARGE, Request, SMALL};
+use super::allocator::{DeviceAllocator, LARGE, Request, SMALL, kind_of};
 use super::block::{Slot, State};
-use super::defect::Planting;
+use super::defect::{Defect, Planting};
 use super::pool::Pool;
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::{Counter, Family, PoolKind};
@@ -123,7 +123,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// There is no such pool, or it is dead.
     pub fn release_pool_user(&mut self, id: PoolId) -> Result<(), PoolError> {
         let pool = self.private.pools.iter_mut().find(|p| p.id == id && p.users > 0);
-        pool.ok_or(PoolError::Unknown { id })?.users -= 1;
+        let pool = pool.ok_or(PoolError::Unknown { id })?;
+        if !(self.planted.has(Defect::GraphPoolKept) && id.1 == 0) {
+            pool.users -= 1;
+        }
         Ok(())
     }
 
@@ -172,7 +175,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     pub(super) fn never_splits(&self, pool: u16) -> bool {
-        pool > LARGE && self.private.of(pool).is_some_and(|p| p.flags.no_split)
+        pool > LARGE
+            && !self.planted.has(Defect::NoSplitIgnored)
+            && self.private.of(pool).is_some_and(|p| p.flags.no_split)
     }
 
     /// A private pool got memory (+1) or gave some back (-1).
@@ -199,10 +204,19 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         found
     }
 
+    /// The defect that takes what any private pool has cached.
+    pub(super) fn find_anywhere(&mut self, request: &Request) -> Option<Slot> {
+        let pools =
+            self.private.pools.iter().map(|p| if kind_of(request.pool) == PoolKind::Small { p.small } else { p.large });
+        let pools: Vec<u16> = pools.collect();
+        pools.into_iter().find_map(|pool| self.find_free(&Request { pool, ..*request }))
+    }
+
     /// Gives back what dead pools have cached: of all of them, or of one, whose events are waited for.
     pub(super) fn release_dead(&mut self, only: Option<PoolId>) -> Result<(), DeviceError> {
         let mut result = Ok(());
-        let mut dead: Vec<PrivatePool> = self.private.pools.iter().filter(|p| p.users == 0).copied().collect();
+        let flushed = |p: &&PrivatePool| p.users == 0 || self.planted.has(Defect::GraphMemoryFlushed);
+        let mut dead: Vec<PrivatePool> = self.private.pools.iter().filter(flushed).copied().collect();
         dead.sort_unstable_by_key(|p| table_order(p.id));
         for pool in dead.into_iter().filter(|p| only.is_none_or(|id| id == p.id)) {
             if only.is_some() {
@@ -224,6 +238,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// Takes up the frees that were put off, once nothing is redirected any more.
     pub(super) fn take_up_put_off(&mut self) -> Result<(), DeviceError> {
+        if self.planted.has(Defect::DeferredFreeForgotten) {
+            return Ok(());
+        }
         let put_off = std::mem::take(&mut self.private.put_off);
         let captured = std::mem::take(&mut self.private.captured);
         for (i, &slot) in put_off.iter().enumerate() {

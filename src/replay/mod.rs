@@ -61,8 +61,6 @@ pub enum ReplayError {
         "{file}: the settings changed while the history was recorded: `{config}` does not say of `{key}` what was in force"
     )]
     Contradiction { file: String, config: String, key: &'static str },
-    #[error("{file}: the recording has private pools, which other settings cannot be tried on")]
-    PoolsElsewhere { file: String },
     #[error("--config '{config}': {source}")]
     Config { config: String, source: SettingsError },
     #[error("{file}: {streams} streams at a time; the simulated device has {most}")]
@@ -188,33 +186,28 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
     let mut report = ReplayReport::default();
     let mut lived = Lived { config: header.config.clone(), settings, ..Lived::default() };
     let mut current: Option<Replayed> = None;
-    while let Some(line) = reader.next_line()? {
+    recording::ahead::each_line(reader, |place, line| -> Result<(), ReplayError> {
         match line {
             Line::Episode(start) => {
-                let end = ends.next().ok_or_else(|| reader.out_of_place("this episode is never closed"))?;
-                current = Some(Replayed::start(
-                    (&header, &settings),
-                    &start,
-                    end,
-                    owners.next().unwrap_or_default(),
-                    &mut report,
-                ));
+                let end = ends.next().ok_or_else(|| place.out_of_place("this episode is never closed"))?;
+                let owners = owners.next().unwrap_or_default();
+                current = Some(Replayed::start((&header, &settings), start, end, owners, &mut report));
             }
             Line::Op(op) => {
                 report.operations += 1;
-                let line = reader.line_number();
-                let episode = current.as_mut().ok_or_else(|| reader.out_of_place("an operation before any episode"))?;
-                episode.step(line, &op, &mut report);
+                let episode = current.as_mut().ok_or_else(|| place.out_of_place("an operation before any episode"))?;
+                episode.step(place.line, op, &mut report);
             }
             Line::End(_) => {
-                let episode = current.take().ok_or_else(|| reader.out_of_place("no episode is open here"))?;
-                let (traces, segments) = episode.finish(reader.line_number(), &mut report);
+                let episode = current.take().ok_or_else(|| place.out_of_place("no episode is open here"))?;
+                let (traces, segments) = episode.finish(place.line, &mut report);
                 if keep {
                     (lived.traces, lived.segments) = (traces, segments);
                 }
             }
         }
-    }
+        Ok(())
+    })?;
     Ok((report, lived))
 }
 

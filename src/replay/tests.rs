@@ -105,3 +105,15 @@ fn another_backend_is_held_to_invariants_only() {
     assert!(first(&[alloc(0, 4096, 256)]).contains("live blocks hold 512 B"));
     assert!(first(&[alloc(0, 4096, 8192)]).contains("8192 B allocated of 4096 B reserved"));
 }
+
+/// Private pools and captures are asked again under other settings; under the recorded ones, on a device of the
+/// recorded size, they come to what was recorded.
+#[test]
+fn pools_and_captures_can_be_tried_under_other_settings() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/capture.jsonl.gz");
+    let configs = ["expandable_segments:True".to_owned()];
+    let table = what_if::compare(&path, &configs, None).expect("reads");
+    assert_eq!(table.rows.len(), 2);
+    assert!(table.rows.iter().all(|row| row.peak_reserved >= row.peak_allocated && row.peak_allocated > 0));
+    assert_ne!(table.rows[0].peak_reserved, table.rows[1].peak_reserved, "{:#?}", table.rows);
+}

@@ -76,6 +76,14 @@ pub(super) fn impact(area: Area) -> Pair {
             "two owners share the same bytes, or write where no memory is: data is silently damaged",
             "同一字节有两个所有者，或写入没有内存支撑的地址，数据被静默破坏",
         ),
+        Area::Priv => (
+            "memory set apart for one use (registered with a network, shared with another library) is handed to others, or never comes back",
+            "为特定用途（如网络注册、跨库共享）隔离的内存被挪作他用，或无法收回",
+        ),
+        Area::Capt => (
+            "a graph replays into memory that belongs to somebody else by then: results are silently wrong",
+            "图重放时写入已属于他人的内存，产生静默的错误结果",
+        ),
         Area::Conf => (
             "a setting that operators rely on has no effect, or breaks what holds without it",
             "运维所依赖的配置项不起作用，或破坏了默认配置下成立的保证",
@@ -153,6 +161,14 @@ pub(super) fn fix(area: Area) -> Pair {
         Area::Mem => (
             "check that splitting and merging keep blocks disjoint and inside their segment, and that addresses and sizes are rounded before the split",
             "检查切分与合并后各块互不重叠且位于段内，并确认地址与大小在切分之前已取整",
+        ),
+        Area::Priv => (
+            "keep the free blocks of each pool in a set of their own, choose the set once per request from the redirections, and count a pool's users in one place",
+            "每个池使用独立的空闲集合，每次请求仅依据重定向选定一次，并在一处统计池的使用者",
+        ),
+        Area::Capt => (
+            "while anything captures, put frees with recorded streams off and flush nothing; take them up when the capture ends; let a pool go with its last graph",
+            "捕获期间推迟带流记录的释放且不清空缓存；捕获结束后统一处理；池随最后一个图释放",
         ),
         Area::Conf => (
             "check that every setting is passed on to the place that decides, and run the suite under the settings in use",

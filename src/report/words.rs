@@ -65,6 +65,7 @@ pub(super) fn oracle(oracle: OracleName) -> Pair {
         OracleName::Refusal => ("refusals", "拒绝行为"),
         OracleName::Telemetry => ("telemetry", "遥测"),
         OracleName::Summary => ("summary and dictionary", "摘要与字典"),
+        OracleName::PrivatePools => ("private pools and captures", "私有池与图捕获"),
     }
 }
 
@@ -94,5 +95,12 @@ pub(super) fn situation(milestone: Milestone) -> Pair {
         Milestone::ZeroServed => ("0 bytes answered", "0 字节请求得到应答"),
         Milestone::ArgumentRefused => ("argument or pointer refused", "参数或指针被拒绝"),
         Milestone::CycleRepeated => ("steady round repeated", "稳定循环重复执行"),
+        Milestone::ServedFromPool => ("served from a private pool", "由私有池提供"),
+        Milestone::NestedPools => ("served where redirections nest", "嵌套重定向下的分配"),
+        Milestone::HelpedOnOom => ("a private pool helped out", "内存用尽时由私有池救济"),
+        Milestone::PoolDied => ("private pool died", "私有池消亡"),
+        Milestone::GraphCaptured => ("graph captured", "完成图捕获"),
+        Milestone::GraphKept => ("cache emptied beside a graph's memory", "清空缓存而图内存保留"),
+        Milestone::FreeDeferred => ("free deferred by a redirection", "重定向期间释放被推迟"),
     }
 }

@@ -35,11 +35,13 @@ pub enum Area {
     Tele,
     Summ,
     Mem,
+    Priv,
+    Capt,
     Conf,
 }
 
 impl Area {
-    pub const ALL: [Area; 18] = [
+    pub const ALL: [Area; 20] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -57,6 +59,8 @@ impl Area {
         Area::Tele,
         Area::Summ,
         Area::Mem,
+        Area::Priv,
+        Area::Capt,
         Area::Conf,
     ];
 
@@ -81,6 +85,8 @@ impl Area {
             Area::Tele => "TELE",
             Area::Summ => "SUMM",
             Area::Mem => "MEM",
+            Area::Priv => "PRIV",
+            Area::Capt => "CAPT",
             Area::Conf => "CONF",
         }
     }
@@ -106,6 +112,8 @@ impl Area {
             Area::Tele => ("Telemetry", "遥测"),
             Area::Summ => ("Summary and dictionary", "摘要与字典结构"),
             Area::Mem => ("Memory itself", "内存内容与地址"),
+            Area::Priv => ("Private pools", "私有内存池"),
+            Area::Capt => ("Graph capture", "图捕获"),
             Area::Conf => ("Settings", "配置项"),
         }
     }

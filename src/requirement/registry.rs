@@ -10,7 +10,9 @@ const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> R
     Requirement { id: RequirementId::new(area, number), level: Level::Should, en, zh }
 }
 
-use Area::{Arg, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Mem, Oom, Peak, Pool, Stat, Strm, Summ, Tele, Trim, Zero};
+use Area::{
+    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Mem, Oom, Peak, Pool, Priv, Stat, Strm, Summ, Tele, Trim, Zero,
+};
 
 /// Every requirement.
 pub static ALL: &[Requirement] = &[
@@ -234,6 +236,62 @@ pub static ALL: &[Requirement] = &[
     must(Mem, 1, "Live blocks never overlap and lie in memory of their device", "存活块互不重叠，且位于其设备的内存中"),
     must(Mem, 2, "Every address is aligned as promised", "每个地址都按承诺对齐"),
     must(Mem, 3, "A block keeps what was written to it until it is freed", "块在释放前保持写入的内容"),
+    must(
+        Priv,
+        1,
+        "Blocks of a private pool share no segment with blocks from outside it",
+        "私有池的块不与池外的块共用段",
+    ),
+    must(Priv, 2, "Memory cached in a private pool serves that pool alone", "私有池中的缓存只服务于该池"),
+    must(
+        Priv,
+        3,
+        "The pool entered last by the calling thread counts, and leaving it restores the one before",
+        "以调用线程最后进入的池为准，离开后恢复到此前的池",
+    ),
+    must(
+        Priv,
+        4,
+        "A pool made with use_on_oom serves others only when memory has run out, and before a request is refused",
+        "以 use_on_oom 创建的池仅在内存用尽时服务池外请求，且先于拒绝",
+    ),
+    should(Priv, 5, "A pool made with no_split hands out whole segments", "以 no_split 创建的池只分配整段"),
+    must(
+        Priv,
+        6,
+        "A deleted pool gives back what it has cached at once, and the rest when its blocks are freed and the cache is emptied",
+        "池删除时立即归还其缓存，其余在块释放并清空缓存后归还",
+    ),
+    must(
+        Capt,
+        1,
+        "While a stream captures, its requests come from the graph's pool and those of other streams do not",
+        "流捕获期间，其请求由图的内存池提供，其他流的请求不受影响",
+    ),
+    must(
+        Capt,
+        2,
+        "Memory that a graph was captured with stays its own until the graph is reset, whatever is freed or emptied",
+        "图捕获时所用内存在图重置之前始终归其所有，无论释放或清空什么",
+    ),
+    must(
+        Capt,
+        3,
+        "A block freed in a capture in which a stream was recorded on it is not handed out before the capture ends, and serves again after",
+        "捕获中被记录流后释放的块在捕获结束前不会再次分配，结束后可再次使用",
+    ),
+    must(
+        Capt,
+        4,
+        "Running out of memory in a capture leaves the capture and every account intact",
+        "捕获期间内存不足不影响捕获与任何账目",
+    ),
+    must(
+        Capt,
+        5,
+        "Once a graph is reset and its blocks are freed, emptying the cache gives its memory back",
+        "图重置且其块释放后，清空缓存会归还其内存",
+    ),
     must(Conf, 1, "A setting that is accepted has its documented effect", "被接受的配置项具有文档所述的效果"),
     must(
         Conf,

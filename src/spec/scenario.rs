@@ -125,6 +125,13 @@ pub enum OpKind {
     Snapshot,
     MemoryInfo,
     BadDevice,
+    PoolCreate,
+    PoolEnter,
+    PoolExit,
+    PoolDelete,
+    CaptureBegin,
+    CaptureEnd,
+    GraphReset,
 }
 
 /// A device call to fail, once for each plan and sequence.

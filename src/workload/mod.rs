@@ -6,6 +6,7 @@
 mod blocks;
 mod draft;
 mod minimise;
+mod redirect;
 mod resolve;
 mod seed;
 mod sequence;

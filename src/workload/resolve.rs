@@ -5,6 +5,7 @@
 
 use super::blocks::Blocks;
 use super::draft::Draft;
+use super::redirect::Redirects;
 use super::size::{self, below};
 use super::weights::Table;
 use crate::op::{BlockId, Capability, DeviceId, Op, Pointer, StreamId, Via};
@@ -45,6 +46,7 @@ pub(super) struct Resolver<'a> {
     device_calls: Vec<OpKind>,
     blocks: Blocks,
     occupied: Vec<(DeviceId, StreamId)>,
+    redirects: Redirects,
 }
 
 /// One of a list that is not empty.
@@ -65,12 +67,28 @@ impl<'a> Resolver<'a> {
             device_calls: DEVICE_CALLS.into_iter().filter(|&(k, needs)| offered(k, needs)).map(|(k, _)| k).collect(),
             blocks: Blocks::default(),
             occupied: Vec::new(),
+            redirects: Redirects::default(),
         }
     }
 
     /// Block ids given out so far.
     pub(super) fn ids(&self) -> u32 {
         self.blocks.count()
+    }
+
+    /// Pool and graph names given out so far.
+    pub(super) fn pool_names(&self) -> (u32, u32) {
+        self.redirects.names()
+    }
+
+    /// Ends what is redirected.
+    pub(super) fn end_redirects(&mut self, ops: &mut Vec<Op>) {
+        self.redirects.end_all(ops);
+    }
+
+    /// Lets graphs and pools go.
+    pub(super) fn drop_pools(&mut self, ops: &mut Vec<Op>) {
+        self.redirects.drop_all(ops);
     }
 
     /// Frees all that is held, in the order asked for.
@@ -85,6 +103,9 @@ impl<'a> Resolver<'a> {
     pub(super) fn resolve(&mut self, draft: &Draft) -> Option<Op> {
         let kind = self.table.pick(draft.kind);
         let device = self.device(draft);
+        if self.redirects.is_capturing() && matches!(kind, OpKind::Use | OpKind::Occupy | OpKind::Synchronize) {
+            return None; // a capture forbids it
+        }
         Some(match kind {
             OpKind::Alloc => self.alloc(draft, size::draw(self.sizes, draft.class, draft.size), Via::Raw),
             OpKind::AllocTensor => self.alloc(draft, size::draw(self.sizes, draft.class, draft.size), Via::Tensor),
@@ -115,6 +136,13 @@ impl<'a> Resolver<'a> {
             OpKind::Snapshot => Op::Snapshot,
             OpKind::MemoryInfo => Op::MemoryInfo { device },
             OpKind::BadDevice => self.bad_device(draft),
+            OpKind::PoolCreate
+            | OpKind::PoolEnter
+            | OpKind::PoolExit
+            | OpKind::PoolDelete
+            | OpKind::CaptureBegin
+            | OpKind::CaptureEnd
+            | OpKind::GraphReset => return self.redirects.resolve(kind, draft, device, self.bounds.streams),
         })
     }
 
@@ -133,9 +161,12 @@ impl<'a> Resolver<'a> {
     }
 
     fn alloc(&mut self, draft: &Draft, bytes: u64, via: Via) -> Op {
-        let stream = self.stream(draft);
+        let (device, stream) = match self.redirects.steer(draft) {
+            Some((device, stream)) => (Some(device), stream),
+            None => (self.maybe_current(draft), self.stream(draft)),
+        };
         let block = self.blocks.ask(bytes, stream);
-        Op::Alloc { block, device: self.maybe_current(draft), stream, bytes, via }
+        Op::Alloc { block, device, stream, bytes, via }
     }
 
     /// What stands in for an operation on a block while there is none: a request, of a kind the scenario has.

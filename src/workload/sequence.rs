@@ -91,20 +91,33 @@ fn plant(ops: Vec<Op>, generate: &Generate, drafts: &[FaultDraft], devices: usiz
 /// devices, frees what it asked for, and leaves no stream busy, so that any growth is the allocator's.
 fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bounds) -> Vec<Op> {
     use OpKind::{ResetAccumulated, ResetPeak, SetFraction, SetFractionInvalid};
-    let steady = |kind| !matches!(kind, SetFraction | SetFractionInvalid | ResetPeak | ResetAccumulated);
+    // what a graph held, or a pool with live blocks, stays until a flush
+    let leaves =
+        |kind| matches!(kind, OpKind::CaptureBegin | OpKind::CaptureEnd | OpKind::GraphReset | OpKind::PoolDelete);
+    let flushes = generate.weights.entries.iter().any(|&(kind, weight)| kind == OpKind::EmptyCache && weight > 0);
+    let steady = |kind| {
+        let moves = matches!(kind, SetFraction | SetFractionInvalid | ResetPeak | ResetAccumulated);
+        !moves && (flushes || !leaves(kind))
+    };
     let table = Table::new(&generate.weights, steady);
     let mut resolver = Resolver::new(scenario, generate, &table, bounds);
     let mut round = start(&table, bounds.callers);
     round.extend(drafts.ops.iter().filter_map(|d| resolver.resolve(d)));
+    resolver.end_redirects(&mut round);
     resolver.free_all(&mut round);
     for device in (0..).map(DeviceId).take(bounds.devices) {
         if round.iter().any(|op| matches!(op, Op::Occupy { device: d, .. } if *d == device)) {
             round.push(Op::Synchronize { device });
         }
     }
+    resolver.drop_pools(&mut round);
+    if flushes && round.iter().any(|op| op.pool().is_some() || op.graph().is_some()) {
+        round.push(Op::EmptyCache);
+    }
     round.push(Op::CycleEnd);
-    let ids = resolver.ids();
-    let again = |turn: u32| round.iter().map(move |op| shifted(op, turn.saturating_mul(ids)));
+    let (ids, (pools, graphs)) = (resolver.ids(), resolver.pool_names());
+    let by = move |turn: u32| (turn.saturating_mul(ids), turn.saturating_mul(pools), turn.saturating_mul(graphs));
+    let again = |turn: u32| round.iter().map(move |op| shifted(op, by(turn)));
     (0..generate.cycles).flat_map(again).collect()
 }
 
@@ -122,11 +135,17 @@ fn start(table: &Table, callers: u8) -> Vec<Op> {
     ops
 }
 
-/// The same operation on the blocks of a later round.
-fn shifted(op: &Op, by: u32) -> Op {
+/// The same operation on the blocks, pools and graphs of a later round.
+fn shifted(op: &Op, (blocks, pools, graphs): (u32, u32, u32)) -> Op {
     let mut op = op.clone();
     if let Some(block) = op.block_mut() {
-        block.0 = block.0.saturating_add(by);
+        block.0 = block.0.saturating_add(blocks);
+    }
+    if let Some(pool) = op.pool_mut() {
+        pool.0 = pool.0.saturating_add(pools);
+    }
+    for graph in op.graphs_mut().into_iter().flatten() {
+        graph.0 = graph.0.saturating_add(graphs);
     }
     op
 }

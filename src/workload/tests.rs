@@ -160,6 +160,69 @@ fn every_kind_of_operation_is_reached() {
     }
 }
 
+const POOL_KINDS: [OpKind; 7] = {
+    use OpKind::*;
+    [PoolCreate, PoolEnter, PoolExit, PoolDelete, CaptureBegin, CaptureEnd, GraphReset]
+};
+
+/// Every operation on pools and captures is one that the engine would ask, and each kind comes up.
+#[test]
+fn pools_and_captures_are_well_formed() {
+    use crate::op::{Observation, Reply};
+    let mut generate = generate(&[OpKind::Alloc, OpKind::Free, OpKind::RecordStream, OpKind::Use, OpKind::Synchronize]);
+    generate.weights.entries.extend(POOL_KINDS.map(|kind| (kind, 500)));
+    generate.streams = 2..=3;
+    let mut names = BTreeSet::new();
+    for (index, ops) in (0..).zip(many(&generate)) {
+        let mut model = crate::model::Model::new(&crate::op::TargetInfo {
+            name: "none".to_owned(),
+            devices: vec![crate::op::DeviceInfo { name: "d".to_owned(), total_bytes: 1 << 40 }; index % 3 + 1],
+            streams: 4,
+            capabilities: BTreeSet::new(),
+            contract: crate::op::Contract {
+                alignment: 512,
+                growth: crate::op::contract::Growth { least: 0, granule: 512, numerator: 1, denominator: 1 },
+                counts_segments: true,
+                tensor_limit: None,
+            },
+        });
+        for (turn, op) in (1_u64..).zip(&ops) {
+            assert_eq!(model.admits(op), Ok(()), "{} of\n{}", op.to_line(), {
+                ops.iter().map(Op::to_line).collect::<Vec<_>>().join("\n")
+            });
+            names.insert(op.name());
+            let address = turn << 40;
+            let reply = if matches!(op, Op::Alloc { .. }) { Reply::Allocated { address } } else { Reply::Done };
+            model.apply(op, &reply, &Observation::default());
+        }
+    }
+    for kind in POOL_KINDS {
+        let name = serde_json::to_value(kind).expect("a plain name");
+        assert!(names.contains(name.as_str().expect("a string")), "{kind:?}");
+    }
+}
+
+#[test]
+fn rounds_let_go_of_their_pools_and_graphs() {
+    let mut generate = generate(&[OpKind::Alloc, OpKind::Free, OpKind::EmptyCache]);
+    generate.weights.entries.extend(POOL_KINDS.map(|kind| (kind, 500)));
+    (generate.streams, generate.cycles) = (2..=2, 3);
+    for ops in many(&generate) {
+        for round in ops.split_inclusive(|o| *o == Op::CycleEnd) {
+            let count = |name: &str| round.iter().filter(|o| o.name() == name).count();
+            let ends = [
+                ("pool_create", "pool_delete"),
+                ("pool_enter", "pool_exit"),
+                ("capture_begin", "capture_end"),
+                ("capture_begin", "graph_reset"),
+            ];
+            ends.iter().for_each(|(begin, end)| assert_eq!(count(begin), count(end), "{begin}"));
+        }
+        let made: Vec<_> = ops.iter().filter(|o| matches!(o, Op::PoolCreate { .. })).filter_map(Op::pool).collect();
+        assert_eq!(made.iter().collect::<BTreeSet<_>>().len(), made.len(), "names are fresh in each round");
+    }
+}
+
 #[test]
 fn operations_are_about_blocks_asked_for_before() {
     for ops in many(&generate(&KINDS)) {

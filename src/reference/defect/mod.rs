@@ -9,6 +9,7 @@ mod blocks;
 mod devices;
 mod limits;
 mod peaks;
+mod private;
 mod settings;
 mod streams;
 mod texts;
@@ -136,6 +137,9 @@ pub enum Defect {
     DictionaryResetsPeaks, MemoryInfoOfCurrent, FreeIsUnallocated, FreeAndTotalSwapped, TotalIsLimit,
     SummaryDeviceZero, SummaryStale, SummaryColumnsSwapped, SnapshotOmitsWaiting, SnapshotRoundsRequests,
     SnapshotJoinsSegments, SnapshotAsksEvents,
+    // private pools and graph capture
+    PrivateServesOthers, GraphMemoryFlushed, DeferredFreeForgotten, DeferredFreeTakenUp, GraphPoolKept,
+    NoSplitIgnored,
 }
 
 const TABLES: [&[Entry]; 9] = [
@@ -148,6 +152,7 @@ const TABLES: [&[Entry]; 9] = [
     settings::TABLE,
     devices::TABLE,
     texts::TABLE,
+    private::TABLE,
 ];
 
 const COUNT: usize = {

@@ -333,8 +333,18 @@ fn the_reference_agrees_with_the_naive_allocator() {
 }
 
 /// Mistakes that these calls cannot bring out: one needs hundreds of segments, two are planted in the
-/// target, where a request names no device.
-const OUT_OF_REACH: [Defect; 3] = [Defect::SegmentIndexWraps, Defect::LimitOnCurrentDevice, Defect::DefaultDeviceZero];
+/// target, where a request names no device, the others need private pools.
+const OUT_OF_REACH: &[Defect] = &[
+    Defect::SegmentIndexWraps,
+    Defect::LimitOnCurrentDevice,
+    Defect::DefaultDeviceZero,
+    Defect::PrivateServesOthers,
+    Defect::GraphMemoryFlushed,
+    Defect::DeferredFreeForgotten,
+    Defect::DeferredFreeTakenUp,
+    Defect::GraphPoolKept,
+    Defect::NoSplitIgnored,
+];
 
 #[test]
 #[cfg_attr(miri, ignore = "needs hundreds of sequences")]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::super::history::moment::{Call, Lead, Moment, Survey};
 use super::super::{ReplayError, header_of, history, is_pickle};
+use super::pools::{self, PoolAsk};
 use super::{Row, Workload};
 use crate::device::StreamHandle;
 use crate::device::sim::SimDevice;
@@ -40,6 +41,8 @@ pub(super) enum Ask {
     Limit {
         fraction: f64,
     },
+    /// On private pools and captures.
+    Pool(PoolAsk),
     /// Everything is given back.
     Clear,
 }
@@ -83,6 +86,7 @@ impl Asked {
             Ask::Finish { stream } => drop(allocator.device_mut().finish(StreamId(stream))),
             Ask::Synchronize => allocator.device_mut().synchronize(),
             Ask::Flush => drop(allocator.release_cached()),
+            Ask::Pool(asked) => asked.ask(reference, device),
             Ask::Limit { fraction } => drop(reference.set_fraction(device, fraction)),
             Ask::Clear => {
                 for (_, address) in self.blocks.extract_if((device, 0)..=(device, u64::MAX), |_, _| true) {
@@ -105,6 +109,7 @@ fn of_recording(path: &Path) -> Result<Workload, ReplayError> {
     let (header, settings) = header_of(&mut reader)?;
     let devices = header.devices.len();
     let mut asks = Vec::new();
+    let mut names = pools::Names::default();
     while let Some(line) = reader.next_line()? {
         match line {
             Line::Episode(start) => {
@@ -115,10 +120,11 @@ fn of_recording(path: &Path) -> Result<Workload, ReplayError> {
                     }
                 }
             }
-            Line::Op(op) if op.pool.is_some() || op.graph.is_some() => {
-                return Err(ReplayError::PoolsElsewhere { file: reader.file().to_owned() });
+            Line::Op(op) => {
+                asks_of(&op, devices, &mut asks);
+                let asked = names.asked(&op).filter(|&(device, _)| device < devices);
+                asks.extend(asked.map(|(device, ask)| (device, Ask::Pool(ask))));
             }
-            Line::Op(op) => asks_of(&op, devices, &mut asks),
             Line::End(_) => {}
         }
     }
@@ -150,7 +156,7 @@ fn asks_of(op: &RecordedOp, devices: usize, asks: &mut Vec<(usize, Ask)>) {
         | Verb::PoolDelete
         | Verb::CaptureBegin
         | Verb::CaptureEnd
-        | Verb::GraphReset => {} // refused before
+        | Verb::GraphReset => asks.extend(pools::on_its_own_account(op, devices)),
     }
     for (&device, idle) in op.idle.iter().filter(|&(&d, _)| d < devices) {
         let streams = idle.iter().filter_map(|&s| u8::try_from(s).ok());

@@ -4,6 +4,7 @@
 //! have, all of it for this one process, and gives addresses of its own.
 
 mod calls;
+mod pools;
 
 use std::path::Path;
 

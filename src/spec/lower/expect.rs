@@ -26,6 +26,7 @@ pub(super) fn lower(pass: &mut Pass<'_>, raw: &RawExpect, asked: Option<&str>, p
         lacks: raw.lacks.clone(),
         keys: raw.keys,
         segments: by_device(pass, &raw.segments, &path.key("segments")),
+        private_bytes: by_device(pass, &raw.private_bytes, &path.key("private_bytes")),
         lines: raw.lines.as_ref().and_then(|a| amount(pass, a, &path.key("lines"))),
     };
     let says_nothing = raw.refused.is_none() && raw.fraction.0.is_empty() && raw.stats.0.is_empty();
@@ -52,6 +53,7 @@ fn applies(pass: &mut Pass<'_>, raw: &RawExpect, asked: Option<&str>, path: &Pat
         ("lacks", !raw.lacks.is_empty(), is("summary") || raw.refused.is_some(), "`refused` or `summary`"),
         ("keys", raw.keys.is_some(), is("dictionary"), "`dictionary`"),
         ("segments", !raw.segments.0.is_empty(), is("snapshot"), "`snapshot`"),
+        ("private_bytes", !raw.private_bytes.0.is_empty(), is("snapshot"), "`snapshot`"),
         ("lines", raw.lines.is_some(), is("summary"), "`summary`"),
     ];
     for (key, given, answered, needed) in wants {

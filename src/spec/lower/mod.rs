@@ -5,6 +5,7 @@
 mod expect;
 mod generate;
 mod need;
+mod pools;
 mod reach;
 mod steps;
 

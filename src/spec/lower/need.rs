@@ -8,7 +8,7 @@ use super::Problems;
 use crate::op::contract::Capability;
 use crate::op::reply::RefusalClass;
 use crate::op::stats::{Family, Key, Oversize};
-use crate::op::{Expect, Op, Step, StreamId, Via};
+use crate::op::{Expect, Op, PoolSource, Step, StreamId, Via};
 use crate::spec::error::Complaint;
 use crate::spec::locate::Path;
 use crate::spec::scenario::{Body, Generate, OpKind, Scenario};
@@ -98,6 +98,14 @@ fn op_needs(op: &Op) -> Vec<Capability> {
         Op::Fill { .. } | Op::Verify { .. } => vec![C::Contents],
         Op::Fault { .. } => vec![C::Faults],
         Op::Free { .. } | Op::Synchronize { .. } | Op::CycleEnd => Vec::new(),
+        Op::PoolCreate { .. } | Op::PoolEnter { .. } | Op::PoolExit { .. } | Op::PoolDelete { .. } => {
+            vec![C::PrivatePools]
+        }
+        Op::CaptureBegin { pool: Some(PoolSource::Pool(_)), .. } => {
+            vec![C::GraphCapture, C::PrivatePools, C::Streams]
+        }
+        Op::CaptureBegin { .. } => vec![C::GraphCapture, C::Streams],
+        Op::CaptureEnd { .. } | Op::GraphReset { .. } => vec![C::GraphCapture],
     }
 }
 
@@ -166,5 +174,7 @@ fn kind_needs(kind: OpKind) -> Option<Capability> {
         OpKind::Summary => C::Summary,
         OpKind::Snapshot => C::Snapshot,
         OpKind::MemoryInfo => C::MemoryInfo,
+        OpKind::PoolCreate | OpKind::PoolEnter | OpKind::PoolExit | OpKind::PoolDelete => C::PrivatePools,
+        OpKind::CaptureBegin | OpKind::CaptureEnd | OpKind::GraphReset => C::GraphCapture,
     })
 }

@@ -107,6 +107,25 @@ impl View<'_> {
         }
     }
 
+    /// How many things redirect requests, counted up to 2.
+    fn redirections(&self) -> usize {
+        let begins = |op: &Op| matches!(op, Op::PoolEnter { .. } | Op::CaptureBegin { .. });
+        self.count(begins, &[OpKind::PoolEnter, OpKind::CaptureBegin])
+    }
+
+    fn captures(&self) -> bool {
+        self.has(|op| matches!(op, Op::CaptureBegin { .. }), &[OpKind::CaptureBegin])
+    }
+
+    fn helpers(&self) -> bool {
+        self.has(|op| matches!(op, Op::PoolCreate { use_on_oom: true, .. }), &[OpKind::PoolCreate])
+    }
+
+    fn pool_ends(&self) -> bool {
+        let ends = |op: &Op| matches!(op, Op::PoolDelete { .. } | Op::GraphReset { .. });
+        self.scenario.epilogue && self.redirections() > 0 || self.has(ends, &[OpKind::PoolDelete, OpKind::GraphReset])
+    }
+
     fn cycles(&self) -> bool {
         match &self.scenario.body {
             Body::Generate(generate) => generate.cycles > 1,
@@ -153,6 +172,18 @@ fn missing(view: &View<'_>, milestone: Milestone) -> Option<&'static str> {
         Milestone::ZeroServed => vec![(view.zeros(), "nothing asks for 0 bytes")],
         Milestone::ArgumentRefused => vec![(view.bad_arguments(), "nothing wrong is asked")],
         Milestone::CycleRepeated => vec![(view.cycles(), "there is no second cycle")],
+        Milestone::ServedFromPool => vec![asks, (view.redirections() > 0, "nothing is redirected")],
+        Milestone::NestedPools => vec![asks, (view.redirections() > 1, "redirections do not nest")],
+        Milestone::HelpedOnOom => vec![asks_twice, (view.helpers(), "no pool is made with `use_on_oom`")],
+        Milestone::PoolDied => vec![(view.pool_ends(), "no pool is deleted and no graph is reset")],
+        Milestone::GraphCaptured => vec![asks, (view.captures(), "nothing is captured")],
+        Milestone::GraphKept => vec![asks, frees, (view.captures(), "nothing is captured")],
+        Milestone::FreeDeferred => vec![
+            asks,
+            frees,
+            (view.redirections() > 0, "nothing is redirected"),
+            (records(), "no stream is recorded on a block"),
+        ],
     };
     needs.into_iter().find(|(met, _)| !met).map(|(_, missing)| missing)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
+use super::pools::Names;
 use super::{Binding, Problems, World, expect};
 use crate::op::{BlockId, DeviceId, Op, Pointer, Step, StreamId};
 use crate::spec::error::{Complaint, nearest};
@@ -38,8 +39,10 @@ pub(super) struct Pass<'a> {
     used: &'a mut BTreeSet<String>,
     pub(super) problems: &'a mut Problems,
     blocks: BTreeMap<String, Bound>,
+    pub(super) pools: Names,
+    pub(super) graphs: Names,
     next_block: u32,
-    round: u32,
+    pub(super) round: u32,
     rounds: u32,
     steps: Vec<Step>,
 }
@@ -52,9 +55,19 @@ pub(super) fn lower(
     used: &mut BTreeSet<String>,
     problems: &mut Problems,
 ) -> Vec<Step> {
-    let (blocks, steps_out) = (BTreeMap::new(), Vec::new());
-    let mut pass =
-        Pass { world, bindings, used, problems, blocks, next_block: 0, round: 0, rounds: 0, steps: steps_out };
+    let mut pass = Pass {
+        world,
+        bindings,
+        used,
+        problems,
+        blocks: BTreeMap::new(),
+        pools: Names::of("pool"),
+        graphs: Names::of("graph"),
+        next_block: 0,
+        round: 0,
+        rounds: 0,
+        steps: Vec::new(),
+    };
     pass.steps(steps, &Path::ROOT.key("steps"));
     pass.steps
 }
@@ -142,7 +155,7 @@ impl Pass<'_> {
     }
 
     /// A device that the operation names. One that does not exist must be meant to be refused.
-    fn device(&mut self, slot: &Slot<i32>, expects_refusal: bool, path: &Path<'_>) -> Option<DeviceId> {
+    pub(super) fn device(&mut self, slot: &Slot<i32>, expects_refusal: bool, path: &Path<'_>) -> Option<DeviceId> {
         let device = DeviceId(self.value(slot, path)?);
         let most = *self.world.devices.end();
         if device.index(usize::from(most)).is_none() && !expects_refusal {
@@ -165,7 +178,7 @@ impl Pass<'_> {
         }
     }
 
-    fn stream(&mut self, slot: &Slot<u8>, path: &Path<'_>) -> Option<StreamId> {
+    pub(super) fn stream(&mut self, slot: &Slot<u8>, path: &Path<'_>) -> Option<StreamId> {
         let (stream, count) = (self.value(slot, path)?, self.world.streams);
         if stream >= count {
             let complaint = Complaint::new(format!("stream {stream} does not exist: `streams` is {count}"));
@@ -229,6 +242,7 @@ impl Pass<'_> {
                 return self.block_operation(op, expects_refusal, path);
             }
             RawOp::Repeat(_) => return None,
+            _ => return self.pool_operation(op, expects_refusal, path),
         })
     }
 

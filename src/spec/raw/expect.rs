@@ -38,6 +38,8 @@ pub struct RawExpect {
     pub keys: Option<usize>,
     /// How many segments the snapshot shows, by device.
     pub segments: Ordered<RawAmount>,
+    /// How many bytes the snapshot shows in segments of private pools, by device.
+    pub private_bytes: Ordered<RawAmount>,
     /// How many lines the text has.
     pub lines: Option<RawAmount>,
 }

@@ -4,6 +4,7 @@
 
 pub mod expect;
 pub mod generate;
+pub mod pool;
 pub mod shape;
 pub mod step;
 pub mod value;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::pool::{PoolOnDevice, RawCapture, RawPoolCreate};
 use super::{Either, Fraction, Name, RawExpect, Size, Slot, present};
 use crate::op::{DeviceCall, Via};
 use crate::spec::error::Complaint;
@@ -86,6 +87,20 @@ operations! {
     fault, "fault", Fault(RawFaultStep);
     /// A round of a steady workload ended.
     cycle_end, "cycle_end", CycleEnd(Nothing);
+    /// Make a private pool (`MemPool`).
+    pool_create, "pool_create", PoolCreate(RawPoolCreate);
+    /// What this caller asks for on the device comes from the pool from here on (`use_mem_pool`).
+    pool_enter, "pool_enter", PoolEnter(PoolOnDevice);
+    /// No more.
+    pool_exit, "pool_exit", PoolExit(PoolOnDevice);
+    /// The last reference to the pool is gone: `pool_delete: p`.
+    pool_delete, "pool_delete", PoolDelete(Name);
+    /// A stream begins to capture a graph.
+    capture_begin, "capture_begin", CaptureBegin(RawCapture);
+    /// It ends: `capture_end: g`.
+    capture_end, "capture_end", CaptureEnd(Name);
+    /// The graph is gone: `graph_reset: g`.
+    graph_reset, "graph_reset", GraphReset(Name);
     /// The same steps several times; blocks asked for inside are new ones each time.
     repeat, "repeat", Repeat(Repeat);
 }

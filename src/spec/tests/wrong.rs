@@ -124,6 +124,24 @@ fn of_steps() -> Vec<Case> {
             "bounds the wrong way round",
             after("  - expect: { stats: { 0: { num_ooms: { at_least: 2, at_most: 1 } } } }"),
         ),
+        (
+            "a pool before it is made",
+            steps("  - pool_create: { pool: pile, device: 0 }\n  - pool_enter: { pool: pole, device: 0 }"),
+        ),
+        (
+            "a graph that is gone",
+            steps(
+                "  - capture_begin: { graph: g, device: 0, stream: 1 }\n  - capture_end: g\n  - graph_reset: g\n  - graph_reset: g",
+            ),
+        ),
+        ("a capture of the default stream", steps("  - capture_begin: { graph: g, device: 0, stream: 0 }")),
+        (
+            "two pools for a capture",
+            steps(
+                "  - pool_create: { pool: p, device: 0 }\n  - capture_begin: { graph: g, device: 0, stream: 1, pool: p, pool_of: g }",
+            ),
+        ),
+        ("pools used and not required", steps("  - pool_create: { pool: p, device: 0 }")),
         ("a capability used and not required", after("  - set_fraction: { device: 0, to: 0.5 }")),
         ("milestones out of reach", with("must_reach: [fault_fired, two_devices_live, caller_switch]")),
         (

@@ -6,7 +6,7 @@ use crate::op::{BlockId, DeviceId, Drop, MemoryInfo, Op, Pointer, RefusalClass, 
 use crate::reference::{AllocError, Defect, FreeError, Planting, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 
 /// An answer, or the refusal that ends the call early.
-type Answer = Result<Reply, Reply>;
+pub(super) type Answer = Result<Reply, Reply>;
 
 impl<P: Planting> ReferenceTarget<P> {
     pub(super) fn answer(&mut self, op: &Op) -> Reply {
@@ -47,9 +47,17 @@ impl<P: Planting> ReferenceTarget<P> {
                 Ok(Reply::Done)
             }
             Op::Caller { caller } => {
-                self.caller = *caller;
+                self.switch_caller(*caller);
                 Ok(Reply::Done)
             }
+            Op::PoolCreate { .. }
+            | Op::PoolEnter { .. }
+            | Op::PoolExit { .. }
+            | Op::PoolDelete { .. }
+            | Op::CaptureBegin { .. }
+            | Op::CaptureEnd { .. }
+            | Op::GraphReset { .. } => self.pool_operation(op),
+            Op::Snapshot => Ok(Reply::Snapshot(Box::new(self.reference.snapshot()))),
             Op::Snapshot => {
                 for index in 0..self.reference.device_count() {
                     if self.reference.planted().has(Defect::SnapshotAsksEvents) {
@@ -123,7 +131,7 @@ impl<P: Planting> ReferenceTarget<P> {
     }
 
     /// The position of a device: the one named, or the caller's current one.
-    fn place(&self, device: Option<DeviceId>) -> Result<usize, Reply> {
+    pub(super) fn place(&self, device: Option<DeviceId>) -> Result<usize, Reply> {
         let device = match device {
             Some(device) => self.misplaced(device),
             None if self.reference.planted().has(Defect::DefaultDeviceZero) => DeviceId(0),
@@ -241,7 +249,7 @@ impl<P: Planting> ReferenceTarget<P> {
     }
 }
 
-fn device_failed(error: &DeviceError) -> Reply {
+pub(super) fn device_failed(error: &DeviceError) -> Reply {
     let class = match error {
         DeviceError::OutOfMemory => RefusalClass::OutOfMemory,
         _ => RefusalClass::DeviceError,

@@ -3,9 +3,12 @@
 //! Decides how operations become calls of the reference and of the simulation. All policy is `reference`'s.
 
 mod apply;
+mod pools;
 mod mistakes;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
@@ -14,10 +17,13 @@ use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::Growth;
 use crate::op::{
-    BlockId, Capability, Contract, DeviceId, DeviceInfo, Observation, Op, Reply, Setup, StreamId, TargetInfo,
+    BlockId, Capability, Contract, DeviceId, DeviceInfo, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId,
+    TargetInfo,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
-use crate::reference::{Defect, Planted, Planting, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied};
+use crate::reference::{
+    Defect, Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied,
+};
 use mistakes::Memo;
 
 /// A block as its caller knows it.
@@ -27,6 +33,13 @@ struct Held {
     stream: StreamId,
     address: u64,
     bytes: u64,
+}
+
+/// A private pool as the reference knows it.
+#[derive(Debug, Clone, Copy)]
+struct PoolHome {
+    device: usize,
+    id: PoolId,
 }
 
 /// The reference on one or more simulated devices.
@@ -40,6 +53,9 @@ pub struct ReferenceTarget<P> {
     caller: u8,
     /// The current device of each caller that changed it.
     current: FxHashMap<u8, DeviceId>,
+    pools: BTreeMap<PoolName, PoolHome>,
+    /// The pool of each graph's captured memory.
+    graphs: BTreeMap<GraphName, PoolHome>,
     memo: Memo,
 }
 
@@ -144,6 +160,8 @@ impl<P: Planting> ReferenceTarget<P> {
             former: FxHashMap::default(),
             caller: 0,
             current: FxHashMap::default(),
+            pools: BTreeMap::new(),
+            graphs: BTreeMap::new(),
             memo: Memo::default(),
         }
     }

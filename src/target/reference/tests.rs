@@ -47,6 +47,42 @@ fn contents_survive_and_are_checked() {
 }
 
 #[test]
+fn pools_belong_to_callers_and_captures_to_streams() {
+    use crate::op::{Drop, Family, GraphName, PoolName};
+    let mut target = target("");
+    let device = DeviceId(0);
+    let address = |target: &mut Box<dyn Target>, block, stream| {
+        let (device, stream) = (Some(device), StreamId(stream));
+        let op = Op::Alloc { block: BlockId(block), device, stream, bytes: 100, via: Via::Raw };
+        match target.apply(&op) {
+            Reply::Allocated { address } => address >> 21,
+            other => panic!("{other:?}"),
+        }
+    };
+    let pool = PoolName(0);
+    target.apply(&Op::PoolCreate { pool, device, use_on_oom: false, no_split: false });
+    target.apply(&Op::PoolEnter { pool, device });
+    let inside = address(&mut target, 0, 0);
+    target.apply(&Op::Caller { caller: 1 });
+    let outside = address(&mut target, 1, 0);
+    let graph = GraphName(0);
+    target.apply(&Op::CaptureBegin { graph, device, stream: StreamId(1), pool: None });
+    let captured = address(&mut target, 2, 1);
+    assert!(inside != outside && captured != inside && captured != outside, "segments of 2 MiB each");
+    assert_eq!(address(&mut target, 3, 0), outside);
+    assert_eq!(target.apply(&Op::CaptureEnd { graph }), Reply::Done);
+    assert_eq!(target.apply(&Op::PoolExit { pool, device }), Reply::Done);
+    assert_eq!(target.apply(&Op::GraphReset { graph }), Reply::Done);
+    assert_eq!(target.apply(&Op::GraphReset { graph }), Reply::Dropped(Drop::NoSuchPool));
+    assert_eq!(target.apply(&Op::PoolDelete { pool }), Reply::Done);
+    (0..4).for_each(|n| drop(target.apply(&Op::Free { block: BlockId(n) })));
+    target.apply(&Op::EmptyCache);
+    let mut seen = Observation::default();
+    target.observe(&mut seen);
+    assert_eq!(seen.devices[0].stats.all(Family::ReservedBytes).current, 0);
+}
+
+#[test]
 fn options_are_checked() {
     let refused = |options: &str| {
         let name: TargetName = format!("reference@sim{options}").parse().expect("well formed");

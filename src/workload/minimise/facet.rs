@@ -3,7 +3,7 @@
 //! Decides an order of simplicity for each kind of value; a simplification always goes down in it, so
 //! simplifying ends.
 
-use crate::op::{DeviceId, Op, Pointer, StreamId, Via};
+use crate::op::{DeviceId, GraphName, Op, Pointer, PoolName, PoolSource, StreamId, Via};
 
 const MIB: u64 = 1 << 20;
 
@@ -22,10 +22,16 @@ pub(super) enum Facet {
     Skip,
     Offset,
     Address,
+    /// `use_on_oom` of a pool.
+    Helps,
+    /// `no_split` of a pool.
+    Whole,
+    /// Which pool a capture goes to; 0 for one of its own.
+    Source,
 }
 
 impl Facet {
-    pub(super) const ALL: [Facet; 9] = [
+    pub(super) const ALL: [Facet; 12] = [
         Facet::Via,
         Facet::Caller,
         Facet::Stream,
@@ -35,6 +41,9 @@ impl Facet {
         Facet::Skip,
         Facet::Offset,
         Facet::Address,
+        Facet::Helps,
+        Facet::Whole,
+        Facet::Source,
     ];
 
     /// The value, if the operation has one of this kind.
@@ -58,6 +67,7 @@ impl Facet {
             Facet::Fraction => fractions(f64::from_bits(value)),
             Facet::Offset => vec![512, 1, half.max(1)], // 0 would be the block itself
             Facet::Address => vec![0x1000],
+            Facet::Helps | Facet::Whole | Facet::Source => vec![0],
         };
         let mut simpler: Vec<u64> = candidates.into_iter().filter(|&c| self.rank(c) < self.rank(value)).collect();
         simpler.sort_by_key(|&c| self.rank(c));
@@ -85,6 +95,9 @@ impl Facet {
         Some(match (self, op) {
             (Facet::Via, Op::Alloc { via, .. }) => Slot::Via(via),
             (Facet::Caller, Op::Caller { caller }) => Slot::Byte(caller),
+            (Facet::Helps, Op::PoolCreate { use_on_oom, .. }) => Slot::Flag(use_on_oom),
+            (Facet::Whole, Op::PoolCreate { no_split, .. }) => Slot::Flag(no_split),
+            (Facet::Source, Op::CaptureBegin { pool, .. }) => Slot::Source(pool),
             (Facet::Bytes, Op::Alloc { bytes, .. }) => Slot::Long(bytes),
             (Facet::Fraction, Op::SetFraction { fraction, .. }) => Slot::Float(fraction),
             (Facet::Skip, Op::Fault { skip, .. }) => Slot::Int(skip),
@@ -96,7 +109,8 @@ impl Facet {
                 | Op::RecordStream { stream: StreamId(s), .. }
                 | Op::Use { stream: StreamId(s), .. }
                 | Op::Occupy { stream: StreamId(s), .. }
-                | Op::Finish { stream: StreamId(s), .. },
+                | Op::Finish { stream: StreamId(s), .. }
+                | Op::CaptureBegin { stream: StreamId(s), .. },
             ) => Slot::Byte(s),
             (Facet::Device, Op::Alloc { device, .. } | Op::SetFraction { device, .. } | Op::GetFraction { device }) => {
                 Slot::MaybeDevice(device)
@@ -112,6 +126,10 @@ impl Facet {
                 | Op::Dictionary { device }
                 | Op::Summary { device, .. }
                 | Op::MemoryInfo { device }
+                | Op::PoolCreate { device, .. }
+                | Op::PoolEnter { device, .. }
+                | Op::PoolExit { device, .. }
+                | Op::CaptureBegin { device, .. }
                 | Op::Fault { device, .. },
             ) => Slot::Device(device),
             _ => return None,
@@ -131,6 +149,8 @@ enum Slot<'a> {
     Float(&'a mut f64),
     Device(&'a mut DeviceId),
     MaybeDevice(&'a mut Option<DeviceId>),
+    Flag(&'a mut bool),
+    Source(&'a mut Option<PoolSource>),
 }
 
 impl Slot<'_> {
@@ -144,6 +164,10 @@ impl Slot<'_> {
             Slot::Float(v) => v.to_bits(),
             Slot::Device(d) => device(**d),
             Slot::MaybeDevice(d) => d.map_or(CURRENT, device),
+            Slot::Flag(flag) => u64::from(**flag),
+            Slot::Source(None) => 0,
+            Slot::Source(Some(PoolSource::Pool(pool))) => 1 + 2 * u64::from(pool.0),
+            Slot::Source(Some(PoolSource::Graph(graph))) => 2 + 2 * u64::from(graph.0),
         }
     }
 
@@ -158,6 +182,13 @@ impl Slot<'_> {
             Slot::Float(v) => *v = f64::from_bits(value),
             Slot::Device(d) => *d = device,
             Slot::MaybeDevice(d) => *d = (value != CURRENT).then_some(device),
+            Slot::Flag(flag) => *flag = value != 0,
+            Slot::Source(source) => {
+                *source = value.checked_sub(1).map(|name| match name % 2 {
+                    0 => PoolSource::Pool(PoolName((name / 2) as u32)),
+                    _ => PoolSource::Graph(GraphName((name / 2) as u32)),
+                });
+            }
         }
     }
 }

@@ -116,7 +116,21 @@ impl Search<'_> {
         for gone in shared.into_iter().rev() {
             self.try_steps(self.without(|_, s| block(s) == Some(gone)));
         }
+        self.delete_pools();
         self.steps.len() < before
+    }
+
+    /// Tries to leave out each private pool and each graph with all that is done to it.
+    fn delete_pools(&mut self) {
+        let op = |s: &Step| s.op.clone();
+        let pools: BTreeSet<_> = self.steps.iter().filter_map(|s| op(s)?.pool()).collect();
+        for gone in pools.into_iter().rev() {
+            self.try_steps(self.without(|_, s| op(s).is_some_and(|op| op.pool() == Some(gone))));
+        }
+        let graphs: BTreeSet<_> = self.steps.iter().filter_map(|s| op(s)?.graph()).collect();
+        for gone in graphs.into_iter().rev() {
+            self.try_steps(self.without(|_, s| op(s).is_some_and(|op| op.graph() == Some(gone))));
+        }
     }
 
     /// Tries one larger request instead of two of one device: memory that runs out, runs out sooner.
@@ -164,7 +178,7 @@ impl Search<'_> {
         false
     }
 
-    /// Numbers blocks from 0 in the order in which they appear.
+    /// Numbers blocks, pools and graphs from 0 in the order in which they appear.
     fn renumber(&mut self) {
         let mut names: BTreeMap<BlockId, BlockId> = BTreeMap::new();
         let mut steps = self.steps.clone();
@@ -172,7 +186,18 @@ impl Search<'_> {
             let fresh = BlockId(u32::try_from(names.len()).unwrap_or(u32::MAX)); // no sequence is that long
             *block = *names.entry(*block).or_insert(fresh);
         }
-        if names.iter().any(|(old, new)| old != new) {
+        let (mut pools, mut graphs) = (BTreeMap::new(), BTreeMap::new());
+        for op in steps.iter_mut().filter_map(|s| s.op.as_mut()) {
+            if let Some(pool) = op.pool_mut() {
+                let fresh = u32::try_from(pools.len()).unwrap_or(u32::MAX);
+                pool.0 = *pools.entry(pool.0).or_insert(fresh);
+            }
+            for graph in op.graphs_mut().into_iter().flatten() {
+                let fresh = u32::try_from(graphs.len()).unwrap_or(u32::MAX);
+                graph.0 = *graphs.entry(graph.0).or_insert(fresh);
+            }
+        }
+        if steps != self.steps {
             self.try_steps(steps);
         }
     }

@@ -148,6 +148,50 @@ fn expectations_go_unless_they_matter_and_names_in_them_follow() {
     assert_eq!((least[0].expect.is_none(), &least[2].expect), (true, &same(0)));
 }
 
+/// A failure that needs an allocation inside a pool: the other pool, the capture and the flags go, names start at 0.
+#[test]
+fn pools_and_captures_go_whole_and_flags_go() {
+    use crate::op::{GraphName, PoolName, PoolSource};
+    let device = DeviceId(0);
+    let create = |n, use_on_oom| Op::PoolCreate { pool: PoolName(n), device, use_on_oom, no_split: true };
+    let steps: Vec<Step> = [
+        create(3, true),
+        create(5, true),
+        Op::PoolEnter { pool: PoolName(3), device },
+        Op::PoolExit { pool: PoolName(3), device },
+        Op::CaptureBegin {
+            graph: GraphName(7),
+            device,
+            stream: StreamId(1),
+            pool: Some(PoolSource::Pool(PoolName(3))),
+        },
+        Op::CaptureEnd { graph: GraphName(7) },
+        Op::PoolEnter { pool: PoolName(5), device },
+        Op::Alloc { block: BlockId(2), device: Some(device), stream: StreamId(0), bytes: 512, via: Via::Raw },
+        Op::PoolExit { pool: PoolName(5), device },
+    ]
+    .map(Step::from)
+    .into();
+    let fails = |steps: &[Step]| {
+        let mut made = BTreeSet::new();
+        let mut inside = BTreeSet::new();
+        let mut found = false;
+        for op in steps.iter().filter_map(|s| s.op.as_ref()) {
+            match op {
+                Op::PoolCreate { pool, .. } => drop(made.insert(*pool)),
+                Op::PoolEnter { pool, .. } if made.contains(pool) => drop(inside.insert(*pool)),
+                Op::PoolExit { pool, .. } => drop(inside.remove(pool)),
+                Op::Alloc { .. } => found |= !inside.is_empty(),
+                _ => {}
+            }
+        }
+        found
+    };
+    let (_, least) = minimal(|_, steps| fails(steps), &steps);
+    let expected = ["pool_create p0 on device 0", "pool_enter p0 on device 0", "alloc b0: 512 B on device 0, stream 0"];
+    assert_eq!(names(&least), expected);
+}
+
 #[test]
 fn fractions_and_faults_become_round() {
     let steps = vec![

@@ -1,0 +1,237 @@
+//! Private pools and captures: memory goes where requests are redirected to, and stays there.
+//!
+//! Judges addresses by what earlier blocks tell of them, snapshots by the segments they show, and what is
+//! reserved by what graphs still need. Does not cover: memory in which no block ever lay, and what was freed
+//! before the first pool was made or before memory last went back to the device (snapshots apart); requests
+//! from outside while a pool that helps out exists, unless they took what was freed in that pool; what is left
+//! of a dead pool; reuse *within* a capture of blocks on which no stream was recorded; and targets that do not
+//! count their device calls.
+
+use std::collections::BTreeMap;
+
+use super::cite::{CAPT_01, CAPT_02, CAPT_03, PRIV_01, PRIV_02, PRIV_04, PRIV_05, say};
+use super::limit::limit_of;
+use super::{Oracle, Seen};
+use crate::model::{Claim, Effect, Intrusion, Live, Owner};
+use crate::op::snapshot::{SegmentView, Snapshot};
+use crate::op::{BlockId, Capability, Family, OracleName, PoolSource, Reply, TargetInfo, Text};
+use crate::requirement::RequirementId;
+use crate::verdict::Violation;
+
+pub(super) struct PrivatePools {
+    reserved: bool,
+    memory_info: bool,
+}
+
+/// A pool in a sentence.
+fn named(pool: Option<PoolSource>) -> (String, String) {
+    match pool {
+        None => ("the default pools".to_owned(), "默认池".to_owned()),
+        Some(PoolSource::Pool(pool)) => (pool.to_string(), pool.to_string()),
+        Some(PoolSource::Graph(graph)) => (format!("the pool of {graph}"), format!("{graph} 的内存池")),
+    }
+}
+
+impl PrivatePools {
+    pub(super) fn new(info: &TargetInfo) -> Self {
+        PrivatePools {
+            reserved: info.can(Capability::Stats(Family::ReservedBytes)),
+            memory_info: info.can(Capability::MemoryInfo),
+        }
+    }
+
+    fn convict(&self, requirement: RequirementId, message: Text) -> Violation {
+        Violation::new(self.name(), Some(requirement), message)
+    }
+
+    fn judge_intrusion(&self, seen: &Seen<'_>, block: BlockId, live: &Live, found: &mut Vec<Violation>) {
+        let Some(&Intrusion { address, end, claim, wanted }) = seen.model.intrusion() else { return };
+        let (at, to) = (live.address, live.end());
+        let (asked, asked_zh) = named(wanted);
+        let (requirement, message) = match claim {
+            Claim::Cached(owner) => {
+                let (owner, owner_zh) = named(owner);
+                let captured = seen.model.route().is_some_and(|r| r.captured);
+                let requirement = if captured { CAPT_01 } else { PRIV_02 };
+                let message = say!(
+                    "{block}, to be served from {asked}, was given [{at:#x}, {to:#x}), which is cached in {owner}",
+                    "{block} 应由{asked_zh}提供，却得到缓存于{owner_zh}的 [{at:#x}, {to:#x})"
+                );
+                (requirement, message)
+            }
+            Claim::Graph(owner) => {
+                let (owner, owner_zh) = named(Some(owner));
+                let message = say!(
+                    "{block}, to be served from {asked}, was given [{at:#x}, {to:#x}), which a graph captured with {owner} still uses",
+                    "{block} 应由{asked_zh}提供，却得到 [{at:#x}, {to:#x})，而以{owner_zh}捕获的图仍在使用该内存"
+                );
+                (CAPT_02, message)
+            }
+            Claim::Deferred => {
+                let message = say!(
+                    "{block} was given [{at:#x}, {to:#x}), freed in the capture under way, in which a stream was recorded on it",
+                    "{block} 得到 [{at:#x}, {to:#x})，而该内存在正在进行的捕获中被记录流后才释放"
+                );
+                (CAPT_03, message)
+            }
+            Claim::Helper(owner) => {
+                let Some(free) = self.had_room(seen, live) else { return };
+                let (owner, owner_zh) = named(Some(owner));
+                let message = say!(
+                    "{block} from outside was given [{at:#x}, {to:#x}) of {owner}, which only helps when memory has run out, although the device had {free} B free",
+                    "池外的 {block} 得到 {owner_zh} 的 [{at:#x}, {to:#x})，而该池仅在内存用尽时提供帮助，此时设备尚有 {free} B 空闲"
+                );
+                (PRIV_04, message)
+            }
+        };
+        let violation = self.convict(requirement, message);
+        found.push(violation.with("range claimed", "被占用的区间", format_args!("[{address:#x}, {end:#x})")));
+    }
+
+    /// What the device had free, if that and the limit left room for all that the request may cost.
+    fn had_room(&self, seen: &Seen<'_>, live: &Live) -> Option<u64> {
+        if !self.memory_info || !self.reserved || seen.fault_fired() {
+            return None;
+        }
+        let before = seen.before.devices.get(live.device)?;
+        let most = seen.model.at_most(live.bytes);
+        let reserved = u64::try_from(before.stats.all(Family::ReservedBytes).current).unwrap_or(0);
+        let allowed = limit_of(seen, live.device).is_none_or(|limit| reserved.saturating_add(most) <= limit);
+        (allowed && before.free_bytes >= most).then_some(before.free_bytes)
+    }
+
+    /// Live blocks and what graphs were captured with stay reserved.
+    fn judge_reserved(&self, seen: &Seen<'_>, found: &mut Vec<Violation>) {
+        for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
+            let (was, is) =
+                (before.stats.all(Family::ReservedBytes).current, after.stats.all(Family::ReservedBytes).current);
+            if is >= was {
+                continue;
+            }
+            let Some(least) = seen.model.must_stay(device) else { continue };
+            if u64::try_from(is).unwrap_or(0) < least {
+                let asked = seen.op.map_or_else(String::new, crate::op::Op::to_line);
+                let message = say!(
+                    "`{asked}` left {is} B reserved on device {device}, but live blocks and captured graphs need {least} B",
+                    "`{asked}` 之后设备 {device} 仅保留 {is} B，而存活块与已捕获的图需要 {least} B"
+                );
+                found.push(self.convict(CAPT_02, message).with(
+                    "reserved before",
+                    "此前已保留",
+                    format_args!("{was} B"),
+                ));
+            }
+        }
+    }
+
+    fn judge_snapshot(&self, seen: &Seen<'_>, snapshot: &Snapshot, found: &mut Vec<Violation>) {
+        let mut blocks: BTreeMap<u64, (BlockId, Live)> = BTreeMap::new();
+        for id in seen.model.live_ids() {
+            if let Some(live) = seen.model.block(id).filter(|live| live.bytes > 0) {
+                blocks.insert(live.address, (id, *live));
+            }
+        }
+        let mut owners: BTreeMap<(u32, (u64, u64)), Owner> = BTreeMap::new();
+        for segment in &snapshot.segments {
+            let inside = blocks.range(segment.address..segment.address.saturating_add(segment.total_size));
+            for (_, &(id, live)) in inside.filter(|(_, (_, live))| self.tells(seen, live)) {
+                let key = (segment.device, segment.segment_pool_id);
+                let first = *owners.entry(key).or_insert(live.owner);
+                let mixed =
+                    first != live.owner || (live.owner == Owner::Default) != (segment.segment_pool_id == (0, 0));
+                if mixed {
+                    found.push(self.convict(PRIV_01, misplaced(id, &live, segment)));
+                    return;
+                }
+                self.judge_split(seen, id, &live, segment, found);
+            }
+        }
+        self.judge_kept(seen, snapshot, found);
+    }
+
+    /// Whether it is known which pool a block lies in: one that lives.
+    fn tells(&self, seen: &Seen<'_>, live: &Live) -> bool {
+        match live.owner {
+            Owner::Default => true,
+            Owner::Private(pool) => seen.model.pools().is_alive(pool),
+            Owner::Unknown => false,
+        }
+    }
+
+    fn judge_split(
+        &self,
+        seen: &Seen<'_>,
+        id: BlockId,
+        live: &Live,
+        segment: &SegmentView,
+        found: &mut Vec<Violation>,
+    ) {
+        let Owner::Private(pool) = live.owner else { return };
+        let blocks = segment.blocks.len();
+        if blocks > 1 && !segment.is_expandable && seen.model.pools().never_splits(pool, live.device) {
+            let start = segment.address;
+            let message = say!(
+                "{id} lies in the segment at {start:#x}, which holds {blocks} blocks, but {pool} was made with no_split",
+                "{id} 所在的段 {start:#x} 含 {blocks} 块，而 {pool} 以 no_split 创建"
+            );
+            found.push(self.convict(PRIV_05, message));
+        }
+    }
+
+    /// What graphs were captured with lies in segments.
+    fn judge_kept(&self, seen: &Seen<'_>, snapshot: &Snapshot, found: &mut Vec<Violation>) {
+        for device in 0..seen.after.devices.len() {
+            for (start, end, pool) in seen.model.held_by_graphs(device) {
+                let covers = |s: &&SegmentView| {
+                    usize::try_from(s.device) == Ok(device)
+                        && s.address <= start
+                        && end <= s.address.saturating_add(s.total_size)
+                };
+                if !snapshot.segments.iter().any(|s| covers(&s)) {
+                    let (owner, owner_zh) = named(Some(pool));
+                    let message = say!(
+                        "no segment of device {device} covers [{start:#x}, {end:#x}), which a graph captured with {owner} still uses",
+                        "设备 {device} 上没有段覆盖 [{start:#x}, {end:#x})，而以{owner_zh}捕获的图仍在使用该内存"
+                    );
+                    found.push(self.convict(CAPT_02, message));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn misplaced(id: BlockId, live: &Live, segment: &SegmentView) -> Text {
+    let owner = if let Owner::Private(pool) = live.owner { Some(pool) } else { None };
+    let ((owner, owner_zh), start, shown) = (named(owner), segment.address, segment.segment_pool_id);
+    let shown = format!("({}, {})", shown.0, shown.1);
+    say!(
+        "{id} of {owner} lies in the segment at {start:#x}, which is shown in pool {shown} beside blocks from elsewhere",
+        "{owner_zh}的 {id} 位于段 {start:#x}，而该段显示属于池 {shown}，与其他来源的块共处"
+    )
+}
+
+impl Oracle for PrivatePools {
+    fn name(&self) -> OracleName {
+        OracleName::PrivatePools
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>, found: &mut Vec<Violation>) {
+        if seen.model.pools().is_empty() {
+            return;
+        }
+        if let Effect::Allocated(block, live) = seen.effect {
+            self.judge_intrusion(seen, block, &live, found);
+        }
+        if self.reserved && seen.asked().is_some() {
+            self.judge_reserved(seen, found);
+        }
+        if let Reply::Snapshot(snapshot) = seen.reply {
+            self.judge_snapshot(seen, snapshot, found);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "private_pools_test.rs"]
+mod tests;

@@ -1,0 +1,99 @@
+//! Private pools and captures of a recording, asked again under other settings.
+//!
+//! Decides which calls of the reference they are. A call that the reference refuses here was made possible by the
+//! recorded run alone, and is left out.
+
+use std::collections::BTreeMap;
+
+use super::calls::Ask;
+use crate::device::sim::SimDevice;
+use crate::op::StreamId;
+use crate::op::trace::Action;
+use crate::recording::{PoolName, RecordedOp, Verb};
+use crate::reference::{Catch, PoolFlags, PoolId, Reference, Sound};
+
+/// The one thread a recording is made from.
+const CALLER: u64 = 0;
+
+/// A call about a private pool.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum PoolAsk {
+    Make { id: PoolId, flags: PoolFlags },
+    Enter { id: PoolId },
+    Exit { id: PoolId },
+    Delete { id: PoolId },
+    Capture { id: PoolId, stream: u8 },
+    EndCapture { id: PoolId },
+    Reset { id: PoolId },
+}
+
+impl PoolAsk {
+    pub(super) fn ask(self, reference: &mut Reference<SimDevice, Sound>, device: usize) {
+        let allocator = reference.device_mut(device);
+        match self {
+            PoolAsk::Make { id, flags } => allocator.retain_pool(id, flags),
+            PoolAsk::Enter { id } => allocator.begin_redirection(id, Catch::Caller(CALLER)),
+            PoolAsk::Capture { id, stream } => {
+                let handle = allocator.device().stream_handle(StreamId(stream));
+                allocator.begin_redirection(id, Catch::Stream(handle));
+            }
+            PoolAsk::Exit { id } => drop(allocator.end_redirection(id).and_then(|()| allocator.release_pool_user(id))),
+            PoolAsk::EndCapture { id } => drop(allocator.end_redirection(id)),
+            PoolAsk::Reset { id } => drop(allocator.release_pool_user(id)),
+            PoolAsk::Delete { id } => drop(reference.drop_pool(device, id)),
+        }
+    }
+}
+
+/// The ids that a recording's numbers stand for, and where each pool was made.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pools: BTreeMap<u64, (usize, PoolId)>,
+    graphs: BTreeMap<u64, PoolId>,
+}
+
+impl Names {
+    /// What an operation asks of which device, if it is about pools.
+    pub(super) fn asked(&mut self, op: &RecordedOp) -> Option<(usize, PoolAsk)> {
+        let number = if let Some(PoolName::Made(number)) = op.pool { Some(number) } else { None };
+        let made = |names: &Self| number.and_then(|n| names.pools.get(&n).copied());
+        Some(match op.op {
+            Verb::PoolCreate => {
+                let (device, id) = (op.device?, op.id?);
+                self.pools.insert(number?, (device, id));
+                (device, PoolAsk::Make { id, flags: PoolFlags { use_on_oom: op.use_on_oom, no_split: op.no_split } })
+            }
+            Verb::PoolEnter => (op.device?, PoolAsk::Enter { id: made(self)?.1 }),
+            Verb::PoolExit => (op.device?, PoolAsk::Exit { id: made(self)?.1 }),
+            Verb::PoolDelete => {
+                let (home, id) = made(self)?;
+                (home, PoolAsk::Delete { id })
+            }
+            Verb::CaptureBegin => {
+                let id = op.id?;
+                self.graphs.insert(op.graph?, id);
+                let stream = op.stream.and_then(|s| u8::try_from(s).ok()).filter(|&s| s < StreamId::LIMIT)?;
+                (op.device?, PoolAsk::Capture { id, stream })
+            }
+            Verb::CaptureEnd => (op.device?, PoolAsk::EndCapture { id: *self.graphs.get(&op.graph?)? }),
+            Verb::GraphReset => (op.device?, PoolAsk::Reset { id: *self.graphs.get(&op.graph?)? }),
+            _ => return None,
+        })
+    }
+}
+
+/// Blocks that PyTorch got and gave back on its own account inside an operation, before what it asked.
+pub(super) fn on_its_own_account(op: &RecordedOp, devices: usize) -> impl Iterator<Item = (usize, Ask)> + '_ {
+    // no recorded block has so high a number
+    let block = |address: u64| address | 1 << 63;
+    let stream = op.stream.and_then(|s| u8::try_from(s).ok()).filter(|&s| s < StreamId::LIMIT).unwrap_or(0);
+    op.internal.iter().filter(move |event| event.1 < devices).filter_map(move |event| {
+        let &(action, device, address, bytes, _) = event;
+        let ask = match action {
+            Action::Alloc => Ask::Alloc { block: block(address), bytes, stream, refused: false },
+            Action::FreeRequested => Ask::Free { block: block(address) },
+            _ => return None,
+        };
+        Some((device, ask))
+    })
+}

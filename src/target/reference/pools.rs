@@ -1,0 +1,99 @@
+//! Private pools and captures as calls of the reference.
+//!
+//! Decides ids and which call an operation stands for. Which operations make sense is the engine's to say.
+
+use super::apply::{Answer, device_failed};
+use super::{PoolHome, ReferenceTarget};
+use crate::op::{DeviceId, Drop, GraphName, Op, PoolName, PoolSource, RefusalClass, Reply, StreamId};
+use crate::reference::{Catch, Planting, PoolError, PoolFlags, PoolId};
+
+/// PyTorch numbers pools of users (0, n) and pools of captures (n, 0), both from 1.
+fn user_id(pool: PoolName) -> PoolId {
+    (0, u64::from(pool.0) + 1)
+}
+
+fn graph_id(graph: GraphName) -> PoolId {
+    (u64::from(graph.0) + 1, 0)
+}
+
+fn pool_failed(error: PoolError) -> Reply {
+    Reply::refused(RefusalClass::InvalidArgument, error.to_string())
+}
+
+impl<P: Planting> ReferenceTarget<P> {
+    pub(super) fn pool_operation(&mut self, op: &Op) -> Answer {
+        match *op {
+            Op::PoolCreate { pool, device, use_on_oom, no_split } => {
+                let device = self.place(Some(device))?;
+                let id = user_id(pool);
+                self.reference.device_mut(device).retain_pool(id, PoolFlags { use_on_oom, no_split });
+                self.pools.insert(pool, PoolHome { device, id });
+            }
+            Op::PoolEnter { pool, device } => {
+                let (device, id) = (self.place(Some(device))?, self.pool(pool)?.id);
+                let catch = Catch::Caller(u64::from(self.caller));
+                self.reference.device_mut(device).begin_redirection(id, catch);
+            }
+            Op::PoolExit { pool, device } => {
+                let (device, id) = (self.place(Some(device))?, self.pool(pool)?.id);
+                let allocator = self.reference.device_mut(device);
+                allocator.end_redirection(id).and_then(|()| allocator.release_pool_user(id)).map_err(pool_failed)?;
+            }
+            Op::PoolDelete { pool } => {
+                let home = self.pool(pool)?;
+                let flushed = self.reference.drop_pool(home.device, home.id).map_err(pool_failed)?;
+                self.pools.remove(&pool);
+                flushed.map_err(|e| device_failed(&e))?;
+            }
+            Op::CaptureBegin { graph, device, stream, pool } => self.capture(graph, device, stream, pool)?,
+            Op::CaptureEnd { graph } => {
+                let home = self.graph(graph)?;
+                self.reference.device_mut(home.device).end_redirection(home.id).map_err(pool_failed)?;
+            }
+            Op::GraphReset { graph } => {
+                let home = self.graph(graph)?;
+                self.reference.device_mut(home.device).release_pool_user(home.id).map_err(pool_failed)?;
+                self.graphs.remove(&graph);
+            }
+            _ => {}
+        }
+        Ok(Reply::Done)
+    }
+
+    fn capture(
+        &mut self,
+        graph: GraphName,
+        device: DeviceId,
+        stream: StreamId,
+        pool: Option<PoolSource>,
+    ) -> Result<(), Reply> {
+        let device = self.place(Some(device))?;
+        let id = match pool {
+            None => graph_id(graph),
+            Some(PoolSource::Pool(pool)) => self.pool(pool)?.id,
+            Some(PoolSource::Graph(shared)) => self.graph(shared)?.id,
+        };
+        let allocator = self.reference.device_mut(device);
+        let handle = allocator.device().stream_handle(stream);
+        allocator.begin_redirection(id, Catch::Stream(handle));
+        self.graphs.insert(graph, PoolHome { device, id });
+        Ok(())
+    }
+
+    /// The engine names pools and graphs that exist; anything else is answered, not assumed away.
+    fn pool(&self, pool: PoolName) -> Result<PoolHome, Reply> {
+        self.pools.get(&pool).copied().ok_or(Reply::Dropped(Drop::NoSuchPool))
+    }
+
+    fn graph(&self, graph: GraphName) -> Result<PoolHome, Reply> {
+        self.graphs.get(&graph).copied().ok_or(Reply::Dropped(Drop::NoSuchPool))
+    }
+
+    /// Calls come from this thread from now on.
+    pub(super) fn switch_caller(&mut self, caller: u8) {
+        self.caller = caller;
+        for device in 0..self.reference.device_count() {
+            self.reference.device_mut(device).set_caller(u64::from(caller));
+        }
+    }
+}
