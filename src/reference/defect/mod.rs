@@ -142,7 +142,7 @@ pub enum Defect {
     NoSplitIgnored,
 }
 
-const TABLES: [&[Entry]; 9] = [
+const TABLES: [&[Entry]; 10] = [
     blocks::TABLE,
     streams::TABLE,
     accounts::TABLE,

@@ -57,7 +57,6 @@ impl<P: Planting> ReferenceTarget<P> {
             | Op::CaptureBegin { .. }
             | Op::CaptureEnd { .. }
             | Op::GraphReset { .. } => self.pool_operation(op),
-            Op::Snapshot => Ok(Reply::Snapshot(Box::new(self.reference.snapshot()))),
             Op::Snapshot => {
                 for index in 0..self.reference.device_count() {
                     if self.reference.planted().has(Defect::SnapshotAsksEvents) {
