@@ -40,7 +40,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         What::Requirements => requirements(),
         What::Targets => named(target::known()),
         What::Oracles => {
-            OracleName::ALL.iter().map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()
+            let all = OracleName::ALL.iter().chain(OracleName::WATCH);
+            all.map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()
         }
         What::Defects => defects(),
         What::Variations => named(&Variation::ALL.iter().map(|v| (v.name(), v.what())).collect::<Vec<_>>()),

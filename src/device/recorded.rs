@@ -193,10 +193,10 @@ impl Device for RecordedDevice {
 
     fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, DeviceError> {
         let address = self.range_to_come().unwrap_or_else(|| {
-            self.unknown_ranges += bytes;
-            (1 << 60) + self.unknown_ranges
+            self.unknown_ranges = self.unknown_ranges.saturating_add(bytes);
+            (1_u64 << 60).saturating_add(self.unknown_ranges)
         });
-        self.ranges.push(address..address + bytes);
+        self.ranges.push(address..address.saturating_add(bytes));
         Ok(address)
     }
 
@@ -209,7 +209,9 @@ impl Device for RecordedDevice {
         if self.refuses() {
             return Err(DeviceError::OutOfMemory);
         }
-        let within = |a: &&RecordedAct| a.address <= address && address + bytes <= a.address + a.bytes;
+        let within = |a: &&RecordedAct| {
+            a.address <= address && address.saturating_add(bytes) <= a.address.saturating_add(a.bytes)
+        };
         self.next(DriverAct::Mapped).filter(within).map(|_| ()).ok_or(DeviceError::OutOfMemory)
     }
 

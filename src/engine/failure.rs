@@ -3,7 +3,7 @@
 //!
 //! Decides what counts as the same failure. How sequences are made smaller is `workload`'s.
 
-use crate::op::{OracleName, Setup, Step};
+use crate::op::{Op, OracleName, Setup, Step, Text};
 use crate::requirement::RequirementId;
 use crate::spec::Body;
 use crate::target::TargetError;
@@ -13,6 +13,7 @@ use crate::workload;
 use super::attempt::{Attempt, Opener, Panicked, attempt};
 use super::case::Case;
 use super::lockstep::{Conviction, Course, Run};
+use super::loss::{self, Loss};
 
 /// How many sequences may be run to make one smaller.
 const BUDGET: u32 = 3000;
@@ -27,13 +28,21 @@ pub(super) struct Caught {
     pub(super) original_steps: u64,
 }
 
-/// A sequence that ended in a panic, or a target that panicked before it could be asked anything.
+/// A sequence that ended in a panic, or without a target; or a target that could be asked nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Crash {
-    pub(super) text: String,
-    /// The operation under way.
-    pub(super) operation: Option<String>,
+    pub(super) text: Text,
     pub(super) reproducer: Option<Reproducer>,
+}
+
+impl Crash {
+    /// A panic and the operation under way.
+    pub(super) fn panic(text: &str, operation: Option<&str>) -> Self {
+        let en = operation.map_or_else(String::new, |op| format!(" during `{op}`"));
+        let zh = operation.map_or_else(String::new, |op| format!("在 `{op}` 期间"));
+        let text = Text::new(format!("panicked{en}: {text}"), format!("{zh}发生 panic：{text}"));
+        Crash { text, reproducer: None }
+    }
 }
 
 /// What makes two failures the same: who convicts, of which promise.
@@ -68,20 +77,27 @@ pub(super) fn pin_down(
     let first = cited.unwrap_or(&conviction.violations[0]);
     let guilt = Guilt::of(first, own);
     log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
+    // Comparing runs is for the relation that failed, and for no other failure.
+    let relations: &[OracleName] = if guilt.oracle.compares_runs() { &[guilt.oracle] } else { &[] };
     let still_fails = |setup: &Setup, steps: &[Step]| {
-        let attempt = attempt(case.open, setup, &case.course(steps));
+        let attempt = attempt(case.open, setup, &Course { relations, ..case.course(steps) });
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run, own).is_some())
     };
     let (setup, small) = shrink(case, setup, steps, conviction, guilt.oracle, still_fails);
-    let course = Course { transcript: true, ..case.course(&small) };
+    let course = Course { transcript: true, relations, ..case.course(&small) };
     let (violation, transcript) = match attempt(case.open, &setup, &course)? {
         Attempt::Ran(run) => (guilt.find(&run, own).cloned(), run.transcript),
         Attempt::Panicked(_) => (None, Vec::new()),
     };
     // A target that does not fail a second time keeps the violation that was seen.
+    let again = violation.is_some();
     let mut violation = violation.unwrap_or_else(|| first.clone());
     if !label.is_empty() {
         violation = violation.with("With", "取值", label);
+    }
+    if loss::is_loss(guilt.oracle) {
+        violation =
+            violation.with("Happens again in a new process", "在新进程中可重现", if again { "yes" } else { "no" });
     }
     Ok(Caught {
         requirement: guilt.requirement,
@@ -104,7 +120,11 @@ fn shrink(
     still_fails: impl Fn(&Setup, &[Step]) -> bool,
 ) -> (Setup, Vec<Step>) {
     let cut = &steps[..steps.len().min(conviction.step + 1)];
-    let mut start = if still_fails(setup, cut) { cut.to_vec() } else { steps.to_vec() };
+    let is_cut = still_fails(setup, cut);
+    let mut start = if is_cut { cut.to_vec() } else { steps.to_vec() };
+    if loss::is_loss(oracle) && !is_cut {
+        return (setup.clone(), start); // each try may cost a deadline, for a failure that comes and goes
+    }
     let is_explicit = matches!(case.scenario.body, Body::Steps(_));
     if oracle == OracleName::Expectation {
         if is_explicit {
@@ -118,13 +138,16 @@ fn shrink(
             return (setup.clone(), start);
         }
     }
-    workload::minimise(setup, &start, &mut |setup, steps| still_fails(setup, steps), BUDGET)
+    let budget = loss::budget(oracle, BUDGET);
+    workload::minimise(setup, &start, &mut |setup, steps| still_fails(setup, steps), budget)
 }
 
 /// Runs a stored sequence; answers what it shows if it still fails.
 pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Caught>, TargetError> {
     let oracles = stored.oracles.iter().copied().collect();
-    let course = Course { steps: &stored.steps, oracles: &oracles, epilogue: stored.epilogue, transcript: true };
+    let relations = relations_of(&stored.oracles);
+    let (steps, epilogue) = (&stored.steps, stored.epilogue);
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &relations };
     let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
     let Some(violation) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
     Ok(Some(Caught {
@@ -136,23 +159,34 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
     }))
 }
 
+/// Those of the judges that compare runs.
+pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
+    oracles.iter().copied().filter(|o| o.compares_runs()).collect()
+}
+
 /// Keeps a sequence that ended in a panic, as small as it gets.
 pub(super) fn keep_crash(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: Panicked) -> Crash {
     let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
-    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(crate::op::Op::to_line);
+    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(Op::to_line);
     let (setup, small) = if still(setup, steps) {
         workload::minimise(setup, steps, &mut |setup, steps| still(setup, steps), BUDGET)
     } else {
         (setup.clone(), steps.to_vec())
     };
-    Crash { operation, reproducer: Some(reproducer(case, setup, small)), text: panicked.text }
+    Crash { reproducer: Some(reproducer(case, setup, small)), ..Crash::panic(&panicked.text, operation.as_deref()) }
+}
+
+/// Keeps a sequence in which the target was lost for a reason that is none of the allocator's.
+pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &Loss) -> Crash {
+    Crash { text: loss.text(), reproducer: Some(reproducer(case, setup.clone(), steps.to_vec())) }
 }
 
 fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) -> bool {
     matches!(attempt(open, setup, course), Ok(Attempt::Panicked(panicked)) if panicked.text == text)
 }
 
-fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
+/// A sequence of the scenario as a file has it.
+pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
     Reproducer {
         format: Reproducer::FORMAT.to_owned(),
         target: case.target.to_owned(),

@@ -165,7 +165,8 @@ pub fn hunt(options: &MatrixOptions, defect: Defect, first: Option<&str>) -> Res
         for (entry, tally) in chosen.iter().zip(&mut tallies) {
             let scenario = &entry.scenario;
             let (seed, cases) = (options.seed, options.cases);
-            let case = Case { scenario, open: &open, target: &target, seed, cases, stored: None };
+            let case =
+                Case { scenario, open: &open, target: &target, seed, cases, stored: None, swarm: false, running: None };
             if round > 0 && !case.can_go_on(tally) {
                 continue;
             }
@@ -229,7 +230,16 @@ pub fn vary(options: &MatrixOptions, variation: Variation) -> Result<VariationRo
     for seed in (options.seed..).take(usize::try_from(row.seeds).unwrap_or(usize::MAX)) {
         for entry in options.plan.entries.iter().filter(|e| e.left_out.is_none()) {
             let scenario = &entry.scenario;
-            let case = Case { scenario, open: &open, target: &target, seed, cases: options.cases, stored: None };
+            let case = Case {
+                scenario,
+                open: &open,
+                target: &target,
+                seed,
+                cases: options.cases,
+                stored: None,
+                swarm: false,
+                running: None,
+            };
             let mut tally = Tally::default();
             case.pass(&mut tally, 0, &budget)?;
             row.operations += tally.operations;
@@ -241,7 +251,7 @@ pub fn vary(options: &MatrixOptions, variation: Variation) -> Result<VariationRo
                     _ => row.inconclusive += 1,
                 }
             }
-            let caught = outcome::finding(&tally);
+            let caught = outcome::findings(&tally).next();
             if (caught.is_some() || tally.crash.is_some()) && said.insert(scenario.id.clone()) {
                 row.alarms.push(Alarm {
                     seed,

@@ -13,6 +13,7 @@ use crate::verdict::{Reproducer, TranscriptLine};
 
 use super::EngineError;
 use super::attempt::{Attempt, attempt};
+use super::failure::relations_of;
 use super::lockstep::{Conviction, Course};
 use super::regressions;
 
@@ -24,7 +25,7 @@ pub struct Replayed {
     pub target: String,
     pub operations: u64,
     pub conviction: Option<Conviction>,
-    /// What a panic said, if it ended in one.
+    /// What a panic said, or how the target was lost, if it ended in either.
     pub panic: Option<String>,
     pub transcript: Vec<TranscriptLine>,
 }
@@ -62,14 +63,21 @@ pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, Eng
     if kind_of(path)? != Kind::Sequence {
         return Err(EngineError::Recording { path: path.to_owned() });
     }
+    replay(path, kept(path)?, on)
+}
+
+/// The kept sequence in a file, gzip undone.
+///
+/// # Errors
+/// The file cannot be read, or holds something else.
+pub(super) fn kept(path: &Path) -> Result<Reproducer, EngineError> {
     let mut text = Vec::new();
     let read = recording::open(path).and_then(|mut file| file.read_to_end(&mut text));
     read.map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
-    replay(path, &text, on)
+    regressions::parse(path, &text)
 }
 
-fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed, EngineError> {
-    let reproducer = regressions::parse(path, text)?;
+fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Result<Replayed, EngineError> {
     let named = || {
         reproducer
             .target
@@ -78,15 +86,16 @@ fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed,
     };
     let name: TargetName = on.map_or_else(named, |name| Ok(name.clone()))?;
     let oracles = reproducer.oracles.iter().copied().collect();
-    let course =
-        Course { steps: &reproducer.steps, oracles: &oracles, epilogue: reproducer.epilogue, transcript: true };
+    let relations = relations_of(&reproducer.oracles);
+    let (steps, epilogue) = (&reproducer.steps, reproducer.epilogue);
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &relations };
     let open = |setup: &Setup| target::open(&name, setup);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {
         Attempt::Ran(run) => Replayed {
             operations: run.operations,
             conviction: run.conviction,
-            panic: None,
+            panic: run.lost.filter(|loss| loss.violation().is_none()).map(|loss| loss.text().en),
             transcript: run.transcript,
             target,
             reproducer,
@@ -94,7 +103,7 @@ fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed,
         Attempt::Panicked(panicked) => Replayed {
             operations: 0,
             conviction: None,
-            panic: Some(panicked.text),
+            panic: Some(format!("panicked: {}", panicked.text)),
             transcript: Vec::new(),
             target,
             reproducer,

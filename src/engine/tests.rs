@@ -71,7 +71,7 @@ fn generated(id: &str) -> Scenario {
 
 fn walk(flaw: Flaw, steps: &[Step], oracles: &[OracleName], epilogue: bool) -> Run {
     let oracles = oracles.iter().copied().collect();
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: true };
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &[] };
     lockstep::run(&mut Bump::new(&small_world(), flaw), &course, &Cell::new(0))
 }
 
@@ -149,6 +149,16 @@ fn a_refusal_is_followed_by_an_identical_request_after_its_expectations() {
     let run = walk(Flaw::ChangesItsMind, &steps, &[OracleName::Exhaustion], false);
     let conviction = run.conviction.expect("the second answer differs");
     assert_eq!((conviction.step, conviction.violations[0].oracle), (1, OracleName::Exhaustion));
+}
+
+/// `frac::sound` passes, `oom::drawn` breaks MEM-01, `strm::lacking` is not applicable.
+pub(super) fn failing_record() -> RunRecord {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let lacking = Scenario { requires: [Capability::Streams].into(), ..scenario("strm::lacking") };
+    let options = options(vec![scenario("frac::sound"), generated("oom::drawn"), lacking], root.path());
+    let record = run_flawed(Flaw::Overlaps, &options).expect("it runs");
+    assert_eq!(record.findings[0].requirement.to_string(), "MEM-01");
+    record
 }
 
 #[test]

@@ -9,6 +9,11 @@ use crate::op::Via;
 use crate::op::snapshot::SegmentView;
 use crate::op::trace::{Action, TraceEvent};
 
+/// No address, and no memory of a device, goes beyond this: what lies above could not be added up.
+const ADDRESSES: u64 = 1 << 57;
+/// More devices than any machine has.
+const MOST_DEVICES: usize = 64;
+
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Header {
@@ -49,7 +54,45 @@ pub struct End {
     pub segments: Vec<SegmentView>,
 }
 
+impl Header {
+    /// What no recording of a real allocator says.
+    ///
+    /// # Errors
+    /// The first of it, in words.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.devices.iter().any(|d| d.index >= MOST_DEVICES) {
+            return Err(NO_SUCH_DEVICE);
+        }
+        if self.devices.iter().any(|d| d.total_bytes > ADDRESSES) {
+            return Err("a device of more than 2^57 B");
+        }
+        Ok(())
+    }
+}
+
+const NO_SUCH_DEVICE: &str = "a device with a number above 63";
+
+impl Episode {
+    fn check(&self) -> Result<(), &'static str> {
+        let devices = self.fraction.keys().chain(self.streams.keys()).chain(self.stats.keys());
+        if devices.max().is_some_and(|&d| d >= MOST_DEVICES) { Err(NO_SUCH_DEVICE) } else { Ok(()) }
+    }
+}
+
+/// The events' addresses can be added up; an OOM's are other figures.
+fn check_events(events: &[(Action, usize, u64, u64, u64)]) -> Result<(), &'static str> {
+    if events.iter().any(|e| e.1 >= MOST_DEVICES) {
+        return Err(NO_SUCH_DEVICE);
+    }
+    let beyond = |e: &&(Action, usize, u64, u64, u64)| e.0 != Action::Oom && (e.2 > ADDRESSES || e.3 > ADDRESSES);
+    if events.iter().find(beyond).is_some() { Err("an event beyond the addresses of any device") } else { Ok(()) }
+}
+
 impl End {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        check_events(&self.events)
+    }
+
     /// The events of one device.
     pub fn events_of(&self, device: usize) -> impl Iterator<Item = TraceEvent> + '_ {
         let own = self.events.iter().filter(move |e| e.1 == device);
@@ -140,6 +183,19 @@ pub struct RecordedOp {
     pub stats: BTreeMap<usize, StatsChange>,
 }
 
+impl RecordedOp {
+    fn check(&self) -> Result<(), &'static str> {
+        let named = self.device.iter().chain(self.idle.keys()).chain(self.stats.keys());
+        if named.max().is_some_and(|&d| d >= MOST_DEVICES) {
+            return Err(NO_SUCH_DEVICE);
+        }
+        if self.address.is_some_and(|a| a > ADDRESSES) {
+            return Err("an address beyond those of any device");
+        }
+        check_events(&self.internal)
+    }
+}
+
 /// Any line after the header.
 #[expect(clippy::large_enum_variant, reason = "one line lives at a time; boxing would cost an allocation a line")]
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +206,14 @@ pub enum Line {
 }
 
 impl Line {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Line::Op(op) => op.check(),
+            Line::Episode(start) => start.check(),
+            Line::End(end) => end.check(),
+        }
+    }
+
     /// Reads a line by its first key, which the format puts first.
     ///
     /// # Errors

@@ -107,11 +107,10 @@ impl Reader {
             return Ok(None);
         }
         let parsed = Line::parse(self.buffer.trim_end());
-        parsed.map(Some).map_err(|source| RecordingError::Malformed {
-            file: self.file.clone(),
-            line: self.line,
-            source,
-        })
+        let malformed = |source| RecordingError::Malformed { file: self.file.clone(), line: self.line, source };
+        let line = parsed.map_err(malformed)?;
+        line.check().map_err(|what| self.out_of_place(what))?;
+        Ok(Some(line))
     }
 
     /// The first line, which must be a header of a known version.
@@ -131,7 +130,9 @@ impl Reader {
         if version.trace != FORMAT {
             return Err(RecordingError::Version { file: self.file.clone(), found: version.trace });
         }
-        serde_json::from_str(&text).map_err(malformed)
+        let header: Header = serde_json::from_str(&text).map_err(malformed)?;
+        header.check().map_err(|what| self.out_of_place(what))?;
+        Ok(header)
     }
 
     /// The number of the line read last, from 1.
@@ -188,7 +189,10 @@ pub fn endings(path: &Path) -> Result<Vec<End>, RecordingError> {
         let text = reader.bytes.trim_ascii_end();
         let malformed = |source| RecordingError::Malformed { file: reader.file.clone(), line: reader.line, source };
         if text.starts_with(b"{\"end\"") {
-            ends.push(serde_json::from_slice(text).map_err(malformed)?);
+            let end: End = serde_json::from_slice(text).map_err(malformed)?;
+            let out_of_place = |what| RecordingError::OutOfPlace { file: reader.file.clone(), line: reader.line, what };
+            end.check().map_err(out_of_place)?;
+            ends.push(end);
             open_episode = None;
         } else if text.starts_with(b"{\"episode\"") {
             let episode: Episode = serde_json::from_slice(text).map_err(malformed)?;

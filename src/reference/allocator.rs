@@ -86,6 +86,9 @@ pub struct DeviceAllocator<D, P> {
     pub(super) bases: Vec<u64>,
     /// The address handed out last; kept only for a variation.
     pub(super) last_address: u64,
+    /// An error that is never forgotten; kept only for a planted defect.
+    pub(super) stuck: Option<DeviceError>,
+    pub(super) habits: super::uneven::Habits,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -112,6 +115,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             passed_together: 0,
             bases: Vec::new(),
             last_address: 0,
+            stuck: None,
+            habits: super::uneven::Habits::default(),
         };
         allocator.set_limit(settings.fraction);
         allocator
@@ -124,6 +129,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub fn alloc(&mut self, bytes: u64, stream: StreamHandle) -> Result<u64, AllocError> {
         if bytes == 0 && !self.planted.has(Defect::ZeroSizeTakesBlock) {
             return Ok(0);
+        }
+        if let Some(error) = &self.stuck {
+            return Err(error.clone().into());
         }
         let request = self.request(bytes, stream).ok_or(AllocError::Unrepresentable { bytes })?;
         if self.private.is_redirecting() {
@@ -138,7 +146,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         Ok(self.hand_out(found, &request))
     }
 
-    fn request(&self, bytes: u64, stream: StreamHandle) -> Option<Request> {
+    pub(super) fn request(&self, bytes: u64, stream: StreamHandle) -> Option<Request> {
         if self.planted.has(Defect::HugeSizeWraps) {
             let size = bytes.wrapping_add(511) & !511;
             return Some(Request { bytes, size, stream, pool: u16::from(size > rounding::SMALL_LIMIT) });
@@ -293,7 +301,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub fn fraction(&self) -> f64 {
         let total = self.device.total_bytes();
         #[allow(clippy::cast_precision_loss)]
-        self.limit.map_or(1.0, |limit| limit as f64 / total as f64)
+        self.limit.map_or(1.0, |limit| limit as f64 / total.max(1) as f64)
     }
 
     #[must_use]

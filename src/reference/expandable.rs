@@ -97,6 +97,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let bytes = (total + total / 8).div_ceil(page) * page;
         let address = match self.device.reserve_addresses(bytes) {
             Ok(address) => address,
+            Err(_) if self.planted.has(Defect::AddressesErrorKept) => 0,
             Err(DeviceError::OutOfMemory) => return Ok(None),
             Err(other) => return Err(other),
         };
@@ -155,7 +156,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             failure = self.device.set_access(address, bytes).err().filter(|_| !ignored);
         }
         let Some(error) = failure else { return Ok(true) };
-        if done > 0 && !self.planted.has(Defect::MapFailureKeepsPages) {
+        let leaks = if done < bytes { Defect::MapFailureKeepsPages } else { Defect::AccessErrorLeaks };
+        if done > 0 && !self.planted.has(leaks) {
             self.strays.push((address, done));
             self.unmap_strays()?;
         }

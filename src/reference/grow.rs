@@ -26,7 +26,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             return Ok(grown);
         }
-        let segment = self.segment_for(request);
+        let segment = self.uneven_segment(request).unwrap_or_else(|| self.segment_for(request));
         let mut asked = segment;
         if self.planted.has(Defect::GrowthDoubles) {
             asked = asked.max(u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0));
@@ -40,7 +40,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                 self.miscount_refused(request);
                 return Ok(None);
             }
-            Err(other) => return Err(other),
+            Err(other) => {
+                if self.planted.has(Defect::ReserveErrorCounted) {
+                    self.count_segment(request, 0, asked);
+                }
+                return Err(other);
+            }
         };
         let size = asked.max(segment);
         let address = self.base_of(address);

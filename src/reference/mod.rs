@@ -15,8 +15,8 @@ mod grow;
 mod hand_out;
 mod live;
 mod mistakes;
-#[cfg(test)]
-mod naive;
+#[cfg(any(test, fuzzing))]
+pub mod naive;
 mod oom;
 mod ordered;
 mod pool;
@@ -24,9 +24,11 @@ mod private;
 mod release;
 pub mod rounding;
 mod settings;
+pub mod shared;
 mod snapshot;
 pub mod summary;
 mod trace;
+mod uneven;
 mod variation;
 
 pub use allocator::{AllocError, DeviceAllocator};
@@ -122,6 +124,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     pub fn empty_cache(&mut self) -> Result<(), DeviceError> {
         let mut result = Ok(());
         for device in &mut self.devices {
+            device.note_trim();
             result = result.and(device.release_cached());
         }
         result
@@ -178,5 +181,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
 mod faults_test;
 #[cfg(test)]
 mod private_test;
+#[cfg(test)]
+mod processes_test;
 #[cfg(test)]
 mod tests;

@@ -60,11 +60,18 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Gives one whole segment back. On failure it stays cached.
     pub(super) fn release_block(&mut self, slot: Slot) -> Result<(), DeviceError> {
         let block = self.arena[slot];
-        let released = self.device.release(block.address);
-        if !self.planted.has(Defect::ReleaseFailureForgotten) {
-            released?;
-        }
         let kind = self.kind(slot);
+        if self.planted.has(Defect::ReleaseErrorCounted) {
+            self.stats.decrease(Family::ReservedBytes, kind, signed(block.size));
+        }
+        if let Err(error) = self.device.release(block.address) {
+            if self.planted.has(Defect::ErrorSticks) {
+                self.stuck = Some(error.clone());
+            }
+            if !self.planted.has(Defect::ReleaseFailureForgotten) {
+                return Err(error);
+            }
+        }
         self.pools[usize::from(block.pool)].free.remove(&mut self.arena, slot);
         self.arena.remove(slot);
         if !self.planted.has(Defect::DeviceFreeNotCounted) {
@@ -74,7 +81,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if !self.planted.has(Defect::SegmentCountKept) {
             self.stats.decrease(Family::Segment, kind, 1);
         }
-        if !self.planted.has(Defect::ReservedKeptOnTrim) {
+        if !self.planted.has(Defect::ReservedKeptOnTrim) && !self.planted.has(Defect::ReleaseErrorCounted) {
             let wrong = self.planted.has(Defect::ReleasedByRequestSize);
             let size = if wrong { block.requested } else { block.size };
             self.stats.decrease(Family::ReservedBytes, kind, signed(size));

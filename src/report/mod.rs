@@ -19,7 +19,7 @@ pub use file::{ReportError, read, run_schema, write};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use matrix::matrix_page;
-pub use table::table;
+pub use table::{sweep_table, table};
 
 /// A report's language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

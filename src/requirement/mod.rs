@@ -38,10 +38,12 @@ pub enum Area {
     Priv,
     Capt,
     Conf,
+    Live,
+    Same,
 }
 
 impl Area {
-    pub const ALL: [Area; 20] = [
+    pub const ALL: [Area; 22] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -62,6 +64,8 @@ impl Area {
         Area::Priv,
         Area::Capt,
         Area::Conf,
+        Area::Live,
+        Area::Same,
     ];
 
     /// The prefix of requirement ids.
@@ -88,6 +92,8 @@ impl Area {
             Area::Priv => "PRIV",
             Area::Capt => "CAPT",
             Area::Conf => "CONF",
+            Area::Live => "LIVE",
+            Area::Same => "SAME",
         }
     }
 
@@ -115,6 +121,8 @@ impl Area {
             Area::Priv => ("Private pools", "私有内存池"),
             Area::Capt => ("Graph capture", "图捕获"),
             Area::Conf => ("Settings", "配置项"),
+            Area::Live => ("Staying alive", "存活性"),
+            Area::Same => ("What must make no difference", "不应有差别之处"),
         }
     }
 }

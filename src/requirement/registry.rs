@@ -11,7 +11,8 @@ const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> R
 }
 
 use Area::{
-    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Mem, Oom, Peak, Pool, Priv, Stat, Strm, Summ, Tele, Trim, Zero,
+    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm, Summ, Tele,
+    Trim, Zero,
 };
 
 /// Every requirement.
@@ -300,4 +301,38 @@ pub static ALL: &[Requirement] = &[
         "按页映射的内存与其他内存一样可访问、记账并归还",
     ),
     must(Conf, 3, "No setting weakens any other promise", "任何配置项都不削弱其他承诺"),
+    must(Live, 1, "Every call returns: none hangs", "每次调用都会返回，不会挂起"),
+    must(Live, 2, "No call ends the process that makes it", "任何调用都不会使其进程终止"),
+    must(
+        Live,
+        3,
+        "No call leaves the device in a state in which every later call fails",
+        "任何调用都不会使设备陷入后续调用全部失败的状态",
+    ),
+    must(
+        Same,
+        1,
+        "Streams other than the default one are treated alike, whatever their handles",
+        "除默认流外，各流一视同仁，与其句柄取值无关",
+    ),
+    must(
+        Same,
+        2,
+        "Devices of one size are treated alike, whatever their numbers",
+        "容量相同的设备一视同仁，与其编号无关",
+    ),
+    should(
+        Same,
+        3,
+        "Requests that were given back and trimmed leave no trace in what comes later",
+        "已归还并清理的请求不影响之后的行为",
+    ),
+    must(
+        Same,
+        4,
+        "Emptying a cache that holds nothing changes nothing that comes later",
+        "清空无缓存内存的缓存不影响之后的行为",
+    ),
+    must(Same, 5, "The order of calls to different devices makes no difference", "对不同设备的调用次序不影响结果"),
+    should(Same, 6, "Sizes of one alignment unit are served alike", "同一对齐单位内的大小得到同样的处理"),
 ];

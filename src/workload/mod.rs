@@ -11,6 +11,7 @@ mod resolve;
 mod seed;
 mod sequence;
 mod size;
+mod swarm;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -19,7 +20,9 @@ use crate::op::{Setup, StreamId};
 use crate::spec::Scenario;
 
 pub use minimise::minimise;
+pub use seed::scatter;
 pub use sequence::sequence;
+pub use swarm::swarm;
 
 /// The capacity of a device where a scenario names none.
 const DEVICE_BYTES: u64 = 1 << 30;

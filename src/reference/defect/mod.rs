@@ -7,6 +7,7 @@
 mod accounts;
 mod blocks;
 mod devices;
+mod errors;
 mod limits;
 mod peaks;
 mod private;
@@ -14,6 +15,7 @@ mod settings;
 mod streams;
 mod texts;
 mod trimming;
+mod uneven;
 
 use super::variation::Variation;
 
@@ -140,9 +142,13 @@ pub enum Defect {
     // private pools and graph capture
     PrivateServesOthers, GraphMemoryFlushed, DeferredFreeForgotten, DeferredFreeTakenUp, GraphPoolKept,
     NoSplitIgnored,
+    // error paths
+    ReserveErrorCounted, ReleaseErrorCounted, ErrorSticks, AccessErrorLeaks, AddressesErrorKept, QueryErrorPasses,
+    // seen only by comparing runs
+    StreamHandleSizes, OddDeviceSizes, ReleaseChangesSizes, TrimsCounted, LastDeviceSizes, OddBytesSizes,
 }
 
-const TABLES: [&[Entry]; 10] = [
+const TABLES: [&[Entry]; 12] = [
     blocks::TABLE,
     streams::TABLE,
     accounts::TABLE,
@@ -153,6 +159,8 @@ const TABLES: [&[Entry]; 10] = [
     devices::TABLE,
     texts::TABLE,
     private::TABLE,
+    errors::TABLE,
+    uneven::TABLE,
 ];
 
 const COUNT: usize = {
@@ -204,6 +212,22 @@ impl Defect {
     pub fn name(self) -> &'static str {
         self.entry().name
     }
+
+    /// What shows only after a device call failed: a sweep over device calls finds these, and other scenarios
+    /// find at most some of them.
+    pub const ERROR_PATHS: [Defect; 11] = [
+        Defect::ReserveErrorCounted,
+        Defect::ReleaseErrorCounted,
+        Defect::ErrorSticks,
+        Defect::AccessErrorLeaks,
+        Defect::AddressesErrorKept,
+        Defect::QueryErrorPasses,
+        Defect::ReleaseFailureForgotten,
+        Defect::MapFailureKeepsPages,
+        Defect::UnmapFailureForgotten,
+        Defect::EventFailureFreesAtOnce,
+        Defect::QueryFailureLosesBlock,
+    ];
 
     /// The public report that describes the mistake in a real allocator, or [`OWN`].
     #[must_use]

@@ -1,17 +1,22 @@
-//! A second allocator with PyTorch's semantics, for tests: lists and full scans, no index, nothing kept
+//! A second allocator with PyTorch's semantics, for tests and fuzzing: lists and full scans, no index, nothing kept
 //! twice. Slow on purpose; each rule stands once, where a reader looks for it.
 //!
 //! Decides what it computes independently of the rest of `reference`, of which it uses the words alone
 //! (`Settings`, `OutOfMemory`). Settings do not change while it runs. Device calls that fail for other
 //! reasons than memory are passed on, and what state they leave is not its subject.
 
+mod bytes;
 mod counts;
 mod expandable;
+mod pair;
 mod reserve;
 mod search;
 mod sizes;
+#[cfg(test)]
 mod tests;
 mod view;
+
+pub use bytes::differ;
 
 use std::collections::VecDeque;
 

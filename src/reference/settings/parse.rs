@@ -151,7 +151,8 @@ impl Cursor<'_> {
 
     /// The key that the last read value belongs to.
     fn key_before(&self) -> String {
-        let start = self.tokens[..self.at].iter().rposition(|t| KEYS.contains(&t.as_str()));
+        let read = &self.tokens[..self.at.min(self.tokens.len())]; // a missing value is past the end
+        let start = read.iter().rposition(|t| KEYS.contains(&t.as_str()));
         start.map_or_else(String::new, |i| self.tokens[i].clone())
     }
 

@@ -1,14 +1,14 @@
-//! Each operation as calls of the reference and of the simulated devices.
+//! Each operation as calls of the reference and of its devices.
 
 use super::{Held, ReferenceTarget};
-use crate::device::{Device, DeviceError};
+use crate::device::{DeviceError, Playground};
 use crate::op::{BlockId, DeviceId, Drop, MemoryInfo, Op, Pointer, RefusalClass, Reply, StreamId, Via};
 use crate::reference::{AllocError, Defect, FreeError, Planting, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 
 /// An answer, or the refusal that ends the call early.
 pub(super) type Answer = Result<Reply, Reply>;
 
-impl<P: Planting> ReferenceTarget<P> {
+impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     pub(super) fn answer(&mut self, op: &Op) -> Reply {
         self.try_answer(op).unwrap_or_else(|refusal| refusal)
     }
@@ -110,11 +110,11 @@ impl<P: Planting> ReferenceTarget<P> {
                 Reply::Done
             }
             Op::Synchronize { .. } => {
-                allocator.device_mut().synchronize();
+                allocator.device_mut().synchronize().map_err(failed)?;
                 Reply::Done
             }
-            Op::Fault { call, skip, .. } => {
-                allocator.device_mut().fault(*call, *skip);
+            Op::Fault { call, skip, error, .. } => {
+                allocator.device_mut().fault(*call, *skip, *error);
                 Reply::Done
             }
             _ => Reply::Done,
@@ -163,7 +163,9 @@ impl<P: Planting> ReferenceTarget<P> {
             self.held.insert(block, Held { device: index, stream, address: 0, bytes });
             return Ok(answer);
         }
+        let visited = std::mem::replace(&mut self.latest, Some(index)).is_some_and(|latest| latest != index);
         let allocator = self.reference.device_mut(index);
+        allocator.note_visit(visited);
         let handle = allocator.device().stream_handle(stream);
         let served = allocator.alloc(bytes, handle);
         let address = served.map_err(|e| self.refused(alloc_refused(&e)))?;
@@ -228,8 +230,9 @@ impl<P: Planting> ReferenceTarget<P> {
         if held.bytes == 0 {
             return Ok(Reply::Contents(crate::op::ContentsReport::Intact));
         }
-        let device = self.reference.device(held.device).device();
-        Ok(Reply::Contents(device.check(held.stream, held.address, held.bytes, block.0)))
+        let device = self.reference.device_mut(held.device).device_mut();
+        let report = device.check(held.stream, held.address, held.bytes, block.0).map_err(|e| device_failed(&e))?;
+        Ok(Reply::Contents(report))
     }
 
     fn set_fraction(&mut self, device: Option<DeviceId>, fraction: f64) -> Answer {

@@ -3,7 +3,7 @@
 //! Decides nothing that is right: without a defect each function answers what it was given.
 
 use super::ReferenceTarget;
-use crate::device::Device;
+use crate::device::Playground;
 use crate::op::stats::{Key, Row};
 use crate::op::{DeviceId, Family, MemoryInfo, RefusalClass, Reply};
 use crate::reference::{Defect, Planting, Reference, summary};
@@ -22,7 +22,7 @@ pub(super) struct Memo {
 /// Where the one pointer of requests of 0 bytes points to.
 const SHARED: u64 = 0x10;
 
-impl<P: Planting> ReferenceTarget<P> {
+impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     fn has(&self, defect: Defect) -> bool {
         self.reference.planted().has(defect)
     }
@@ -200,7 +200,7 @@ impl<P: Planting> ReferenceTarget<P> {
     }
 
     /// Every device's figures are reset where one is meant.
-    pub(super) fn reset_accumulated(reference: &mut Reference<crate::device::sim::SimDevice, P>, index: usize) {
+    pub(super) fn reset_accumulated(reference: &mut Reference<D, P>, index: usize) {
         let all = reference.planted().has(Defect::AccumulatedResetOnAll);
         for device in (0..reference.device_count()).filter(|&d| all || d == index) {
             reference.device_mut(device).reset_accumulated();

@@ -196,7 +196,7 @@ fn pools_and_captures_go_whole_and_flags_go() {
 fn fractions_and_faults_become_round() {
     let steps = vec![
         Op::SetFraction { device: None, fraction: 0.765_43 }.into(),
-        Op::Fault { device: DeviceId(2), call: crate::op::DeviceCall::Reserve, skip: 7 }.into(),
+        Op::Fault { device: DeviceId(2), call: crate::op::DeviceCall::Reserve, skip: 7, error: None }.into(),
         Op::SetFraction { device: None, fraction: f64::NAN }.into(),
     ];
     let fails = |steps: &[Step]| {

@@ -1,0 +1,50 @@
+//! Scenario files: text to scenarios or to errors with a place; what was accepted is drawn from and run.
+//!
+//! Decides how much of an accepted scenario is run: its first worlds and variants, shortened. What an author expects of
+//! explicit steps is left out; it may be anything.
+
+use poolproof::op::{OracleName, Step};
+use poolproof::spec::{self, Body, Scenario};
+use poolproof::workload;
+
+use super::coverage::Cells;
+use super::operations;
+
+const STEPS: usize = 200;
+
+pub fn run(data: &[u8], cells: &mut Cells) {
+    let text = String::from_utf8_lossy(data);
+    match spec::parse("fuzz.yaml", &text) {
+        Ok(scenarios) => scenarios.iter().take(2).for_each(|s| follow(s, cells)),
+        Err(errors) => {
+            assert!(!errors.is_empty(), "refused without a reason");
+            for error in errors {
+                assert!(error.to_string().starts_with("fuzz.yaml"), "{error}");
+            }
+        }
+    }
+}
+
+fn follow(scenario: &Scenario, cells: &mut Cells) {
+    let target = operations::reference("");
+    for index in 0..2 {
+        let setup = workload::world(scenario, index);
+        let steps = match &scenario.body {
+            Body::Steps(variants) => {
+                let Some(variant) = variants.get(index as usize) else { break };
+                variant.steps.iter().take(STEPS).filter_map(|s| s.op.clone()).map(Step::from).collect()
+            }
+            Body::Generate(generate) => {
+                let mut generate = generate.clone();
+                generate.cycles = generate.cycles.min(3);
+                generate.length = (*generate.length.start()).min(60)..=(*generate.length.end()).min(60);
+                workload::sequence(scenario, &generate, &setup, 0, index)
+            }
+        };
+        if let Some(failure) = operations::failure(&target, &setup, &steps, cells) {
+            // A world of one's own making may hold less than what is promised of a steady cycle needs to settle.
+            let settles = failure.contains(&format!(": {}: ", OracleName::Growth.name()));
+            assert!(settles, "{}, {setup:?}: {failure}", scenario.id);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A bare run: what each operation was answered, and the figures after it; and how two of them are compared.
+//!
+//! Decides what must agree: whether a request was served, and the memory that is held, by device. Figures that only
+//! count what happened are left to the other oracles.
+
+use crate::model::Model;
+use crate::op::{Family, Observation, Op, OracleName, RefusalClass, Reply, Text};
+use crate::target::Target;
+
+use super::variant::Variant;
+
+/// The figures that no renaming, no order and nothing that was given back may change.
+const FAMILIES: [Family; 5] =
+    [Family::Allocation, Family::AllocatedBytes, Family::ActiveBytes, Family::ReservedBytes, Family::RequestedBytes];
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Served,
+    Refused(RefusalClass),
+    Dropped,
+}
+
+impl Answer {
+    pub(super) fn to_line(self) -> String {
+        match self {
+            Answer::Served => "served".to_owned(),
+            Answer::Refused(class) => format!("refused ({})", class.name()),
+            Answer::Dropped => "not asked".to_owned(),
+        }
+    }
+}
+
+/// The current figures of one device.
+type Held = [i64; FAMILIES.len()];
+
+/// A run, operation by operation.
+#[derive(Debug)]
+pub(super) struct Trail {
+    pub(super) answers: Vec<Answer>,
+    /// After each operation, by device.
+    held: Vec<Vec<Held>>,
+}
+
+impl Trail {
+    /// Asks every operation of a target that was built for it.
+    pub(super) fn of(target: &mut dyn Target, ops: &[&Op]) -> Trail {
+        let mut model = Model::new(target.info());
+        let mut seen = Observation::default();
+        let mut trail = Trail { answers: Vec::with_capacity(ops.len()), held: Vec::with_capacity(ops.len()) };
+        for op in ops {
+            let answer = if model.admits(op).is_err() {
+                Answer::Dropped
+            } else {
+                let reply = target.apply(op);
+                target.observe(&mut seen);
+                model.apply(op, &reply, &seen);
+                match &reply {
+                    Reply::Dropped(_) => Answer::Dropped,
+                    Reply::Refused(refusal) => Answer::Refused(refusal.class),
+                    _ => Answer::Served,
+                }
+            };
+            trail.answers.push(answer);
+            let held = |view: &crate::op::DeviceView| FAMILIES.map(|family| view.stats.all(family).current);
+            trail.held.push(seen.devices.iter().map(held).collect());
+        }
+        trail
+    }
+
+    /// Whether nothing is reserved on any device after this operation.
+    pub(super) fn is_empty_after(&self, at: usize) -> bool {
+        self.held[at].iter().all(|figures| figures.iter().all(|&f| f == 0))
+    }
+}
+
+/// Where two runs part.
+#[derive(Debug)]
+pub(super) struct Difference {
+    /// The operation of the first run; `None` for the end.
+    pub(super) at: Option<usize>,
+    pub(super) what: Text,
+    pub(super) one: String,
+    pub(super) other: String,
+}
+
+/// The first difference that the relation forbids.
+pub(super) fn compare(relation: OracleName, base: &Trail, other: &Trail, variant: &Variant) -> Option<Difference> {
+    let mut place = vec![None; base.answers.len()];
+    for (theirs, (_, given)) in variant.ops.iter().enumerate() {
+        if let Some(ours) = given {
+            place[*ours] = Some(theirs);
+        }
+    }
+    let ordered = relation != OracleName::DeviceOrder;
+    for (ours, theirs) in place.iter().enumerate() {
+        let Some(theirs) = *theirs else { continue };
+        let (one, two) = (base.answers[ours], other.answers[theirs]);
+        if one != two {
+            let what = Text::new("its answer", "其应答");
+            return Some(Difference { at: Some(ours), what, one: one.to_line(), other: two.to_line() });
+        }
+        // Operations of the harness's own belong to the given one before them.
+        let after =
+            (theirs + 1..variant.ops.len()).take_while(|&i| variant.ops[i].1.is_none()).last().unwrap_or(theirs);
+        if ordered && let Some(difference) = figures(relation, &base.held[ours], &other.held[after], variant) {
+            return Some(Difference { at: Some(ours), ..difference });
+        }
+    }
+    figures(relation, base.held.last()?, other.held.last()?, variant)
+}
+
+fn figures(relation: OracleName, ours: &[Held], theirs: &[Held], variant: &Variant) -> Option<Difference> {
+    for (device, held) in ours.iter().enumerate() {
+        let named = variant.devices.get(device).copied().unwrap_or(device);
+        let Some(other) = theirs.get(named) else { continue };
+        for (index, family) in FAMILIES.into_iter().enumerate() {
+            let expected = relation == OracleName::SizeBin && family == Family::RequestedBytes;
+            if held[index] == other[index] || expected {
+                continue;
+            }
+            let name = family.name();
+            let what = if named == device {
+                Text::new(format!("{name} of device {device}"), format!("设备 {device} 的 {name} "))
+            } else {
+                Text::new(
+                    format!("{name} of device {device} (there device {named})"),
+                    format!("设备 {device}（另一次运行中为设备 {named}）的 {name} "),
+                )
+            };
+            let (one, other) = (held[index].to_string(), other[index].to_string());
+            return Some(Difference { at: None, what, one, other });
+        }
+    }
+    None
+}
