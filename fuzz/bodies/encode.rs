@@ -79,7 +79,7 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
             draft.size = thousandths;
         }
         Op::GetFraction { device } => draft.place = device.map_or(7 << 5, on),
-        Op::Caller { caller } => draft.place = caller % 8 << 5,
+        Op::Caller { caller } => draft.place = (caller % 8) << 5,
         Op::EmptyCache | Op::Snapshot => {}
         _ => return None,
     }

@@ -61,7 +61,7 @@ pub fn run(data: &[u8], _: &mut Cells) {
 
 fn read(bytes: &[u8]) {
     on_disk(bytes, |path| {
-        if let Err(error) = replay::lived(path, bytes.len() % 2 == 0) {
+        if let Err(error) = replay::lived(path, bytes.len().is_multiple_of(2)) {
             assert!(!error.to_string().is_empty());
         }
         let configs = ["expandable_segments:True".to_owned()];

@@ -184,30 +184,6 @@ fn harness(target: Option<&TargetName>, context: &mut Context) -> Result<(), Cli
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_followed_is_a_line_under_its_heading() {
-        let mut found = Followed {
-            rate: 1000,
-            reached: 998.26,
-            changes: 2000,
-            shown: 1999,
-            samples: 61_234,
-            delay_median: Some(Duration::from_nanos(123_456)),
-            delay_p99: Some(Duration::from_millis(12)),
-            worst_error_bytes: 64 << 20,
-            reading_median: Duration::from_micros(31),
-        };
-        let mut text = format!("{FOLLOWED}\n{}", followed(&found));
-        (found.shown, found.delay_median, found.delay_p99) = (0, None, None);
-        text = format!("{text}\n{}", followed(&found));
-        insta::assert_snapshot!(text);
-    }
-}
-
 /// One table a device: the simulated one first, whose figure is exact and costs nothing.
 fn telemetry(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     context.out.line("the simulated device by its own figure: what the course of calls itself adds")?;
@@ -250,4 +226,28 @@ fn followed(f: &Followed) -> String {
         delay(f.delay_p99),
         f.worst_error_bytes
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_followed_is_a_line_under_its_heading() {
+        let mut found = Followed {
+            rate: 1000,
+            reached: 998.26,
+            changes: 2000,
+            shown: 1999,
+            samples: 61_234,
+            delay_median: Some(Duration::from_nanos(123_456)),
+            delay_p99: Some(Duration::from_millis(12)),
+            worst_error_bytes: 64 << 20,
+            reading_median: Duration::from_micros(31),
+        };
+        let mut text = format!("{FOLLOWED}\n{}", followed(&found));
+        (found.shown, found.delay_median, found.delay_p99) = (0, None, None);
+        text = format!("{text}\n{}", followed(&found));
+        insta::assert_snapshot!(text);
+    }
 }

@@ -12,7 +12,7 @@ use crate::spec::{self, Body};
 use crate::verdict::record::RunRecord;
 
 use super::progress::Shown;
-use super::run::{Lang, cores, duration, ensure_writable, targets};
+use super::run::{Lang, duration, ensure_writable, jobs_for, targets};
 use super::{CliError, Context, Exit};
 
 /// Ask one target generated sequences without end
@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// Where the results go, in a folder for the target
     #[arg(long, value_name = "DIR", default_value = "reports/fuzz")]
     out: PathBuf,
-    /// Threads [default: one a core]
+    /// Threads [default: one a core; one on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 }
@@ -59,11 +59,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     let out = args.out.join(target.folder());
     ensure_writable(&out)?;
     let options = RunOptions {
+        jobs: args.jobs.map_or_else(|| jobs_for(&target), usize::from),
         target,
         plan,
         seed: args.seed,
         cases: args.sequences,
-        jobs: args.jobs.map_or_else(cores, usize::from),
         time: if args.sequences.is_some() { None } else { args.time.or(Some(TIME)) },
         out,
         regressions: Some(PathBuf::from(regressions::FOLDER)),

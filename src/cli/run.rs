@@ -52,7 +52,7 @@ pub(super) struct Args {
     /// Languages of the Markdown report
     #[arg(long, value_enum, default_value_t = Lang::Both)]
     lang: Lang,
-    /// Threads [default: one a core]
+    /// Threads [default: one a core; one on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Only the K-th of N shares of the scenarios
@@ -122,11 +122,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
     for target in targets {
         let options = RunOptions {
             out: args.out.join(target.folder()),
+            jobs: args.jobs.map_or_else(|| jobs_for(&target), usize::from),
             target,
             plan: plan.clone(),
             seed: args.seed,
             cases,
-            jobs: args.jobs.map_or_else(cores, usize::from),
             time: args.time,
             regressions: Some(PathBuf::from(regressions::FOLDER)),
             command: std::env::args().collect::<Vec<_>>().join(" "),
@@ -185,6 +185,11 @@ pub(super) fn cases_from_environment() -> Result<Option<u32>, CliError> {
         Ok(cases) if cases > 0 => Ok(Some(cases)),
         _ => Err(CliError::Cases { value }),
     }
+}
+
+/// One for each core; on a GPU one, as processes that share one take turns of milliseconds.
+pub(super) fn jobs_for(target: &TargetName) -> usize {
+    if target.place == "cuda" { 1 } else { cores() }
 }
 
 pub(super) fn cores() -> usize {

@@ -163,7 +163,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             self.held.insert(block, Held { device: index, stream, address: 0, bytes });
             return Ok(answer);
         }
-        let visited = std::mem::replace(&mut self.latest, Some(index)).is_some_and(|latest| latest != index);
+        let visited = self.latest.replace(index).is_some_and(|latest| latest != index);
         let allocator = self.reference.device_mut(index);
         allocator.note_visit(visited);
         let handle = allocator.device().stream_handle(stream);

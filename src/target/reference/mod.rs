@@ -92,7 +92,7 @@ pub fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
         CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered })
     };
     let devices = (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<_, _>>().map_err(unavailable)?;
-    Ok(boxed(name, devices, streams, &options))
+    Ok(boxed::<CudaDevice>(name, devices, streams, &options))
 }
 
 fn boxed<D: Playground + 'static>(
@@ -102,17 +102,21 @@ fn boxed<D: Playground + 'static>(
     options: &Options,
 ) -> Box<dyn Target> {
     let (settings, follows) = (&options.settings, options.follows);
+    // A driver puts segments elsewhere each time, and which block is lowest decides much.
+    let repeats = name.place != "cuda" || options.ordered;
     match (options.defect, options.variation) {
-        (Some(defect), _) => {
-            Box::new(ReferenceTarget::new(name, devices, streams, settings, Planted(defect)).following(follows))
-        }
+        (Some(defect), _) => Box::new(
+            ReferenceTarget::new(name, devices, streams, settings, Planted(defect)).following(follows, repeats),
+        ),
         (None, Some(variation)) => {
             let varied = ReferenceTarget::new(name, devices, streams, settings, Varied(variation));
-            let mut target = varied.following(false);
+            let mut target = varied.following(false, repeats);
             vary(&mut target.info, variation);
             Box::new(target)
         }
-        (None, None) => Box::new(ReferenceTarget::new(name, devices, streams, settings, Sound).following(follows)),
+        (None, None) => {
+            Box::new(ReferenceTarget::new(name, devices, streams, settings, Sound).following(follows, repeats))
+        }
     }
 }
 
@@ -150,11 +154,10 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         }
     }
 
-    /// The same target, which claims PyTorch's policy or does not.
-    fn following(mut self, follows: bool) -> Self {
-        if !follows {
-            self.info.capabilities.remove(&Capability::PytorchPolicy);
-        }
+    /// The same target, which claims PyTorch's policy, and to answer alike when asked again, or does not.
+    fn following(mut self, follows: bool, repeats: bool) -> Self {
+        let claims = &mut self.info.capabilities;
+        claims.retain(|c| (follows || *c != Capability::PytorchPolicy) && (repeats || *c != Capability::Repeatable));
         self
     }
 
