@@ -48,9 +48,10 @@ fn numbered<'a>(ops: &'a [&'a Op]) -> impl Iterator<Item = (Op, Option<usize>)> 
 /// Every stream but the default one gets another name, and with it another handle: an odd number becomes an even one.
 fn streams(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     let sum = (setup.streams.saturating_add(1) | 1).min(StreamId::LIMIT - 1);
-    let mut changed = false;
+    let (mut changed, mut strange) = (false, false);
     let mut rename = |stream: &mut StreamId| {
-        if stream.0 > 0 && stream.0 < sum.min(setup.streams) {
+        strange |= stream.0 >= setup.streams; // one that is not there, and might be in the other world
+        if stream.0 > 0 && stream.0 < sum {
             stream.0 = sum - stream.0;
             changed = true;
         }
@@ -69,7 +70,7 @@ fn streams(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     }
     let setup = Setup { streams: setup.streams.max(sum), ..setup.clone() };
     let change = Text::new(format!("stream n called {sum} - n"), format!("流 n 改称 {sum} - n"));
-    changed.then_some(Variant { setup, ops: renamed, devices: Vec::new(), change })
+    (changed && !strange).then_some(Variant { setup, ops: renamed, devices: Vec::new(), change })
 }
 
 /// Who calls from where: what an operation without a device means.
