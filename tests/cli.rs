@@ -193,13 +193,63 @@ fn what_there_is_can_be_listed_and_read_by_programs() {
         assert_eq!(entries.len(), plain.stdout.lines().count(), "{what}");
         assert!(!entries.is_empty(), "{what}");
     }
-    for what in ["scenario", "run"] {
+    for what in ["scenario", "run", "expect", "worker"] {
         let schema = call(folder.path(), &["schema", what]);
         assert!(serde_json::from_str::<serde_json::Value>(&schema.stdout).expect("JSON").is_object(), "{what}");
     }
     let help = call(folder.path(), &["run", "--help"]);
     assert_eq!(help.code, Some(0));
     assert!(help.stdout.contains("Examples:") && help.stdout.contains("PROPTEST_CASES"), "{}", help.stdout);
+}
+
+#[test]
+fn expected_failures_are_drafted_then_excused_until_they_end() {
+    let wrong =
+        GOOD.replace("succeeds: true", "refused: out_of_memory").replace("steps:", "requires: [oom_typed]\nsteps:");
+    let specs = folder(&[("s/a.yaml", &wrong), ("t/a.yaml", GOOD)]);
+    let run = |arguments: &[&str]| {
+        let all: Vec<&str> = ["run", "--out", "o", "--lang", "en"].iter().chain(arguments).copied().collect();
+        call(specs.path(), &all)
+    };
+    let drafted = run(&["--specs", "s", "--write-expect", "known.yaml"]);
+    assert_eq!(drafted.code, Some(1), "{}", drafted.stderr);
+    let draft = fs::read_to_string(specs.path().join("known.yaml")).expect("it was drafted");
+    expect_refusal(&run(&["--specs", "s", "--write-expect", "known.yaml"]), &["--write-expect"], &["a file already"]);
+    let unowned = run(&["--specs", "s", "--expect", "known.yaml"]);
+    expect_refusal(&unowned, &["--expect"], &["known.yaml:9:5: `owner` is empty", "hint: say who"]);
+
+    let known = draft.replace("owner: \"\"", "owner: us");
+    let (_, after) = known.split_once("expires: ").expect("it ends some day");
+    let write = |name: &str, text: &str| fs::write(specs.path().join(name), text).expect("a temporary folder");
+    write("known.yaml", &known);
+    write("expired.yaml", &known.replace(after.trim(), "2020-01-01"));
+    write("stale.yaml", &known.replace("zero::smoke", "gone::*"));
+    write("elsewhere.yaml", &known.replace("reference@sim", "torch@cuda"));
+    for (folder, file, code, says) in [
+        ("s", "known.yaml", 0, ""),
+        (
+            "s",
+            "expired.yaml",
+            1,
+            "expired expired.yaml:4: the expectation of `zero::smoke`: its last day was 2020-01-01",
+        ),
+        ("s", "stale.yaml", 1, "stale stale.yaml:4: the expectation of `gone::*`: no scenario is called so"),
+        ("t", "known.yaml", 1, ""),
+    ] {
+        let call = run(&["--specs", folder, "--expect", file]);
+        assert_eq!(call.code, Some(code), "{folder} {file}: {}{}", call.stdout, call.stderr);
+        assert!(call.stdout.contains(says), "{file}: {}", call.stdout);
+    }
+    assert!(run(&["--specs", "t", "--expect", "known.yaml"]).stdout.contains("unexpected-pass"));
+    let elsewhere = run(&["--specs", "s", "--expect", "elsewhere.yaml"]);
+    expect_refusal(&elsewhere, &["--expect"], &["elsewhere.yaml: speaks of none of the targets"]);
+
+    fs::create_dir(specs.path().join("s/expect")).expect("a temporary folder");
+    write("s/expect/a.yaml", &known);
+    let check = call(specs.path(), &["check", "s", "s/expect"]);
+    assert_eq!(check.stdout, "1 expected failures: ok\n1 scenarios in 1 files: ok\n", "{}", check.stderr);
+    write("s/expect/a.yaml", &draft);
+    expect_refusal(&call(specs.path(), &["check", "s/expect/a.yaml"]), &["check"], &["a.yaml:9:5"]);
 }
 
 /// The record without the keys that may differ between two runs.
@@ -258,4 +308,32 @@ fn a_failing_run_exits_1_and_its_command_repeats_it() {
     assert!(again.stdout.contains("violation of ZERO-01 (expectation)"), "{}", again.stdout);
     let exact = call(specs.path(), &["replay", "--exact", command]);
     expect_refusal(&exact, &["replay", "--exact"], &["has nothing to compare with"]);
+}
+
+#[test]
+fn device_calls_fail_in_turn_where_it_is_asked_for() {
+    let folder = folder(&[]);
+    let trim = ["run", "--faults", "sweep", "--scenario", "trim::gives*", "--cases", "1", "--lang", "en"];
+    let swept = call(folder.path(), &trim);
+    assert_eq!(swept.code, Some(0), "{}{}", swept.stdout, swept.stderr);
+    assert!(
+        swept.stdout.contains("fault sweep on reference@sim, reference@sim?expandable_segments:True"),
+        "{}",
+        swept.stdout
+    );
+    let report = fs::read_to_string(folder.path().join("reports/latest/reference@sim/report.md")).expect("written");
+    assert!(report.contains("**Device calls made to fail, one by one and in pairs**"), "{report}");
+    let found = call(folder.path(), &[&trim[..], &["--target", "reference@sim?defect=unmap-error-forgets"]].concat());
+    assert_eq!(found.code, Some(1), "{}{}", found.stdout, found.stderr);
+    assert!(found.stdout.contains("led to a violation or a panic"), "{}", found.stdout);
+}
+
+#[test]
+fn threads_share_an_allocator_and_a_target_that_cannot_be_shared_is_refused() {
+    let folder = folder(&[]);
+    let alone = call(folder.path(), &["stress", "--threads", "4", "--time", "1ms", "--calls", "200"]);
+    assert_eq!(alone.code, Some(0), "{}{}", alone.stdout, alone.stderr);
+    assert!(alone.stdout.contains("no violation"), "{}", alone.stdout);
+    refused(&folder, &["stress", "--target", "torch@cuda"], &["cannot be called from several threads"]);
+    refused(&folder, &["stress", "--race", "none"], &["the planted races are stats-outside-lock"]);
 }

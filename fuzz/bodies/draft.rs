@@ -82,7 +82,7 @@ impl Header {
     pub fn setup(&self) -> Setup {
         let bytes = (u64::from(self.capacity % 512) + 8) << 21;
         let devices = 1 + usize::from(self.settings >> 1 & 1);
-        Setup { device_bytes: vec![bytes; devices], streams: 1 + self.streams % 4 }
+        Setup { device_bytes: vec![bytes; devices], streams: 1 + self.streams % 4, config: None }
     }
 }
 
@@ -268,7 +268,7 @@ impl Draft {
             }
             _ => {
                 let call = DeviceCall::ALL[usize::from(turn)];
-                Op::Fault { device, call, skip: self.size % 5 }
+                Op::Fault { device, call, skip: self.size % 5, error: None }
             }
         })
     }

@@ -67,7 +67,7 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
         | Op::Dictionary { device }
         | Op::Summary { device, .. }
         | Op::MemoryInfo { device } => draft.place = on(*device),
-        Op::Fault { device, call, skip } => {
+        Op::Fault { device, call, skip, .. } => {
             let call = poolproof::op::DeviceCall::ALL.iter().position(|c| c == call)?;
             draft.place = on(*device) | u8::try_from(call).ok()? << 5;
             draft.size = *skip;

@@ -44,10 +44,13 @@ fn read(bytes: &[u8]) {
 fn made(u: &mut Unstructured<'_>) -> Result<Reproducer> {
     let mut setup = Header::arbitrary(u)?.setup();
     if rarely(u, 4)? {
-        setup =
-            Setup { device_bytes: vec![number(u)?; usize::from(u.arbitrary::<u8>()? & 3)], streams: u.arbitrary()? };
+        setup = Setup {
+            device_bytes: vec![number(u)?; usize::from(u.arbitrary::<u8>()? & 3)],
+            streams: u.arbitrary()?,
+            config: None,
+        };
     }
-    let plain = Setup { device_bytes: vec![1 << 30; 2], streams: 8 };
+    let plain = Setup { device_bytes: vec![1 << 30; 2], streams: 8, config: None };
     let mut held = Held::default();
     let mut steps = Vec::new();
     while u.len() >= 8 && steps.len() < 200 {

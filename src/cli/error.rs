@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::engine::bench::{PeerError, TraceError};
+use crate::device::telemetry::TelemetryError;
+use crate::engine::bench::{FollowError, PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::report::ReportError;
 use crate::spec::SpecError;
+use crate::target::worker::ServeError;
 use crate::target::{self, TargetError, TargetNameError};
 
 use super::exit::Exit;
@@ -29,7 +31,13 @@ pub(super) enum CliError {
     #[error(transparent)]
     Peer(#[from] PeerError),
     #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    #[error(transparent)]
     TargetName(#[from] TargetNameError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be written: {source}", path.display())]
@@ -38,6 +46,12 @@ pub(super) enum CliError {
     Cases { value: String },
     #[error("--snapshot writes one file, and {files} were given to replay")]
     OneSnapshot { files: usize },
+    #[error("{file}: speaks of none of the targets of this run")]
+    Unconcerned { file: String },
+    #[error("{}: there is such a file already", path.display())]
+    Exists { path: PathBuf },
+    #[error("--write-expect writes one file, and {targets} targets were given")]
+    OneDraft { targets: usize },
     #[error("stdout: {source}")]
     Stdout { source: std::io::Error },
 }
@@ -69,14 +83,28 @@ impl CliError {
             CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {
                 Some("`poolproof list defects` prints them".to_owned())
             }
+            CliError::Engine(EngineError::Target(TargetError::UnknownVariation { .. })) => {
+                Some("`poolproof list variations` prints them".to_owned())
+            }
+            CliError::Telemetry(error) | CliError::Follow(FollowError::Telemetry(error)) => {
+                Some(error.advice().to_owned())
+            }
             CliError::Unwritable { .. } => Some("choose another folder with --out".to_owned()),
             _ => None,
         }
     }
 
-    /// Everything that goes wrong before there is a result is put right on the command line or in a
-    /// file it names; what a target did is in the record.
+    /// What goes wrong before there is a result is put right on the command line or in a file it names,
+    /// unless it is the process of a target; what a target did is in the record.
     pub(super) fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            CliError::Engine(EngineError::Target(
+                TargetError::Lost { .. } | TargetError::NeedsLinux { .. } | TargetError::Unavailable { .. },
+            ))
+            | CliError::Serve(_) => Exit::Target,
+            CliError::Telemetry(TelemetryError::NoSuchDevice { .. }) => Exit::Usage,
+            CliError::Telemetry(_) | CliError::Follow(_) => Exit::Target,
+            _ => Exit::Usage,
+        }
     }
 }

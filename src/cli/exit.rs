@@ -9,7 +9,7 @@ use crate::verdict::record::RunRecord;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     Conformant = 0,
-    /// Findings, or a pass that was expected to fail.
+    /// Findings, a pass that was expected to fail, or an expectation that is stale or expired.
     Findings = 1,
     /// The command line or a file it names is wrong.
     Usage = 2,
@@ -29,7 +29,7 @@ impl Exit {
     /// What a run comes to. A run in which no scenario was executed shows nothing.
     pub(super) fn of(record: &RunRecord) -> Exit {
         let has = |outcome| record.count(outcome) > 0;
-        if has(Outcome::Fail) || has(Outcome::UnexpectedPass) {
+        if has(Outcome::Fail) || has(Outcome::UnexpectedPass) || record.outdated().next().is_some() {
             Exit::Findings
         } else if has(Outcome::Broken) {
             Exit::Target

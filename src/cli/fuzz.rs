@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         regressions: Some(PathBuf::from(regressions::FOLDER)),
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
-    let shown = Shown::new(&options.target.to_string(), context.paint, context.verbose);
+    let shown = Shown::quiet(&options.target.to_string(), context);
     let result = engine::run(&options, &shown);
     shown.clear();
     let record = result?;

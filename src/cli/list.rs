@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::op::OracleName;
-use crate::reference::Defect;
+use crate::reference::{Defect, Variation};
 use crate::spec::{self, Body};
 use crate::{requirement, target};
 
 use super::{CliError, Context, Exit};
 
-/// Print what there is: scenarios, requirements, targets, oracles or defects
+/// Print what there is: scenarios, requirements, targets, oracles, defects or variations
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   poolproof list requirements
@@ -30,6 +30,8 @@ enum What {
     Oracles,
     /// Defects that can be planted: reference@sim?defect=NAME
     Defects,
+    /// Legal variations of policy: reference@sim?variation=NAME
+    Variations,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
@@ -38,9 +40,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         What::Requirements => requirements(),
         What::Targets => named(target::known()),
         What::Oracles => {
-            OracleName::ALL.iter().map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()
+            let all = OracleName::ALL.iter().chain(OracleName::WATCH);
+            all.map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()
         }
         What::Defects => defects(),
+        What::Variations => named(&Variation::ALL.iter().map(|v| (v.name(), v.what())).collect::<Vec<_>>()),
     };
     if args.json {
         let all: Vec<Value> = entries.into_iter().map(|e| e.json).collect();

@@ -5,16 +5,22 @@
 
 mod bench;
 mod check;
+mod cuda;
+mod doctor;
 mod error;
 mod exit;
 mod fuzz;
+mod kill_matrix;
 mod list;
 mod output;
+mod processes;
 mod progress;
 mod replay;
 mod report;
 mod run;
 mod schema;
+mod stress;
+mod worker;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -58,6 +64,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    KillMatrix(kill_matrix::Args),
     Fuzz(fuzz::Args),
     List(list::Args),
     Check(check::Args),
@@ -65,6 +72,12 @@ enum Command {
     Report(report::Args),
     Replay(replay::Args),
     Bench(bench::Args),
+    Stress(stress::Args),
+    Worker(worker::Args),
+    Processes(processes::Args),
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    CudaSelftest(cuda::Args),
 }
 
 /// When to use colours.
@@ -115,6 +128,7 @@ pub fn main() -> ExitCode {
     let mut context = Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose };
     let result = match cli.command {
         Command::Run(args) => run::run(args, &mut context),
+        Command::KillMatrix(args) => kill_matrix::run(args, &mut context),
         Command::Fuzz(args) => fuzz::run(&args, &mut context),
         Command::List(args) => list::run(&args, &mut context),
         Command::Check(args) => check::run(&args, &mut context),
@@ -122,6 +136,11 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, &mut context),
         Command::Replay(args) => replay::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),
+        Command::Stress(args) => stress::run(&args, &mut context),
+        Command::Worker(args) => worker::run(&args, &mut context),
+        Command::Processes(args) => processes::run(&args, &mut context),
+        Command::Doctor(args) => doctor::run(&args, &mut context),
+        Command::CudaSelftest(args) => cuda::run(&args, &mut context),
     };
     match result {
         Ok(exit) => exit.into(),

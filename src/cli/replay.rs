@@ -4,12 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use crate::engine::replay::{Kind, kind_of};
-use crate::engine::{EngineError, Replayed, replay_file, write_whole};
+use crate::engine::sweep::sweep_file;
+use crate::engine::{EngineError, Replayed, SweepPlan, replay_file, write_whole};
 use crate::op::size::{self, SizeError, human};
 use crate::replay::what_if::{self, Row, Table};
 use crate::replay::{self, ReplayReport};
+use crate::report;
 use crate::target::TargetName;
 
+use super::progress::Shown;
+use super::run::{Faults, cores};
 use super::{CliError, Context, Exit};
 
 /// Run a finding's sequence again, or compare a recording of PyTorch with the reference
@@ -19,6 +23,7 @@ use super::{CliError, Context, Exit};
 Examples:
   poolproof replay reports/latest/reference@sim/findings/F01-peak-reset.json
   poolproof replay F01-peak-reset.json --target reference@sim      does a sound allocator pass it?
+  poolproof replay F01-peak-reset.json --faults sweep              what if its device calls fail?
   poolproof replay --exact default.jsonl.gz                        does the reference predict PyTorch?
   poolproof replay snapshot.pickle                                 the same of torch.cuda.memory._snapshot()
   poolproof replay snapshot.pickle --config expandable_segments:True --device-bytes 40GiB
@@ -43,6 +48,9 @@ pub(super) struct Args {
     /// Write what the reference came to as a snapshot that PyTorch's memory viewer opens
     #[arg(long, value_name = "PICKLE", conflicts_with = "target")]
     snapshot: Option<PathBuf>,
+    /// Fail each device call of the sequence or recording in turn, and pairs of them
+    #[arg(long, value_enum, conflicts_with_all = ["exact", "configs", "snapshot"])]
+    faults: Option<Faults>,
 }
 
 fn device_bytes(text: &str) -> Result<u64, SizeError> {
@@ -66,6 +74,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
 }
 
 fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64) -> Result<Exit, CliError> {
+    if let Some(Faults::Sweep) = args.faults {
+        return swept(path, args.target.as_ref(), context);
+    }
     let kind = kind_of(path)?;
     let compares = args.exact || args.snapshot.is_some() || !args.configs.is_empty();
     if compares && kind == Kind::Sequence {
@@ -95,6 +106,25 @@ fn again(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
         (Some(_), _) => Exit::Target,
         (None, Some(_)) => Exit::Findings,
         (None, None) => Exit::Conformant,
+    })
+}
+
+/// Fails the device calls of a sequence in turn.
+fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Result<Exit, CliError> {
+    let shown = Shown::quiet(&path.display().to_string(), context);
+    let result = sweep_file(path, target, &SweepPlan::default(), cores(), &shown);
+    shown.clear();
+    let swept = result?;
+    for failure in &swept.failures {
+        context.out.text(rendered(failure))?;
+        context.out.line("")?;
+    }
+    context.out.text(report::sweep_table(&swept.record))?;
+    let panics = swept.failures.iter().any(|f| f.panic.is_some());
+    Ok(match (swept.failures.is_empty(), panics) {
+        (true, _) => Exit::Conformant,
+        (false, false) => Exit::Findings,
+        (false, true) => Exit::Target,
     })
 }
 
@@ -192,7 +222,7 @@ fn rendered(replayed: &Replayed) -> String {
         text.push_str(&format!("{mark:>5}  {} -> {}\n", line.asked, line.answered));
     }
     if let Some(panic) = &replayed.panic {
-        text.push_str(&format!("panicked: {panic}\n"));
+        text.push_str(&format!("{panic}\n"));
     }
     for violation in replayed.conviction.iter().flat_map(|c| &c.violations) {
         let requirement = violation.requirement.unwrap_or(kept.requirement);

@@ -4,10 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::engine::{self, EngineError, Plan, RunOptions, Shard, regressions};
+use crate::engine::expect::concerns;
+use crate::engine::{self, EngineError, Plan, RunOptions, Shard, SweepPlan, regressions};
 use crate::op::{Setup, Text};
 use crate::report::{self, Language};
 use crate::spec;
+use crate::spec::expect::{self, Expectations};
 use crate::target::{self, TargetName};
 use crate::verdict::Outcome;
 use crate::verdict::record::RunRecord;
@@ -28,6 +30,8 @@ Examples:
   poolproof run --scenario 'oom::*' --scenario 'frac::*' --seed 7
   poolproof run --specs my-specs/ --lang zh
   poolproof run --time 10m                  keep drawing fresh sequences for ten minutes
+  poolproof run --faults sweep              device calls fail one by one and in pairs, too
+  poolproof run --expect known.yaml         failures listed there, with reason, owner and end, are expected
   poolproof run --shard 1/4 --out part1     one quarter, for instance of a CI matrix")]
 pub(super) struct Args {
     /// What to test: allocator@where[?option=value]; may be given more than once
@@ -60,6 +64,22 @@ pub(super) struct Args {
     /// Sequences of each generated scenario, instead of its own number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     cases: Option<u32>,
+    /// Also fail each device call of the sequences, with each documented error, and pairs of calls
+    #[arg(long, value_enum)]
+    faults: Option<Faults>,
+    /// Expected failures; may be given more than once [default: the built-in file of the target, if there is one]
+    #[arg(long, value_name = "FILE")]
+    expect: Vec<PathBuf>,
+    /// Write what is found here, as a draft of expected failures
+    #[arg(long, value_name = "FILE")]
+    write_expect: Option<PathBuf>,
+}
+
+/// How device calls are made to fail beside what scenarios say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Faults {
+    /// Every call of every explicit sequence, and of the first two of each generated scenario.
+    Sweep,
 }
 
 /// Which of the two languages.
@@ -90,7 +110,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         Some(folder) => spec::load_dir(folder)?,
         None => spec::built_in(),
     };
-    let plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
+    let mut plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
+    plan.faults = args.faults.map(|Faults::Sweep| SweepPlan::default());
+    let expected = args.expect.iter().map(|path| expect::load(path)).collect::<Result<Vec<_>, _>>()?;
+    check_expectations(&args, &targets, &expected)?;
     let cases = args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?;
     for target in &targets {
         ensure_writable(&args.out.join(target.folder()))?;
@@ -108,19 +131,42 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
             regressions: Some(PathBuf::from(regressions::FOLDER)),
             command: std::env::args().collect::<Vec<_>>().join(" "),
         };
-        let shown = Shown::new(&options.target.to_string(), context.paint, context.verbose);
+        let built_in = if args.expect.is_empty() { built_in_expectations(&options.target)? } else { None };
+        let expected = expected.iter().chain(&built_in).filter(|f| concerns(f, &options.target)).collect();
+        let shown = Shown::new(&options.target.to_string(), &options.out, args.lang.languages(), expected, context);
         let result = engine::run(&options, &shown);
         shown.clear();
-        let record = result?;
+        let mut record = result?;
+        engine::expect::apply(&mut record, shown.expected());
+        if let Some(path) = &args.write_expect {
+            engine::write_whole(path, engine::expect::drafted(&record, &options.target).as_bytes())?;
+        }
         let written = report::write(&record, &options.out, args.lang.languages())?;
         records.push((record, written));
     }
     summarise(&records, args.lang, context)
 }
 
+/// Files that would go unused or be overwritten are found out before anything runs.
+fn check_expectations(args: &Args, targets: &[TargetName], expected: &[Expectations]) -> Result<(), CliError> {
+    if let Some(file) = expected.iter().find(|f| !targets.iter().any(|t| concerns(f, t))) {
+        return Err(CliError::Unconcerned { file: file.file.clone() });
+    }
+    match &args.write_expect {
+        Some(path) if path.exists() => Err(CliError::Exists { path: path.clone() }),
+        Some(_) if targets.len() > 1 => Err(CliError::OneDraft { targets: targets.len() }),
+        _ => Ok(()),
+    }
+}
+
+fn built_in_expectations(target: &TargetName) -> Result<Option<Expectations>, CliError> {
+    let plain = target.inner(&[]);
+    Ok(expect::built_in(&plain.allocator, &plain.place)?)
+}
+
 /// The named targets, each once, checked to exist before anything is written.
 pub(super) fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
-    let probe = Setup { device_bytes: vec![1 << 30], streams: 1 };
+    let probe = Setup { device_bytes: vec![1 << 30], streams: 1, config: None };
     let mut targets: Vec<TargetName> = Vec::new();
     for name in names {
         let name: TargetName = name.parse()?;
@@ -132,7 +178,7 @@ pub(super) fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
     Ok(targets)
 }
 
-fn cases_from_environment() -> Result<Option<u32>, CliError> {
+pub(super) fn cases_from_environment() -> Result<Option<u32>, CliError> {
     let Some(value) = std::env::var_os("PROPTEST_CASES") else { return Ok(None) };
     let value = value.to_string_lossy().into_owned();
     match value.parse() {
@@ -162,11 +208,23 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
     for (record, written) in records {
         exit = exit.and(Exit::of(record));
         context.out.line("")?;
+        if let Some(sweep) = &record.sweep {
+            context.out.text(report::sweep_table(sweep))?;
+            context.out.line("")?;
+        }
         for scenario in &record.scenarios {
             if matches!(scenario.outcome, Outcome::Broken | Outcome::Inconclusive) {
                 let reason = scenario.reason.as_ref().map_or("", |r| in_language(language, r));
                 context.out.line(format_args!("{} {}: {reason}", scenario.outcome.name(), scenario.id))?;
             }
+        }
+        for entry in record.expectations.iter().filter(|e| e.standing.is_outdated()) {
+            let note = entry
+                .note
+                .as_ref()
+                .map_or_else(|| format!("its last day was {}", entry.expires), |n| in_language(language, n).to_owned());
+            let (standing, place, about) = (entry.standing.name(), &entry.place, entry.about());
+            context.out.line(format_args!("{standing} {place}: the expectation of `{about}`: {note}"))?;
         }
         for path in written.iter().filter(|p| p.extension().is_some_and(|e| e == "md")) {
             context.out.line(path.display())?;

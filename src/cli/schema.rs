@@ -1,6 +1,6 @@
 //! `poolproof schema`: the JSON Schemas of what poolproof reads and writes.
 
-use crate::{report, spec};
+use crate::{report, spec, target};
 
 use super::{CliError, Context, Exit};
 
@@ -19,12 +19,18 @@ enum What {
     Scenario,
     /// run.json
     Run,
+    /// Files of expected failures
+    Expect,
+    /// The lines of `poolproof worker`
+    Worker,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     let schema = match args.what {
         What::Scenario => spec::schema(),
         What::Run => report::run_schema(),
+        What::Expect => spec::expect::schema(),
+        What::Worker => target::worker::schema(),
     };
     context.out.line(format_args!("{schema:#}"))?;
     Ok(Exit::Conformant)

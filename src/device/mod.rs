@@ -2,10 +2,19 @@
 //!
 //! Decides what a device can be asked. Does not know what an allocator is.
 
+pub mod cuda;
+pub mod cuda_probe;
+mod faults;
+mod gaps;
+mod playground;
 pub mod recorded;
 pub mod sim;
+pub mod telemetry;
 
 use crate::op::DeviceCall;
+
+pub use faults::FAULT_CODE;
+pub use playground::Playground;
 
 /// A stream by its raw handle; what allocators order their free blocks by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +33,14 @@ pub enum DeviceError {
     InvalidValue { call: DeviceCall },
     #[error("{call:?} failed with error {code}")]
     Failed { call: DeviceCall, code: i32 },
+    /// Work on the device, or a wait for it.
+    #[error("work on the device failed with error {code}")]
+    Work { code: i32 },
+    #[error("work that was kept busy ended by its own deadline before it was told to")]
+    Overdue,
+    /// Nothing works on this device any more: only a new process helps.
+    #[error("the device has been unusable since error {code}")]
+    Poisoned { code: i32 },
 }
 
 /// One device. Addresses are virtual and unique over all devices of a process; sizes are in bytes.

@@ -6,10 +6,11 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-use crate::op::{Setup, TargetInfo};
+use crate::op::{Setup, TargetInfo, Versions};
 use crate::target::{Target, TargetError};
 
 use super::lockstep::{self, Course, Run};
+use super::loss::Loss;
 use super::metamorphic;
 
 /// Builds the target under test for one sequence.
@@ -48,6 +49,10 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
         Ok(run)
     };
     match quietly(body) {
+        // One that cannot be opened now is lost to this sequence; the next may find it again.
+        Ok(Err(TargetError::Lost { lost, .. })) => {
+            Ok(Attempt::Ran(Run { lost: Some(Loss { lost, during: None }), ..Run::default() }))
+        }
         Ok(result) => result.map(Attempt::Ran),
         Err(text) => Ok(Attempt::Panicked(Panicked { step: at.get(), text })),
     }
@@ -57,8 +62,8 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
 ///
 /// # Errors
 /// What the target says where it cannot be built.
-pub fn inspect(open: &Opener<'_>, setup: &Setup) -> Result<Result<TargetInfo, String>, TargetError> {
-    match quietly(|| open(setup).map(|target| target.info().clone())) {
+pub fn inspect(open: &Opener<'_>, setup: &Setup) -> Result<Result<(TargetInfo, Versions), String>, TargetError> {
+    match quietly(|| open(setup).map(|target| (target.info().clone(), target.versions()))) {
         Ok(result) => result.map(Ok),
         Err(text) => Ok(Err(text)),
     }
@@ -71,7 +76,7 @@ thread_local! {
 
 /// Runs `body`; if it panics, answers what the panic said instead of printing it. Other threads, and
 /// this one afterwards, panic as they always did.
-fn quietly<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+pub(super) fn quietly<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = panic::take_hook();

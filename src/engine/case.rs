@@ -4,18 +4,22 @@
 //! failure is made small is `failure`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, OracleName, Setup, Step, TargetInfo};
+use crate::op::{Capability, Milestone, OracleName, Setup, Step, TargetInfo, Versions};
 use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
 use crate::workload;
 
+use super::EngineError;
 use super::attempt::{Attempt, Opener, attempt, inspect};
 use super::failure::{self, Caught, Crash};
 use super::lockstep::{Course, Run};
+use super::loss::Loss;
 use super::stamp::Clock;
+use super::{files, regressions};
 
 /// How many sequences of a pass are also compared with a variant: each costs two bare runs.
 const COMPARED: u32 = 24;
@@ -33,6 +37,8 @@ pub(super) struct Case<'a> {
     pub(super) swarm: bool,
     /// A sequence that failed once, to be run first.
     pub(super) stored: Option<&'a Reproducer>,
+    /// Where a sequence is written before it runs, so that a crash of anything leaves it behind.
+    pub(super) running: Option<PathBuf>,
 }
 
 /// What has been counted of a scenario so far.
@@ -40,6 +46,7 @@ pub(super) struct Case<'a> {
 pub(super) struct Tally {
     /// The target in the scenario's largest world.
     pub(super) info: Option<TargetInfo>,
+    pub(super) versions: Versions,
     /// Capabilities that the scenario requires and the target lacks.
     pub(super) missing: Vec<String>,
     /// Sequences that one pass should run.
@@ -56,6 +63,8 @@ pub(super) struct Tally {
     pub(super) caught: Option<Caught>,
     /// The stored sequence fails still.
     pub(super) caught_again: Option<Caught>,
+    /// What failing device calls led to.
+    pub(super) swept: Vec<Caught>,
     pub(super) crash: Option<Crash>,
     pub(super) regressions: u64,
     pub(super) seconds: f64,
@@ -111,15 +120,18 @@ impl Case<'_> {
     }
 
     /// One pass over the scenario's sequences; later rounds draw fresh ones.
-    pub(super) fn pass(&self, tally: &mut Tally, round: u64, budget: &Budget) -> Result<(), TargetError> {
+    pub(super) fn pass(&self, tally: &mut Tally, round: u64, budget: &Budget) -> Result<(), EngineError> {
         let clock = Clock::start();
         let result = self.try_pass(tally, round, budget);
+        if let Some(path) = &self.running {
+            files::remove(path)?; // whatever it was, the harness has lived to tell
+        }
         tally.seconds += clock.seconds();
         log::debug!("{}: {} sequences, {} operations so far", self.scenario.id, tally.sequences, tally.operations);
         result
     }
 
-    fn try_pass(&self, tally: &mut Tally, round: u64, budget: &Budget) -> Result<(), TargetError> {
+    fn try_pass(&self, tally: &mut Tally, round: u64, budget: &Budget) -> Result<(), EngineError> {
         if round == 0 {
             self.look(tally)?;
             if tally.is_over() {
@@ -134,25 +146,30 @@ impl Case<'_> {
     }
 
     /// Looks at the target in the largest world, to learn whether it has what the scenario requires.
-    fn look(&self, tally: &mut Tally) -> Result<(), TargetError> {
-        match inspect(self.open, &largest_world(self.scenario))? {
-            Ok(info) => {
+    fn look(&self, tally: &mut Tally) -> Result<(), EngineError> {
+        match inspect(self.open, &largest_world(self.scenario)) {
+            Ok(Ok((info, versions))) => {
+                tally.versions = versions;
                 tally.missing = missing(self.scenario, &info);
                 tally.info = Some(info);
             }
-            Err(text) => tally.crash = Some(Crash { text, operation: None, reproducer: None }),
+            Ok(Err(text)) => tally.crash = Some(Crash::panic(&text, None)),
+            Err(TargetError::Lost { lost, .. }) => {
+                tally.crash = Some(Crash { text: Loss { lost, during: None }.text(), reproducer: None });
+            }
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
 
-    fn run_stored(&self, tally: &mut Tally) -> Result<(), TargetError> {
+    fn run_stored(&self, tally: &mut Tally) -> Result<(), EngineError> {
         let Some(stored) = self.stored else { return Ok(()) };
         tally.regressions += 1;
         tally.caught_again = failure::recheck(self, stored)?;
         Ok(())
     }
 
-    fn run_variants(&self, tally: &mut Tally, variants: &[Variant], budget: &Budget) -> Result<(), TargetError> {
+    fn run_variants(&self, tally: &mut Tally, variants: &[Variant], budget: &Budget) -> Result<(), EngineError> {
         tally.planned = variants.len() as u64 * u64::from(worlds(self.scenario));
         for variant in variants {
             for world in 0..worlds(self.scenario) {
@@ -176,7 +193,7 @@ impl Case<'_> {
         generate: &Generate,
         round: u64,
         budget: &Budget,
-    ) -> Result<(), TargetError> {
+    ) -> Result<(), EngineError> {
         let number = self.number_of(generate);
         tally.planned = u64::from(number);
         for nth in 0..number {
@@ -213,12 +230,18 @@ impl Case<'_> {
         steps: &[Step],
         label: &str,
         relations: &[OracleName],
-    ) -> Result<(), TargetError> {
+    ) -> Result<(), EngineError> {
+        if let Some(path) = &self.running {
+            let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec());
+            files::write_whole(path, &regressions::to_json(&reproducer))?;
+        }
         match attempt(self.open, setup, &Course { relations, ..self.course(steps) })? {
             Attempt::Ran(run) => {
                 tally.count(&run);
                 if let Some(conviction) = run.conviction {
                     tally.caught = Some(failure::pin_down(self, setup, steps, &conviction, label)?);
+                } else if let Some(loss) = &run.lost {
+                    tally.crash = Some(failure::keep_loss(self, setup, steps, loss));
                 }
             }
             Attempt::Panicked(panicked) => {
@@ -236,7 +259,7 @@ impl Case<'_> {
 }
 
 /// How many different worlds a scenario has.
-fn worlds(scenario: &Scenario) -> u32 {
+pub(super) fn worlds(scenario: &Scenario) -> u32 {
     u32::from(scenario.devices.end().saturating_sub(*scenario.devices.start())) + 1
 }
 
@@ -258,5 +281,5 @@ fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
 /// # Errors
 /// What the target says where it cannot be built.
 pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String>>, TargetError> {
-    Ok(inspect(open, &largest_world(scenario))?.ok().map(|info| missing(scenario, &info)))
+    Ok(inspect(open, &largest_world(scenario))?.ok().map(|(info, _)| missing(scenario, &info)))
 }

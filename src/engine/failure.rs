@@ -3,7 +3,7 @@
 //!
 //! Decides what counts as the same failure. How sequences are made smaller is `workload`'s.
 
-use crate::op::{OracleName, Setup, Step};
+use crate::op::{Op, OracleName, Setup, Step, Text};
 use crate::requirement::RequirementId;
 use crate::spec::Body;
 use crate::target::TargetError;
@@ -13,6 +13,7 @@ use crate::workload;
 use super::attempt::{Attempt, Opener, Panicked, attempt};
 use super::case::Case;
 use super::lockstep::{Conviction, Course, Run};
+use super::loss::{self, Loss};
 
 /// How many sequences may be run to make one smaller.
 const BUDGET: u32 = 3000;
@@ -27,13 +28,21 @@ pub(super) struct Caught {
     pub(super) original_steps: u64,
 }
 
-/// A sequence that ended in a panic, or a target that panicked before it could be asked anything.
+/// A sequence that ended in a panic, or without a target; or a target that could be asked nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Crash {
-    pub(super) text: String,
-    /// The operation under way.
-    pub(super) operation: Option<String>,
+    pub(super) text: Text,
     pub(super) reproducer: Option<Reproducer>,
+}
+
+impl Crash {
+    /// A panic and the operation under way.
+    pub(super) fn panic(text: &str, operation: Option<&str>) -> Self {
+        let en = operation.map_or_else(String::new, |op| format!(" during `{op}`"));
+        let zh = operation.map_or_else(String::new, |op| format!("在 `{op}` 期间"));
+        let text = Text::new(format!("panicked{en}: {text}"), format!("{zh}发生 panic：{text}"));
+        Crash { text, reproducer: None }
+    }
 }
 
 /// What makes two failures the same: who convicts, of which promise.
@@ -81,9 +90,14 @@ pub(super) fn pin_down(
         Attempt::Panicked(_) => (None, Vec::new()),
     };
     // A target that does not fail a second time keeps the violation that was seen.
+    let again = violation.is_some();
     let mut violation = violation.unwrap_or_else(|| first.clone());
     if !label.is_empty() {
         violation = violation.with("With", "取值", label);
+    }
+    if loss::is_loss(guilt.oracle) {
+        violation =
+            violation.with("Happens again in a new process", "在新进程中可重现", if again { "yes" } else { "no" });
     }
     Ok(Caught {
         requirement: guilt.requirement,
@@ -106,7 +120,11 @@ fn shrink(
     still_fails: impl Fn(&Setup, &[Step]) -> bool,
 ) -> (Setup, Vec<Step>) {
     let cut = &steps[..steps.len().min(conviction.step + 1)];
-    let mut start = if still_fails(setup, cut) { cut.to_vec() } else { steps.to_vec() };
+    let is_cut = still_fails(setup, cut);
+    let mut start = if is_cut { cut.to_vec() } else { steps.to_vec() };
+    if loss::is_loss(oracle) && !is_cut {
+        return (setup.clone(), start); // each try may cost a deadline, for a failure that comes and goes
+    }
     let is_explicit = matches!(case.scenario.body, Body::Steps(_));
     if oracle == OracleName::Expectation {
         if is_explicit {
@@ -120,7 +138,8 @@ fn shrink(
             return (setup.clone(), start);
         }
     }
-    workload::minimise(setup, &start, &mut |setup, steps| still_fails(setup, steps), BUDGET)
+    let budget = loss::budget(oracle, BUDGET);
+    workload::minimise(setup, &start, &mut |setup, steps| still_fails(setup, steps), budget)
 }
 
 /// Runs a stored sequence; answers what it shows if it still fails.
@@ -148,20 +167,26 @@ pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
 /// Keeps a sequence that ended in a panic, as small as it gets.
 pub(super) fn keep_crash(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: Panicked) -> Crash {
     let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
-    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(crate::op::Op::to_line);
+    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(Op::to_line);
     let (setup, small) = if still(setup, steps) {
         workload::minimise(setup, steps, &mut |setup, steps| still(setup, steps), BUDGET)
     } else {
         (setup.clone(), steps.to_vec())
     };
-    Crash { operation, reproducer: Some(reproducer(case, setup, small)), text: panicked.text }
+    Crash { reproducer: Some(reproducer(case, setup, small)), ..Crash::panic(&panicked.text, operation.as_deref()) }
+}
+
+/// Keeps a sequence in which the target was lost for a reason that is none of the allocator's.
+pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &Loss) -> Crash {
+    Crash { text: loss.text(), reproducer: Some(reproducer(case, setup.clone(), steps.to_vec())) }
 }
 
 fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) -> bool {
     matches!(attempt(open, setup, course), Ok(Attempt::Panicked(panicked)) if panicked.text == text)
 }
 
-fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
+/// A sequence of the scenario as a file has it.
+pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
     Reproducer {
         format: Reproducer::FORMAT.to_owned(),
         target: case.target.to_owned(),

@@ -35,6 +35,19 @@ pub(super) fn remove(path: &Path) -> Result<(), EngineError> {
     }
 }
 
+/// Removes a folder, if there is one and nothing is in it.
+///
+/// # Errors
+/// `Write` with the path.
+pub(super) fn remove_folder_if_empty(path: &Path) -> Result<(), EngineError> {
+    match std::fs::remove_dir(path) {
+        Err(source) if !is_absent(&source) && source.kind() != std::io::ErrorKind::DirectoryNotEmpty => {
+            Err(EngineError::Write { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }

@@ -13,6 +13,7 @@ use crate::oracle::{Oracle, Seen};
 use crate::target::Target;
 use crate::verdict::{TranscriptLine, Violation};
 
+use super::loss::Loss;
 use super::probes::Probes;
 
 /// What to run, and who judges it.
@@ -45,6 +46,9 @@ pub struct Run {
     pub operations: u64,
     /// Steps that the oracles saw: operations, and expectations without one.
     pub judged: u64,
+    /// Planted faults that fired, and the steps judged from the first of them on.
+    pub fired: u64,
+    pub judged_after_fault: u64,
     pub dropped: u64,
     /// Pairs of runs that were compared.
     pub pairs: u64,
@@ -52,6 +56,8 @@ pub struct Run {
     pub transcript: Vec<TranscriptLine>,
     /// The target shows no device: nothing can be said of it, and nothing was asked.
     pub blind: bool,
+    /// The target's process was lost: a conviction, or the sequence shows nothing.
+    pub lost: Option<Loss>,
 }
 
 /// Why an operation is asked.
@@ -77,7 +83,7 @@ pub(super) enum Answer {
     Dropped,
 }
 
-/// A conviction was made: the sequence ends here.
+/// A conviction was made, or the target lost: the sequence ends here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stop;
 
@@ -106,8 +112,12 @@ pub fn run(target: &mut dyn Target, course: &Course<'_>, at: &Cell<usize>) -> Ru
         return session.run;
     }
     let mut probes = Probes::new(course.oracles, &session.info);
-    // `Stop` only says that `run.conviction` is set.
-    let _: Result<(), Stop> = session.walk(course, &mut probes, at);
+    // `Stop` only says that `run.conviction` or `run.lost` is set.
+    let walked: Result<(), Stop> = session.walk(course, &mut probes, at);
+    session.target.close();
+    if walked.is_ok() {
+        let _: Result<(), Stop> = session.ensure_alive(None);
+    }
     session.run.reached = session.journey.reached();
     session.run
 }
@@ -169,6 +179,11 @@ impl<'a> Session<'a> {
         let law = self.model.law(op);
         let reply = self.target.apply(op);
         self.target.observe(&mut self.after);
+        if self.target.lost().is_some() {
+            self.run.operations += 1;
+            self.write_down(op, &reply, role);
+            self.ensure_alive(Some(op))?;
+        }
         let effect = self.model.apply(op, &reply, &self.after);
         self.run.operations += 1;
         self.write_down(op, &reply, role);
@@ -184,6 +199,18 @@ impl<'a> Session<'a> {
             Reply::Refused(_) => Answer::Refused,
             _ => Answer::Served,
         })
+    }
+
+    /// Ends the sequence if the target is lost.
+    fn ensure_alive(&mut self, during: Option<&Op>) -> Result<(), Stop> {
+        let Some(lost) = self.target.lost() else { return Ok(()) };
+        let loss = Loss { lost: lost.clone(), during: during.map(Op::to_line) };
+        let violations: Vec<Violation> = loss.violation().into_iter().collect();
+        if !violations.is_empty() {
+            self.run.conviction = Some(Conviction { step: self.step, violations });
+        }
+        self.run.lost = Some(loss);
+        Err(Stop)
     }
 
     /// Planted faults that have not fired yet, on any device.
@@ -223,6 +250,8 @@ impl<'a> Session<'a> {
             is_end: judged.is_end,
         };
         self.run.judged += 1;
+        self.run.fired = fired(&self.after);
+        self.run.judged_after_fault += u64::from(self.run.fired > 0);
         for oracle in &mut self.oracles {
             oracle.judge(&seen, &mut self.convictions);
         }

@@ -31,10 +31,19 @@ pub(super) fn left_out(scenario: &Scenario, reason: &Text) -> ScenarioRecord {
     ScenarioRecord { outcome: Outcome::Skipped, reason: Some(reason.clone()), ..blank(scenario) }
 }
 
-/// The failure to report: what a plain run finds comes before what a stored sequence shows, so that two
-/// runs with one seed say the same.
-pub(super) fn finding(tally: &Tally) -> Option<&Caught> {
-    tally.caught.as_ref().or(tally.caught_again.as_ref())
+/// The failures to report: what a plain run finds comes before what a stored sequence shows, so that two
+/// runs with one seed say the same; then what a fault sweep found beside it.
+pub(super) fn findings(tally: &Tally) -> impl Iterator<Item = &Caught> {
+    tally.caught.as_ref().or(tally.caught_again.as_ref()).into_iter().chain(&tally.swept)
+}
+
+/// The record of a scenario whose end a report of a run under way does not know.
+pub(super) fn unfinished(scenario: &Scenario) -> ScenarioRecord {
+    let reason = Text::new(
+        "the run was interrupted before this scenario ended; a run that is left to end includes it",
+        "运行在本场景结束之前被中断；完整运行即可包含本场景",
+    );
+    ScenarioRecord { reason: Some(reason), ..blank(scenario) }
 }
 
 fn blank(scenario: &Scenario) -> ScenarioRecord {
@@ -62,15 +71,11 @@ fn judge(scenario: &Scenario, tally: &Tally) -> (Outcome, Option<Text>) {
     if !tally.missing.is_empty() {
         return (Outcome::NotApplicable, Some(lacks(&tally.missing)));
     }
-    if let Some(caught) = finding(tally) {
+    if let Some(caught) = findings(tally).next() {
         return (Outcome::Fail, Some(caught.violation.message.clone()));
     }
     if let Some(crash) = &tally.crash {
-        let during = crash.operation.as_ref();
-        let en = during.map_or_else(String::new, |op| format!(" during `{op}`"));
-        let zh = during.map_or_else(String::new, |op| format!("在 `{op}` 期间"));
-        let text = Text::new(format!("panicked{en}: {}", crash.text), format!("{zh}发生 panic：{}", crash.text));
-        return (Outcome::Broken, Some(text));
+        return (Outcome::Broken, Some(crash.text.clone()));
     }
     if tally.cut_short {
         return (Outcome::Skipped, Some(out_of_time(tally)));

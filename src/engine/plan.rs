@@ -7,6 +7,8 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use crate::op::Text;
 use crate::spec::Scenario;
 
+use super::SweepPlan;
+
 /// How many near ids an error offers.
 const NEAR: usize = 3;
 
@@ -70,6 +72,8 @@ pub struct Plan {
     pub entries: Vec<Planned>,
     /// What narrowed it, as the command line says it.
     pub selection: Vec<String>,
+    /// Whether device calls are failed in turn, and how much of that.
+    pub faults: Option<SweepPlan>,
     /// Each generated sequence is drawn by weights of its own, instead of the scenario's.
     pub swarm: bool,
 }
@@ -102,7 +106,7 @@ impl Plan {
             };
             Planned { scenario, left_out }
         });
-        Ok(Plan { entries: entries.collect(), selection, swarm: false })
+        Ok(Plan { entries: entries.collect(), selection, faults: None, swarm: false })
     }
 
     /// How many scenarios will be tried.

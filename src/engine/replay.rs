@@ -25,7 +25,7 @@ pub struct Replayed {
     pub target: String,
     pub operations: u64,
     pub conviction: Option<Conviction>,
-    /// What a panic said, if it ended in one.
+    /// What a panic said, or how the target was lost, if it ended in either.
     pub panic: Option<String>,
     pub transcript: Vec<TranscriptLine>,
 }
@@ -63,14 +63,21 @@ pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, Eng
     if kind_of(path)? != Kind::Sequence {
         return Err(EngineError::Recording { path: path.to_owned() });
     }
+    replay(path, kept(path)?, on)
+}
+
+/// The kept sequence in a file, gzip undone.
+///
+/// # Errors
+/// The file cannot be read, or holds something else.
+pub(super) fn kept(path: &Path) -> Result<Reproducer, EngineError> {
     let mut text = Vec::new();
     let read = recording::open(path).and_then(|mut file| file.read_to_end(&mut text));
     read.map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
-    replay(path, &text, on)
+    regressions::parse(path, &text)
 }
 
-fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed, EngineError> {
-    let reproducer = regressions::parse(path, text)?;
+fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Result<Replayed, EngineError> {
     let named = || {
         reproducer
             .target
@@ -88,7 +95,7 @@ fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed,
         Attempt::Ran(run) => Replayed {
             operations: run.operations,
             conviction: run.conviction,
-            panic: None,
+            panic: run.lost.filter(|loss| loss.violation().is_none()).map(|loss| loss.text().en),
             transcript: run.transcript,
             target,
             reproducer,
@@ -96,7 +103,7 @@ fn replay(path: &Path, text: &[u8], on: Option<&TargetName>) -> Result<Replayed,
         Attempt::Panicked(panicked) => Replayed {
             operations: 0,
             conviction: None,
-            panic: Some(panicked.text),
+            panic: Some(format!("panicked: {}", panicked.text)),
             transcript: Vec::new(),
             target,
             reproducer,

@@ -2,21 +2,29 @@
 //!
 //! Decides the order of the record and of findings, which no schedule can change, and when to stop.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::op::Setup;
-use crate::target::{self, TargetError, TargetName};
-use crate::verdict::record::{RunRecord, TargetRecord};
-use crate::verdict::{Finding, Reproducer};
+use crate::target::{self, TargetName};
+use crate::verdict::Reproducer;
+use crate::verdict::record::{RunRecord, RunStamp};
+use crate::verdict::sweep::SweepRecord;
 
+use super::assemble::{Ended, broken_file};
 use super::attempt::Opener;
 use super::case::{Budget, Case, Tally};
 use super::plan::{Plan, Planned};
 use super::stamp::{Clock, run_stamp};
-use super::{EngineError, Progress, command, files, outcome, regressions};
+use super::{EngineError, Progress, assemble, files, regressions, sweep};
+
+/// The folder of sequences under way, below that of the results.
+const RUNNING: &str = "running";
+
+/// How often whoever watches is told what the run has come to.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// What to run and how.
 #[derive(Debug, Clone)]
@@ -70,11 +78,15 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
             cases: options.cases,
             swarm: options.plan.swarm,
             stored: stored.as_ref(),
+            running: options.target.is_apart().then(|| options.out.join(running_file(&entry.scenario.id))),
         })
         .collect();
-    let tallies = run_rounds(options, &cases, &budget, progress)?;
+    let (tallies, swept) = run_rounds(options, &cases, &budget, &stamp, progress)?;
     keep_failures(options, &tallies)?;
-    let mut record = assemble(options, &tallies);
+    files::remove_folder_if_empty(&options.out.join(RUNNING))?;
+    let ended: Vec<Option<Ended>> = cases.iter().zip(&tallies).map(|(c, t)| Some(Ended::of(c.scenario, t))).collect();
+    let mut record = assemble::record(options, &ended);
+    record.sweep = swept;
     stamp.seconds = budget.clock.seconds();
     record.stamp = stamp;
     Ok(record)
@@ -88,19 +100,23 @@ fn load_stored(options: &RunOptions) -> Result<Vec<Option<Reproducer>>, EngineEr
     options.plan.entries.iter().map(load).collect()
 }
 
-/// One pass over everything chosen; then, while time was given and is left, further ones.
+/// One pass over everything chosen; the fault sweep, if one is asked for; then, while time was given and is
+/// left, further passes.
 fn run_rounds(
     options: &RunOptions,
     cases: &[Case<'_>],
     budget: &Budget,
+    stamp: &RunStamp,
     progress: &dyn Progress,
-) -> Result<Vec<Tally>, TargetError> {
-    let pool = Pool { jobs: options.jobs.max(1), cases, budget, progress };
+) -> Result<(Vec<Tally>, Option<SweepRecord>), EngineError> {
+    let so_far = Mutex::new(SoFar { ended: vec![None; cases.len()], told: None });
+    let pool = Pool { jobs: options.jobs.max(1), options, cases, budget, stamp, so_far, progress };
     let tallies: Vec<Mutex<Tally>> = cases.iter().map(|_| Mutex::default()).collect();
     let mut chosen: Vec<usize> = (0..cases.len()).filter(|&i| options.plan.entries[i].left_out.is_none()).collect();
     chosen.sort_by_key(|&i| std::cmp::Reverse(cases[i].weight()));
     progress.begin(chosen.len());
     pool.pass(&chosen, &tallies, 0)?;
+    let swept = sweep::sweep(options, cases, &tallies, budget, progress)?;
     let mut round = 1;
     while budget.limit.is_some() && !budget.is_spent() {
         chosen.retain(|&i| cases[i].can_go_on(&lock(&tallies[i])));
@@ -111,22 +127,32 @@ fn run_rounds(
         pool.pass(&chosen, &tallies, round)?;
         round += 1;
     }
-    Ok(tallies.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
+    let tallies = tallies.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
+    Ok((tallies, swept))
 }
 
 struct Pool<'a> {
     jobs: usize,
+    options: &'a RunOptions,
     cases: &'a [Case<'a>],
     budget: &'a Budget,
+    stamp: &'a RunStamp,
+    so_far: Mutex<SoFar>,
     progress: &'a dyn Progress,
+}
+
+/// What is known while the run is under way, and when it was told last.
+struct SoFar {
+    ended: Vec<Option<Ended>>,
+    told: Option<Clock>,
 }
 
 impl Pool<'_> {
     /// Each of `chosen` once, on as many threads as there are jobs. Scenarios share nothing, so that which
     /// thread takes which one shows nowhere.
-    fn pass(&self, chosen: &[usize], tallies: &[Mutex<Tally>], round: u64) -> Result<(), TargetError> {
+    fn pass(&self, chosen: &[usize], tallies: &[Mutex<Tally>], round: u64) -> Result<(), EngineError> {
         let next = AtomicUsize::new(0);
-        let failed: Mutex<Option<TargetError>> = Mutex::default();
+        let failed: Mutex<Option<EngineError>> = Mutex::default();
         let work = || {
             while let Some(&index) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let mut tally = lock(&tallies[index]);
@@ -135,9 +161,11 @@ impl Pool<'_> {
                     lock(&failed).get_or_insert(error);
                     return;
                 }
+                let ended = Ended::of(self.cases[index].scenario, &tally);
                 if round == 0 {
-                    self.progress.finished(&outcome::record(self.cases[index].scenario, &tally));
+                    self.progress.finished(&ended.record);
                 }
+                self.tell(index, ended);
             }
         };
         std::thread::scope(|scope| {
@@ -150,9 +178,28 @@ impl Pool<'_> {
     }
 }
 
+impl Pool<'_> {
+    /// Keeps what a scenario came to, and from time to time says what the run has come to.
+    fn tell(&self, index: usize, ended: Ended) {
+        let mut so_far = lock(&self.so_far);
+        so_far.ended[index] = Some(ended);
+        if so_far.told.is_none_or(|told| told.is_past(Some(TELL_EVERY))) {
+            so_far.told = Some(Clock::start());
+            let mut record = assemble::record(self.options, &so_far.ended);
+            record.stamp = RunStamp { seconds: self.budget.clock.seconds(), ..self.stamp.clone() };
+            self.progress.so_far(&record);
+        }
+    }
+}
+
 /// A tally is only ever added to, so that one left behind by a panic still says what it counted.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a sequence is while it runs.
+fn running_file(id: &str) -> String {
+    format!("{RUNNING}/{}.json", regressions::slug(id))
 }
 
 fn keep_failures(options: &RunOptions, tallies: &[Tally]) -> Result<(), EngineError> {
@@ -168,78 +215,4 @@ fn keep_failures(options: &RunOptions, tallies: &[Tally]) -> Result<(), EngineEr
         }
     }
     Ok(())
-}
-
-fn broken_file(id: &str) -> String {
-    format!("broken/{}.json", regressions::slug(id))
-}
-
-fn assemble(options: &RunOptions, tallies: &[Tally]) -> RunRecord {
-    let launcher = command::launcher();
-    let mut scenarios = Vec::with_capacity(tallies.len());
-    let mut findings: Vec<Finding> = Vec::new();
-    for (entry, tally) in options.plan.entries.iter().zip(tallies) {
-        let scenario = &entry.scenario;
-        if let Some(reason) = &entry.left_out {
-            scenarios.push(outcome::left_out(scenario, reason));
-            continue;
-        }
-        let mut record = outcome::record(scenario, tally);
-        if let (Some(_), Some(reason)) = (tally.crash.as_ref().and_then(|c| c.reproducer.as_ref()), &mut record.reason)
-        {
-            let again = command::replay(launcher, &options.out.join(broken_file(&scenario.id)));
-            reason.en.push_str(&format!("; `{again}` repeats it"));
-            reason.zh.push_str(&format!("；可用 `{again}` 复现"));
-        }
-        scenarios.push(record);
-        if let Some(caught) = outcome::finding(tally) {
-            let id = format!("F{:02}", findings.len() + 1);
-            let file = format!("findings/{id}-{}.json", regressions::slug(&scenario.id));
-            findings.push(Finding {
-                scenario: scenario.id.clone(),
-                requirement: caught.requirement,
-                severity: scenario.severity,
-                effort_days: scenario.effort_days,
-                violation: caught.violation.clone(),
-                reproducer: caught.reproducer.clone(),
-                transcript: caught.transcript.clone(),
-                original_steps: caught.original_steps,
-                command: command::replay(launcher, &Path::new(&options.out).join(&file)),
-                id,
-                file,
-            });
-        }
-    }
-    let selection = selection(options);
-    RunRecord {
-        format: RunRecord::FORMAT.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        target: describe(&options.target, tallies),
-        seed: options.seed,
-        selection,
-        scenarios,
-        findings,
-        stamp: crate::verdict::record::RunStamp::default(),
-    }
-}
-
-fn selection(options: &RunOptions) -> Vec<String> {
-    let mut all = options.plan.selection.clone();
-    all.extend(options.time.map(|t| format!("--time {}", humantime::format_duration(t))));
-    all.extend(options.cases.map(|n| format!("--cases {n}")));
-    all
-}
-
-/// The target as it was in the largest world of the run.
-fn describe(name: &TargetName, tallies: &[Tally]) -> TargetRecord {
-    let infos = tallies.iter().filter_map(|t| t.info.as_ref());
-    // The first of the largest, so that the order of scenarios alone decides.
-    let largest = infos.rev().max_by_key(|info| info.devices.len());
-    let planted = name.options.iter().find(|(key, _)| key == "defect").and_then(|(_, value)| value.clone());
-    TargetRecord {
-        name: name.to_string(),
-        devices: largest.map_or_else(Vec::new, |info| info.devices.clone()),
-        capabilities: largest.map_or_else(Vec::new, |info| info.capabilities.iter().map(ToString::to_string).collect()),
-        planted,
-    }
 }

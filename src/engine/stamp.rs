@@ -1,5 +1,5 @@
 //! The one place of the engine that reads clocks and asks about the machine; all of it ends under keys
-//! named `stamp`, or in a time limit that the user gave.
+//! named `stamp`, in a time limit that the user gave, or in the end of an expectation.
 
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,12 @@ pub(super) fn run_stamp(command: &str) -> RunStamp {
         cores: u64::try_from(cores).unwrap_or(u64::MAX),
         command: command.to_owned(),
     }
+}
+
+/// The day on which expectations are held against a run, in UTC.
+#[expect(clippy::disallowed_methods, reason = "an expectation ends on a day")]
+pub(super) fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// The processor as Linux names it; empty where nobody says.

@@ -27,7 +27,7 @@ fn free(block: u32) -> Step {
 }
 
 fn small_world() -> Setup {
-    Setup { device_bytes: vec![1 << 20], streams: 1 }
+    Setup { device_bytes: vec![1 << 20], streams: 1, config: None }
 }
 
 /// A scenario of explicit steps; its area gives the requirement.
@@ -44,6 +44,7 @@ pub(super) fn scenario(id: &str) -> Scenario {
         devices: 1..=1,
         device_bytes: vec![1 << 20],
         streams: 1,
+        config: None,
         oracles: [OracleName::Overlap, OracleName::Contents, OracleName::Exhaustion].into(),
         must_reach: [].into(),
         epilogue: true,
@@ -148,6 +149,16 @@ fn a_refusal_is_followed_by_an_identical_request_after_its_expectations() {
     let run = walk(Flaw::ChangesItsMind, &steps, &[OracleName::Exhaustion], false);
     let conviction = run.conviction.expect("the second answer differs");
     assert_eq!((conviction.step, conviction.violations[0].oracle), (1, OracleName::Exhaustion));
+}
+
+/// `frac::sound` passes, `oom::drawn` breaks MEM-01, `strm::lacking` is not applicable.
+pub(super) fn failing_record() -> RunRecord {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let lacking = Scenario { requires: [Capability::Streams].into(), ..scenario("strm::lacking") };
+    let options = options(vec![scenario("frac::sound"), generated("oom::drawn"), lacking], root.path());
+    let record = run_flawed(Flaw::Overlaps, &options).expect("it runs");
+    assert_eq!(record.findings[0].requirement.to_string(), "MEM-01");
+    record
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn the_law_by_operation() {
     assert_eq!(law(&wrong(Pointer::Null)), Law::MustServe);
     assert_eq!(law(&wrong(Pointer::Wild { address: 1 })), refuse(RefusalClass::InvalidPointer));
 
-    let fault = Op::Fault { device: DeviceId(0), call: crate::op::DeviceCall::Reserve, skip: 0 };
+    let fault = Op::Fault { device: DeviceId(0), call: crate::op::DeviceCall::Reserve, skip: 0, error: None };
     world.step(&fault, &Reply::Done);
     assert_eq!(world.model.law(&alloc(1, 0, 1)), Law::Any);
     assert_eq!(world.model.law(&Op::EmptyCache), Law::Any);

@@ -1,9 +1,11 @@
 //! What a target says of itself: its devices, what it can be asked, and the promises that differ between allocators.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::stats::Family;
@@ -47,6 +49,14 @@ pub enum Capability {
     PrivatePools,
     /// Streams can capture graphs, and the allocator knows of it.
     GraphCapture,
+    /// A freed block is kept and serves later requests, until the cache is emptied.
+    Caching,
+    /// Freeing a block that recorded streams still use does not wait for them.
+    DeferredFree,
+    /// Sizes, segments and the choice of free blocks are PyTorch's under the settings in force.
+    PytorchPolicy,
+    /// Settings can be given before the first operation, as PyTorch writes them.
+    Settings,
     /// A fresh target that is asked the same gives the same answers, so that two runs can be compared.
     Repeatable,
     /// At least this many devices.
@@ -76,6 +86,10 @@ impl Capability {
         (Capability::Tensors, "tensors"),
         (Capability::PrivatePools, "private_pools"),
         (Capability::GraphCapture, "graph_capture"),
+        (Capability::Caching, "caching"),
+        (Capability::DeferredFree, "deferred_free"),
+        (Capability::PytorchPolicy, "pytorch_policy"),
+        (Capability::Settings, "settings"),
         (Capability::Repeatable, "repeatable"),
     ];
 
@@ -123,8 +137,31 @@ impl FromStr for Capability {
     }
 }
 
+impl Serialize for Capability {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Capability {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<str>::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Capability {
+    fn schema_name() -> Cow<'static, str> {
+        "Capability".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "examples": Capability::names() })
+    }
+}
+
 /// A device of a target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceInfo {
     pub name: String,
     pub total_bytes: u64,
@@ -132,7 +169,7 @@ pub struct DeviceInfo {
 
 /// How much more than asked an allocator may take from the device to serve a request: for `n` bytes at
 /// most `max(least, round_up(n * numerator / denominator, granule))`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Growth {
     pub least: u64,
     pub granule: u64,
@@ -151,7 +188,7 @@ impl Growth {
 }
 
 /// The promises that differ between allocators; everything else the model owes to all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contract {
     /// Every address is a multiple of this.
     pub alignment: u64,
@@ -162,8 +199,25 @@ pub struct Contract {
     pub tensor_limit: Option<u64>,
 }
 
+/// What runs under a target's name, as far as it can tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocator: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+}
+
+impl Versions {
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Versions::default()
+    }
+}
+
 /// What a target says of itself before the first operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetInfo {
     pub name: String,
     pub devices: Vec<DeviceInfo>,

@@ -36,9 +36,10 @@ pub(super) fn of(op: &Op) -> String {
             format!("summary {device}{}", if *abbreviated { ", abbreviated" } else { "" })
         }
         Op::Fill { block } | Op::Verify { block } => format!("{name} {block}"),
-        Op::Fault { device, call, skip } => {
-            let call = serde_json::to_value(call).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-            format!("fault {device}: {call} fails after {skip} more")
+        Op::Fault { device, call, skip, error } => {
+            let call = call.name();
+            let with = error.map_or_else(String::new, |error| format!(" with {}", error.name()));
+            format!("fault {device}: {call} fails after {skip} more{with}")
         }
         Op::PoolCreate { pool, device, use_on_oom, no_split } => {
             let flags = [(*use_on_oom, ", use_on_oom"), (*no_split, ", no_split")];

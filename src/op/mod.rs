@@ -4,6 +4,7 @@
 //! that is said twice, in `reference` (one exact policy) and in `model` (what any policy owes).
 
 pub mod contract;
+pub mod fault;
 pub mod milestone;
 pub mod observation;
 pub mod oracle_name;
@@ -15,15 +16,17 @@ pub mod stats;
 pub mod step;
 pub mod text;
 pub mod trace;
+mod wire;
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use contract::{Capability, Contract, DeviceInfo, TargetInfo};
+pub use contract::{Capability, Contract, DeviceInfo, TargetInfo, Versions};
+pub use fault::FaultError;
 pub use milestone::Milestone;
-pub use observation::{DeviceView, Observation};
+pub use observation::{Baseline, Company, DeviceView, NvmlMemory, NvmlView, Observation};
 pub use oracle_name::OracleName;
 pub use pools::{GraphName, PoolName, PoolSource};
 pub use reply::{ContentsReport, Drop, MemoryInfo, Refusal, RefusalClass, Reply};
@@ -229,6 +232,9 @@ pub enum Op {
         device: DeviceId,
         call: DeviceCall,
         skip: u32,
+        /// Which error; without it lack of memory where memory is asked for, and an unknown error elsewhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<FaultError>,
     },
     /// One round of a steady workload ended: the growth oracle compares rounds.
     CycleEnd,

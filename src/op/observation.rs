@@ -1,20 +1,28 @@
 //! What can be seen of a target between two operations, without changing it.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::reply::{FloatText, float_text};
 use super::stats::Stats;
 
 /// One device as seen from outside.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceView {
     pub stats: Stats,
     /// What the device itself says is free: the driver's figure, not the allocator's.
     pub free_bytes: u64,
     pub total_bytes: u64,
     /// The memory fraction as the target reads it back; 1 where it has none.
+    #[serde(with = "float_text")]
+    #[schemars(with = "FloatText")]
     pub fraction: f64,
     /// One bit a stream: set where everything enqueued has finished.
     pub idle: u64,
     /// Faults that have fired on this device since the start.
     pub faults_fired: u32,
+    /// A second opinion on a real device's memory; `None` where there is no NVML.
+    pub nvml: Option<NvmlView>,
 }
 
 impl DeviceView {
@@ -24,8 +32,90 @@ impl DeviceView {
     }
 }
 
+/// A device's memory as NVML states it. What the driver keeps for itself (`reserved_bytes`) is in neither of the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NvmlMemory {
+    pub total_bytes: u64,
+    pub used_bytes: u64,
+    pub free_bytes: u64,
+    pub reserved_bytes: u64,
+}
+
+/// Who else is on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Company {
+    /// Only the target and the harness: every change of the figures is theirs.
+    Alone,
+    /// That many others, whose memory moves the figures too.
+    Neighbours(u32),
+    /// The list of processes does not say.
+    Unknown,
+}
+
+/// Where a device's figures stood before the target did anything, and how still they stood: the least and the
+/// most of several readings, with the target's context made and nothing asked of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Baseline {
+    /// What the allocator said it had reserved then.
+    pub reserved_bytes: u64,
+    /// NVML's, the least reading.
+    pub used_bytes: u64,
+    /// The driver's, the most.
+    pub free_bytes: u64,
+    /// The most that a figure moved between two readings.
+    pub noise_bytes: u64,
+}
+
+/// What NVML says of a device at one moment. Whoever fills it in reads until the figure stands still: NVML may
+/// follow the driver late (`poolproof bench --telemetry` says how late).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NvmlView {
+    pub memory: NvmlMemory,
+    pub baseline: Baseline,
+    pub company: Company,
+}
+
+impl NvmlView {
+    /// What the driver counts memory in.
+    pub const GRANULE: u64 = 2 << 20;
+
+    /// How far two honest figures may be apart: one granule, and what moved when nothing was asked.
+    #[must_use]
+    pub fn tolerance_bytes(&self) -> u64 {
+        Self::GRANULE.saturating_add(self.baseline.noise_bytes)
+    }
+}
+
+impl Baseline {
+    /// From readings of NVML's used bytes and the driver's free bytes; `None` from no reading.
+    #[must_use]
+    pub fn of(reserved_bytes: u64, readings: &[(u64, u64)]) -> Option<Baseline> {
+        let used = || readings.iter().map(|(used, _)| *used);
+        let free = || readings.iter().map(|(_, free)| *free);
+        let (used_bytes, free_bytes) = (used().min()?, free().max()?);
+        let noise_bytes = (used().max()? - used_bytes).max(free_bytes - free().min()?);
+        Some(Baseline { reserved_bytes, used_bytes, free_bytes, noise_bytes })
+    }
+}
+
 /// Every device of a target.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Observation {
     pub devices: Vec<DeviceView>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_baseline_knows_how_still_it_stood() {
+        assert_eq!(Baseline::of(0, &[]), None);
+        let found = Baseline::of(5, &[(100, 900), (130, 900), (110, 880)]);
+        assert_eq!(found, Some(Baseline { reserved_bytes: 5, used_bytes: 100, free_bytes: 900, noise_bytes: 30 }));
+        let view =
+            NvmlView { memory: NvmlMemory::default(), baseline: found.unwrap_or_default(), company: Company::Alone };
+        assert_eq!(view.tolerance_bytes(), (2 << 20) + 30);
+    }
 }

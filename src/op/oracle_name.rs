@@ -25,6 +25,10 @@ pub enum OracleName {
     Telemetry,
     Summary,
     PrivatePools,
+    /// A call did not return before its deadline.
+    Hang,
+    /// The target's process died of a call, or no call can succeed in it any more.
+    Crash,
     /// From here on: judges of two runs, of a sequence and of one that must come to the same.
     StreamNames,
     DeviceNames,
@@ -35,6 +39,7 @@ pub enum OracleName {
 }
 
 impl OracleName {
+    /// Those that judge steps, one file each.
     pub const ALL: &'static [OracleName] = &[
         OracleName::Expectation,
         OracleName::Overlap,
@@ -76,6 +81,9 @@ impl OracleName {
         OracleName::RELATIONS.contains(&self)
     }
 
+    /// Those that watch the process of a target that has one of its own: always, whatever a scenario asks for.
+    pub const WATCH: &'static [OracleName] = &[OracleName::Hang, OracleName::Crash];
+
     /// The name in scenario files and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -96,6 +104,8 @@ impl OracleName {
             OracleName::Telemetry => "telemetry",
             OracleName::Summary => "summary",
             OracleName::PrivatePools => "private_pools",
+            OracleName::Hang => "hang",
+            OracleName::Crash => "crash",
             OracleName::StreamNames => "stream_names",
             OracleName::DeviceNames => "device_names",
             OracleName::WarmUp => "warm_up",

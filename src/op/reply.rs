@@ -91,7 +91,8 @@ pub enum ContentsReport {
 }
 
 /// The answer to one operation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     Done,
     /// The address handed out; 0 for a request of 0 bytes.
@@ -99,7 +100,11 @@ pub enum Reply {
         address: u64,
     },
     Refused(Refusal),
-    Fraction(f64),
+    Fraction(
+        #[serde(with = "float_text")]
+        #[schemars(with = "FloatText")]
+        f64,
+    ),
     MemoryInfo(MemoryInfo),
     /// Statistics by name, in the target's own order.
     Dictionary(Vec<(String, i64)>),

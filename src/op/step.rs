@@ -16,6 +16,9 @@ pub struct Setup {
     pub device_bytes: Vec<u64>,
     /// Streams a device has, the default one included.
     pub streams: u8,
+    /// Settings that the allocator starts with, as PyTorch writes them; instead of those in the target's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
 }
 
 /// An operation, an expectation, or both.
@@ -112,6 +115,9 @@ pub struct Expect {
     /// Parts of the refusal's message, or of the text that the call answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contains: Vec<String>,
+    /// What must not be part of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
     /// How many entries the dictionary has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<usize>,

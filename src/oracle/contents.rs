@@ -1,6 +1,6 @@
 //! Contents: a block holds what was written to it, in memory that is there.
 //!
-//! Judges the answers to `Verify`. Does not cover: blocks that were never filled, bytes between two
+//! Judges the answers to `Verify`, and work that found no memory behind its addresses. Does not cover: blocks that were never filled, bytes between two
 //! verifications, and work on streams that were never recorded: that is the caller's error, and never asked.
 
 use super::cite::{MEM_01, MEM_03, say};
@@ -16,7 +16,8 @@ impl Oracle for Contents {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
-        let (Some(Op::Verify { block }), Reply::Contents(report)) = (seen.op, seen.reply) else { return };
+        let Reply::Contents(report) = seen.reply else { return };
+        let Some(Op::Verify { block } | Op::Use { block, .. } | Op::Fill { block }) = seen.op else { return };
         let (size, address) = seen.model.block(*block).map_or((0, 0), |live| (live.bytes, live.address));
         let violation = match report {
             ContentsReport::Intact | ContentsReport::Pending => return,

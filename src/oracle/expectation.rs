@@ -172,7 +172,7 @@ fn views<'a>(
     found
 }
 
-/// `contains`, `keys`, `segments`, `private_bytes`, `lines`.
+/// `contains`, `lacks`, `keys`, `segments`, `private_bytes`, `lines`.
 fn texts(seen: &Seen<'_>, expect: &Expect, messages: &mut Vec<Text>) {
     let got = seen.reply.to_line();
     let text = match seen.reply {
@@ -182,6 +182,9 @@ fn texts(seen: &Seen<'_>, expect: &Expect, messages: &mut Vec<Text>) {
     };
     for part in expect.contains.iter().filter(|part| !text.contains(part.as_str())) {
         messages.push(say!("`{part}` was expected in the answer `{got}`", "应答 `{got}` 中应含有 `{part}`"));
+    }
+    for part in expect.lacks.iter().filter(|part| text.contains(part.as_str())) {
+        messages.push(say!("`{part}` was not expected in the answer `{got}`", "应答 `{got}` 中不应含有 `{part}`"));
     }
     if let Some(wanted) = expect.keys {
         let keys = if let Reply::Dictionary(entries) = seen.reply { entries.len() } else { 0 };

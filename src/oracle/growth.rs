@@ -1,7 +1,8 @@
-//! Growth: a steady cycle of requests reaches a fixpoint of reserved memory.
+//! Growth: a request takes no more from the device than the contract says, and a steady cycle of requests
+//! reaches a fixpoint of reserved memory.
 //!
-//! Judged at the end, from the figures at each end of a round: the second half of the rounds must not
-//! reserve more, nor hold more device allocations, than the first half ended with. Does not cover: fewer
+//! A cycle is judged at the end, from the figures at each end of a round: the last quarter of the rounds must not
+//! reserve more, nor hold more device allocations, than those before ended with. Does not cover: fewer
 //! than four rounds; rounds that do not ask the same things in the same order (the first apart); and
 //! devices on which, after the first round, a request was refused or retried or a planned fault fired.
 
@@ -9,8 +10,9 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::cite::{GROW_01, say};
+use super::cite::{GROW_01, GROW_02, say};
 use super::{Oracle, Seen};
+use crate::model::Effect;
 use crate::op::{BlockId, Capability, Counter, Family, GraphName, Observation, Op, OracleName, PoolName, TargetInfo};
 use crate::verdict::Violation;
 
@@ -101,6 +103,24 @@ impl Growth {
         }
     }
 
+    /// What a served request took from the device.
+    fn judge_request(&self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        let (Some(Op::Alloc { bytes, .. }), Effect::Allocated(block, live)) = (seen.op, seen.effect) else { return };
+        let reserved = |views: &Observation| {
+            views.devices.get(live.device).map_or(0, |v| v.stats.all(Family::ReservedBytes).current)
+        };
+        let took = u64::try_from(reserved(seen.after) - reserved(seen.before)).unwrap_or(0);
+        let most = seen.model.at_most(*bytes);
+        if took > most {
+            let device = live.device;
+            let message = say!(
+                "{block} of {bytes} B took {took} B from device {device}, more than the {most} B that the contract allows",
+                "{block}（{bytes} B）向设备 {device} 获取了 {took} B，超过契约所允许的 {most} B"
+            );
+            convictions.push(Violation::new(self.name(), Some(GROW_02), message));
+        }
+    }
+
     fn end_round(&mut self, after: &Observation) {
         let counter =
             |d: &crate::op::DeviceView, which| if self.counters && self.balanced { d.stats.counter(which) } else { 0 };
@@ -138,7 +158,7 @@ impl Growth {
         if count < LEAST_ROUNDS || !steady {
             return;
         }
-        let half = count.div_ceil(2);
+        let half = count - count.div_ceil(4);
         for device in (0..self.disturbed.len()).filter(|&d| !self.disturbed[d]) {
             let mark = |round: usize| self.rounds[round - 1].get(device).copied();
             let Some(settled) = mark(half) else { continue };
@@ -165,6 +185,7 @@ impl Oracle for Growth {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        self.judge_request(seen, convictions);
         if let Some(op) = seen.asked().filter(|_| !seen.is_retry) {
             if *op == Op::CycleEnd {
                 self.end_round(seen.after);
@@ -195,6 +216,17 @@ mod tests {
             bench.step(Op::CycleEnd, Reply::Done, keep).passes();
         }
         bench.end().all()
+    }
+
+    #[test]
+    fn a_request_that_takes_more_than_the_contract_allows_convicts() {
+        let (op, reply) = (crate::oracle::fixture::alloc(1, 600), Reply::Allocated { address: 0x1000 });
+        let judged = Bench::new(OracleName::Growth).step(op, reply, |o| {
+            crate::oracle::fixture::hand_out(&mut o.devices[0], 600);
+            o.devices[0].stats.increase(Family::ReservedBytes, PoolKind::Small, 2 << 20);
+        });
+        let found = judged.convicts("GROW-02");
+        insta::assert_snapshot!(found.message.en, @"b1 of 600 B took 2098176 B from device 0, more than the 2097152 B that the contract allows");
     }
 
     #[test]

@@ -144,7 +144,9 @@ fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<d
         OracleName::Limit if info.can(Capability::MemoryFraction) && reserved => Box::new(limit::Limit::new(info)),
         OracleName::Growth if reserved => Box::new(growth::Growth::new(info)),
         OracleName::Refusal => Box::new(refusal::Refusal::new(info)),
-        OracleName::Telemetry if info.can(Capability::MemoryInfo) && reserved => Box::new(telemetry::Telemetry),
+        OracleName::Telemetry if info.can(Capability::MemoryInfo) && reserved => {
+            Box::new(telemetry::Telemetry::default())
+        }
         OracleName::PrivatePools
             if info.can(Capability::Counters)
                 && (info.can(Capability::PrivatePools) || info.can(Capability::GraphCapture)) =>

@@ -1,11 +1,12 @@
 //! Refusal: what must be refused is, with the right class and a message; what must be served is; and a call
-//! that is refused, or asks for nothing, changes nothing.
+//! that is refused, asks for nothing or only looks changes nothing.
 //!
 //! Does not cover: the wording of messages, refusals for lack of memory that should not be (`exhaustion`),
 //! classes where a planned fault fired in the step, and peaks after a refusal (`peak`).
 
 use super::cite::{
-    ARG_01, ARG_02, ARG_03, FRAC_02, HUGE_01, HUGE_02, OOM_01, OOM_02, OOM_05, OOM_06, ZERO_01, ZERO_02, say,
+    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, OOM_01, OOM_02, OOM_05, OOM_06, SUMM_01, SUMM_02,
+    SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
 use super::view::first_difference;
 use super::{Oracle, Seen};
@@ -176,6 +177,18 @@ fn needs(op: &Op) -> Option<Capability> {
     })
 }
 
+/// The promise behind a call that only looks.
+fn looks(op: &Op) -> Option<RequirementId> {
+    Some(match op {
+        Op::Dictionary { .. } => SUMM_01,
+        Op::Summary { .. } => SUMM_02,
+        Op::Snapshot => SUMM_03,
+        Op::MemoryInfo { .. } => TELE_02,
+        Op::GetFraction { .. } => FRAC_05,
+        _ => return None,
+    })
+}
+
 /// The promise behind the law of an operation; `None` leaves it to the scenario.
 fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
     if named_device(op).is_some_and(|d| d.index(seen.after.devices.len()).is_none()) {
@@ -217,6 +230,7 @@ impl Oracle for Refusal {
                 (Effect::AllocatedNothing(_), _) => Some(ZERO_01),
                 (Effect::Freed(_, live), _) if live.bytes == 0 => Some(ZERO_02),
                 (_, Op::FreePointer { pointer: Pointer::Null }) => Some(ZERO_02),
+                (_, op) if !seen.fault_fired() => looks(op),
                 _ => None,
             };
             if nothing.is_some() {

@@ -97,7 +97,7 @@ fn asking_for_nothing_must_move_nothing() {
 
 #[test]
 fn a_fault_excuses_a_refusal_only_where_it_fires() {
-    let fault = Op::Fault { device: DeviceId(0), call: DeviceCall::Release, skip: 0 };
+    let fault = Op::Fault { device: DeviceId(0), call: DeviceCall::Release, skip: 0, error: None };
     let refused = || no(RefusalClass::DeviceError);
     let mut bench = bench();
     bench.step(fault.clone(), Reply::Done, |_| {}).passes();

@@ -12,8 +12,9 @@ use super::live::Live;
 use super::oom::OutOfMemory;
 use super::pool::Pool;
 use super::private::PrivatePools;
-use super::rounding;
 use super::settings::Settings;
+use super::variation::Variation;
+use super::{mistakes, rounding, variation};
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::trace::{Action, TraceEvent};
 use crate::op::{Counter, PoolKind, Stats};
@@ -83,11 +84,16 @@ pub struct DeviceAllocator<D, P> {
     pub(super) passed_together: u32,
     /// Bases of segments in order of reservation; kept only for a planted defect.
     pub(super) bases: Vec<u64>,
+    /// The address handed out last; kept only for a variation.
+    pub(super) last_address: u64,
+    /// An error that is never forgotten; kept only for a planted defect.
+    pub(super) stuck: Option<DeviceError>,
     pub(super) habits: super::uneven::Habits,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub(super) fn new(index: usize, device: D, settings: Settings, planted: P) -> Self {
+        let settings = variation::settings(mistakes::settings(settings, planted), planted);
         let mut stats = Stats::default();
         *stats.counter_mut(Counter::MaxSplitSize) = i64::try_from(settings.max_split).unwrap_or(-1);
         let mut allocator = DeviceAllocator {
@@ -108,6 +114,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             trace: None,
             passed_together: 0,
             bases: Vec::new(),
+            last_address: 0,
+            stuck: None,
             habits: super::uneven::Habits::default(),
         };
         allocator.set_limit(settings.fraction);
@@ -119,8 +127,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// # Errors
     /// No memory, a size that cannot be represented, or a device call that failed.
     pub fn alloc(&mut self, bytes: u64, stream: StreamHandle) -> Result<u64, AllocError> {
-        if bytes == 0 {
+        if bytes == 0 && !self.planted.has(Defect::ZeroSizeTakesBlock) {
             return Ok(0);
+        }
+        if let Some(error) = &self.stuck {
+            return Err(error.clone().into());
         }
         let request = self.request(bytes, stream).ok_or(AllocError::Unrepresentable { bytes })?;
         if self.private.is_redirecting() {
@@ -135,7 +146,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         Ok(self.hand_out(found, &request))
     }
 
-    fn request(&self, bytes: u64, stream: StreamHandle) -> Option<Request> {
+    pub(super) fn request(&self, bytes: u64, stream: StreamHandle) -> Option<Request> {
         if self.planted.has(Defect::HugeSizeWraps) {
             let size = bytes.wrapping_add(511) & !511;
             return Some(Request { bytes, size, stream, pool: u16::from(size > rounding::SMALL_LIMIT) });
@@ -148,7 +159,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if self.private.is_redirecting() {
             pool = self.pool_for(kind_of(pool), stream);
         }
-        Some(Request { bytes, size, stream, pool })
+        let mut request = Request { bytes, size, stream, pool };
+        self.misround(&mut request);
+        self.vary(&mut request);
+        Some(request)
     }
 
     /// The steps after a search that found nothing.
@@ -160,6 +174,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             && let Some(slot) = self.find_anywhere(request)
         {
             return Ok(slot);
+        }
+        if self.planted.varies(Variation::LazyMerging) {
+            self.merge_all();
+            if let Some(slot) = self.find_free(request) {
+                return Ok(slot);
+            }
         }
         if let Some(slot) = self.grow(request)? {
             return Ok(slot);
@@ -180,10 +200,14 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return Err(self.out_of_memory(request));
         }
         if !self.planted.has(Defect::NoFlushBeforeOom) {
-            self.release_cached()?;
+            self.flush_for(request)?;
         }
-        *self.stats.counter_mut(Counter::NumAllocRetries) += 1;
-        if let Some(slot) = self.grow(request)? {
+        if !self.planted.has(Defect::RetryNotCounted) {
+            *self.stats.counter_mut(Counter::NumAllocRetries) += 1;
+        }
+        if !self.planted.has(Defect::NoSecondTry)
+            && let Some(slot) = self.grow(request)?
+        {
             return Ok(slot);
         }
         Err(self.out_of_memory(request))
@@ -197,16 +221,21 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             pool.searches = pool.searches.wrapping_add(1);
         }
         let size = if self.planted.has(Defect::BlockTooSmall) { request.size / 4 * 3 } else { request.size };
-        let mut slot = pool.free.first_fit(&self.arena, request.stream, size)?;
+        let mut slot = if self.planted.chooses() {
+            self.choose(request, size)?
+        } else {
+            pool.free.first_fit(&self.arena, request.stream, size)?
+        };
         if self.arena[slot].expandable {
             slot = self.choose_expandable(request, slot)?;
         }
         let found = self.arena[slot].size;
         let max_split = self.settings.max_split;
-        if request.size < max_split && found >= max_split {
+        if request.size < max_split && found >= max_split && !self.planted.has(Defect::OversizeServesSmall) {
             return None;
         }
-        if request.size >= max_split && found >= request.size.saturating_add(self.settings.max_non_split_rounding) {
+        let most = request.size.saturating_add(self.settings.max_non_split_rounding);
+        if request.size >= max_split && found >= most && !self.planted.has(Defect::NonSplitRoundingIgnored) {
             return None;
         }
         self.pools[usize::from(request.pool)].free.remove(&mut self.arena, slot);
@@ -218,6 +247,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub(super) fn insert_free(&mut self, slot: Slot) {
         let block = &mut self.arena[slot];
         let pool = &mut self.pools[usize::from(block.pool)];
+        pool.searches += u32::from(self.planted.varies(Variation::NewestFirst));
         block.searches_at_free = pool.searches;
         pool.free.insert(&mut self.arena, slot);
     }
@@ -237,16 +267,25 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if block.pool > LARGE && self.never_splits(block.pool) {
             return false;
         }
+        if self.planted.varies(Variation::NoSplitting) || self.planted.varies(Variation::NeverCaches) {
+            return false;
+        }
         let remaining = block.size.saturating_sub(size);
         if kind_of(block.pool) == PoolKind::Small || self.settings.expandable_segments {
-            remaining >= rounding::MIN_BLOCK
+            remaining >= rounding::MIN_BLOCK + u64::from(self.planted.has(Defect::LastGranuleKept))
         } else {
-            size < self.settings.max_split && remaining > rounding::SMALL_LIMIT
+            let least =
+                if self.planted.has(Defect::SliverCutOff) { rounding::MIN_BLOCK } else { rounding::SMALL_LIMIT };
+            (size < self.settings.max_split || self.planted.has(Defect::MaxSplitIgnored)) && remaining > least
         }
     }
 
     /// No growth beyond `fraction` of the device's memory; the caller has checked the range.
     pub(super) fn set_limit(&mut self, fraction: f64) {
+        if let Some(limit) = self.mislimit(fraction) {
+            self.limit = limit;
+            return;
+        }
         let total = self.device.total_bytes();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let limit = (fraction * total as f64) as u64; // truncated, as PyTorch does
@@ -293,19 +332,18 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// Sets every peak to its current value.
     pub fn reset_peak(&mut self) {
-        let skipped = self.planted.has(Defect::RequestedPeakNotReset);
-        let kept = *self.stats.all(crate::op::Family::RequestedBytes);
+        let before = self.stats;
         self.stats.tracked_mut().for_each(crate::op::Stat::reset_peak);
-        if skipped {
-            self.stats.get_mut(crate::op::Family::RequestedBytes, crate::op::stats::Row::All).peak = kept.peak;
-        }
+        self.misreset_peaks(&before);
     }
 
     /// Clears what was accumulated: allocated, freed and the event counters.
     pub fn reset_accumulated(&mut self) {
+        let before = self.stats;
         self.stats.tracked_mut().for_each(crate::op::Stat::reset_accumulated);
         for &counter in Counter::ALL.iter().filter(|&&c| c != Counter::MaxSplitSize) {
             *self.stats.counter_mut(counter) = 0;
         }
+        self.misreset_accumulated(&before);
     }
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::allocator::DeviceAllocator;
 use super::block::{Slot, State};
 use super::defect::{Defect, Planting};
+use super::variation::Variation;
 use crate::device::{Device, DeviceError, Event, StreamHandle};
 
 /// Events not known to have passed, by stream.
@@ -29,6 +30,15 @@ impl Events {
 }
 
 impl Events {
+    /// A block no longer waits for anything.
+    pub fn forget(&mut self, slot: Slot) {
+        for (_, queue) in &mut self.queues {
+            let before = queue.len();
+            queue.retain(|&(_, s)| s != slot);
+            self.pending -= before - queue.len();
+        }
+    }
+
     /// The blocks that wait.
     pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
         self.queues.iter().flat_map(|(_, queue)| queue.iter().map(|&(_, slot)| slot))
@@ -38,7 +48,16 @@ impl Events {
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Records an event on every stream of a freed block. A stream that cannot record is waited for.
     pub(super) fn await_streams(&mut self, slot: Slot) -> Result<(), DeviceError> {
-        let streams = self.recorded.remove(&slot).unwrap_or_default();
+        let mut streams = self.recorded.remove(&slot).unwrap_or_default();
+        if self.planted.varies(Variation::WaitsAtFree) {
+            while let Some(&stream) = streams.last() {
+                if let Err(error) = self.device.wait_stream(stream) {
+                    self.recorded.insert(slot, streams);
+                    return Err(error);
+                }
+                streams.pop();
+            }
+        }
         self.arena[slot].recorded = false;
         for (i, &stream) in streams.iter().enumerate() {
             let marked = if self.planted.has(Defect::EventOnDefaultStream) { StreamHandle(0) } else { stream };
@@ -48,6 +67,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                     let queue = if self.planted.has(Defect::EventsBlockEachOther) { StreamHandle(0) } else { stream };
                     self.events.push(queue, event, slot);
                 }
+                Err(_) if self.planted.has(Defect::EventFailureFreesAtOnce) => {}
                 Err(_) => {
                     if let Err(error) = self.device.wait_stream(stream) {
                         // Nothing is known of this stream: the block keeps waiting for all that are left.
@@ -75,12 +95,18 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if !self.private.put_off.is_empty() {
             self.take_up_put_off()?;
         }
-        if self.events.pending == 0 {
+        if self.events.pending == 0 || self.planted.has(Defect::EventsAskedOnlyInFlush) {
             return Ok(());
         }
         for i in 0..self.events.queues.len() {
             while let Some(&(event, slot)) = self.events.queues[i].1.front() {
-                if !self.device.query_event(event)? {
+                let asked = self.device.query_event(event);
+                if asked.is_err() && self.planted.has(Defect::QueryFailureLosesBlock) {
+                    self.events.forget(slot);
+                    continue;
+                }
+                let passes = asked.is_err() && self.planted.has(Defect::QueryErrorPasses);
+                if !passes && !asked? && !self.planted.has(Defect::EventsTakenAsPassed) {
                     break;
                 }
                 self.events.queues[i].1.pop_front();
@@ -105,6 +131,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                     result = result.and(Err(error));
                     break;
                 }
+                if self.planted.has(Defect::WaitedBlockDropped) {
+                    self.events.forget(slot);
+                    continue;
+                }
                 self.events.queues[i].1.remove(at);
                 self.pass(slot);
             }
@@ -116,6 +146,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     fn pass(&mut self, slot: Slot) {
         self.events.pending -= 1;
         self.passed_together += 1;
+        if self.planted.has(Defect::OneEventIsEnough) {
+            self.events.forget(slot);
+            self.arena[slot].events = 1;
+        }
         let block = &mut self.arena[slot];
         block.events -= 1;
         if block.events == 0 && block.state == State::Pending && !block.recorded {

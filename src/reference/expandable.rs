@@ -2,7 +2,7 @@
 
 use super::allocator::{DeviceAllocator, Request, kind_of};
 use super::block::{Block, Slot, State};
-use super::defect::Planting;
+use super::defect::{Defect, Planting};
 use super::rounding::SMALL_SEGMENT;
 use super::signed;
 use crate::device::{Device, DeviceError};
@@ -97,6 +97,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let bytes = (total + total / 8).div_ceil(page) * page;
         let address = match self.device.reserve_addresses(bytes) {
             Ok(address) => address,
+            Err(_) if self.planted.has(Defect::AddressesErrorKept) => 0,
             Err(DeviceError::OutOfMemory) => return Ok(None),
             Err(other) => return Err(other),
         };
@@ -133,7 +134,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         self.insert_free(slot);
         let kind = kind_of(block.pool);
-        self.stats.increase(Family::ReservedBytes, kind, signed(mapped));
+        let counted = if self.planted.has(Defect::ExpandableCountsRequest) { size } else { mapped };
+        self.stats.increase(Family::ReservedBytes, kind, signed(counted));
         *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;
         self.note(Action::SegmentMap, block.address, mapped, block.stream);
         Ok(true)
@@ -149,11 +151,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                 Err(error) => failure = Some(error),
             }
         }
-        if failure.is_none() {
-            failure = self.device.set_access(address, bytes).err();
+        if failure.is_none() && !self.planted.has(Defect::AccessNotSet) {
+            let ignored = self.planted.has(Defect::AccessFailureIgnored);
+            failure = self.device.set_access(address, bytes).err().filter(|_| !ignored);
         }
         let Some(error) = failure else { return Ok(true) };
-        if done > 0 {
+        let leaks = if done < bytes { Defect::MapFailureKeepsPages } else { Defect::AccessErrorLeaks };
+        if done > 0 && !self.planted.has(leaks) {
             self.strays.push((address, done));
             self.unmap_strays()?;
         }
@@ -180,8 +184,15 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if first >= end {
             return Ok(());
         }
-        self.device.wait_stream(block.stream)?;
-        self.device.unmap(first, end - first)?;
+        if !self.planted.has(Defect::UnmapDoesNotWait) {
+            self.device.wait_stream(block.stream)?;
+        }
+        let partial = self.planted.has(Defect::UnmapTakesPartialPages) && first > block.address;
+        let from = if partial { first - segment.page } else { first };
+        let unmapped = self.device.unmap(from, end - from);
+        if !self.planted.has(Defect::UnmapFailureForgotten) {
+            unmapped?;
+        }
         let pool = usize::from(block.pool);
         self.pools[pool].free.remove(&mut self.arena, slot);
         let (before, after) = (first - block.address, block.address + block.size - end);
@@ -215,7 +226,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let block = self.arena[slot];
         let mut result = Ok(());
         if !block.is_split() {
-            result = self.device.free_addresses(segment.address, segment.bytes);
+            if !self.planted.has(Defect::AddressesLeak) {
+                result = self.device.free_addresses(segment.address, segment.bytes);
+            }
             if result.is_ok() {
                 self.segments.retain(|s| s.address != segment.address);
                 self.arena.remove(slot);

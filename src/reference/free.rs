@@ -1,9 +1,10 @@
 //! Giving a block back: at once, or after the streams recorded on it.
 
-use super::allocator::{DeviceAllocator, kind_of};
+use super::allocator::{DeviceAllocator, SMALL, kind_of};
 use super::block::{Block, Slot, State};
 use super::counted;
 use super::defect::{Defect, Planting};
+use super::variation::Variation;
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::Family;
 use crate::op::stats::Oversize;
@@ -32,16 +33,19 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// in which case the block stays pending until the cache is flushed.
     pub fn free(&mut self, address: u64) -> Result<(), FreeError> {
         let Some(slot) = self.live.remove(&self.arena, address) else {
-            self.free_unknown(address)?;
-            return Err(FreeError::InvalidPointer { address });
+            return self.free_unknown(address);
         };
-        let Block { size, requested, stream, pool, recorded, .. } = self.arena[slot];
+        let Block { size, requested, stream, mut pool, recorded, .. } = self.arena[slot];
+        if self.planted.has(Defect::FreedInSmallPool) {
+            pool = SMALL;
+        }
         self.note(Action::FreeRequested, address, requested, stream);
         self.stats.decrease(Family::Allocation, kind_of(pool), 1);
         self.stats.decrease(Family::AllocatedBytes, kind_of(pool), counted(size));
         if size >= self.settings.max_split {
             self.stats.oversize_mut(Oversize::Allocations).decrease(1);
         }
+        self.misfree(slot);
         if recorded && self.private.is_redirecting() && self.planted.has(Defect::DeferredFreeTakenUp) {
             self.recorded.remove(&slot);
             self.arena[slot].recorded = false;
@@ -53,21 +57,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.arena[slot].state = State::Pending;
             self.private.captured.retain(|(block, _)| *block != slot);
             self.await_streams(slot)?;
-        } else if self.planted.has(Defect::LargeFreeLost) && size > 16 << 20 {
+        } else if self.loses(size) {
             self.arena[slot].state = State::Pending;
         } else {
             self.become_free(slot);
-        }
-        Ok(())
-    }
-
-    /// What planted defects make of a pointer that no live block starts at.
-    fn free_unknown(&mut self, address: u64) -> Result<(), FreeError> {
-        if self.planted.has(Defect::UnknownFreeCounted) {
-            self.stats.decrease(Family::AllocatedBytes, crate::op::PoolKind::Small, 512);
-        }
-        if self.planted.has(Defect::DoubleFreeReleases) {
-            self.device.release(address)?;
         }
         Ok(())
     }
@@ -79,12 +72,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if block.stream == stream {
             return;
         }
-        if self.planted.has(Defect::RecordNeedsSegmentStart) && block.prev.is_some() {
+        let lost = self.planted.has(Defect::RecordNeedsSegmentStart) && block.prev.is_some();
+        if lost || self.planted.has(Defect::RecordIgnored) {
             return;
         }
         block.recorded = true;
         let streams = self.recorded.entry(slot).or_default();
-        if !streams.contains(&stream) {
+        if self.planted.has(Defect::LastRecordOnly) {
+            streams.clear();
+        }
+        let full = self.planted.has(Defect::FirstRecordOnly) && !streams.is_empty();
+        if !full && !streams.contains(&stream) {
             streams.push(stream);
         }
         if self.private.is_redirecting() {
@@ -100,15 +98,19 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let kind = kind_of(pool);
         self.note(Action::FreeCompleted, address, requested, stream);
         self.stats.decrease(Family::RequestedBytes, kind, counted(requested));
-        let (blocks, bytes) = self.merge_neighbours(slot);
+        let lazy = self.planted.varies(Variation::LazyMerging);
+        let (blocks, bytes) = if lazy { (0, 0) } else { self.merge_neighbours(slot) };
         let block = &mut self.arena[slot];
-        let (merged_size, split) = (block.size, block.is_split());
+        let (merged_size, mut split) = (block.size, block.is_split());
         if self.planted.has(Defect::FreedWithRequestSize) && !split {
             block.size = block.requested.next_multiple_of(512).min(block.size);
         }
+        split |= blocks > 0 && self.planted.has(Defect::WholeCountedAsSplit);
         self.insert_free(slot);
         let size = if self.planted.has(Defect::ActiveLosesMergedSize) { merged_size } else { own_size };
-        if !self.planted.has(Defect::ActiveKeptWithoutEvents) || recorded {
+        let kept = self.planted.has(Defect::ActiveKeptWithoutEvents) && !recorded
+            || self.planted.has(Defect::ActiveFallsEarly) && recorded;
+        if !kept {
             self.stats.decrease(Family::Active, kind, 1);
             self.stats.decrease(Family::ActiveBytes, kind, counted(size));
         }
@@ -116,6 +118,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.apply_net(Family::InactiveSplit, kind, i64::from(split) - blocks);
             self.apply_net(Family::InactiveSplitBytes, kind, if split { counted(merged_size) } else { 0 } - bytes);
         }
+        self.trim_eagerly(slot);
     }
 
     /// Makes the free neighbours of a block part of it; answers how many there were and their bytes.
@@ -128,7 +131,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             blocks += i64::from(absorbed > 0);
             bytes += counted(absorbed);
         }
-        if let Some(next) = next {
+        if let Some(next) = next.filter(|_| !self.planted.has(Defect::NextNeighbourNotMerged)) {
             let absorbed = self.merge(slot, next);
             blocks += i64::from(absorbed > 0);
             bytes += counted(absorbed);
@@ -140,7 +143,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     /// One net movement: up counts as allocated, down as freed, nothing as nothing.
-    fn apply_net(&mut self, family: Family, kind: crate::op::PoolKind, net: i64) {
+    pub(super) fn apply_net(&mut self, family: Family, kind: crate::op::PoolKind, net: i64) {
         match net {
             0 => {}
             up if up > 0 => self.stats.increase(family, kind, up),
@@ -152,8 +155,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     #[inline(always)]
     pub(super) fn merge(&mut self, slot: Slot, neighbour: Slot) -> u64 {
         let other = &self.arena[neighbour];
-        if other.state != State::Free || other.mapped != self.arena[slot].mapped {
+        let waits = other.state == State::Pending && self.planted.has(Defect::MergesWithWaiting);
+        let apart = other.mapped != self.arena[slot].mapped && !self.planted.has(Defect::MergesUnmapped);
+        if (other.state != State::Free && !waits) || apart {
             return 0;
+        }
+        if waits {
+            self.stop_waiting(neighbour);
         }
         self.absorb(slot, neighbour)
     }
@@ -168,9 +176,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             pool.unmapped.remove(&(stream, address, neighbour));
         }
         let block = &mut self.arena[slot];
-        block.size += size;
+        if !self.planted.has(Defect::MergedSizeForgotten) {
+            block.size += size;
+        }
         if block.prev == Some(neighbour) {
-            block.address = address;
+            if !self.planted.has(Defect::MergedAtOwnAddress) {
+                block.address = address;
+            }
             block.prev = prev;
             if let Some(previous) = prev {
                 self.arena[previous].next = Some(slot);

@@ -7,12 +7,16 @@ use super::signed;
 use crate::device::{Device, DeviceError};
 use crate::op::stats::Oversize;
 use crate::op::trace::Action;
-use crate::op::{Counter, Family};
+use crate::op::{Counter, Family, PoolKind};
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// One attempt to get memory for a request: a block that is in no set, or `None` for lack of memory.
     pub(super) fn grow(&mut self, request: &Request) -> Result<Option<Slot>, DeviceError> {
-        if !self.within_limit(request) {
+        if self.planted.has(Defect::RetryAlwaysCounted) {
+            *self.stats.counter_mut(Counter::NumAllocRetries) += 1;
+        }
+        let gave_up = self.planted.has(Defect::OomSticky) && self.stats.counter(Counter::NumOoms) > 0;
+        if gave_up || !self.within_limit(request) {
             return Ok(None);
         }
         if self.settings.expandable_segments {
@@ -22,7 +26,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             return Ok(grown);
         }
-        let segment = self.uneven_segment(request).unwrap_or_else(|| request.segment(&self.settings));
+        let segment = self.uneven_segment(request).unwrap_or_else(|| self.segment_for(request));
         let mut asked = segment;
         if self.planted.has(Defect::GrowthDoubles) {
             asked = asked.max(u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0));
@@ -32,12 +36,21 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         let address = match self.device.reserve(asked) {
             Ok(address) => address,
-            Err(DeviceError::OutOfMemory) => return Ok(None),
-            Err(other) => return Err(other),
+            Err(DeviceError::OutOfMemory) => {
+                self.miscount_refused(request);
+                return Ok(None);
+            }
+            Err(other) => {
+                if self.planted.has(Defect::ReserveErrorCounted) {
+                    self.count_segment(request, 0, asked);
+                }
+                return Err(other);
+            }
         };
         let size = asked.max(segment);
         let address = self.base_of(address);
         self.count_segment(request, address, size);
+        self.misgrow();
         self.note_growth(request.pool, 1);
         let block = Block::whole(address, size, request.stream, request.pool);
         Ok(Some(self.arena.insert(block)))
@@ -48,11 +61,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let family =
             if self.planted.has(Defect::LimitChecksAllocated) { Family::AllocatedBytes } else { Family::ReservedBytes };
         let held = self.stats.all(family).current;
-        signed(request.segment(&self.settings)).checked_add(held).is_some_and(|sum| sum <= signed(limit))
+        let (asked, held) = self.mischarge(request, signed(self.segment_for(request)), held);
+        asked.checked_add(held).is_some_and(|sum| sum <= signed(limit))
     }
 
     fn count_segment(&mut self, request: &Request, address: u64, size: u64) {
-        let kind = kind_of(request.pool);
+        let wrong = self.planted.has(Defect::SegmentInLargePool);
+        let kind = if wrong { PoolKind::Large } else { kind_of(request.pool) };
         self.stats.increase(Family::Segment, kind, 1);
         self.stats.increase(Family::ReservedBytes, kind, signed(size));
         *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;

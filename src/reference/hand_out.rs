@@ -4,6 +4,7 @@ use super::allocator::{DeviceAllocator, Request, kind_of};
 use super::block::{Block, Slot, State};
 use super::counted;
 use super::defect::{Defect, Planting};
+use super::variation::Variation;
 use crate::device::Device;
 use crate::op::stats::Oversize;
 use crate::op::trace::Action;
@@ -41,6 +42,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if size >= self.settings.max_split {
             self.stats.oversize_mut(Oversize::Allocations).increase(1);
         }
+        self.miscount(slot, request, kind);
+        if self.planted.varies(Variation::NextFit) {
+            self.last_address = address;
+        }
         address
     }
 
@@ -49,8 +54,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     fn cut_tail(&mut self, slot: Slot, size: u64) {
         let tail = self.arena.duplicate(slot);
         let rest = &mut self.arena[tail];
-        rest.address += size;
-        rest.size -= size;
+        let overlap = if self.planted.has(Defect::TailOverlapsFront) { 512 } else { 0 };
+        rest.address += size - overlap;
+        rest.size -= size - overlap;
         rest.prev = Some(slot);
         rest.state = State::Free;
         if let Some(next) = rest.next {
@@ -59,11 +65,18 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let block = &mut self.arena[slot];
         block.next = Some(tail);
         block.size = size;
+        if self.planted.has(Defect::TailLost) {
+            self.arena[tail].state = State::Pending;
+            return;
+        }
         self.insert_free(tail);
     }
 
     /// What the hand-out changed among free blocks of segments that hold several.
     fn count_split(&mut self, kind: PoolKind, was_split: bool, size: u64, tail: u64) {
+        if self.planted.has(Defect::SplitNotCounted) && !was_split {
+            return;
+        }
         let size = counted(size);
         match (was_split, tail > 0) {
             (false, true) => {

@@ -14,6 +14,7 @@ mod free_index;
 mod grow;
 mod hand_out;
 mod live;
+mod mistakes;
 #[cfg(any(test, fuzzing))]
 pub mod naive;
 mod oom;
@@ -23,17 +24,20 @@ mod private;
 mod release;
 pub mod rounding;
 mod settings;
+pub mod shared;
 mod snapshot;
 pub mod summary;
 mod trace;
 mod uneven;
+mod variation;
 
 pub use allocator::{AllocError, DeviceAllocator};
-pub use defect::{Defect, Planted, Planting, Sound};
+pub use defect::{Defect, OWN, Planted, Planting, Sound};
 pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 pub use private::{Catch, PoolError, PoolFlags, PoolId};
 pub use settings::{Settings, SettingsError};
+pub use variation::{Variation, Varied};
 
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::snapshot::Snapshot;
@@ -144,8 +148,15 @@ impl<D: Device, P: Planting> Reference<D, P> {
     ///
     /// # Errors
     /// Outside [0, 1], or not a number.
-    pub fn set_fraction(&mut self, device: usize, fraction: f64) -> Result<(), FractionError> {
-        if !(0.0..=1.0).contains(&fraction) {
+    pub fn set_fraction(&mut self, device: usize, mut fraction: f64) -> Result<(), FractionError> {
+        if self.planted.has(Defect::FractionActsThoughRefused) {
+            self.devices[device].set_limit(fraction);
+        }
+        if self.planted.has(Defect::FractionClamped) {
+            fraction = fraction.clamp(0.0, 1.0);
+        }
+        let lenient = self.planted.has(Defect::FractionNanAccepted) && fraction.is_nan();
+        if !(0.0..=1.0).contains(&fraction) && !lenient {
             return Err(FractionError { fraction });
         }
         self.devices[device].set_limit(fraction);
@@ -170,5 +181,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
 mod faults_test;
 #[cfg(test)]
 mod private_test;
+#[cfg(test)]
+mod processes_test;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::allocator::{AllocError, DeviceAllocator, Request};
-use super::defect::Planting;
+use super::defect::{Defect, Planting};
 use crate::device::Device;
 use crate::op::Counter;
 use crate::op::trace::Action;
@@ -78,14 +78,24 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         // The figure is for people: a driver that cannot say is no reason to hide the refusal.
         let free = self.device.free_bytes().unwrap_or(0);
         self.note(Action::Oom, free, request.size, request.stream);
-        *self.stats.counter_mut(Counter::NumOoms) += 1;
-        let (allocated, private, unallocated) = self.message_figures();
+        let segment = self.segment_for(request);
+        let by_limit = self.limit.is_some() && free >= segment;
+        if !(by_limit && self.planted.has(Defect::LimitOomNotCounted)) {
+            *self.stats.counter_mut(Counter::NumOoms) += 1;
+        }
+        self.miscount_oom(request);
+        let (mut allocated, private, mut unallocated) = self.message_figures();
+        if self.planted.has(Defect::MessageReservedAsAllocated) {
+            (allocated, unallocated) = (allocated + unallocated, 0);
+        }
+        let unset = self.planted.has(Defect::MessageLimitUnset).then_some(u64::MAX);
+        let rounded = self.planted.has(Defect::MessageNamesBlock);
         AllocError::OutOfMemory(Box::new(OutOfMemory {
-            device: self.index,
-            segment: request.segment(&self.settings),
+            device: if self.planted.has(Defect::MessageDeviceZero) { 0 } else { self.index },
+            segment: if rounded { request.size } else { segment },
             total,
             free,
-            limit: self.limit,
+            limit: self.limit.or(unset),
             allocated,
             private,
             unallocated,

@@ -4,7 +4,8 @@ use super::allocator::{DeviceAllocator, LARGE, Request, SMALL};
 use super::block::Slot;
 use super::defect::{Defect, Planting};
 use super::signed;
-use crate::device::{Device, DeviceError};
+use super::variation::Variation;
+use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::stats::Oversize;
 use crate::op::trace::Action;
 use crate::op::{Counter, Family};
@@ -19,8 +20,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if self.private.is_redirecting() {
             return self.release_dead(None);
         }
-        *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
-        let waited = self.wait_for_events(|_| true);
+        if !self.planted.has(Defect::SyncNotCounted) {
+            *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
+        }
+        let waited = if self.planted.has(Defect::FlushDoesNotWait) { Ok(()) } else { self.wait_for_events(|_| true) };
+        if self.planted.varies(Variation::LazyMerging) {
+            self.merge_all();
+        }
         let strays = self.unmap_strays();
         let large = self.release_pool(LARGE);
         let small = if self.planted.has(Defect::SmallPoolNotTrimmed) { Ok(()) } else { self.release_pool(SMALL) };
@@ -28,14 +34,20 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     pub(super) fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {
-        let cached: Vec<Slot> = self.pools[usize::from(pool)].free.slots(&self.arena).collect();
+        let mut cached: Vec<Slot> = self.pools[usize::from(pool)].free.slots(&self.arena).collect();
+        if self.planted.has(Defect::TrimStopsEarly) {
+            cached.truncate(1);
+        }
+        if self.planted.has(Defect::TrimDefaultStreamOnly) {
+            cached.retain(|&slot| self.arena[slot].stream == StreamHandle(0));
+        }
         let mut first_error = Ok(());
         let mut expandable = Vec::new();
         for slot in cached {
             let block = &self.arena[slot];
             if block.expandable {
                 expandable.push(slot);
-            } else if !block.is_split() {
+            } else if !block.is_split() || self.planted.has(Defect::TrimTakesSplit) && block.prev.is_none() {
                 first_error = first_error.and(self.release_block(slot));
             }
         }
@@ -46,21 +58,35 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     /// Gives one whole segment back. On failure it stays cached.
-    fn release_block(&mut self, slot: Slot) -> Result<(), DeviceError> {
+    pub(super) fn release_block(&mut self, slot: Slot) -> Result<(), DeviceError> {
         let block = self.arena[slot];
-        self.device.release(block.address)?;
         let kind = self.kind(slot);
+        if self.planted.has(Defect::ReleaseErrorCounted) {
+            self.stats.decrease(Family::ReservedBytes, kind, signed(block.size));
+        }
+        if let Err(error) = self.device.release(block.address) {
+            if self.planted.has(Defect::ErrorSticks) {
+                self.stuck = Some(error.clone());
+            }
+            if !self.planted.has(Defect::ReleaseFailureForgotten) {
+                return Err(error);
+            }
+        }
         self.pools[usize::from(block.pool)].free.remove(&mut self.arena, slot);
         self.arena.remove(slot);
-        *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
+        if !self.planted.has(Defect::DeviceFreeNotCounted) {
+            *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
+        }
         self.note_growth(block.pool, -1);
         if !self.planted.has(Defect::SegmentCountKept) {
             self.stats.decrease(Family::Segment, kind, 1);
         }
-        if !self.planted.has(Defect::ReservedKeptOnTrim) {
-            self.stats.decrease(Family::ReservedBytes, kind, signed(block.size));
+        if !self.planted.has(Defect::ReservedKeptOnTrim) && !self.planted.has(Defect::ReleaseErrorCounted) {
+            let wrong = self.planted.has(Defect::ReleasedByRequestSize);
+            let size = if wrong { block.requested } else { block.size };
+            self.stats.decrease(Family::ReservedBytes, kind, signed(size));
         }
-        if block.size >= self.settings.max_split {
+        if block.size >= self.settings.max_split && !self.planted.has(Defect::OversizeCountKept) {
             self.stats.oversize_mut(Oversize::Segments).decrease(1);
         }
         self.note(Action::SegmentFree, block.address, block.size, block.stream);
@@ -69,6 +95,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// Gives back oversize cached blocks until one request's worth is free: whether enough was.
     pub(super) fn release_oversize(&mut self, request: &Request) -> bool {
+        if self.planted.has(Defect::OversizeFlushesAll) {
+            return false;
+        }
         let max_split = self.settings.max_split;
         let wanted = request.size.max(max_split);
         let pool = &self.pools[usize::from(request.pool)];
@@ -99,10 +128,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let threshold = (self.settings.gc_threshold * limit as f64) as u64; // truncated, as PyTorch does
         let reserved = u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0);
-        if reserved <= threshold {
+        if reserved <= threshold || self.planted.has(Defect::GcNeverRuns) {
             return;
         }
-        let target = reserved - threshold;
+        let target = if self.planted.has(Defect::GcTakesAll) { u64::MAX } else { reserved - threshold };
         let pool = &self.pools[usize::from(LARGE)];
         let age = |slot: Slot| u64::from(pool.searches - self.arena[slot].searches_at_free);
         let unsplit: Vec<Slot> = pool.free.slots(&self.arena).filter(|&s| !self.arena[s].is_split()).collect();
@@ -119,7 +148,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             candidates.retain(|&(slot, age)| {
                 let block = self.arena[slot];
                 #[allow(clippy::cast_precision_loss)]
-                let old = age as f64 >= cut;
+                let (age_now, youngest) = (age as f64, self.planted.has(Defect::GcTakesYoungest));
+                let old = if youngest { age_now <= cut } else { age_now >= cut };
                 if block.expandable || !old || self.release_block(slot).is_err() {
                     return true;
                 }

@@ -2,7 +2,7 @@
 
 use super::allocator::DeviceAllocator;
 use super::block::{Slot, State};
-use super::defect::Planting;
+use super::defect::{Defect, Planting};
 use crate::device::Device;
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 
@@ -22,7 +22,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
         }
         views.sort_by_key(|v| v.address);
-        views
+        self.join(views)
     }
 
     /// The first block of every segment.
@@ -71,24 +71,27 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         while let Some(slot) = cursor.filter(|&s| self.arena[s].mapped) {
             let block = &self.arena[slot];
             view.total_size += block.size;
-            let state = match block.state {
+            let mut state = match block.state {
                 State::Allocated => BlockState::ActiveAllocated,
                 State::Pending => BlockState::ActivePendingFree,
                 State::Free => BlockState::Inactive,
             };
+            let mut requested_size = block.requested;
+            if self.planted.has(Defect::SnapshotRoundsRequests) {
+                requested_size = block.size;
+            }
+            let mut active = block.state != State::Free;
+            if self.planted.has(Defect::SnapshotOmitsWaiting) && block.state == State::Pending {
+                (state, active) = (BlockState::Inactive, false);
+            }
             if block.state == State::Allocated {
                 view.allocated_size += block.size;
             }
-            if block.state != State::Free {
+            if active {
                 view.active_size += block.size;
-                view.requested_size += block.requested;
+                view.requested_size += requested_size;
             }
-            view.blocks.push(BlockView {
-                address: block.address,
-                size: block.size,
-                requested_size: block.requested,
-                state,
-            });
+            view.blocks.push(BlockView { address: block.address, size: block.size, requested_size, state });
             cursor = block.next;
         }
         (Some(view), cursor)

@@ -84,6 +84,14 @@ pub(super) fn impact(area: Area) -> Pair {
             "a graph replays into memory that belongs to somebody else by then: results are silently wrong",
             "图重放时写入已属于他人的内存，产生静默的错误结果",
         ),
+        Area::Conf => (
+            "a setting that operators rely on has no effect, or breaks what holds without it",
+            "运维所依赖的配置项不起作用，或破坏了默认配置下成立的保证",
+        ),
+        Area::Live => (
+            "the whole process stops or dies with all its work, whatever the caller would have done about a refusal",
+            "整个进程停滞或终止，其全部工作随之丢失，调用者没有机会处理错误",
+        ),
         Area::Same => (
             "a job behaves differently on another device, stream or after a warm-up, and its memory use cannot be planned",
             "换一个设备、流或经过预热之后作业的表现就不同，内存用量无法规划",
@@ -169,6 +177,14 @@ pub(super) fn fix(area: Area) -> Pair {
         Area::Capt => (
             "while anything captures, put frees with recorded streams off and flush nothing; take them up when the capture ends; let a pool go with its last graph",
             "捕获期间推迟带流记录的释放且不清空缓存；捕获结束后统一处理；池随最后一个图释放",
+        ),
+        Area::Conf => (
+            "check that every setting is passed on to the place that decides, and run the suite under the settings in use",
+            "检查每个配置项都传递到真正做决定之处，并在所用配置下运行本套件",
+        ),
+        Area::Live => (
+            "run the sequence under a debugger or a sanitizer: look for a lock taken twice, a wait for work that cannot finish, an unchecked pointer, an assertion on a caller's mistake",
+            "在调试器或内存检查工具下重放该序列：查找重复加锁、等待无法完成的工作、未校验的指针，以及对调用者错误的断言",
         ),
         Area::Same => (
             "run the finding's two sequences side by side up to the first figure that differs, and look for a decision that reads a handle, an index, an address or a count of calls",

@@ -98,7 +98,8 @@ impl<'a> Facts<'a> {
 
     pub fn verdict(&self) -> Verdict {
         let count = |outcome| self.record.count(outcome);
-        if count(Outcome::Fail) + count(Outcome::UnexpectedPass) > 0 || !self.open_findings().is_empty() {
+        let outdated = self.record.outdated().count();
+        if count(Outcome::Fail) + count(Outcome::UnexpectedPass) + outdated > 0 || !self.open_findings().is_empty() {
             Verdict::Violated
         } else if count(Outcome::Broken) > 0 {
             Verdict::Broken

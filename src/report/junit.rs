@@ -8,6 +8,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::ReportError;
+use crate::verdict::expectation::ExpectationRecord;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 use crate::verdict::{Finding, Outcome};
 
@@ -23,6 +24,9 @@ pub fn junit(record: &RunRecord) -> Result<String, ReportError> {
     suite.add_property(("poolproof", record.version.as_str()));
     for scenario in &record.scenarios {
         suite.add_test_case(case(record, scenario));
+    }
+    for entry in record.outdated() {
+        suite.add_test_case(outdated(record, entry));
     }
     let mut report = Report::new("poolproof");
     report.time = suite.time;
@@ -43,6 +47,17 @@ fn case(record: &RunRecord, scenario: &ScenarioRecord) -> TestCase {
     case.add_property(("requirement", scenario.requirement.to_string().as_str()));
     case.add_property(("title", scenario.title.en.as_str()));
     case.add_property(("operations", scenario.operations.to_string().as_str()));
+    case
+}
+
+/// An expectation that has to be put right fails as a case of its own.
+fn outdated(record: &RunRecord, entry: &ExpectationRecord) -> TestCase {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    let note = entry.note.as_ref().map_or_else(|| format!("its last day was {}", entry.expires), |n| n.en.clone());
+    status.set_message(format!("{} expectation of {}: {note}", entry.standing.name(), entry.about()));
+    status.set_type(entry.standing.name());
+    let mut case = TestCase::new(format!("expectation {}", entry.place), status);
+    case.set_classname(record.target.name.as_str());
     case
 }
 

@@ -8,6 +8,7 @@ mod facts;
 mod file;
 mod junit;
 mod markdown;
+mod matrix;
 mod page;
 mod table;
 #[cfg(test)]
@@ -17,7 +18,8 @@ mod words;
 pub use file::{ReportError, read, run_schema, write};
 pub use junit::junit;
 pub use markdown::markdown;
-pub use table::table;
+pub use matrix::matrix_page;
+pub use table::{sweep_table, table};
 
 /// A report's language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

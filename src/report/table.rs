@@ -5,6 +5,7 @@
 use super::page::{columns_of, decimal, plural, thousands};
 use super::words;
 use crate::verdict::record::RunRecord;
+use crate::verdict::sweep::{SweepRecord, SweptCall};
 use crate::verdict::{Finding, Outcome};
 
 /// The summary of one or more runs, ending in a line end.
@@ -23,6 +24,34 @@ pub fn table(records: &[&RunRecord]) -> String {
     out += "\nreproduce\n";
     for (_, finding) in findings {
         out += &format!("{}  {}\n", finding.id, finding.command);
+    }
+    out
+}
+
+/// What a fault sweep came to: a line a kind of call, and one for all.
+#[must_use]
+pub fn sweep_table(sweep: &SweepRecord) -> String {
+    const FIGURES: [&str; 6] = ["seen", "failed", "errors", "single faults", "pairs", "states checked"];
+    let mut rows = vec![vec![Cell::Words("device call".to_owned())]];
+    rows[0].extend(FIGURES.map(|name| Cell::Number(name.to_owned())));
+    let line = |name: &str, figures: [u64; 6]| -> Vec<Cell> {
+        let name = Cell::Words(name.to_owned());
+        std::iter::once(name).chain(figures.map(|n| Cell::Number(thousands(n)))).collect()
+    };
+    let figures = |c: &SweptCall| [c.seen, c.failed, c.errors.len() as u64, c.singles, c.pairs, c.states];
+    rows.extend(sweep.calls.iter().map(|c| line(c.call.name(), figures(c))));
+    let all = std::array::from_fn(|i| sweep.total(|c| figures(c)[i]));
+    rows.push(line("total", all));
+    let (targets, seconds) = (sweep.targets.join(", "), decimal(sweep.stamp.seconds));
+    let (sequences, runs) = (plural(sweep.sequences, "sequence"), plural(sweep.runs, "run"));
+    let mut out = format!("fault sweep on {targets}: {sequences}, {runs}, {seconds} s\n{}", aligned(&rows));
+    let notes = [
+        (sweep.convicted, "led to a violation or a panic"),
+        (sweep.failing, "failed without any fault"),
+        (sweep.cut_short, "not finished for want of time"),
+    ];
+    for (count, what) in notes.into_iter().filter(|(count, _)| *count > 0) {
+        out += &format!("{}: {what}\n", plural(count, "sequence"));
     }
     out
 }

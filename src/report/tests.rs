@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::{Language, ReportError, junit, markdown, read, run_schema, table, write};
+use super::{Language, ReportError, junit, markdown, read, run_schema, sweep_table, table, write};
 use crate::op::contract::DeviceInfo;
-use crate::op::{BlockId, DeviceId, Milestone, Op, OracleName, Setup, Step, StreamId, Text, Via};
+use crate::op::{BlockId, DeviceCall, DeviceId, Milestone, Op, OracleName, Setup, Step, StreamId, Text, Versions, Via};
 use crate::requirement::{ALL, RequirementId, Severity};
+use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, RunStamp, ScenarioRecord, ScenarioStamp, TargetRecord};
+use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
 use crate::verdict::{Finding, Outcome, Reproducer, TranscriptLine, Violation};
 
 fn id(text: &str) -> RequirementId {
@@ -61,7 +63,7 @@ fn finding(number: u32, scenario: &str, requirement: &str, severity: Severity, v
             target: "reference@sim?defect=loose-limit".to_owned(),
             scenario: scenario.to_owned(),
             requirement: id(requirement),
-            setup: Setup { device_bytes: vec![64 << 20, 32 << 20], streams: 2 },
+            setup: Setup { device_bytes: vec![64 << 20, 32 << 20], streams: 2, config: None },
             oracles: vec![OracleName::Limit],
             steps: vec![fraction.into(), Step::from(alloc)],
             epilogue: false,
@@ -84,11 +86,14 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
             ],
             capabilities: vec!["streams".to_owned(), "memory_fraction".to_owned()],
             planted: None,
+            versions: Versions::default(),
         },
         seed: 7,
         selection: Vec::new(),
         scenarios,
         findings,
+        sweep: None,
+        expectations: Vec::new(),
         stamp: RunStamp {
             started: "2026-01-02T03:04:05Z".to_owned(),
             seconds: 12.5,
@@ -98,6 +103,56 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
             command: "poolproof run --seed 7".to_owned(),
         },
     }
+}
+
+/// A sweep in which something failed, something was cut short and one kind of call was never made.
+fn sweep() -> SweepRecord {
+    let call = |call: DeviceCall, seen: u64| SweptCall {
+        call,
+        seen,
+        failed: seen,
+        errors: if seen > 0 { call.documented_errors().to_vec() } else { Vec::new() },
+        singles: seen * call.documented_errors().len() as u64,
+        pairs: seen / 2,
+        states: 100 * seen,
+    };
+    SweepRecord {
+        targets: vec!["reference@sim".to_owned(), "reference@sim?expandable_segments:True".to_owned()],
+        sequences: 120,
+        cut_short: 2,
+        failing: 1,
+        convicted: 3,
+        runs: 4321,
+        operations: 98_765,
+        calls: DeviceCall::ALL.into_iter().zip([1200, 900, 40, 400, 80, 70, 30, 0]).map(|(c, n)| call(c, n)).collect(),
+        stamp: SweepStamp { seconds: 1.5 },
+    }
+}
+
+#[test]
+fn a_sweep_is_a_line_a_kind_of_call() {
+    insta::assert_snapshot!(sweep_table(&sweep()));
+}
+
+/// Entries of expected failures in every standing that a reader has to act on, and one that is met.
+fn expectations() -> Vec<ExpectationRecord> {
+    let entry = |line: usize, about: &str, standing, note: Option<(&str, &str)>| ExpectationRecord {
+        place: format!("specs/expect/reference@sim.yaml:{line}"),
+        scenario: about.contains("::").then(|| about.to_owned()),
+        requirement: about.parse().ok(),
+        reason: Text::new("rounds down, see notes", "向下取整，见说明"),
+        link: (line == 3).then(|| "https://example.org/7".to_owned()),
+        owner: "allocator team".to_owned(),
+        expires: "2030-01-31".to_owned(),
+        standing,
+        note: note.map(|(en, zh)| Text::new(en, zh)),
+        scenarios: if standing == Standing::Met { vec!["frac::read-back".to_owned()] } else { Vec::new() },
+    };
+    vec![
+        entry(3, "FRAC-05", Standing::Met, None),
+        entry(9, "gone::*", Standing::Stale, Some(("no scenario is called so", "没有与之匹配的用例"))),
+        entry(14, "peak::*", Standing::Expired, None),
+    ]
 }
 
 /// Every outcome, three severities, messages that would break a careless table.
@@ -163,6 +218,8 @@ fn troubled() -> RunRecord {
     record.target.name = "reference@sim?defect=loose-limit".to_owned();
     record.target.planted = Some("loose-limit".to_owned());
     record.selection = vec!["--scenario *".to_owned()];
+    record.sweep = Some(sweep());
+    record.expectations = expectations();
     record
 }
 

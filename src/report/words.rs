@@ -5,6 +5,7 @@
 use crate::op::{Milestone, OracleName};
 use crate::requirement::{Level, Severity};
 use crate::verdict::Outcome;
+use crate::verdict::expectation::Standing;
 
 /// English first, Chinese second.
 pub(super) type Pair = (&'static str, &'static str);
@@ -21,6 +22,18 @@ pub(super) fn outcome(outcome: Outcome) -> Pair {
         Outcome::Inconclusive => "无结论",
     };
     (outcome.name(), zh)
+}
+
+pub(super) fn standing(standing: Standing) -> Pair {
+    let zh = match standing {
+        Standing::Met => "符合预期",
+        Standing::UnexpectedPass => "意外通过",
+        Standing::Stale => "已失效",
+        Standing::Expired => "已过期",
+        Standing::OutOfScope => "不在适用范围",
+        Standing::NotRun => "未得出结论",
+    };
+    (standing.name(), zh)
 }
 
 pub(super) fn severity(severity: Severity) -> Pair {
@@ -66,6 +79,8 @@ pub(super) fn oracle(oracle: OracleName) -> Pair {
         OracleName::Telemetry => ("telemetry", "遥测"),
         OracleName::Summary => ("summary and dictionary", "摘要与字典"),
         OracleName::PrivatePools => ("private pools and captures", "私有池与图捕获"),
+        OracleName::Hang => ("calls that do not return", "调用不返回"),
+        OracleName::Crash => ("death of the process", "进程存活"),
         OracleName::StreamNames => ("streams renamed (two runs)", "流改名（两次运行对比）"),
         OracleName::DeviceNames => ("devices renamed (two runs)", "设备改名（两次运行对比）"),
         OracleName::WarmUp => ("warm-up given back (two runs)", "预热后归还（两次运行对比）"),

@@ -37,11 +37,13 @@ pub enum Area {
     Mem,
     Priv,
     Capt,
+    Conf,
+    Live,
     Same,
 }
 
 impl Area {
-    pub const ALL: [Area; 20] = [
+    pub const ALL: [Area; 22] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -61,6 +63,8 @@ impl Area {
         Area::Mem,
         Area::Priv,
         Area::Capt,
+        Area::Conf,
+        Area::Live,
         Area::Same,
     ];
 
@@ -87,6 +91,8 @@ impl Area {
             Area::Mem => "MEM",
             Area::Priv => "PRIV",
             Area::Capt => "CAPT",
+            Area::Conf => "CONF",
+            Area::Live => "LIVE",
             Area::Same => "SAME",
         }
     }
@@ -114,6 +120,8 @@ impl Area {
             Area::Mem => ("Memory itself", "内存内容与地址"),
             Area::Priv => ("Private pools", "私有内存池"),
             Area::Capt => ("Graph capture", "图捕获"),
+            Area::Conf => ("Settings", "配置项"),
+            Area::Live => ("Staying alive", "存活性"),
             Area::Same => ("What must make no difference", "不应有差别之处"),
         }
     }

@@ -11,7 +11,8 @@ const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> R
 }
 
 use Area::{
-    Arg, Capt, Conc, Frac, Grow, Huge, Iso, Leak, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm, Summ, Tele, Trim, Zero,
+    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm, Summ, Tele,
+    Trim, Zero,
 };
 
 /// Every requirement.
@@ -66,6 +67,12 @@ pub static ALL: &[Requirement] = &[
         "相邻空闲块合并，被切分者可复原",
     ),
     should(Pool, 5, "Of the free blocks that fit, the smallest is taken", "在合适的空闲块中取最小者"),
+    should(
+        Pool,
+        6,
+        "Rounding, segments and cuts are those of the documented policy",
+        "取整、段大小与切分符合文档化的策略",
+    ),
     must(
         Zero,
         1,
@@ -195,6 +202,12 @@ pub static ALL: &[Requirement] = &[
         "稳定的请求循环使保留内存达到不动点",
     ),
     must(
+        Grow,
+        2,
+        "A request takes no more memory from the device than its contract allows",
+        "一次申请向设备获取的内存不超过契约所允许",
+    ),
+    must(
         Conc,
         1,
         "Interleaved callers see each call as a whole, with a current device of their own",
@@ -279,6 +292,22 @@ pub static ALL: &[Requirement] = &[
         5,
         "Once a graph is reset and its blocks are freed, emptying the cache gives its memory back",
         "图重置且其块释放后，清空缓存会归还其内存",
+    ),
+    must(Conf, 1, "A setting that is accepted has its documented effect", "被接受的配置项具有文档所述的效果"),
+    must(
+        Conf,
+        2,
+        "Memory that is mapped page by page is accessible, accounted and given back like any other",
+        "按页映射的内存与其他内存一样可访问、记账并归还",
+    ),
+    must(Conf, 3, "No setting weakens any other promise", "任何配置项都不削弱其他承诺"),
+    must(Live, 1, "Every call returns: none hangs", "每次调用都会返回，不会挂起"),
+    must(Live, 2, "No call ends the process that makes it", "任何调用都不会使其进程终止"),
+    must(
+        Live,
+        3,
+        "No call leaves the device in a state in which every later call fails",
+        "任何调用都不会使设备陷入后续调用全部失败的状态",
     ),
     must(
         Same,

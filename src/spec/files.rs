@@ -30,6 +30,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Scenario>, Vec<SpecError>> {
 }
 
 /// Reads every `.yaml` and `.yml` file of a folder and of the folders in it, or the one file given, sorted by path.
+/// Folders called `expect` hold expected failures and are passed over.
 ///
 /// # Errors
 /// Everything that is wrong in any of them, files that cannot be read included.
@@ -76,7 +77,7 @@ pub(super) fn built_in_texts() -> Vec<(String, String)> {
             let text = file.contents_utf8().unwrap_or_default();
             into.push((format!("specs/{}", file.path().display()), text.to_owned()));
         }
-        dir.dirs().for_each(|d| walk(d, into));
+        dir.dirs().filter(|d| !is_of_expectations(d.path())).for_each(|d| walk(d, into));
     }
     let mut texts = Vec::new();
     walk(&BUILT_IN, &mut texts);
@@ -84,7 +85,23 @@ pub(super) fn built_in_texts() -> Vec<(String, String)> {
     texts
 }
 
-fn unreadable(file: &FilePath, error: &std::io::Error) -> SpecError {
+/// The text of one file that comes with poolproof, by its path below `specs`.
+pub(super) fn built_in_text(path: &str) -> Option<&'static str> {
+    BUILT_IN.get_file(path).and_then(|file| file.contents_utf8())
+}
+
+/// Path and text of the expected failures that come with poolproof.
+#[cfg(test)]
+pub(super) fn built_in_expectations() -> Vec<(String, &'static str)> {
+    let files = BUILT_IN.get_dir(super::expect::FOLDER).map(Dir::files).into_iter().flatten();
+    files.filter_map(|f| Some((format!("specs/{}", f.path().display()), f.contents_utf8()?))).collect()
+}
+
+fn is_of_expectations(path: &FilePath) -> bool {
+    path.file_name().is_some_and(|name| name == super::expect::FOLDER)
+}
+
+pub(super) fn unreadable(file: &FilePath, error: &std::io::Error) -> SpecError {
     let message = format!("cannot be read: {error}");
     SpecError { file: file.display().to_string(), line: 0, column: 0, message, hint: None }
 }
@@ -100,6 +117,7 @@ fn collect(path: &FilePath, files: &mut Vec<PathBuf>, errors: &mut Vec<SpecError
     };
     for entry in entries {
         match entry {
+            Ok(entry) if is_of_expectations(&entry.path()) => {}
             Ok(entry) if entry.path().is_dir() => collect(&entry.path(), files, errors),
             Ok(entry) if entry.path().extension().is_some_and(|e| e == "yaml" || e == "yml") => {
                 files.push(entry.path())
@@ -165,7 +183,7 @@ fn documents(file: &str, text: &str, errors: &mut Vec<SpecError>) -> Vec<Read> {
 }
 
 /// Looks up where the problems stand, and sorts them so.
-fn placed(file: &str, text: &str, document: usize, problems: Vec<Problem>) -> Vec<SpecError> {
+pub(super) fn placed(file: &str, text: &str, document: usize, problems: Vec<Problem>) -> Vec<SpecError> {
     let mut errors: Vec<SpecError> = problems
         .into_iter()
         .map(|problem| {

@@ -3,6 +3,7 @@
 //! Decides what a scenario file may say and tells the author where it is wrong. Does not run anything.
 
 pub mod error;
+pub mod expect;
 mod files;
 mod locate;
 mod lower;

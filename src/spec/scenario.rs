@@ -24,6 +24,8 @@ pub struct Scenario {
     pub device_bytes: Vec<u64>,
     /// Streams a device has, the default one included.
     pub streams: u8,
+    /// Settings that the allocator starts with.
+    pub config: Option<String>,
     pub oracles: BTreeSet<OracleName>,
     pub must_reach: BTreeSet<Milestone>,
     /// Whether the closing operations (free all, wait, empty the cache) follow each sequence.

@@ -2,11 +2,21 @@
 //!
 //! Decides how operations reach an allocator and how its answers come back. Judges nothing.
 
+mod driver_pool;
+pub mod lost;
 pub mod name;
-mod reference;
+pub mod reference;
+pub mod worker;
 
-use crate::op::{Observation, Op, Reply, Setup, TargetInfo};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use crate::device::cuda::{self, CudaError};
+
+use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
+use crate::reference::{Defect, Settings};
+
+pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
 
 /// An allocator under test. A target is built for one sequence and dropped after it.
@@ -16,15 +26,43 @@ pub use name::{TargetName, TargetNameError};
 pub trait Target {
     fn info(&self) -> &TargetInfo;
 
+    /// Of what is tested, as far as the target can tell.
+    fn versions(&self) -> Versions {
+        Versions::default()
+    }
+
     /// Asks one thing. A failure of the allocator is a `Reply::Refused`.
     fn apply(&mut self, op: &Op) -> Reply;
 
     /// Writes what can be seen now into `into`, reusing its memory.
     fn observe(&mut self, into: &mut Observation);
+
+    /// Why nothing more can be asked of this target, once that is so: its process is gone, or its device
+    /// refuses everything. Answers from then on mean nothing. The next sequence gets a fresh target.
+    fn lost(&self) -> Option<&Lost> {
+        None
+    }
+
+    /// The sequence is over. A target may be lost in this too.
+    fn close(&mut self) {}
+
+    /// The error that broke the target's process for good, if one did: its answers since mean nothing.
+    fn poisoned(&self) -> Option<i32> {
+        None
+    }
+}
+
+impl TargetError {
+    /// For what a GPU target answers where no GPU can be used.
+    fn without_gpu(name: &TargetName) -> impl Fn(CudaError) -> TargetError {
+        let target = name.to_string();
+        move |error| TargetError::Unavailable { target: target.clone(), reason: error.to_string() }
+    }
 }
 
 /// Why a target could not be opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TargetError {
     #[error("there is no target `{name}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
     Unknown { name: String, hint: Option<String> },
@@ -32,20 +70,46 @@ pub enum TargetError {
     UnknownOption { target: String, option: String, known: String },
     #[error("target `{target}`: there is no defect `{defect}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
     UnknownDefect { target: String, defect: String, hint: Option<String> },
+    #[error("target `{target}`: there is no variation `{variation}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
+    UnknownVariation { target: String, variation: String, hint: Option<String> },
     #[error("target `{target}`: {reason}")]
     BadOption { target: String, reason: String },
+    /// Only a harness says this: no message between processes does.
+    #[serde(skip)]
+    #[error("target `{target}`: {}", lost.with_stderr())]
+    Lost { target: String, lost: Lost },
+    #[error("target `{target}` runs in a process of its own, which needs Linux")]
+    NeedsLinux { target: String },
+    /// The machine lacks something that the target stands on.
+    #[error("target `{target}` cannot be used here: {reason}")]
+    Unavailable { target: String, reason: String },
 }
 
 /// The targets that exist here: name and what it is.
-const KNOWN: &[(&str, &str)] = &[("reference@sim", "the reference allocator on simulated devices")];
+const KNOWN: &[(&str, &str)] = &[
+    ("reference@sim", "the reference allocator on simulated devices"),
+    ("worker:NAME", "any of the others in a process of its own; ?deadline=30s for each call"),
+    ("reference@cuda", "the reference allocator on NVIDIA GPUs"),
+    ("driver-pool@cuda", "the CUDA driver's own stream-ordered allocator (cuMemPool)"),
+];
 
-/// Builds a target for one sequence.
+/// Builds a target for one sequence, in a process of its own where its name says so or its kind needs it.
+///
+/// # Errors
+/// A name, an option or a value of one that does not exist; a process that cannot be started or does not answer.
+pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    if name.is_apart() { worker::open(name, setup) } else { open_here(name, setup) }
+}
+
+/// Builds a target in this process, wherever it would rather run.
 ///
 /// # Errors
 /// A name, an option or a value of one that does not exist.
-pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+pub fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     match (name.allocator.as_str(), name.place.as_str()) {
         ("reference", "sim") => reference::open(name, setup),
+        ("reference", "cuda") => reference::open_cuda(name, setup),
+        ("driver-pool", "cuda") => driver_pool::open(name, setup),
         _ => {
             let asked = format!("{}@{}", name.allocator, name.place);
             let nearest = KNOWN.iter().min_by_key(|(known, _)| strsim::levenshtein(known, &asked));
@@ -58,4 +122,62 @@ pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetE
 #[must_use]
 pub fn known() -> &'static [(&'static str, &'static str)] {
     KNOWN
+}
+
+/// The settings and the planted defect that the name of a reference on simulated devices gives; `None` for any
+/// other target.
+///
+/// # Errors
+/// An option, a defect or a setting that does not exist.
+pub fn reference_options(name: &TargetName) -> Result<Option<(Settings, Option<Defect>)>, TargetError> {
+    let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
+    if !is_ours {
+        return Ok(None);
+    }
+    reference::Options::read(name, false).map(|o| Some((o.settings, o.defect)))
+}
+
+/// The same target under settings that make it call the device in other ways: what a sweep over device calls
+/// runs beside the target itself, so that every kind of call is met. Expandable segments, for the reference.
+#[must_use]
+pub fn siblings(name: &TargetName) -> Vec<TargetName> {
+    const SETTING: &str = "expandable_segments";
+    let is_setting =
+        |(key, value): &(String, Option<String>)| key == "config" || (value.is_none() && key.contains(':'));
+    let text = |(key, value): &(String, Option<String>)| value.clone().unwrap_or_else(|| key.clone());
+    let given = name.options.iter().rfind(|o| is_setting(o)).map(text);
+    let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
+    if !is_ours || given.as_ref().is_some_and(|g| g.contains(SETTING)) {
+        return Vec::new();
+    }
+    let settings = given.map_or_else(String::new, |given| format!("{given},")) + SETTING + ":True";
+    let mut sibling = name.clone();
+    sibling.options.retain(|option| !is_setting(option));
+    sibling.options.push((settings, None));
+    vec![sibling]
+}
+
+/// Why a target of that name cannot be used on this machine, whatever its options; `None` where it can.
+#[must_use]
+pub fn unavailable(name: &TargetName) -> Option<CudaError> {
+    if name.place == "cuda" { cuda::probe().err() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_is_swept_with_expandable_segments_too() {
+        let beside = |name: &str| -> Vec<String> {
+            siblings(&name.parse().expect("well formed")).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(beside("reference@sim"), ["reference@sim?expandable_segments:True"]);
+        assert_eq!(
+            beside("reference@sim?max_split_size_mb:20&defect=x"),
+            ["reference@sim?defect=x&max_split_size_mb:20,expandable_segments:True"]
+        );
+        assert_eq!(beside("reference@sim?config=expandable_segments:False"), [""; 0]);
+        assert_eq!(beside("torch@cuda"), [""; 0]);
+    }
 }

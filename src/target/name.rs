@@ -1,4 +1,4 @@
-//! Target names: `allocator@where[?key=value[&key=value]]`.
+//! Target names: `[worker:]allocator@where[?key=value[&key=value]]`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,7 +52,27 @@ impl fmt::Display for TargetName {
     }
 }
 
+/// In front of a name: the target runs in a process of its own.
+const APART: &str = "worker:";
+
+/// Targets in these places always do: a failed kernel takes its process along.
+const RISKY_PLACES: [&str; 1] = ["cuda"];
+
 impl TargetName {
+    /// Whether the target runs in a process of its own: `worker:reference@sim`, and whatever runs on real devices.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        self.allocator.starts_with(APART) || RISKY_PLACES.contains(&self.place.as_str())
+    }
+
+    /// The name without `worker:`, and without the options in `taken`.
+    #[must_use]
+    pub fn inner(&self, taken: &[&str]) -> TargetName {
+        let allocator = self.allocator.strip_prefix(APART).unwrap_or(&self.allocator).to_owned();
+        let options = self.options.iter().filter(|(key, _)| !taken.contains(&key.as_str())).cloned().collect();
+        TargetName { allocator, place: self.place.clone(), options }
+    }
+
     /// A name for a folder: everything but letters, digits, `@`, `.` and `-` becomes `_`.
     #[must_use]
     pub fn folder(&self) -> String {
@@ -72,6 +92,15 @@ mod tests {
         }
         assert!("reference".parse::<TargetName>().is_err());
         assert!("@sim".parse::<TargetName>().is_err());
+    }
+
+    #[test]
+    fn a_name_says_where_it_runs() {
+        let name = |text: &str| text.parse::<TargetName>().expect("well formed");
+        let apart = name("worker:reference@sim?deadline=2s&defect=stale-peak");
+        assert!(apart.is_apart() && name("reference@cuda").is_apart() && !name("reference@sim").is_apart());
+        assert_eq!(apart.inner(&["deadline"]).to_string(), "reference@sim?defect=stale-peak");
+        assert_eq!(apart.folder(), "worker_reference@sim_deadline_2s_defect_stale-peak");
     }
 
     #[test]

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::expectation::ExpectationRecord;
+use super::sweep::SweepRecord;
 use super::{Finding, Outcome};
-use crate::op::contract::DeviceInfo;
+use crate::op::contract::{DeviceInfo, Versions};
 use crate::op::{Milestone, OracleName, Text};
 use crate::requirement::{RequirementId, Severity};
 
@@ -26,6 +28,12 @@ pub struct RunRecord {
     pub selection: Vec<String>,
     pub scenarios: Vec<ScenarioRecord>,
     pub findings: Vec<Finding>,
+    /// Device calls failed in turn, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepRecord>,
+    /// The failures that were expected, entry by entry, and what became of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expectations: Vec<ExpectationRecord>,
     pub stamp: RunStamp,
 }
 
@@ -36,6 +44,11 @@ impl RunRecord {
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
         self.scenarios.iter().filter(|s| s.outcome == outcome).count()
+    }
+
+    /// Entries of expected failures that fail the run themselves.
+    pub fn outdated(&self) -> impl Iterator<Item = &ExpectationRecord> {
+        self.expectations.iter().filter(|e| e.standing.is_outdated())
     }
 }
 
@@ -48,6 +61,8 @@ pub struct TargetRecord {
     /// A defect that was planted on purpose, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planted: Option<String>,
+    #[serde(default, skip_serializing_if = "Versions::is_unknown")]
+    pub versions: Versions,
 }
 
 /// One scenario on the target.

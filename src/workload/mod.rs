@@ -20,6 +20,7 @@ use crate::op::{Setup, StreamId};
 use crate::spec::Scenario;
 
 pub use minimise::minimise;
+pub use seed::scatter;
 pub use sequence::sequence;
 pub use swarm::swarm;
 
@@ -37,5 +38,9 @@ pub fn world(scenario: &Scenario, index: u32) -> Setup {
         let given = &scenario.device_bytes;
         given.get(i as usize % given.len().max(1)).copied().unwrap_or(DEVICE_BYTES)
     };
-    Setup { device_bytes: (0..count).map(capacity).collect(), streams: scenario.streams.clamp(1, StreamId::LIMIT) }
+    Setup {
+        device_bytes: (0..count).map(capacity).collect(),
+        streams: scenario.streams.clamp(1, StreamId::LIMIT),
+        config: scenario.config.clone(),
+    }
 }

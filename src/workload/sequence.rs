@@ -62,14 +62,14 @@ fn plant(ops: Vec<Op>, generate: &Generate, drafts: &[FaultDraft], devices: usiz
         match plan.when {
             FaultWhen::Seeded => {
                 let skip = u32::try_from(below(draft.skip, SKIPS)).unwrap_or(0); // below SKIPS
-                let op = Op::Fault { device: device(draft.device), call: plan.call, skip };
+                let op = Op::Fault { device: device(draft.device), call: plan.call, skip, error: None };
                 planned.push((below(draft.position, ops.len() + 1), op));
             }
             FaultWhen::Every(0) => {}
             FaultWhen::Every(n) => {
                 for (turn, position) in (0_u64..).zip((n as usize..=ops.len()).step_by(n as usize)) {
                     let draw = u32::try_from(scatter(u64::from(draft.device) + turn) >> 32).unwrap_or(0); // 32 bits
-                    planned.push((position, Op::Fault { device: device(draw), call: plan.call, skip: 0 }));
+                    planned.push((position, Op::Fault { device: device(draw), call: plan.call, skip: 0, error: None }));
                 }
             }
         }

@@ -68,6 +68,7 @@ fn scenario(generate: &Generate) -> Scenario {
         devices: 1..=3,
         device_bytes: vec![64 << 20, 32 << 20],
         streams: 4,
+        config: None,
         oracles: BTreeSet::new(),
         must_reach: BTreeSet::new(),
         epilogue: true,
@@ -93,7 +94,7 @@ fn worlds_take_turns_and_repeat_capacities() {
     assert_eq!(worlds, [vec![64], vec![64, 32], vec![64, 32, 64], vec![64]]);
     assert_eq!(world(&scenario, 0).streams, 4);
     let bare = Scenario { device_bytes: vec![], devices: 0..=0, streams: 0, ..scenario };
-    assert_eq!(world(&bare, 7), Setup { device_bytes: vec![DEVICE_BYTES], streams: 1 });
+    assert_eq!(world(&bare, 7), Setup { device_bytes: vec![DEVICE_BYTES], streams: 1, config: None });
 }
 
 /// Pinned: a change here changes what every published seed means.
@@ -374,6 +375,7 @@ fn nothing_to_free_is_asked_for_and_odd_ranges_do_no_harm() {
     let ops = ops(&generate, 1, 0);
     assert_eq!(ops.len(), 9);
     assert!(ops.iter().all(|o| matches!(o, Op::Alloc { .. } | Op::Free { .. })));
-    let steps = sequence(&scenario(&generate), &generate, &Setup { device_bytes: vec![], streams: 0 }, 1, 0);
+    let steps =
+        sequence(&scenario(&generate), &generate, &Setup { device_bytes: vec![], streams: 0, config: None }, 1, 0);
     assert!(steps.iter().all(|s: &Step| s.expect.is_none()));
 }

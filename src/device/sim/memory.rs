@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::contents::Contents;
-use super::gaps::Gaps;
 use super::streams::Write;
 use crate::device::DeviceError;
+use crate::device::gaps::Gaps;
 use crate::op::{ContentsReport, DeviceCall};
 
 /// The unit in which memory is got from the device and addresses are handed out.

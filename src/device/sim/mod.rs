@@ -4,22 +4,22 @@
 //! Does not know what an allocator is, nor what should have been asked.
 
 mod contents;
-mod faults;
-mod gaps;
 mod memory;
 mod streams;
+mod tenant;
 #[cfg(test)]
 mod tests;
 
-use crate::op::{ContentsReport, DeviceCall, StreamId};
+use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
 
-use super::{Device, DeviceError, Event, StreamHandle};
-use faults::Faults;
+use super::faults::Faults;
+use super::{Device, DeviceError, Event, Playground, StreamHandle};
 use memory::Memory;
 use streams::{Streams, Write};
 
-pub use faults::FAULT_CODE;
+pub use super::faults::FAULT_CODE;
 pub use memory::GRANULE;
+pub use tenant::Tenant;
 
 /// Where the raw handles of streams other than the default one begin.
 const FIRST_HANDLE: u64 = 0x5500_0000_0000;
@@ -158,7 +158,12 @@ impl SimDevice {
     /// From now on `skip` calls of this kind go ahead and the next one fails: `Reserve` and `Map` for want
     /// of memory, the others with `FAULT_CODE`. The failed call changes nothing. Several may be armed.
     pub fn fault(&mut self, call: DeviceCall, skip: u32) {
-        self.faults.arm(call, skip);
+        self.fault_with(call, skip, None);
+    }
+
+    /// The same with an error of choice.
+    pub fn fault_with(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>) {
+        self.faults.arm(call, skip, error);
     }
 
     /// How many planned failures there have been.
@@ -256,5 +261,56 @@ impl Device for SimDevice {
         let memory = &mut self.memory;
         self.streams.wait_stream(stream, &mut |write| memory.write(write));
         Ok(())
+    }
+}
+
+impl Playground for SimDevice {
+    fn name(&self) -> String {
+        "simulated".to_owned()
+    }
+
+    fn stream_handle(&self, stream: StreamId) -> StreamHandle {
+        SimDevice::stream_handle(self, stream)
+    }
+
+    fn occupy(&mut self, stream: StreamId) -> Result<(), DeviceError> {
+        SimDevice::occupy(self, stream)
+    }
+
+    fn finish(&mut self, stream: StreamId) -> Result<(), DeviceError> {
+        SimDevice::finish(self, stream)
+    }
+
+    fn synchronize(&mut self) -> Result<(), DeviceError> {
+        SimDevice::synchronize(self);
+        Ok(())
+    }
+
+    fn idle_mask(&mut self) -> u64 {
+        SimDevice::idle_mask(self)
+    }
+
+    fn write(&mut self, stream: StreamId, address: u64, bytes: u64, tag: u32) -> Result<(), DeviceError> {
+        SimDevice::write(self, stream, address, bytes, tag)
+    }
+
+    fn check(&mut self, stream: StreamId, address: u64, bytes: u64, tag: u32) -> Result<ContentsReport, DeviceError> {
+        Ok(SimDevice::check(self, stream, address, bytes, tag))
+    }
+
+    fn take_illegal_access(&mut self) -> Option<u64> {
+        SimDevice::take_illegal_access(self)
+    }
+
+    fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>) {
+        self.fault_with(call, skip, error);
+    }
+
+    fn faults_fired(&self) -> u32 {
+        SimDevice::faults_fired(self)
+    }
+
+    fn poisoned(&self) -> Option<i32> {
+        None
     }
 }

@@ -58,14 +58,27 @@ fn mixed(draw: &mut Draw, length: u32) -> Vec<Step> {
     steps
 }
 
+/// How many sequences are measured, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    pub sequences: u32,
+    pub repeats: u32,
+}
+
+impl Effort {
+    pub const FULL: Effort = Effort { sequences: 200, repeats: REPEATS };
+    /// For targets whose contents are really written.
+    pub const SHORT: Effort = Effort { sequences: 40, repeats: 2 };
+}
+
 /// Measures the mixed life with all oracles and with none.
 ///
 /// # Errors
 /// The target cannot be built.
-pub fn throughput(name: &TargetName) -> Result<Throughput, TargetError> {
+pub fn throughput(name: &TargetName, effort: Effort) -> Result<Throughput, TargetError> {
     let mut draw = Draw::new(1);
-    let sequences: Vec<Vec<Step>> = (0..200).map(|_| mixed(&mut draw, 1000)).collect();
-    let setup = Setup { device_bytes: vec![4 << 30], streams: 3 };
+    let sequences: Vec<Vec<Step>> = (0..effort.sequences).map(|_| mixed(&mut draw, 1000)).collect();
+    let setup = Setup { device_bytes: vec![4 << 30], streams: 3, config: None };
     let all = OracleName::ALL.iter().copied().collect();
     let none = BTreeSet::new();
     let mut executed = 0;
@@ -79,7 +92,7 @@ pub fn throughput(name: &TargetName) -> Result<Throughput, TargetError> {
     };
     let (mut judged, mut bare) = (f64::INFINITY, f64::INFINITY);
     let mut executed_judged = 0;
-    for _ in 0..REPEATS {
+    for _ in 0..effort.repeats {
         bare = bare.min(time(&none)?);
         judged = judged.min(time(&all)?);
     }
@@ -112,7 +125,7 @@ fn churn(live: u32, rounds: u32) -> Vec<Step> {
 /// The target cannot be built.
 pub fn curve(name: &TargetName, points: &[u32]) -> Result<Vec<CurvePoint>, TargetError> {
     const ROUNDS: u32 = 20_000;
-    let setup = Setup { device_bytes: vec![1 << 40], streams: 1 };
+    let setup = Setup { device_bytes: vec![1 << 40], streams: 1, config: None };
     let all: BTreeSet<OracleName> = OracleName::ALL.iter().copied().collect();
     let none = BTreeSet::new();
     let cost = |live: u32, oracles: &BTreeSet<OracleName>| -> Result<f64, TargetError> {

@@ -3,11 +3,17 @@
 //! Decides what is measured and how often. Every figure is a wall-clock reading of this machine: only
 //! ratios between figures of one run mean anything elsewhere.
 
+mod follow;
+mod gpu;
 mod judged;
 mod peer;
 mod trace;
 
-pub use judged::{CurvePoint, Throughput, curve, throughput};
+pub use follow::{
+    FollowError, Followed, Gauge, Now, RATES, changes, follow, follow_card, follow_now, follow_simulated,
+};
+pub use gpu::{PairTimes, cached_pairs};
+pub use judged::{CurvePoint, Effort, Throughput, curve, throughput};
 pub use peer::{PeerError, PeerTiming, time_torch};
 pub use trace::{Trace, TraceError, TraceTiming, built_in_traces, memory_per_live_block, time_trace};
 

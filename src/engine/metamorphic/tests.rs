@@ -22,7 +22,7 @@ fn target(defect: &str) -> TargetName {
 }
 
 fn world() -> Setup {
-    Setup { device_bytes: vec![256 << 20; 2], streams: 4 }
+    Setup { device_bytes: vec![256 << 20; 2], streams: 4, config: None }
 }
 
 fn judged(defect: &str, ops: &[Op], relation: OracleName) -> Judged {
@@ -68,7 +68,7 @@ fn nothing_is_compared_where_there_is_nothing_to_change() {
     for relation in [OracleName::StreamNames, OracleName::DeviceOrder] {
         assert_eq!(judged("", &one, relation).pairs, 0, "{relation:?}");
     }
-    let fault = Op::Fault { device: DeviceId(0), call: crate::op::DeviceCall::Reserve, skip: 0 };
+    let fault = Op::Fault { device: DeviceId(0), call: crate::op::DeviceCall::Reserve, skip: 0, error: None };
     assert_eq!(judged("", &[fault, alloc(0, Some(0), 1, 512)], OracleName::StreamNames).pairs, 0);
     let nowhere = [alloc(0, Some(0), 1, 512), alloc(1, Some(0), 4, 512)];
     assert_eq!(judged("", &nowhere, OracleName::StreamNames).pairs, 0, "stream 4 is there in the other world alone");

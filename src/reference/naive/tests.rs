@@ -112,8 +112,8 @@ fn the_reference_agrees_with_the_naive_allocator() {
     }
 }
 
-/// Mistakes that these calls cannot bring out: one needs hundreds of segments, three are planted in the
-/// target, where a request names no device and where its neighbours are known, the others need private pools.
+/// Mistakes that these calls cannot bring out: one needs hundreds of segments, two are planted in the
+/// target, where a request names no device, the others need private pools.
 const OUT_OF_REACH: &[Defect] = &[
     Defect::SegmentIndexWraps,
     Defect::LimitOnCurrentDevice,

@@ -107,6 +107,15 @@ fn unfinished(page: &Page, facts: &Facts<'_>) -> Vec<Item> {
             format!("**更新 {id} 的预期**：该用例现已通过（{why}）"),
         )]);
     }
+    for entry in facts.record.outdated() {
+        let ((en, zh), about, place) =
+            (super::super::words::standing(entry.standing), code(&entry.about()), code(&entry.place));
+        let owner = super::super::page::escape(&entry.owner);
+        items.push(vec![page.t(
+            format!("**Renew or remove the expectation of {about}** ({place}): it is {en}; {owner} looks after it"),
+            format!("**更新或删除 {about} 的预期**（{place}）：{zh}，负责人 {owner}"),
+        )]);
+    }
     for scenario in facts.with_outcome(Outcome::Broken) {
         let (id, why) = (code(&scenario.id), reason(page, scenario));
         items.push(vec![page.t(

@@ -8,6 +8,7 @@ mod follow_up;
 mod results;
 mod scope;
 mod summary;
+mod sweep;
 
 use super::Language;
 use super::facts::Facts;

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use super::super::facts::Facts;
-use super::super::page::{Page, code, numbers, plural, thousands, words as text};
+use super::super::page::{Page, code, escape, numbers, plural, thousands, words as text};
 use super::super::words;
 use super::{reason, situation};
+use crate::verdict::expectation::ExpectationRecord;
 use crate::verdict::{Finding, Outcome};
 
 pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     page.heading(2, "3. Results overview", "3. 结果概览");
     totals(page, facts);
     failures(page, facts);
+    expectations(page, facts);
     causes(page, facts);
     reached(page, facts);
+    super::sweep::write(page, facts);
 }
 
 fn totals(page: &mut Page, facts: &Facts<'_>) {
@@ -70,6 +73,46 @@ fn failures(page: &mut Page, facts: &Facts<'_>) {
     } else {
         page.numbered(1, &items);
     }
+}
+
+/// What was expected to fail, entry by entry.
+fn expectations(page: &mut Page, facts: &Facts<'_>) {
+    let entries = &facts.record.expectations;
+    if entries.is_empty() {
+        return;
+    }
+    page.lead("Expected failures", "预期失败清单");
+    let row = |entry: &ExpectationRecord| {
+        let (en, zh) = words::standing(entry.standing);
+        let standing = page.t(en, zh);
+        let standing = if entry.standing.is_outdated() { format!("**{standing}**") } else { standing.to_owned() };
+        let note = entry
+            .note
+            .as_ref()
+            .map_or_else(String::new, |n| page.t(format!(" ({})", page.of(n)), format!("（{}）", page.of(n))));
+        let link = entry.link.as_ref().map_or_else(String::new, |link| format!(" {}", escape(link)));
+        let ids = super::codes(page, entry.scenarios.iter().map(String::as_str));
+        vec![
+            code(&entry.about()),
+            format!("{standing}{note}"),
+            ids,
+            format!("{}{link}", page.of(&entry.reason)),
+            escape(&entry.owner),
+            escape(&entry.expires),
+            code(&entry.place),
+        ]
+    };
+    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    let columns = [
+        text("Entry", "条目"),
+        text("Standing", "状态"),
+        text("Scenarios", "用例"),
+        text("Reason", "原因"),
+        text("Owner", "负责人"),
+        text("Expires", "有效期至"),
+        text("Place", "位置"),
+    ];
+    page.table(&columns, &rows);
 }
 
 fn causes(page: &mut Page, facts: &Facts<'_>) {

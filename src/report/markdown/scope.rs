@@ -54,6 +54,14 @@ fn target(page: &mut Page, facts: &Facts<'_>) {
         page.t(format!("Devices: {devices}"), format!("设备：{devices}")),
         page.t(format!("Capabilities: {capabilities}"), format!("能力：{capabilities}")),
     ];
+    let (allocator, driver) = (target.versions.allocator.as_deref(), target.versions.driver.as_deref());
+    for ((en, zh), version) in
+        [(("Allocator version", "分配器版本"), allocator), (("Driver version", "驱动版本"), driver)]
+    {
+        if let Some(version) = version.map(escape) {
+            items.push(page.t(format!("{en}: {version}"), format!("{zh}：{version}")));
+        }
+    }
     if let Some(defect) = &target.planted {
         let defect = code(defect);
         items.push(page.t(format!("Planted defect: {defect}"), format!("植入的缺陷：{defect}")));

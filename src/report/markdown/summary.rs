@@ -64,7 +64,8 @@ fn violated(page: &mut Page, facts: &Facts<'_>, target: &str) {
     let broken = facts.standings.iter().filter(|s| s.findings.iter().any(|f| !facts.is_expected(f))).count();
     let unexpected = facts.record.count(Outcome::UnexpectedPass);
     let failed = facts.record.count(Outcome::Fail);
-    let (also_en, also_zh) = if unexpected > 0 {
+    let outdated = facts.record.outdated().count();
+    let (mut also_en, mut also_zh) = if unexpected > 0 {
         (
             format!(" {} passed although a failure was expected.", plural(unexpected, "scenario")),
             format!("另有 {} 个预期失败的用例意外通过。", thousands(unexpected)),
@@ -72,6 +73,10 @@ fn violated(page: &mut Page, facts: &Facts<'_>, target: &str) {
     } else {
         Default::default()
     };
+    if outdated > 0 {
+        also_en += &format!(" {outdated} of the expected failures no longer stand (stale or expired).");
+        also_zh += &format!("另有 {outdated} 条预期失败已失效或过期。");
+    }
     page.say(
         format!(
             "**Failed.** {target} broke {}: {} ({high} high, {medium} medium, {low} low) in {}.{also_en}",
@@ -135,6 +140,13 @@ fn open(page: &Page, facts: &Facts<'_>) -> Vec<String> {
                 format!("{id} 通过，但预期其失败：{why}"),
             ),
         );
+    }
+    for entry in facts.record.outdated() {
+        let ((en, zh), about, place) = (words::standing(entry.standing), code(&entry.about()), code(&entry.place));
+        items.push(page.t(
+            format!("The expected failure of {about} is {en}: renew or remove it ({place})"),
+            format!("预期失败条目 {about} {zh}，须更新或删除（{place}）"),
+        ));
     }
     for scenario in facts.with_outcome(Outcome::Broken) {
         let (id, why) = (code(&scenario.id), reason(page, scenario));

@@ -69,6 +69,9 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Vec<Pr
         None | Some(Either::Scalar(_)) => OracleName::ALL.iter().copied().collect(),
         Some(Either::Container(listed)) => listed.clone(),
     };
+    if raw.config.as_ref().is_some_and(|c| c.trim().is_empty()) {
+        problems.add(&root.key("config"), Complaint::new("no setting is given").hint("leave the key out"));
+    }
     if oracles.is_empty() {
         problems.add(&root.key("oracles"), Complaint::new("no oracle judges this").hint("leave the key out for all"));
     }
@@ -85,6 +88,7 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Vec<Pr
         devices: world.devices,
         device_bytes,
         streams: world.streams,
+        config: raw.config.clone(),
         oracles,
         must_reach: raw.must_reach.iter().copied().collect(),
         epilogue: raw.epilogue.unwrap_or(true),

@@ -38,6 +38,9 @@ fn quoted(capability: &Capability) -> String {
 
 fn needs(scenario: &Scenario) -> Needs {
     let mut needs = Needs::new();
+    if scenario.config.is_some() {
+        add(&mut needs, Capability::Settings, "`config`");
+    }
     match &scenario.body {
         Body::Steps(variants) => {
             for step in variants.iter().flat_map(|v| &v.steps) {

@@ -233,7 +233,8 @@ impl Pass<'_> {
                 let device = self.device(&raw.device, expects_refusal, &path.key("device"));
                 let call = self.value(&raw.call, &path.key("call"));
                 let skip = raw.skip.as_ref().map_or(Some(0), |skip| self.value(skip, &path.key("skip")));
-                Op::Fault { device: device?, call: call?, skip: skip? }
+                let error = raw.error.as_ref().map_or(Some(None), |e| self.value(e, &path.key("error")).map(Some));
+                Op::Fault { device: device?, call: call?, skip: skip?, error: error? }
             }
             RawOp::EmptyCache(_) => Op::EmptyCache,
             RawOp::Snapshot(_) => Op::Snapshot,

@@ -32,6 +32,8 @@ pub struct RawExpect {
     pub change: Ordered<Ordered<RawAmount>>,
     /// Parts of the refusal's message, or of the text that the call answered.
     pub contains: Vec<String>,
+    /// What must not be part of them.
+    pub lacks: Vec<String>,
     /// How many entries the dictionary has.
     pub keys: Option<usize>,
     /// How many segments the snapshot shows, by device.

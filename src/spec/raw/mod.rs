@@ -56,6 +56,9 @@ pub struct RawScenario {
     /// Streams of a device, the default stream included. 4 unless given.
     #[serde(default)]
     pub streams: Option<u8>,
+    /// Settings that the allocator starts with, as PyTorch writes them: `expandable_segments:True`.
+    #[serde(default)]
+    pub config: Option<String>,
     /// Who judges: `all`, which is the default, or a list.
     #[serde(default)]
     pub oracles: Option<Either<AllWord, BTreeSet<OracleName>>>,

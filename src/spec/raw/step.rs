@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::pool::{PoolOnDevice, RawCapture, RawPoolCreate};
 use super::{Either, Fraction, Name, RawExpect, Size, Slot, present};
-use crate::op::{DeviceCall, Via};
+use crate::op::{DeviceCall, FaultError, Via};
 use crate::spec::error::Complaint;
 
 /// Writes the fields of a step, what they hold, and the way from one to the other.
@@ -284,6 +284,8 @@ pub struct RawFaultStep {
     pub call: Slot<DeviceCall>,
     #[serde(default)]
     pub skip: Option<Slot<u32>>,
+    #[serde(default)]
+    pub error: Option<Slot<FaultError>>,
 }
 
 /// Steps to run several times.

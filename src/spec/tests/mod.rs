@@ -14,7 +14,7 @@ fn built_in_scenarios_parse_and_have_ids_of_their_own() {
     let scenarios = built_in();
     let ids: BTreeSet<&str> = scenarios.iter().map(|s| s.id.as_str()).collect();
     assert_eq!(ids.len(), scenarios.len());
-    assert!(scenarios.len() >= 45, "{} scenarios", scenarios.len());
+    assert!(scenarios.len() >= 130, "{} scenarios", scenarios.len());
     for scenario in &scenarios {
         let area = scenario.requirement.area().code().to_lowercase();
         assert!(scenario.file.starts_with(&format!("specs/{area}/")), "{} is in {}", scenario.id, scenario.file);
@@ -26,6 +26,13 @@ fn every_requirement_has_a_scenario() {
     let tested: BTreeSet<_> = built_in().iter().map(|s| s.requirement).collect();
     let untested: Vec<_> = requirement::ALL.iter().map(|r| r.id).filter(|id| !tested.contains(id)).collect();
     assert_eq!(untested, []);
+}
+
+#[test]
+fn every_situation_is_demanded_somewhere() {
+    let demanded: BTreeSet<_> = built_in().into_iter().flat_map(|s| s.must_reach).collect();
+    let idle: Vec<_> = crate::op::Milestone::ALL.iter().filter(|m| !demanded.contains(m)).collect();
+    assert_eq!(idle, [&crate::op::Milestone::Oom; 0]);
 }
 
 #[test]

@@ -1,14 +1,14 @@
-//! Each operation as calls of the reference and of the simulated devices.
+//! Each operation as calls of the reference and of its devices.
 
 use super::{Held, ReferenceTarget};
-use crate::device::{Device, DeviceError};
+use crate::device::{DeviceError, Playground};
 use crate::op::{BlockId, DeviceId, Drop, MemoryInfo, Op, Pointer, RefusalClass, Reply, StreamId, Via};
-use crate::reference::{AllocError, Defect, FreeError, Planting, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE, summary};
+use crate::reference::{AllocError, Defect, FreeError, Planting, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 
 /// An answer, or the refusal that ends the call early.
 pub(super) type Answer = Result<Reply, Reply>;
 
-impl<P: Planting> ReferenceTarget<P> {
+impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     pub(super) fn answer(&mut self, op: &Op) -> Reply {
         self.try_answer(op).unwrap_or_else(|refusal| refusal)
     }
@@ -28,15 +28,22 @@ impl<P: Planting> ReferenceTarget<P> {
                 self.write(held, held.stream, *block)
             }
             Op::Verify { block } => self.verify(*block),
-            Op::EmptyCache => self.reference.empty_cache().map(|()| Reply::Done).map_err(|e| device_failed(&e)),
+            Op::EmptyCache => {
+                let emptied = match self.mistrim() {
+                    Some(mistaken) => mistaken,
+                    None => self.reference.empty_cache(),
+                };
+                emptied.map(|()| Reply::Done).map_err(|e| device_failed(&e))
+            }
             Op::SetFraction { device, fraction } => self.set_fraction(*device, *fraction),
             Op::GetFraction { device } => {
                 let index = self.place(*device)?;
+                let index = self.instead(Defect::FractionReadOnCurrent, index);
                 Ok(Reply::Fraction(self.reference.device(index).fraction()))
             }
             Op::SetCurrent { device } => {
                 self.place(Some(*device))?;
-                self.current.insert(self.caller, *device);
+                self.current.insert(self.caller(), self.misplaced(*device));
                 Ok(Reply::Done)
             }
             Op::Caller { caller } => {
@@ -50,7 +57,14 @@ impl<P: Planting> ReferenceTarget<P> {
             | Op::CaptureBegin { .. }
             | Op::CaptureEnd { .. }
             | Op::GraphReset { .. } => self.pool_operation(op),
-            Op::Snapshot => Ok(Reply::Snapshot(Box::new(self.reference.snapshot()))),
+            Op::Snapshot => {
+                for index in 0..self.reference.device_count() {
+                    if self.reference.planted().has(Defect::SnapshotAsksEvents) {
+                        self.reference.device_mut(index).process_events().map_err(|e| device_failed(&e))?;
+                    }
+                }
+                Ok(Reply::Snapshot(Box::new(self.reference.snapshot())))
+            }
             Op::CycleEnd => Ok(Reply::Done),
             Op::Occupy { device, .. }
             | Op::Finish { device, .. }
@@ -69,6 +83,21 @@ impl<P: Planting> ReferenceTarget<P> {
 
     /// Operations that name an existing device and no block.
     fn on_device(&mut self, index: usize, op: &Op) -> Answer {
+        match op {
+            Op::Dictionary { .. } => return Ok(self.dictionary(index)),
+            Op::Summary { abbreviated, .. } => return Ok(self.table(index, *abbreviated)),
+            Op::ResetPeak { .. } => {
+                let index = self.instead(Defect::PeakResetOnCurrent, index);
+                self.reference.device_mut(index).reset_peak();
+                return Ok(Reply::Done);
+            }
+            Op::ResetAccumulated { .. } => {
+                Self::reset_accumulated(&mut self.reference, index);
+                return Ok(Reply::Done);
+            }
+            Op::MemoryInfo { .. } => return self.memory_info(index),
+            _ => {}
+        }
         let allocator = self.reference.device_mut(index);
         let failed = |e: DeviceError| device_failed(&e);
         Ok(match op {
@@ -81,35 +110,29 @@ impl<P: Planting> ReferenceTarget<P> {
                 Reply::Done
             }
             Op::Synchronize { .. } => {
-                allocator.device_mut().synchronize();
+                allocator.device_mut().synchronize().map_err(failed)?;
                 Reply::Done
             }
-            Op::Fault { call, skip, .. } => {
-                allocator.device_mut().fault(*call, *skip);
+            Op::Fault { call, skip, error, .. } => {
+                allocator.device_mut().fault(*call, *skip, *error);
                 Reply::Done
             }
-            Op::ResetPeak { .. } => {
-                allocator.reset_peak();
-                Reply::Done
-            }
-            Op::ResetAccumulated { .. } => {
-                allocator.reset_accumulated();
-                Reply::Done
-            }
-            Op::Dictionary { .. } => Reply::Dictionary(allocator.stats().dictionary()),
-            Op::Summary { abbreviated, .. } => Reply::Text(summary::render(allocator.stats(), index, *abbreviated)),
-            _ => {
-                let device = allocator.device_mut();
-                let free_bytes = device.free_bytes().map_err(failed)?;
-                Reply::MemoryInfo(MemoryInfo { free_bytes, total_bytes: device.total_bytes() })
-            }
+            _ => Reply::Done,
         })
+    }
+
+    fn memory_info(&mut self, index: usize) -> Answer {
+        let index = self.instead(Defect::MemoryInfoOfCurrent, index);
+        let device = self.reference.device_mut(index).device_mut();
+        let free_bytes = device.free_bytes().map_err(|e| device_failed(&e))?;
+        let answer = MemoryInfo { free_bytes, total_bytes: device.total_bytes() };
+        Ok(Reply::MemoryInfo(self.figures(index, answer)))
     }
 
     /// The position of a device: the one named, or the caller's current one.
     pub(super) fn place(&self, device: Option<DeviceId>) -> Result<usize, Reply> {
         let device = match device {
-            Some(device) => device,
+            Some(device) => self.misplaced(device),
             None if self.reference.planted().has(Defect::DefaultDeviceZero) => DeviceId(0),
             None => self.current(),
         };
@@ -131,20 +154,31 @@ impl<P: Planting> ReferenceTarget<P> {
         if stream.0 >= self.info.streams {
             return Err(Reply::refused(RefusalClass::InvalidArgument, format!("{stream} does not exist")));
         }
-        if via == Via::Tensor && bytes >= TENSOR_LIMIT {
+        let guarded = !self.reference.planted().has(Defect::ExabyteReachesAllocator);
+        if via == Via::Tensor && bytes >= TENSOR_LIMIT && guarded {
             return Err(Reply::refused(RefusalClass::OutOfMemory, TENSOR_LIMIT_MESSAGE));
+        }
+        self.reach_over(index, device.is_some());
+        if let Some(answer) = self.nothing(bytes) {
+            self.held.insert(block, Held { device: index, stream, address: 0, bytes });
+            return Ok(answer);
         }
         let visited = std::mem::replace(&mut self.latest, Some(index)).is_some_and(|latest| latest != index);
         let allocator = self.reference.device_mut(index);
         allocator.note_visit(visited);
         let handle = allocator.device().stream_handle(stream);
-        let address = allocator.alloc(bytes, handle).map_err(|e| alloc_refused(&e))?;
+        let served = allocator.alloc(bytes, handle);
+        let address = served.map_err(|e| self.refused(alloc_refused(&e)))?;
         self.held.insert(block, Held { device: index, stream, address, bytes });
-        Ok(Reply::Allocated { address })
+        let header = u64::from(self.reference.planted().has(Defect::AddressAfterHeader) && bytes > 0) * 8;
+        Ok(Reply::Allocated { address: address + header })
     }
 
     fn free(&mut self, block: BlockId) -> Answer {
         let held = self.held(block)?;
+        if let Some(refusal) = self.unfreeable(held.address, held.device) {
+            return Err(refusal);
+        }
         let answer = self.reference.free(held.address).map_err(|e| free_refused(&e));
         // A block whose stream could not be marked was taken back all the same: it waits.
         let taken = !self.reference.device(held.device).owns(held.address);
@@ -162,11 +196,17 @@ impl<P: Planting> ReferenceTarget<P> {
             Pointer::Interior { block, offset } => self.held(block)?.address + offset,
             Pointer::Freed { block } => *self.former.get(&block).ok_or(Reply::Dropped(Drop::NoSuchBlock))?,
         };
+        if self.is_null_refused(address) {
+            return Err(Reply::refused(RefusalClass::InvalidPointer, "invalid pointer: 0x0"));
+        }
         self.reference.free(address).map(|()| Reply::Done).map_err(|e| free_refused(&e))
     }
 
     fn record_stream(&mut self, block: BlockId, stream: StreamId) -> Answer {
         let held = self.held(block)?;
+        if self.reference.planted().has(Defect::RecordOnFirstDevice) && held.device > 0 {
+            return Ok(Reply::Done);
+        }
         let handle = self.reference.device(held.device).device().stream_handle(stream);
         self.reference.record_stream(held.address, handle);
         Ok(Reply::Done)
@@ -190,14 +230,21 @@ impl<P: Planting> ReferenceTarget<P> {
         if held.bytes == 0 {
             return Ok(Reply::Contents(crate::op::ContentsReport::Intact));
         }
-        let device = self.reference.device(held.device).device();
-        Ok(Reply::Contents(device.check(held.stream, held.address, held.bytes, block.0)))
+        let device = self.reference.device_mut(held.device).device_mut();
+        let report = device.check(held.stream, held.address, held.bytes, block.0).map_err(|e| device_failed(&e))?;
+        Ok(Reply::Contents(report))
     }
 
     fn set_fraction(&mut self, device: Option<DeviceId>, fraction: f64) -> Answer {
         let mut index = self.place(device)?;
         if self.reference.planted().has(Defect::LimitOnCurrentDevice) {
             index = self.place(None)?;
+        }
+        for other in 0..self.reference.device_count() {
+            if self.reference.planted().has(Defect::FractionOnAllDevices) {
+                // Whether the fraction is allowed is said below, once.
+                let _ = self.reference.set_fraction(other, fraction);
+            }
         }
         let set = self.reference.set_fraction(index, fraction);
         set.map(|()| Reply::Done).map_err(|e| Reply::refused(RefusalClass::InvalidArgument, e.to_string()))

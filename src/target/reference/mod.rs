@@ -1,8 +1,10 @@
-//! The reference allocator on simulated devices, as a target.
+//! The reference allocator as a target, on simulated devices or on GPUs.
 //!
-//! Decides how operations become calls of the reference and of the simulation. All policy is `reference`'s.
+//! Decides how operations become calls of the reference and of its devices. All policy is `reference`'s.
 
 mod apply;
+mod mistakes;
+mod options;
 mod pools;
 #[cfg(test)]
 mod tests;
@@ -12,15 +14,19 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use super::{Target, TargetError, TargetName};
+use crate::device::Playground;
+use crate::device::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::Growth;
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId,
-    TargetInfo,
+    TargetInfo, Versions,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
-use crate::reference::{Defect, Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
+use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied};
+use mistakes::Memo;
+pub(super) use options::{Options, read_size};
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -38,11 +44,11 @@ struct PoolHome {
     id: PoolId,
 }
 
-/// The reference on one or more simulated devices.
+/// The reference on one or more devices.
 #[derive(Debug)]
-pub struct ReferenceTarget<P> {
+pub struct ReferenceTarget<D, P> {
     info: TargetInfo,
-    reference: Reference<SimDevice, P>,
+    reference: Reference<D, P>,
     held: FxHashMap<BlockId, Held>,
     /// Where freed blocks were, for double frees.
     former: FxHashMap<BlockId, u64>,
@@ -52,63 +58,80 @@ pub struct ReferenceTarget<P> {
     pools: BTreeMap<PoolName, PoolHome>,
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
+    memo: Memo,
     /// The device of the latest request; only a planted defect goes by it.
     latest: Option<usize>,
 }
 
-/// Builds `reference@sim` with its options: `defect=NAME`, and settings as PyTorch writes them.
+/// Builds `reference@sim` with its options: `defect=NAME` or `variation=NAME`, and settings as PyTorch writes
+/// them. Settings of the world come instead of those in the name.
 ///
 /// # Errors
 /// An option, a defect or a setting that does not exist.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
-    let mut defect = None;
-    let mut settings = Settings::default();
-    for (key, value) in &name.options {
-        match (key.as_str(), value) {
-            ("defect", Some(value)) => defect = Some(find_defect(name, value)?),
-            ("config", Some(text)) => settings = read_settings(name, text)?,
-            (text, None) if text.contains(':') => settings = read_settings(name, text)?,
-            (other, _) => {
-                return Err(TargetError::UnknownOption {
-                    target: name.to_string(),
-                    option: other.to_owned(),
-                    known: "defect=NAME and config=SETTINGS".to_owned(),
-                });
-            }
+    let options = Options::of_world(name, setup, false)?;
+    let streams = setup.streams.clamp(1, StreamId::LIMIT);
+    let device = |(i, &bytes): (u32, &u64)| SimDevice::new(i, bytes, streams);
+    let devices = (0..).zip(&setup.device_bytes).map(device).collect();
+    Ok(boxed(name, devices, streams, &options))
+}
+
+/// Builds `reference@cuda`: the same on as many GPUs as there are, at most as many as the setup has devices. Each plays
+/// the size that the setup gives it; further options are those of [`Options`].
+///
+/// # Errors
+/// As `open`, and what is missing for a GPU to be used.
+pub fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    let options = Options::of_world(name, setup, true)?;
+    let unavailable = TargetError::without_gpu(name);
+    let streams = setup.streams.clamp(1, StreamId::LIMIT);
+    let gpus = cuda::count().map_err(&unavailable)?;
+    let borrow = |(ordinal, &bytes): (u32, &u64)| {
+        let total_bytes = options.device_bytes.unwrap_or(bytes);
+        let (ballast, ordered) = (options.ballast, options.ordered);
+        CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered })
+    };
+    let devices = (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<_, _>>().map_err(unavailable)?;
+    Ok(boxed(name, devices, streams, &options))
+}
+
+fn boxed<D: Playground + 'static>(
+    name: &TargetName,
+    devices: Vec<D>,
+    streams: u8,
+    options: &Options,
+) -> Box<dyn Target> {
+    let (settings, follows) = (&options.settings, options.follows);
+    match (options.defect, options.variation) {
+        (Some(defect), _) => {
+            Box::new(ReferenceTarget::new(name, devices, streams, settings, Planted(defect)).following(follows))
         }
+        (None, Some(variation)) => {
+            let varied = ReferenceTarget::new(name, devices, streams, settings, Varied(variation));
+            let mut target = varied.following(false);
+            vary(&mut target.info, variation);
+            Box::new(target)
+        }
+        (None, None) => Box::new(ReferenceTarget::new(name, devices, streams, settings, Sound).following(follows)),
     }
-    Ok(match defect {
-        None => Box::new(ReferenceTarget::new(name, setup, &settings, Sound)),
-        Some(defect) => Box::new(ReferenceTarget::new(name, setup, &settings, Planted(defect))),
-    })
 }
 
-fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
-    text.parse().map_err(|()| {
-        let nearest = |d: &&Defect| strsim::levenshtein(d.name(), text);
-        let hint = Defect::ALL.iter().min_by_key(nearest).map(|d| d.name().to_owned());
-        TargetError::UnknownDefect { target: name.to_string(), defect: text.to_owned(), hint }
-    })
+/// What a variation promises otherwise.
+fn vary(info: &mut TargetInfo, variation: Variation) {
+    info.capabilities.remove(&Capability::Settings);
+    match variation {
+        Variation::LargerSegments => info.contract.growth.least = 32 * MIB,
+        Variation::EagerTrimming | Variation::NeverCaches => drop(info.capabilities.remove(&Capability::Caching)),
+        Variation::WaitsAtFree => drop(info.capabilities.remove(&Capability::DeferredFree)),
+        _ => {}
+    }
 }
 
-fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError> {
-    let refused =
-        |e: crate::reference::SettingsError| TargetError::BadOption { target: name.to_string(), reason: e.to_string() };
-    text.parse().map_err(refused)
-}
-
-impl<P: Planting> ReferenceTarget<P> {
-    fn new(name: &TargetName, setup: &Setup, settings: &Settings, planted: P) -> Self {
-        let streams = setup.streams.clamp(1, StreamId::LIMIT);
-        let device = |(i, &bytes): (u32, &u64)| SimDevice::new(i, bytes, streams);
-        let devices = (0..).zip(&setup.device_bytes).map(device).collect();
+impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
+    fn new(name: &TargetName, devices: Vec<D>, streams: u8, settings: &Settings, planted: P) -> Self {
         let info = TargetInfo {
             name: name.to_string(),
-            devices: setup
-                .device_bytes
-                .iter()
-                .map(|&total_bytes| DeviceInfo { name: "simulated".to_owned(), total_bytes })
-                .collect(),
+            devices: devices.iter().map(|d| DeviceInfo { name: d.name(), total_bytes: d.total_bytes() }).collect(),
             streams,
             capabilities: capabilities().collect(),
             contract: contract(settings),
@@ -122,12 +145,21 @@ impl<P: Planting> ReferenceTarget<P> {
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
+            memo: Memo::default(),
             latest: None,
         }
     }
 
+    /// The same target, which claims PyTorch's policy or does not.
+    fn following(mut self, follows: bool) -> Self {
+        if !follows {
+            self.info.capabilities.remove(&Capability::PytorchPolicy);
+        }
+        self
+    }
+
     fn current(&self) -> DeviceId {
-        self.current.get(&self.caller).copied().unwrap_or(DeviceId(0))
+        self.current.get(&self.caller()).copied().unwrap_or(DeviceId(0))
     }
 }
 
@@ -153,13 +185,21 @@ fn contract(settings: &Settings) -> Contract {
     }
 }
 
-impl<P: Planting> Target for ReferenceTarget<P> {
+impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
     fn info(&self) -> &TargetInfo {
         &self.info
     }
 
+    fn versions(&self) -> Versions {
+        Versions { allocator: Some(env!("CARGO_PKG_VERSION").to_owned()), driver: None }
+    }
+
     fn apply(&mut self, op: &Op) -> Reply {
         self.answer(op)
+    }
+
+    fn poisoned(&self) -> Option<i32> {
+        self.reference.devices().find_map(|d| d.device().poisoned())
     }
 
     fn observe(&mut self, into: &mut Observation) {
@@ -169,9 +209,9 @@ impl<P: Planting> Target for ReferenceTarget<P> {
             view.stats = *allocator.stats();
             view.fraction = allocator.fraction();
             let device = allocator.device_mut();
-            view.total_bytes = crate::device::Device::total_bytes(device);
-            // A simulated device always knows; 0 would convict at once.
-            view.free_bytes = crate::device::Device::free_bytes(device).unwrap_or(0);
+            view.total_bytes = device.total_bytes();
+            // A device that cannot tell any more is broken, which its next answer says; 0 would convict at once.
+            view.free_bytes = device.free_bytes().unwrap_or(0);
             view.idle = device.idle_mask();
             view.faults_fired = device.faults_fired();
         }

@@ -4,6 +4,7 @@
 
 use super::apply::{Answer, device_failed};
 use super::{PoolHome, ReferenceTarget};
+use crate::device::Playground;
 use crate::op::{DeviceId, Drop, GraphName, Op, PoolName, PoolSource, RefusalClass, Reply, StreamId};
 use crate::reference::{Catch, Planting, PoolError, PoolFlags, PoolId};
 
@@ -20,7 +21,7 @@ fn pool_failed(error: PoolError) -> Reply {
     Reply::refused(RefusalClass::InvalidArgument, error.to_string())
 }
 
-impl<P: Planting> ReferenceTarget<P> {
+impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     pub(super) fn pool_operation(&mut self, op: &Op) -> Answer {
         match *op {
             Op::PoolCreate { pool, device, use_on_oom, no_split } => {

@@ -5,7 +5,7 @@ use crate::op::{RefusalClass, Via};
 
 fn target(options: &str) -> Box<dyn Target> {
     let name: TargetName = format!("reference@sim{options}").parse().expect("well formed");
-    let setup = Setup { device_bytes: vec![256 << 20, 64 << 20], streams: 2 };
+    let setup = Setup { device_bytes: vec![256 << 20, 64 << 20], streams: 2, config: None };
     open(&name, &setup).expect("opens")
 }
 
@@ -86,11 +86,25 @@ fn pools_belong_to_callers_and_captures_to_streams() {
 fn options_are_checked() {
     let refused = |options: &str| {
         let name: TargetName = format!("reference@sim{options}").parse().expect("well formed");
-        let setup = Setup { device_bytes: vec![1 << 30], streams: 1 };
+        let setup = Setup { device_bytes: vec![1 << 30], streams: 1, config: None };
         open(&name, &setup).err().map(|e| e.to_string()).unwrap_or_default()
     };
     assert!(refused("?defect=oom-counted-earl").contains("did you mean `oom-counted-early`?"));
     assert!(refused("?speed=9").contains("no option `speed`"));
     assert!(refused("?config=max_split_size_mb:1").contains("at least 20"));
     assert_eq!(refused("?expandable_segments:True"), "");
+}
+
+#[test]
+fn options_of_a_gpu_are_checked_before_a_gpu_is_looked_for() {
+    let read = |options: &str| {
+        let name: TargetName = format!("reference@cuda{options}").parse().expect("well formed");
+        Options::read(&name, true).map_err(|e| e.to_string())
+    };
+    let options = read("?device_bytes=4GiB&ballast=real&placement=ordered").expect("all exist");
+    assert_eq!((options.device_bytes, options.ballast, options.ordered), (Some(4 << 30), true, true));
+    let wrong = ["device_bytes=4GB", "device_bytes=1MiB", "ballast=lead", "placement=nice", "speed=9"];
+    assert!(wrong.iter().all(|w| read(&format!("?{w}")).is_err()));
+    let name: TargetName = "reference@sim?ballast=real".parse().expect("well formed");
+    assert!(Options::read(&name, false).is_err(), "a simulated device has no ballast");
 }

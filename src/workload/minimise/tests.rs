@@ -13,7 +13,7 @@ fn free(block: u32) -> Step {
 }
 
 fn setup() -> Setup {
-    Setup { device_bytes: vec![64 << 20; 3], streams: 4 }
+    Setup { device_bytes: vec![64 << 20; 3], streams: 4, config: None }
 }
 
 /// Blocks come and go on three devices, with other things in between.
@@ -68,7 +68,7 @@ fn one_culprit_is_all_that_is_left() {
     let (world, least) = minimal(|_, steps| steps.iter().any(|s| s.op == Some(Op::EmptyCache)), &long());
     assert_eq!(
         (names(&least), world),
-        (vec!["empty_cache".to_owned()], Setup { device_bytes: vec![64 << 20], streams: 1 })
+        (vec!["empty_cache".to_owned()], Setup { device_bytes: vec![64 << 20], streams: 1, config: None })
     );
 }
 
@@ -126,7 +126,10 @@ fn values_that_belong_together_are_simplified_together() {
     };
     let (world, least) = minimal(fails, &[alloc(7, 2, 3, 1), alloc(9, 2, 3, 2)]);
     let expected = ["alloc b0: 1 B on device 0, stream 1", "alloc b1: 512 B on device 0, stream 1"];
-    assert_eq!((names(&least)[1].as_str(), world), (expected[1], Setup { device_bytes: vec![64 << 20], streams: 2 }));
+    assert_eq!(
+        (names(&least)[1].as_str(), world),
+        (expected[1], Setup { device_bytes: vec![64 << 20], streams: 2, config: None })
+    );
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn pools_and_captures_go_whole_and_flags_go() {
 fn fractions_and_faults_become_round() {
     let steps = vec![
         Op::SetFraction { device: None, fraction: 0.765_43 }.into(),
-        Op::Fault { device: DeviceId(2), call: crate::op::DeviceCall::Reserve, skip: 7 }.into(),
+        Op::Fault { device: DeviceId(2), call: crate::op::DeviceCall::Reserve, skip: 7, error: None }.into(),
         Op::SetFraction { device: None, fraction: f64::NAN }.into(),
     ];
     let fails = |steps: &[Step]| {

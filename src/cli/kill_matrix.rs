@@ -1,0 +1,158 @@
+//! `poolproof kill-matrix`: what the suite detects, measured on planted defects and legal variations.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::engine::{self, EngineError, MatrixOptions, MatrixProgress, Plan};
+use crate::report;
+use crate::spec;
+use crate::target::TargetName;
+use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
+
+use super::output::note;
+use super::run::{Lang, cases_from_environment, cores, duration, ensure_writable};
+use super::{CliError, Context, Exit};
+
+/// Hunt every planted defect, and see that no legal variation of policy is convicted
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Writes DIR/{kill-matrix.json, kill-matrix.md, kill-matrix.zh.md}. Exit code 1 if a defect survives or a
+variation is convicted. A hunt ends at the first conviction; operations are counted in the order of the plan.
+
+Examples:
+  poolproof kill-matrix
+  poolproof kill-matrix --seeds 20                 each variation with 20 seeds
+  poolproof kill-matrix --full --scenario 'oom::*'   how many scenarios fail for each defect")]
+pub(super) struct Args {
+    /// The target that takes `defect=` and `variation=`
+    #[arg(long, value_name = "NAME", default_value = "reference@sim")]
+    target: String,
+    /// Only scenarios whose id matches this glob; may be given more than once
+    #[arg(long = "scenario", value_name = "GLOB")]
+    scenarios: Vec<String>,
+    /// Scenario files of this folder instead of the built-in ones
+    #[arg(long, value_name = "DIR")]
+    specs: Option<PathBuf>,
+    /// Everything drawn at random is drawn from this
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Seeds for each variation, from --seed on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    seeds: u64,
+    /// For each defect that nothing has convicted yet: keep drawing fresh sequences so long
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    time: Duration,
+    /// Try every scenario on every defect
+    #[arg(long)]
+    full: bool,
+    /// Sequences of each generated scenario, instead of its own number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    cases: Option<u32>,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Where the results go
+    #[arg(long, value_name = "DIR", default_value = "reports/latest/kill-matrix")]
+    out: PathBuf,
+    /// Languages of the page
+    #[arg(long, value_enum, default_value_t = Lang::Both)]
+    lang: Lang,
+}
+
+/// A line each time a tenth of the rows is done, and whatever is wrong at once.
+struct Shown {
+    verbose: bool,
+    total: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl Shown {
+    fn row(&self, line: String, is_wrong: bool) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let total = self.total.load(Ordering::Relaxed).max(1);
+        if self.verbose || is_wrong {
+            note(line);
+        } else if done * 10 / total != (done - 1) * 10 / total {
+            note(format_args!("kill-matrix: {done}/{total} rows"));
+        }
+    }
+}
+
+impl MatrixProgress for Shown {
+    fn begin(&self, rows: usize) {
+        self.total.store(rows, Ordering::Relaxed);
+    }
+
+    fn hunted(&self, row: &DefectRow) {
+        let line = match &row.kill {
+            Some(kill) => format!(
+                "{}: {} by {} in {} after {} operations, {} steps, {:.2} s",
+                row.name,
+                kill.requirement,
+                kill.oracle.name(),
+                kill.scenario,
+                kill.operations,
+                kill.minimal_steps,
+                row.stamp.seconds
+            ),
+            None => format!("{}: survives ({:.2} s)", row.name, row.stamp.seconds),
+        };
+        self.row(line, row.kill.is_none());
+    }
+
+    fn varied(&self, row: &VariationRow) {
+        let mut line = format!("{}: {} false alarms ({:.2} s)", row.name, row.alarms.len(), row.stamp.seconds);
+        for alarm in &row.alarms {
+            line.push_str(&format!("\n  seed {} {}: {}", alarm.seed, alarm.scenario, alarm.message.en));
+        }
+        self.row(line, !row.alarms.is_empty());
+    }
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
+    let base: TargetName = args.target.parse()?;
+    let scenarios = match &args.specs {
+        Some(folder) => spec::load_dir(folder)?,
+        None => spec::built_in(),
+    };
+    ensure_writable(&args.out)?;
+    let options = MatrixOptions {
+        base,
+        plan: Plan::new(scenarios, &args.scenarios, None)?,
+        seed: args.seed,
+        seeds: args.seeds,
+        cases: args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?,
+        jobs: args.jobs.map_or_else(cores, usize::from),
+        time: args.time,
+        full: args.full,
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    };
+    let shown = Shown { verbose: context.verbose, total: AtomicUsize::new(0), done: AtomicUsize::new(0) };
+    let matrix = engine::kill_matrix(&options, &shown)?;
+    write(&matrix, &args, context)?;
+    Ok(if matrix.is_clean() { Exit::Conformant } else { Exit::Findings })
+}
+
+fn write(matrix: &KillMatrix, args: &Args, context: &mut Context) -> Result<(), CliError> {
+    let mut json = serde_json::to_vec_pretty(matrix)
+        .map_err(|e| EngineError::Write { path: args.out.join("kill-matrix.json"), source: e.into() })?;
+    json.push(b'\n');
+    engine::write_whole(&args.out.join("kill-matrix.json"), &json)?;
+    let (killed, all, alarms) = (matrix.killed(), matrix.defects.len(), matrix.alarms());
+    let variations = matrix.variations.len();
+    let seconds = matrix.stamp.seconds;
+    context.out.line(format_args!(
+        "{killed} of {all} defects found, {alarms} false alarms in {variations} variations, {seconds:.1} s"
+    ))?;
+    for &language in args.lang.languages() {
+        let name = match language {
+            report::Language::En => "kill-matrix.md",
+            report::Language::Zh => "kill-matrix.zh.md",
+        };
+        let path = args.out.join(name);
+        engine::write_whole(&path, report::matrix_page(matrix, language).as_bytes())?;
+        context.out.line(path.display())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! `poolproof stress`: real threads on one allocator.
+
+use std::time::Duration;
+
+use crate::engine::stress::{StressOptions, StressReport, stress};
+use crate::op::size::{self, SizeError};
+use crate::reference::shared::Race;
+use crate::target::TargetName;
+
+use super::{CliError, Context, Exit};
+
+/// Let threads share an allocator, and check what no order of their calls explains
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The calls of a round come from its seed; how they interleave is the operating system's, so that a
+finding may need several rounds to show again. Checked: no byte has two holders; statistics of one moment agree with
+each other and with the calls around it; every block is taken back; at the end nothing is left; and one thread that does
+the same in the order in which the locks were taken gets the same addresses and statistics. Exits 1 on a finding.
+
+Examples:
+  poolproof stress --threads 16 --time 30s
+  poolproof stress --target 'reference@sim?expandable_segments:True' --seed 7
+  poolproof stress --race stats-outside-lock        what a planted race looks like"
+)]
+pub(super) struct Args {
+    /// The reference on simulated devices, with its options
+    #[arg(long, value_name = "NAME", default_value = "reference@sim")]
+    target: TargetName,
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Start rounds for this long
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    time: Duration,
+    /// The calls of the first round are drawn from this, those of the next from the next
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Calls of each thread in a round
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    calls: u32,
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    devices: u8,
+    /// Memory of each device
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = device_bytes)]
+    device_bytes: u64,
+    /// Plant a mistake in what the locks cover
+    #[arg(long, value_name = "NAME")]
+    race: Option<Race>,
+}
+
+fn device_bytes(text: &str) -> Result<u64, SizeError> {
+    size::parse(text)
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    let options = StressOptions {
+        target: args.target.clone(),
+        threads: usize::from(args.threads),
+        calls: args.calls as usize,
+        devices: usize::from(args.devices),
+        device_bytes: args.device_bytes,
+        streams: 3,
+        seed: args.seed,
+        time: args.time,
+        race: args.race,
+    };
+    let report = stress(&options)?;
+    context.out.text(rendered(args, &report))?;
+    Ok(if report.failed.is_some() { Exit::Findings } else { Exit::Conformant })
+}
+
+fn rendered(args: &Args, report: &StressReport) -> String {
+    let StressReport { rounds, calls, seconds, reads, refused, ordered, failed } = report;
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = *calls as f64 / seconds.max(1e-9);
+    let mut text = format!(
+        "{}: {} threads, {} devices, {rounds} rounds from seed {}: {calls} calls, {rate:.0} a second\n\
+         {reads} reads of statistics, {refused} requests refused, {ordered} acts done again in the order of the locks\n",
+        args.target, args.threads, args.devices, args.seed
+    );
+    let Some((seed, findings)) = failed else { return text + "no violation\n" };
+    for finding in findings {
+        text += &format!("violation ({}): {}\n", finding.check.name(), finding.text);
+    }
+    let race = args.race.map_or_else(String::new, |r| format!(" --race {}", r.name()));
+    text += &format!(
+        "the same calls again: poolproof stress --target '{}' --threads {} --devices {} --calls {} --seed {seed}{race}\n",
+        args.target, args.threads, args.devices, args.calls
+    );
+    text
+}

@@ -1,0 +1,43 @@
+//! Ballast: allocations that hold the rest of a card, so that the driver itself refuses what is beyond a small size.
+//!
+//! Decides how much is held. What it leaves is exact to a few granules: page tables take some of it.
+
+use super::error::Code;
+use super::gpu::Gpu;
+use crate::device::sim::GRANULE;
+
+const TRIES: u32 = 64;
+
+/// Leaves `leave` bytes free, taking or giving back what it needs to.
+pub(super) fn hold(gpu: &Gpu, leave: u64) -> Result<(), Code> {
+    let mut kept = gpu.kept();
+    let (free, _) = gpu.driver.memory_info()?;
+    if free < leave {
+        for address in kept.ballast.drain(..) {
+            gpu.driver.free(address)?;
+        }
+    }
+    let mut chunk = u64::MAX;
+    for _ in 0..TRIES {
+        let (free, _) = gpu.driver.memory_info()?;
+        chunk = chunk.min(free.saturating_sub(leave) / GRANULE * GRANULE);
+        if chunk == 0 {
+            break;
+        }
+        match gpu.driver.alloc(chunk) {
+            Ok(address) => {
+                kept.ballast.push(address);
+                chunk = u64::MAX;
+            }
+            Err(Code::OUT_OF_MEMORY) => chunk = chunk / 2 / GRANULE * GRANULE,
+            Err(code) => return Err(code),
+        }
+    }
+    Ok(())
+}
+
+/// Gives all ballast back.
+pub(super) fn drop_all(gpu: &Gpu) -> Result<(), Code> {
+    let mut kept = gpu.kept();
+    kept.ballast.drain(..).try_for_each(|address| gpu.driver.free(address))
+}

@@ -1,0 +1,225 @@
+//! A GPU through the CUDA driver.
+//!
+//! Decides what a borrower of a GPU gets: a budget of its memory, streams, contents and planned failures, by the
+//! simulation's rules. Several threads may ask for one GPU; they have it one after the other. All that is `unsafe`
+//! is in `driver` and `calls`.
+//!
+//! The budget is kept here: by default the driver is never near full, and a card plays a small one. With ballast the
+//! rest of the card is really held, and the driver itself refuses.
+
+mod ballast;
+mod calls;
+mod driver;
+mod error;
+mod gpu;
+mod memory;
+mod pattern;
+mod play;
+mod pool;
+mod selftest;
+mod streams;
+mod table;
+mod timing;
+
+use rustc_hash::FxHashSet;
+
+use super::faults::Faults;
+use super::{DeviceError, StreamHandle};
+use crate::op::{DeviceCall, StreamId};
+use driver::Handle;
+use gpu::{Gpu, Lease};
+use streams::{Streams, Trouble};
+use table::Table;
+
+pub use error::{Code, CudaError};
+pub use pool::{CudaPool, PoolFigures};
+pub use selftest::{Check, selftest};
+pub use timing::{Bandwidth, CallTimes, bandwidth, call_times};
+
+/// One GPU as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuInfo {
+    pub ordinal: u32,
+    pub name: String,
+    pub total_bytes: u64,
+    /// `GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`, as NVML writes it.
+    pub uuid: String,
+    pub compute_capability: (i32, i32),
+}
+
+/// The driver and its GPUs as they were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CudaInfo {
+    /// 13000 for CUDA 13.0.
+    pub driver_version: i32,
+    pub gpus: Vec<GpuInfo>,
+}
+
+/// Looks for a driver and GPUs and makes a context on each.
+///
+/// # Errors
+/// What is missing.
+pub fn probe() -> Result<CudaInfo, CudaError> {
+    let driver = driver::driver()?;
+    let info = |gpu: &'static Gpu| GpuInfo {
+        ordinal: gpu.ordinal,
+        name: gpu.name.clone(),
+        total_bytes: gpu.total_bytes,
+        uuid: uuid_text(gpu.uuid),
+        compute_capability: gpu.capability,
+    };
+    let gpus = (0..driver.devices).map(|ordinal| gpu::gpu(ordinal).map(info)).collect::<Result<_, _>>()?;
+    Ok(CudaInfo { driver_version: driver.version, gpus })
+}
+
+/// How many GPUs there are, without making a context on any.
+///
+/// # Errors
+/// As `probe`.
+pub fn count() -> Result<u32, CudaError> {
+    driver::driver().map(|d| d.devices)
+}
+
+fn uuid_text(bytes: [u8; 16]) -> String {
+    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    format!("GPU-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// What a borrower asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CudaOptions {
+    /// The GPU's number in this process.
+    pub ordinal: u32,
+    /// The size that it plays.
+    pub total_bytes: u64,
+    /// Streams, the default one included (1 to 64; clamped).
+    pub streams: u8,
+    /// Hold the rest of the card, so that the driver is full when the budget is.
+    pub ballast: bool,
+    /// Place segments at addresses in the simulation's order, by the virtual-memory calls instead of `cuMemAlloc`.
+    pub ordered: bool,
+}
+
+/// Addresses for ordered placement: as many as a simulated device has.
+const SPAN: u64 = 1 << 40;
+
+/// A GPU, borrowed for one sequence; everything is given back when it is dropped.
+#[derive(Debug)]
+pub struct CudaDevice {
+    table: Table,
+    streams: Option<Streams>,
+    faults: Faults,
+    /// With ballast: what is added to the driver's free figure, so that it began as the size that is played.
+    real: Option<i128>,
+    illegal_access: Option<u64>,
+    /// Patterns written since the start.
+    tags: FxHashSet<u32>,
+    /// Given back last.
+    lease: Lease,
+}
+
+impl CudaDevice {
+    /// Borrows a GPU, waiting until nobody else has it. Whoever borrows several does so in ascending order.
+    ///
+    /// # Errors
+    /// What is missing, or what the driver answers.
+    pub fn open(options: CudaOptions) -> Result<Self, CudaError> {
+        let lease = Lease::take(options.ordinal)?;
+        let gpu = lease.gpu;
+        let at = |call| move |code| CudaError::Call { call, code };
+        gpu.enter().map_err(at("cuCtxSetCurrent"))?;
+        let span = if options.ordered { Some((span_of(gpu).map_err(at("cuMemAddressReserve"))?, SPAN)) } else { None };
+        let streams = Streams::new(gpu, options.streams).map_err(at("cuStreamCreate"))?;
+        let real = if options.ballast {
+            ballast::hold(gpu, options.total_bytes).map_err(at("cuMemAlloc"))?;
+            let (free, _) = gpu.driver.memory_info().map_err(at("cuMemGetInfo"))?;
+            Some(i128::from(options.total_bytes) - i128::from(free))
+        } else {
+            ballast::drop_all(gpu).map_err(at("cuMemFree"))?;
+            None
+        };
+        Ok(CudaDevice {
+            table: Table::new(options.total_bytes, span),
+            streams: Some(streams),
+            faults: Faults::default(),
+            real,
+            illegal_access: None,
+            tags: FxHashSet::default(),
+            lease,
+        })
+    }
+
+    fn gpu(&self) -> &'static Gpu {
+        self.lease.gpu
+    }
+
+    /// Makes calls of this thread go to the GPU, if it still answers any.
+    fn enter(&self) -> Result<&'static Gpu, DeviceError> {
+        let gpu = self.gpu();
+        if let Some(code) = gpu.poisoned() {
+            return Err(DeviceError::Poisoned { code: code.0 });
+        }
+        gpu.enter().map_err(|code| self.work_failed(code))?;
+        Ok(gpu)
+    }
+
+    /// A call that an allocator makes failed.
+    fn failed(&self, call: DeviceCall, code: Code) -> DeviceError {
+        match code {
+            Code::OUT_OF_MEMORY => DeviceError::OutOfMemory,
+            Code::INVALID_VALUE => DeviceError::InvalidValue { call },
+            code if code.is_sticky() => self.work_failed(code),
+            code => DeviceError::Failed { call, code: code.0 },
+        }
+    }
+
+    /// Work on the device failed, or a call that only the harness makes.
+    fn work_failed(&self, code: Code) -> DeviceError {
+        if code.is_sticky() {
+            self.gpu().poison(code);
+            return DeviceError::Poisoned { code: code.0 };
+        }
+        DeviceError::Work { code: code.0 }
+    }
+
+    fn troubled(&self, trouble: Trouble) -> DeviceError {
+        match trouble {
+            Trouble::Code(code) => self.work_failed(code),
+            Trouble::Overdue => DeviceError::Overdue,
+        }
+    }
+
+    /// Calls on the streams with the GPU entered.
+    fn with_streams<T>(
+        &mut self,
+        body: impl FnOnce(&mut Streams, &'static Gpu) -> Result<T, Trouble>,
+    ) -> Result<T, DeviceError> {
+        let gpu = self.enter()?;
+        let Some(streams) = self.streams.as_mut() else { return Err(DeviceError::Work { code: 0 }) }; // until dropped
+        body(streams, gpu).map_err(|trouble| self.troubled(trouble))
+    }
+
+    /// The position of a stream that exists.
+    fn lane(&self, stream: StreamId) -> Result<usize, DeviceError> {
+        let lane = usize::from(stream.0);
+        let known = self.streams.as_ref().is_some_and(|s| s.handle(lane).is_some());
+        if known { Ok(lane) } else { Err(DeviceError::InvalidValue { call: DeviceCall::RecordEvent }) }
+    }
+
+    fn lane_of(&self, handle: StreamHandle, call: DeviceCall) -> Result<usize, DeviceError> {
+        let raw = usize::try_from(handle.0).ok().map(Handle);
+        let lane = raw.and_then(|raw| self.streams.as_ref().and_then(|s| s.position(raw)));
+        lane.ok_or(DeviceError::InvalidValue { call })
+    }
+}
+
+/// The addresses for ordered placement, reserved once a GPU and process.
+fn span_of(gpu: &Gpu) -> Result<u64, Code> {
+    let mut kept = gpu.kept();
+    if let Some(base) = kept.span {
+        return Ok(base);
+    }
+    let base = gpu.driver.reserve_addresses(SPAN)?;
+    kept.span = Some(base);
+    Ok(base)
+}

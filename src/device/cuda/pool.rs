@@ -1,0 +1,166 @@
+//! A memory pool of the driver's (`cuMemPool`) on a borrowed GPU: an allocator that nobody here wrote.
+//!
+//! Decides how the pool is set up: it keeps what is freed until it is trimmed, and never makes one stream wait for
+//! another to reuse memory. What it serves and when is the driver's.
+
+use cudarc::driver::sys::CUmemPool_attribute as Attribute;
+
+use super::driver::Handle;
+use super::table::{Backing, Got};
+use super::{Code, CudaDevice, CudaError, CudaOptions};
+use crate::device::{Device, DeviceError};
+use crate::op::{DeviceCall, StreamId};
+
+/// What the pool says of itself, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolFigures {
+    pub used: u64,
+    pub used_high: u64,
+    pub reserved: u64,
+    pub reserved_high: u64,
+}
+
+/// A pool that can grow to the size that the GPU plays.
+#[derive(Debug)]
+pub struct CudaPool {
+    device: CudaDevice,
+    pool: Handle,
+}
+
+impl CudaPool {
+    /// Borrows a GPU and makes a pool on it. With ballast the pool has no limit of its own.
+    ///
+    /// # Errors
+    /// What is missing, or what the driver answers.
+    pub fn open(options: CudaOptions) -> Result<Self, CudaError> {
+        let device = CudaDevice::open(options)?;
+        let at = |call| move |code| CudaError::Call { call, code };
+        let gpu = device.gpu();
+        let most = if options.ballast { 0 } else { options.total_bytes };
+        let pool = gpu.driver.create_pool(gpu.device, most).map_err(at("cuMemPoolCreate"))?;
+        let made = CudaPool { device, pool };
+        let set =
+            |attribute, value| gpu.driver.set_pool_figure(pool, attribute, value).map_err(at("cuMemPoolSetAttribute"));
+        set(Attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
+        // A stream that silently waits for another cannot be told from one that hangs.
+        let off = |attribute| gpu.driver.switch_pool_off(pool, attribute).map_err(at("cuMemPoolSetAttribute"));
+        off(Attribute::CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES)?;
+        Ok(made)
+    }
+
+    /// The GPU under the pool, for streams and contents.
+    pub fn device_mut(&mut self) -> &mut CudaDevice {
+        &mut self.device
+    }
+
+    #[must_use]
+    pub fn device(&self) -> &CudaDevice {
+        &self.device
+    }
+
+    /// Serves a request in the order of a stream.
+    ///
+    /// # Errors
+    /// Whatever the driver answers.
+    pub fn alloc(&mut self, bytes: u64, stream: StreamId) -> Result<u64, DeviceError> {
+        let (lane, pool) = (self.device.lane(stream)?, self.pool);
+        let gpu = self.device.enter()?;
+        let handle = self.handle(lane)?;
+        let address = gpu.driver.pool_alloc(pool, bytes, handle);
+        let address = address.map_err(|code| self.device.failed(DeviceCall::Reserve, code))?;
+        self.device.table.insert(address, Backing { bytes, accessible: true, got: Got::Pooled });
+        self.device.with_streams(|streams, _| {
+            streams.note_work(lane);
+            Ok(())
+        })?;
+        Ok(address)
+    }
+
+    /// Gives memory back in the order of a stream.
+    ///
+    /// # Errors
+    /// Whatever the driver answers.
+    pub fn free(&mut self, address: u64, stream: StreamId) -> Result<(), DeviceError> {
+        let lane = self.device.lane(stream)?;
+        let gpu = self.device.enter()?;
+        let handle = self.handle(lane)?;
+        gpu.driver.free_async(address, handle).map_err(|code| self.device.failed(DeviceCall::Release, code))?;
+        self.device.table.remove(address);
+        self.device.with_streams(|streams, _| {
+            streams.note_work(lane);
+            Ok(())
+        })
+    }
+
+    /// Waits for everything on the GPU and gives all that is not used back to it.
+    ///
+    /// # Errors
+    /// Whatever the driver answers.
+    pub fn trim(&mut self) -> Result<(), DeviceError> {
+        let pool = self.pool;
+        self.device.with_streams(|streams, gpu| {
+            streams.wait_all(gpu)?;
+            gpu.driver.sync_context()?;
+            Ok(gpu.driver.trim_pool(pool, 0)?)
+        })
+    }
+
+    /// # Errors
+    /// Whatever the driver answers.
+    pub fn figures(&mut self) -> Result<PoolFigures, DeviceError> {
+        let gpu = self.device.enter()?;
+        let read = || -> Result<PoolFigures, Code> {
+            let figure = |attribute| gpu.driver.pool_figure(self.pool, attribute);
+            Ok(PoolFigures {
+                used: figure(Attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?,
+                used_high: figure(Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH)?,
+                reserved: figure(Attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?,
+                reserved_high: figure(Attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH)?,
+            })
+        };
+        read().map_err(|code| self.device.work_failed(code))
+    }
+
+    /// Sets both high-water marks to the current figures.
+    ///
+    /// # Errors
+    /// Whatever the driver answers.
+    pub fn reset_high(&mut self) -> Result<(), DeviceError> {
+        let gpu = self.device.enter()?;
+        let marks = [Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, Attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH];
+        let reset = marks.into_iter().try_for_each(|mark| gpu.driver.set_pool_figure(self.pool, mark, 0));
+        reset.map_err(|code| self.device.work_failed(code))
+    }
+
+    /// What the driver says is free on the GPU.
+    ///
+    /// # Errors
+    /// Whatever the driver answers.
+    pub fn free_bytes(&mut self) -> Result<u64, DeviceError> {
+        self.device.free_bytes()
+    }
+
+    /// The size that the GPU plays.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.device.total_bytes()
+    }
+
+    fn handle(&self, lane: usize) -> Result<Handle, DeviceError> {
+        let handle = self.device.streams.as_ref().and_then(|s| s.handle(lane));
+        handle.ok_or(DeviceError::InvalidValue { call: DeviceCall::RecordEvent })
+    }
+}
+
+impl Drop for CudaPool {
+    fn drop(&mut self) {
+        let given = self.device.give_all().and_then(|()| {
+            let gpu = self.device.enter()?;
+            let destroyed = gpu.driver.sync_stream(gpu.aside).and_then(|()| gpu.driver.destroy_pool(self.pool));
+            destroyed.map_err(|code| self.device.work_failed(code))
+        });
+        if let Err(error) = given {
+            log::warn!("a pool was not given back: {error}");
+        }
+    }
+}

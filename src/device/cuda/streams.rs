@@ -1,0 +1,215 @@
+//! Streams of a GPU and what holds them back: spins with numbered tickets, and the events behind them.
+//!
+//! Decides, from what was asked, which work is held back; what is not held back is given time to finish, so that the
+//! same operations are answered alike at every speed. Whether held work really waits is the driver's word.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+use super::driver::Handle;
+use super::error::Code;
+use super::gpu::{Gpu, SPIN_NANOSECONDS};
+use crate::device::Event;
+
+/// One stream.
+#[derive(Debug)]
+struct Lane {
+    handle: Handle,
+    /// Spins enqueued since the start, and those of them that were let go.
+    issued: u32,
+    released: u32,
+    /// For each spin that still holds, an event right before it.
+    marks: VecDeque<Handle>,
+    /// Work may be running that nothing holds back.
+    running: bool,
+}
+
+impl Lane {
+    fn is_held(&self) -> bool {
+        self.released < self.issued
+    }
+}
+
+/// An event and how many spins lie before it.
+#[derive(Debug, Clone, Copy)]
+struct Marked {
+    event: Handle,
+    lane: usize,
+    behind: u32,
+}
+
+/// What a wait came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    Code(Code),
+    /// A spin was not let go in time and ended by itself.
+    Overdue,
+}
+
+impl From<Code> for Trouble {
+    fn from(code: Code) -> Self {
+        Trouble::Code(code)
+    }
+}
+
+/// All streams of a borrower.
+#[derive(Debug)]
+pub(super) struct Streams {
+    lanes: Vec<Lane>,
+    events: FxHashMap<u64, Marked>,
+    /// Makes events of different devices differ.
+    base: u64,
+    next_event: u64,
+    spare: Vec<Handle>,
+}
+
+impl Streams {
+    pub(super) fn new(gpu: &Gpu, count: u8) -> Result<Self, Code> {
+        let lane = |handle| Lane { handle, issued: 0, released: 0, marks: VecDeque::new(), running: false };
+        let lanes: Vec<Lane> = gpu.streams(count)?.into_iter().map(lane).collect();
+        for number in 0..lanes.len() {
+            gpu.let_go(number, 0);
+        }
+        let base = u64::from(gpu.ordinal & 0xffff) << 48;
+        Ok(Streams {
+            lanes,
+            events: FxHashMap::default(),
+            base,
+            next_event: 0,
+            spare: std::mem::take(&mut gpu.kept().events),
+        })
+    }
+
+    pub(super) fn handle(&self, lane: usize) -> Option<Handle> {
+        self.lanes.get(lane).map(|l| l.handle)
+    }
+
+    /// The position of a stream by its raw handle.
+    pub(super) fn position(&self, handle: Handle) -> Option<usize> {
+        self.lanes.iter().position(|l| l.handle == handle)
+    }
+
+    pub(super) fn is_held(&self, lane: usize) -> bool {
+        self.lanes.get(lane).is_some_and(Lane::is_held)
+    }
+
+    /// Work was enqueued.
+    pub(super) fn note_work(&mut self, lane: usize) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.running |= !lane.is_held();
+        }
+    }
+
+    fn event(&mut self, gpu: &Gpu) -> Result<Handle, Code> {
+        self.spare.pop().map_or_else(|| gpu.driver.create_event(false), Ok)
+    }
+
+    pub(super) fn occupy(&mut self, gpu: &Gpu, lane: usize) -> Result<(), Code> {
+        let mark = self.event(gpu)?;
+        let stream = &mut self.lanes[lane];
+        gpu.driver.record_event(mark, stream.handle)?;
+        gpu.start_spin(stream.handle, lane, stream.issued + 1, SPIN_NANOSECONDS)?;
+        stream.issued += 1;
+        stream.marks.push_back(mark);
+        Ok(())
+    }
+
+    /// Lets spins go up to a ticket; what is then not held back runs.
+    fn release_to(&mut self, gpu: &Gpu, lane: usize, ticket: u32) {
+        let stream = &mut self.lanes[lane];
+        let ticket = ticket.min(stream.issued);
+        while stream.released < ticket {
+            stream.released += 1;
+            stream.running = true;
+            self.spare.extend(stream.marks.pop_front());
+        }
+        gpu.let_go(lane, stream.released);
+    }
+
+    /// Gives what nothing holds back on a stream the time to finish.
+    fn settle(&mut self, gpu: &Gpu, lane: usize) -> Result<(), Trouble> {
+        let stream = &mut self.lanes[lane];
+        if !stream.running {
+            return Ok(());
+        }
+        match stream.marks.front() {
+            Some(&mark) => gpu.driver.sync_event(mark)?,
+            None => gpu.driver.sync_stream(stream.handle)?,
+        }
+        stream.running = false;
+        if gpu.take_overdue() { Err(Trouble::Overdue) } else { Ok(()) }
+    }
+
+    pub(super) fn settle_all(&mut self, gpu: &Gpu) -> Result<(), Trouble> {
+        (0..self.lanes.len()).try_for_each(|lane| self.settle(gpu, lane))
+    }
+
+    pub(super) fn finish(&mut self, gpu: &Gpu, lane: usize) -> Result<(), Trouble> {
+        if !self.lanes[lane].is_held() {
+            return Ok(());
+        }
+        let next = self.lanes[lane].released + 1;
+        self.release_to(gpu, lane, next);
+        self.settle(gpu, lane)
+    }
+
+    pub(super) fn wait_stream(&mut self, gpu: &Gpu, lane: usize) -> Result<(), Trouble> {
+        self.release_to(gpu, lane, u32::MAX);
+        self.settle(gpu, lane)
+    }
+
+    /// Lets everything go, stream after stream, and waits for each.
+    pub(super) fn wait_all(&mut self, gpu: &Gpu) -> Result<(), Trouble> {
+        (0..self.lanes.len()).try_for_each(|lane| self.wait_stream(gpu, lane))
+    }
+
+    pub(super) fn record(&mut self, gpu: &Gpu, lane: usize) -> Result<Event, Code> {
+        let event = self.event(gpu)?;
+        gpu.driver.record_event(event, self.lanes[lane].handle)?;
+        let id = self.base | self.next_event;
+        self.next_event += 1;
+        self.events.insert(id, Marked { event, lane, behind: self.lanes[lane].issued });
+        Ok(Event(id))
+    }
+
+    /// The driver's word on an event, once what nothing holds back has had its time. Unknown events have passed.
+    pub(super) fn query(&mut self, gpu: &Gpu, event: Event) -> Result<bool, Code> {
+        let Some(&marked) = self.events.get(&event.0) else { return Ok(true) };
+        if self.lanes[marked.lane].released >= marked.behind {
+            gpu.driver.sync_event(marked.event)?;
+        } else if !gpu.driver.query_event(marked.event)? {
+            return Ok(false);
+        }
+        self.forget(event);
+        Ok(true)
+    }
+
+    pub(super) fn wait_event(&mut self, gpu: &Gpu, event: Event) -> Result<(), Trouble> {
+        let Some(&marked) = self.events.get(&event.0) else { return Ok(()) };
+        if self.lanes[marked.lane].released < marked.behind {
+            self.release_to(gpu, marked.lane, marked.behind);
+            self.settle(gpu, marked.lane)?;
+        }
+        gpu.driver.sync_event(marked.event)?;
+        self.forget(event);
+        Ok(())
+    }
+
+    fn forget(&mut self, event: Event) {
+        self.spare.extend(self.events.remove(&event.0).map(|marked| marked.event));
+    }
+
+    /// One bit a stream, set where nothing is enqueued that has not finished.
+    pub(super) fn idle_mask(&self) -> u64 {
+        let idle = self.lanes.iter().enumerate().filter(|(_, l)| !l.is_held() && !l.running);
+        idle.fold(0, |mask, (position, _)| mask | 1 << (position & 63))
+    }
+
+    /// Every event made here, to be used again.
+    pub(super) fn into_events(self) -> Vec<Handle> {
+        let marked = self.events.into_values().map(|m| m.event);
+        let marks = self.lanes.into_iter().flat_map(|l| l.marks);
+        self.spare.into_iter().chain(marked).chain(marks).collect()
+    }
+}

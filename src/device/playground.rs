@@ -1,0 +1,64 @@
+//! What a harness does to a device besides what an allocator asks of it: keep streams busy, write and read
+//! patterns, make calls fail.
+//!
+//! Decides the seam between an allocator's target and its device. Says nothing of how a device does it.
+
+use super::{Device, DeviceError, StreamHandle};
+use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
+
+/// A device that scenarios can be played on.
+pub trait Playground: Device {
+    /// The device as reports name it.
+    fn name(&self) -> String;
+
+    /// The raw handle of a stream: 0 for the default one. A stream the device has not gets a handle that no call accepts.
+    fn stream_handle(&self, stream: StreamId) -> StreamHandle;
+
+    /// Keeps a stream busy: whatever is enqueued on it from now on waits for `finish` or for a wait.
+    ///
+    /// # Errors
+    /// `InvalidValue` for a stream the device has not, or whatever the driver answers.
+    fn occupy(&mut self, stream: StreamId) -> Result<(), DeviceError>;
+
+    /// The work that keeps a stream busy ends; what waited behind it runs, up to the next such work.
+    ///
+    /// # Errors
+    /// As `occupy`.
+    fn finish(&mut self, stream: StreamId) -> Result<(), DeviceError>;
+
+    /// Waits for everything enqueued on the device; work that keeps a stream busy ends by itself.
+    ///
+    /// # Errors
+    /// Whatever the driver answers.
+    fn synchronize(&mut self) -> Result<(), DeviceError>;
+
+    /// One bit a stream, set where everything enqueued has finished.
+    fn idle_mask(&mut self) -> u64;
+
+    /// Enqueues a write of the pattern `tag` (a block's number) over a range. Where it finds no memory, that is
+    /// remembered for `take_illegal_access`.
+    ///
+    /// # Errors
+    /// As `occupy`.
+    fn write(&mut self, stream: StreamId, address: u64, bytes: u64, tag: u32) -> Result<(), DeviceError>;
+
+    /// Reads a range and compares it with the pattern `tag`; `Pending` while the stream is busy.
+    ///
+    /// # Errors
+    /// Whatever the driver answers.
+    fn check(&mut self, stream: StreamId, address: u64, bytes: u64, tag: u32) -> Result<ContentsReport, DeviceError>;
+
+    /// The first address that a write found without memory since this was last asked.
+    fn take_illegal_access(&mut self) -> Option<u64>;
+
+    /// From now on `skip` calls of this kind go ahead and the next one fails before it reaches the driver: `Reserve`
+    /// and `Map` for want of memory, the others with [`super::FAULT_CODE`], or with the error given. Several may be
+    /// armed.
+    fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>);
+
+    /// How many planned failures there have been.
+    fn faults_fired(&self) -> u32;
+
+    /// The error that broke the device's context for good, if one did: nothing asked of it since was answered.
+    fn poisoned(&self) -> Option<i32>;
+}

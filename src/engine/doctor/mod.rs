@@ -1,0 +1,110 @@
+//! What this machine has for poolproof, what is missing, what that would allow, and how to get it.
+//!
+//! Decides what is looked for and what is advised. Changes nothing, makes no context on a device, and finds
+//! something to say on every machine.
+
+mod advice;
+mod machine;
+mod python;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::device::cuda_probe::{CudaProbe, cuda_probe};
+use crate::device::telemetry::{DriverInfo, GpuInfo, Place, Telemetry, TelemetryError, Uuid, places};
+use crate::target;
+
+pub use advice::Advice;
+pub use machine::{Machine, System};
+pub use python::{DEADLINE, Import, PACKAGES, Python};
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Findings {
+    pub machine: Machine,
+    pub cuda: CudaProbe,
+    /// `CUDA_VISIBLE_DEVICES`, if set.
+    pub visible_devices: Option<String>,
+    pub nvml: Result<NvmlFinding, TelemetryError>,
+    pub python: Python,
+    pub targets: Vec<TargetFinding>,
+}
+
+/// What NVML shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NvmlFinding {
+    pub driver: DriverInfo,
+    pub devices: Vec<Result<GpuInfo, TelemetryError>>,
+}
+
+/// A target of this program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetFinding {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// What stands in the way, if anything.
+    pub missing: Option<String>,
+}
+
+/// Looks at this machine. `library` is another NVML than the driver's own, `python` the interpreter to ask.
+#[must_use]
+pub fn look(library: Option<&Path>, python: &str, deadline: Duration) -> Findings {
+    let cuda = cuda_probe();
+    let python = python::look(python, deadline);
+    let targets = targets(target::known(), &cuda, &python);
+    Findings {
+        machine: Machine::read(Path::new("/")),
+        cuda,
+        visible_devices: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
+        nvml: nvml(library),
+        python,
+        targets,
+    }
+}
+
+fn nvml(library: Option<&Path>) -> Result<NvmlFinding, TelemetryError> {
+    let telemetry = Telemetry::open(library)?;
+    let devices = (0..telemetry.device_count()?).map(|index| telemetry.device(index)).collect();
+    Ok(NvmlFinding { driver: telemetry.driver(), devices })
+}
+
+/// Which of them can run here, told from their names: `ALLOCATOR@WHERE`.
+fn targets(known: &[(&'static str, &'static str)], cuda: &CudaProbe, python: &Python) -> Vec<TargetFinding> {
+    let has_device = matches!(cuda, CudaProbe::Found { devices, .. } if !devices.is_empty());
+    let missing = |name: &str| {
+        let (allocator, place) = name.split_once('@').unwrap_or((name, ""));
+        let package = PACKAGES.iter().find(|package| allocator.split(['-', '.']).next() == Some(package));
+        let has = |package: &str| {
+            python.packages.iter().any(|(name, import)| *name == package && matches!(import, Import::Found { .. }))
+        };
+        match package {
+            Some(package) if !has(package) => Some(format!("the Python package {package}")),
+            _ if place.starts_with("cuda") && !has_device => Some("a device that CUDA shows".to_owned()),
+            _ => None,
+        }
+    };
+    known.iter().map(|&(name, about)| TargetFinding { name, about, missing: missing(name) }).collect()
+}
+
+impl Findings {
+    /// For each device of CUDA, in its order, where it is in NVML; empty where either shows nothing.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        let (CudaProbe::Found { devices, .. }, Ok(nvml)) = (&self.cuda, &self.nvml) else { return Vec::new() };
+        let cuda: Vec<Uuid> = devices.iter().map(|device| device.uuid).collect();
+        let shown = nvml.devices.iter().flatten();
+        let nvml: Vec<(u32, &str)> = shown.filter_map(|d| Some((d.index, d.uuid.as_deref().ok()?))).collect();
+        places(&cuda, &nvml)
+    }
+
+    /// The major version of CUDA that the driver serves, as far as anybody says.
+    fn cuda_major(&self) -> Option<u32> {
+        if let CudaProbe::Found { version, .. } = self.cuda {
+            return u32::try_from(version / 1000).ok();
+        }
+        let nvml = self.nvml.as_ref().ok()?;
+        nvml.driver.cuda.as_ref().ok()?.split('.').next()?.parse().ok()
+    }
+}

@@ -1,0 +1,182 @@
+//! A run held against the failures that were expected of it.
+//!
+//! Decides which failures are excused, which passes are not what was expected, and which entries have to
+//! be put right. What a file may say is `spec`'s.
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+
+use crate::op::Text;
+use crate::spec::expect::{About, Expectation, Expectations, Reach, draft};
+use crate::target::TargetName;
+use crate::verdict::Outcome;
+use crate::verdict::expectation::{ExpectationRecord, Standing};
+use crate::verdict::record::{RunRecord, ScenarioRecord};
+
+use super::stamp::today;
+
+/// How long a drafted expectation holds, in days.
+const DRAFT_DAYS: i64 = 90;
+
+/// Whether a file speaks of a target, wherever it runs and with whatever options.
+#[must_use]
+pub fn concerns(file: &Expectations, target: &TargetName) -> bool {
+    let plain = target.inner(&[]);
+    file.concerns(&plain.allocator, &plain.place)
+}
+
+/// Turns the failures that the files expect into expected ones, the passes that they do not expect into
+/// unexpected ones, and notes what became of every entry. Reads the date.
+pub fn apply(record: &mut RunRecord, files: &[&Expectations]) {
+    apply_on(record, files, today());
+}
+
+/// A file that expects what this run found and no file expected yet.
+#[must_use]
+pub fn drafted(record: &RunRecord, target: &TargetName) -> String {
+    drafted_on(record, target, today())
+}
+
+pub(super) fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -> String {
+    let open = record.findings.iter().filter(|f| is(record, &f.scenario, Outcome::Fail));
+    let failures: Vec<(&str, &Text)> = open.map(|f| (f.scenario.as_str(), &f.violation.message)).collect();
+    let plain = TargetName { options: Vec::new(), ..target.inner(&[]) };
+    draft(&plain.to_string(), today.saturating_add(DRAFT_DAYS.days()), &failures)
+}
+
+fn is(record: &RunRecord, scenario: &str, outcome: Outcome) -> bool {
+    record.scenarios.iter().any(|s| s.id == scenario && s.outcome == outcome)
+}
+
+pub(super) fn apply_on(record: &mut RunRecord, files: &[&Expectations], today: Date) {
+    let mut verdicts: Vec<Option<(Outcome, Text)>> = vec![None; record.scenarios.len()];
+    for file in files {
+        for entry in &file.entries {
+            let judged = judge(record, file, entry, today, &mut verdicts);
+            record.expectations.push(judged);
+        }
+    }
+    for (scenario, verdict) in record.scenarios.iter_mut().zip(verdicts) {
+        if let Some((outcome, reason)) = verdict {
+            (scenario.outcome, scenario.reason) = (outcome, Some(reason));
+        }
+    }
+}
+
+/// What one entry comes to. Outcomes change after all entries were judged, so that their order is nothing.
+fn judge(
+    record: &RunRecord,
+    file: &Expectations,
+    entry: &Expectation,
+    today: Date,
+    verdicts: &mut [Option<(Outcome, Text)>],
+) -> ExpectationRecord {
+    let concerned: Vec<usize> = (0..record.scenarios.len()).filter(|&i| is_about(record, entry, i)).collect();
+    let failed = |i: &&usize| record.scenarios[**i].outcome == Outcome::Fail && fails_so(record, entry, **i);
+    let (standing, note) = if let Some(settled) = settled(record, entry, today, &concerned) {
+        settled
+    } else {
+        let failing: Vec<usize> = concerned.iter().filter(failed).copied().collect();
+        // Every scenario of a glob has to fail; of a requirement's, one is enough.
+        let excused = matches!(entry.about, About::Requirement(_)) && !failing.is_empty();
+        let passing: Vec<usize> =
+            concerned.iter().copied().filter(|&i| record.scenarios[i].outcome == Outcome::Pass && !excused).collect();
+        failing.iter().for_each(|&i| verdicts[i] = Some((Outcome::ExpectedFail, excuse(file, entry))));
+        passing.iter().for_each(|&i| verdicts[i] = Some((Outcome::UnexpectedPass, surprise(file, entry))));
+        match (failing.is_empty(), passing.is_empty()) {
+            (_, false) => (Standing::UnexpectedPass, None),
+            (false, true) => (Standing::Met, None),
+            (true, true) => (Standing::NotRun, None),
+        }
+    };
+    ExpectationRecord {
+        place: place(file, entry),
+        scenario: match &entry.about {
+            About::Scenario(glob) => Some(glob.glob().to_string()),
+            About::Requirement(_) => None,
+        },
+        requirement: match entry.about {
+            About::Requirement(id) => Some(id),
+            About::Scenario(_) => None,
+        },
+        reason: entry.reason.clone(),
+        link: entry.link.clone(),
+        owner: entry.owner.clone(),
+        expires: entry.expires.to_string(),
+        standing,
+        note,
+        scenarios: concerned.iter().map(|&i| record.scenarios[i].id.clone()).collect(),
+    }
+}
+
+/// How an entry stands whose scenarios need not be looked at one by one.
+fn settled(
+    record: &RunRecord,
+    entry: &Expectation,
+    today: Date,
+    concerned: &[usize],
+) -> Option<(Standing, Option<Text>)> {
+    let note = |en: &str, zh: &str| Some(Text::new(en, zh));
+    let devices: Vec<&str> = record.target.devices.iter().map(|d| d.name.as_str()).collect();
+    // A target that never came up tells nothing of itself.
+    let is_known = !record.target.devices.is_empty();
+    match entry.scope.reach(&record.target.versions, &devices) {
+        Reach::Here => {}
+        _ if !is_known => return Some((Standing::NotRun, None)),
+        Reach::Elsewhere => return Some((Standing::OutOfScope, None)),
+        Reach::Unknown(what) => {
+            let (en, zh) = (format!("the target does not tell its {what}"), format!("目标未提供其版本信息（{what}）"));
+            return Some((Standing::Stale, note(&en, &zh)));
+        }
+    }
+    if today > entry.expires {
+        return Some((Standing::Expired, None));
+    }
+    if concerned.is_empty() {
+        return Some((Standing::Stale, note("no scenario is called so", "没有与之匹配的用例")));
+    }
+    let is_applicable = |&i: &usize| record.scenarios[i].outcome != Outcome::NotApplicable;
+    if !concerned.iter().any(is_applicable) {
+        let (en, zh) = ("the target lacks what its scenarios need", "目标不具备相关用例所需的能力");
+        return Some((Standing::Stale, note(en, zh)));
+    }
+    None
+}
+
+/// Whether an entry speaks of a scenario.
+fn is_about(record: &RunRecord, entry: &Expectation, at: usize) -> bool {
+    let scenario = &record.scenarios[at];
+    match &entry.about {
+        About::Scenario(glob) => glob.is_match(&scenario.id),
+        About::Requirement(id) => scenario.requirement == *id || breaks(record, scenario, entry),
+    }
+}
+
+/// Whether a failure is of the kind that the entry expects.
+fn fails_so(record: &RunRecord, entry: &Expectation, at: usize) -> bool {
+    matches!(entry.about, About::Scenario(_)) || breaks(record, &record.scenarios[at], entry)
+}
+
+/// Whether a finding of the scenario names the entry's requirement.
+fn breaks(record: &RunRecord, scenario: &ScenarioRecord, entry: &Expectation) -> bool {
+    let About::Requirement(id) = entry.about else { return false };
+    record.findings.iter().any(|f| f.scenario == scenario.id && f.requirement == id)
+}
+
+fn place(file: &Expectations, entry: &Expectation) -> String {
+    format!("{}:{}", file.file, entry.line)
+}
+
+fn excuse(file: &Expectations, entry: &Expectation) -> Text {
+    let link = entry.link.as_ref().map_or_else(String::new, |link| format!(", {link}"));
+    let (reason, owner, expires, place) = (&entry.reason, &entry.owner, entry.expires, place(file, entry));
+    Text::new(
+        format!("expected: {} ({owner}, until {expires}{link}; {place})", reason.en),
+        format!("预期失败：{}（{owner}，有效期至 {expires}{link}；{place}）", reason.zh),
+    )
+}
+
+fn surprise(file: &Expectations, entry: &Expectation) -> Text {
+    let (reason, place) = (&entry.reason, place(file, entry));
+    Text::new(format!("{place} expects a failure: {}", reason.en), format!("{place} 预期其失败：{}", reason.zh))
+}

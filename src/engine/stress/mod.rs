@@ -1,0 +1,246 @@
+//! Threads on one allocator: real ones, which the operating system schedules, and what must hold of them.
+//!
+//! Decides how many rounds are run and what is checked. A round's calls come from its seed; how they interleave
+//! does not, so that nothing of this goes into a run record. Small cases of the same checks run under a scheduler
+//! that repeats its orders in `shuttle_test`.
+
+mod history;
+#[cfg(test)]
+mod shuttle_test;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::time::Duration;
+
+use crate::device::Device;
+use crate::device::sim::SimDevice;
+use crate::op::Family;
+use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, StdLocks, live_again};
+use crate::reference::{Planted, Planting, Settings, Sound};
+use crate::target::{self, TargetName};
+
+use super::EngineError;
+use super::attempt::quietly;
+use super::stamp::Clock;
+use worker::{Record, What, World, give_back, script, work};
+
+/// The most findings of one round that are reported.
+const MOST_FINDINGS: usize = 5;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct StressOptions {
+    /// `reference@sim`, with its options.
+    pub target: TargetName,
+    pub threads: usize,
+    /// Calls of each thread in a round.
+    pub calls: usize,
+    pub devices: usize,
+    pub device_bytes: u64,
+    pub streams: u8,
+    /// That of the first round; the next has the next.
+    pub seed: u64,
+    /// Rounds are started until this is over; at least one is.
+    pub time: Duration,
+    /// A mistake to be planted in what the locks cover.
+    pub race: Option<Race>,
+}
+
+/// What a finding is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Two blocks were held at once that share a byte.
+    Overlap,
+    /// Statistics read at one moment do not agree with each other.
+    Torn,
+    /// Statistics show what no order of the calls can.
+    Bounds,
+    /// A block was not taken back from its holder.
+    Free,
+    /// What is left when all threads are done is not what they hold, or not nothing when all is freed.
+    Final,
+    /// One thread that does the same in the order of the locks comes to something else.
+    Order,
+    Panic,
+}
+
+impl Check {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Check::Overlap => "overlap",
+            Check::Torn => "torn",
+            Check::Bounds => "bounds",
+            Check::Free => "free",
+            Check::Final => "final",
+            Check::Order => "order",
+            Check::Panic => "panic",
+        }
+    }
+}
+
+/// A broken promise among threads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StressFinding {
+    pub check: Check,
+    pub text: String,
+}
+
+/// What threads came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StressReport {
+    pub rounds: u64,
+    pub calls: u64,
+    /// Time in which the threads ran, checks left out.
+    pub seconds: f64,
+    pub reads: u64,
+    pub refused: u64,
+    /// Acts that one thread did again in the order of the locks.
+    pub ordered: u64,
+    /// The seed of the round that failed, and what it showed.
+    pub failed: Option<(u64, Vec<StressFinding>)>,
+}
+
+/// Runs rounds until the time is over or one fails.
+///
+/// # Errors
+/// A target that cannot be called from several threads, or an option of it that does not exist.
+pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
+    let not_threaded = || EngineError::NotThreaded { target: options.target.to_string() };
+    let (settings, defect) = target::reference_options(&options.target)?.ok_or_else(not_threaded)?;
+    let clock = Clock::start();
+    let mut report = StressReport::default();
+    loop {
+        let seed = options.seed.wrapping_add(report.rounds);
+        let found = match defect {
+            None => round(options, &settings, Sound, seed, &mut report),
+            Some(defect) => round(options, &settings, Planted(defect), seed, &mut report),
+        };
+        report.rounds += 1;
+        if !found.is_empty() {
+            report.failed = Some((seed, found));
+            return Ok(report);
+        }
+        if clock.is_past(Some(options.time)) {
+            return Ok(report);
+        }
+    }
+}
+
+fn round<P: Planting + Send + Sync>(
+    options: &StressOptions,
+    settings: &Settings,
+    planted: P,
+    seed: u64,
+    report: &mut StressReport,
+) -> Vec<StressFinding> {
+    let world: World<P, StdLocks> = world(options, settings, planted);
+    let scripts: Vec<_> =
+        (0..options.threads).map(|t| script(seed, t, options.calls, options.devices, options.streams)).collect();
+    let clock = Clock::start();
+    let records: Vec<Result<Record, String>> = std::thread::scope(|scope| {
+        let world = &world;
+        let mut threads = Vec::new();
+        for calls in &scripts {
+            threads.push(scope.spawn(move || quietly(|| work(world, calls))));
+        }
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err("a thread died".to_owned()))).collect()
+    });
+    report.seconds += clock.seconds();
+    report.calls += (options.threads * options.calls) as u64;
+    for event in records.iter().flatten().flat_map(|r| &r.events) {
+        report.reads += u64::from(matches!(event.what, What::Read(..)));
+        report.refused += u64::from(matches!(event.what, What::Refused));
+    }
+    let (records, panics): (Vec<_>, Vec<_>) = records.into_iter().partition(Result::is_ok);
+    if let Some(text) = panics.into_iter().find_map(Result::err) {
+        return vec![StressFinding { check: Check::Panic, text }];
+    }
+    let records: Vec<Record> = records.into_iter().flatten().collect();
+    match quietly(|| conclude(&world, &records, options, settings, planted)) {
+        Ok((found, ordered)) => {
+            report.ordered += ordered;
+            found
+        }
+        Err(text) => vec![StressFinding { check: Check::Panic, text }],
+    }
+}
+
+/// Fresh devices behind fresh locks.
+fn world<P: Planting + Send, L: Locks>(options: &StressOptions, settings: &Settings, planted: P) -> World<P, L> {
+    let devices = (0..options.devices).map(|i| device(i, options)).collect();
+    World::new(Shared::new(devices, settings, planted, options.race, true))
+}
+
+fn device(index: usize, options: &StressOptions) -> SimDevice {
+    SimDevice::new(u32::try_from(index).unwrap_or(u32::MAX), options.device_bytes, options.streams)
+}
+
+/// Everything that is checked once the threads are done, and how many acts were done again.
+fn conclude<P: Planting + Send, L: Locks>(
+    world: &World<P, L>,
+    records: &[Record],
+    options: &StressOptions,
+    settings: &Settings,
+    planted: P,
+) -> (Vec<StressFinding>, u64) {
+    let mut found = history::judge(records, options.devices, options.device_bytes);
+    let mut held: Vec<_> = records.iter().flat_map(|r| r.held.iter().copied()).collect();
+    held.append(&mut world.left.with(std::mem::take));
+    for device in 0..options.devices {
+        let own = held.iter().filter(|b| b.device == device);
+        let (count, bytes) = own.fold((0, 0), |(n, sum), b| (n + 1, sum + b.bytes.cast_signed()));
+        let stats = world.shared.stats(device);
+        let shown = (stats.all(Family::Allocation).current, stats.all(Family::RequestedBytes).current);
+        // blocks that were freed and wait for a stream are requested still
+        if shown.0 != count || shown.1 < bytes {
+            let text = format!(
+                "threads hold {count} blocks of {bytes} B on device {device}, which shows {} blocks and {} B",
+                shown.0, shown.1
+            );
+            found.push(StressFinding { check: Check::Final, text });
+        }
+    }
+    for block in held {
+        if let What::NotTaken(block, why) = give_back(world, block) {
+            let text = format!("{} B at {:#x} were not taken back at the end: {why}", block.bytes, block.address);
+            found.push(StressFinding { check: Check::Free, text });
+        }
+    }
+    let mut ordered = 0;
+    for device in 0..options.devices {
+        world.shared.act(device, Act::Device { what: |d, _| d.synchronize(), with: 0 });
+    }
+    if let Err(error) = world.shared.empty_cache() {
+        found.push(StressFinding { check: Check::Final, text: format!("empty_cache at the end: {error}") });
+    }
+    for device in 0..options.devices {
+        found.extend(left_over(world, device, options.device_bytes));
+        let (order, stats) = world.shared.order(device);
+        ordered += order.len() as u64;
+        if let Err(departure) = live_again(device, self::device(device, options), settings, planted, &order, &stats) {
+            let place = departure.at.map_or("at the end".to_owned(), |at| format!("at act {at} of {}", order.len()));
+            let text = format!(
+                "{place} on device {device}, {}: {} among threads, {} alone",
+                departure.act, departure.shared, departure.alone
+            );
+            found.push(StressFinding { check: Check::Order, text });
+        }
+    }
+    found.truncate(MOST_FINDINGS);
+    (found, ordered)
+}
+
+/// With everything freed, waited for and emptied, nothing is left.
+fn left_over<P: Planting + Send, L: Locks>(world: &World<P, L>, device: usize, total: u64) -> Option<StressFinding> {
+    let stats = world.shared.stats(device);
+    let kept = Family::ALL.iter().find(|&&family| stats.all(family).current != 0);
+    let free = world.shared.device(device, |d| d.free_bytes().unwrap_or(0));
+    let text = match kept {
+        Some(&family) => format!("{} of device {device} is {} at the end", family.name(), stats.all(family).current),
+        None if free != total => format!("device {device} has {free} B free of {total} B at the end"),
+        None => return None,
+    };
+    Some(StressFinding { check: Check::Final, text })
+}

@@ -1,0 +1,66 @@
+//! Mistakes with limits and refusals: the memory fraction, the last attempts before a refusal, and its message.
+
+use super::{OWN, theme};
+
+theme! {
+    NoFlushBeforeOom, "no-flush-before-oom", "tensorflow/tensorflow #30827",
+        "A request is refused without giving cached segments back first.";
+    LimitChecksAllocated, "limit-checks-allocated", "pytorch/pytorch #58466",
+        "The limit is held against allocated instead of reserved bytes.";
+    LimitOnlyShrinks, "limit-only-shrinks", "ovg-project/kvcached #498",
+        "A new limit never raises the one in force.";
+    LimitForgetsRequest, "limit-forgets-request", OWN,
+        "The limit is held against what is reserved already, without the segment that is asked for.";
+    LimitForgetsSegment, "limit-forgets-segment", OWN,
+        "The limit is held against the size of the block instead of the segment that holds it.";
+    LimitRoundedUp, "limit-rounded-up", OWN,
+        "The limit is rounded up to the next 2 MiB.";
+    LimitChargedOnce, "limit-charged-once", "Project-HAMi/HAMi-core #96",
+        "Only the first segment is held against the limit.";
+    LimitSlack, "limit-slack", "ROCm/hip #3775",
+        "The limit is held against 32 MiB more than what is reserved.";
+    ZeroFractionUnlimited, "zero-fraction-unlimited", OWN,
+        "A limit of 0 counts as no limit.";
+    FractionClamped, "fraction-clamped", OWN,
+        "A fraction outside [0, 1] is taken as the nearest one inside.";
+    FractionNanAccepted, "fraction-nan-accepted", OWN,
+        "A fraction that is not a number passes the check, and lifts the limit.";
+    FractionActsThoughRefused, "fraction-acts-though-refused", OWN,
+        "A fraction is put into force before its range is checked.";
+    FractionTrims, "fraction-trims", OWN,
+        "Setting a fraction gives the cache back.";
+    FractionOfFree, "fraction-of-free", OWN,
+        "The limit is a fraction of the memory that is free when it is set.";
+    FractionLostEarly, "fraction-lost-early", "ROCm/rocm-systems #11690",
+        "A fraction that is set before the first segment is accepted and forgotten.";
+    FlushKeepsBest, "flush-keeps-best", "cupy/cupy #1256",
+        "The largest cached segment is still referred to while the cache is flushed for a request, and stays.";
+    FlushOwnStream, "flush-own-stream", "rapidsai/rmm #2039",
+        "Before a refusal only the cache of the request's own stream is given back.";
+    FlushOwnPool, "flush-own-pool", OWN,
+        "Before a refusal only the cache of the request's own pool is given back.";
+    FlushBySumOfRequests, "flush-by-sum-of-requests", "tinygrad/tinygrad #2175",
+        "The cache is flushed only if what was requested, not what is reserved, exceeds the device.";
+    NoSecondTry, "no-second-try", "ml-explore/mlx #2869",
+        "After the flush the request is refused without asking the device again.";
+    OomSticky, "oom-sticky", OWN,
+        "After one refusal the device is never asked for memory again.";
+    OomAsDeviceError, "oom-as-device-error", OWN,
+        "Lack of memory is reported as a failure of the device.";
+    HugeMisreported, "huge-misreported", "pytorch/pytorch #182277",
+        "A size of 2^63 or more becomes -1, and the call fails with an error that is about something else.";
+    ExabyteReachesAllocator, "exabyte-reaches-allocator", OWN,
+        "A tensor of 1 EB or more is asked of the allocator, which counts a refusal.";
+    Preallocates, "preallocates", "jax-ml/jax #19213",
+        "The first segment takes three quarters of the device, whatever is asked.";
+    MessageDeviceZero, "message-device-zero", OWN,
+        "The refusal names device 0, whichever it is about.";
+    MessageLimitUnset, "message-limit-unset", "pytorch/pytorch #110194",
+        "The refusal names a limit of 17179869184 GiB where none is set.";
+    MessageReservedAsAllocated, "message-reserved-as-allocated", OWN,
+        "The refusal counts cached memory as allocated.";
+    MessageNamesBlock, "message-names-block", OWN,
+        "The refusal names the rounded request instead of the segment that could not be had.";
+    MessageEmpty, "message-empty", OWN,
+        "Lack of memory is reported without a word.";
+}

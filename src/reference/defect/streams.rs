@@ -1,0 +1,42 @@
+//! Mistakes with streams: records, events, and who may have a block when.
+
+use super::{OWN, theme};
+
+theme! {
+    RecordNeedsSegmentStart, "record-needs-segment-start", "pytorch/pytorch #27366",
+        "record_stream is lost for a block that does not start its segment.";
+    EventOnDefaultStream, "event-on-default-stream", "tensorflow/tensorflow #49173",
+        "The event of a freed block is recorded on the default stream instead of the recorded one.";
+    EventsBlockEachOther, "events-block-each-other", "pytorch/pytorch #183501",
+        "All streams share one queue of events: the first unfinished one holds up all later ones.";
+    SideStreamNotRegistered, "side-stream-not-registered", "Project-HAMi/HAMi-core #217",
+        "A block of another than the default stream is not registered, so that freeing it is refused.";
+    RecordIgnored, "record-ignored", "pytorch/pytorch #58384",
+        "A block is free as soon as it is freed, whatever streams are recorded on it.";
+    FirstRecordOnly, "first-record-only", OWN,
+        "Of several recorded streams only the first is kept.";
+    LastRecordOnly, "last-record-only", OWN,
+        "A recorded stream replaces the one recorded before it.";
+    OneEventIsEnough, "one-event-is-enough", OWN,
+        "A block that waits for several streams is free when the first of them is done.";
+    EventsTakenAsPassed, "events-taken-as-passed", OWN,
+        "An event that was recorded counts as passed at the next request.";
+    EventsAskedOnlyInFlush, "events-asked-only-in-flush", "rapidsai/rmm #1245",
+        "Waiting blocks come back only when the cache is flushed, not when their streams are done.";
+    FlushDoesNotWait, "flush-does-not-wait", OWN,
+        "Emptying the cache leaves blocks alone that wait for a stream.";
+    WaitedBlockDropped, "waited-block-dropped", "pytorch/pytorch #175817",
+        "A flush waits for the events and forgets the blocks that were waiting for them.";
+    StreamIgnored, "stream-ignored", "NVIDIA/cub #373",
+        "The search does not look at the stream that a cached block belongs to.";
+    StealsWithoutWaiting, "steals-without-waiting", "rapidsai/rmm #510",
+        "A stream without a fitting block takes one of another stream, without waiting for that stream.";
+    EventFailureFreesAtOnce, "event-failure-frees-at-once", OWN,
+        "A block whose event cannot be recorded is free at once.";
+    QueryFailureLosesBlock, "query-failure-loses-block", OWN,
+        "An event that cannot be asked for is forgotten together with its block.";
+    MergesWithWaiting, "merges-with-waiting", OWN,
+        "A freed block merges with a neighbour that still waits for a stream.";
+    RecordOnFirstDevice, "record-on-first-device", OWN,
+        "record_stream looks for the block on device 0 only.";
+}

@@ -1,0 +1,18 @@
+//! Mistakes that only a comparison of two runs shows: each run alone keeps every promise.
+
+use super::{OWN, theme};
+
+theme! {
+    StreamHandleSizes, "stream-handle-sizes", OWN,
+        "A stream whose handle has bit 6 set gets segments of just the size asked for, other streams whole ones.";
+    OddDeviceSizes, "odd-device-sizes", OWN,
+        "Every second device gets segments of just the size asked for, the others whole ones.";
+    ReleaseChangesSizes, "release-changes-sizes", OWN,
+        "Once a segment was given back, new ones are of just the size asked for.";
+    TrimsCounted, "trims-counted", OWN,
+        "After an odd number of calls of empty_cache with nothing reserved, segments are of just the size asked for.";
+    LastDeviceSizes, "last-device-sizes", OWN,
+        "A request right after one to another device gets a segment of just its size.";
+    OddBytesSizes, "odd-bytes-sizes", OWN,
+        "A request of an odd number of bytes gets a segment of just its size.";
+}

@@ -1,0 +1,141 @@
+//! The kill matrix as a page in either language.
+//!
+//! Decides how it reads; every sentence is computed from the matrix.
+
+use super::Language;
+use super::page::{Page, code, escape, numbers, plural, thousands, words as text};
+use super::words;
+use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
+
+/// The page: what was found by whom, and what legal policies were convicted of.
+#[must_use]
+pub fn matrix_page(matrix: &KillMatrix, language: Language) -> String {
+    let mut page = Page::new(language);
+    page.heading(1, "Kill matrix", "缺陷检出矩阵");
+    summary(&mut page, matrix);
+    page.heading(2, "Planted defects", "植入的缺陷");
+    defects(&mut page, matrix);
+    page.heading(2, "Legal variations of policy", "合法的策略变体");
+    variations(&mut page, matrix);
+    page.finish()
+}
+
+fn summary(page: &mut Page, matrix: &KillMatrix) {
+    let (killed, all, alarms) = (matrix.killed(), matrix.defects.len(), matrix.alarms());
+    let (base, seed, scenarios) = (code(&matrix.base), matrix.seed, matrix.scenarios);
+    let copied = matrix.defects.iter().filter(|d| d.copies.contains(" #")).count();
+    page.say(
+        format!(
+            "{killed} of {all} planted defects were found by {scenarios} scenarios on {base} (seed {seed}); {copied} of \
+             them copy a public report of a real allocator. {} in {} of legal policies.",
+            plural(alarms, "false alarm"),
+            plural(matrix.variations.len(), "variation")
+        ),
+        format!(
+            "{scenarios} 个场景在 {base} 上（种子 {seed}）检出 {all} 个植入缺陷中的 {killed} 个，其中 {copied} 个复现真实分配器的公开报告。\
+             {} 个合法策略变体共产生 {alarms} 次误报。",
+            matrix.variations.len()
+        ),
+    );
+    let mut operations: Vec<u64> = matrix.defects.iter().filter_map(|d| Some(d.kill.as_ref()?.operations)).collect();
+    operations.sort_unstable();
+    let mut steps: Vec<u64> = matrix.defects.iter().filter_map(|d| Some(d.kill.as_ref()?.minimal_steps)).collect();
+    steps.sort_unstable();
+    let middle = |all: &[u64]| all.get(all.len() / 2).copied().unwrap_or(0);
+    let most = |all: &[u64]| all.last().copied().unwrap_or(0);
+    page.say(
+        format!(
+            "Operations until the first conviction: median {}, most {}. Steps of the shortest sequence: median {}, most {}.",
+            thousands(middle(&operations)),
+            thousands(most(&operations)),
+            middle(&steps),
+            most(&steps)
+        ),
+        format!(
+            "首次定罪前的操作数：中位数 {}，最多 {}。最短序列的步数：中位数 {}，最多 {}。",
+            thousands(middle(&operations)),
+            thousands(most(&operations)),
+            middle(&steps),
+            most(&steps)
+        ),
+    );
+}
+
+fn defects(page: &mut Page, matrix: &KillMatrix) {
+    let full = matrix.defects.iter().any(|d| d.failing.is_some());
+    let mut columns = vec![
+        text("Defect", "缺陷"),
+        text("Copies", "来源"),
+        text("Requirement", "需求"),
+        text("Oracle", "判定器"),
+        text("Scenario", "场景"),
+        numbers("Operations", "操作数"),
+        numbers("Steps found", "原始步数"),
+        numbers("Steps left", "最短步数"),
+    ];
+    if full {
+        columns.push(numbers("Scenarios failing", "失败场景数"));
+    }
+    let rows: Vec<Vec<String>> = matrix.defects.iter().map(|row| defect(page, row, full)).collect();
+    page.table(&columns, &rows);
+}
+
+fn defect(page: &Page, row: &DefectRow, full: bool) -> Vec<String> {
+    let own = row.copies.contains(" #");
+    let copies = if own { escape(&row.copies) } else { page.t("own mechanism", "自拟机制").to_owned() };
+    let mut cells = vec![code(&row.name), copies];
+    match &row.kill {
+        Some(kill) => {
+            let (en, zh) = words::oracle(kill.oracle);
+            let oracle = page.t(en, zh).to_owned();
+            cells.extend([kill.requirement.to_string(), oracle, code(&kill.scenario), thousands(kill.operations)]);
+            cells.extend([kill.original_steps.to_string(), kill.minimal_steps.to_string()]);
+        }
+        None => {
+            cells.push(page.t("**survives**", "**未检出**").to_owned());
+            cells.extend(std::iter::repeat_n(String::new(), 5));
+        }
+    }
+    if full {
+        cells.push(row.failing.map_or_else(String::new, |n| n.to_string()));
+    }
+    cells
+}
+
+fn variations(page: &mut Page, matrix: &KillMatrix) {
+    let columns = [
+        text("Variation", "变体"),
+        text("What is done otherwise", "不同之处"),
+        numbers("Seeds", "种子数"),
+        numbers("Passed", "通过"),
+        numbers("Not applicable", "不适用"),
+        numbers("Inconclusive", "无结论"),
+        numbers("Operations", "操作数"),
+        numbers("False alarms", "误报"),
+    ];
+    let row = |v: &VariationRow| {
+        let counts = [v.passed, v.not_applicable, v.inconclusive, v.operations].map(thousands);
+        let mut cells = vec![code(&v.name), escape(&v.what), v.seeds.to_string()];
+        cells.extend(counts);
+        cells.push(v.alarms.len().to_string());
+        cells
+    };
+    let rows: Vec<Vec<String>> = matrix.variations.iter().map(row).collect();
+    page.table(&columns, &rows);
+    page.say(
+        "Outcomes are those of the first seed. A scenario that demands PyTorch's own policy is not applicable to a \
+         variation; one that needs a situation which the policy never gets into is inconclusive.",
+        "各结果取自第一个种子。要求 PyTorch 自身策略的场景不适用于变体；所需情形在该策略下不会出现的场景记为无结论。",
+    );
+    let mut items = Vec::new();
+    for variation in &matrix.variations {
+        for alarm in &variation.alarms {
+            let place = format!("{} {} ({})", code(&variation.name), code(&alarm.scenario), alarm.requirement);
+            items.push(format!("{place}: {}", page.of(&alarm.message)));
+        }
+    }
+    if !items.is_empty() {
+        page.lead("False alarms", "误报");
+        page.bullets(&items);
+    }
+}

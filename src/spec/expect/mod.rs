@@ -1,0 +1,309 @@
+//! Expected failures: which scenarios fail on a target and why that is accepted, for how long and by whom.
+//!
+//! Decides what such a file may say. Whether an entry is met, stale or expired is the engine's to find out.
+
+mod range;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path as FilePath;
+
+use globset::{Glob, GlobMatcher};
+use jiff::civil::Date;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::range::Range;
+use super::error::{self, Complaint, SpecError, nearest};
+use super::locate::{self, Path, Segment};
+use super::{files, lower::Problem};
+use crate::op::{Text, Versions};
+use crate::requirement::{ALL, RequirementId};
+
+/// The folder of these files, below that of the scenarios.
+pub const FOLDER: &str = "expect";
+
+/// One file: the expected failures of one target, or of several alike.
+#[derive(Debug, Clone)]
+pub struct Expectations {
+    pub file: String,
+    /// Which targets it speaks of, by `allocator@where` without options.
+    target: GlobMatcher,
+    pub entries: Vec<Expectation>,
+}
+
+impl Expectations {
+    /// Whether the file speaks of this target.
+    #[must_use]
+    pub fn concerns(&self, allocator: &str, place: &str) -> bool {
+        self.target.is_match(format!("{allocator}@{place}"))
+    }
+}
+
+/// One failure that is expected.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    pub line: usize,
+    pub about: About,
+    pub reason: Text,
+    pub link: Option<String>,
+    pub owner: String,
+    /// The last day that it holds.
+    pub expires: Date,
+    pub scope: Scope,
+}
+
+/// What is expected to fail.
+#[derive(Debug, Clone)]
+pub enum About {
+    /// Every scenario whose id matches.
+    Scenario(GlobMatcher),
+    /// At least one scenario, with a finding that breaks this promise.
+    Requirement(RequirementId),
+}
+
+/// Where it is expected; what is not given may be anything.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    allocator: Option<Range>,
+    device: Option<GlobMatcher>,
+    driver: Option<Range>,
+}
+
+/// Whether an entry is about the target at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    Here,
+    Elsewhere,
+    /// The target does not tell this figure.
+    Unknown(&'static str),
+}
+
+impl Scope {
+    /// Whether a target of these versions and devices is meant.
+    #[must_use]
+    pub fn reach(&self, versions: &Versions, devices: &[&str]) -> Reach {
+        for (what, range, version) in [
+            ("allocator version", &self.allocator, &versions.allocator),
+            ("driver version", &self.driver, &versions.driver),
+        ] {
+            match (range, version) {
+                (Some(_), None) => return Reach::Unknown(what),
+                (Some(range), Some(version)) if !range.holds(version) => return Reach::Elsewhere,
+                _ => {}
+            }
+        }
+        match &self.device {
+            Some(glob) if !devices.iter().any(|name| glob.is_match(name)) => Reach::Elsewhere,
+            _ => Reach::Here,
+        }
+    }
+}
+
+/// The failures that are expected of a target.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `target` and `expect`")]
+struct RawFile {
+    /// `allocator@where` without options, or a glob of it.
+    target: String,
+    expect: Vec<RawEntry>,
+}
+
+/// One failure, or a glob of failures, that is expected: exactly one of `scenario` and `requirement`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping such as { scenario: ..., reason: ..., owner: ..., expires: ... }")]
+struct RawEntry {
+    /// A glob over ids; every scenario that it matches must fail.
+    #[serde(default)]
+    scenario: Option<String>,
+    /// A finding must name it.
+    #[serde(default)]
+    requirement: Option<String>,
+    reason: Text,
+    /// Where it is reported.
+    #[serde(default)]
+    link: Option<String>,
+    /// Who looks after it.
+    owner: String,
+    /// The last day on which it holds, `2030-01-31`.
+    expires: String,
+    #[serde(default)]
+    scope: Option<RawScope>,
+}
+
+/// Where the failure is expected.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of allocator, device and driver")]
+struct RawScope {
+    /// Versions: `2.12`, or comparisons such as `>=2.11, <2.13`.
+    #[serde(default)]
+    allocator: Option<String>,
+    /// A glob over device names.
+    #[serde(default)]
+    device: Option<String>,
+    /// Versions, as for `allocator`.
+    #[serde(default)]
+    driver: Option<String>,
+}
+
+/// The JSON Schema of such a file.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(RawFile).to_value()
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// Everything that is wrong, with its place.
+pub fn load(path: &FilePath) -> Result<Expectations, Vec<SpecError>> {
+    let file = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&file, &text),
+        Err(e) => Err(vec![files::unreadable(path, &e)]),
+    }
+}
+
+/// The expected failures that come with poolproof for this target, if there are any.
+///
+/// # Errors
+/// As `load`; none in a build that passed its tests.
+pub fn built_in(allocator: &str, place: &str) -> Result<Option<Expectations>, Vec<SpecError>> {
+    let path = format!("{FOLDER}/{allocator}@{place}.yaml");
+    files::built_in_text(&path).map(|text| parse(&format!("specs/{path}"), text)).transpose()
+}
+
+/// Reads the text of a file.
+///
+/// # Errors
+/// Everything that is wrong, with its place.
+pub fn parse(file: &str, text: &str) -> Result<Expectations, Vec<SpecError>> {
+    let mut documents = serde_yaml::Deserializer::from_str(text);
+    let document = documents.next().map(RawFile::deserialize);
+    let again = || serde_yaml::Deserializer::from_str(text).next();
+    let raw = match document {
+        Some(Ok(raw)) => raw,
+        Some(Err(e)) if !again().is_some_and(locate::is_empty) => {
+            let mut error = error::from_yaml(file, &e);
+            if error.message.ends_with("is given twice") {
+                (error.line, error.column) = again().and_then(locate::duplicate).unwrap_or((error.line, error.column));
+            }
+            return Err(vec![error]);
+        }
+        _ => {
+            let hint = Some("it begins with `target: allocator@where`".to_owned());
+            let message = "this file is empty".to_owned();
+            return Err(vec![SpecError { file: file.to_owned(), line: 1, column: 1, message, hint }]);
+        }
+    };
+    let mut problems = Vec::new();
+    if documents.next().is_some() {
+        problems
+            .push(Problem { path: Vec::new(), complaint: Complaint::new("there are several documents in this file") });
+    }
+    let read = lower(file, text, &raw, &mut problems);
+    match read {
+        Some(read) if problems.is_empty() => Ok(read),
+        _ => Err(files::placed(file, text, 0, problems)),
+    }
+}
+
+fn lower(file: &str, text: &str, raw: &RawFile, problems: &mut Vec<Problem>) -> Option<Expectations> {
+    let root = Path::ROOT;
+    let target = glob(&raw.target, &root.key("target"), problems);
+    let list = root.key("expect");
+    let mut entries = Vec::new();
+    for (index, entry) in raw.expect.iter().enumerate() {
+        let at = list.index(index);
+        let line = locate::locate(text, 0, &[Segment::Key("expect".to_owned()), Segment::Index(index)]).0;
+        entries.extend(lower_entry(line, entry, &at, problems));
+    }
+    Some(Expectations { file: file.to_owned(), target: target?, entries })
+}
+
+fn lower_entry(line: usize, raw: &RawEntry, at: &Path<'_>, problems: &mut Vec<Problem>) -> Option<Expectation> {
+    let about = match (&raw.scenario, &raw.requirement) {
+        (Some(text), None) => glob(text, &at.key("scenario"), problems).map(About::Scenario),
+        (None, Some(id)) => match id.parse() {
+            Ok(id) => Some(About::Requirement(id)),
+            Err(unknown) => {
+                let ids: Vec<String> = ALL.iter().map(|r| r.id.to_string()).collect();
+                let mut complaint = Complaint::new(format!("{unknown}"));
+                complaint.hint = nearest(id, ids.iter().map(String::as_str));
+                complain(&at.key("requirement"), complaint, problems)
+            }
+        },
+        _ => complain(at, Complaint::new("an entry has exactly one of `scenario` and `requirement`"), problems),
+    };
+    for (key, text) in [("owner", &raw.owner), ("reason", &raw.reason.en), ("reason", &raw.reason.zh)] {
+        if text.trim().is_empty() {
+            let hint =
+                if key == "owner" { "say who looks after it" } else { "say why it is accepted, in both languages" };
+            complain::<()>(&at.key(key), Complaint::new(format!("`{key}` is empty")).hint(hint), problems);
+        }
+    }
+    let expires = raw.expires.parse().ok().or_else(|| {
+        let complaint = Complaint::new(format!("`{}` is not a date", raw.expires));
+        complain(&at.key("expires"), complaint.hint("write year-month-day, for example 2030-01-31"), problems)
+    });
+    let mut scope = Scope::default();
+    if let Some(raw) = &raw.scope {
+        let at = at.key("scope");
+        scope.allocator = range(raw.allocator.as_deref(), &at.key("allocator"), problems);
+        scope.driver = range(raw.driver.as_deref(), &at.key("driver"), problems);
+        scope.device = raw.device.as_ref().and_then(|text| glob(text, &at.key("device"), problems));
+    }
+    Some(Expectation {
+        line,
+        about: about?,
+        reason: raw.reason.clone(),
+        link: raw.link.clone().filter(|link| !link.trim().is_empty()),
+        owner: raw.owner.clone(),
+        expires: expires?,
+        scope,
+    })
+}
+
+fn complain<T>(at: &Path<'_>, complaint: Complaint, problems: &mut Vec<Problem>) -> Option<T> {
+    problems.push(Problem { path: at.segments(), complaint });
+    None
+}
+
+fn glob(text: &str, at: &Path<'_>, problems: &mut Vec<Problem>) -> Option<GlobMatcher> {
+    match Glob::new(text) {
+        Ok(glob) if !text.is_empty() => Some(glob.compile_matcher()),
+        Ok(_) => complain(at, Complaint::new("this is empty"), problems),
+        Err(e) => complain(at, Complaint::new(format!("`{text}` is not a glob: {}", e.kind())), problems),
+    }
+}
+
+fn range(text: Option<&str>, at: &Path<'_>, problems: &mut Vec<Problem>) -> Option<Range> {
+    let text = text?;
+    text.parse().ok().or_else(|| {
+        let complaint = Complaint::new(format!("`{text}` is not a range of versions"));
+        complain(at, complaint.hint("write 2.12, or comparisons such as >=2.11, <2.13"), problems)
+    })
+}
+
+/// A file that expects what was found: complete but for who looks after it, which a person has to say.
+#[must_use]
+pub fn draft(target: &str, expires: Date, failures: &[(&str, &Text)]) -> String {
+    let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
+    let mut text = format!(
+        "# Expected failures of {target}. Each needs an owner before it counts.\ntarget: {}\nexpect:",
+        quoted(target)
+    );
+    if failures.is_empty() {
+        text.push_str(" []");
+    }
+    text.push('\n');
+    for (scenario, reason) in failures {
+        text.push_str(&format!(
+            "  - scenario: {}\n    reason:\n      en: {}\n      zh: {}\n    link: \"\"\n    owner: \"\"\n    expires: {expires}\n",
+            quoted(scenario),
+            quoted(&reason.en),
+            quoted(&reason.zh),
+        ));
+    }
+    text
+}

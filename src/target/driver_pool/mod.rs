@@ -1,0 +1,253 @@
+//! The CUDA driver's own stream-ordered allocator as a target: one explicit memory pool a GPU.
+//!
+//! Decides how operations become calls of the pool, and what it can be asked. It has no limits that can be moved, no
+//! recorded streams, no counters and no view of its blocks: scenarios that need those do not apply.
+
+use rustc_hash::FxHashMap;
+
+use super::reference::read_size;
+use super::{Target, TargetError, TargetName};
+use crate::device::cuda::{self, CudaOptions, CudaPool};
+use crate::device::{DeviceError, Playground};
+use crate::op::contract::Growth;
+use crate::op::stats::Row;
+use crate::op::{
+    BlockId, Capability, Contract, DeviceId, DeviceInfo, DeviceView, Drop, Family, MemoryInfo, Observation, Op,
+    Pointer, RefusalClass, Reply, Setup, Stat, StreamId, TargetInfo,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// A block as its caller knows it.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    device: usize,
+    stream: StreamId,
+    address: u64,
+    bytes: u64,
+}
+
+/// Pools on one or more GPUs.
+#[derive(Debug)]
+struct DriverPool {
+    info: TargetInfo,
+    pools: Vec<CudaPool>,
+    held: FxHashMap<BlockId, Held>,
+    /// Where freed blocks were, for double frees.
+    former: FxHashMap<BlockId, (usize, u64)>,
+    /// The rest of the card is held: what is free is the driver's word.
+    real: bool,
+}
+
+/// Builds `driver-pool@cuda`. Options: `device_bytes=SIZE` and `ballast=real|budget`, as for `reference@cuda`. Without
+/// ballast the pool is limited to the size that the scenario asks for.
+///
+/// # Errors
+/// An option that does not exist, or what is missing for a GPU to be used.
+pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    let (mut size, mut real) = (None, false);
+    for (key, value) in &name.options {
+        match (key.as_str(), value.as_deref()) {
+            ("device_bytes", Some(text)) => size = Some(read_size(name, text)?),
+            ("ballast", Some("real")) => real = true,
+            ("ballast", Some("budget")) => real = false,
+            (other, _) => {
+                return Err(TargetError::UnknownOption {
+                    target: name.to_string(),
+                    option: other.to_owned(),
+                    known: "device_bytes=SIZE and ballast=real|budget".to_owned(),
+                });
+            }
+        }
+    }
+    let unavailable = TargetError::without_gpu(name);
+    let streams = setup.streams.clamp(1, StreamId::LIMIT);
+    let gpus = cuda::count().map_err(&unavailable)?;
+    let borrow = |(ordinal, &bytes): (u32, &u64)| {
+        let total_bytes = size.unwrap_or(bytes);
+        CudaPool::open(CudaOptions { ordinal, total_bytes, streams, ballast: real, ordered: false })
+    };
+    let pools: Vec<CudaPool> =
+        (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<_, _>>().map_err(unavailable)?;
+    let devices = pools.iter().map(|p| DeviceInfo { name: p.device().name(), total_bytes: p.total_bytes() }).collect();
+    let info = TargetInfo {
+        name: name.to_string(),
+        devices,
+        streams,
+        capabilities: capabilities(real).collect(),
+        contract: contract(),
+    };
+    Ok(Box::new(DriverPool { info, pools, held: FxHashMap::default(), former: FxHashMap::default(), real }))
+}
+
+fn capabilities(real: bool) -> impl Iterator<Item = Capability> {
+    let always = [
+        Capability::Streams,
+        Capability::StreamControl,
+        Capability::EmptyCache,
+        Capability::PeakReset,
+        Capability::Stats(Family::AllocatedBytes),
+        Capability::Stats(Family::ReservedBytes),
+        Capability::Contents,
+        Capability::RawFree,
+        Capability::OomTyped,
+    ];
+    always.into_iter().chain(real.then_some(Capability::MemoryInfo))
+}
+
+/// The driver takes memory for a pool in pieces of 32 MiB, and documents addresses that suit every type.
+fn contract() -> Contract {
+    Contract {
+        alignment: 256,
+        growth: Growth { least: 32 * MIB, granule: 32 * MIB, numerator: 1, denominator: 1 },
+        counts_segments: false,
+        tensor_limit: None,
+    }
+}
+
+impl DriverPool {
+    fn try_answer(&mut self, op: &Op) -> Result<Reply, Reply> {
+        match op {
+            Op::Alloc { block, device, stream, bytes, .. } => {
+                let device = self.place(device.unwrap_or(DeviceId(0)))?;
+                let address = self.pools[device].alloc(*bytes, *stream).map_err(|e| refused(&e))?;
+                self.held.insert(*block, Held { device, stream: *stream, address, bytes: *bytes });
+                Ok(Reply::Allocated { address })
+            }
+            Op::Free { block } => {
+                let held = self.held(*block)?;
+                self.pools[held.device].free(held.address, held.stream).map_err(|e| refused(&e))?;
+                self.held.remove(block);
+                self.former.insert(*block, (held.device, held.address));
+                Ok(Reply::Done)
+            }
+            Op::FreePointer { pointer } => self.free_pointer(*pointer),
+            Op::Use { block, stream } => self.write(*block, Some(*stream)),
+            Op::Fill { block } => self.write(*block, None),
+            Op::Verify { block } => {
+                let held = self.held(*block)?;
+                let device = self.pools[held.device].device_mut();
+                let report = device.check(held.stream, held.address, held.bytes, block.0).map_err(|e| refused(&e))?;
+                Ok(Reply::Contents(report))
+            }
+            Op::EmptyCache => {
+                self.pools.iter_mut().try_for_each(CudaPool::trim).map_err(|e| refused(&e))?;
+                Ok(Reply::Done)
+            }
+            Op::CycleEnd => Ok(Reply::Done),
+            Op::Occupy { device, .. }
+            | Op::Finish { device, .. }
+            | Op::Synchronize { device }
+            | Op::ResetPeak { device }
+            | Op::MemoryInfo { device } => {
+                let device = self.place(*device)?;
+                self.on_device(device, op).map_err(|e| refused(&e))
+            }
+            other => Err(Reply::refused(
+                RefusalClass::Unsupported,
+                format!("a memory pool of the driver has no {}", other.name()),
+            )),
+        }
+    }
+
+    fn on_device(&mut self, index: usize, op: &Op) -> Result<Reply, DeviceError> {
+        let pool = &mut self.pools[index];
+        match op {
+            Op::Occupy { stream, .. } => pool.device_mut().occupy(*stream)?,
+            Op::Finish { stream, .. } => pool.device_mut().finish(*stream)?,
+            Op::Synchronize { .. } => pool.device_mut().synchronize()?,
+            Op::ResetPeak { .. } => pool.reset_high()?,
+            _ => {
+                let (free_bytes, total_bytes) = (pool.free_bytes()?, pool.total_bytes());
+                return Ok(Reply::MemoryInfo(MemoryInfo { free_bytes, total_bytes }));
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Offers a pointer that no live block starts at, in the order of the default stream.
+    fn free_pointer(&mut self, pointer: Pointer) -> Result<Reply, Reply> {
+        let (device, address) = match pointer {
+            Pointer::Null => (0, 0),
+            Pointer::Wild { address } => (0, address),
+            Pointer::Interior { block, offset } => self.held(block).map(|h| (h.device, h.address + offset))?,
+            Pointer::Freed { block } => *self.former.get(&block).ok_or(Reply::Dropped(Drop::NoSuchBlock))?,
+        };
+        let freed = self.pools[device].free(address, StreamId(0));
+        freed.map(|()| Reply::Done).map_err(|error| match error {
+            DeviceError::InvalidValue { .. } => Reply::refused(RefusalClass::InvalidPointer, error.to_string()),
+            other => refused(&other),
+        })
+    }
+
+    fn place(&self, device: DeviceId) -> Result<usize, Reply> {
+        device.index(self.pools.len()).ok_or_else(|| {
+            Reply::refused(
+                RefusalClass::InvalidArgument,
+                format!("{device} does not exist: there are {}", self.pools.len()),
+            )
+        })
+    }
+
+    fn held(&self, block: BlockId) -> Result<Held, Reply> {
+        self.held.get(&block).copied().ok_or(Reply::Dropped(Drop::NoSuchBlock))
+    }
+
+    /// Puts a write of the block's own pattern on a stream, its own if none is named.
+    fn write(&mut self, block: BlockId, stream: Option<StreamId>) -> Result<Reply, Reply> {
+        let held = self.held(block)?;
+        let device = self.pools[held.device].device_mut();
+        let stream = stream.unwrap_or(held.stream);
+        device.write(stream, held.address, held.bytes, block.0).map_err(|e| refused(&e))?;
+        Ok(Reply::Done)
+    }
+}
+
+fn refused(error: &DeviceError) -> Reply {
+    let class = match error {
+        DeviceError::OutOfMemory => RefusalClass::OutOfMemory,
+        DeviceError::InvalidValue { .. } => RefusalClass::InvalidArgument,
+        _ => RefusalClass::DeviceError,
+    };
+    Reply::refused(class, error.to_string())
+}
+
+/// A figure of the pool in every column that it has; a pool has one row.
+fn stat(current: u64, peak: u64) -> Stat {
+    let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+    Stat { current: signed(current), peak: signed(peak), ..Stat::default() }
+}
+
+impl Target for DriverPool {
+    fn info(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn apply(&mut self, op: &Op) -> Reply {
+        self.try_answer(op).unwrap_or_else(|refusal| refusal)
+    }
+
+    fn observe(&mut self, into: &mut Observation) {
+        into.devices.resize(self.pools.len(), DeviceView::default());
+        for (pool, view) in self.pools.iter_mut().zip(&mut into.devices) {
+            // A pool that cannot tell any more is broken, which its next answer says.
+            let figures = pool.figures().unwrap_or_default();
+            for row in [Row::All, Row::LargePool] {
+                *view.stats.get_mut(Family::AllocatedBytes, row) = stat(figures.used, figures.used_high);
+                *view.stats.get_mut(Family::ReservedBytes, row) = stat(figures.reserved, figures.reserved_high);
+            }
+            view.fraction = 1.0;
+            view.total_bytes = pool.total_bytes();
+            view.free_bytes = if self.real {
+                pool.free_bytes().unwrap_or(0)
+            } else {
+                view.total_bytes.saturating_sub(figures.reserved)
+            };
+            view.idle = pool.device_mut().idle_mask();
+        }
+    }
+
+    fn poisoned(&self) -> Option<i32> {
+        self.pools.iter().find_map(|p| p.device().poisoned())
+    }
+}

@@ -1,0 +1,111 @@
+//! What may stand after `?` in the name of a reference target.
+//!
+//! Decides which options there are and what they mean; `list targets` and the errors name them.
+
+use super::super::{TargetError, TargetName};
+use crate::op::Setup;
+use crate::reference::{Defect, Settings, Variation};
+
+const ANYWHERE: &str = "defect=NAME, variation=NAME and config=SETTINGS";
+const ON_A_GPU: &str =
+    "defect=NAME, variation=NAME, config=SETTINGS, device_bytes=SIZE, ballast=real|budget and placement=driver|ordered";
+
+/// The options of a target's name.
+#[derive(Debug, Clone, Default)]
+pub(in crate::target) struct Options {
+    pub(in crate::target) defect: Option<Defect>,
+    pub(super) variation: Option<Variation>,
+    pub(in crate::target) settings: Settings,
+    /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
+    pub(super) follows: bool,
+    /// The size that every GPU plays, instead of what the scenario asks for.
+    pub(super) device_bytes: Option<u64>,
+    /// `ballast=real`: the rest of the card is held by allocations, and out of memory is the driver's answer.
+    /// `ballast=budget` (default): the size is only counted, and the driver is never near full.
+    pub(super) ballast: bool,
+    /// `placement=ordered`: segments lie where a simulated device would put them, by the virtual-memory calls.
+    /// `placement=driver` (default): `cuMemAlloc`, wherever the driver puts them.
+    pub(super) ordered: bool,
+}
+
+impl Options {
+    /// The options of a name in a world, whose settings come instead of those of the name.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub(super) fn of_world(name: &TargetName, setup: &Setup, on_gpu: bool) -> Result<Self, TargetError> {
+        let mut options = Options::read(name, on_gpu)?;
+        options.follows = options.settings == Settings::default();
+        if let Some(text) = &setup.config {
+            (options.settings, options.follows) = (read_settings(name, text)?, true);
+        }
+        Ok(options)
+    }
+
+    /// # Errors
+    /// An option, a defect, a variation or a setting that does not exist.
+    pub(in crate::target) fn read(name: &TargetName, on_gpu: bool) -> Result<Self, TargetError> {
+        let mut options = Options::default();
+        for (key, value) in &name.options {
+            match (key.as_str(), value.as_deref()) {
+                ("defect", Some(value)) => options.defect = Some(find_defect(name, value)?),
+                ("variation", Some(value)) => options.variation = Some(find_variation(name, value)?),
+                ("config", Some(text)) => options.settings = read_settings(name, text)?,
+                ("device_bytes", Some(text)) if on_gpu => options.device_bytes = Some(read_size(name, text)?),
+                ("ballast", Some("real")) if on_gpu => options.ballast = true,
+                ("ballast", Some("budget")) if on_gpu => options.ballast = false,
+                ("placement", Some("ordered")) if on_gpu => options.ordered = true,
+                ("placement", Some("driver")) if on_gpu => options.ordered = false,
+                (text, None) if text.contains(':') => options.settings = read_settings(name, text)?,
+                (other, _) => {
+                    return Err(TargetError::UnknownOption {
+                        target: name.to_string(),
+                        option: other.to_owned(),
+                        known: if on_gpu { ON_A_GPU } else { ANYWHERE }.to_owned(),
+                    });
+                }
+            }
+        }
+        if options.defect.is_some() && options.variation.is_some() {
+            let reason = "a defect cannot be planted in a variation".to_owned();
+            return Err(TargetError::BadOption { target: name.to_string(), reason });
+        }
+        Ok(options)
+    }
+}
+
+fn find_variation(name: &TargetName, text: &str) -> Result<Variation, TargetError> {
+    text.parse().map_err(|()| {
+        let nearest = |v: &&Variation| strsim::levenshtein(v.name(), text);
+        let hint = Variation::ALL.iter().min_by_key(nearest).map(|v| v.name().to_owned());
+        TargetError::UnknownVariation { target: name.to_string(), variation: text.to_owned(), hint }
+    })
+}
+
+fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
+    text.parse().map_err(|()| {
+        let nearest = |d: &&Defect| strsim::levenshtein(d.name(), text);
+        let hint = Defect::ALL.iter().min_by_key(nearest).map(|d| d.name().to_owned());
+        TargetError::UnknownDefect { target: name.to_string(), defect: text.to_owned(), hint }
+    })
+}
+
+fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError> {
+    let refused =
+        |e: crate::reference::SettingsError| TargetError::BadOption { target: name.to_string(), reason: e.to_string() };
+    text.parse().map_err(refused)
+}
+
+/// A size such as `4GiB`, of at least one granule.
+pub(in crate::target) fn read_size(name: &TargetName, text: &str) -> Result<u64, TargetError> {
+    const UNITS: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let (digits, shift) = UNITS
+        .iter()
+        .find_map(|(unit, shift)| text.strip_suffix(unit).map(|digits| (digits, *shift)))
+        .unwrap_or((text.strip_suffix('B').unwrap_or(text), 0));
+    let bytes = digits.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
+    bytes.filter(|&b| b >= 2 << 20).ok_or_else(|| TargetError::BadOption {
+        target: name.to_string(),
+        reason: format!("`{text}` is not a size of 2 MiB or more, such as 4GiB"),
+    })
+}

@@ -1,0 +1,98 @@
+//! Ways for a worker to go wrong on request, so that the harness can be seen to survive them.
+//!
+//! For tests only: `worker:reference@sim?misbehave=hang-at:7`. Operations are counted from 1 in each sequence.
+
+use std::io::Write;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What goes wrong, and at which operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misbehaviour {
+    HangAt(u64),
+    ExitAt(u64),
+    AbortAt(u64),
+    PanicAt(u64),
+    /// A line that is no answer.
+    GarbageAt(u64),
+    /// A line that does not end.
+    FloodAt(u64),
+    /// The operation is answered, and the process said to be unusable from then on.
+    PoisonAt(u64),
+    /// So many milliseconds until the first answer.
+    SlowStart(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no misbehaviour: hang-at, exit-at, abort-at, panic-at, garbage-at, flood-at, poison-at or slow-start, each with `:N`"
+)]
+pub struct UnknownMisbehaviour {
+    text: String,
+}
+
+impl FromStr for Misbehaviour {
+    type Err = UnknownMisbehaviour;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMisbehaviour> {
+        let unknown = || UnknownMisbehaviour { text: text.to_owned() };
+        let (kind, number) = text.split_once(':').ok_or_else(unknown)?;
+        let number = number.parse().map_err(|_| unknown())?;
+        Ok(match kind {
+            "hang-at" => Misbehaviour::HangAt(number),
+            "exit-at" => Misbehaviour::ExitAt(number),
+            "abort-at" => Misbehaviour::AbortAt(number),
+            "panic-at" => Misbehaviour::PanicAt(number),
+            "garbage-at" => Misbehaviour::GarbageAt(number),
+            "flood-at" => Misbehaviour::FloodAt(number),
+            "poison-at" => Misbehaviour::PoisonAt(number),
+            "slow-start" => Misbehaviour::SlowStart(number),
+            _ => return Err(unknown()),
+        })
+    }
+}
+
+impl Misbehaviour {
+    pub(super) fn is_due(self, operation: u64) -> bool {
+        match self {
+            Misbehaviour::HangAt(at)
+            | Misbehaviour::ExitAt(at)
+            | Misbehaviour::AbortAt(at)
+            | Misbehaviour::PanicAt(at)
+            | Misbehaviour::GarbageAt(at)
+            | Misbehaviour::FloodAt(at)
+            | Misbehaviour::PoisonAt(at) => at == operation,
+            Misbehaviour::SlowStart(_) => false,
+        }
+    }
+
+    /// Before the first answer.
+    pub(super) fn at_start(self) {
+        if let Misbehaviour::SlowStart(milliseconds) = self {
+            // Parking may end early without a reason: this is a delay at most.
+            std::thread::park_timeout(Duration::from_millis(milliseconds));
+        }
+    }
+
+    /// Before an operation.
+    pub(super) fn at_operation(self, operation: u64, output: &mut impl Write) {
+        if !self.is_due(operation) {
+            return;
+        }
+        match self {
+            Misbehaviour::HangAt(_) => loop {
+                std::thread::park();
+            },
+            Misbehaviour::ExitAt(_) => {
+                eprintln!("leaving on request");
+                std::process::exit(42);
+            }
+            Misbehaviour::AbortAt(_) => std::process::abort(),
+            Misbehaviour::PanicAt(_) => panic!("a panic on request"),
+            // A pipe that nobody reads any more is as good an end as any.
+            Misbehaviour::GarbageAt(_) => drop(output.write_all(b"Segmentation fault (not really)\n")),
+            Misbehaviour::FloodAt(_) => while output.write_all(&[b'x'; 4096]).is_ok() {},
+            Misbehaviour::PoisonAt(_) | Misbehaviour::SlowStart(_) => {}
+        }
+    }
+}

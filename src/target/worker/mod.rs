@@ -1,0 +1,41 @@
+//! Targets that run in a process of their own, and that process.
+//!
+//! Decides that a crash, a hang or a poisoned device costs one sequence: the process is ended, and the
+//! next sequence gets a new one. A process is used for many sequences of one thread and of one name.
+
+mod misbehave;
+#[cfg(target_os = "linux")]
+mod process;
+mod protocol;
+mod serve;
+#[cfg(target_os = "linux")]
+mod target;
+
+pub use misbehave::{Misbehaviour, UnknownMisbehaviour};
+#[cfg(target_os = "linux")]
+pub use process::use_program;
+pub use protocol::{Answer, Ask, LONGEST_ANSWER, LONGEST_ASK, PROTOCOL, schema};
+pub use serve::{ServeError, serve};
+
+use super::{Target, TargetError, TargetName};
+use crate::op::Setup;
+
+/// Builds the target in a process of its own.
+///
+/// # Errors
+/// What the target says where it cannot be built, and a process that cannot be started or does not answer.
+pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    #[cfg(target_os = "linux")]
+    return target::open(name, setup);
+    #[cfg(not(target_os = "linux"))]
+    return Err(TargetError::NeedsLinux { target: format!("{name} {setup:?}") });
+}
+
+/// Asks the kernel to kill this process when the thread that started it ends, however it ends. Called by
+/// the process itself, first thing; where the system cannot, the end of stdin has to do.
+pub fn follow_parent() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)) {
+        log::warn!("this process may outlive the one that started it: {error}");
+    }
+}

@@ -1,0 +1,278 @@
+//! The harness's side: a `Target` whose allocator is in another process.
+//!
+//! Decides when a process is started, kept for the next sequence, and replaced. Options of its own:
+//! `deadline=DURATION` for each call, and `misbehave=WHAT:N` for tests; all others are the inner target's.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::lost::ProtocolError;
+use super::super::{Lost, Target, TargetError, TargetName};
+use super::Misbehaviour;
+use super::process::Process;
+use super::protocol::{Answer, Ask, Changed, PROTOCOL, take_in};
+use crate::op::{Observation, Op, RefusalClass, Reply, Setup, TargetInfo, Versions};
+
+/// How long a call may take unless the name says otherwise.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Processes in a row that could not open a target, after which no more are started on this thread.
+const TRIES: u32 = 3;
+
+const OPTIONS: [&str; 2] = ["deadline", "misbehave"];
+
+/// What this thread has of one target.
+#[derive(Debug, Default)]
+struct Stock {
+    idle: Vec<Process>,
+    failures: u32,
+    /// How the last of them failed.
+    last: String,
+}
+
+thread_local! {
+    /// By the target's name. A process never changes threads: it dies with the one that started it.
+    static STOCK: RefCell<BTreeMap<String, Stock>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// How to start a target's process.
+#[derive(Debug)]
+struct Recipe {
+    /// The name as the harness knows it.
+    name: String,
+    arguments: Vec<String>,
+    deadline: Duration,
+}
+
+impl Recipe {
+    fn new(name: &TargetName) -> Result<Self, TargetError> {
+        let bad = |reason: String| TargetError::BadOption { target: name.to_string(), reason };
+        let given = |key: &str| name.options.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.as_deref());
+        let deadline = match given("deadline") {
+            None => DEADLINE,
+            Some(text) => humantime::parse_duration(text.unwrap_or_default())
+                .ok()
+                .filter(|limit| !limit.is_zero())
+                .ok_or_else(|| bad("`deadline` is the time a call may take, for example deadline=30s".to_owned()))?,
+        };
+        let mut arguments = vec!["worker".to_owned(), name.inner(&OPTIONS).to_string()];
+        if let Some(text) = given("misbehave") {
+            let text = text.unwrap_or_default();
+            text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
+            arguments.extend(["--misbehave".to_owned(), text.to_owned()]);
+        }
+        Ok(Recipe { name: name.to_string(), arguments, deadline })
+    }
+
+    /// A process that has said what it speaks.
+    fn start(&self) -> Result<Process, Lost> {
+        let mut process = Process::start(&self.arguments)?;
+        match process.ask(&Ask::Hello { protocol: Cow::Borrowed(PROTOCOL) }, self.deadline)? {
+            Answer::Hello { protocol, version } if protocol == PROTOCOL => {
+                log::debug!("{}: a new process of poolproof {version}", self.name);
+                Ok(process)
+            }
+            Answer::Hello { protocol, .. } => {
+                let reason = ProtocolError::Misread { reason: format!("it speaks `{protocol}`") };
+                Err(Lost::Protocol { reason, stderr: process.end() })
+            }
+            other => Err(unexpected(&mut process, "hello", &other)),
+        }
+    }
+}
+
+fn unexpected(process: &mut Process, asked: &'static str, answer: &Answer) -> Lost {
+    let reason = ProtocolError::Unexpected { asked, answered: answer.name() };
+    Lost::Protocol { reason, stderr: process.end() }
+}
+
+/// Runs `change` on what this thread has of the name; `None` while the thread ends.
+fn stock<T>(name: &str, change: impl FnOnce(&mut Stock) -> T) -> Option<T> {
+    STOCK.try_with(|all| change(all.borrow_mut().entry(name.to_owned()).or_default())).ok()
+}
+
+/// Opens the target in an idle process of this thread, or in a new one.
+pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    let recipe = Recipe::new(name)?;
+    let failed = |lost| TargetError::Lost { target: recipe.name.clone(), lost };
+    loop {
+        let (idle, failures) = stock(&recipe.name, |s| (s.idle.pop(), s.failures)).unwrap_or((None, 0));
+        if failures >= TRIES {
+            let last = stock(&recipe.name, |s| s.last.clone()).unwrap_or_default();
+            return Err(failed(Lost::GivenUp { times: failures, last }));
+        }
+        let opened = idle.map_or_else(|| recipe.start(), Ok).and_then(|p| WorkerTarget::open(p, &recipe, setup));
+        match opened {
+            Ok(Ok(target)) => {
+                stock(&recipe.name, |s| s.failures = 0);
+                return Ok(Box::new(target));
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(lost) => {
+                log::warn!("{}: {}", recipe.name, lost.with_stderr());
+                let failures = stock(&recipe.name, |s| {
+                    s.last = lost.with_stderr();
+                    s.failures += 1;
+                    s.failures
+                });
+                // A new process tells whether it was the process or the target.
+                if failures.is_none_or(|n| n >= TRIES) {
+                    return Err(failed(lost));
+                }
+            }
+        }
+    }
+}
+
+/// A target in another process.
+#[derive(Debug)]
+struct WorkerTarget {
+    info: TargetInfo,
+    versions: Versions,
+    name: String,
+    deadline: Duration,
+    /// `None` once it was given back or is lost.
+    process: Option<Process>,
+    /// As told with the last answer.
+    seen: Observation,
+    /// Nobody has looked since.
+    is_news: bool,
+    lost: Option<Lost>,
+}
+
+impl WorkerTarget {
+    fn open(mut process: Process, recipe: &Recipe, setup: &Setup) -> Result<Result<Self, TargetError>, Lost> {
+        match process.ask(&Ask::Open { setup: Cow::Borrowed(setup) }, recipe.deadline)? {
+            Answer::Opened { mut info, versions, devices } => {
+                info.name.clone_from(&recipe.name);
+                let mut seen = Observation::default();
+                take_in(&devices, &mut seen);
+                Ok(Ok(WorkerTarget {
+                    info,
+                    versions,
+                    name: recipe.name.clone(),
+                    deadline: recipe.deadline,
+                    process: Some(process),
+                    seen,
+                    is_news: true,
+                    lost: None,
+                }))
+            }
+            Answer::Refused { error } => {
+                stock(&recipe.name, |s| s.idle.push(process));
+                Ok(Err(error))
+            }
+            other => Err(unexpected(&mut process, "open", &other)),
+        }
+    }
+
+    /// Asks; `None` if there is nobody to ask any more. What comes back in time and in form is an answer.
+    fn ask(&mut self, ask: &Ask<'_>) -> Option<Answer> {
+        match self.process.as_mut()?.ask(ask, self.deadline) {
+            Ok(answer) => Some(answer),
+            Err(lost) => {
+                self.lose(lost);
+                None
+            }
+        }
+    }
+
+    fn lose(&mut self, lost: Lost) {
+        self.process = None;
+        self.lost.get_or_insert(lost);
+    }
+
+    fn note(&mut self, devices: &[Changed], poisoned: Option<String>) {
+        take_in(devices, &mut self.seen);
+        self.is_news = true;
+        if let Some(reason) = poisoned {
+            let stderr = self.process.as_mut().map(Process::end).unwrap_or_default();
+            self.lose(Lost::Poisoned { reason, stderr });
+        }
+    }
+
+    fn confused(&mut self, asked: &'static str, answer: &Answer) {
+        if let Some(mut process) = self.process.take() {
+            let lost = unexpected(&mut process, asked, answer);
+            self.lose(lost);
+        }
+    }
+}
+
+impl Target for WorkerTarget {
+    fn info(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn versions(&self) -> Versions {
+        self.versions.clone()
+    }
+
+    fn apply(&mut self, op: &Op) -> Reply {
+        match self.ask(&Ask::Apply { op: Cow::Borrowed(op) }) {
+            Some(Answer::Applied { reply, devices, poisoned }) => {
+                self.note(&devices, poisoned);
+                return reply;
+            }
+            Some(other) => self.confused("apply", &other),
+            None => {}
+        }
+        let why = self.lost.as_ref().map_or_else(|| "the target was closed".to_owned(), ToString::to_string);
+        Reply::refused(RefusalClass::DeviceError, why)
+    }
+
+    fn observe(&mut self, into: &mut Observation) {
+        if !self.is_news {
+            match self.ask(&Ask::Observe {}) {
+                Some(Answer::Observed { devices, poisoned }) => self.note(&devices, poisoned),
+                Some(other) => self.confused("observe", &other),
+                None => {}
+            }
+        }
+        self.is_news = false;
+        into.clone_from(&self.seen);
+    }
+
+    fn lost(&self) -> Option<&Lost> {
+        self.lost.as_ref()
+    }
+
+    /// Waits until the other side has dropped its target: what goes wrong in that belongs to this sequence.
+    fn close(&mut self) {
+        match self.ask(&Ask::Close {}) {
+            Some(Answer::Closed {}) => {
+                if let Some(process) = self.process.take() {
+                    stock(&self.name, |s| s.idle.push(process));
+                }
+            }
+            Some(other) => self.confused("close", &other),
+            None => {}
+        }
+    }
+}
+
+impl Drop for WorkerTarget {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_own_options_are_read_and_not_passed_on() {
+        let recipe = |name: &str| Recipe::new(&name.parse().expect("well formed"));
+        let given = recipe("worker:reference@sim?deadline=250ms&defect=stale-peak&misbehave=exit-at:3");
+        let given = given.expect("both exist");
+        assert_eq!(given.deadline, Duration::from_millis(250));
+        assert_eq!(given.arguments, ["worker", "reference@sim?defect=stale-peak", "--misbehave", "exit-at:3"]);
+        assert_eq!(recipe("reference@cuda").expect("no options").deadline, DEADLINE);
+        for name in ["worker:a@b?deadline", "worker:a@b?deadline=0s", "worker:a@b?misbehave=dance:1"] {
+            assert!(matches!(recipe(name), Err(TargetError::BadOption { .. })), "{name}");
+        }
+    }
+}

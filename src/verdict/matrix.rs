@@ -1,0 +1,115 @@
+//! The kill matrix: which planted defect is found by whom, and that no legal variation is convicted.
+//!
+//! Decides the shape of `kill-matrix.json`. Whatever differs between two runs of one seed stands under `stamp`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::record::RunStamp;
+use crate::op::{OracleName, Text};
+use crate::requirement::RequirementId;
+
+/// Every defect and every variation against one plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KillMatrix {
+    /// `poolproof-kill-matrix/1`.
+    pub format: String,
+    pub version: String,
+    /// The target that defects and variations are options of.
+    pub base: String,
+    pub seed: u64,
+    /// What narrowed the run, as the command line says it.
+    #[serde(default)]
+    pub selection: Vec<String>,
+    /// How many scenarios were tried on each.
+    pub scenarios: u64,
+    pub defects: Vec<DefectRow>,
+    pub variations: Vec<VariationRow>,
+    pub stamp: RunStamp,
+}
+
+/// A planted defect, and who found it first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DefectRow {
+    pub name: String,
+    /// The public report it copies.
+    pub copies: String,
+    pub what: String,
+    /// Absent if the defect survived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill: Option<Kill>,
+    /// How many scenarios fail; absent where the hunt stopped at the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<u64>,
+    pub stamp: RowStamp,
+}
+
+/// The first conviction, in the order of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Kill {
+    pub requirement: RequirementId,
+    pub oracle: OracleName,
+    pub scenario: String,
+    pub message: Text,
+    /// Operations asked up to the conviction, from the first scenario of the plan on.
+    pub operations: u64,
+    /// Steps of the sequence as it was found, and made as short as possible.
+    pub original_steps: u64,
+    pub minimal_steps: u64,
+}
+
+/// A legal variation, and what was said of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VariationRow {
+    pub name: String,
+    pub what: String,
+    /// Runs of the whole plan, each with a seed of its own.
+    pub seeds: u64,
+    /// Scenarios of the first seed by outcome: passed; not applicable, for want of a capability; the rest.
+    pub passed: u64,
+    pub not_applicable: u64,
+    pub inconclusive: u64,
+    pub operations: u64,
+    /// Convictions over all seeds; there must be none.
+    pub alarms: Vec<Alarm>,
+    pub stamp: RowStamp,
+}
+
+/// A conviction of what is legal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Alarm {
+    pub seed: u64,
+    pub scenario: String,
+    pub requirement: RequirementId,
+    /// Absent if the target broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oracle: Option<OracleName>,
+    pub message: Text,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RowStamp {
+    pub seconds: f64,
+}
+
+impl KillMatrix {
+    pub const FORMAT: &'static str = "poolproof-kill-matrix/1";
+
+    /// Defects that were found.
+    #[must_use]
+    pub fn killed(&self) -> usize {
+        self.defects.iter().filter(|d| d.kill.is_some()).count()
+    }
+
+    /// Convictions of legal variations.
+    #[must_use]
+    pub fn alarms(&self) -> usize {
+        self.variations.iter().map(|v| v.alarms.len()).sum()
+    }
+
+    /// Whether every defect was found and no variation convicted.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.killed() == self.defects.len() && self.alarms() == 0
+    }
+}

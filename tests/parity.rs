@@ -1,0 +1,212 @@
+//! Parity: the same operations on a simulated device and on a GPU, answered alike.
+//!
+//! Decides what "alike" is. Replies are equal once every address is replaced by the order in which it first appeared,
+//! and so is everything seen between operations: statistics, free memory, fractions, idle streams, fired faults. The
+//! GPU places its segments in the simulation's order here (`placement=ordered`): where `cuMemAlloc` puts them decides
+//! between equally good blocks, so that answers may lawfully differ from there on.
+//!
+//! With a driver and a GPU the trials run on it. Without, a fake libcuda is built (`tests/fake_cuda`), which runs the
+//! same calls on the processor, and fewer sequences (`PROPTEST_CASES` sets how many).
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use poolproof::engine::{self, Plan, RunOptions, Silent};
+use poolproof::op::{DeviceView, Observation, Op, Reply, Setup, TargetInfo};
+use poolproof::spec::{self, Scenario};
+use poolproof::target::{self, Target, TargetError, TargetName};
+use poolproof::verdict::Outcome;
+
+/// Set for the process that was started again on the fake driver.
+const FAKE: &str = "POOLPROOF_FAKE_CUDA";
+/// Areas that are tried on the fake driver, which really writes every byte.
+const AREAS_ON_FAKE: [&str; 3] = ["strm::", "trim::", "leak::"];
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn start() -> Result<ExitCode, Box<dyn Error>> {
+    let gpu: TargetName = "reference@cuda?placement=ordered".parse()?;
+    let fake = std::env::var_os(FAKE).is_some();
+    let missing = target::unavailable(&gpu).map(|e| e.to_string());
+    if missing.is_some()
+        && !fake
+        && let Ok(folder) = build_fake()
+    {
+        let again = Command::new(std::env::current_exe()?)
+            .args(std::env::args_os().skip(1))
+            .env(FAKE, "1")
+            .env("LD_LIBRARY_PATH", folder)
+            .status()?;
+        return Ok(again.code().and_then(|c| u8::try_from(c).ok()).map_or(ExitCode::FAILURE, ExitCode::from));
+    }
+    let trials = trials(&gpu, fake, missing.as_deref())?;
+    Ok(libtest_mimic::run(&Arguments::from_args(), trials).exit_code())
+}
+
+/// Builds the fake driver where tests may write.
+fn build_fake() -> Result<PathBuf, Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity-cuda");
+    std::fs::create_dir_all(&folder)?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_cuda/libcuda.c");
+    let built = folder.join(format!("libcuda.{}", std::process::id()));
+    let status =
+        Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&built).arg(source).arg("-lpthread").status()?;
+    if !status.success() {
+        return Err("cc cannot build the fake driver".into());
+    }
+    std::fs::rename(built, folder.join("libcuda.so.1"))?;
+    Ok(folder)
+}
+
+fn trials(gpu: &TargetName, fake: bool, missing: Option<&str>) -> Result<Vec<Trial>, Box<dyn Error>> {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    let cases = cases.unwrap_or(if fake { 1 } else { 8 });
+    let place = if fake { "fake" } else { "cuda" };
+    let chosen = |s: &Scenario| !fake || AREAS_ON_FAKE.iter().any(|area| s.id.starts_with(area));
+    let trial = |scenario: Scenario| {
+        let (gpu, title) = (gpu.clone(), format!("parity@{place}::{}", scenario.id));
+        let trial = Trial::test(title, move || compare(&gpu, scenario, cases));
+        match missing {
+            Some(reason) => trial.with_kind(reason.to_owned()).with_ignored_flag(true),
+            None => trial,
+        }
+    };
+    Ok(spec::built_in().into_iter().filter(chosen).map(trial).collect())
+}
+
+/// Runs a scenario on both at once. A difference is a panic of the pair, which the engine turns into an outcome.
+fn compare(gpu: &TargetName, scenario: Scenario, cases: u32) -> Result<(), Failed> {
+    let open = |setup: &Setup| Pair::open(gpu, setup).map(|pair| Box::new(pair) as Box<dyn Target>);
+    if engine::lacks(&open, &scenario)?.is_some_and(|lacks| !lacks.is_empty()) {
+        return Ok(()); // too few GPUs for it
+    }
+    let options = RunOptions {
+        target: gpu.clone(),
+        plan: Plan::new(vec![scenario], &[], None)?,
+        seed: 0,
+        cases: Some(cases),
+        jobs: 1,
+        time: None,
+        out: Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity"),
+        regressions: None,
+        command: "cargo test".to_owned(),
+    };
+    let record = engine::run_on(&open, &options, &Silent)?;
+    let [only] = &record.scenarios[..] else { return Err("one scenario was planned".into()) };
+    match only.outcome {
+        // With so few sequences some scenarios do not reach what they must.
+        Outcome::Pass | Outcome::Inconclusive => Ok(()),
+        other => Err(format!("{}: {}", other.name(), only.reason.clone().unwrap_or_default().en).into()),
+    }
+}
+
+/// A simulated target and one on GPUs that are asked the same.
+struct Pair {
+    sim: Box<dyn Target>,
+    gpu: Box<dyn Target>,
+    info: TargetInfo,
+    names: RefCell<[Names; 2]>,
+    seen: Observation,
+}
+
+/// Addresses by the order in which they appeared.
+#[derive(Default)]
+struct Names(BTreeMap<String, usize>);
+
+impl Names {
+    /// The text with every address replaced by its number.
+    fn plain(&mut self, text: &str) -> String {
+        let mut parts = text.split("0x");
+        let mut plain = parts.next().unwrap_or("").to_owned();
+        for part in parts {
+            let end = part.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(part.len());
+            let next = self.0.len();
+            let number = self.0.entry(part[..end].to_owned()).or_insert(next);
+            plain.push_str(&format!("@{number}{}", &part[end..]));
+        }
+        plain
+    }
+}
+
+impl Pair {
+    fn open(name: &TargetName, setup: &Setup) -> Result<Self, TargetError> {
+        let gpu = target::open(name, setup)?;
+        let (count, streams) = (gpu.info().devices.len(), setup.streams);
+        let device_bytes = setup.device_bytes.iter().copied().take(count).collect();
+        let sim = target::open(&simulated(), &Setup { device_bytes, streams, config: None })?;
+        let (names, seen) = (RefCell::default(), Observation::default());
+        Ok(Pair { info: gpu.info().clone(), sim, gpu, names, seen })
+    }
+}
+
+fn simulated() -> TargetName {
+    TargetName { allocator: "reference".to_owned(), place: "sim".to_owned(), options: Vec::new() }
+}
+
+/// A reply as text, with addresses in hexadecimal.
+fn text(reply: &Reply) -> String {
+    match reply {
+        Reply::Refused(refusal) => format!("{:?}: {}", refusal.class, refusal.message),
+        Reply::Allocated { address } => format!("{address:#x}"),
+        Reply::Snapshot(snapshot) => {
+            let mut segments: Vec<String> =
+                snapshot.segments.iter().map(|s| format!("{:x?}", s.blocks.len())).collect();
+            segments.sort();
+            segments.join(" ")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+impl Target for Pair {
+    fn info(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn apply(&mut self, op: &Op) -> Reply {
+        let (sim, gpu) = (self.sim.apply(op), self.gpu.apply(op));
+        let mut names = self.names.borrow_mut();
+        let [on_sim, on_gpu] = &mut *names;
+        let (a, b) = (on_sim.plain(&text(&sim)), on_gpu.plain(&text(&gpu)));
+        assert_eq!(a, b, "{}: simulated and GPU differ ({sim:?}, {gpu:?})", op.to_line());
+        gpu
+    }
+
+    fn observe(&mut self, into: &mut Observation) {
+        self.sim.observe(&mut self.seen);
+        self.gpu.observe(into);
+        for (index, (sim, gpu)) in self.seen.devices.iter().zip(&into.devices).enumerate() {
+            if sim != gpu {
+                panic!("device {index} looks different: {}", differences(sim, gpu));
+            }
+        }
+    }
+}
+
+fn differences(sim: &DeviceView, gpu: &DeviceView) -> String {
+    let mut all: Vec<String> = sim
+        .stats
+        .dictionary()
+        .into_iter()
+        .zip(gpu.stats.dictionary())
+        .filter(|(a, b)| a != b)
+        .map(|((name, a), (_, b))| format!("{name} {a} and {b}"))
+        .collect();
+    let plain = |v: &DeviceView| format!("{:?}", (v.free_bytes, v.total_bytes, v.fraction, v.idle, v.faults_fired));
+    if plain(sim) != plain(gpu) {
+        all.push(format!("free, total, fraction, idle, faults: {} and {}", plain(sim), plain(gpu)));
+    }
+    all.join("; ")
+}

@@ -1,0 +1,298 @@
+//! Targets in processes of their own: every way to lose one has its outcome, costs one scenario, and
+//! leaves no process behind; what is answered is what the same target answers in the harness's process.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use poolproof::op::{BlockId, DeviceId, Observation, Op, Reply, Setup, StreamId, Via};
+use poolproof::target::lost::End;
+use poolproof::target::{self, Lost, TargetName, worker};
+use poolproof::verdict::record::RunRecord;
+use poolproof::verdict::{Finding, Outcome};
+use tempfile::TempDir;
+
+/// Two scenarios: one of more than seven operations, and, run after it, one of fewer.
+const SPECS: &str = "\
+scenario: long
+requirement: ZERO-01
+title: { en: Eight blocks, zh: 八个块 }
+severity: low
+effort_days: 0.5
+steps:
+  - alloc: { block: a, device: 0, bytes: 1 }
+  - alloc: { block: b, device: 0, bytes: 1 }
+  - alloc: { block: c, device: 0, bytes: 1 }
+  - alloc: { block: d, device: 0, bytes: 1 }
+  - alloc: { block: e, device: 0, bytes: 1 }
+  - alloc: { block: f, device: 0, bytes: 1 }
+  - alloc: { block: g, device: 0, bytes: 1 }
+  - alloc: { block: h, device: 0, bytes: 1 }
+---
+scenario: short
+requirement: ZERO-02
+title: { en: No block, zh: 没有块 }
+severity: low
+effort_days: 0.5
+steps:
+  - alloc: { block: a, device: 0, bytes: 0 }
+    expect: { succeeds: true }
+";
+
+fn poolproof(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
+    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in ["PROPTEST_CASES", "GITHUB_STEP_SUMMARY", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn folder(specs: &str) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("specs.yaml"), specs).expect("a temporary folder");
+    folder
+}
+
+fn run(folder: &Path, target: &str) -> Output {
+    let arguments = ["run", "--specs", "specs.yaml", "--out", "o", "--jobs", "1", "--target", target];
+    poolproof(folder).args(arguments).output().expect("the program was built for this test")
+}
+
+fn record(folder: &Path, target: &str) -> RunRecord {
+    let name: TargetName = target.parse().expect("well formed");
+    let text = fs::read(folder.join("o").join(name.folder()).join("run.json")).expect("the run wrote it");
+    serde_json::from_slice(&text).expect("a run record")
+}
+
+/// Processes with this text among their arguments.
+fn processes(text: &str) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
+    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse().ok());
+    let has = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&line).replace('\0', " ");
+        arguments.contains("worker reference@sim") && arguments.contains(text)
+    };
+    pids.filter(has).collect()
+}
+
+/// Waits until something is so; the caller's child ends on its own if it never is.
+fn until(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..3000 {
+        if is_so() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    panic!("it never was so");
+}
+
+/// Runs both scenarios on a target that misbehaves; the second passes and no process is left.
+fn misbehaving(how: &str, deadline: &str) -> (Outcome, String, Option<Finding>) {
+    let target = format!("worker:reference@sim?deadline={deadline}&misbehave={how}");
+    let folder = folder(SPECS);
+    let output = run(folder.path(), &target);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let mut record = record(folder.path(), &target);
+    until(|| processes(how).is_empty());
+    assert!(!folder.path().join("o/running").exists(), "{how}");
+    let [long, short] = &record.scenarios[..] else { panic!("two scenarios: {said}") };
+    assert_eq!((short.id.as_str(), short.outcome), ("zero::short", Outcome::Pass), "{how}: {:?}", short.reason);
+    let exit = if long.outcome == Outcome::Broken { 3 } else { 1 };
+    assert_eq!(output.status.code(), Some(exit), "{how}: {said}");
+    (long.outcome, long.reason.clone().expect("a reason").en, record.findings.pop())
+}
+
+#[test]
+fn a_call_that_hangs_is_a_finding_and_nothing_else_is_lost() {
+    let (outcome, reason, finding) = misbehaving("hang-at:7", "300ms");
+    assert_eq!(outcome, Outcome::Fail);
+    assert!(reason.starts_with("no answer within 300ms during `"), "{reason}");
+    let finding = finding.expect("one");
+    assert_eq!(finding.violation.oracle.name(), "hang");
+    assert_eq!(finding.violation.requirement.map(|r| r.to_string()).as_deref(), Some("LIVE-01"));
+    let again = finding.violation.evidence.iter().any(|e| e.label.en.contains("again") && e.value == "yes");
+    assert!(again, "{:?}", finding.violation.evidence);
+    assert!(finding.reproducer.steps.len() < 8, "{:?}", finding.reproducer.steps);
+    assert!(finding.transcript.last().is_some_and(|line| line.answered.contains("no answer")));
+}
+
+#[test]
+fn a_process_that_ends_is_a_finding_with_its_last_words() {
+    for (how, says, stderr) in [
+        ("exit-at:7", "the process ended with exit code 42", "leaving on request"),
+        ("panic-at:7", "the process ended with exit code 101", "panicked: a panic on request"),
+        ("abort-at:7", "the process ended with signal 6 (SIGABRT)", ""),
+    ] {
+        let (outcome, reason, finding) = misbehaving(how, "20s");
+        assert_eq!(outcome, Outcome::Fail, "{how}: {reason}");
+        assert!(reason.starts_with(says), "{how}: {reason}");
+        let violation = finding.expect("one").violation;
+        assert_eq!(violation.oracle.name(), "crash");
+        assert_eq!(violation.requirement.map(|r| r.to_string()).as_deref(), Some("LIVE-02"));
+        let kept = violation.evidence.iter().any(|e| e.label.en.contains("stderr") && e.value.starts_with(stderr));
+        assert!(kept || stderr.is_empty(), "{how}: {:?}", violation.evidence);
+    }
+}
+
+#[test]
+fn a_poisoned_process_is_replaced() {
+    let (outcome, reason, finding) = misbehaving("poison-at:7", "20s");
+    assert_eq!((outcome, finding.is_some()), (Outcome::Fail, true));
+    assert!(reason.contains("no later call can succeed") && reason.ends_with("poisoned on request"), "{reason}");
+}
+
+#[test]
+fn a_process_that_speaks_nonsense_breaks_its_scenario_and_convicts_nobody() {
+    for (how, says) in [("garbage-at:7", "Segmentation fault (not really)"), ("flood-at:7", "a line of more than")] {
+        let (outcome, reason, finding) = misbehaving(how, "20s");
+        assert_eq!((outcome, finding), (Outcome::Broken, None), "{how}");
+        assert!(reason.contains("broke the protocol") && reason.contains(says), "{how}: {reason}");
+        assert!(reason.contains("replay o/worker_reference"), "{how}: {reason}");
+    }
+}
+
+#[test]
+fn a_slow_start_is_waited_for_and_a_too_slow_one_is_not() {
+    let folder = folder(SPECS);
+    let slow = run(folder.path(), "worker:reference@sim?deadline=20s&misbehave=slow-start:150");
+    assert_eq!(slow.status.code(), Some(0), "{}", String::from_utf8_lossy(&slow.stderr));
+    let never = run(folder.path(), "worker:reference@sim?deadline=100ms&misbehave=slow-start:600001");
+    let said = String::from_utf8_lossy(&never.stderr);
+    assert_eq!(never.status.code(), Some(3), "{said}");
+    assert!(said.contains("no answer within 100ms"), "{said}");
+    assert_eq!(processes("slow-start"), Vec::<i32>::new());
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let folder = folder(SPECS);
+    for (target, says) in [
+        ("worker:reference@sim?deadline=soon", "deadline=30s"),
+        ("worker:reference@sim?misbehave=dance:3", "`dance:3` is no misbehaviour"),
+        ("worker:refrence@sim", "did you mean `reference@sim`?"),
+        ("worker:reference@sim?defect=none-such", "there is no defect `none-such`"),
+        ("worker:worker:reference@sim", "there is no target `worker:reference@sim`"),
+    ] {
+        let output = run(folder.path(), target);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{target}: {said}");
+        assert!(said.contains(says), "{target}: {said}");
+    }
+}
+
+/// A run record without stamps, with the names of the target that ran apart put back.
+fn comparable(folder: &Path, target: &str) -> String {
+    let mut record = record(folder, target);
+    record.stamp = Default::default();
+    record.scenarios.iter_mut().for_each(|s| s.stamp = Default::default());
+    let text = serde_json::to_string_pretty(&record).expect("a record");
+    text.replace("worker:reference", "reference").replace("worker_reference", "reference")
+}
+
+#[test]
+fn a_target_apart_answers_as_the_same_target_here() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (options, scenarios, exit) in [
+        ("", ["iso::*", "summ::*", "oom::recovery*"], 0),
+        ("?defect=requested-peak-not-reset", ["peak::*", "mem::*", "zero::*"], 1),
+    ] {
+        let names = [format!("reference@sim{options}"), format!("worker:reference@sim{options}")];
+        let mut command = poolproof(folder.path());
+        command.args(["run", "--out", "o", "--cases", "4", "--lang", "en"]);
+        for name in &names {
+            command.args(["--target", name]);
+        }
+        for glob in scenarios {
+            command.args(["--scenario", glob]);
+        }
+        let output = command.output().expect("the program was built for this test");
+        assert!(
+            output.status.code().is_some_and(|code| code == exit || code == 4),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let [here, apart] = names.map(|name| comparable(folder.path(), &name));
+        assert_eq!(here.contains("\"findings\": []"), options.is_empty());
+        assert_eq!(here, apart);
+    }
+}
+
+fn alloc(block: u32) -> Op {
+    let (device, stream) = (Some(DeviceId(0)), StreamId(0));
+    Op::Alloc { block: BlockId(block), device, stream, bytes: 512, via: Via::Raw }
+}
+
+#[test]
+fn a_process_that_is_killed_from_outside_is_told_and_replaced() {
+    worker::use_program(Path::new(env!("CARGO_BIN_EXE_poolproof")));
+    let mark = "exit-at:987654";
+    let name: TargetName = format!("worker:reference@sim?misbehave={mark}").parse().expect("well formed");
+    let setup = Setup { device_bytes: vec![64 << 20], streams: 1, config: None };
+    let mut target = target::open(&name, &setup).expect("opens");
+    assert!(matches!(target.apply(&alloc(0)), Reply::Allocated { .. }));
+    let [pid] = processes(mark)[..] else { panic!("one process") };
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().expect("there is kill");
+    assert!(killed.success());
+    assert!(target.apply(&alloc(1)).refusal().is_some());
+    assert_eq!(target.lost(), Some(&Lost::Exited { end: End::Signal(9), stderr: String::new() }));
+    drop(target);
+    let mut target = target::open(&name, &setup).expect("opens again");
+    assert!(matches!(target.apply(&alloc(0)), Reply::Allocated { .. }));
+    let mut seen = Observation::default();
+    target.observe(&mut seen);
+    target.close();
+    assert_eq!((seen.devices.len(), target.lost()), (1, None));
+    let idle = processes(mark);
+    drop(target);
+    let again = target::open(&name, &setup).expect("opens");
+    assert_eq!((processes(mark), again.lost()), (idle, None), "a sound process is used again");
+}
+
+#[test]
+fn a_harness_that_is_killed_leaves_a_report_a_sequence_and_no_process() {
+    let mark = "hang-at:8";
+    let first = SPECS
+        .split("---")
+        .nth(1)
+        .expect("two documents")
+        .replace("steps:", "for_each: { size: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0] }\nsteps:");
+    let first = first.replace("bytes: 0", "bytes: $size");
+    let folder = folder(&SPECS.replace(SPECS.split("---").nth(1).expect("two documents"), &first));
+    let target = format!("worker:reference@sim?misbehave={mark}");
+    let arguments = ["run", "--specs", "specs.yaml", "--out", "o", "--jobs", "1", "--target", &target];
+    let mut harness = poolproof(folder.path()).args(arguments).spawn().expect("the program was built for this test");
+    let results = folder.path().join("o").join(target.parse::<TargetName>().expect("well formed").folder());
+    let (run, sequence) = (results.join("run.json"), results.join("running/zero-long.json"));
+    until(|| sequence.exists() && run.exists() && processes(mark).len() == 1);
+    harness.kill().expect("it runs");
+    harness.wait().expect("it was killed");
+    until(|| processes(mark).is_empty());
+    let record = record(folder.path(), &target);
+    assert_eq!((record.count(Outcome::Pass), record.count(Outcome::Inconclusive)), (1, 1));
+    let report = poolproof(folder.path()).arg("report").arg(&run).output().expect("it runs");
+    assert!(String::from_utf8_lossy(&report.stdout).contains("the run was interrupted"), "{report:?}");
+    let replay = poolproof(folder.path()).args(["replay", "--target", "reference@sim"]).arg(&sequence).output();
+    assert_eq!(replay.expect("it runs").status.code(), Some(0));
+}
+
+#[test]
+fn lines_that_make_no_sense_are_answered() {
+    let folder = folder(SPECS);
+    let mut command = poolproof(folder.path());
+    let mut child = command.args(["worker", "reference@sim"]).stdin(Stdio::piped()).spawn().expect("it was built");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(b"what?\n{\"observe\":{}}\n\xff\n").expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        (output.status.code(), said.lines().filter(|l| l.starts_with("{\"misread\"")).count()),
+        (Some(0), 3),
+        "{said}"
+    );
+}
