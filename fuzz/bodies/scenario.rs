@@ -20,6 +20,7 @@ pub fn run(data: &[u8], cells: &mut Cells) {
             assert!(!errors.is_empty(), "refused without a reason");
             for error in errors {
                 assert!(error.to_string().starts_with("fuzz.yaml"), "{error}");
+                assert!(error.line >= 1 && error.line <= text.lines().count() + 1, "{error}");
             }
         }
     }

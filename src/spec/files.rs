@@ -157,6 +157,8 @@ fn documents(file: &str, text: &str, errors: &mut Vec<SpecError>) -> Vec<Read> {
             Err(e) => {
                 let again = || serde_yaml::Deserializer::from_str(text).nth(document);
                 let mut error = error::from_yaml(file, &e);
+                // The reader takes more characters for line ends than editors do.
+                error.line = error.line.min(text.lines().count() + 1);
                 if again().is_some_and(locate::is_empty) {
                     error.message = "this document is empty".to_owned();
                     error.hint = Some("a scenario begins with `scenario: its-name`".to_owned());

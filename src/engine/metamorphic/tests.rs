@@ -70,6 +70,8 @@ fn nothing_is_compared_where_there_is_nothing_to_change() {
     }
     let fault = Op::Fault { device: DeviceId(0), call: crate::op::DeviceCall::Reserve, skip: 0, error: None };
     assert_eq!(judged("", &[fault, alloc(0, Some(0), 1, 512)], OracleName::StreamNames).pairs, 0);
+    let nowhere = [alloc(0, Some(0), 1, 512), alloc(1, Some(0), 4, 512)];
+    assert_eq!(judged("", &nowhere, OracleName::StreamNames).pairs, 0, "stream 4 is there in the other world alone");
     assert_eq!(judged("", &one, OracleName::WarmUp).pairs, 1);
 }
 

@@ -33,7 +33,7 @@ pub(super) fn of(relation: OracleName, info: &TargetInfo, setup: &Setup, ops: &[
     match relation {
         OracleName::StreamNames => streams(setup, ops),
         OracleName::DeviceNames => devices(setup, ops),
-        OracleName::WarmUp if info.can(Capability::EmptyCache) => warm_up(setup, ops),
+        OracleName::WarmUp if info.can(Capability::EmptyCache) => warm_up(setup, ops, base),
         OracleName::SpareTrim if info.can(Capability::EmptyCache) => spare_trim(setup, ops, base),
         OracleName::DeviceOrder => order(setup, ops),
         OracleName::SizeBin => sizes(info, setup, ops),
@@ -48,9 +48,10 @@ fn numbered<'a>(ops: &'a [&'a Op]) -> impl Iterator<Item = (Op, Option<usize>)> 
 /// Every stream but the default one gets another name, and with it another handle: an odd number becomes an even one.
 fn streams(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     let sum = (setup.streams.saturating_add(1) | 1).min(StreamId::LIMIT - 1);
-    let mut changed = false;
+    let (mut changed, mut strange) = (false, false);
     let mut rename = |stream: &mut StreamId| {
-        if stream.0 > 0 && stream.0 < sum.min(setup.streams) {
+        strange |= stream.0 >= setup.streams; // one that is not there, and might be in the other world
+        if stream.0 > 0 && stream.0 < sum {
             stream.0 = sum - stream.0;
             changed = true;
         }
@@ -69,7 +70,7 @@ fn streams(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     }
     let setup = Setup { streams: setup.streams.max(sum), ..setup.clone() };
     let change = Text::new(format!("stream n called {sum} - n"), format!("流 n 改称 {sum} - n"));
-    changed.then_some(Variant { setup, ops: renamed, devices: Vec::new(), change })
+    (changed && !strange).then_some(Variant { setup, ops: renamed, devices: Vec::new(), change })
 }
 
 /// Who calls from where: what an operation without a device means.
@@ -150,14 +151,18 @@ fn devices(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     Some(Variant { setup: setup.clone(), ops: renamed, devices: called, change })
 }
 
-/// Before anything else some of the requests are made, given back, and trimmed.
-fn warm_up(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
+/// Before anything else some of the requests are made, given back, and trimmed. Those that were refused are left out: they
+/// were never given back, and what a refusal leaves behind (a range of addresses) is another promise's.
+fn warm_up(setup: &Setup, ops: &[&Op], base: &Trail) -> Option<Variant> {
     let count = setup.device_bytes.len();
     let mut callers = Callers::default();
     let mut requests: Vec<Op> = Vec::new();
-    for op in ops {
+    for (op, answer) in ops.iter().zip(&base.answers) {
         let mut op = (*op).clone();
         callers.name(&mut op, count);
+        if *answer != Answer::Served {
+            continue;
+        }
         let Op::Alloc { device: Some(device), stream, bytes, .. } = op else { continue };
         let is_new = requests.iter().all(|r| !matches!(r, Op::Alloc { bytes: b, .. } if *b == bytes));
         if device.index(count).is_some() && bytes > 0 && is_new && requests.len() < WARM_UPS {
