@@ -84,11 +84,11 @@ fn case() -> impl Strategy<Value = Case> {
 /// All that `situations` and `alloc` can report.
 const SITUATIONS: usize = 13;
 
-fn runner(shrinks: u32) -> TestRunner {
+fn runner(usual: u32, shrinks: u32) -> TestRunner {
     let asked = std::env::var_os("PROPTEST_CASES").is_some();
     let default = ProptestConfig::default();
     TestRunner::new(ProptestConfig {
-        cases: if asked { default.cases } else { CASES },
+        cases: if asked { default.cases } else { usual },
         max_shrink_iters: shrinks,
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(0x706f_6f6c),
@@ -99,7 +99,7 @@ fn runner(shrinks: u32) -> TestRunner {
 #[test]
 fn the_reference_agrees_with_the_naive_allocator() {
     let reached = RefCell::new(BTreeSet::new());
-    let mut runner = runner(2_000);
+    let mut runner = runner(CASES, 2_000);
     let result = runner.run(&case(), |case| {
         reached.borrow_mut().extend(live_through(&case, Sound).map_err(TestCaseError::fail)?);
         Ok(())
@@ -118,9 +118,8 @@ fn the_reference_agrees_with_the_naive_allocator() {
 #[cfg_attr(miri, ignore = "needs hundreds of sequences")]
 fn every_planted_defect_in_reach_is_a_disagreement() {
     let is_hidden = |defect: Defect| {
-        let mut few = runner(0);
-        few.config_mut_cases(60);
-        let found = few.run(&case(), |case| live_through(&case, Planted(defect)).map(|_| ()).map_err(TestCaseError::fail));
+        let found = runner(60, 0)
+            .run(&case(), |case| live_through(&case, Planted(defect)).map(|_| ()).map_err(TestCaseError::fail));
         !matches!(found, Err(TestError::Fail(..)))
     };
     let hidden: Vec<&str> = Defect::ALL.iter().filter(|&&d| is_hidden(d)).map(|d| d.name()).collect();
