@@ -4,7 +4,7 @@
 //! segments after a dozen rounds, which GROW-01 rules out. Judges that hold PyTorch's policy against a target must not
 //! be let loose on these: their targets do not claim it.
 
-use super::allocator::{DeviceAllocator, LARGE, Request};
+use super::allocator::{DeviceAllocator, Request};
 use super::block::{Slot, State};
 use super::defect::{Defect, Planting};
 use super::rounding;
@@ -95,10 +95,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             && let Some(size) = request.size.checked_next_multiple_of(4096).filter(|&s| s <= rounding::LARGEST)
         {
             request.size = size;
-            request.pool = u16::from(size > rounding::SMALL_LIMIT);
+            request.pool = self.pool_for(rounding::pool_kind(size), request.stream);
         }
         if self.planted.varies(Variation::NoSmallPool) {
-            request.pool = LARGE;
+            request.pool = self.pool_for(crate::op::PoolKind::Large, request.stream);
         }
     }
 

@@ -125,7 +125,11 @@ fn vary(info: &mut TargetInfo, variation: Variation) {
     info.capabilities.remove(&Capability::Settings);
     match variation {
         Variation::LargerSegments => info.contract.growth.least = 32 * MIB,
-        Variation::EagerTrimming | Variation::NeverCaches => drop(info.capabilities.remove(&Capability::Caching)),
+        // Without a cache there is nothing to keep apart.
+        Variation::EagerTrimming | Variation::NeverCaches => {
+            let without = [Capability::Caching, Capability::PrivatePools, Capability::GraphCapture];
+            info.capabilities.retain(|c| !without.contains(c));
+        }
         Variation::WaitsAtFree => drop(info.capabilities.remove(&Capability::DeferredFree)),
         _ => {}
     }
