@@ -323,7 +323,8 @@ fn device_calls_fail_in_turn_where_it_is_asked_for() {
     );
     let report = fs::read_to_string(folder.path().join("reports/latest/reference@sim/report.md")).expect("written");
     assert!(report.contains("**Device calls made to fail, one by one and in pairs**"), "{report}");
-    let found = call(folder.path(), &[&trim[..], &["--target", "reference@sim?defect=unmap-error-forgets"]].concat());
+    let found =
+        call(folder.path(), &[&trim[..], &["--target", "reference@sim?defect=unmap-failure-forgotten"]].concat());
     assert_eq!(found.code, Some(1), "{}{}", found.stdout, found.stderr);
     assert!(found.stdout.contains("led to a violation or a panic"), "{}", found.stdout);
 }

@@ -20,6 +20,8 @@ const TARGETS: &[&str] = &["reference@sim", "reference@cuda", "driver-pool@cuda"
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    #[cfg(target_os = "linux")]
+    poolproof::target::worker::use_program(Path::new(env!("CARGO_BIN_EXE_poolproof")));
     match trials() {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(error) => {

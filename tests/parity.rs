@@ -142,7 +142,7 @@ impl Names {
 
 impl Pair {
     fn open(name: &TargetName, setup: &Setup) -> Result<Self, TargetError> {
-        let gpu = target::open(name, setup)?;
+        let gpu = target::open_here(name, setup)?;
         let (count, streams) = (gpu.info().devices.len(), setup.streams);
         let device_bytes = setup.device_bytes.iter().copied().take(count).collect();
         let sim = target::open(&simulated(), &Setup { device_bytes, streams, config: None })?;

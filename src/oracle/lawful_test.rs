@@ -41,8 +41,11 @@ impl Replay {
             })
             .collect();
         info.streams = 4;
-        info.contract.growth.least = 20 << 20;
-        let expandable = header["config"].as_str().is_some_and(|c| c.contains("expandable_segments:True"));
+        // What the settings promise: see the contract of the reference as a target.
+        let has = |setting: &str| header["config"].as_str().is_some_and(|c| c.contains(setting));
+        info.contract.growth.least = if has("large_segment_size_mb:64") { 64 } else { 20 } << 20;
+        info.contract.growth.numerator = if has("roundup_power2_divisions") { 2 } else { 1 };
+        let expandable = has("expandable_segments:True");
         info.contract.counts_segments = !expandable;
         if expandable {
             info.contract.growth.granule = 20 << 20;

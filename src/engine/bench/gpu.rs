@@ -25,7 +25,7 @@ pub struct PairTimes {
 /// # Errors
 /// The target cannot be built.
 pub fn cached_pairs(name: &TargetName, bytes: u64, rounds: u32) -> Result<PairTimes, TargetError> {
-    let mut target = target::open(name, &Setup { device_bytes: vec![4 << 30], streams: 2, config: None })?;
+    let mut target = target::open_here(name, &Setup { device_bytes: vec![4 << 30], streams: 2, config: None })?;
     let mut seen = Observation::default();
     let mut next = 0;
     let mut time = |target: &mut dyn Target, looks: bool, touches: bool| {

@@ -61,8 +61,10 @@ pub(super) fn judge(
     }
     let plain: Vec<&Op> = ops.iter().map(|(_, op)| *op).collect();
     let base = Trail::of(&mut *target, &plain);
+    let info = target.info().clone();
+    drop(target); // a GPU has one borrower at a time
     for &relation in relations {
-        let Some(variant) = variant::of(relation, target.info(), setup, &plain, &base) else { continue };
+        let Some(variant) = variant::of(relation, &info, setup, &plain, &base) else { continue };
         let other: Vec<&Op> = variant.ops.iter().map(|(op, _)| op).collect();
         let mut target = open(&variant.setup)?;
         if target.info().streams < variant.setup.streams {

@@ -142,7 +142,10 @@ fn each_relation_sees_a_defect_that_no_judge_of_one_run_sees() {
     let own: Vec<Scenario> = all.iter().filter(|s| s.requirement.area() == Area::Same).cloned().collect();
     for (relation, defect) in OracleName::RELATIONS.into_iter().zip(DEFECTS) {
         let name = target(defect.name());
-        assert_eq!(convicted(&name, &all, &[], 1, 0), BTreeSet::new(), "{} is seen in one run", defect.name());
+        // A scenario may know PyTorch's own figures, which no judge that holds for every allocator does.
+        let mut alone = convicted(&name, &all, &[], 1, 0);
+        alone.remove(&OracleName::Expectation);
+        assert_eq!(alone, BTreeSet::new(), "{} is seen in one run", defect.name());
         let found = convicted(&name, &own, &[relation], 4, 0);
         assert_eq!(found, BTreeSet::from([relation]), "{}", defect.name());
     }
