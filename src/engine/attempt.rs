@@ -41,6 +41,7 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
     let body = || {
         let mut target = open(setup)?;
         let mut run = lockstep::run(&mut *target, course, &at);
+        drop(target); // a GPU has one borrower at a time
         if run.conviction.is_none() && !run.blind {
             let compared = metamorphic::judge(open, setup, course.steps, course.relations)?;
             run.pairs = compared.pairs;

@@ -77,7 +77,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
 }
 
 /// Builds `reference@cuda`: the same on as many GPUs as there are, at most as many as the setup has devices. Each plays
-/// the size that the setup gives it; further options are those of [`Options`].
+/// the size that the setup gives it; further options are those of `Options`.
 ///
 /// # Errors
 /// As `open`, and what is missing for a GPU to be used.
