@@ -239,7 +239,7 @@ mod tests {
     fn cycles_that_keep_growing_convict() {
         let found = run(&[512; 6], &[600]);
         assert_eq!(found.len(), 1);
-        insta::assert_snapshot!(found[0].message.en, @"after 3 equal rounds device 0 reserved 1536 B in 0 device allocations, and after 6 it reserves 3072 B in 0: the cycle does not settle");
+        insta::assert_snapshot!(found[0].message.en, @"after 4 equal rounds device 0 reserved 2048 B in 0 device allocations, and after 6 it reserves 3072 B in 0: the cycle does not settle");
         assert_eq!(run(&[512, 512, 0, 1], &[600]).len(), 1);
     }
 
