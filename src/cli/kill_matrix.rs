@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::engine::{self, EngineError, MatrixOptions, MatrixProgress, Plan};
+use crate::engine::{self, EngineError, MatrixOptions, MatrixProgress, Plan, RunOptions};
 use crate::report;
 use crate::spec;
 use crate::target::TargetName;
@@ -68,6 +68,10 @@ struct Shown {
 }
 
 impl Shown {
+    fn new(context: &Context) -> Self {
+        Shown { verbose: context.verbose, total: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+    }
+
     fn row(&self, line: String, is_wrong: bool) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         let total = self.total.load(Ordering::Relaxed).max(1);
@@ -128,10 +132,31 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         full: args.full,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
-    let shown = Shown { verbose: context.verbose, total: AtomicUsize::new(0), done: AtomicUsize::new(0) };
-    let matrix = engine::kill_matrix(&options, &shown)?;
+    let matrix = engine::kill_matrix(&options, &Shown::new(context))?;
     write(&matrix, &args, context)?;
     Ok(if matrix.is_clean() { Exit::Conformant } else { Exit::Findings })
+}
+
+/// What the scenarios of a run detect; measured on the simulated reference, whatever the run's target.
+pub(super) fn of_plan(run: &RunOptions, time: Duration, context: &Context) -> Result<KillMatrix, CliError> {
+    let options = MatrixOptions {
+        base: TargetName { allocator: "reference".to_owned(), place: "sim".to_owned(), options: Vec::new() },
+        plan: run.plan.clone(),
+        seed: run.seed,
+        seeds: 1,
+        cases: run.cases,
+        jobs: cores(),
+        time,
+        full: false,
+        command: run.command.clone(),
+    };
+    Ok(engine::kill_matrix(&options, &Shown::new(context))?)
+}
+
+pub(super) fn summary(matrix: &KillMatrix) -> String {
+    let (killed, all, alarms) = (matrix.killed(), matrix.defects.len(), matrix.alarms());
+    let (variations, seconds) = (matrix.variations.len(), matrix.stamp.seconds);
+    format!("{killed} of {all} defects found, {alarms} false alarms in {variations} variations, {seconds:.1} s")
 }
 
 fn write(matrix: &KillMatrix, args: &Args, context: &mut Context) -> Result<(), CliError> {
@@ -139,12 +164,7 @@ fn write(matrix: &KillMatrix, args: &Args, context: &mut Context) -> Result<(), 
         .map_err(|e| EngineError::Write { path: args.out.join("kill-matrix.json"), source: e.into() })?;
     json.push(b'\n');
     engine::write_whole(&args.out.join("kill-matrix.json"), &json)?;
-    let (killed, all, alarms) = (matrix.killed(), matrix.defects.len(), matrix.alarms());
-    let variations = matrix.variations.len();
-    let seconds = matrix.stamp.seconds;
-    context.out.line(format_args!(
-        "{killed} of {all} defects found, {alarms} false alarms in {variations} variations, {seconds:.1} s"
-    ))?;
+    context.out.line(summary(matrix))?;
     for &language in args.lang.languages() {
         let name = match language {
             report::Language::En => "kill-matrix.md",

@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod schema;
 mod stress;
+mod survival;
 mod worker;
 
 use std::io::IsTerminal;
@@ -65,6 +66,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     KillMatrix(kill_matrix::Args),
+    Survival(survival::Args),
     Fuzz(fuzz::Args),
     List(list::Args),
     Check(check::Args),
@@ -128,6 +130,7 @@ pub fn main() -> ExitCode {
     let mut context = Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose };
     let result = match cli.command {
         Command::Run(args) => run::run(args, &mut context),
+        Command::Survival(args) => survival::run(&args, &mut context),
         Command::KillMatrix(args) => kill_matrix::run(args, &mut context),
         Command::Fuzz(args) => fuzz::run(&args, &mut context),
         Command::List(args) => list::run(&args, &mut context),

@@ -31,6 +31,7 @@ Examples:
   poolproof run --specs my-specs/ --lang zh
   poolproof run --time 10m                  keep drawing fresh sequences for ten minutes
   poolproof run --faults sweep              device calls fail one by one and in pairs, too
+  poolproof run --kill-matrix               what the same scenarios detect, as an appendix of the report
   poolproof run --expect known.yaml         failures listed there, with reason, owner and end, are expected
   poolproof run --shard 1/4 --out part1     one quarter, for instance of a CI matrix")]
 pub(super) struct Args {
@@ -67,6 +68,10 @@ pub(super) struct Args {
     /// Also fail each device call of the sequences, with each documented error, and pairs of calls
     #[arg(long, value_enum)]
     faults: Option<Faults>,
+    /// Also hunt every planted defect with the same scenarios, each so long if it is not found at once
+    /// [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = duration, num_args = 0..=1, default_missing_value = "10s")]
+    kill_matrix: Option<Duration>,
     /// Expected failures; may be given more than once [default: the built-in file of the target, if there is one]
     #[arg(long, value_name = "FILE")]
     expect: Vec<PathBuf>,
@@ -138,6 +143,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         shown.clear();
         let mut record = result?;
         engine::expect::apply(&mut record, shown.expected());
+        record.kill_matrix =
+            args.kill_matrix.map(|time| super::kill_matrix::of_plan(&options, time, context)).transpose()?;
         if let Some(path) = &args.write_expect {
             engine::write_whole(path, engine::expect::drafted(&record, &options.target).as_bytes())?;
         }
@@ -215,6 +222,10 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
         context.out.line("")?;
         if let Some(sweep) = &record.sweep {
             context.out.text(report::sweep_table(sweep))?;
+            context.out.line("")?;
+        }
+        if let Some(matrix) = &record.kill_matrix {
+            context.out.line(super::kill_matrix::summary(matrix))?;
             context.out.line("")?;
         }
         for scenario in &record.scenarios {

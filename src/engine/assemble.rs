@@ -93,6 +93,7 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord
         scenarios,
         findings,
         sweep: None,
+        kill_matrix: None,
         expectations: Vec::new(),
         stamp: RunStamp::default(),
     }

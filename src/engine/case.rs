@@ -203,10 +203,7 @@ impl Case<'_> {
                 tally.cut_short = round == 0;
                 return Ok(());
             }
-            let setup = workload::world(self.scenario, index);
-            let own = self.swarm.then(|| workload::swarm(generate, self.seed, &self.scenario.id, index));
-            let generate = own.as_ref().unwrap_or(generate);
-            let steps = workload::sequence(self.scenario, generate, &setup, self.seed, index);
+            let (setup, steps) = self.draw(generate, index);
             self.run_one(tally, &setup, &steps, "", self.relation(nth).as_slice())?;
             if tally.is_over() {
                 return Ok(());
@@ -215,9 +212,17 @@ impl Case<'_> {
         Ok(())
     }
 
+    /// The sequence of that number, and its world.
+    pub(super) fn draw(&self, generate: &Generate, index: u32) -> (Setup, Vec<Step>) {
+        let setup = workload::world(self.scenario, index);
+        let own = self.swarm.then(|| workload::swarm(generate, self.seed, &self.scenario.id, index));
+        let steps = workload::sequence(self.scenario, own.as_ref().unwrap_or(generate), &setup, self.seed, index);
+        (setup, steps)
+    }
+
     /// The relation under which a generated sequence is compared with a variant of itself: they take turns, over the
     /// first sequences of each pass.
-    fn relation(&self, nth: u32) -> Option<OracleName> {
+    pub(super) fn relation(&self, nth: u32) -> Option<OracleName> {
         let own = || self.scenario.oracles.iter().copied().filter(|o| o.compares_runs());
         let turn = (nth as usize).checked_rem(own().count()).filter(|_| nth < COMPARED)?;
         own().nth(turn)

@@ -1,39 +1,17 @@
-//! Files that appear whole or not at all.
+//! Files that a run writes and takes away, with its errors.
 
-use std::io::Write;
 use std::path::Path;
+
+use crate::verdict::files;
 
 use super::EngineError;
 
-/// Writes a file by way of a temporary one beside it; makes its folder first.
+/// As [`files::write_whole`].
 ///
 /// # Errors
 /// `Write` with the path; no part of the file is left behind.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
-    let fail = |source| EngineError::Write { path: path.to_owned(), source };
-    let mut draft = draft_beside(path).map_err(fail)?;
-    draft.write_all(bytes).map_err(fail)?;
-    draft.persist(path).map_err(|e| fail(e.error))?;
-    Ok(())
-}
-
-/// An empty temporary file in the folder of `path`, which is made first.
-fn draft_beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    /// Another run into the same results may remove the folder, while it is empty, just after it was made here.
-    const ATTEMPTS: usize = 1_000;
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".poolproof-");
-    // Temporary files are private by default; what is published follows the umask.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let made = || std::fs::create_dir_all(folder).and_then(|()| builder.tempfile_in(folder));
-    (1..ATTEMPTS).map(|_| made()).find(|made| !made.as_ref().is_err_and(is_race)).unwrap_or_else(made)
-}
-
-/// What making a folder, or a file in it, answers when the folder goes away under it.
-fn is_race(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::AlreadyExists)
+    files::write_whole(path, bytes).map_err(|source| EngineError::Write { path: path.to_owned(), source })
 }
 
 /// Removes a file, if there is one.

@@ -108,7 +108,7 @@ fn selection(options: &MatrixOptions) -> Vec<String> {
 }
 
 /// Each item once, on as many threads as there are jobs; results in the order of the items.
-fn in_parallel<T: Sync, R: Send>(
+pub(super) fn in_parallel<T: Sync, R: Send>(
     jobs: usize,
     items: &[T],
     work: impl Fn(&T) -> Result<R, EngineError> + Sync,
@@ -139,7 +139,7 @@ fn next_of<T>(next: &AtomicUsize, items: &[T]) -> Option<usize> {
 }
 
 /// The base target with one more option.
-fn with_option(base: &TargetName, key: &str, value: &str) -> TargetName {
+pub(super) fn with_option(base: &TargetName, key: &str, value: &str) -> TargetName {
     let mut name = base.clone();
     name.options.push((key.to_owned(), Some(value.to_owned())));
     name

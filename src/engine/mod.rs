@@ -26,6 +26,7 @@ pub mod replay;
 mod run;
 mod stamp;
 pub mod stress;
+pub mod survival;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub use kill_matrix::{MatrixOptions, MatrixProgress, kill_matrix};
 pub use plan::{Plan, PlanError, Shard, ShardError};
 pub use replay::{Replayed, replay_file};
 pub use run::{RunOptions, run, run_on};
+pub use survival::{SurvivalOptions, SurvivalProgress, survival};
 pub use sweep::SweepPlan;
 
 /// Why a run or a replay could not be made. What a target *did* is never an error: it is an outcome.

@@ -2,15 +2,19 @@
 //!
 //! Decides which files a run's folder holds and that each appears whole. Does not decide what is in them.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Language, junit, markdown};
 use crate::verdict::Finding;
+use crate::verdict::files::write_whole;
 use crate::verdict::record::RunRecord;
+use crate::verdict::survival::{GuidedHunt, Survival};
 
 /// Why a run record could not be read, or a report not written.
 #[derive(Debug, thiserror::Error)]
@@ -19,12 +23,12 @@ pub enum ReportError {
     Read { path: PathBuf, source: io::Error },
     #[error("{}:{line}:{column}: not JSON: {reason}", path.display())]
     NotJson { path: PathBuf, line: usize, column: usize, reason: String },
-    #[error("{}: not a run record: it has no `format`; run.json of poolproof says `{expected}`", path.display())]
+    #[error("{}: not a record of poolproof: it has no `format`; `{expected}` is expected", path.display())]
     NoFormat { path: PathBuf, expected: &'static str },
     #[error("{}: unknown format `{found}`; this version reads `{expected}`", path.display())]
     UnknownFormat { path: PathBuf, found: String, expected: &'static str },
-    #[error("{}:{line}:{column}: not a run record: {reason}", path.display())]
-    Malformed { path: PathBuf, line: usize, column: usize, reason: String },
+    #[error("{}:{line}:{column}: not `{expected}`: {reason}", path.display())]
+    Malformed { path: PathBuf, line: usize, column: usize, expected: &'static str, reason: String },
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("finding {finding} names the file `{file}`, which is not below the run's folder")]
@@ -43,6 +47,60 @@ const JUNIT_FILE: &str = "junit.xml";
 /// # Errors
 /// A file that cannot be read, is not JSON, is of another format, or lacks what a run record has.
 pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
+    read_as(path, RunRecord::FORMAT)
+}
+
+/// Reads a `survival.json`.
+///
+/// # Errors
+/// As `read`.
+pub fn read_survival(path: &Path) -> Result<Survival, ReportError> {
+    read_as(path, Survival::FORMAT)
+}
+
+/// A survival record as it is kept: a line, since most of it are long lists of numbers.
+///
+/// # Errors
+/// `Json`, which cannot happen to a record that was measured.
+pub fn survival_json(survival: &Survival) -> Result<Vec<u8>, ReportError> {
+    let mut bytes =
+        serde_json::to_vec(survival).map_err(|source| ReportError::Json { what: "a survival record", source })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Adds hunts that were led by coverage: an object a line, in any order; the same defect and seed twice
+/// counts once, the last time.
+///
+/// # Errors
+/// A file that cannot be read, or a line that is no hunt of a defect of the record.
+pub fn add_guided(survival: &mut Survival, path: &Path) -> Result<(), ReportError> {
+    const FORMAT: &str = "a coverage-guided hunt";
+    let text = fs::read_to_string(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+    let mut all: BTreeMap<(String, u64), GuidedHunt> = BTreeMap::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let at = |error: ReportError| match error {
+            ReportError::Malformed { path, column, expected, reason, .. } => {
+                ReportError::Malformed { path, line: i + 1, column, expected, reason }
+            }
+            ReportError::NotJson { path, column, reason, .. } => {
+                ReportError::NotJson { path, line: i + 1, column, reason }
+            }
+            other => other,
+        };
+        let hunt: GuidedHunt = serde_json::from_str(line).map_err(|e| at(refused(path, FORMAT, &e)))?;
+        if !survival.defects.iter().any(|d| d.name == hunt.defect) {
+            let reason = format!("`{}` is no defect of this record", hunt.defect);
+            let (path, line, column) = (path.to_owned(), i + 1, 1);
+            return Err(ReportError::Malformed { path, line, column, expected: FORMAT, reason });
+        }
+        all.insert((hunt.defect.clone(), hunt.seed), hunt);
+    }
+    survival.set_guided(all.into_values());
+    Ok(())
+}
+
+fn read_as<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<T, ReportError> {
     /// `format` may be anything here, so that a foreign file is named as such.
     #[derive(Deserialize)]
     struct Head {
@@ -50,29 +108,24 @@ pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
         format: serde_json::Value,
     }
     let bytes = fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
-    let head: Head = serde_json::from_slice(&bytes).map_err(|e| refused(path, &e))?;
+    let head: Head = serde_json::from_slice(&bytes).map_err(|e| refused(path, expected, &e))?;
     match head.format {
-        serde_json::Value::String(format) if format == RunRecord::FORMAT => {}
-        serde_json::Value::Null => {
-            return Err(ReportError::NoFormat { path: path.to_owned(), expected: RunRecord::FORMAT });
-        }
-        serde_json::Value::String(found) => {
-            return Err(ReportError::UnknownFormat { path: path.to_owned(), found, expected: RunRecord::FORMAT });
-        }
+        serde_json::Value::String(format) if format == expected => {}
+        serde_json::Value::Null => return Err(ReportError::NoFormat { path: path.to_owned(), expected }),
         other => {
-            let found = other.to_string();
-            return Err(ReportError::UnknownFormat { path: path.to_owned(), found, expected: RunRecord::FORMAT });
+            let found = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+            return Err(ReportError::UnknownFormat { path: path.to_owned(), found, expected });
         }
     }
-    serde_json::from_slice(&bytes).map_err(|e| refused(path, &e))
+    serde_json::from_slice(&bytes).map_err(|e| refused(path, expected, &e))
 }
 
-fn refused(path: &Path, error: &serde_json::Error) -> ReportError {
+fn refused(path: &Path, expected: &'static str, error: &serde_json::Error) -> ReportError {
     let (path, line, column) = (path.to_owned(), error.line(), error.column());
     let text = error.to_string();
     let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
     if error.is_data() {
-        ReportError::Malformed { path, line, column, reason }
+        ReportError::Malformed { path, line, column, expected, reason }
     } else {
         ReportError::NotJson { path, line, column, reason }
     }
@@ -131,22 +184,8 @@ fn json<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, ReportEr
     Ok(bytes)
 }
 
-/// Writes a file so that it appears whole or not at all.
 fn whole(path: &Path, bytes: &[u8]) -> Result<PathBuf, ReportError> {
-    let failed = |source| ReportError::Write { path: path.to_owned(), source };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".poolproof-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // A temporary file is private by default; a report is for everyone the umask allows.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
+    write_whole(path, bytes).map_err(|source| ReportError::Write { path: path.to_owned(), source })?;
     Ok(path.to_owned())
 }
 

@@ -2,9 +2,12 @@
 //!
 //! Decides how it reads; every sentence is computed from the matrix.
 
+use std::collections::BTreeSet;
+
 use super::Language;
 use super::page::{Page, code, escape, numbers, plural, thousands, words as text};
 use super::words;
+use crate::op::OracleName;
 use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
 
 /// The page: what was found by whom, and what legal policies were convicted of.
@@ -12,12 +15,19 @@ use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
 pub fn matrix_page(matrix: &KillMatrix, language: Language) -> String {
     let mut page = Page::new(language);
     page.heading(1, "Kill matrix", "缺陷检出矩阵");
-    summary(&mut page, matrix);
-    page.heading(2, "Planted defects", "植入的缺陷");
-    defects(&mut page, matrix);
-    page.heading(2, "Legal variations of policy", "合法的策略变体");
-    variations(&mut page, matrix);
+    body(&mut page, matrix, 2);
     page.finish()
+}
+
+/// What was found by whom and what legal policies were convicted of, under headings of that level.
+pub(super) fn body(page: &mut Page, matrix: &KillMatrix, level: usize) {
+    summary(page, matrix);
+    page.heading(level, "Planted defects", "植入的缺陷");
+    defects(page, matrix);
+    page.heading(level, "Who found them", "由谁检出");
+    oracles(page, matrix);
+    page.heading(level, "Legal variations of policy", "合法的策略变体");
+    variations(page, matrix);
 }
 
 fn summary(page: &mut Page, matrix: &KillMatrix) {
@@ -100,6 +110,25 @@ fn defect(page: &Page, row: &DefectRow, full: bool) -> Vec<String> {
         cells.push(row.failing.map_or_else(String::new, |n| n.to_string()));
     }
     cells
+}
+
+fn oracles(page: &mut Page, matrix: &KillMatrix) {
+    let kills = || matrix.defects.iter().filter_map(|d| d.kill.as_ref());
+    let mut rows: Vec<(usize, Vec<String>)> = Vec::new();
+    for &oracle in OracleName::ALL {
+        let by = || kills().filter(|k| k.oracle == oracle);
+        let (count, areas) = (by().count(), by().map(|k| k.requirement.area().code()).collect::<BTreeSet<_>>());
+        if count > 0 {
+            let (en, zh) = words::oracle(oracle);
+            let areas: Vec<&str> = areas.into_iter().collect();
+            rows.push((count, vec![page.t(en, zh).to_owned(), count.to_string(), areas.join(", ")]));
+        }
+    }
+    rows.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let columns =
+        [text("Oracle", "判定器"), numbers("Found first", "首先检出"), text("Areas of the promises", "涉及领域")];
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, row)| row).collect();
+    page.table(&columns, &rows);
 }
 
 fn variations(page: &mut Page, matrix: &KillMatrix) {

@@ -10,15 +10,17 @@ mod junit;
 mod markdown;
 mod matrix;
 mod page;
+mod survival;
 mod table;
 #[cfg(test)]
 mod tests;
 mod words;
 
-pub use file::{ReportError, read, run_schema, write};
+pub use file::{ReportError, add_guided, read, read_survival, run_schema, survival_json, write};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use matrix::matrix_page;
+pub use survival::survival_page;
 pub use table::{sweep_table, table};
 
 /// A report's language.

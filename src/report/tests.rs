@@ -93,6 +93,7 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
         scenarios,
         findings,
         sweep: None,
+        kill_matrix: None,
         expectations: Vec::new(),
         stamp: RunStamp {
             started: "2026-01-02T03:04:05Z".to_owned(),

@@ -3,8 +3,10 @@
 //! Decides the shape of results and of `run.json`. Does not decide who is guilty (`oracle`) or how it reads (`report`).
 
 pub mod expectation;
+pub mod files;
 pub mod matrix;
 pub mod record;
+pub mod survival;
 pub mod sweep;
 
 use schemars::JsonSchema;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::expectation::ExpectationRecord;
+use super::matrix::KillMatrix;
 use super::sweep::SweepRecord;
 use super::{Finding, Outcome};
 use crate::op::contract::{DeviceInfo, Versions};
@@ -31,6 +32,9 @@ pub struct RunRecord {
     /// Device calls failed in turn, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<SweepRecord>,
+    /// What the scenarios of this run detect, where that was asked for; measured on the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill_matrix: Option<KillMatrix>,
     /// The failures that were expected, entry by entry, and what became of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expectations: Vec<ExpectationRecord>,

@@ -1,4 +1,4 @@
-//! The Markdown report: six numbered sections, one file each, in either language.
+//! The Markdown report: six numbered sections, one file each, in either language, and an appendix.
 //!
 //! Decides the order of the sections and the phrases that several of them share.
 
@@ -32,6 +32,10 @@ pub fn markdown(record: &RunRecord, language: Language) -> String {
     findings::write(&mut page, &facts);
     coverage::write(&mut page, &facts);
     follow_up::write(&mut page, &facts);
+    if let Some(matrix) = &record.kill_matrix {
+        page.heading(2, "Appendix: what the scenarios of this run detect", "附录：本次场景的检出能力");
+        super::matrix::body(&mut page, matrix, 3);
+    }
     page.finish()
 }
 

@@ -1,0 +1,144 @@
+//! `poolproof survival`: how long planted defects live under each way of drawing sequences.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::engine::{self, Plan, SurvivalOptions, SurvivalProgress, write_whole};
+use crate::report;
+use crate::spec;
+use crate::target::TargetName;
+use crate::verdict::survival::{Generator, Survival, SurvivalRow};
+
+use super::output::note;
+use super::run::{Lang, cores, ensure_writable};
+use super::{CliError, Context, Exit};
+
+/// How many defects are named for the coverage-guided hunts.
+const HARDEST: usize = 15;
+
+/// Measure how long planted defects survive generated sequences
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Hunts every planted defect with the generated scenarios alone, by each generator and with several seeds,
+and writes DIR/{survival.json, survival.md, survival.zh.md, hardest.txt}. Explicit scenarios take no part;
+what the whole suite detects is `kill-matrix`.
+
+hardest.txt names the 15 that live longest, for fuzz/survival.sh, which hunts them coverage-guided:
+
+  poolproof survival --out study
+  fuzz/survival.sh study/hardest.txt study/guided.jsonl
+  poolproof survival --read study/survival.json --guided study/guided.jsonl --out study")]
+pub(super) struct Args {
+    /// The target that takes `defect=`
+    #[arg(long, value_name = "NAME", default_value = "reference@sim")]
+    target: String,
+    /// Only scenarios whose id matches this glob; may be given more than once
+    #[arg(long = "scenario", value_name = "GLOB")]
+    scenarios: Vec<String>,
+    /// Hunts of each defect by each generator
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Operations after which a hunt ends without a kill
+    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
+    operations: u64,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Hunt nothing: take the hunts of this survival.json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "seeds", "seed", "operations"])]
+    read: Option<PathBuf>,
+    /// Add these coverage-guided hunts, a JSON object a line, as fuzz/survival.sh writes them
+    #[arg(long, value_name = "FILE")]
+    guided: Option<PathBuf>,
+    /// Where the results go
+    #[arg(long, value_name = "DIR", default_value = "reports/latest/survival")]
+    out: PathBuf,
+    /// Languages of the page
+    #[arg(long, value_enum, default_value_t = Lang::Both)]
+    lang: Lang,
+}
+
+/// A line each time a tenth of the rows is done; with `--verbose`, a line a row.
+struct Shown {
+    verbose: bool,
+    total: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl SurvivalProgress for Shown {
+    fn begin(&self, rows: usize) {
+        self.total.store(rows, Ordering::Relaxed);
+    }
+
+    fn hunted(&self, row: &SurvivalRow) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let total = self.total.load(Ordering::Relaxed).max(1);
+        if self.verbose {
+            let each = row.hunts.iter().map(|h| format!("{} {}/{}", h.generator.name(), h.kills(), h.killed.len()));
+            note(format_args!("{}: {}", row.name, each.collect::<Vec<_>>().join(", ")));
+        } else if done * 10 / total != (done - 1) * 10 / total {
+            note(format_args!("survival: {done}/{total} defects"));
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    ensure_writable(&args.out)?;
+    let mut survival = match &args.read {
+        Some(path) => report::read_survival(path)?,
+        None => hunt(args, context)?,
+    };
+    if let Some(path) = &args.guided {
+        report::add_guided(&mut survival, path)?;
+    }
+    write(&survival, args, context)?;
+    Ok(Exit::Conformant)
+}
+
+fn hunt(args: &Args, context: &Context) -> Result<Survival, CliError> {
+    let base: TargetName = args.target.parse()?;
+    let options = SurvivalOptions {
+        base,
+        plan: Plan::new(spec::built_in(), &args.scenarios, None)?,
+        seed: args.seed,
+        seeds: args.seeds,
+        limit: args.operations,
+        jobs: args.jobs.map_or_else(cores, usize::from),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    };
+    let shown = Shown { verbose: context.verbose, total: AtomicUsize::new(0), done: AtomicUsize::new(0) };
+    Ok(engine::survival(&options, &shown)?)
+}
+
+fn write(survival: &Survival, args: &Args, context: &mut Context) -> Result<(), CliError> {
+    for generator in Generator::ALL {
+        let hunts: Vec<_> = survival.hunts(generator).collect();
+        if hunts.is_empty() {
+            continue;
+        }
+        let (kills, all) =
+            (hunts.iter().map(|h| h.kills()).sum::<u64>(), hunts.iter().map(|h| h.killed.len()).sum::<usize>());
+        let (name, found) = (generator.name(), hunts.iter().filter(|h| h.kills() > 0).count());
+        context.out.line(format_args!("{name}: {kills} kills in {all} hunts, {found} of {} defects", hunts.len()))?;
+    }
+    let at = |name: &str| args.out.join(name);
+    write_whole(&at("survival.json"), &report::survival_json(survival)?)?;
+    write_list(&at("hardest.txt"), &survival.hardest(HARDEST))?;
+    for &language in args.lang.languages() {
+        let name = match language {
+            report::Language::En => "survival.md",
+            report::Language::Zh => "survival.zh.md",
+        };
+        write_whole(&at(name), report::survival_page(survival, language).as_bytes())?;
+        context.out.line(at(name).display())?;
+    }
+    Ok(())
+}
+
+fn write_list(path: &Path, names: &[&str]) -> Result<(), CliError> {
+    let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
+    Ok(write_whole(path, lines.as_bytes())?)
+}

@@ -1,0 +1,192 @@
+//! Survival: every planted defect hunted by each way of drawing sequences, with one seed after the other.
+//!
+//! Decides which sequence comes next: generated scenarios take turns in an order of the seed, a sequence a turn, so
+//! that no defect profits from its scenario's place in the plan. Nothing is made small here; explicit scenarios take no part.
+
+use crate::op::Setup;
+use crate::reference::Defect;
+use crate::spec::{Body, Generate, Scenario};
+use crate::target::{self, TargetName};
+use crate::verdict::survival::{Generator, HuntStamp, Hunts, Survival, SurvivalRow};
+use crate::workload;
+
+use super::EngineError;
+use super::attempt::{Attempt, Opener, attempt};
+use super::case::{self, Case};
+use super::kill_matrix::{in_parallel, with_option};
+use super::lockstep::Course;
+use super::plan::Plan;
+use super::stamp::{Clock, run_stamp};
+
+/// What to hunt and how.
+#[derive(Debug, Clone)]
+pub struct SurvivalOptions {
+    /// The target that takes `defect=`.
+    pub base: TargetName,
+    pub plan: Plan,
+    pub seed: u64,
+    /// Hunts of each defect by each generator, from `seed` on.
+    pub seeds: u64,
+    /// Operations after which a hunt ends without a kill.
+    pub limit: u64,
+    /// Threads; at least one is used.
+    pub jobs: usize,
+    /// The command line, for the stamp.
+    pub command: String,
+}
+
+/// What a hunt tells whoever watches it. Called from several threads.
+pub trait SurvivalProgress: Sync {
+    fn begin(&self, _rows: usize) {}
+    fn hunted(&self, _row: &SurvivalRow) {}
+}
+
+impl SurvivalProgress for super::Silent {}
+
+/// Hunts every defect.
+///
+/// # Errors
+/// A base target that takes no defect.
+pub fn survival(options: &SurvivalOptions, progress: &dyn SurvivalProgress) -> Result<Survival, EngineError> {
+    let clock = Clock::start();
+    let mut stamp = run_stamp(&options.command);
+    let open = |setup: &Setup| target::open(&options.base, setup);
+    let mut chosen = Vec::new();
+    for entry in options.plan.entries.iter().filter(|e| e.left_out.is_none()) {
+        let Body::Generate(generate) = &entry.scenario.body else { continue };
+        // One that panics before it can say what it has will be convicted of that.
+        if case::lacks(&open, &entry.scenario)?.is_none_or(|lacks| lacks.is_empty()) {
+            chosen.push((&entry.scenario, generate));
+        }
+    }
+    progress.begin(Defect::ALL.len());
+    let defects = in_parallel(options.jobs, Defect::ALL, |&defect| {
+        let row = hunt_with_all(options, &chosen, defect)?;
+        progress.hunted(&row);
+        Ok(row)
+    })?;
+    stamp.seconds = clock.seconds();
+    Ok(Survival {
+        format: Survival::FORMAT.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        base: options.base.to_string(),
+        seed: options.seed,
+        seeds: options.seeds,
+        limit: options.limit,
+        scenarios: chosen.len() as u64,
+        selection: options.plan.selection.clone(),
+        defects,
+        stamp,
+    })
+}
+
+/// A scenario to draw from.
+type Drawn<'a> = (&'a Scenario, &'a Generate);
+
+fn hunt_with_all(options: &SurvivalOptions, chosen: &[Drawn<'_>], defect: Defect) -> Result<SurvivalRow, EngineError> {
+    let name = with_option(&options.base, "defect", defect.name());
+    let open = |setup: &Setup| target::open(&name, setup);
+    let mut hunts = Vec::new();
+    for generator in Generator::DRAWN {
+        let (operations, killed) = (Vec::new(), Vec::new());
+        let mut all = Hunts { generator, operations, killed, stamp: HuntStamp::default() };
+        for seed in (options.seed..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
+            let clock = Clock::start();
+            let (operations, killed) = hunt(&open, chosen, generator, seed, options.limit)?;
+            all.operations.push(operations);
+            all.killed.push(killed);
+            all.stamp.seconds.push(clock.seconds());
+        }
+        hunts.push(all);
+    }
+    Ok(SurvivalRow { name: defect.name().to_owned(), hunts })
+}
+
+/// Operations up to the first conviction, or to the end; and whether there was one.
+fn hunt(
+    open: &Opener<'_>,
+    chosen: &[Drawn<'_>],
+    generator: Generator,
+    seed: u64,
+    limit: u64,
+) -> Result<(u64, bool), EngineError> {
+    let mut operations = 0;
+    for round in 0..u32::MAX {
+        let before = operations;
+        for at in order(chosen.len(), seed, round) {
+            let Some((scenario, generate)) = chosen.get(at) else { continue };
+            let swarm = generator == Generator::Swarm;
+            let case = Case { scenario, open, target: "", seed, cases: None, stored: None, swarm, running: None };
+            let (setup, steps) = case.draw(generate, round);
+            let relation = case.relation(round);
+            let course = Course { relations: relation.as_slice(), ..case.course(&steps) };
+            match attempt(open, &setup, &course)? {
+                Attempt::Panicked(panicked) => return Ok((operations + panicked.step as u64, true)),
+                Attempt::Ran(run) => {
+                    operations += run.operations;
+                    if run.conviction.is_some() || run.lost.is_some() {
+                        return Ok((operations, true));
+                    }
+                }
+            }
+            if operations >= limit {
+                return Ok((operations, false));
+            }
+        }
+        if operations == before {
+            break; // nothing can be asked
+        }
+    }
+    Ok((operations, false))
+}
+
+/// The numbers below `count`, shuffled.
+fn order(count: usize, seed: u64, round: u32) -> Vec<usize> {
+    let salt = workload::scatter(seed ^ u64::from(round).rotate_left(32));
+    let mut all: Vec<usize> = (0..count).collect();
+    all.sort_by_key(|&i| workload::scatter(salt.wrapping_add(i as u64)));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Silent;
+    use crate::spec;
+
+    fn options(limit: u64) -> SurvivalOptions {
+        SurvivalOptions {
+            base: "reference@sim".parse().expect("is a target name"),
+            plan: Plan::new(spec::built_in(), &["stat::*".to_owned()], None).expect("is a plan"),
+            seed: 3,
+            seeds: 2,
+            limit,
+            jobs: 2,
+            command: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_hunt_repeats_and_ends_at_its_limit() {
+        let [first, second] = [0; 2].map(|_| survival(&options(2_000), &Silent).expect("the target opens"));
+        let figures = |s: &Survival| -> Vec<_> {
+            let hunts = s.defects.iter().flat_map(|d| &d.hunts);
+            hunts.map(|h| (h.operations.clone(), h.killed.clone())).collect()
+        };
+        assert_eq!(figures(&first), figures(&second));
+        let hunts: Vec<&Hunts> = first.defects.iter().flat_map(|d| &d.hunts).collect();
+        assert!(hunts.iter().any(|h| h.kills() == 2) && hunts.iter().any(|h| h.kills() == 0));
+        for (&operations, &killed) in hunts.iter().flat_map(|h| h.operations.iter().zip(&h.killed)) {
+            assert!(killed || operations >= 2_000, "{operations}");
+        }
+    }
+
+    #[test]
+    fn scenarios_take_turns_in_an_order_of_the_seed() {
+        let mut first = order(20, 1, 0);
+        assert_ne!(first, order(20, 2, 0));
+        assert_ne!(first, order(20, 1, 1));
+        first.sort_unstable();
+        assert_eq!(first, (0..20).collect::<Vec<_>>());
+    }
+}
