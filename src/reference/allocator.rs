@@ -130,7 +130,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if bytes == 0 && !self.planted.has(Defect::ZeroSizeTakesBlock) {
             return Ok(0);
         }
-        if let Some(error) = &self.stuck {
+        if self.planted.has(Defect::ErrorSticks)
+            && let Some(error) = &self.stuck
+        {
             return Err(error.clone().into());
         }
         let request = self.request(bytes, stream).ok_or(AllocError::Unrepresentable { bytes })?;

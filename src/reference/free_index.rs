@@ -17,7 +17,7 @@ const STEPS: u32 = 7;
 pub(super) const CLASSES: usize = 38 << STEPS;
 
 /// How many blocks of a class are linked; at half of it a sorted list is given up again.
-const FEW: u16 = 12;
+const FEW: u16 = 28;
 
 /// The class of a size: never lower for a larger one. The leading bits of a float are what is wanted, with no branch.
 #[inline]
