@@ -120,7 +120,8 @@ fn settled(
     let devices: Vec<&str> = record.target.devices.iter().map(|d| d.name.as_str()).collect();
     // A target that never came up tells nothing of itself.
     let is_known = !record.target.devices.is_empty();
-    match entry.scope.reach(&record.target.versions, &devices) {
+    let options = record.target.name.split_once('?').map_or("", |(_, options)| options);
+    match entry.scope.reach(&record.target.versions, &devices, options) {
         Reach::Here => {}
         _ if !is_known => return Some((Standing::NotRun, None)),
         Reach::Elsewhere => return Some((Standing::OutOfScope, None)),

@@ -68,6 +68,7 @@ pub struct Scope {
     allocator: Option<Range>,
     device: Option<GlobMatcher>,
     driver: Option<Range>,
+    options: Option<GlobMatcher>,
 }
 
 /// Whether an entry is about the target at hand.
@@ -80,9 +81,12 @@ pub enum Reach {
 }
 
 impl Scope {
-    /// Whether a target of these versions and devices is meant.
+    /// Whether a target of these versions, devices and options (as its name gives them) is meant.
     #[must_use]
-    pub fn reach(&self, versions: &Versions, devices: &[&str]) -> Reach {
+    pub fn reach(&self, versions: &Versions, devices: &[&str], options: &str) -> Reach {
+        if self.options.as_ref().is_some_and(|glob| !glob.is_match(options)) {
+            return Reach::Elsewhere;
+        }
         for (what, range, version) in [
             ("allocator version", &self.allocator, &versions.allocator),
             ("driver version", &self.driver, &versions.driver),
@@ -133,7 +137,7 @@ struct RawEntry {
 
 /// Where the failure is expected.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of allocator, device and driver")]
+#[serde(deny_unknown_fields, expecting = "a mapping of allocator, device, driver and options")]
 struct RawScope {
     /// Versions: `2.12`, or comparisons such as `>=2.11, <2.13`.
     #[serde(default)]
@@ -144,6 +148,9 @@ struct RawScope {
     /// Versions, as for `allocator`.
     #[serde(default)]
     driver: Option<String>,
+    /// A glob over what follows `?` in the target's name: `*expandable_segments:True*`.
+    #[serde(default)]
+    options: Option<String>,
 }
 
 /// The JSON Schema of such a file.
@@ -251,6 +258,7 @@ fn lower_entry(line: usize, raw: &RawEntry, at: &Path<'_>, problems: &mut Vec<Pr
         let at = at.key("scope");
         scope.allocator = range(raw.allocator.as_deref(), &at.key("allocator"), problems);
         scope.driver = range(raw.driver.as_deref(), &at.key("driver"), problems);
+        scope.options = raw.options.as_ref().and_then(|text| glob(text, &at.key("options"), problems));
         scope.device = raw.device.as_ref().and_then(|text| glob(text, &at.key("device"), problems));
     }
     Some(Expectation {
