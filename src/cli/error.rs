@@ -52,6 +52,8 @@ pub(super) enum CliError {
     Exists { path: PathBuf },
     #[error("--write-expect writes one file, and {targets} targets were given")]
     OneDraft { targets: usize },
+    #[error("no planted defect is called {globs}")]
+    NoDefect { globs: String },
     #[error("stdout: {source}")]
     Stdout { source: std::io::Error },
 }
@@ -80,7 +82,7 @@ impl CliError {
                 let names: Vec<&str> = target::known().iter().map(|(name, _)| *name).collect();
                 Some(format!("the targets here are {}", names.join(", ")))
             }
-            CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {
+            CliError::NoDefect { .. } | CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {
                 Some("`poolproof list defects` prints them".to_owned())
             }
             CliError::Engine(EngineError::Target(TargetError::UnknownVariation { .. })) => {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::engine::{self, Plan, SurvivalOptions, SurvivalProgress, write_whole};
+use crate::reference::Defect;
 use crate::report;
 use crate::spec;
 use crate::target::TargetName;
@@ -35,6 +36,9 @@ pub(super) struct Args {
     /// Only scenarios whose id matches this glob; may be given more than once
     #[arg(long = "scenario", value_name = "GLOB")]
     scenarios: Vec<String>,
+    /// Only defects whose name matches this glob; may be given more than once
+    #[arg(long = "defect", value_name = "GLOB")]
+    defects: Vec<String>,
     /// Hunts of each defect by each generator
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     seeds: u64,
@@ -48,7 +52,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Hunt nothing: take the hunts of this survival.json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "seeds", "seed", "operations"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "defects", "seeds", "seed", "operations"])]
     read: Option<PathBuf>,
     /// Add these coverage-guided hunts, a JSON object a line, as fuzz/survival.sh writes them
     #[arg(long, value_name = "FILE")]
@@ -103,6 +107,7 @@ fn hunt(args: &Args, context: &Context) -> Result<Survival, CliError> {
     let options = SurvivalOptions {
         base,
         plan: Plan::new(spec::built_in(), &args.scenarios, None)?,
+        defects: chosen(&args.defects)?,
         seed: args.seed,
         seeds: args.seeds,
         limit: args.operations,
@@ -111,6 +116,17 @@ fn hunt(args: &Args, context: &Context) -> Result<Survival, CliError> {
     };
     let shown = Shown { verbose: context.verbose, total: AtomicUsize::new(0), done: AtomicUsize::new(0) };
     Ok(engine::survival(&options, &shown)?)
+}
+
+/// The defects that one of the globs matches; all without a glob.
+fn chosen(globs: &[String]) -> Result<Vec<Defect>, CliError> {
+    let names = engine::plan::globs(globs)?;
+    let all = || Defect::ALL.iter().copied();
+    let chosen: Vec<Defect> = all().filter(|d| globs.is_empty() || names.is_match(d.name())).collect();
+    if chosen.is_empty() {
+        return Err(CliError::NoDefect { globs: globs.join(", ") });
+    }
+    Ok(chosen)
 }
 
 fn write(survival: &Survival, args: &Args, context: &mut Context) -> Result<(), CliError> {

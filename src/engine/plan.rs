@@ -128,19 +128,28 @@ fn check_ids(scenarios: &[Scenario]) -> Result<(), PlanError> {
 }
 
 fn compile(scenarios: &[Scenario], globs: &[String]) -> Result<GlobSet, PlanError> {
+    for text in globs {
+        let one = self::globs(std::slice::from_ref(text))?;
+        if !scenarios.iter().any(|s| one.is_match(&s.id)) {
+            let near = nearest(text, scenarios.iter().map(|s| s.id.as_str()));
+            return Err(PlanError::NoMatch { glob: text.clone(), near });
+        }
+    }
+    self::globs(globs)
+}
+
+/// What any of the globs matches.
+///
+/// # Errors
+/// `BadGlob`.
+pub fn globs(globs: &[String]) -> Result<GlobSet, PlanError> {
     let bad = |glob: &str, error: &globset::Error| PlanError::BadGlob {
         glob: glob.to_owned(),
         reason: error.kind().to_string(),
     };
     let mut set = GlobSetBuilder::new();
     for text in globs {
-        let glob = Glob::new(text).map_err(|e| bad(text, &e))?;
-        let matcher = glob.compile_matcher();
-        if !scenarios.iter().any(|s| matcher.is_match(&s.id)) {
-            let near = nearest(text, scenarios.iter().map(|s| s.id.as_str()));
-            return Err(PlanError::NoMatch { glob: text.clone(), near });
-        }
-        set.add(glob);
+        set.add(Glob::new(text).map_err(|e| bad(text, &e))?);
     }
     set.build().map_err(|e| bad(&globs.join(", "), &e))
 }

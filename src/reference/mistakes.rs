@@ -312,6 +312,19 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
     }
 
+    /// Whether a cut segment is given back with its first block. What follows it is left without a front: a link to a
+    /// block that is gone would lead in circles.
+    pub(super) fn tears_off(&mut self, slot: Slot) -> bool {
+        let Block { prev, next, .. } = self.arena[slot];
+        if !self.planted.has(Defect::TrimTakesSplit) || prev.is_some() {
+            return false;
+        }
+        if let Some(next) = next {
+            self.arena[next].prev = None;
+        }
+        true
+    }
+
     /// Segments whose addresses touch, shown as one.
     pub(super) fn join(&self, views: Vec<SegmentView>) -> Vec<SegmentView> {
         if !self.planted.has(Defect::SnapshotJoinsSegments) {

@@ -47,7 +47,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             let block = &self.arena[slot];
             if block.expandable {
                 expandable.push(slot);
-            } else if !block.is_split() || self.planted.has(Defect::TrimTakesSplit) && block.prev.is_none() {
+            } else if !block.is_split() || self.tears_off(slot) {
                 first_error = first_error.and(self.release_block(slot));
             }
         }

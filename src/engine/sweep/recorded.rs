@@ -1,14 +1,14 @@
 //! A recording read as sequences: what was asked of the real allocator, to be asked of a target.
 //!
 //! Decides which operation a recorded call is. What was answered then is left out: a device that fails
-//! answers otherwise. Private pools have no operation yet, so a recording with them is refused.
+//! answers otherwise. So are the blocks that PyTorch asks for itself while it captures.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::engine::EngineError;
-use crate::op::{BlockId, DeviceId, Op, Setup, Step, StreamId};
-use crate::recording::{Episode, Line, Reader, RecordedOp, RecordingError, Verb};
+use crate::op::{BlockId, DeviceId, GraphName, Op, PoolName, PoolSource, Setup, Step, StreamId};
+use crate::recording::{Episode, Line, PoolName as RecordedPool, Reader, RecordedOp, RecordingError, Verb};
 
 /// Refused requests have no block; they get ids from here on.
 const REFUSED_BLOCKS: u32 = 0xD000_0000;
@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<Recorded, EngineError> {
                 sequences.push((setup, limits(&episode)));
             }
             Line::Op(op) => {
-                let wrong = || fail(reader.out_of_place("private pools and captures cannot be swept"));
+                let wrong = || fail(reader.out_of_place("a call that lacks what it is about"));
                 let Some((_, steps)) = sequences.last_mut() else {
                     return Err(fail(reader.out_of_place("an operation outside of an episode")));
                 };
@@ -69,7 +69,7 @@ fn limits(episode: &Episode) -> Vec<Step> {
     below_one.into_iter().map(|(d, fraction)| Op::SetFraction { device: Some(device(d)), fraction }.into()).collect()
 }
 
-/// `None` for a call that no operation stands for.
+/// `None` for a call that lacks what its operation needs.
 fn operation(op: &RecordedOp, refused: BlockId) -> Option<Op> {
     let named = op.block.and_then(|b| u32::try_from(b).ok()).map(BlockId);
     let place = op.device.map(device);
@@ -89,14 +89,41 @@ fn operation(op: &RecordedOp, refused: BlockId) -> Option<Op> {
         Verb::ResetPeak => Op::ResetPeak { device: place? },
         Verb::ResetAccumulated => Op::ResetAccumulated { device: place? },
         Verb::SetFraction => Op::SetFraction { device: place, fraction: op.fraction? },
-        Verb::PoolCreate
-        | Verb::PoolEnter
-        | Verb::PoolExit
-        | Verb::PoolDelete
-        | Verb::CaptureBegin
-        | Verb::CaptureEnd
-        | Verb::GraphReset => return None,
+        Verb::PoolCreate => {
+            Op::PoolCreate { pool: pool(op)?, device: place?, use_on_oom: op.use_on_oom, no_split: op.no_split }
+        }
+        Verb::PoolEnter => Op::PoolEnter { pool: pool(op)?, device: place? },
+        Verb::PoolExit => Op::PoolExit { pool: pool(op)?, device: place? },
+        Verb::PoolDelete => Op::PoolDelete { pool: pool(op)? },
+        Verb::CaptureBegin => Op::CaptureBegin {
+            graph: graph(op)?,
+            device: place?,
+            stream: stream(op.stream?),
+            pool: match &op.pool {
+                Some(RecordedPool::Of(name)) => Some(PoolSource::Graph(named_graph(name)?)),
+                Some(RecordedPool::Made(_)) => Some(PoolSource::Pool(pool(op)?)),
+                None => None,
+            },
+        },
+        Verb::CaptureEnd => Op::CaptureEnd { graph: graph(op)? },
+        Verb::GraphReset => Op::GraphReset { graph: graph(op)? },
     })
+}
+
+fn pool(op: &RecordedOp) -> Option<PoolName> {
+    match op.pool {
+        Some(RecordedPool::Made(number)) => u32::try_from(number).ok().map(PoolName),
+        _ => None,
+    }
+}
+
+fn graph(op: &RecordedOp) -> Option<GraphName> {
+    op.graph.and_then(|number| u32::try_from(number).ok()).map(GraphName)
+}
+
+/// The graph of `graph:2`.
+fn named_graph(name: &str) -> Option<GraphName> {
+    name.strip_prefix("graph:")?.parse().ok().map(GraphName)
 }
 
 /// Streams that the recorder found idle have finished; on an idle stream this asks for nothing.
