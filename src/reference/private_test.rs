@@ -137,3 +137,11 @@ fn a_mem_pool_that_is_gone_helps_out_no_more_and_others_still_do() {
     let refused = reference.device_mut(0).alloc(20 * MIB, NONE);
     assert!(matches!(refused, Err(AllocError::OutOfMemory(_))), "{refused:?}");
 }
+
+#[test]
+fn a_pool_must_not_die_while_anything_is_redirected() {
+    let mut reference = reference(64 * MIB);
+    reference.device_mut(0).retain_pool((0, 1), PoolFlags::default());
+    reference.device_mut(0).begin_redirection((0, 2), CALLER);
+    assert_eq!(reference.drop_pool(0, (0, 1)), Err(PoolError::DiesRedirected));
+}
