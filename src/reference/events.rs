@@ -180,3 +180,48 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::sim::SimDevice;
+    use crate::op::StreamId;
+    use crate::reference::Sound;
+    use crate::reference::block::{Arena, Block};
+
+    const NONE: StreamHandle = StreamHandle(0);
+
+    /// What is left to ask: a figure of its own, so that a request with nothing to wait for looks at no queue.
+    fn left(events: &Events) -> (usize, usize) {
+        (events.pending, events.slots().count())
+    }
+
+    #[test]
+    fn what_a_block_waited_for_is_forgotten_in_every_queue() {
+        let mut arena = Arena::default();
+        let mut slot = |address| arena.insert(Block::whole(address, 512, NONE, 0));
+        let (gone, kept) = (slot(0), slot(512));
+        let mut events = Events::default();
+        for (nth, (stream, slot)) in [(1, gone), (2, gone), (2, kept), (1, gone), (3, kept)].into_iter().enumerate() {
+            events.push(StreamHandle(stream), Event(nth as u64), slot);
+        }
+        assert_eq!(left(&events), (5, 5));
+        events.forget(gone);
+        assert_eq!(left(&events), (2, 2));
+        assert!(events.slots().all(|slot| slot == kept));
+    }
+
+    #[test]
+    fn nothing_is_left_to_ask_once_every_event_has_passed() {
+        let mut allocator = DeviceAllocator::new(0, SimDevice::new(0, 64 << 20, 2), Default::default(), Sound);
+        let other = allocator.device().stream_handle(StreamId(1));
+        let block = allocator.alloc(100, NONE).expect("fits");
+        allocator.device_mut().occupy(StreamId(1)).expect("is there");
+        allocator.record_stream(block, other);
+        allocator.free(block).expect("is live");
+        assert_eq!(left(&allocator.events), (1, 1));
+        allocator.device_mut().finish(StreamId(1)).expect("is there");
+        allocator.process_events().expect("no fault is planted");
+        assert_eq!(left(&allocator.events), (0, 0));
+    }
+}

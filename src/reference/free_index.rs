@@ -13,7 +13,7 @@ use crate::device::StreamHandle;
 const GRANULE_BITS: u32 = 9;
 /// There are two to the power of this many classes for each power of two.
 const STEPS: u32 = 7;
-/// The last class takes all that is larger: 64 TiB and more.
+/// The last class takes all that is larger: 127.5 TiB and more.
 pub(super) const CLASSES: usize = 38 << STEPS;
 
 /// How many blocks of a class are linked; at half of it a sorted list is given up again.
@@ -290,5 +290,42 @@ impl FreeIndex {
     /// Every block in order.
     pub fn slots<'a>(&'a self, arena: &'a Arena) -> impl Iterator<Item = Slot> + 'a {
         self.streams.iter().flat_map(move |s| self.from(arena, s.handle, (0, 0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::block::Block;
+
+    #[test]
+    fn sizes_fall_into_classes_as_fine_as_promised() {
+        assert_eq!((class_of(0), class_of(512)), (0, 0));
+        let granules: Vec<usize> = (1..=256).map(|n| class_of(n * 512)).collect();
+        assert!(granules.windows(2).all(|pair| pair[0] < pair[1]), "one for each multiple of 512 B: {granules:?}");
+        for power in 17..46 {
+            let steps: Vec<usize> =
+                (0..=128_u64).map(|step| class_of((1 << power) + step * (1 << (power - 7)))).collect();
+            assert!(steps.windows(2).all(|pair| pair[0] + 1 == pair[1]), "128 from 2^{power} on: {steps:?}");
+        }
+        let last = (127 << 40) + (1 << 39);
+        assert_eq!([last - 512, last, u64::MAX].map(class_of), [CLASSES - 2, CLASSES - 1, CLASSES - 1]);
+    }
+
+    #[test]
+    fn a_class_is_sorted_when_it_holds_many_and_linked_again_at_half_of_that() {
+        let (mut arena, mut stream) = (Arena::default(), Stream::new(StreamHandle(0)));
+        let slots: Vec<Slot> =
+            (0..=u64::from(FEW)).map(|n| arena.insert(Block::whole(n * 512, 512, StreamHandle(0), 0))).collect();
+        let class = |stream: &Stream| (stream.classes[class_of(512)].length, stream.classes[class_of(512)].sorted != 0);
+        for (held, &slot) in (1..).zip(&slots) {
+            stream.insert(&mut arena, slot);
+            assert_eq!(class(&stream), if held <= FEW { (held, false) } else { (0, true) });
+        }
+        for (held, &slot) in (0..FEW + 1).rev().zip(&slots) {
+            stream.remove(&mut arena, slot);
+            assert_eq!(class(&stream), if held <= FEW / 2 { (held, false) } else { (0, true) });
+        }
+        assert!(stream.held.from(0).is_none());
     }
 }

@@ -180,6 +180,8 @@ impl<D: Device, P: Planting> Reference<D, P> {
 #[cfg(test)]
 mod faults_test;
 #[cfg(test)]
+mod planted_test;
+#[cfg(test)]
 mod private_test;
 #[cfg(test)]
 mod processes_test;

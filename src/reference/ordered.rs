@@ -184,3 +184,30 @@ impl Ordered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shorter_side_of_a_chunk_moves() {
+        let entry = |size| (size, 0, Slot::FIRST);
+        let mut chunk = Chunk::EMPTY;
+        for n in 0..8 {
+            chunk.insert(n, entry(n as u64));
+        }
+        let mut bounds = Vec::new();
+        chunk.remove(6);
+        bounds.push((chunk.start, chunk.end));
+        chunk.remove(1);
+        bounds.push((chunk.start, chunk.end));
+        chunk.remove(0);
+        bounds.push((chunk.start, chunk.end));
+        chunk.insert(1, entry(3));
+        bounds.push((chunk.start, chunk.end));
+        chunk.insert(5, entry(6));
+        bounds.push((chunk.start, chunk.end));
+        assert_eq!(bounds, [(0, 7), (1, 7), (2, 7), (1, 7), (1, 8)]);
+        assert_eq!(chunk.entries(), [2, 3, 3, 4, 5, 6, 7].map(entry));
+    }
+}

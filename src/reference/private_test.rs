@@ -101,3 +101,47 @@ fn a_free_under_a_redirection_is_put_off_and_captured_streams_are_not_waited_for
     reference.device_mut(0).end_redirection((0, 1)).expect("is there");
     assert_eq!(alloc(&mut reference, 100), block, "no event was needed");
 }
+
+#[test]
+fn a_free_forgets_the_captured_streams_of_its_own_block_only() {
+    let mut reference = reference(64 * MIB);
+    let other = reference.device(0).device().stream_handle(crate::op::StreamId(1));
+    let (captured, waiting) = (alloc(&mut reference, 100), alloc(&mut reference, 100));
+    reference.device_mut(0).begin_redirection((0, 1), CALLER);
+    reference.record_stream(captured, other);
+    reference.device_mut(0).end_redirection((0, 1)).expect("is there");
+    reference.device_mut(0).device_mut().occupy(crate::op::StreamId(1)).expect("is there");
+    reference.record_stream(waiting, other);
+    reference.free(waiting).expect("is live");
+    reference.device_mut(0).begin_redirection((0, 1), CALLER);
+    reference.free(captured).expect("is live");
+    reference.device_mut(0).end_redirection((0, 1)).expect("is there");
+    assert_eq!(alloc(&mut reference, 100), captured, "what a capture recorded is not waited for");
+    assert_eq!(current(&reference, Family::Active), 2, "what was recorded outside of one is");
+}
+
+#[test]
+fn a_mem_pool_that_is_gone_helps_out_no_more_and_others_still_do() {
+    let mut reference = reference(64 * MIB);
+    let mut cached = Vec::new();
+    for id in [(0, 1), (0, 2)] {
+        reference.device_mut(0).retain_pool(id, PoolFlags { use_on_oom: true, no_split: false });
+        reference.device_mut(0).begin_redirection(id, CALLER);
+        cached.push(alloc(&mut reference, 20 * MIB));
+        reference.free(cached[cached.len() - 1]).expect("is live");
+        reference.device_mut(0).end_redirection(id).expect("is there");
+    }
+    alloc(&mut reference, 24 * MIB);
+    reference.drop_pool(0, (0, 1)).expect("has two users").expect("no fault is planted");
+    assert_eq!(alloc(&mut reference, 20 * MIB), cached[1]);
+    let refused = reference.device_mut(0).alloc(20 * MIB, NONE);
+    assert!(matches!(refused, Err(AllocError::OutOfMemory(_))), "{refused:?}");
+}
+
+#[test]
+fn a_pool_must_not_die_while_anything_is_redirected() {
+    let mut reference = reference(64 * MIB);
+    reference.device_mut(0).retain_pool((0, 1), PoolFlags::default());
+    reference.device_mut(0).begin_redirection((0, 2), CALLER);
+    assert_eq!(reference.drop_pool(0, (0, 1)), Err(PoolError::DiesRedirected));
+}

@@ -8,7 +8,8 @@ use super::block::{Arena, Block, Slot};
 use super::free_index::FreeIndex;
 use super::*;
 use crate::device::sim::SimDevice;
-use crate::op::{Counter, Family};
+use crate::op::snapshot::BlockState;
+use crate::op::{Counter, DeviceCall, Family};
 
 const MIB: u64 = 1 << 20;
 
@@ -113,4 +114,46 @@ fn a_segment_is_shown_whose_front_has_no_memory_and_whose_rest_is_free() {
     reference.free(second).expect("is live");
     let shown: Vec<_> = reference.snapshot().segments.iter().map(|s| (s.address, s.total_size)).collect();
     assert_eq!(shown, [(first + 20 * MIB, 20 * MIB)]);
+}
+
+#[test]
+fn pages_that_stay_behind_at_either_end_belong_to_no_request() {
+    let mut reference = reference(256 * MIB, "expandable_segments:True");
+    let mut alloc = |size| reference.device_mut(0).alloc(size, StreamHandle(0)).expect("fits");
+    let (_first, block, _last) = (alloc(30 * MIB), alloc(55 * MIB), alloc(12 * MIB));
+    reference.free(block).expect("is live");
+    reference.empty_cache().expect("no fault is planted"); // takes the whole pages of 20 MiB, from 40 to 80 MiB
+    let segments = reference.snapshot().segments;
+    let blocks = segments.iter().flat_map(|s| &s.blocks).filter(|b| b.state == BlockState::Inactive);
+    let free: Vec<_> = blocks.map(|b| (b.address - block, b.size, b.requested_size)).collect();
+    assert_eq!(free, [(0, 10 * MIB, 0), (50 * MIB, 5 * MIB, 0), (67 * MIB, 3 * MIB, 0)]);
+}
+
+#[test]
+fn pages_that_nobody_may_touch_are_not_handed_out() {
+    let mut reference = reference(256 * MIB, "expandable_segments:True");
+    reference.device_mut(0).device_mut().fault(DeviceCall::SetAccess, 0);
+    let refused = reference.device_mut(0).alloc(30 * MIB, StreamHandle(0));
+    assert!(matches!(refused, Err(AllocError::Device(_))), "{refused:?}");
+    assert_eq!(reference.device_mut(0).device_mut().free_bytes(), Ok(256 * MIB));
+    reference.device_mut(0).alloc(30 * MIB, StreamHandle(0)).expect("the fault was one call's");
+}
+
+#[test]
+fn garbage_is_collected_in_rounds_by_the_average_age_of_what_is_left() {
+    let mut reference = reference(200 * MIB, "garbage_collection_threshold:0.4,per_process_memory_fraction:0.8");
+    let device = reference.device_mut(0);
+    let mut alloc = |size| device.alloc(size, StreamHandle(0)).expect("fits");
+    let segments = [30, 30, 30].map(|size| alloc(size * MIB));
+    let mut clock = alloc(12 * MIB); // each request for it is a search, by which the others age
+    for (segment, searches) in segments.into_iter().zip([6, 2, 1]) {
+        device.free(segment).expect("is live");
+        for _ in 0..searches {
+            device.free(clock).expect("is live");
+            clock = device.alloc(12 * MIB, StreamHandle(0)).expect("is cached");
+        }
+    }
+    // Ages 10, 4 and 2, and 38 MiB to give back: the first round takes the 10, the second of 4 and 2 the 4.
+    device.alloc(40 * MIB, StreamHandle(0)).expect("fits");
+    assert_eq!(current(&reference, Family::ReservedBytes), (30 + 12 + 40) << 20);
 }

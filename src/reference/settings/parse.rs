@@ -276,6 +276,7 @@ mod tests {
     fn numbers_are_read_as_c_reads_them() {
         assert_eq!(read("max_split_size_mb:20abc").max_split, 20 * MIB);
         assert_eq!(read("max_split_size_mb:-1").max_split, u64::MAX / MIB * MIB);
+        assert_eq!(read("large_segment_size_mb:-1").large_segment, u64::MAX / MIB * MIB);
         assert_eq!(read(" max_split_size_mb : 32 ").max_split, 32 * MIB);
     }
 
