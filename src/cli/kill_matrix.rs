@@ -1,7 +1,6 @@
 //! `poolproof kill-matrix`: what the suite detects, measured on planted defects and legal variations.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::engine::{self, EngineError, MatrixOptions, MatrixProgress, Plan, RunOptions};
@@ -10,7 +9,7 @@ use crate::spec;
 use crate::target::TargetName;
 use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
 
-use super::output::note;
+use super::progress::Rows;
 use super::run::{Lang, cases_from_environment, cores, duration, ensure_writable};
 use super::{CliError, Context, Exit};
 
@@ -60,32 +59,9 @@ pub(super) struct Args {
     lang: Lang,
 }
 
-/// A line each time a tenth of the rows is done, and whatever is wrong at once.
-struct Shown {
-    verbose: bool,
-    total: AtomicUsize,
-    done: AtomicUsize,
-}
-
-impl Shown {
-    fn new(context: &Context) -> Self {
-        Shown { verbose: context.verbose, total: AtomicUsize::new(0), done: AtomicUsize::new(0) }
-    }
-
-    fn row(&self, line: String, is_wrong: bool) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let total = self.total.load(Ordering::Relaxed).max(1);
-        if self.verbose || is_wrong {
-            note(line);
-        } else if done * 10 / total != (done - 1) * 10 / total {
-            note(format_args!("kill-matrix: {done}/{total} rows"));
-        }
-    }
-}
-
-impl MatrixProgress for Shown {
+impl MatrixProgress for Rows {
     fn begin(&self, rows: usize) {
-        self.total.store(rows, Ordering::Relaxed);
+        self.begin(rows);
     }
 
     fn hunted(&self, row: &DefectRow) {
@@ -132,7 +108,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         full: args.full,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
-    let matrix = engine::kill_matrix(&options, &Shown::new(context))?;
+    let matrix = engine::kill_matrix(&options, &Rows::new("kill-matrix", context))?;
     write(&matrix, &args, context)?;
     Ok(if matrix.is_clean() { Exit::Conformant } else { Exit::Findings })
 }
@@ -150,7 +126,7 @@ pub(super) fn of_plan(run: &RunOptions, time: Duration, context: &Context) -> Re
         full: false,
         command: run.command.clone(),
     };
-    Ok(engine::kill_matrix(&options, &Shown::new(context))?)
+    Ok(engine::kill_matrix(&options, &Rows::new("kill-matrix", context))?)
 }
 
 pub(super) fn summary(matrix: &KillMatrix) -> String {

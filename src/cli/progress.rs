@@ -189,3 +189,31 @@ fn line(record: &ScenarioRecord) -> String {
         record.stamp.seconds
     )
 }
+
+/// Progress of long work on rows: a line each time a tenth is done, and what is wrong at once; with `--verbose`, every row.
+pub(super) struct Rows {
+    what: &'static str,
+    verbose: bool,
+    total: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl Rows {
+    pub(super) fn new(what: &'static str, context: &Context) -> Self {
+        Rows { what, verbose: context.verbose, total: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn begin(&self, rows: usize) {
+        self.total.store(rows, Ordering::Relaxed);
+    }
+
+    pub(super) fn row(&self, line: String, is_wrong: bool) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let total = self.total.load(Ordering::Relaxed).max(1);
+        if self.verbose || is_wrong {
+            note(line);
+        } else if done * 10 / total != (done - 1) * 10 / total {
+            note(format_args!("{}: {done}/{total} rows", self.what));
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! `poolproof survival`: how long planted defects live under each way of drawing sequences.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::engine::{self, Plan, SurvivalOptions, SurvivalProgress, write_whole};
 use crate::reference::Defect;
@@ -10,7 +9,7 @@ use crate::spec;
 use crate::target::TargetName;
 use crate::verdict::survival::{Generator, Survival, SurvivalRow};
 
-use super::output::note;
+use super::progress::Rows;
 use super::run::{Lang, cores, ensure_writable};
 use super::{CliError, Context, Exit};
 
@@ -65,27 +64,14 @@ pub(super) struct Args {
     lang: Lang,
 }
 
-/// A line each time a tenth of the rows is done; with `--verbose`, a line a row.
-struct Shown {
-    verbose: bool,
-    total: AtomicUsize,
-    done: AtomicUsize,
-}
-
-impl SurvivalProgress for Shown {
+impl SurvivalProgress for Rows {
     fn begin(&self, rows: usize) {
-        self.total.store(rows, Ordering::Relaxed);
+        self.begin(rows);
     }
 
     fn hunted(&self, row: &SurvivalRow) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let total = self.total.load(Ordering::Relaxed).max(1);
-        if self.verbose {
-            let each = row.hunts.iter().map(|h| format!("{} {}/{}", h.generator.name(), h.kills(), h.killed.len()));
-            note(format_args!("{}: {}", row.name, each.collect::<Vec<_>>().join(", ")));
-        } else if done * 10 / total != (done - 1) * 10 / total {
-            note(format_args!("survival: {done}/{total} defects"));
-        }
+        let each = row.hunts.iter().map(|h| format!("{} {}/{}", h.generator.name(), h.kills(), h.killed.len()));
+        self.row(format!("{}: {}", row.name, each.collect::<Vec<_>>().join(", ")), false);
     }
 }
 
@@ -114,8 +100,7 @@ fn hunt(args: &Args, context: &Context) -> Result<Survival, CliError> {
         jobs: args.jobs.map_or_else(cores, usize::from),
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
-    let shown = Shown { verbose: context.verbose, total: AtomicUsize::new(0), done: AtomicUsize::new(0) };
-    Ok(engine::survival(&options, &shown)?)
+    Ok(engine::survival(&options, &Rows::new("survival", context))?)
 }
 
 /// The defects that one of the globs matches; all without a glob.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Claim, Effect, Model, limit_bytes, named_device};
+use super::{Claim, Effect, Model, limit_bytes};
 use crate::op::stats::Row;
 use crate::op::{Counter, DeviceView, Family, Milestone, Observation, Op, PoolSource, RefusalClass, Reply};
 
@@ -130,7 +130,7 @@ impl Journey {
         let blamed = |class| matches!(class, RefusalClass::InvalidArgument | RefusalClass::InvalidPointer);
         self.mark_if(Milestone::ArgumentRefused, reply.refusal().is_some_and(|r| blamed(r.class)));
         // CrossDeviceCall: the device named exists and is not the caller's current one.
-        if let Some(device) = named_device(op).filter(|d| d.index(after.devices.len()).is_some()) {
+        if let Some(device) = op.device().filter(|d| d.index(after.devices.len()).is_some()) {
             let moves = matches!(op, Op::SetCurrent { .. });
             self.mark_if(Milestone::CrossDeviceCall, !moves && device != model.current_device());
         }

@@ -3,7 +3,7 @@
 //! Decides from the operation, the devices and the current device alone. Does not judge an answer: `oracle` does.
 
 use super::{Law, Live, Model};
-use crate::op::{BlockId, DeviceId, Drop, Op, Pointer, RefusalClass, StreamId};
+use crate::op::{BlockId, Drop, Op, Pointer, RefusalClass, StreamId};
 
 /// A size whose rounding no signed figure can hold: both readings of it are honest.
 const UNROUNDABLE: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::InvalidArgument];
@@ -11,29 +11,6 @@ const UNROUNDABLE: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::
 const TOO_LARGE_WITH_FAULT: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::DeviceError];
 const UNROUNDABLE_WITH_FAULT: &[RefusalClass] =
     &[RefusalClass::OutOfMemory, RefusalClass::InvalidArgument, RefusalClass::DeviceError];
-
-/// The device that an operation names, whether or not it exists.
-#[must_use]
-pub fn named_device(op: &Op) -> Option<DeviceId> {
-    match op {
-        Op::Alloc { device, .. } | Op::SetFraction { device, .. } | Op::GetFraction { device } => *device,
-        Op::Occupy { device, .. }
-        | Op::Finish { device, .. }
-        | Op::Synchronize { device }
-        | Op::ResetPeak { device }
-        | Op::ResetAccumulated { device }
-        | Op::SetCurrent { device }
-        | Op::Dictionary { device }
-        | Op::Summary { device, .. }
-        | Op::MemoryInfo { device }
-        | Op::PoolCreate { device, .. }
-        | Op::PoolEnter { device, .. }
-        | Op::PoolExit { device, .. }
-        | Op::CaptureBegin { device, .. }
-        | Op::Fault { device, .. } => Some(*device),
-        _ => None,
-    }
-}
 
 impl Model {
     /// Whether the operation can be asked at all: `Err` where the block, pool or graph it names is not there, its id is
@@ -123,7 +100,7 @@ impl Model {
     /// Which answers are legal if no fault fires in the operation. The same before and after it.
     #[must_use]
     pub fn law_without_faults(&self, op: &Op) -> Law {
-        if named_device(op).is_some_and(|device| device.index(self.devices.len()).is_none()) {
+        if op.device().is_some_and(|device| device.index(self.devices.len()).is_none()) {
             return Law::MustRefuse(RefusalClass::InvalidArgument);
         }
         match *op {
@@ -165,7 +142,7 @@ impl Model {
             | Op::Fill { block }
             | Op::Verify { block }
             | Op::FreePointer { pointer: Pointer::Interior { block, .. } } => self.block(*block).map(|l| l.device),
-            other => named_device(other).and_then(|d| d.index(self.devices.len())),
+            other => other.device().and_then(|d| d.index(self.devices.len())),
         }
     }
 

@@ -19,7 +19,6 @@ use crate::op::{BlockId, Capability, Contract, DeviceId, Observation, Op, Refusa
 
 pub use device::{DeviceState, limit_bytes};
 pub use journey::Journey;
-pub use law::named_device;
 pub use pools::{Pools, Route};
 pub use territory::{Claim, Intrusion, Owner};
 pub use unfinished::Unfinished;

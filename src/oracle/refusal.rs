@@ -10,7 +10,7 @@ use super::cite::{
 };
 use super::view::first_difference;
 use super::{Oracle, Seen};
-use crate::model::{Effect, Law, named_device};
+use crate::model::{Effect, Law};
 use crate::op::stats::{Column, Row};
 use crate::op::{Capability, Family, Op, OracleName, Pointer, RefusalClass, TargetInfo, Text, Via};
 use crate::requirement::RequirementId;
@@ -191,7 +191,7 @@ fn looks(op: &Op) -> Option<RequirementId> {
 
 /// The promise behind the law of an operation; `None` leaves it to the scenario.
 fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
-    if named_device(op).is_some_and(|d| d.index(seen.after.devices.len()).is_none()) {
+    if op.device().is_some_and(|d| d.index(seen.after.devices.len()).is_none()) {
         return Some(ARG_01);
     }
     Some(match *op {

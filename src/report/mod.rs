@@ -10,6 +10,8 @@ mod junit;
 mod markdown;
 mod matrix;
 mod page;
+#[cfg(test)]
+mod study_test;
 mod survival;
 mod table;
 #[cfg(test)]

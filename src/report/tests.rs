@@ -225,7 +225,7 @@ fn troubled() -> RunRecord {
 }
 
 /// Every requirement passed, every situation reached.
-fn clean() -> RunRecord {
+pub(super) fn clean() -> RunRecord {
     let mut scenarios = Vec::new();
     for requirement in ALL {
         let name = format!("{}::generated", requirement.id.to_string().to_lowercase());

@@ -97,28 +97,6 @@ impl Callers {
     }
 }
 
-/// The device that an operation names, to be named otherwise.
-fn device_mut(op: &mut Op) -> Option<&mut DeviceId> {
-    match op {
-        Op::Alloc { device, .. } | Op::SetFraction { device, .. } | Op::GetFraction { device } => device.as_mut(),
-        Op::Occupy { device, .. }
-        | Op::Finish { device, .. }
-        | Op::Synchronize { device }
-        | Op::ResetPeak { device }
-        | Op::ResetAccumulated { device }
-        | Op::SetCurrent { device }
-        | Op::Dictionary { device }
-        | Op::Summary { device, .. }
-        | Op::MemoryInfo { device }
-        | Op::PoolCreate { device, .. }
-        | Op::PoolEnter { device, .. }
-        | Op::PoolExit { device, .. }
-        | Op::CaptureBegin { device, .. }
-        | Op::Fault { device, .. } => Some(device),
-        _ => None,
-    }
-}
-
 /// Devices of one size change places.
 fn devices(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     let count = setup.device_bytes.len();
@@ -137,10 +115,11 @@ fn devices(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     let mut renamed: Vec<(Op, Option<usize>)> = numbered(ops).collect();
     for (op, _) in &mut renamed {
         callers.name(op, count);
-        if let Some(device) = device_mut(op)
-            && let Some(name) = device.index(count).and_then(|d| i32::try_from(called[d]).ok())
+        if let Some(mut slot) = op.device_slot()
+            && let Some(device) = slot.get().and_then(|d| d.index(count))
+            && let Ok(name) = i32::try_from(called[device])
         {
-            *device = DeviceId(name);
+            slot.rename(DeviceId(name));
         }
     }
     let pairs: Vec<String> = called.iter().enumerate().map(|(device, name)| format!("{device} as {name}")).collect();
@@ -228,7 +207,7 @@ fn order(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
             Op::SetCurrent { .. } => None,
             // A pool's name is known on every device.
             Op::PoolCreate { .. } | Op::PoolEnter { .. } | Op::PoolExit { .. } | Op::CaptureBegin { .. } => None,
-            other => device_mut(other).and_then(|d| d.index(count)),
+            other => other.device().and_then(|d| d.index(count)),
         };
         match home {
             Some(device) => stretch.push((device, (op, given))),

@@ -3,7 +3,7 @@
 //! Decides an order of simplicity for each kind of value; a simplification always goes down in it, so
 //! simplifying ends.
 
-use crate::op::{DeviceId, GraphName, Op, Pointer, PoolName, PoolSource, StreamId, Via};
+use crate::op::{DeviceId, DeviceSlot, GraphName, Op, Pointer, PoolName, PoolSource, StreamId, Via};
 
 const MIB: u64 = 1 << 20;
 
@@ -112,26 +112,10 @@ impl Facet {
                 | Op::Finish { stream: StreamId(s), .. }
                 | Op::CaptureBegin { stream: StreamId(s), .. },
             ) => Slot::Byte(s),
-            (Facet::Device, Op::Alloc { device, .. } | Op::SetFraction { device, .. } | Op::GetFraction { device }) => {
-                Slot::MaybeDevice(device)
-            }
-            (
-                Facet::Device,
-                Op::Occupy { device, .. }
-                | Op::Finish { device, .. }
-                | Op::Synchronize { device }
-                | Op::ResetPeak { device }
-                | Op::ResetAccumulated { device }
-                | Op::SetCurrent { device }
-                | Op::Dictionary { device }
-                | Op::Summary { device, .. }
-                | Op::MemoryInfo { device }
-                | Op::PoolCreate { device, .. }
-                | Op::PoolEnter { device, .. }
-                | Op::PoolExit { device, .. }
-                | Op::CaptureBegin { device, .. }
-                | Op::Fault { device, .. },
-            ) => Slot::Device(device),
+            (Facet::Device, op) => match op.device_slot()? {
+                DeviceSlot::Chosen(device) => Slot::MaybeDevice(device),
+                DeviceSlot::Named(device) => Slot::Device(device),
+            },
             _ => return None,
         })
     }

@@ -1,0 +1,127 @@
+//! Pages of studies: the kill matrix as an appendix, survival.
+
+use super::{Language, add_guided, markdown, matrix, read_survival, survival_json, survival_page};
+use crate::op::{OracleName, Text};
+use crate::requirement::{Area, RequirementId};
+use crate::verdict::matrix::{Alarm, DefectRow, Kill, KillMatrix, RowStamp, VariationRow};
+use crate::verdict::record::RunStamp;
+use crate::verdict::survival::{Generator, HuntStamp, Hunts, Survival, SurvivalRow};
+
+fn kill_matrix() -> KillMatrix {
+    let defect = |name: &str, kill| DefectRow {
+        name: name.to_owned(),
+        copies: "rapidsai/rmm #1".to_owned(),
+        what: "what it does".to_owned(),
+        kill,
+        failing: None,
+        stamp: RowStamp { seconds: 0.5 },
+    };
+    let kill = Kill {
+        requirement: RequirementId::new(Area::Leak, 1),
+        oracle: OracleName::Leak,
+        scenario: "leak::everything-back".to_owned(),
+        message: Text::new("it leaks", "泄漏"),
+        operations: 1_234,
+        original_steps: 40,
+        minimal_steps: 3,
+    };
+    let alarm = Alarm {
+        seed: 7,
+        scenario: "pool::merge".to_owned(),
+        requirement: RequirementId::new(Area::Pool, 1),
+        oracle: Some(OracleName::Expectation),
+        message: Text::new("not merged", "未合并"),
+    };
+    KillMatrix {
+        format: KillMatrix::FORMAT.to_owned(),
+        version: "0.1.0".to_owned(),
+        base: "reference@sim".to_owned(),
+        seed: 0,
+        selection: Vec::new(),
+        scenarios: 12,
+        defects: vec![defect("found", Some(kill)), defect("hidden", None)],
+        variations: vec![VariationRow {
+            name: "lazy-merging".to_owned(),
+            what: "neighbours are merged when memory is short".to_owned(),
+            seeds: 20,
+            passed: 10,
+            not_applicable: 1,
+            inconclusive: 1,
+            operations: 5_000,
+            alarms: vec![alarm],
+            stamp: RowStamp { seconds: 1.0 },
+        }],
+        stamp: RunStamp::default(),
+    }
+}
+
+fn survival() -> Survival {
+    let hunts = |generator, operations: [u64; 2], killed: [bool; 2]| Hunts {
+        generator,
+        operations: operations.to_vec(),
+        killed: killed.to_vec(),
+        stamp: HuntStamp { seconds: vec![0.25, 0.5] },
+    };
+    let row = |name: &str, random, swarm| SurvivalRow {
+        name: name.to_owned(),
+        hunts: vec![hunts(Generator::Random, [100, 300], random), hunts(Generator::Swarm, [150, 450], swarm)],
+    };
+    Survival {
+        format: Survival::FORMAT.to_owned(),
+        version: "0.1.0".to_owned(),
+        base: "reference@sim".to_owned(),
+        seed: 0,
+        seeds: 2,
+        limit: 1_000,
+        scenarios: 67,
+        selection: Vec::new(),
+        defects: vec![
+            row("soon", [true, true], [true, true]),
+            row("late", [true, false], [false, false]),
+            row("never", [false, false], [false, false]),
+        ],
+        stamp: RunStamp::default(),
+    }
+}
+
+#[test]
+fn a_kill_matrix_is_an_appendix_of_a_report() {
+    let mut record = super::tests::clean();
+    let without = markdown(&record, Language::En);
+    record.kill_matrix = Some(kill_matrix());
+    for (language, name) in [(Language::En, "kill_matrix_in_english"), (Language::Zh, "kill_matrix_in_chinese")] {
+        let text = markdown(&record, language);
+        let appendix = text.split("\n## ").last().unwrap_or_default().to_owned();
+        insta::assert_snapshot!(name, appendix);
+    }
+    let with = markdown(&record, Language::En);
+    assert!(with.starts_with(&without), "the appendix changes nothing else");
+    assert!(matrix::matrix_page(&kill_matrix(), Language::En).starts_with("# Kill matrix\n"));
+}
+
+#[test]
+fn survival_is_a_page_with_the_longest_lived_first() {
+    let mut all = survival();
+    insta::assert_snapshot!(survival_page(&all, Language::En));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (record, guided) = (folder.path().join("survival.json"), folder.path().join("guided.jsonl"));
+    std::fs::write(&record, survival_json(&all).expect("it is JSON")).expect("it is written");
+    assert_eq!(read_survival(&record).expect("it reads"), all);
+    let line = |defect: &str, seed: u64, killed: bool| {
+        format!(
+            "{{\"defect\":\"{defect}\",\"seed\":{seed},\"killed\":{killed},\"operations\":9,\"inputs\":3,\"seconds\":1.5}}\n"
+        )
+    };
+    let lines = [line("late", 0, true), line("late", 1, false), line("late", 1, true)].concat();
+    std::fs::write(&guided, &lines).expect("it is written");
+    add_guided(&mut all, &guided).expect("it reads");
+    insta::assert_snapshot!(survival_page(&all, Language::Zh));
+    let refused = |text: &str| {
+        std::fs::write(&guided, text).expect("it is written");
+        let error = add_guided(&mut survival(), &guided).expect_err("it is refused").to_string();
+        error.replace(&guided.display().to_string(), "guided.jsonl")
+    };
+    insta::assert_snapshot!(
+        [refused(&line("who", 0, true)), refused("\n{\"defect\":"), refused("{\"defect\":\"late\"}")].join("\n")
+    );
+}
