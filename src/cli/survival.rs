@@ -23,7 +23,8 @@ Hunts every planted defect with the generated scenarios alone, by each generator
 and writes DIR/{survival.json, survival.md, survival.zh.md, hardest.txt}. Explicit scenarios take no part;
 what the whole suite detects is `kill-matrix`.
 
-hardest.txt names the 15 that live longest, for fuzz/survival.sh, which hunts them coverage-guided:
+hardest.txt names the 15 that live longest of those that some hunt killed (the others only an explicit
+scenario shows), for fuzz/survival.sh, which hunts them coverage-guided:
 
   poolproof survival --out study
   fuzz/survival.sh study/hardest.txt study/guided.jsonl

@@ -128,9 +128,7 @@ fn defects(page: &mut Page, survival: &Survival) {
         }
         cells
     };
-    let order = survival.hardest(survival.defects.len());
-    let find = |name: &&str| survival.defects.iter().find(|d| d.name == **name);
-    let rows: Vec<Vec<String>> = order.iter().filter_map(|name| Some(row(find(name)?))).collect();
+    let rows: Vec<Vec<String>> = survival.longest_lived().into_iter().map(row).collect();
     page.table(&columns, &rows);
     let coverage = |g| survival.hunts(g).next().map(|h| h.operations().coverage * 100.0);
     let drawn = coverage(Generator::Random).unwrap_or_default();

@@ -102,13 +102,22 @@ pub struct Spread {
 impl Survival {
     pub const FORMAT: &'static str = "poolproof-survival/1";
 
-    /// The names of the defects that live longest under drawn sequences, the longest first: by how often they
-    /// survive, then by their median under the better of the two generators.
+    /// The defects, those first that live longest under drawn sequences: by how often they survive, then by their
+    /// median under the better of the two generators.
+    #[must_use]
+    pub fn longest_lived(&self) -> Vec<&SurvivalRow> {
+        let mut rows: Vec<(u64, f64, &SurvivalRow)> =
+            self.defects.iter().map(|row| (row.survived(), row.best_median(), row)).collect();
+        rows.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.total_cmp(&a.1)).then(a.2.name.cmp(&b.2.name)));
+        rows.into_iter().map(|(.., row)| row).collect()
+    }
+
+    /// The names of the longest-lived of those that some drawn hunt killed. What none kills is shown by explicit
+    /// scenarios' own expectations, and sequences without any cannot convict it however they come about.
     #[must_use]
     pub fn hardest(&self, count: usize) -> Vec<&str> {
-        let mut rows: Vec<(u64, f64, &str)> = self.defects.iter().map(SurvivalRow::hardness).collect();
-        rows.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(b.2)));
-        rows.into_iter().take(count).map(|(.., name)| name).collect()
+        let found = self.longest_lived().into_iter().filter(|row| row.hunts.iter().any(|h| h.kills() > 0));
+        found.take(count).map(|row| row.name.as_str()).collect()
     }
 
     /// The drawn generator that kills in more hunts; with as many, the one with the lower median more often.
@@ -158,11 +167,16 @@ impl SurvivalRow {
         self.hunts.iter().find(|h| h.generator == generator)
     }
 
-    fn hardness(&self) -> (u64, f64, &str) {
-        let drawn = || Generator::DRAWN.iter().filter_map(|&g| self.of(g));
-        let survived = drawn().map(|h| h.killed.len() as u64 - h.kills()).sum();
-        let medians = drawn().map(|h| h.operations().median.unwrap_or(f64::INFINITY));
-        (survived, medians.fold(f64::INFINITY, f64::min), &self.name)
+    fn drawn(&self) -> impl Iterator<Item = &Hunts> {
+        Generator::DRAWN.iter().filter_map(|&g| self.of(g))
+    }
+
+    fn survived(&self) -> u64 {
+        self.drawn().map(|h| h.killed.len() as u64 - h.kills()).sum()
+    }
+
+    fn best_median(&self) -> f64 {
+        self.drawn().map(|h| h.operations().median.unwrap_or(f64::INFINITY)).fold(f64::INFINITY, f64::min)
     }
 }
 
@@ -272,6 +286,9 @@ mod tests {
             stamp: RunStamp::default(),
         };
         assert_eq!((survival.better(), survival.hardest(1)), (Generator::Random, vec!["b"]));
+        survival.defects.push(row("c", &[false, false], &[false, false]));
+        assert_eq!((survival.hardest(1), survival.longest_lived()[0].name.as_str()), (vec!["b"], "c"));
+        survival.defects.pop();
         survival.defects.pop();
         assert_eq!((survival.better(), survival.duel(Generator::Swarm, Generator::Random)), (Generator::Swarm, (1, 0)));
     }
