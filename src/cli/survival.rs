@@ -19,12 +19,12 @@ const HARDEST: usize = 15;
 /// Measure how long planted defects survive generated sequences
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Hunts every planted defect with the generated scenarios alone, by each generator and with several seeds,
-and writes DIR/{survival.json, survival.md, survival.zh.md, hardest.txt}. Explicit scenarios take no part;
-what the whole suite detects is `kill-matrix`.
+Hunts every planted defect with the generated scenarios alone, by each generator and with several
+seeds; writes DIR/{survival.json, survival.md, survival.zh.md, hardest.txt}. Explicit scenarios take
+no part; what the whole suite detects is `kill-matrix`.
 
-hardest.txt names the 15 that live longest of those that some hunt killed (the others only an explicit
-scenario shows), for fuzz/survival.sh, which hunts them coverage-guided:
+hardest.txt names the 15 that live longest of those that some hunt killed (the others only explicit
+scenarios show), for fuzz/survival.sh, which hunts them coverage-guided:
 
   poolproof survival --out study
   fuzz/survival.sh study/hardest.txt study/guided.jsonl
@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Operations after which a hunt ends without a kill
-    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
     operations: u64,
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
