@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${1:-600}
 shift || true
 targets=("$@")
-((${#targets[@]})) || targets=(operations naive settings scenario recording pickle reproducer)
+((${#targets[@]})) || targets=(operations naive settings scenario recording pickle reproducer worker)
 limits=(-rss_limit_mb=2048 -malloc_limit_mb=512 -timeout=20 -len_control=20)
 
 run() { # target, seconds, further options

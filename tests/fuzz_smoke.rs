@@ -128,6 +128,11 @@ fn reproducer() {
     smoke("reproducer", 600, 1000);
 }
 
+#[test]
+fn worker() {
+    smoke("worker", 900, 900);
+}
+
 /// Not a test: writes the seeds to `fuzz/corpus/<target>/`, for `fuzz/run_all.sh`.
 #[test]
 #[ignore = "writes files: `cargo test --test fuzz_smoke -- --ignored write_seeds`"]

@@ -253,6 +253,25 @@ fn a_process_that_is_killed_from_outside_is_told_and_replaced() {
     assert_eq!((processes(mark), again.lost()), (idle, None), "a sound process is used again");
 }
 
+/// One that writes without end, or that answers without reading, is waited for no longer than a silent one.
+#[test]
+fn a_process_that_never_stops_talking_holds_nobody_up() {
+    worker::use_program(Path::new(env!("CARGO_BIN_EXE_poolproof")));
+    let setup = Setup { device_bytes: vec![64 << 20], streams: 1, config: None };
+    for mark in ["chatter-at:2", "deaf-at:2"] {
+        let name = format!("worker:reference@sim?misbehave={mark}&deadline=1s").parse().expect("well formed");
+        let mut target = target::open(&name, &setup).expect("opens");
+        let lost = (0..20_000).find_map(|block| {
+            target.apply(&alloc(block));
+            target.lost().cloned()
+        });
+        let Some(Lost::Deadline { limit, stderr }) = lost else { panic!("{mark}: {lost:?}") };
+        assert_eq!((limit, stderr.is_empty()), (Duration::from_secs(1), mark == "deaf-at:2"), "{mark}");
+        drop(target);
+        until(|| processes(mark).is_empty());
+    }
+}
+
 #[test]
 fn a_harness_that_is_killed_leaves_a_report_a_sequence_and_no_process() {
     let mark = "hang-at:8";

@@ -8,6 +8,7 @@
 pub mod canary;
 pub mod coverage;
 pub mod draft;
+pub mod edit;
 pub mod encode;
 pub mod files;
 #[cfg(fuzzing)]
@@ -20,6 +21,7 @@ pub mod scenario;
 pub mod seeds;
 pub mod settings;
 pub mod value;
+pub mod worker;
 
 use coverage::Cells;
 
@@ -27,11 +29,12 @@ use coverage::Cells;
 pub type Body = fn(&[u8], &mut Cells);
 
 /// Every target that must not fail, by name. (`canary` must; `naive` is tested beside the allocator it fuzzes.)
-pub const BODIES: [(&str, Body); 6] = [
+pub const BODIES: [(&str, Body); 7] = [
     ("operations", operations::run),
     ("settings", settings::run),
     ("scenario", scenario::run),
     ("recording", recording::run),
     ("pickle", pickle::run),
     ("reproducer", reproducer::run),
+    ("worker", worker::run),
 ];

@@ -73,7 +73,7 @@ fn made(u: &mut Unstructured<'_>) -> Result<Reproducer> {
 }
 
 /// Names that no sequence of ours would use.
-fn astray(op: &mut Op, u: &mut Unstructured<'_>) -> Result<()> {
+pub fn astray(op: &mut Op, u: &mut Unstructured<'_>) -> Result<()> {
     if let Some(block) = op.block_mut() {
         *block = BlockId(if rarely(u, 2)? { u32::MAX - u32::from(u.arbitrary::<u8>()? & 3) } else { u.arbitrary()? });
     }

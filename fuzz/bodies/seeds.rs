@@ -2,6 +2,7 @@
 //!
 //! Decides what is taken from them. Files are made when they are asked for; none of it is kept in the repository.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use poolproof::op::Setup;
 use poolproof::replay;
 use poolproof::spec::{self, Body, Scenario};
+use poolproof::target::worker::{self, Ask};
 use poolproof::verdict::Reproducer;
 use poolproof::workload;
 
@@ -28,6 +30,7 @@ pub fn of(target: &str, root: &Path) -> Vec<(String, Vec<u8>)> {
         "recording" => recordings(root).into_iter().map(|(name, text)| (name, text.into_bytes())).collect(),
         "pickle" => pickles(root),
         "reproducer" => reproducers(),
+        "worker" => conversations(),
         _ => Vec::new(),
     }
 }
@@ -131,6 +134,34 @@ fn reproducers() -> Vec<(String, Vec<u8>)> {
         (scenario.id.replace("::", "-"), poolproof::engine::regressions::to_json(&reproducer))
     };
     generated().map(kept).collect()
+}
+
+/// Questions, the answers to them, and sequences whose questions or answers are to be spoilt.
+fn conversations() -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for (scenario, setup, steps) in generated() {
+        let name = scenario.id.replace("::", "-");
+        let ops = steps.iter().take(5).filter_map(|s| s.op.as_ref());
+        let mut asks = vec![Ask::Open { setup: Cow::Borrowed(&setup) }];
+        asks.extend(ops.map(|op| Ask::Apply { op: Cow::Borrowed(op) }));
+        asks.extend([Ask::Observe {}, Ask::Close {}]);
+        let mut lines = Vec::new();
+        for ask in asks {
+            serde_json::to_writer(&mut lines, &ask).expect("a question is JSON");
+            lines.push(b'\n');
+        }
+        let mut answers = vec![b'<'];
+        let here = super::operations::reference("");
+        worker::serve(&here, &lines[..], &mut answers, None).expect("memory can be read and written");
+        let header = encode::header(&encode::like(&setup, 0));
+        let drawn = encode::steps(&steps, 24);
+        let odd = [250, 3, 0, 5, 244, 0, 10, 3, 0, 0, 0, 241, 0, 1, 0, 12, 200];
+        seeds.push((format!("{name}-asked"), lines));
+        seeds.push((format!("{name}-answered"), answers));
+        seeds.push((format!("{name}-questions"), [&[1][..], &header, &[0], &drawn, &odd].concat()));
+        seeds.push((format!("{name}-lies"), [&[200][..], &header, &[24], &drawn, &odd].concat()));
+    }
+    seeds
 }
 
 /// Files with that ending in a folder and the folders in it, sorted.

@@ -53,6 +53,10 @@ pub enum ProtocolError {
     Unexpected { asked: &'static str, answered: &'static str },
     #[error("it could not read a question: {reason}")]
     Misread { reason: String },
+    #[error("it told of {told} devices and has {known}")]
+    Devices { told: usize, known: usize },
+    #[error("it says to have {devices} devices of {streams} streams each")]
+    Unbelievable { devices: usize, streams: u8 },
     #[error("it closed its output and went on running")]
     Closed,
     #[error("a question of {bytes} bytes is longer than it may be")]

@@ -17,6 +17,10 @@ pub enum Misbehaviour {
     GarbageAt(u64),
     /// A line that does not end.
     FloodAt(u64),
+    /// Words without end on stderr, and no answer.
+    ChatterAt(u64),
+    /// Answers without end, and nothing more is read. (Those of a target with one device.)
+    DeafAt(u64),
     /// The operation is answered, and the process said to be unusable from then on.
     PoisonAt(u64),
     /// So many milliseconds until the first answer.
@@ -25,7 +29,7 @@ pub enum Misbehaviour {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no misbehaviour: hang-at, exit-at, abort-at, panic-at, garbage-at, flood-at, poison-at or slow-start, each with `:N`"
+    "`{text}` is no misbehaviour: hang-at, exit-at, abort-at, panic-at, garbage-at, flood-at, chatter-at, deaf-at, poison-at or slow-start, each with `:N`"
 )]
 pub struct UnknownMisbehaviour {
     text: String,
@@ -45,6 +49,8 @@ impl FromStr for Misbehaviour {
             "panic-at" => Misbehaviour::PanicAt(number),
             "garbage-at" => Misbehaviour::GarbageAt(number),
             "flood-at" => Misbehaviour::FloodAt(number),
+            "chatter-at" => Misbehaviour::ChatterAt(number),
+            "deaf-at" => Misbehaviour::DeafAt(number),
             "poison-at" => Misbehaviour::PoisonAt(number),
             "slow-start" => Misbehaviour::SlowStart(number),
             _ => return Err(unknown()),
@@ -61,6 +67,8 @@ impl Misbehaviour {
             | Misbehaviour::PanicAt(at)
             | Misbehaviour::GarbageAt(at)
             | Misbehaviour::FloodAt(at)
+            | Misbehaviour::ChatterAt(at)
+            | Misbehaviour::DeafAt(at)
             | Misbehaviour::PoisonAt(at) => at == operation,
             Misbehaviour::SlowStart(_) => false,
         }
@@ -92,6 +100,11 @@ impl Misbehaviour {
             // A pipe that nobody reads any more is as good an end as any.
             Misbehaviour::GarbageAt(_) => drop(output.write_all(b"Segmentation fault (not really)\n")),
             Misbehaviour::FloodAt(_) => while output.write_all(&[b'x'; 4096]).is_ok() {},
+            Misbehaviour::ChatterAt(_) => while std::io::stderr().write_all(&[b'x'; 4096]).is_ok() {},
+            Misbehaviour::DeafAt(_) => {
+                const ANSWER: &[u8] = b"{\"applied\":{\"reply\":\"done\",\"devices\":[null]}}\n";
+                while output.write_all(ANSWER).and_then(|()| output.flush()).is_ok() {}
+            }
             Misbehaviour::PoisonAt(_) | Misbehaviour::SlowStart(_) => {}
         }
     }

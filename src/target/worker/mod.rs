@@ -10,12 +10,14 @@ mod protocol;
 mod serve;
 #[cfg(target_os = "linux")]
 mod target;
+mod told;
 
 pub use misbehave::{Misbehaviour, UnknownMisbehaviour};
 #[cfg(target_os = "linux")]
 pub use process::use_program;
-pub use protocol::{Answer, Ask, LONGEST_ANSWER, LONGEST_ASK, PROTOCOL, schema};
+pub use protocol::{Answer, Ask, LONGEST_ANSWER, LONGEST_ASK, MOST_DEVICES, PROTOCOL, schema};
 pub use serve::{ServeError, serve};
+pub use told::Told;
 
 use super::{Target, TargetError, TargetName};
 use crate::op::Setup;

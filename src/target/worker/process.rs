@@ -27,6 +27,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How much is read at once.
 const CHUNK: usize = 16 << 10;
 
+/// How often stderr is read after the end: what a pipe holds. A descendant that left the group may write for ever.
+const LAST_READS: usize = (1 << 20) / TAIL;
+
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// Names the program that serves targets; without it, this one does. For tests, whose program is another.
@@ -59,7 +62,10 @@ impl Until {
 
 /// Waits until one of the descriptors is ready; answers which, all `false` if the time is up.
 fn wait<const N: usize>(on: [BorrowedFd<'_>; N], until: Until) -> io::Result<[bool; N]> {
-    let mut polled = on.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    wait_polled(on.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)), until)
+}
+
+fn wait_polled<const N: usize>(mut polled: [PollFd<'_>; N], until: Until) -> io::Result<[bool; N]> {
     loop {
         let left = until.left();
         let timeout =
@@ -102,7 +108,10 @@ impl Process {
         let (stdin, Some(stdout), stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
             return Err(failed("its pipes are missing".to_owned()));
         };
-        Ok(Process { child, stdin, stdout, stderr, unread: Vec::new(), tail: Vec::new(), reaped: None })
+        let process = Process { child, stdin, stdout, stderr, unread: Vec::new(), tail: Vec::new(), reaped: None };
+        // Who answers and does not read must not hold the harness up when the pipe is full.
+        let unblocked = process.stdin.as_ref().map_or(Ok(()), |stdin| rustix::io::ioctl_fionbio(stdin, true));
+        unblocked.map(|()| process).map_err(|e| failed(e.to_string()))
     }
 
     /// Asks one thing and waits for the answer. After an error the process has ended.
@@ -113,23 +122,37 @@ impl Process {
             return Err(self.broke(ProtocolError::TooLong { bytes: line.len() }));
         }
         line.push(b'\n');
-        if self.stdin.as_mut().is_none_or(|stdin| stdin.write_all(&line).is_err()) {
-            return Err(self.gone()); // nobody reads it: the process has ended, or closed its input to do so
-        }
-        let line = self.line(Until::after(limit), limit)?;
-        match serde_json::from_slice(&line) {
-            Ok(Answer::Misread { reason }) => Err(self.broke(ProtocolError::Misread { reason })),
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                let start: String = String::from_utf8_lossy(&line).chars().take(80).collect();
-                Err(self.broke(ProtocolError::Malformed { reason: error.to_string(), start }))
+        let until = Until::after(limit);
+        self.tell(&line, until, limit)?;
+        let line = self.line(until, limit)?;
+        Answer::read(&line).map_err(|reason| self.broke(reason))
+    }
+
+    /// Writes a line.
+    fn tell(&mut self, mut line: &[u8], until: Until, limit: Duration) -> Result<(), Lost> {
+        while !line.is_empty() {
+            // Where nobody reads any more, the process has ended, or closed its input to do so.
+            let Some(stdin) = &mut self.stdin else { return Err(self.gone()) };
+            match stdin.write(line) {
+                Ok(n) => line = line.get(n..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match wait_polled([PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::OUT)], until) {
+                        Ok([true]) => {}
+                        Ok([false]) => return Err(self.late(limit)),
+                        Err(_) => return Err(self.gone()),
+                    }
+                }
+                Err(_) => return Err(self.gone()),
             }
         }
+        Ok(())
     }
 
     /// The next line that it writes, without its end.
     fn line(&mut self, until: Until, limit: Duration) -> Result<Vec<u8>, Lost> {
         let mut searched = 0;
+        let mut was_late = false;
         loop {
             if let Some(at) = self.unread[searched..].iter().position(|&b| b == b'\n') {
                 let rest = self.unread.split_off(searched + at + 1);
@@ -141,6 +164,11 @@ impl Process {
             if searched > LONGEST_ANSWER {
                 return Err(self.broke(ProtocolError::Oversized { limit: LONGEST_ANSWER }));
             }
+            // One that never stops writing must not hold the harness up either.
+            if was_late {
+                return Err(self.late(limit));
+            }
+            was_late = until.left().is_zero();
             let ready = match &self.stderr {
                 Some(stderr) => wait([self.stdout.as_fd(), stderr.as_fd()], until),
                 None => wait([self.stdout.as_fd()], until).map(|[out]| [out, false]),
@@ -148,10 +176,7 @@ impl Process {
             match ready {
                 // A pipe of ours that cannot be waited for is as good as closed.
                 Err(_) => return Err(self.gone()),
-                Ok([false, false]) => {
-                    let stderr = self.end();
-                    return Err(Lost::Deadline { limit, stderr });
-                }
+                Ok([false, false]) => return Err(self.late(limit)),
                 Ok([out, err]) => {
                     if err {
                         self.read_stderr();
@@ -162,6 +187,10 @@ impl Process {
                 }
             }
         }
+    }
+
+    fn late(&mut self, limit: Duration) -> Lost {
+        Lost::Deadline { limit, stderr: self.end() }
     }
 
     /// Reads what is there; `false` once there will be no more.
@@ -205,7 +234,7 @@ impl Process {
         }
     }
 
-    fn broke(&mut self, reason: ProtocolError) -> Lost {
+    pub(super) fn broke(&mut self, reason: ProtocolError) -> Lost {
         Lost::Protocol { reason, stderr: self.end() }
     }
 
@@ -242,7 +271,8 @@ impl Process {
             }
         }
         let now = Until::after(Duration::ZERO);
-        while let Some(Ok([true])) = self.stderr.as_ref().map(|stderr| wait([stderr.as_fd()], now)) {
+        for _ in 0..LAST_READS {
+            let Some(Ok([true])) = self.stderr.as_ref().map(|stderr| wait([stderr.as_fd()], now)) else { break };
             self.read_stderr();
         }
         String::from_utf8_lossy(&self.tail).trim().to_owned()

@@ -5,10 +5,14 @@
 
 use std::borrow::Cow;
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::TargetError;
+use super::super::lost::ProtocolError;
 use crate::op::{DeviceView, Observation, Op, Reply, Setup, TargetInfo, Versions};
 
 /// The protocol's name and version, first thing said on either side.
@@ -19,6 +23,9 @@ pub const LONGEST_ASK: usize = 48 << 10;
 
 /// An answer is at most this long, in bytes. The largest are snapshots.
 pub const LONGEST_ANSWER: usize = 64 << 20;
+
+/// A target has at most so many devices: what a short line says must not take much memory.
+pub const MOST_DEVICES: usize = 256;
 
 /// What the harness says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +59,9 @@ impl Ask<'_> {
     }
 }
 
+/// How many characters of a line are shown that is no answer.
+const SHOWN: usize = 80;
+
 /// A device as it is now, or `null` where nothing changed since the last answer of this sequence.
 pub type Changed = Option<DeviceView>;
 
@@ -68,6 +78,8 @@ pub enum Answer {
         info: TargetInfo,
         #[serde(default)]
         versions: Versions,
+        #[serde(deserialize_with = "few")]
+        #[schemars(length(max = MOST_DEVICES))]
         devices: Vec<Changed>,
     },
     /// There is no such target, or it cannot be built.
@@ -76,12 +88,16 @@ pub enum Answer {
     },
     Applied {
         reply: Reply,
+        #[serde(deserialize_with = "few")]
+        #[schemars(length(max = MOST_DEVICES))]
         devices: Vec<Changed>,
         /// Why no later call can succeed in this process, where it is so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         poisoned: Option<String>,
     },
     Observed {
+        #[serde(deserialize_with = "few")]
+        #[schemars(length(max = MOST_DEVICES))]
         devices: Vec<Changed>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         poisoned: Option<String>,
@@ -94,6 +110,22 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Reads a line, given without its end. A question that the other side could not read is an error too.
+    ///
+    /// # Errors
+    /// What is wrong with the line.
+    pub fn read(line: &[u8]) -> Result<Answer, ProtocolError> {
+        match serde_json::from_slice(line) {
+            Ok(Answer::Misread { reason }) => Err(ProtocolError::Misread { reason }),
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                let beginning = &line[..line.len().min(SHOWN * 4)];
+                let start = String::from_utf8_lossy(beginning).chars().take(SHOWN).collect();
+                Err(ProtocolError::Malformed { reason: error.to_string(), start })
+            }
+        }
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match self {
             Answer::Hello { .. } => "hello",
@@ -104,6 +136,32 @@ impl Answer {
             Answer::Closed {} => "closed",
             Answer::Misread { .. } => "misread",
         }
+    }
+}
+
+/// Reads a list of devices; stops reading at one that is too long, while it is still short.
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Changed>, D::Error> {
+    deserializer.deserialize_seq(Few)
+}
+
+struct Few;
+
+impl<'de> Visitor<'de> for Few {
+    type Value = Vec<Changed>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {MOST_DEVICES} devices")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Changed>, A::Error> {
+        let mut devices = Vec::new();
+        while let Some(device) = list.next_element()? {
+            if devices.len() == MOST_DEVICES {
+                return Err(A::Error::invalid_length(MOST_DEVICES + 1, &self));
+            }
+            devices.push(device);
+        }
+        Ok(devices)
     }
 }
 
@@ -128,16 +186,6 @@ pub(super) fn changes(before: &Observation, now: &Observation) -> Vec<Changed> {
     now.devices.iter().zip(known).map(|(now, before)| (before != Some(now)).then_some(*now)).collect()
 }
 
-/// Puts the changes into what was seen before. A device that is not known yet and not told stays as a default.
-pub(super) fn take_in(changed: &[Changed], seen: &mut Observation) {
-    seen.devices.resize(changed.len(), DeviceView::default());
-    for (view, new) in seen.devices.iter_mut().zip(changed) {
-        if let Some(new) = new {
-            *view = *new;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,9 +196,21 @@ mod tests {
         let before = Observation { devices: vec![view(1), view(2)] };
         let now = Observation { devices: vec![view(1), view(3), view(4)] };
         let told = changes(&before, &now);
-        assert_eq!(told.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
-        let mut seen = before;
-        take_in(&told, &mut seen);
-        assert_eq!(seen, now);
+        assert_eq!(told, [None, Some(view(3)), Some(view(4))]);
+    }
+
+    #[test]
+    fn a_list_of_devices_is_as_long_as_it_may_be() {
+        let line = |count: usize| format!(r#"{{"observed":{{"devices":[{}]}}}}"#, vec!["null"; count].join(","));
+        assert!(Answer::read(line(MOST_DEVICES).as_bytes()).is_ok());
+        let refused = Answer::read(line(MOST_DEVICES + 1).as_bytes()).expect_err("one more");
+        assert!(refused.to_string().contains("at most 256 devices"), "{refused}");
+    }
+
+    #[test]
+    fn only_the_beginning_of_what_is_no_answer_is_shown() {
+        let line = ["\u{20ac}".repeat(500).as_bytes(), b"\xff"].concat();
+        let refused = Answer::read(&line).expect_err("no answer");
+        assert!(matches!(refused, ProtocolError::Malformed { start, .. } if start == "\u{20ac}".repeat(80)));
     }
 }

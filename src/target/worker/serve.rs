@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Write};
 
 use super::super::{Target, TargetName, open_here};
 use super::misbehave::Misbehaviour;
-use super::protocol::{Answer, Ask, LONGEST_ASK, PROTOCOL, changes};
+use super::protocol::{Answer, Ask, LONGEST_ASK, MOST_DEVICES, PROTOCOL, changes};
 use crate::op::Observation;
 
 /// Why serving ended before the questions did.
@@ -100,6 +100,10 @@ impl Server<'_> {
             }
             Ask::Open { setup } => {
                 self.close();
+                let devices = setup.device_bytes.len();
+                if devices > MOST_DEVICES {
+                    return Answer::Misread { reason: format!("{devices} devices, and at most {MOST_DEVICES} can be") };
+                }
                 match open_here(self.name, setup) {
                     Ok(target) => {
                         let (info, versions) = (target.info().clone(), target.versions());

@@ -12,7 +12,8 @@ use super::super::lost::ProtocolError;
 use super::super::{Lost, Target, TargetError, TargetName};
 use super::Misbehaviour;
 use super::process::Process;
-use super::protocol::{Answer, Ask, Changed, PROTOCOL, take_in};
+use super::protocol::{Answer, Ask, PROTOCOL};
+use super::told::Told;
 use crate::op::{Observation, Op, RefusalClass, Reply, Setup, TargetInfo, Versions};
 
 /// How long a call may take unless the name says otherwise.
@@ -75,17 +76,11 @@ impl Recipe {
                 Ok(process)
             }
             Answer::Hello { protocol, .. } => {
-                let reason = ProtocolError::Misread { reason: format!("it speaks `{protocol}`") };
-                Err(Lost::Protocol { reason, stderr: process.end() })
+                Err(process.broke(ProtocolError::Misread { reason: format!("it speaks `{protocol}`") }))
             }
-            other => Err(unexpected(&mut process, "hello", &other)),
+            other => Err(process.broke(ProtocolError::Unexpected { asked: "hello", answered: other.name() })),
         }
     }
-}
-
-fn unexpected(process: &mut Process, asked: &'static str, answer: &Answer) -> Lost {
-    let reason = ProtocolError::Unexpected { asked, answered: answer.name() };
-    Lost::Protocol { reason, stderr: process.end() }
 }
 
 /// Runs `change` on what this thread has of the name; `None` while the thread ends.
@@ -129,42 +124,36 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
 /// A target in another process.
 #[derive(Debug)]
 struct WorkerTarget {
-    info: TargetInfo,
-    versions: Versions,
+    told: Told,
     name: String,
     deadline: Duration,
     /// `None` once it was given back or is lost.
     process: Option<Process>,
-    /// As told with the last answer.
-    seen: Observation,
-    /// Nobody has looked since.
+    /// Nobody has looked since the last answer.
     is_news: bool,
     lost: Option<Lost>,
 }
 
 impl WorkerTarget {
     fn open(mut process: Process, recipe: &Recipe, setup: &Setup) -> Result<Result<Self, TargetError>, Lost> {
-        match process.ask(&Ask::Open { setup: Cow::Borrowed(setup) }, recipe.deadline)? {
-            Answer::Opened { mut info, versions, devices } => {
-                info.name.clone_from(&recipe.name);
-                let mut seen = Observation::default();
-                take_in(&devices, &mut seen);
+        let answer = process.ask(&Ask::Open { setup: Cow::Borrowed(setup) }, recipe.deadline)?;
+        match Told::opened(answer) {
+            Ok(Ok(mut told)) => {
+                told.info.name.clone_from(&recipe.name);
                 Ok(Ok(WorkerTarget {
-                    info,
-                    versions,
+                    told,
                     name: recipe.name.clone(),
                     deadline: recipe.deadline,
                     process: Some(process),
-                    seen,
                     is_news: true,
                     lost: None,
                 }))
             }
-            Answer::Refused { error } => {
+            Ok(Err(error)) => {
                 stock(&recipe.name, |s| s.idle.push(process));
                 Ok(Err(error))
             }
-            other => Err(unexpected(&mut process, "open", &other)),
+            Err(reason) => Err(process.broke(reason)),
         }
     }
 
@@ -184,18 +173,26 @@ impl WorkerTarget {
         self.lost.get_or_insert(lost);
     }
 
-    fn note(&mut self, devices: &[Changed], poisoned: Option<String>) {
-        take_in(devices, &mut self.seen);
+    /// Takes note of an answer, which says whether the process can go on.
+    fn note<T>(&mut self, answered: Result<(T, Option<String>), ProtocolError>) -> Option<T> {
         self.is_news = true;
-        if let Some(reason) = poisoned {
-            let stderr = self.process.as_mut().map(Process::end).unwrap_or_default();
-            self.lose(Lost::Poisoned { reason, stderr });
+        match answered {
+            Ok((answer, None)) => Some(answer),
+            Ok((answer, Some(reason))) => {
+                let stderr = self.process.as_mut().map(Process::end).unwrap_or_default();
+                self.lose(Lost::Poisoned { reason, stderr });
+                Some(answer)
+            }
+            Err(reason) => {
+                self.broke(reason);
+                None
+            }
         }
     }
 
-    fn confused(&mut self, asked: &'static str, answer: &Answer) {
+    fn broke(&mut self, reason: ProtocolError) {
         if let Some(mut process) = self.process.take() {
-            let lost = unexpected(&mut process, asked, answer);
+            let lost = process.broke(reason);
             self.lose(lost);
         }
     }
@@ -203,36 +200,33 @@ impl WorkerTarget {
 
 impl Target for WorkerTarget {
     fn info(&self) -> &TargetInfo {
-        &self.info
+        &self.told.info
     }
 
     fn versions(&self) -> Versions {
-        self.versions.clone()
+        self.told.versions.clone()
     }
 
     fn apply(&mut self, op: &Op) -> Reply {
-        match self.ask(&Ask::Apply { op: Cow::Borrowed(op) }) {
-            Some(Answer::Applied { reply, devices, poisoned }) => {
-                self.note(&devices, poisoned);
+        if let Some(answer) = self.ask(&Ask::Apply { op: Cow::Borrowed(op) }) {
+            let answered = self.told.applied(answer);
+            if let Some(reply) = self.note(answered) {
                 return reply;
             }
-            Some(other) => self.confused("apply", &other),
-            None => {}
         }
         let why = self.lost.as_ref().map_or_else(|| "the target was closed".to_owned(), ToString::to_string);
         Reply::refused(RefusalClass::DeviceError, why)
     }
 
     fn observe(&mut self, into: &mut Observation) {
-        if !self.is_news {
-            match self.ask(&Ask::Observe {}) {
-                Some(Answer::Observed { devices, poisoned }) => self.note(&devices, poisoned),
-                Some(other) => self.confused("observe", &other),
-                None => {}
-            }
+        if !self.is_news
+            && let Some(answer) = self.ask(&Ask::Observe {})
+        {
+            let answered = self.told.observed(answer).map(|poisoned| ((), poisoned));
+            self.note(answered);
         }
         self.is_news = false;
-        into.clone_from(&self.seen);
+        into.clone_from(&self.told.seen);
     }
 
     fn lost(&self) -> Option<&Lost> {
@@ -247,7 +241,7 @@ impl Target for WorkerTarget {
                     stock(&self.name, |s| s.idle.push(process));
                 }
             }
-            Some(other) => self.confused("close", &other),
+            Some(other) => self.broke(ProtocolError::Unexpected { asked: "close", answered: other.name() }),
             None => {}
         }
     }

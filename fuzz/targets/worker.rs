@@ -1,0 +1,9 @@
+//! The door of libFuzzer to the body of the same name.
+#![no_main]
+
+#[path = "../bodies/mod.rs"]
+mod bodies;
+#[path = "../counters.rs"]
+mod counters;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| counters::feed(bodies::worker::run, data));
