@@ -19,7 +19,5 @@ pub fn run(data: &[u8], cells: &mut Cells) {
 }
 
 pub fn broken() -> TargetName {
-    let mut name = operations::reference("");
-    name.options.push(("defect".to_owned(), Some(DEFECT.to_owned())));
-    name
+    operations::planted(DEFECT, "")
 }

@@ -24,26 +24,34 @@ const REACHED: usize = 1728;
 
 /// What a count of a cell stands for is the fuzzer's to decide; here it is how often the state was seen, up to 255.
 #[derive(Debug, Clone)]
-pub struct Cells([u8; CELLS]);
+pub struct Cells {
+    counts: [u8; CELLS],
+    asked: u64,
+}
 
 impl Default for Cells {
     fn default() -> Self {
-        Cells([0; CELLS])
+        Cells { counts: [0; CELLS], asked: 0 }
     }
 }
 
 impl Cells {
     pub fn counts(&self) -> &[u8] {
-        &self.0
+        &self.counts
+    }
+
+    /// Operations that targets were asked, those of the harness's own included.
+    pub fn asked(&self) -> u64 {
+        self.asked
     }
 
     /// How many cells were ever marked.
     pub fn marked(&self) -> usize {
-        self.0.iter().filter(|&&c| c > 0).count()
+        self.counts.iter().filter(|&&c| c > 0).count()
     }
 
     pub fn mark(&mut self, cell: usize) {
-        if let Some(count) = self.0.get_mut(cell) {
+        if let Some(count) = self.counts.get_mut(cell) {
             *count = count.saturating_add(1);
         }
     }
@@ -125,7 +133,10 @@ impl Target for Watched {
             _ => 0,
         };
         let kind = op.name().bytes().fold(0_usize, |h, b| (h * 31 + usize::from(b)) % 61);
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner).mark(ANSWERS + kind * 4 + self.answer);
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.asked += 1;
+        cells.mark(ANSWERS + kind * 4 + self.answer);
+        drop(cells);
         reply
     }
 

@@ -4,7 +4,10 @@
 
 use poolproof::op::{DeviceId, Op, Setup, Step, Via};
 
-use super::draft::{Draft, Header, Held, KINDS};
+use super::draft::Draft;
+use super::header::Header;
+use super::held::Held;
+use super::kinds;
 
 /// The header's bytes.
 pub fn header(header: &Header) -> Vec<u8> {
@@ -22,12 +25,14 @@ pub fn like(setup: &Setup, settings: u8) -> Header {
     Header { settings: settings & !2 | two, streams: setup.streams.clamp(1, 4) - 1, capacity, ..Header::default() }
 }
 
-/// Eight bytes for each operation that has them.
-pub fn steps(steps: &[Step], most: usize) -> Vec<u8> {
+/// Eight bytes for each operation that has them in the world of such a header.
+pub fn steps(steps: &[Step], setup: &Setup, most: usize) -> Vec<u8> {
     let mut held = Held::default();
     let mut bytes = Vec::new();
     for op in steps.iter().filter_map(|s| s.op.as_ref()).take(most) {
-        let Some(draft) = of(op, &mut held) else { continue };
+        let redirects = op.pool().is_some() || op.graph().is_some();
+        let found = if redirects { redirected(op, &mut held, setup) } else { of(op, &mut held) };
+        let Some(draft) = found else { continue };
         bytes.extend([draft.kind, draft.place]);
         bytes.extend(draft.pick.to_le_bytes());
         bytes.extend(draft.size.to_le_bytes());
@@ -40,18 +45,24 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
         Op::Alloc { via: Via::Tensor, .. } => "alloc_tensor",
         other => other.name(),
     };
-    let kind = u8::try_from(KINDS.iter().position(|&k| k == name)?).ok()?;
-    let mut draft = Draft { kind, ..Draft::default() };
+    let mut draft = Draft { kind: kinds::byte(name)?, ..Draft::default() };
     let on = |device: DeviceId| u8::try_from(device.0).unwrap_or(0) & 3;
     match op {
         Op::Alloc { block, device, stream, bytes, .. } => {
             draft.size = u32::try_from(*bytes).ok().filter(|&b| b < 1 << 31)?;
-            draft.place = device.map_or(7 << 5, on) | (stream.0 & 7) << 2;
+            let captured = held.redirects.captured();
+            // During a capture, one that is not its own has to say so.
+            let astray = captured.is_some() && captured != device.map(|device| (device, *stream));
+            let turn = if astray { 5 << 5 } else { 0 };
+            draft.place = device.map_or(7 << 5, |device| on(device) | turn) | (stream.0 & 7) << 2;
             held.blocks.push(*block);
         }
         Op::Free { block } => {
             draft.pick = pick(held, *block)?;
             held.free(*block);
+        }
+        Op::Use { .. } | Op::Occupy { .. } | Op::Synchronize { .. } if held.redirects.captured().is_some() => {
+            return None;
         }
         Op::RecordStream { block, stream } | Op::Use { block, stream } => {
             draft.pick = pick(held, *block)?;
@@ -84,6 +95,23 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
         _ => return None,
     }
     Some(draft)
+}
+
+/// An operation on pools: the first draft that comes to it.
+fn redirected(op: &Op, held: &mut Held, setup: &Setup) -> Option<Draft> {
+    let kind = kinds::byte(op.name())?;
+    for pick in 0..8 {
+        for place in 0..=u8::MAX {
+            let draft = Draft { kind, place, pick, size: 0 };
+            let mut after = held.redirects.clone();
+            let drawn = after.op(op.name(), &draft.draw(setup));
+            if drawn.as_ref() == Some(op) {
+                held.redirects = after;
+                return Some(draft);
+            }
+        }
+    }
+    None
 }
 
 fn pick(held: &Held, block: poolproof::op::BlockId) -> Option<u16> {

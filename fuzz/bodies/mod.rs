@@ -11,11 +11,15 @@ pub mod draft;
 pub mod edit;
 pub mod encode;
 pub mod files;
+pub mod header;
+pub mod held;
+pub mod kinds;
 #[cfg(fuzzing)]
 pub mod naive;
 pub mod operations;
 pub mod pickle;
 pub mod recording;
+pub mod redirects;
 pub mod reproducer;
 pub mod scenario;
 pub mod seeds;

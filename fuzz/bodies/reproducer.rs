@@ -9,8 +9,10 @@ use poolproof::requirement;
 use poolproof::verdict::Reproducer;
 
 use super::coverage::Cells;
-use super::draft::{Draft, Header, Held};
+use super::draft::Draft;
 use super::files::on_disk;
+use super::header::Header;
+use super::held::Held;
 use super::operations;
 use super::value::{number, rarely};
 
@@ -77,10 +79,23 @@ pub fn astray(op: &mut Op, u: &mut Unstructured<'_>) -> Result<()> {
     if let Some(block) = op.block_mut() {
         *block = BlockId(if rarely(u, 2)? { u32::MAX - u32::from(u.arbitrary::<u8>()? & 3) } else { u.arbitrary()? });
     }
+    let mut odd = || Ok(if rarely(u, 2)? { u32::MAX } else { u32::from(u.arbitrary::<u8>()? & 7) });
+    if let Some(pool) = op.pool_mut() {
+        pool.0 = odd()?;
+    }
+    for graph in op.graphs_mut().into_iter().flatten() {
+        graph.0 = odd()?;
+    }
     match op {
         Op::Alloc { stream, bytes, .. } => (*stream, *bytes) = (StreamId(u.arbitrary()?), number(u)?),
         Op::RecordStream { stream, .. } | Op::Use { stream, .. } => *stream = StreamId(u.arbitrary()?),
         Op::Occupy { device, stream } | Op::Finish { device, stream } => {
+            (*device, *stream) = (DeviceId(u.arbitrary()?), StreamId(u.arbitrary()?));
+        }
+        Op::PoolCreate { device, .. } | Op::PoolEnter { device, .. } | Op::PoolExit { device, .. } => {
+            *device = DeviceId(u.arbitrary()?);
+        }
+        Op::CaptureBegin { device, stream, .. } => {
             (*device, *stream) = (DeviceId(u.arbitrary()?), StreamId(u.arbitrary()?));
         }
         Op::Synchronize { device } | Op::Summary { device, .. } | Op::Fault { device, .. } => {

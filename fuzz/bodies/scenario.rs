@@ -44,7 +44,7 @@ fn follow(scenario: &Scenario, cells: &mut Cells) {
         };
         if let Some(failure) = operations::failure(&target, &setup, &steps, cells) {
             // A world of one's own making may hold less than what is promised of a steady cycle needs to settle.
-            let settles = failure.contains(&format!(": {}: ", OracleName::Growth.name()));
+            let settles = failure.text.contains(&format!(": {}: ", OracleName::Growth.name()));
             assert!(settles, "{}, {setup:?}: {failure}", scenario.id);
         }
     }

@@ -14,9 +14,9 @@ use poolproof::target::worker::{self, Ask};
 use poolproof::verdict::Reproducer;
 use poolproof::workload;
 
-use super::draft::Header;
 use super::encode;
 use super::files::on_disk;
+use super::header::Header;
 
 /// Operations of a recording that a seed keeps.
 const OPERATIONS: usize = 12;
@@ -49,8 +49,9 @@ fn sequences() -> Vec<(String, Vec<u8>)> {
     let mut seeds = Vec::new();
     for (nth, (scenario, setup, steps)) in (0_u8..).zip(generated()) {
         for (label, settings) in [("plain", 0), ("other", nth.wrapping_mul(37) | 1)] {
-            let mut bytes = encode::header(&encode::like(&setup, settings));
-            bytes.extend(encode::steps(&steps, 120));
+            let header = encode::like(&setup, settings);
+            let mut bytes = encode::header(&header);
+            bytes.extend(encode::steps(&steps, &header.setup(), 120));
             seeds.push((format!("{}-{label}", scenario.id.replace("::", "-")), bytes));
         }
     }
@@ -153,8 +154,8 @@ fn conversations() -> Vec<(String, Vec<u8>)> {
         let mut answers = vec![b'<'];
         let here = super::operations::reference("");
         worker::serve(&here, &lines[..], &mut answers, None).expect("memory can be read and written");
-        let header = encode::header(&encode::like(&setup, 0));
-        let drawn = encode::steps(&steps, 24);
+        let like = encode::like(&setup, 0);
+        let (header, drawn) = (encode::header(&like), encode::steps(&steps, &like.setup(), 24));
         let odd = [250, 3, 0, 5, 244, 0, 10, 3, 0, 0, 0, 241, 0, 1, 0, 12, 200];
         seeds.push((format!("{name}-asked"), lines));
         seeds.push((format!("{name}-answered"), answers));

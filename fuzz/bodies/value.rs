@@ -50,3 +50,19 @@ pub fn one_of<T: Copy>(u: &mut Unstructured<'_>, from: &[T]) -> Result<T> {
 pub fn rarely(u: &mut Unstructured<'_>, times: u8) -> Result<bool> {
     Ok(u.arbitrary::<u8>()? % times == times - 1)
 }
+
+/// Sizes: below 2^31 as they are; above, one of those at which something changes.
+pub fn size_of(draw: u32) -> u64 {
+    const EDGES: [u64; 12] =
+        [0, 512, 1024, 4096, MIB, 2 * MIB, 10 * MIB, 20 * MIB, 32 * MIB, 64 * MIB, 128 * MIB, 1 << 30];
+    const HUGE: [u64; 8] =
+        [1 << 40, 1 << 47, 1 << 60, (1 << 63) - 512, 1 << 63, u64::MAX - 511, u64::MAX - 1, u64::MAX];
+    let by = u64::from(draw & 0x3ff);
+    match draw >> 29 {
+        0..4 => u64::from(draw),
+        4 => 1 + u64::from(draw & 0xfff),
+        5 => MIB + u64::from(draw & 0xff_ffff),
+        6 => (EDGES[(draw >> 10) as usize % EDGES.len()] + by).saturating_sub(512),
+        _ => HUGE[(draw >> 10) as usize % HUGE.len()],
+    }
+}

@@ -16,8 +16,10 @@ use poolproof::target::worker::{self, Answer, Ask, PROTOCOL, Told};
 use poolproof::target::{self, Lost, Target, TargetError};
 
 use super::coverage::Cells;
-use super::draft::{Draft, Header, Held};
+use super::draft::Draft;
 use super::edit;
+use super::header::Header;
+use super::held::Held;
 use super::operations;
 use super::reproducer::astray;
 use super::value::{number, rarely};
