@@ -24,6 +24,7 @@ pub mod reproducer;
 pub mod scenario;
 pub mod seeds;
 pub mod settings;
+pub mod survivor;
 pub mod value;
 pub mod worker;
 
