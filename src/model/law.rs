@@ -175,10 +175,11 @@ impl Model {
         self.contract.growth.at_most(bytes)
     }
 
-    /// Whether what a request may cost does not fit the signed 64-bit figures that statistics are kept in.
+    /// Whether a rounded request does not fit the signed 64-bit figures that statistics are kept in. That the
+    /// allocator may also take more, in segments of some least size, is no reason to refuse.
     #[must_use]
     pub fn is_unroundable(&self, bytes: u64) -> bool {
-        i64::try_from(self.at_most(bytes)).is_err()
+        i64::try_from(self.contract.growth.rounded(bytes)).is_err()
     }
 
     /// The memory of the device at this position.

@@ -127,6 +127,15 @@ fn the_law_by_operation() {
 }
 
 #[test]
+fn segments_of_a_least_size_are_no_reason_to_refuse() {
+    let mut info = info();
+    info.contract.growth.least = u64::MAX;
+    let model = Model::new(&info);
+    assert_eq!(model.law(&alloc(0, 0, 12 << 20)), Law::MayLackMemory);
+    assert!(matches!(model.law(&alloc(0, 0, u64::MAX)), Law::MustRefuseAny(_)));
+}
+
+#[test]
 fn each_caller_has_a_current_device() {
     let mut world = World::new();
     world.step(&Op::SetCurrent { device: DeviceId(1) }, &Reply::Done);

@@ -181,9 +181,15 @@ impl Growth {
     /// The most that may be taken to serve `bytes`, saturating.
     #[must_use]
     pub fn at_most(&self, bytes: u64) -> u64 {
+        self.rounded(bytes).max(self.least)
+    }
+
+    /// The most that `bytes` may be rounded to, saturating.
+    #[must_use]
+    pub fn rounded(&self, bytes: u64) -> u64 {
         let scaled = u128::from(bytes) * u128::from(self.numerator) / u128::from(self.denominator.max(1));
         let rounded = scaled.div_ceil(u128::from(self.granule.max(1))) * u128::from(self.granule.max(1));
-        u64::try_from(rounded).unwrap_or(u64::MAX).max(self.least)
+        u64::try_from(rounded).unwrap_or(u64::MAX)
     }
 }
 
