@@ -87,14 +87,18 @@ fn settings(name: &TargetName) -> Settings {
 ///   blocks of its own pool, and does not ask whether a graph was captured with them;
 /// - there too, a flush cuts whole pages out of a free block of an expandable segment; the request that caused it does
 ///   not look at what is left, which is small now, and is refused, but the same request again finds it;
+/// - there too, a request that finds no memory while something is redirected gives back large blocks of its own pool; if
+///   these alone are not enough it is refused, whatever was free beside them;
 /// - a growth of an expandable segment may be given back in pieces, each of which a private pool counts as one: a dead
 ///   pool is forgotten too early, and what it has left is never given back.
 fn is_known(violation: &Violation, settings: &Settings, steps: &[Step]) -> bool {
     let (pages, splits) = (settings.expandable_segments, settings.max_split == u64::MAX);
+    let redirects = steps.iter().filter_map(|s| s.op.as_ref()).any(makes_pool);
     match violation.oracle {
         OracleName::PrivatePools => !splits && violation.requirement.is_some_and(|r| r.to_string() == "CAPT-02"),
+        OracleName::Exhaustion if redirects => !splits,
         OracleName::Exhaustion => pages && !splits && violation.message.en.contains("right after, was served"),
-        OracleName::Leak => pages && steps.iter().filter_map(|s| s.op.as_ref()).any(makes_pool),
+        OracleName::Leak => pages && redirects,
         _ => false,
     }
 }
