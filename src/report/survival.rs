@@ -96,9 +96,10 @@ fn choice(page: &mut Page, survival: &Survival) {
     );
     if survival.hunts(Generator::Guided).next().is_some() {
         page.say(
-            "The coverage-guided hunts start from an empty corpus with sequences of their own (`fuzz/bodies`), so their \
-             operations are not those of the scenarios; they end at their limit of seconds, not of operations.",
-            "覆盖率引导的搜寻从空语料开始，使用自己的序列（`fuzz/bodies`），其操作不同于场景中的操作；它以秒数而非操作数为上限。",
+            "The coverage-guided hunts are of defects that live long but were killed by some drawn hunt. They start from an \
+             empty corpus with sequences of their own (`fuzz/bodies`), so their operations are not those of the scenarios, \
+             and end at their limit of seconds, not of operations.",
+            "覆盖率引导只搜寻存活较久、但曾被某次抽取搜寻检出的缺陷。它从空语料开始，使用自己的序列（`fuzz/bodies`），其操作不同于场景中的操作，并以秒数而非操作数为上限。",
         );
     }
 }
