@@ -13,6 +13,7 @@ mod driver;
 mod error;
 mod gpu;
 mod memory;
+mod neighbour;
 mod pattern;
 mod play;
 mod pool;
@@ -32,6 +33,7 @@ use streams::{Streams, Trouble};
 use table::Table;
 
 pub use error::{Code, CudaError};
+pub use neighbour::Neighbour;
 pub use pool::{CudaPool, PoolFigures};
 pub use selftest::{Check, selftest};
 pub use timing::{Bandwidth, CallTimes, bandwidth, call_times};
