@@ -90,7 +90,7 @@ fn a_run_that_names_no_target_takes_the_gpu_too_where_there_is_one() {
         assert!(said.contains("only reference@sim is run") && said.contains(why), "{said}");
     }
     let help = poolproof(&driver, &[], &["run", "--help"]);
-    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let help = String::from_utf8_lossy(&help.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(help.contains("[default: reference@sim, and reference@cuda where a GPU is usable]"), "{help}");
 }
 

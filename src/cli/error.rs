@@ -110,7 +110,9 @@ impl CliError {
             CliError::Engine(EngineError::Target(
                 TargetError::Lost { .. } | TargetError::NeedsLinux { .. } | TargetError::Unavailable { .. },
             ))
-            | CliError::Serve(_) => Exit::Target,
+            | CliError::Serve(ServeError::Read { .. } | ServeError::Write { .. } | ServeError::Json { .. }) => {
+                Exit::Target
+            }
             CliError::Telemetry(TelemetryError::NoSuchDevice { .. })
             | CliError::Cuda(CudaError::NoSuchDevice { .. }) => Exit::Usage,
             CliError::Telemetry(_) | CliError::Cuda(_) | CliError::Follow(_) => Exit::Target,

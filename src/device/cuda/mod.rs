@@ -13,6 +13,7 @@ mod driver;
 mod error;
 mod gpu;
 mod memory;
+mod mishap;
 mod neighbour;
 mod pattern;
 mod play;
@@ -33,6 +34,7 @@ use streams::{Streams, Trouble};
 use table::Table;
 
 pub use error::{Code, CudaError};
+pub use mishap::{hang, touch_nowhere};
 pub use neighbour::Neighbour;
 pub use pool::{CudaPool, PoolFigures};
 pub use selftest::{Check, selftest};
