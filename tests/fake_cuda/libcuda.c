@@ -171,7 +171,7 @@ int cuDeviceGetCount(int *n) {
 }
 int cuDeviceGet(int *d, int i) { *d = visible(i); return *d < 0 || *d >= DEVICES ? 101 : 0; }
 int cuDeviceGetName(char *to, int n, int d) { (void)d; snprintf(to, n, "Fake GPU"); return 0; }
-int cuDeviceGetUuid_v2(unsigned char *to, int d) { memset(to, d, 16); return 0; }
+int cuDeviceGetUuid_v2(unsigned char *to, int d) { memset(to, d + 1, 16); return 0; }
 int cuDeviceTotalMem_v2(u64 *n, int d) { (void)d; *n = total(); return 0; }
 int cuDeviceGetAttribute(int *v, int which, int d) { (void)d; *v = which == 75 ? 9 : which == 76 ? 0 : 1; return 0; }
 int cuDevicePrimaryCtxRetain(u64 *c, int d) { *c = 1 + d; return 0; }
