@@ -54,7 +54,9 @@ impl Loss {
                 );
                 Violation::new(OracleName::Crash, "LIVE-03".parse().ok(), text)
             }
-            Lost::Protocol { .. } | Lost::NotStarted { .. } | Lost::GivenUp { .. } => return None,
+            Lost::Protocol { .. } | Lost::NotStarted { .. } | Lost::Unavailable { .. } | Lost::GivenUp { .. } => {
+                return None;
+            }
         };
         let stderr = self.lost.stderr();
         Some(if stderr.is_empty() { violation } else { violation.with("end of its stderr", "stderr 末尾", stderr) })

@@ -5,7 +5,7 @@
  * It proves that the calls are made in the right order with the right arguments, and nothing about a GPU.
  *
  * Environment: FAKE_CUDA_BYTES (memory of the device, 8 GiB), FAKE_CUDA_DEVICES (1), FAKE_CUDA_VERSION (13000),
- * FAKE_CUDA_INIT (the code that cuInit answers, 0). Compiled with -DWITHOUT_MAP, one function is missing. */
+ * FAKE_CUDA_INIT (the code that cuInit answers, 0), FAKE_CUDA_NO_PEERS (devices do not get at each other). Compiled with -DWITHOUT_MAP, one function is missing. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
@@ -22,14 +22,16 @@ enum { FILL = 1, VERIFY, SPIN, MARK, FREE, COPY };
 typedef struct Work { int kind; u64 a, b, c, d, e, since; struct Work *next; } Work;
 typedef struct { Work *first, *last; } Stream;
 typedef struct { u64 pending; } Event;
-typedef struct Region { u64 at, bytes, charge; int usable; struct Region *next; } Region;
-typedef struct { u64 used, used_high, reserved, reserved_high, most; } Pool;
+typedef struct Region { u64 at, bytes, charge; int usable, device; struct Region *next; } Region;
+typedef struct { u64 bytes; int device; } Memory;
+typedef struct { u64 used, used_high, reserved, reserved_high, most; int device; } Pool;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Stream streams[256] = {{0}};
 static int lowest = 256, sticky = 0; /* handles come in descending order: nothing may rest on their order */
 static Region *regions = 0;
-static u64 in_use = 0;
+static u64 in_use[64] = {0}; /* by device */
+static __thread int current = 0;
 static Pool *pool_of_all = 0;
 
 static u64 number(const char *name, u64 otherwise) { const char *t = getenv(name); return t ? strtoull(t, 0, 10) : otherwise; }
@@ -49,11 +51,12 @@ static int has(u64 at, u64 bytes) {
     return 1;
 }
 static Region **region(u64 at) { Region **r = &regions; while (*r && (*r)->at != at) r = &(*r)->next; return r; }
+static u64 room(int d) { return total() - in_use[d]; }
 static void add(u64 at, u64 bytes, u64 charge, int usable) {
     Region *r = calloc(1, sizeof *r);
-    *r = (Region){at, bytes, charge, usable, regions}; regions = r; in_use += charge;
+    *r = (Region){at, bytes, charge, usable, current, regions}; regions = r; in_use[current] += charge;
 }
-static void cut(Region **r) { Region *gone = *r; in_use -= gone->charge; *r = gone->next; free(gone); }
+static void cut(Region **r) { Region *gone = *r; in_use[gone->device] -= gone->charge; *r = gone->next; free(gone); }
 
 static u64 word(u64 tag, u64 i) { u64 x = (tag << 32 | (i & 0xffffffff)) * 0x9E3779B97F4A7C15ull; return x ^ x >> 32; }
 
@@ -109,22 +112,27 @@ static void *fresh(u64 bytes, int protection) {
     return p + skip;
 }
 
+/* What libnvidia-ml.c asks. */
+u64 fake_cuda_used(int device) { enter(); u64 used = in_use[device]; leave(0); return used; }
+
 int cuInit(u32 f) { (void)f; return (int)number("FAKE_CUDA_INIT", 0); }
 int cuDriverGetVersion(int *v) { *v = (int)number("FAKE_CUDA_VERSION", 13000); return 0; }
 int cuDeviceGetCount(int *n) { *n = (int)number("FAKE_CUDA_DEVICES", 1); return 0; }
 int cuDeviceGet(int *d, int i) { *d = i; return 0; }
 int cuDeviceGetName(char *to, int n, int d) { (void)d; snprintf(to, n, "Fake GPU"); return 0; }
-int cuDeviceGetUuid_v2(unsigned char *to, int d) { memset(to, d, 16); return 0; }
+int cuDeviceGetUuid_v2(unsigned char *to, int d) { memset(to, d + 1, 16); return 0; }
 int cuDeviceTotalMem_v2(u64 *n, int d) { (void)d; *n = total(); return 0; }
 int cuDeviceGetAttribute(int *v, int which, int d) { (void)d; *v = which == 75 ? 9 : which == 76 ? 0 : 1; return 0; }
 int cuDevicePrimaryCtxRetain(u64 *c, int d) { *c = 1 + d; return 0; }
-int cuCtxSetCurrent(u64 c) { (void)c; return sticky; }
+int cuCtxSetCurrent(u64 c) { current = c ? (int)c - 1 : 0; return sticky; }
+int cuDeviceCanAccessPeer(int *v, int d, int p) { *v = d != p && !getenv("FAKE_CUDA_NO_PEERS"); return 0; }
+int cuCtxEnablePeerAccess(u64 c, u32 f) { static char done[64]; (void)f; if (done[c & 63]) return 704; done[c & 63] = 1; return sticky; }
 int cuCtxSynchronize(void) { enter(); drain_all(); return leave(0); }
-int cuMemGetInfo_v2(u64 *f, u64 *t) { enter(); *t = total(); *f = *t - in_use; return leave(0); }
+int cuMemGetInfo_v2(u64 *f, u64 *t) { enter(); *t = total(); *f = room(current); return leave(0); }
 int cuMemAlloc_v2(u64 *at, u64 bytes) {
     enter();
     if (!bytes) return leave(1);
-    if (bytes > total() || whole(bytes) > total() - in_use) return leave(2);
+    if (bytes > total() || whole(bytes) > room(current)) return leave(2);
     *at = (u64)fresh(whole(bytes), PROT_READ | PROT_WRITE);
     if (!*at) return leave(2);
     add(*at, bytes, whole(bytes), 1);
@@ -150,17 +158,18 @@ int cuMemAddressReserve(u64 *at, u64 bytes, u64 align, u64 want, u64 f) {
 }
 int cuMemAddressFree(u64 at, u64 bytes) { enter(); munmap((void *)at, bytes); return leave(0); }
 int cuMemCreate(u64 *h, u64 bytes, const void *p, u64 f) {
-    (void)p; (void)f; enter();
+    int device = ((const int *)p)[3];
+    (void)f; enter();
     if (bytes % (2 << 20)) return leave(1);
-    if (bytes > total() - in_use) return leave(2);
-    u64 *m = malloc(8); *m = bytes; in_use += bytes; *h = (u64)m;
+    if (bytes > room(device)) return leave(2);
+    Memory *m = malloc(sizeof *m); *m = (Memory){bytes, device}; in_use[device] += bytes; *h = (u64)m;
     return leave(0);
 }
-int cuMemRelease(u64 h) { enter(); in_use -= *(u64 *)h; free((void *)h); return leave(0); }
+int cuMemRelease(u64 h) { enter(); Memory *m = (Memory *)h; in_use[m->device] -= m->bytes; free(m); return leave(0); }
 #ifndef WITHOUT_MAP
 int cuMemMap(u64 at, u64 bytes, u64 offset, u64 h, u64 f) {
     (void)offset; (void)f; enter();
-    if (*(u64 *)h != bytes) return leave(1);
+    if (((Memory *)h)->bytes != bytes) return leave(1);
     mmap((void *)at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     add(at, bytes, 0, 0);
     return leave(0);
@@ -201,9 +210,9 @@ int cuLaunchKernel(u64 f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz, u32 sh
     push(s, w);
     return leave(0);
 }
-int cuMemPoolCreate(u64 *p, const u64 *props) { enter(); Pool *q = calloc(1, sizeof *q); q->most = props[3]; pool_of_all = q; *p = (u64)q; return leave(0); }
-int cuMemPoolDestroy(u64 p) { enter(); Pool *q = (Pool *)p; in_use -= q->reserved; pool_of_all = 0; free(q); return leave(0); }
-int cuMemPoolTrimTo(u64 p, u64 keep) { (void)keep; enter(); Pool *q = (Pool *)p; in_use -= q->reserved - whole(q->used); q->reserved = whole(q->used); return leave(0); }
+int cuMemPoolCreate(u64 *p, const u64 *props) { enter(); Pool *q = calloc(1, sizeof *q); q->most = props[3]; q->device = ((const int *)props)[3]; pool_of_all = q; *p = (u64)q; return leave(0); }
+int cuMemPoolDestroy(u64 p) { enter(); Pool *q = (Pool *)p; in_use[q->device] -= q->reserved; pool_of_all = 0; free(q); return leave(0); }
+int cuMemPoolTrimTo(u64 p, u64 keep) { (void)keep; enter(); Pool *q = (Pool *)p; in_use[q->device] -= q->reserved - whole(q->used); q->reserved = whole(q->used); return leave(0); }
 int cuMemPoolGetAttribute(u64 p, int a, u64 *v) {
     enter(); Pool *q = (Pool *)p;
     *v = a == 5 ? q->reserved : a == 6 ? q->reserved_high : a == 7 ? q->used : q->used_high;
@@ -220,8 +229,8 @@ int cuMemAllocFromPoolAsync(u64 *at, u64 bytes, u64 p, u64 s) {
     if (bytes > total()) return leave(2);
     u64 size = (bytes + 511) / 512 * 512, want = whole(q->used + size);
     if (want > q->reserved) {
-        if ((q->most && want > q->most) || want - q->reserved > total() - in_use) return leave(2);
-        in_use += want - q->reserved; q->reserved = want;
+        if ((q->most && want > q->most) || want - q->reserved > room(q->device)) return leave(2);
+        in_use[q->device] += want - q->reserved; q->reserved = want;
     }
     *at = (u64)fresh(whole(size), PROT_READ | PROT_WRITE);
     add(*at, size, 0, 1);

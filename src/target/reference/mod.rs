@@ -20,8 +20,8 @@ use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::Growth;
 use crate::op::{
-    BlockId, Capability, Contract, DeviceId, DeviceInfo, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId,
-    TargetInfo, Versions,
+    BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
+    StreamId, TargetInfo, Versions,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
 use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied};
@@ -91,7 +91,11 @@ pub fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
         let (ballast, ordered) = (options.ballast, options.ordered);
         CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered })
     };
-    let devices = (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<_, _>>().map_err(unavailable)?;
+    let mut devices =
+        (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<Vec<_>, _>>().map_err(&unavailable)?;
+    if options.peers {
+        cuda::link(&mut devices).map_err(unavailable)?;
+    }
     Ok(boxed::<CudaDevice>(name, devices, streams, &options))
 }
 
@@ -215,7 +219,9 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
             let allocator = self.reference.device_mut(i);
             view.stats = *allocator.stats();
             view.fraction = allocator.fraction();
+            let reserved = view.stats.all(Family::ReservedBytes).current.max(0).unsigned_abs();
             let device = allocator.device_mut();
+            view.nvml = device.second_opinion(reserved);
             view.total_bytes = device.total_bytes();
             // A device that cannot tell any more is broken, which its next answer says; 0 would convict at once.
             view.free_bytes = device.free_bytes().unwrap_or(0);

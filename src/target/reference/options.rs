@@ -3,12 +3,12 @@
 //! Decides which options there are and what they mean; `list targets` and the errors name them.
 
 use super::super::{TargetError, TargetName};
+use crate::device::cuda::Ballast;
 use crate::op::Setup;
 use crate::reference::{Defect, Settings, Variation};
 
 const ANYWHERE: &str = "defect=NAME, variation=NAME and config=SETTINGS";
-const ON_A_GPU: &str =
-    "defect=NAME, variation=NAME, config=SETTINGS, device_bytes=SIZE, ballast=real|budget and placement=driver|ordered";
+const ON_A_GPU: &str = "defect=NAME, variation=NAME, config=SETTINGS, device_bytes=SIZE, ballast=real|budget, placement=driver|ordered and peers=on|off";
 
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
@@ -22,10 +22,12 @@ pub(in crate::target) struct Options {
     pub(super) device_bytes: Option<u64>,
     /// `ballast=real`: the rest of the card is held by allocations, and out of memory is the driver's answer.
     /// `ballast=budget` (default): the size is only counted, and the driver is never near full.
-    pub(super) ballast: bool,
+    pub(super) ballast: Ballast,
     /// `placement=ordered`: segments lie where a simulated device would put them, by the virtual-memory calls.
     /// `placement=driver` (default): `cuMemAlloc`, wherever the driver puts them.
     pub(super) ordered: bool,
+    /// `peers=on`: GPUs get at each other's memory, and read every block from their side too. `peers=off` (default).
+    pub(super) peers: bool,
 }
 
 impl Options {
@@ -52,8 +54,10 @@ impl Options {
                 ("variation", Some(value)) => options.variation = Some(find_variation(name, value)?),
                 ("config", Some(text)) => options.settings = read_settings(name, text)?,
                 ("device_bytes", Some(text)) if on_gpu => options.device_bytes = Some(read_size(name, text)?),
-                ("ballast", Some("real")) if on_gpu => options.ballast = true,
-                ("ballast", Some("budget")) if on_gpu => options.ballast = false,
+                ("ballast", Some("real")) if on_gpu => options.ballast = Ballast::Real,
+                ("ballast", Some("budget")) if on_gpu => options.ballast = Ballast::Budget,
+                ("peers", Some("on")) if on_gpu => options.peers = true,
+                ("peers", Some("off")) if on_gpu => options.peers = false,
                 ("placement", Some("ordered")) if on_gpu => options.ordered = true,
                 ("placement", Some("driver")) if on_gpu => options.ordered = false,
                 (text, None) if text.contains(':') => options.settings = read_settings(name, text)?,
