@@ -13,7 +13,7 @@ use crate::oracle::{Oracle, Seen};
 use crate::target::Target;
 use crate::verdict::{TranscriptLine, Violation};
 
-use super::loss::Loss;
+use super::loss::{self, Loss};
 use super::probes::Probes;
 
 /// What to run, and who judges it.
@@ -179,7 +179,7 @@ impl<'a> Session<'a> {
         let law = self.model.law(op);
         let reply = self.target.apply(op);
         self.target.observe(&mut self.after);
-        if self.target.lost().is_some() {
+        if loss::lost(self.target, &self.after).is_some() {
             self.run.operations += 1;
             self.write_down(op, &reply, role);
             self.ensure_alive(Some(op))?;
@@ -203,8 +203,8 @@ impl<'a> Session<'a> {
 
     /// Ends the sequence if the target is lost.
     fn ensure_alive(&mut self, during: Option<&Op>) -> Result<(), Stop> {
-        let Some(lost) = self.target.lost() else { return Ok(()) };
-        let loss = Loss { lost: lost.clone(), during: during.map(Op::to_line) };
+        let Some(lost) = loss::lost(self.target, &self.after) else { return Ok(()) };
+        let loss = Loss { lost, during: during.map(Op::to_line) };
         let violations: Vec<Violation> = loss.violation().into_iter().collect();
         if !violations.is_empty() {
             self.run.conviction = Some(Conviction { step: self.step, violations });

@@ -21,6 +21,9 @@ pub struct DeviceView {
     pub idle: u64,
     /// Faults that have fired on this device since the start.
     pub faults_fired: u32,
+    /// The card had less room than the size played on it leaves, since others hold it: a refusal is not the allocator's.
+    #[serde(default)]
+    pub crowded: bool,
     /// A second opinion on a real device's memory; `None` where there is no NVML.
     pub nvml: Option<NvmlView>,
 }

@@ -138,7 +138,7 @@ fn a_sweep_is_a_line_a_kind_of_call() {
 /// Entries of expected failures in every standing that a reader has to act on, and one that is met.
 fn expectations() -> Vec<ExpectationRecord> {
     let entry = |line: usize, about: &str, standing, note: Option<(&str, &str)>| ExpectationRecord {
-        place: format!("specs/expect/reference@sim.yaml:{line}"),
+        place: format!("specs/expect/reference.yaml:{line}"),
         scenario: about.contains("::").then(|| about.to_owned()),
         requirement: about.parse().ok(),
         reason: Text::new("rounds down, see notes", "向下取整，见说明"),

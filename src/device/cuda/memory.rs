@@ -127,7 +127,9 @@ impl Device for CudaDevice {
         }
         let fits = self.fits(bytes)?;
         let gpu = self.enter()?;
-        let (address, got) = self.get_segment(gpu, bytes)?;
+        let got = self.get_segment(gpu, bytes);
+        self.crowded |= fits && got == Err(DeviceError::OutOfMemory);
+        let (address, got) = got?;
         if !fits {
             self.table.unplace(address, bytes);
             return Err(self.too_much(gpu, address, Backing { bytes, accessible: true, got }));
@@ -185,7 +187,9 @@ impl Device for CudaDevice {
         self.table.can_map(address, bytes)?;
         let fits = self.fits(bytes)?;
         let gpu = self.enter()?;
-        let handle = self.back(gpu, address, bytes, false).map_err(|code| self.failed(DeviceCall::Map, code))?;
+        let handle = self.back(gpu, address, bytes, false).map_err(|code| self.failed(DeviceCall::Map, code));
+        self.crowded |= fits && handle == Err(DeviceError::OutOfMemory);
+        let handle = handle?;
         let page = Backing { bytes, accessible: false, got: Got::Page { handle } };
         if !fits {
             return Err(self.too_much(gpu, address, page));

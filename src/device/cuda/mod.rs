@@ -85,6 +85,15 @@ pub fn count() -> Result<u32, CudaError> {
     driver::driver().map(|d| d.devices)
 }
 
+/// The driver as reports name it, once it is open: `580.159.04, CUDA 13.0`.
+#[must_use]
+pub fn driver_text() -> Option<String> {
+    let cuda = driver::driver().ok()?.version;
+    let cuda = format!("CUDA {}.{}", cuda / 1000, cuda % 1000 / 10);
+    let version = watch::nvml().and_then(|(telemetry, _)| telemetry.driver().version.ok());
+    Some(version.map_or_else(|| cuda.clone(), |version| format!("{version}, {cuda}")))
+}
+
 fn uuid_text(bytes: [u8; 16]) -> String {
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     format!("GPU-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
@@ -126,6 +135,8 @@ pub struct CudaDevice {
     streams: Option<Streams>,
     faults: Faults,
     ballast: Ballast,
+    /// The driver refused what the budget had room for.
+    crowded: bool,
     /// NVML's view of it, where there is one.
     watch: Option<Watch>,
     /// GPUs that read its memory too.
@@ -162,6 +173,7 @@ impl CudaDevice {
             streams: Some(streams),
             faults: Faults::default(),
             ballast: options.ballast,
+            crowded: false,
             watch: Watch::start(gpu),
             peers: Vec::new(),
             illegal_access: None,

@@ -124,6 +124,14 @@ impl Playground for CudaDevice {
         self.gpu().poisoned().map(|code| code.0)
     }
 
+    fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    fn is_watched(&self) -> bool {
+        self.watch.is_some()
+    }
+
     fn second_opinion(&mut self, reserved_bytes: u64) -> Option<NvmlView> {
         let gpu = self.gpu();
         let watch = self.watch.as_mut()?;

@@ -59,6 +59,7 @@ pub struct ReferenceTarget<D, P> {
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
     memo: Memo,
+    on_gpus: bool,
     /// The device of the latest request; only a planted defect goes by it.
     latest: Option<usize>,
 }
@@ -145,7 +146,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             name: name.to_string(),
             devices: devices.iter().map(|d| DeviceInfo { name: d.name(), total_bytes: d.total_bytes() }).collect(),
             streams,
-            capabilities: capabilities().collect(),
+            capabilities: capabilities(devices.iter().all(Playground::is_watched)).collect(),
             contract: contract(settings),
         };
         ReferenceTarget {
@@ -158,6 +159,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
             memo: Memo::default(),
+            on_gpus: name.place == "cuda",
             latest: None,
         }
     }
@@ -174,10 +176,10 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     }
 }
 
-/// All there are, but for counts of devices: those depend on the world.
-fn capabilities() -> impl Iterator<Item = Capability> {
+/// All there are, but for counts of devices, which depend on the world, and a second opinion, which takes somebody.
+fn capabilities(watched: bool) -> impl Iterator<Item = Capability> {
     let names = Capability::names().into_iter().filter_map(|n| n.parse().ok());
-    names.filter(|c| !matches!(c, Capability::Devices(_)))
+    names.filter(move |c| !matches!(c, Capability::Devices(_)) && (watched || *c != Capability::Nvml))
 }
 
 fn contract(settings: &Settings) -> Contract {
@@ -202,7 +204,8 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
     }
 
     fn versions(&self) -> Versions {
-        Versions { allocator: Some(env!("CARGO_PKG_VERSION").to_owned()), driver: None }
+        let driver = if self.on_gpus { cuda::driver_text() } else { None };
+        Versions { allocator: Some(env!("CARGO_PKG_VERSION").to_owned()), driver }
     }
 
     fn apply(&mut self, op: &Op) -> Reply {
@@ -221,6 +224,7 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
             view.fraction = allocator.fraction();
             let reserved = view.stats.all(Family::ReservedBytes).current.max(0).unsigned_abs();
             let device = allocator.device_mut();
+            view.crowded = device.is_crowded();
             view.nvml = device.second_opinion(reserved);
             view.total_bytes = device.total_bytes();
             // A device that cannot tell any more is broken, which its next answer says; 0 would convict at once.
