@@ -1,31 +1,22 @@
 //! GPU targets on drivers that are not as they should be: each is a small fake built here, and each answer a sentence.
 //!
-//! Decides nothing about GPUs. Where no C compiler is, Rust cannot link either, so one is taken for granted.
+//! Decides nothing about GPUs.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+mod fakes;
 
 /// The fake driver, built with these flags, in a folder of its own.
 fn fake(name: &str, flags: &[&str]) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fake-gpu").join(name);
-    std::fs::create_dir_all(&folder).expect("tests may write here");
-    build("libcuda.c", &folder.join("libcuda.so.1"), flags);
-    folder
+    fakes::cuda(&format!("fake-gpu/{name}"), flags).expect("cc is there")
 }
 
 /// The fake driver with a fake NVML beside it.
 fn fake_with_nvml(name: &str) -> PathBuf {
     let folder = fake(name, &[]);
-    build("libnvidia-ml.c", &folder.join("libnvidia-ml.so.1"), &[]);
+    fakes::nvml_of_cuda(&folder).expect("cc is there");
     folder
-}
-
-fn build(source: &str, library: &Path, flags: &[&str]) {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_cuda").join(source);
-    let mut compiler = Command::new("cc");
-    compiler.args(["-O2", "-shared", "-fPIC", "-o"]).arg(library).arg(source).args(flags);
-    let status = compiler.args(["-lpthread", "-ldl"]).status().expect("cc is there");
-    assert!(status.success());
 }
 
 /// Runs these scenarios on a target; the exit code, and what was printed on both streams.
@@ -38,11 +29,10 @@ fn run(driver: &Path, environment: &[(&str, &str)], target: &str, scenarios: &[&
 }
 
 fn poolproof(driver: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fake-gpu").join("out");
     let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
-    command.args(arguments).env("LD_LIBRARY_PATH", driver).envs(environment.iter().copied());
+    command.args(arguments).env("LD_LIBRARY_PATH", driver).envs(environment.iter().copied()).stdin(Stdio::null());
     if arguments.first() == Some(&"run") {
-        command.arg("--out").arg(out);
+        command.arg("--out").arg(driver.join("out"));
     }
     command.output().expect("the program starts")
 }
@@ -147,4 +137,62 @@ fn a_card_that_others_have_filled_is_told_with_its_figures() {
     let (code, said) = run(&driver, &[("FAKE_CUDA_BYTES", "2097152")], "reference@cuda", &["zero::answered"]);
     assert_eq!(code, Some(3), "{said}");
     assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_run_that_names_no_target_takes_the_gpu_too_where_there_is_one() {
+    let driver = fake("both", &[]);
+    let run = |environment: &[(&str, &str)]| {
+        let _ = std::fs::remove_dir_all(driver.join("out"));
+        let output = poolproof(&driver, environment, &["run", "--scenario", "strm::same-stream", "--lang", "en"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let ran = |target: &str| driver.join("out").join(target).join("report.md").is_file();
+        ((ran("reference@sim"), ran("reference@cuda")), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (ran, said) = run(&[]);
+    assert_eq!(ran, (true, true), "{said}");
+    for (environment, why) in [
+        (("FAKE_CUDA_DEVICES", "0"), "there is a CUDA driver, but no GPU that it can use"),
+        (("FAKE_CUDA_VERSION", "10020"), "the CUDA driver is for CUDA 10.2"),
+    ] {
+        let (ran, said) = run(&[environment]);
+        assert_eq!(ran, (true, false), "{said}");
+        assert!(said.contains("only reference@sim is run") && said.contains(why), "{said}");
+    }
+    let help = poolproof(&driver, &[], &["run", "--help"]);
+    let help = String::from_utf8_lossy(&help.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("[default: reference@sim, and reference@cuda where a GPU is usable]"), "{help}");
+}
+
+#[test]
+fn a_neighbour_holds_what_it_says_and_ends_when_it_should() {
+    let driver = fake("neighbour", &[]);
+    let call = |environment: &[(&str, &str)], arguments: &[&str]| {
+        let output = poolproof(&driver, environment, &[&["neighbour"], arguments].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let small = [("FAKE_CUDA_BYTES", "4294967296")];
+    let (code, said, _) = call(&small, &["--leave", "1GiB"]);
+    assert_eq!((code, said.as_str()), (Some(0), "holding 3 GiB of GPU 0, 1 GiB are left\ngave 3 GiB of GPU 0 back\n"));
+    let (code, said, _) = call(&small, &["--leave", "1GiB", "--churn", "--rate", "1000", "--time", "100ms"]);
+    assert!(code == Some(0) && said.starts_with("holding up to 3 GiB of GPU 0, 1 GiB are left\ngave"), "{said}");
+    assert!(said.ends_with(" changes were made, 0 refused\n") && !said.contains(" 0 changes"), "{said}");
+    for (environment, arguments, code, why) in [
+        (
+            ("FAKE_CUDA_DEVICES", "1"),
+            &["--leave", "1GiB", "--gpu", "1"][..],
+            2,
+            "there is no GPU 1: 1 can be used here",
+        ),
+        (("FAKE_CUDA_DEVICES", "0"), &["--leave", "1GiB"], 3, "`poolproof doctor` prints what there is"),
+        (("FAKE_CUDA_BYTES", "1048576"), &["--leave", "1GiB"], 3, "`poolproof processes` prints who holds it"),
+        (("FAKE_CUDA_DEVICES", "1"), &["--leave", "lots"], 2, "`lots` is not a size"),
+        (("FAKE_CUDA_DEVICES", "1"), &["--leave", "1GiB", "--rate", "5"], 2, "--churn"),
+        (("FAKE_CUDA_DEVICES", "1"), &["--leave", "1GiB", "--churn", "--rate", "0"], 2, "changes a second"),
+    ] {
+        let (ended, _, said) = call(&[environment], arguments);
+        assert_eq!(ended, Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(why) && !said.contains("panicked"), "{arguments:?}: {said}");
+    }
 }

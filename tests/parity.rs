@@ -11,7 +11,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -20,6 +20,8 @@ use poolproof::op::{DeviceView, Observation, Op, Reply, Setup, TargetInfo};
 use poolproof::spec::{self, Scenario};
 use poolproof::target::{self, Target, TargetError, TargetName};
 use poolproof::verdict::Outcome;
+
+mod fakes;
 
 /// Set for the process that was started again on the fake driver.
 const FAKE: &str = "POOLPROOF_FAKE_CUDA";
@@ -42,7 +44,7 @@ fn start() -> Result<ExitCode, Box<dyn Error>> {
     let missing = target::unavailable(&gpu).map(|e| e.to_string());
     if missing.is_some()
         && !fake
-        && let Ok(folder) = build_fake()
+        && let Ok(folder) = fakes::cuda("parity-cuda", &[])
     {
         let again = Command::new(std::env::current_exe()?)
             .args(std::env::args_os().skip(1))
@@ -53,21 +55,6 @@ fn start() -> Result<ExitCode, Box<dyn Error>> {
     }
     let trials = trials(&gpu, fake, missing.as_deref())?;
     Ok(libtest_mimic::run(&Arguments::from_args(), trials).exit_code())
-}
-
-/// Builds the fake driver where tests may write.
-fn build_fake() -> Result<PathBuf, Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity-cuda");
-    std::fs::create_dir_all(&folder)?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_cuda/libcuda.c");
-    let built = folder.join(format!("libcuda.{}", std::process::id()));
-    let status =
-        Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&built).arg(source).arg("-lpthread").status()?;
-    if !status.success() {
-        return Err("cc cannot build the fake driver".into());
-    }
-    std::fs::rename(built, folder.join("libcuda.so.1"))?;
-    Ok(folder)
 }
 
 fn trials(gpu: &TargetName, fake: bool, missing: Option<&str>) -> Result<Vec<Trial>, Box<dyn Error>> {

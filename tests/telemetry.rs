@@ -4,7 +4,7 @@
 //! the exit code. Needs no GPU and no driver; the libraries are one compilation of `tests/fakes/nvml.rs`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,25 +15,14 @@ use poolproof::device::telemetry::{GpuProcess, ProcessList, Query, Telemetry, Te
 use poolproof::engine::bench;
 use tempfile::TempDir;
 
-/// The compiler beside the cargo that runs the tests, or the one on the path.
-fn rustc() -> PathBuf {
-    let beside = std::env::var_os("CARGO").map(|cargo| Path::new(&cargo).with_file_name("rustc"));
-    beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("rustc"))
-}
+mod fakes;
 
 /// The fake as compiled, its case not yet written.
 fn compiled() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     BYTES.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let library = folder.path().join("libfake.so");
-        let output = Command::new(rustc())
-            .args(["--edition", "2024", "--crate-type", "cdylib", "-C", "panic=abort", "-C", "strip=debuginfo", "-o"])
-            .arg(&library)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/nvml.rs"))
-            .output()
-            .expect("rustc is where cargo test runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let library = fakes::nvml(folder.path()).expect("rustc is where cargo test runs");
         fs::read(library).expect("rustc wrote it")
     })
 }

@@ -174,6 +174,7 @@ fn options_that_make_no_sense_are_refused() {
     for (target, says) in [
         ("worker:reference@sim?deadline=soon", "deadline=30s"),
         ("worker:reference@sim?misbehave=dance:3", "`dance:3` is no misbehaviour"),
+        ("worker:reference@sim?misbehave=spin-at:3", "about a kernel, and this target runs none"),
         ("worker:refrence@sim", "did you mean `reference@sim`?"),
         ("worker:reference@sim?defect=none-such", "there is no defect `none-such`"),
         ("worker:worker:reference@sim", "there is no target `worker:reference@sim`"),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::device::cuda::{Code, CudaError};
 use crate::device::telemetry::TelemetryError;
 use crate::engine::bench::{FollowError, PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
@@ -33,6 +34,8 @@ pub(super) enum CliError {
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]
+    Cuda(#[from] CudaError),
+    #[error(transparent)]
     Follow(#[from] FollowError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
@@ -50,7 +53,7 @@ pub(super) enum CliError {
     Unconcerned { file: String },
     #[error("{}: there is such a file already", path.display())]
     Exists { path: PathBuf },
-    #[error("--write-expect writes one file, and {targets} targets were given")]
+    #[error("--write-expect writes one file, and this run has {targets} targets: name one with --target")]
     OneDraft { targets: usize },
     #[error("no planted defect is called {globs}")]
     NoDefect { globs: String },
@@ -91,6 +94,10 @@ impl CliError {
             CliError::Telemetry(error) | CliError::Follow(FollowError::Telemetry(error)) => {
                 Some(error.advice().to_owned())
             }
+            CliError::Cuda(CudaError::Call { code: Code(2), .. }) => {
+                Some("no memory is left on the GPU; `poolproof processes` prints who holds it".to_owned())
+            }
+            CliError::Cuda(_) => Some("`poolproof doctor` prints what there is and what is missing".to_owned()),
             CliError::Unwritable { .. } => Some("choose another folder with --out".to_owned()),
             _ => None,
         }
@@ -103,9 +110,12 @@ impl CliError {
             CliError::Engine(EngineError::Target(
                 TargetError::Lost { .. } | TargetError::NeedsLinux { .. } | TargetError::Unavailable { .. },
             ))
-            | CliError::Serve(_) => Exit::Target,
-            CliError::Telemetry(TelemetryError::NoSuchDevice { .. }) => Exit::Usage,
-            CliError::Telemetry(_) | CliError::Follow(_) => Exit::Target,
+            | CliError::Serve(ServeError::Read { .. } | ServeError::Write { .. } | ServeError::Json { .. }) => {
+                Exit::Target
+            }
+            CliError::Telemetry(TelemetryError::NoSuchDevice { .. })
+            | CliError::Cuda(CudaError::NoSuchDevice { .. }) => Exit::Usage,
+            CliError::Telemetry(_) | CliError::Cuda(_) | CliError::Follow(_) => Exit::Target,
             _ => Exit::Usage,
         }
     }

@@ -12,6 +12,7 @@ mod exit;
 mod fuzz;
 mod kill_matrix;
 mod list;
+mod neighbour;
 mod output;
 mod processes;
 mod progress;
@@ -34,7 +35,7 @@ use output::{Output, Paint};
 
 const EXAMPLES: &str = "\
 Examples:
-  poolproof run                                       every built-in scenario on reference@sim
+  poolproof run                                       every built-in scenario, simulated and on GPUs if there are
   poolproof run --scenario 'frac::*' --lang en        one area, one language
   poolproof run --target 'reference@sim?defect=NAME'  what a planted defect looks like
   poolproof replay reports/latest/reference@sim/findings/F01-....json
@@ -77,6 +78,7 @@ enum Command {
     Stress(stress::Args),
     Worker(worker::Args),
     Processes(processes::Args),
+    Neighbour(neighbour::Args),
     Doctor(doctor::Args),
     #[command(hide = true)]
     CudaSelftest(cuda::Args),
@@ -142,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Stress(args) => stress::run(&args, &mut context),
         Command::Worker(args) => worker::run(&args, &mut context),
         Command::Processes(args) => processes::run(&args, &mut context),
+        Command::Neighbour(args) => neighbour::run(&args, &mut context),
         Command::Doctor(args) => doctor::run(&args, &mut context),
         Command::CudaSelftest(args) => cuda::run(&args, &mut context),
     };

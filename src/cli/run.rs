@@ -26,7 +26,8 @@ sequences that fail are kept in proptest-regressions/ and run first next time.
 PROPTEST_CASES sets --cases; RUST_LOG, NO_COLOR and GITHUB_STEP_SUMMARY are honoured.
 
 Examples:
-  poolproof run
+  poolproof run                             on simulated devices, and on the GPUs where there are some
+  poolproof run --target reference@sim      on simulated devices alone
   poolproof run --scenario 'oom::*' --scenario 'frac::*' --seed 7
   poolproof run --specs my-specs/ --lang zh
   poolproof run --time 10m                  keep drawing fresh sequences for ten minutes
@@ -36,7 +37,8 @@ Examples:
   poolproof run --shard 1/4 --out part1     one quarter, for instance of a CI matrix")]
 pub(super) struct Args {
     /// What to test: allocator@where[?option=value]; may be given more than once
-    #[arg(long = "target", value_name = "NAME", default_value = "reference@sim")]
+    /// [default: reference@sim, and reference@cuda where a GPU is usable]
+    #[arg(long = "target", value_name = "NAME")]
     targets: Vec<String>,
     /// Only scenarios whose id matches this glob; may be given more than once
     #[arg(long = "scenario", value_name = "GLOB")]
@@ -110,13 +112,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, humantime::DurationError>
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
-    let targets = targets(&args.targets)?;
     let scenarios = match &args.specs {
         Some(folder) => spec::load_dir(folder)?,
         None => spec::built_in(),
     };
     let mut plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
     plan.faults = args.faults.map(|Faults::Sweep| SweepPlan::default());
+    let targets = chosen(&args.targets)?;
     let expected = args.expect.iter().map(|path| expect::load(path)).collect::<Result<Vec<_>, _>>()?;
     check_expectations(&args, &targets, &expected)?;
     let cases = args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?;
@@ -169,6 +171,25 @@ fn check_expectations(args: &Args, targets: &[TargetName], expected: &[Expectati
 fn built_in_expectations(target: &TargetName) -> Result<Option<Expectations>, CliError> {
     let plain = target.inner(&[]);
     Ok(expect::built_in(&plain.allocator, &plain.place)?)
+}
+
+/// What is run where no target is named: the second where it can be.
+const EVERYWHERE: &str = "reference@sim";
+const ON_A_GPU: &str = "reference@cuda";
+
+/// The named targets, or those of a run that names none. A GPU is looked for in the process that would test it: a
+/// driver that crashes costs a line, and no context is left in this process.
+fn chosen(names: &[String]) -> Result<Vec<TargetName>, CliError> {
+    if !names.is_empty() {
+        return targets(names);
+    }
+    let mut chosen = targets(&[EVERYWHERE.to_owned()])?;
+    match targets(&[ON_A_GPU.to_owned()]) {
+        Ok(more) => chosen.extend(more),
+        Err(error) if error.exit() == Exit::Target => note(format_args!("only {EVERYWHERE} is run: {error}")),
+        Err(error) => return Err(error),
+    }
+    Ok(chosen)
 }
 
 /// The named targets, each once, checked to exist before anything is written.

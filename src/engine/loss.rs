@@ -3,10 +3,10 @@
 //! Decides which it is: a process that dies, hangs or is poisoned by a call broke a promise; one that
 //! speaks nonsense, or never came up, shows nothing of the allocator.
 
-use crate::op::{Observation, OracleName, Text};
-use crate::target::{Lost, Target};
 use crate::op::size::human;
+use crate::op::{Observation, OracleName, Text};
 use crate::target::lost::End;
+use crate::target::{Lost, Target};
 use crate::verdict::Violation;
 
 /// How many sequences may be run to make one smaller that ends so. Each hang costs a whole deadline, each

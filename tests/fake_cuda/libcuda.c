@@ -4,14 +4,19 @@
  * kernels.ptx says. An access without memory breaks the context as on a GPU: every call answers 700 from then on.
  * It proves that the calls are made in the right order with the right arguments, and nothing about a GPU.
  *
- * Environment: FAKE_CUDA_BYTES (memory of the device, 8 GiB), FAKE_CUDA_DEVICES (1), FAKE_CUDA_VERSION (13000),
- * FAKE_CUDA_INIT (the code that cuInit answers, 0), FAKE_CUDA_NO_PEERS (devices do not get at each other). Compiled with -DWITHOUT_MAP, one function is missing. */
+ * Environment: FAKE_CUDA_BYTES (memory of a device, 8 GiB), FAKE_CUDA_DEVICES (1), FAKE_CUDA_VERSION (13000),
+ * FAKE_CUDA_INIT (the code that cuInit answers, 0), FAKE_CUDA_SHARED (a file through which processes share the
+ * devices: a slot for each, its number and what it has of each device; what has ended counts no more; tests/fakes/nvml.rs
+ * reads it too), FAKE_CUDA_NO_PEERS (devices do not get at each other). CUDA_VISIBLE_DEVICES orders devices by number.
+ * Compiled with -DWITHOUT_MAP, one function is missing. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,21 +27,60 @@ enum { FILL = 1, VERIFY, SPIN, MARK, FREE, COPY };
 typedef struct Work { int kind; u64 a, b, c, d, e, since; struct Work *next; } Work;
 typedef struct { Work *first, *last; } Stream;
 typedef struct { u64 pending; } Event;
-typedef struct Region { u64 at, bytes, charge; int usable, device; struct Region *next; } Region;
-typedef struct { u64 bytes; int device; } Memory;
+typedef struct Region { u64 at, bytes, charge; int device, usable; struct Region *next; } Region;
 typedef struct { u64 used, used_high, reserved, reserved_high, most; int device; } Pool;
+enum { DEVICES = 8, SLOTS = 256 };
+typedef struct { u64 pid, used[DEVICES]; } Slot;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Stream streams[256] = {{0}};
 static int lowest = 256, sticky = 0; /* handles come in descending order: nothing may rest on their order */
 static Region *regions = 0;
-static u64 in_use[64] = {0}; /* by device */
+static Slot alone, *slots = 0, *own = &alone;
+static int shared = -1;
 static __thread int current = 0;
 static Pool *pool_of_all = 0;
 
 static u64 number(const char *name, u64 otherwise) { const char *t = getenv(name); return t ? strtoull(t, 0, 10) : otherwise; }
 static u64 total(void) { return number("FAKE_CUDA_BYTES", 8ull << 30); }
 static u64 whole(u64 n) { return (n + (2ull << 20) - 1) >> 21 << 21; }
+static int alive(u64 pid) {
+    char path[40], text[256];
+    snprintf(path, sizeof path, "/proc/%llu/stat", (unsigned long long)pid);
+    FILE *f = fopen(path, "r");
+    if (!f) return 0;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f); text[n] = 0;
+    char *end = strrchr(text, ')');
+    return end && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X';
+}
+/* Takes a slot of the shared file. */
+static void join(void) {
+    const char *path = getenv("FAKE_CUDA_SHARED");
+    if (!path || slots) return;
+    shared = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (shared < 0) return;
+    flock(shared, LOCK_EX);
+    if (!ftruncate(shared, sizeof(Slot) * SLOTS)) slots = mmap(0, sizeof(Slot) * SLOTS, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
+    if (slots == MAP_FAILED) slots = 0;
+    for (int i = 0; slots && i < SLOTS && own == &alone; i++)
+        if (!slots[i].pid || !alive(slots[i].pid)) { memset(&slots[i], 0, sizeof(Slot)); slots[i].pid = getpid(); own = &slots[i]; }
+    flock(shared, LOCK_UN);
+}
+static u64 left(int d) {
+    u64 used = own->used[d];
+    for (int i = 0; slots && i < SLOTS; i++)
+        if (&slots[i] != own && slots[i].used[d] && alive(slots[i].pid)) used += slots[i].used[d];
+    return used < total() ? total() - used : 0;
+}
+/* Takes so much of a device, if it is there. */
+static int take(int d, u64 bytes) {
+    if (slots) flock(shared, LOCK_EX);
+    int fits = bytes <= left(d);
+    if (fits) own->used[d] += bytes;
+    if (slots) flock(shared, LOCK_UN);
+    return fits;
+}
 static u64 now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1000000000ull + t.tv_nsec; }
 
 static int has(u64 at, u64 bytes) {
@@ -51,12 +95,11 @@ static int has(u64 at, u64 bytes) {
     return 1;
 }
 static Region **region(u64 at) { Region **r = &regions; while (*r && (*r)->at != at) r = &(*r)->next; return r; }
-static u64 room(int d) { return total() - in_use[d]; }
-static void add(u64 at, u64 bytes, u64 charge, int usable) {
+static void add(u64 at, u64 bytes, u64 charge, int device, int usable) {
     Region *r = calloc(1, sizeof *r);
-    *r = (Region){at, bytes, charge, usable, current, regions}; regions = r; in_use[current] += charge;
+    *r = (Region){at, bytes, charge, device, usable, regions}; regions = r;
 }
-static void cut(Region **r) { Region *gone = *r; in_use[gone->device] -= gone->charge; *r = gone->next; free(gone); }
+static void cut(Region **r) { Region *gone = *r; own->used[gone->device] -= gone->charge; *r = gone->next; free(gone); }
 
 static u64 word(u64 tag, u64 i) { u64 x = (tag << 32 | (i & 0xffffffff)) * 0x9E3779B97F4A7C15ull; return x ^ x >> 32; }
 
@@ -113,12 +156,22 @@ static void *fresh(u64 bytes, int protection) {
 }
 
 /* What libnvidia-ml.c asks. */
-u64 fake_cuda_used(int device) { enter(); u64 used = in_use[device]; leave(0); return used; }
+u64 fake_cuda_used(int device) { enter(); u64 used = own->used[device & (DEVICES - 1)]; leave(0); return used; }
 
-int cuInit(u32 f) { (void)f; return (int)number("FAKE_CUDA_INIT", 0); }
+static int visible(int i) {
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    for (; list && *list && i > 0; i--) { list = strchr(list, ','); if (list) list++; }
+    return list && *list ? atoi(list) : list ? -1 : i;
+}
+int cuInit(u32 f) { (void)f; join(); return (int)number("FAKE_CUDA_INIT", 0); }
 int cuDriverGetVersion(int *v) { *v = (int)number("FAKE_CUDA_VERSION", 13000); return 0; }
-int cuDeviceGetCount(int *n) { *n = (int)number("FAKE_CUDA_DEVICES", 1); return 0; }
-int cuDeviceGet(int *d, int i) { *d = i; return 0; }
+int cuDeviceGetCount(int *n) {
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    *n = (int)number("FAKE_CUDA_DEVICES", 1);
+    if (list && *list) { int some = 1; for (; *list; list++) some += *list == ','; if (some < *n) *n = some; }
+    return 0;
+}
+int cuDeviceGet(int *d, int i) { *d = visible(i); return *d < 0 || *d >= DEVICES ? 101 : 0; }
 int cuDeviceGetName(char *to, int n, int d) { (void)d; snprintf(to, n, "Fake GPU"); return 0; }
 int cuDeviceGetUuid_v2(unsigned char *to, int d) { memset(to, d + 1, 16); return 0; }
 int cuDeviceTotalMem_v2(u64 *n, int d) { (void)d; *n = total(); return 0; }
@@ -128,14 +181,14 @@ int cuCtxSetCurrent(u64 c) { current = c ? (int)c - 1 : 0; return sticky; }
 int cuDeviceCanAccessPeer(int *v, int d, int p) { *v = d != p && !getenv("FAKE_CUDA_NO_PEERS"); return 0; }
 int cuCtxEnablePeerAccess(u64 c, u32 f) { static char done[64]; (void)f; if (done[c & 63]) return 704; done[c & 63] = 1; return sticky; }
 int cuCtxSynchronize(void) { enter(); drain_all(); return leave(0); }
-int cuMemGetInfo_v2(u64 *f, u64 *t) { enter(); *t = total(); *f = room(current); return leave(0); }
+int cuMemGetInfo_v2(u64 *f, u64 *t) { enter(); *t = total(); *f = left(current); return leave(0); }
 int cuMemAlloc_v2(u64 *at, u64 bytes) {
     enter();
     if (!bytes) return leave(1);
-    if (bytes > total() || whole(bytes) > room(current)) return leave(2);
+    if (bytes > total() || !take(current, whole(bytes))) return leave(2);
     *at = (u64)fresh(whole(bytes), PROT_READ | PROT_WRITE);
-    if (!*at) return leave(2);
-    add(*at, bytes, whole(bytes), 1);
+    if (!*at) { own->used[current] -= whole(bytes); return leave(2); }
+    add(*at, bytes, whole(bytes), current, 1);
     return leave(0);
 }
 int cuMemFree_v2(u64 at) {
@@ -158,20 +211,20 @@ int cuMemAddressReserve(u64 *at, u64 bytes, u64 align, u64 want, u64 f) {
 }
 int cuMemAddressFree(u64 at, u64 bytes) { enter(); munmap((void *)at, bytes); return leave(0); }
 int cuMemCreate(u64 *h, u64 bytes, const void *p, u64 f) {
-    int device = ((const int *)p)[3];
     (void)f; enter();
-    if (bytes % (2 << 20)) return leave(1);
-    if (bytes > room(device)) return leave(2);
-    Memory *m = malloc(sizeof *m); *m = (Memory){bytes, device}; in_use[device] += bytes; *h = (u64)m;
+    int device = ((const int *)p)[3];
+    if (bytes % (2 << 20) || device < 0 || device >= DEVICES) return leave(1);
+    if (!take(device, bytes)) return leave(2);
+    u64 *m = malloc(16); m[0] = bytes; m[1] = device; *h = (u64)m;
     return leave(0);
 }
-int cuMemRelease(u64 h) { enter(); Memory *m = (Memory *)h; in_use[m->device] -= m->bytes; free(m); return leave(0); }
+int cuMemRelease(u64 h) { enter(); own->used[((u64 *)h)[1]] -= *(u64 *)h; free((void *)h); return leave(0); }
 #ifndef WITHOUT_MAP
 int cuMemMap(u64 at, u64 bytes, u64 offset, u64 h, u64 f) {
     (void)offset; (void)f; enter();
-    if (((Memory *)h)->bytes != bytes) return leave(1);
+    if (*(u64 *)h != bytes) return leave(1);
     mmap((void *)at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    add(at, bytes, 0, 0);
+    add(at, bytes, 0, 0, 0);
     return leave(0);
 }
 #endif
@@ -210,9 +263,9 @@ int cuLaunchKernel(u64 f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz, u32 sh
     push(s, w);
     return leave(0);
 }
-int cuMemPoolCreate(u64 *p, const u64 *props) { enter(); Pool *q = calloc(1, sizeof *q); q->most = props[3]; q->device = ((const int *)props)[3]; pool_of_all = q; *p = (u64)q; return leave(0); }
-int cuMemPoolDestroy(u64 p) { enter(); Pool *q = (Pool *)p; in_use[q->device] -= q->reserved; pool_of_all = 0; free(q); return leave(0); }
-int cuMemPoolTrimTo(u64 p, u64 keep) { (void)keep; enter(); Pool *q = (Pool *)p; in_use[q->device] -= q->reserved - whole(q->used); q->reserved = whole(q->used); return leave(0); }
+int cuMemPoolCreate(u64 *p, const u64 *props) { enter(); Pool *q = calloc(1, sizeof *q); q->most = props[3]; q->device = (int)(props[1] >> 32) % DEVICES; pool_of_all = q; *p = (u64)q; return leave(0); }
+int cuMemPoolDestroy(u64 p) { enter(); Pool *q = (Pool *)p; own->used[q->device] -= q->reserved; pool_of_all = 0; free(q); return leave(0); }
+int cuMemPoolTrimTo(u64 p, u64 keep) { (void)keep; enter(); Pool *q = (Pool *)p; own->used[q->device] -= q->reserved - whole(q->used); q->reserved = whole(q->used); return leave(0); }
 int cuMemPoolGetAttribute(u64 p, int a, u64 *v) {
     enter(); Pool *q = (Pool *)p;
     *v = a == 5 ? q->reserved : a == 6 ? q->reserved_high : a == 7 ? q->used : q->used_high;
@@ -229,11 +282,11 @@ int cuMemAllocFromPoolAsync(u64 *at, u64 bytes, u64 p, u64 s) {
     if (bytes > total()) return leave(2);
     u64 size = (bytes + 511) / 512 * 512, want = whole(q->used + size);
     if (want > q->reserved) {
-        if ((q->most && want > q->most) || want - q->reserved > room(q->device)) return leave(2);
-        in_use[q->device] += want - q->reserved; q->reserved = want;
+        if ((q->most && want > q->most) || !take(q->device, want - q->reserved)) return leave(2);
+        q->reserved = want;
     }
     *at = (u64)fresh(whole(size), PROT_READ | PROT_WRITE);
-    add(*at, size, 0, 1);
+    add(*at, size, 0, q->device, 1);
     q->used += size;
     if (q->used > q->used_high) q->used_high = q->used;
     if (q->reserved > q->reserved_high) q->reserved_high = q->reserved;

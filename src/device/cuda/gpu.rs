@@ -22,9 +22,10 @@ const KERNELS: &CStr = match CStr::from_bytes_with_nul(concat!(include_str!("ker
     Err(_) => panic!("checked when this is compiled"),
 };
 
-/// Words of the board: one a stream with the ticket that is let go, whether a spin ended by its own deadline, and
-/// where what a check found is copied to.
+/// Words of the board: one a stream with the ticket that is let go, whether a spin ended by its own deadline, one that
+/// nobody lets go, and where what a check found is copied to.
 const OVERDUE: usize = 64;
+const STUCK: usize = 65;
 const FOUND: usize = 68;
 const WORDS: usize = 72;
 
@@ -236,6 +237,11 @@ impl Gpu {
             Argument::Word(self.board.address_of(OVERDUE)),
         ];
         self.driver.launch(self.spin, (1, 1), stream, arguments)
+    }
+
+    /// Holds a stream for that time, whatever anybody does.
+    pub(super) fn start_stuck(&self, stream: Handle, nanoseconds: u64) -> Result<(), Code> {
+        self.start_spin(stream, STUCK, 1, nanoseconds)
     }
 
     pub(super) fn let_go(&self, lane: usize, ticket: u32) {

@@ -14,6 +14,8 @@ mod driver;
 mod error;
 mod gpu;
 mod memory;
+mod mishap;
+mod neighbour;
 mod pattern;
 mod peers;
 mod play;
@@ -36,6 +38,8 @@ use table::Table;
 use watch::Watch;
 
 pub use error::{Code, CudaError};
+pub use mishap::{hang, touch_nowhere};
+pub use neighbour::Neighbour;
 pub use peers::link;
 pub use pool::{CudaPool, PoolFigures};
 pub use selftest::{Check, selftest};

@@ -4,7 +4,8 @@
 
 use super::super::{TargetError, TargetName};
 use crate::device::cuda::Ballast;
-use crate::op::Setup;
+use crate::device::sim::GRANULE;
+use crate::op::{Setup, size};
 use crate::reference::{Defect, Settings, Variation};
 
 const ANYWHERE: &str = "defect=NAME, variation=NAME and config=SETTINGS";
@@ -102,14 +103,10 @@ fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError>
 
 /// A size such as `4GiB`, of at least one granule.
 pub(in crate::target) fn read_size(name: &TargetName, text: &str) -> Result<u64, TargetError> {
-    const UNITS: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
-    let (digits, shift) = UNITS
-        .iter()
-        .find_map(|(unit, shift)| text.strip_suffix(unit).map(|digits| (digits, *shift)))
-        .unwrap_or((text.strip_suffix('B').unwrap_or(text), 0));
-    let bytes = digits.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
-    bytes.filter(|&b| b >= 2 << 20).ok_or_else(|| TargetError::BadOption {
-        target: name.to_string(),
-        reason: format!("`{text}` is not a size of 2 MiB or more, such as 4GiB"),
-    })
+    let bad = |reason| TargetError::BadOption { target: name.to_string(), reason };
+    match size::parse(text) {
+        Ok(bytes) if bytes >= GRANULE => Ok(bytes),
+        Ok(_) => Err(bad(format!("`{text}` is less than {}, the least that a device gives", size::human(GRANULE)))),
+        Err(error) => Err(bad(error.to_string())),
+    }
 }

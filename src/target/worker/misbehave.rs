@@ -6,6 +6,12 @@ use std::io::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::super::TargetName;
+use crate::device::cuda;
+
+/// The GPU that kernels go wrong on.
+const GPU: u32 = 0;
+
 /// What goes wrong, and at which operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misbehaviour {
@@ -23,13 +29,17 @@ pub enum Misbehaviour {
     DeafAt(u64),
     /// The operation is answered, and the process said to be unusable from then on.
     PoisonAt(u64),
+    /// A kernel that does not end is waited for in the driver. On a GPU only, as is the next.
+    SpinAt(u64),
+    /// A kernel writes where there is no memory, and the operation is then asked.
+    IllegalAt(u64),
     /// So many milliseconds until the first answer.
     SlowStart(u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no misbehaviour: hang-at, exit-at, abort-at, panic-at, garbage-at, flood-at, chatter-at, deaf-at, poison-at or slow-start, each with `:N`"
+    "`{text}` is no misbehaviour: hang-at, exit-at, abort-at, panic-at, garbage-at, flood-at, chatter-at, deaf-at, poison-at, spin-at, illegal-at or slow-start, each with `:N`"
 )]
 pub struct UnknownMisbehaviour {
     text: String,
@@ -52,6 +62,8 @@ impl FromStr for Misbehaviour {
             "chatter-at" => Misbehaviour::ChatterAt(number),
             "deaf-at" => Misbehaviour::DeafAt(number),
             "poison-at" => Misbehaviour::PoisonAt(number),
+            "spin-at" => Misbehaviour::SpinAt(number),
+            "illegal-at" => Misbehaviour::IllegalAt(number),
             "slow-start" => Misbehaviour::SlowStart(number),
             _ => return Err(unknown()),
         })
@@ -59,6 +71,12 @@ impl FromStr for Misbehaviour {
 }
 
 impl Misbehaviour {
+    /// Whether a target can go wrong in this way: kernels need a GPU.
+    #[must_use]
+    pub fn suits(self, name: &TargetName) -> bool {
+        !matches!(self, Misbehaviour::SpinAt(_) | Misbehaviour::IllegalAt(_)) || name.place == "cuda"
+    }
+
     pub(super) fn is_due(self, operation: u64) -> bool {
         match self {
             Misbehaviour::HangAt(at)
@@ -69,7 +87,9 @@ impl Misbehaviour {
             | Misbehaviour::FloodAt(at)
             | Misbehaviour::ChatterAt(at)
             | Misbehaviour::DeafAt(at)
-            | Misbehaviour::PoisonAt(at) => at == operation,
+            | Misbehaviour::PoisonAt(at)
+            | Misbehaviour::SpinAt(at)
+            | Misbehaviour::IllegalAt(at) => at == operation,
             Misbehaviour::SlowStart(_) => false,
         }
     }
@@ -105,6 +125,12 @@ impl Misbehaviour {
                 const ANSWER: &[u8] = b"{\"applied\":{\"reply\":\"done\",\"devices\":[null]}}\n";
                 while output.write_all(ANSWER).and_then(|()| output.flush()).is_ok() {}
             }
+            // What comes back from these is told on stderr, and the target's next answer says the rest.
+            Misbehaviour::SpinAt(_) => eprintln!("a kernel that was not to end: {:?}", cuda::hang(GPU)),
+            Misbehaviour::IllegalAt(_) => match cuda::touch_nowhere(GPU) {
+                Ok(code) => eprintln!("error {code} on request"),
+                Err(error) => eprintln!("no error on request: {error}"),
+            },
             Misbehaviour::PoisonAt(_) | Misbehaviour::SlowStart(_) => {}
         }
     }

@@ -13,6 +13,8 @@ use crate::op::Observation;
 /// Why serving ended before the questions did.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    #[error("--misbehave asks for a kernel that goes wrong, and {name} runs none")]
+    NoKernels { name: TargetName },
     #[error("cannot read the next question: {source}")]
     Read { source: io::Error },
     #[error("cannot write an answer: {source}")]
@@ -31,6 +33,9 @@ pub fn serve(
     mut output: impl Write,
     misbehaviour: Option<Misbehaviour>,
 ) -> Result<(), ServeError> {
+    if misbehaviour.is_some_and(|m| !m.suits(name)) {
+        return Err(ServeError::NoKernels { name: name.clone() });
+    }
     let mut server = Server { name, open: None, seen: Observation::default(), misbehaviour, applied: 0 };
     let mut line = Vec::new();
     let mut text = Vec::new();

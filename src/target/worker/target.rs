@@ -61,7 +61,10 @@ impl Recipe {
         let mut arguments = vec!["worker".to_owned(), name.inner(&OPTIONS).to_string()];
         if let Some(text) = given("misbehave") {
             let text = text.unwrap_or_default();
-            text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
+            let misbehaviour = text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
+            if !misbehaviour.suits(name) {
+                return Err(bad(format!("`misbehave={text}` is about a kernel, and this target runs none")));
+            }
             arguments.extend(["--misbehave".to_owned(), text.to_owned()]);
         }
         Ok(Recipe { name: name.to_string(), arguments, deadline })
@@ -265,7 +268,12 @@ mod tests {
         assert_eq!(given.deadline, Duration::from_millis(250));
         assert_eq!(given.arguments, ["worker", "reference@sim?defect=stale-peak", "--misbehave", "exit-at:3"]);
         assert_eq!(recipe("reference@cuda").expect("no options").deadline, DEADLINE);
-        for name in ["worker:a@b?deadline", "worker:a@b?deadline=0s", "worker:a@b?misbehave=dance:1"] {
+        for name in [
+            "worker:a@b?deadline",
+            "worker:a@b?deadline=0s",
+            "worker:a@b?misbehave=dance:1",
+            "worker:a@sim?misbehave=spin-at:1",
+        ] {
             assert!(matches!(recipe(name), Err(TargetError::BadOption { .. })), "{name}");
         }
     }
