@@ -102,8 +102,8 @@ fn nvml_is_believed_and_a_figure_that_does_not_follow_convicts() {
 fn peers_read_along() {
     let driver = fake("peers", &[]);
     let two = ("FAKE_CUDA_DEVICES", "2");
-    let target = "reference@cuda?peers=on&config=expandable_segments:True";
-    let (code, said) = run(&driver, &[two], target, &["iso::untouched-generated", "mem::contents"]);
+    let scenarios = ["iso::named-device-generated", "iso::never-current"];
+    let (code, said) = run(&driver, &[two], "reference@cuda?peers=on&placement=ordered", &scenarios);
     assert_eq!(code, Some(0), "{said}");
     let scenario = ["iso::named-device"];
     let (code, said) = run(&driver, &[two, ("FAKE_CUDA_NO_PEERS", "1")], "reference@cuda?peers=on", &scenario);
@@ -118,8 +118,12 @@ fn peers_read_along() {
 fn with_ballast_a_card_answers_like_a_small_one() {
     let driver = fake("ballast", &[]);
     let scenarios = ["frac::zero", "frac::one", "oom::recovery", "oom::flush-first", "huge::larger-than-the-device"];
-    for target in ["reference@cuda?ballast=real", "reference@cuda?ballast=real&placement=ordered"] {
-        let (code, said) = run(&driver, &[], target, &scenarios);
+    let shared = driver.join("shared"); // a neighbour is another process
+    let _ = std::fs::remove_file(&shared);
+    let shared = shared.to_string_lossy();
+    for options in ["ballast=real", "ballast=real&placement=ordered", "ballast=neighbour"] {
+        let target = format!("reference@cuda?{options}");
+        let (code, said) = run(&driver, &[("FAKE_CUDA_SHARED", &shared)], &target, &scenarios);
         assert_eq!(code, Some(0), "{target}: {said}");
     }
 }
@@ -130,10 +134,9 @@ fn a_card_that_others_have_filled_is_told_with_its_figures() {
     let (code, said) = run(&driver, &[("FAKE_CUDA_BYTES", "419430400")], "reference@cuda", &["zero::answered"]);
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("GPU 0 has 398 MiB free, and 1 GiB are to be played on it"), "{said}");
-    // Room for the first world, and not for that of the second scenario.
-    let some = [("FAKE_CUDA_BYTES", "1181116006")];
-    let (code, said) = run(&driver, &some, "reference@cuda?device_bytes=1025MiB", &["zero::answered"]);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, said) =
+        run(&driver, &[("FAKE_CUDA_BYTES", "1181116006")], "reference@cuda", &["tele::used-and-reserved"]);
+    assert_eq!(code, Some(0), "room enough: {said}");
     let (code, said) = run(&driver, &[("FAKE_CUDA_BYTES", "2097152")], "reference@cuda", &["zero::answered"]);
     assert_eq!(code, Some(3), "{said}");
     assert!(!said.contains("panicked"), "{said}");
@@ -174,7 +177,10 @@ fn a_neighbour_holds_what_it_says_and_ends_when_it_should() {
     };
     let small = [("FAKE_CUDA_BYTES", "4294967296")];
     let (code, said, _) = call(&small, &["--leave", "1GiB"]);
-    assert_eq!((code, said.as_str()), (Some(0), "holding 3 GiB of GPU 0, 1 GiB are left\ngave 3 GiB of GPU 0 back\n"));
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(0), "holding 2.99 GiB of GPU 0, 1 GiB are left\ngave 2.99 GiB of GPU 0 back\n")
+    );
     let (code, said, _) = call(&small, &["--leave", "1GiB", "--churn", "--rate", "1000", "--time", "100ms"]);
     assert!(code == Some(0) && said.starts_with("holding up to 3 GiB of GPU 0, 1 GiB are left\ngave"), "{said}");
     assert!(said.ends_with(" changes were made, 0 refused\n") && !said.contains(" 0 changes"), "{said}");

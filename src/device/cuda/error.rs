@@ -102,6 +102,8 @@ pub enum CudaError {
          `poolproof processes` says who holds it"
     )]
     NoRoom { ordinal: u32, call: &'static str },
+    #[error("no neighbour holds the rest of GPU {ordinal}: {reason}")]
+    NoNeighbour { ordinal: u32, reason: String },
     #[error("GPU {ordinal} cannot get at the memory of GPU {peer}")]
     NoPeerAccess { ordinal: u32, peer: u32 },
     #[error("peer access needs two GPUs, and there is one")]

@@ -38,7 +38,7 @@ impl CudaDevice {
         match (self.table.can_take(bytes), self.ballast) {
             (Ok(()), _) => Ok(true),
             (Err(error), Ballast::Budget) => Err(error),
-            (Err(_), Ballast::Real | Ballast::Neighbour) => Ok(false),
+            (Err(_), Ballast::Real | Ballast::Neighbour(_)) => Ok(false),
         }
     }
 

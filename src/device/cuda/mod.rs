@@ -81,6 +81,17 @@ pub fn probe() -> Result<CudaInfo, CudaError> {
     Ok(CudaInfo { driver_version: driver.version, gpus })
 }
 
+/// Makes what a process needs on a GPU besides an allocator's memory: a context and streams.
+///
+/// # Errors
+/// As `probe`.
+pub fn prepare(ordinal: u32, streams: u8) -> Result<(), CudaError> {
+    let gpu = gpu::gpu(ordinal)?;
+    gpu.enter().map_err(|code| CudaError::Call { call: "cuCtxSetCurrent", code })?;
+    let made = gpu.streams(streams).map_err(|code| CudaError::Call { call: "cuStreamCreate", code });
+    made.map(|_| ()).map_err(|error| error.on(ordinal))
+}
+
 /// How many GPUs there are, without making a context on any.
 ///
 /// # Errors
@@ -111,8 +122,8 @@ pub enum Ballast {
     Budget,
     /// Allocations of this process hold the rest, so that the driver is full when the budget is.
     Real,
-    /// Those of another process do, which has to be told.
-    Neighbour,
+    /// Those of another process do, the one with this number.
+    Neighbour(u32),
 }
 
 /// What a borrower asks for.
@@ -166,7 +177,7 @@ impl CudaDevice {
         let streams = Streams::new(gpu, options.streams).map_err(at("cuStreamCreate"))?;
         match options.ballast {
             Ballast::Real => ballast::hold(gpu, options.total_bytes).map_err(at("cuMemAlloc"))?,
-            Ballast::Budget | Ballast::Neighbour => ballast::drop_all(gpu).map_err(at("cuMemFree"))?,
+            Ballast::Budget | Ballast::Neighbour(_) => ballast::drop_all(gpu).map_err(at("cuMemFree"))?,
         }
         let (free, _) = gpu.driver.memory_info().map_err(at("cuMemGetInfo"))?;
         if free < options.total_bytes {
@@ -178,7 +189,7 @@ impl CudaDevice {
             faults: Faults::default(),
             ballast: options.ballast,
             crowded: false,
-            watch: Watch::start(gpu),
+            watch: Watch::start(gpu, options.ballast),
             peers: Vec::new(),
             illegal_access: None,
             tags: FxHashSet::default(),

@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use super::Ballast;
 use super::gpu::Gpu;
 use crate::device::telemetry::{Place, Telemetry, Uuid, company, places};
 use crate::op::{Baseline, Company, NvmlView};
@@ -40,6 +41,8 @@ pub(super) fn nvml() -> Option<&'static (Telemetry, Vec<(u32, String)>)> {
 pub(super) struct Watch {
     telemetry: &'static Telemetry,
     index: u32,
+    /// A process that holds still on our behalf.
+    ours: Vec<u32>,
     seen: NvmlView,
     /// What the allocator had reserved at the last reading.
     reserved: u64,
@@ -48,7 +51,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Measures the baseline: contexts and streams are there, and nothing has been asked.
-    pub(super) fn start(gpu: &Gpu) -> Option<Self> {
+    pub(super) fn start(gpu: &Gpu, ballast: Ballast) -> Option<Self> {
         let (telemetry, uuids) = nvml()?;
         let known: Vec<(u32, &str)> = uuids.iter().map(|(index, uuid)| (*index, uuid.as_str())).collect();
         let index = match places(&[Uuid(gpu.uuid)], &known)[..] {
@@ -63,9 +66,10 @@ impl Watch {
         let (memory, driver_free_bytes) = *readings.last()?;
         let figures: Vec<(u64, u64)> = readings.iter().map(|(m, free)| (m.used_bytes, *free)).collect();
         let baseline = Baseline::of(0, &figures)?;
-        let company = who(telemetry, index);
+        let ours: Vec<u32> = if let Ballast::Neighbour(pid) = ballast { vec![pid] } else { Vec::new() };
+        let company = who(telemetry, index, &ours);
         let seen = NvmlView { memory, driver_free_bytes, baseline, company };
-        Some(Watch { telemetry, index, seen, reserved: 0, looks: 0 })
+        Some(Watch { telemetry, index, ours, seen, reserved: 0, looks: 0 })
     }
 
     /// The figures now, `reserved` being the allocator's own. A figure that does not agree is read again until it
@@ -82,7 +86,7 @@ impl Watch {
                 break;
             }
             if attempt == 0 && self.seen.company == Company::Alone {
-                self.seen.company = who(self.telemetry, self.index);
+                self.seen.company = who(self.telemetry, self.index, &self.ours);
             }
             if self.seen.company != Company::Alone {
                 break; // it need not agree
@@ -102,8 +106,8 @@ impl Watch {
     }
 }
 
-/// Who is on the device beside this process. Others that were there when a sequence began may go in its course, so
-/// that being alone is believed only if it was so throughout.
-fn who(telemetry: &Telemetry, index: u32) -> Company {
-    telemetry.processes(index).map_or(Company::Unknown, |list| company(&list.processes, &[]))
+/// Who is on the device beside this process and those. Others that were there when a sequence began may go in its
+/// course, so that being alone is believed only if it was so throughout.
+fn who(telemetry: &Telemetry, index: u32, ours: &[u32]) -> Company {
+    telemetry.processes(index).map_or(Company::Unknown, |list| company(&list.processes, ours))
 }

@@ -89,8 +89,8 @@ pub fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
     let gpus = cuda::count().map_err(&unavailable)?;
     let borrow = |(ordinal, &bytes): (u32, &u64)| {
         let total_bytes = options.device_bytes.unwrap_or(bytes);
-        let (ballast, ordered) = (options.ballast, options.ordered);
-        CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered })
+        let ballast = options.ballast.ballast(ordinal, streams, total_bytes)?;
+        CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered: options.ordered })
     };
     let mut devices =
         (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<Vec<_>, _>>().map_err(&unavailable)?;
