@@ -1,5 +1,6 @@
 //! The runner on a trivial allocator that goes wrong on request.
 
+mod again;
 mod fake;
 
 use std::cell::Cell;
