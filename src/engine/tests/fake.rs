@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::op::contract::{Contract, DeviceInfo, Growth};
+use crate::op::stats::Row;
 use crate::op::{
-    BlockId, Capability, ContentsReport, DeviceView, Observation, Op, RefusalClass, Reply, Setup, TargetInfo,
+    BlockId, Capability, ContentsReport, DeviceView, Family, Observation, Op, RefusalClass, Reply, Setup, TargetInfo,
 };
 use crate::target::lost::End;
 use crate::target::{Lost, Target};
@@ -25,6 +26,8 @@ pub(super) enum Flaw {
     DiesAt(u64),
     /// What is read is never what was written.
     Forgets,
+    /// No flaw: what is freed goes back to the device at once, and is shown to.
+    Returns,
 }
 
 pub(super) struct Bump {
@@ -135,5 +138,10 @@ impl Target for Bump {
             ..DeviceView::default()
         });
         into.devices.extend(views);
+        if self.flaw == Flaw::Returns {
+            for (view, used) in into.devices.iter_mut().zip(&self.used) {
+                view.stats.get_mut(Family::ReservedBytes, Row::All).current = i64::try_from(*used).unwrap_or(i64::MAX);
+            }
+        }
     }
 }
