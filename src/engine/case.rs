@@ -244,7 +244,7 @@ impl Case<'_> {
             Attempt::Ran(run) => {
                 tally.count(&run);
                 if let Some(conviction) = run.conviction {
-                    tally.caught = Some(failure::pin_down(self, setup, steps, &conviction, label)?);
+                    tally.caught = Some(failure::pin_down(self, setup, steps, &conviction, label));
                 } else if let Some(loss) = &run.lost {
                     tally.crash = Some(failure::keep_loss(self, setup, steps, loss));
                 }

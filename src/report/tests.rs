@@ -10,7 +10,7 @@ use crate::requirement::{ALL, RequirementId, Severity};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, RunStamp, ScenarioRecord, ScenarioStamp, TargetRecord};
 use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
-use crate::verdict::{Finding, Outcome, Reproducer, TranscriptLine, Violation};
+use crate::verdict::{Finding, Outcome, Reproduced, Reproducer, TranscriptLine, Violation};
 
 fn id(text: &str) -> RequirementId {
     text.parse().expect("the tests cite requirements that exist")
@@ -69,6 +69,7 @@ fn finding(number: u32, scenario: &str, requirement: &str, severity: Severity, v
             epilogue: false,
         },
         original_steps: 1212,
+        reproduced: [Some(1), Some(2), None][number as usize - 1].map(|times| Reproduced { times, of: 2 }),
         command: format!("poolproof replay reports/latest/reference@sim/{file}"),
         file,
     }
@@ -138,7 +139,7 @@ fn a_sweep_is_a_line_a_kind_of_call() {
 /// Entries of expected failures in every standing that a reader has to act on, and one that is met.
 fn expectations() -> Vec<ExpectationRecord> {
     let entry = |line: usize, about: &str, standing, note: Option<(&str, &str)>| ExpectationRecord {
-        place: format!("specs/expect/reference.yaml:{line}"),
+        place: format!("specs/expect/reference@sim.yaml:{line}"),
         scenario: about.contains("::").then(|| about.to_owned()),
         requirement: about.parse().ok(),
         reason: Text::new("rounds down, see notes", "向下取整，见说明"),
