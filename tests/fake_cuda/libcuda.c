@@ -23,17 +23,18 @@
 
 typedef uint64_t u64;
 typedef uint32_t u32;
+enum { DEVICES = 8 };
 enum { FILL = 1, VERIFY, SPIN, MARK, FREE, COPY };
 typedef struct Work { int kind; u64 a, b, c, d, e, since; struct Work *next; } Work;
-typedef struct { Work *first, *last; } Stream;
+typedef struct { Work *first, *last; int device; } Stream;
 typedef struct { u64 pending; } Event;
 typedef struct Region { u64 at, bytes, charge; int device, usable; struct Region *next; } Region;
 typedef struct { u64 used, used_high, reserved, reserved_high, most; int device; } Pool;
-enum { DEVICES = 8, SLOTS = 256 };
+enum { SLOTS = 256 };
 typedef struct { u64 pid, used[DEVICES]; } Slot;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static Stream streams[256] = {{0}};
+static Stream streams[256 + DEVICES] = {{0}}; /* those from 256 on are the default streams of the devices */
 static int lowest = 256, sticky = 0; /* handles come in descending order: nothing may rest on their order */
 static Region *regions = 0;
 static Slot alone, *slots = 0, *own = &alone;
@@ -133,18 +134,19 @@ static int step(Stream *s) {
     free(w);
     return 1;
 }
-static int next_stream(int i) { return i ? i + 1 : lowest; }
-static void pump(void) { for (int i = 0; i < 256; i = next_stream(i)) while (!sticky && step(&streams[i])) {} }
+static u64 queue(u64 s) { return s ? s : 256 + current; }
+static int device_of(int i) { return i < 256 ? streams[i].device : i - 256; }
+static void pump(void) { for (int i = lowest; i < 256 + DEVICES; i++) while (!sticky && step(&streams[i])) {} }
 static void enter(void) { pthread_mutex_lock(&lock); pump(); }
 static int leave(int code) { if (sticky) code = sticky; pthread_mutex_unlock(&lock); return code; }
 static void push(u64 s, Work w) {
     Work *p = malloc(sizeof *p); *p = w; p->next = 0; p->since = 0;
-    Stream *q = &streams[s];
+    Stream *q = &streams[queue(s)];
     if (q->last) q->last->next = p; else q->first = p;
     q->last = p; pump();
 }
-static void drain(u64 s) { while (!sticky && streams[s].first) { pump(); if (streams[s].first) { pthread_mutex_unlock(&lock); usleep(20); pthread_mutex_lock(&lock); } } }
-static void drain_all(void) { for (int i = 0; i < 256; i = next_stream(i)) drain(i); }
+static void drain(u64 s) { s = queue(s); while (!sticky && streams[s].first) { pump(); if (streams[s].first) { pthread_mutex_unlock(&lock); usleep(20); pthread_mutex_lock(&lock); } } }
+static void drain_all(void) { for (int i = lowest; i < 256 + DEVICES; i++) if (device_of(i) == current) drain(i); }
 static void *fresh(u64 bytes, int protection) {
     char *p = mmap(0, bytes + (2 << 20), protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return 0;
@@ -243,7 +245,7 @@ int cuMemUnmap(u64 at, u64 bytes) {
     mmap((void *)at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     return leave(0);
 }
-int cuStreamCreate(u64 *s, u32 f) { (void)f; enter(); if (lowest == 1) return leave(2); *s = --lowest; return leave(0); }
+int cuStreamCreate(u64 *s, u32 f) { (void)f; enter(); if (lowest == 1) return leave(2); *s = --lowest; streams[lowest].device = current; return leave(0); }
 int cuStreamSynchronize(u64 s) { enter(); drain(s); return leave(0); }
 int cuEventCreate(u64 *e, u32 f) { (void)f; *e = (u64)calloc(1, sizeof(Event)); return sticky; }
 int cuEventRecord(u64 e, u64 s) { enter(); ((Event *)e)->pending++; push(s, (Work){MARK, e, 0, 0, 0, 0, 0, 0}); return leave(0); }
