@@ -12,6 +12,22 @@ fn fake(name: &str, flags: &[&str]) -> PathBuf {
     fakes::cuda(&format!("fake-gpu/{name}"), flags).expect("cc is there")
 }
 
+/// The fake driver with a fake NVML beside it.
+fn fake_with_nvml(name: &str) -> PathBuf {
+    let folder = fake(name, &[]);
+    fakes::nvml_of_cuda(&folder).expect("cc is there");
+    folder
+}
+
+/// Runs these scenarios on a target; the exit code, and what was printed on both streams.
+fn run(driver: &Path, environment: &[(&str, &str)], target: &str, scenarios: &[&str]) -> (Option<i32>, String) {
+    let mut arguments = vec!["run", "--target", target, "--lang", "en", "--cases", "2"];
+    arguments.extend(scenarios.iter().flat_map(|scenario| ["--scenario", scenario]));
+    let output = poolproof(driver, environment, &arguments);
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.code(), said.concat())
+}
+
 fn poolproof(driver: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
     command.args(arguments).env("LD_LIBRARY_PATH", driver).envs(environment.iter().copied()).stdin(Stdio::null());
@@ -57,16 +73,73 @@ fn every_primitive_works_on_the_fake_and_a_broken_context_is_told() {
 #[test]
 fn a_late_write_convicts_by_contents_alone() {
     let driver = fake("witness", &[]);
-    let run = |target: &str| {
-        let arguments = ["run", "--target", target, "--scenario", "strm::witness-recorded", "--lang", "en"];
-        let output = poolproof(&driver, &[], &arguments);
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    };
+    let run = |target: &str| run(&driver, &[], target, &["strm::witness-recorded"]);
     let (code, said) = run("reference@cuda");
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = run("reference@cuda?defect=event-on-default-stream");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("contents") && said.contains("hold the pattern of b"), "{said}");
+}
+
+/// A scenario in which memory is taken, kept and given back on one device after the other.
+const TAKEN: [&str; 2] = ["tele::used-and-reserved", "iso::limits-and-peaks"];
+
+#[test]
+fn nvml_is_believed_and_a_figure_that_does_not_follow_convicts() {
+    let driver = fake_with_nvml("nvml");
+    let two = ("FAKE_CUDA_DEVICES", "2"); // in the opposite order in NVML
+    let (code, said) = run(&driver, &[two], "reference@cuda", &TAKEN);
+    assert_eq!(code, Some(0), "{said}");
+    let half = ("FAKE_NVML_SHOWS", "50");
+    let (code, said) = run(&driver, &[two, half], "reference@cuda", &TAKEN);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("but NVML's used memory by") && said.contains("TELE-01"), "{said}");
+    let (code, said) = run(&driver, &[two, half, ("FAKE_NVML_OTHERS", "1")], "reference@cuda", &TAKEN);
+    assert_eq!(code, Some(0), "with a neighbour on the card its figures say nothing of ours: {said}");
+}
+
+#[test]
+fn peers_read_along() {
+    let driver = fake("peers", &[]);
+    let two = ("FAKE_CUDA_DEVICES", "2");
+    let scenarios = ["iso::named-device-generated", "iso::never-current"];
+    let (code, said) = run(&driver, &[two], "reference@cuda?peers=on&placement=ordered", &scenarios);
+    assert_eq!(code, Some(0), "{said}");
+    let scenario = ["iso::named-device"];
+    let (code, said) = run(&driver, &[two, ("FAKE_CUDA_NO_PEERS", "1")], "reference@cuda?peers=on", &scenario);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("GPU 0 cannot get at the memory of GPU 1"), "{said}");
+    let (code, said) = run(&driver, &[], "reference@cuda?peers=on", &scenario);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("peer access needs two GPUs, and there is one"), "{said}");
+}
+
+#[test]
+fn with_ballast_a_card_answers_like_a_small_one() {
+    let driver = fake("ballast", &[]);
+    let scenarios = ["frac::zero", "frac::one", "oom::recovery", "oom::flush-first", "huge::larger-than-the-device"];
+    let shared = driver.join("shared"); // a neighbour is another process
+    let _ = std::fs::remove_file(&shared);
+    let shared = shared.to_string_lossy();
+    for options in ["ballast=real", "ballast=real&placement=ordered", "ballast=neighbour"] {
+        let target = format!("reference@cuda?{options}");
+        let (code, said) = run(&driver, &[("FAKE_CUDA_SHARED", &shared)], &target, &scenarios);
+        assert_eq!(code, Some(0), "{target}: {said}");
+    }
+}
+
+#[test]
+fn a_card_that_others_have_filled_is_told_with_its_figures() {
+    let driver = fake("crowded", &[]);
+    let (code, said) = run(&driver, &[("FAKE_CUDA_BYTES", "419430400")], "reference@cuda", &["zero::answered"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("GPU 0 has 398 MiB free, and 1 GiB are to be played on it"), "{said}");
+    let (code, said) =
+        run(&driver, &[("FAKE_CUDA_BYTES", "1181116006")], "reference@cuda", &["tele::used-and-reserved"]);
+    assert_eq!(code, Some(0), "room enough: {said}");
+    let (code, said) = run(&driver, &[("FAKE_CUDA_BYTES", "2097152")], "reference@cuda", &["zero::answered"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
 }
 
 #[test]
@@ -104,7 +177,10 @@ fn a_neighbour_holds_what_it_says_and_ends_when_it_should() {
     };
     let small = [("FAKE_CUDA_BYTES", "4294967296")];
     let (code, said, _) = call(&small, &["--leave", "1GiB"]);
-    assert_eq!((code, said.as_str()), (Some(0), "holding 3 GiB of GPU 0, 1 GiB are left\ngave 3 GiB of GPU 0 back\n"));
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(0), "holding 2.99 GiB of GPU 0, 1 GiB are left\ngave 2.99 GiB of GPU 0 back\n")
+    );
     let (code, said, _) = call(&small, &["--leave", "1GiB", "--churn", "--rate", "1000", "--time", "100ms"]);
     assert!(code == Some(0) && said.starts_with("holding up to 3 GiB of GPU 0, 1 GiB are left\ngave"), "{said}");
     assert!(said.ends_with(" changes were made, 0 refused\n") && !said.contains(" 0 changes"), "{said}");

@@ -12,7 +12,7 @@ use poolproof::op::{BlockId, DeviceId, Observation, Op, Reply, Setup, StreamId, 
 use poolproof::target::lost::End;
 use poolproof::target::{self, Lost, TargetName, worker};
 use poolproof::verdict::record::RunRecord;
-use poolproof::verdict::{Finding, Outcome};
+use poolproof::verdict::{Finding, Outcome, Reproduced};
 use tempfile::TempDir;
 
 /// Two scenarios: one of more than seven operations, and, run after it, one of fewer.
@@ -107,6 +107,23 @@ fn misbehaving(how: &str, deadline: &str) -> (Outcome, String, Option<Finding>) 
     (long.outcome, long.reason.clone().expect("a reason").en, record.findings.pop())
 }
 
+/// What the finding says of the device after the process was lost.
+fn afterwards(finding: &Finding) -> Vec<&str> {
+    let of = |e: &&poolproof::verdict::Evidence| e.label.en == "The device afterwards";
+    finding.violation.evidence.iter().filter(of).map(|e| e.value.as_str()).collect()
+}
+
+/// A device that is no better after the loss is said to be so.
+#[test]
+fn a_device_that_serves_nobody_after_a_loss_is_told() {
+    let folder = folder(SPECS.split("---").next().expect("two documents"));
+    let target = "worker:reference@sim?misbehave=exit-at:3";
+    assert_eq!(run(folder.path(), target).status.code(), Some(1));
+    let finding = record(folder.path(), target).findings.pop().expect("one");
+    let [afterwards] = afterwards(&finding)[..] else { panic!("one sentence: {:?}", finding.violation.evidence) };
+    assert!(afterwards.contains("the target was lost during `") && afterwards.contains("exit code 42"), "{afterwards}");
+}
+
 #[test]
 fn a_call_that_hangs_is_a_finding_and_nothing_else_is_lost() {
     let (outcome, reason, finding) = misbehaving("hang-at:7", "300ms");
@@ -115,8 +132,8 @@ fn a_call_that_hangs_is_a_finding_and_nothing_else_is_lost() {
     let finding = finding.expect("one");
     assert_eq!(finding.violation.oracle.name(), "hang");
     assert_eq!(finding.violation.requirement.map(|r| r.to_string()).as_deref(), Some("LIVE-01"));
-    let again = finding.violation.evidence.iter().any(|e| e.label.en.contains("again") && e.value == "yes");
-    assert!(again, "{:?}", finding.violation.evidence);
+    assert_eq!(finding.reproduced, Some(Reproduced { times: 2, of: 2 }), "although each run costs a deadline");
+    assert_eq!(afterwards(&finding), ["served, written and read in a new process"]);
     assert!(finding.reproducer.steps.len() < 8, "{:?}", finding.reproducer.steps);
     assert!(finding.transcript.last().is_some_and(|line| line.answered.contains("no answer")));
 }
@@ -131,7 +148,10 @@ fn a_process_that_ends_is_a_finding_with_its_last_words() {
         let (outcome, reason, finding) = misbehaving(how, "20s");
         assert_eq!(outcome, Outcome::Fail, "{how}: {reason}");
         assert!(reason.starts_with(says), "{how}: {reason}");
-        let violation = finding.expect("one").violation;
+        let finding = finding.expect("one");
+        assert_eq!(finding.reproduced, Some(Reproduced { times: 2, of: 2 }), "{how}");
+        assert_eq!(afterwards(&finding), ["served, written and read in a new process"], "{how}");
+        let violation = finding.violation;
         assert_eq!(violation.oracle.name(), "crash");
         assert_eq!(violation.requirement.map(|r| r.to_string()).as_deref(), Some("LIVE-02"));
         let kept = violation.evidence.iter().any(|e| e.label.en.contains("stderr") && e.value.starts_with(stderr));

@@ -155,11 +155,13 @@ fn on_gpu(name: &TargetName, context: &mut Context) -> Result<Exit, CliError> {
     }
     let width = cuda::bandwidth(0, (total / 32).clamp(64 << 20, 4 << 30)).map_err(unavailable).map_err(failed)?;
     context.out.line(format_args!(
-        "\nbytes a second over {} MiB: fill {:.2} TB, check {:.2} TB, copy {:.2} TB (read and written)",
+        "\nbytes a second over {} MiB: copy {:.2} TB (read and written), fill {:.2} TB ({:.2} of it), check {:.2} TB ({:.2})",
         width.bytes >> 20,
+        width.copy / 1e12,
         width.fill / 1e12,
+        width.fill / width.copy,
         width.verify / 1e12,
-        width.copy / 1e12
+        width.verify / width.copy
     ))?;
     through_harness(name, Effort::SHORT, context)?;
     Ok(Exit::Conformant)

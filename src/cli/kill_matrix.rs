@@ -10,7 +10,7 @@ use crate::target::TargetName;
 use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
 
 use super::progress::Rows;
-use super::run::{Lang, cases_from_environment, cores, duration, ensure_writable};
+use super::run::{Lang, cases_from_environment, cores, duration, ensure_writable, jobs_for};
 use super::{CliError, Context, Exit};
 
 /// Hunt every planted defect, and see that no legal variation of policy is convicted
@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Sequences of each generated scenario, instead of its own number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     cases: Option<u32>,
-    /// Threads [default: one a core]
+    /// Threads [default: one a core; one on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Where the results go
@@ -97,13 +97,14 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         None => spec::built_in(),
     };
     ensure_writable(&args.out)?;
+    let jobs = args.jobs.map_or_else(|| jobs_for(&base), usize::from);
     let options = MatrixOptions {
         base,
         plan: Plan::new(scenarios, &args.scenarios, None)?,
         seed: args.seed,
         seeds: args.seeds,
         cases: args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?,
-        jobs: args.jobs.map_or_else(cores, usize::from),
+        jobs,
         time: args.time,
         full: args.full,
         command: std::env::args().collect::<Vec<_>>().join(" "),

@@ -2,7 +2,7 @@
 //!
 //! Decides when what is held changes and when it ends. How memory is taken is `device::cuda`'s.
 
-use std::io;
+use std::io::{self, BufRead};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -11,15 +11,16 @@ use crate::op::size::{self, human};
 use crate::target::worker;
 use crate::workload;
 
+use super::output::note;
 use super::run::duration;
 use super::{CliError, Context, Exit};
 
 /// Hold memory of a GPU, so that others find a small or crowded card
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Says in one line how much it holds once it does, and at the end what it did. Ends when stdin is closed (or after
---time), and with the process that started it; whatever ends it, the driver has the memory back. Nothing is written to
-the memory. A context of its own takes some hundred MiB more.
+Says in one line how much it holds once it does, and at the end what it did. A size written to stdin comes instead of
+--leave. Ends when stdin is closed (or after --time), and with the process that started it; whatever ends it, the
+driver has the memory back. Nothing is written to the memory. A context of its own takes some hundred MiB more.
 
 Exit codes: 0 it held, 2 there is no such GPU, 3 no GPU can be used (the reason is printed).
 
@@ -66,10 +67,16 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         drop(neighbour);
         context.out.line(format_args!("gave everything back: {changes} changes were made, {refused} refused"))?;
     } else {
-        let held = human(neighbour.hold(args.leave)?);
-        let left = human(neighbour.free_bytes()?);
-        context.out.line(format_args!("holding {held} of GPU {}, {left} are left", args.gpu))?;
-        end.wait(None);
+        let before = neighbour.free_bytes()?;
+        let mut next = Some(args.leave);
+        let mut held = String::new();
+        while let Some(leave) = next {
+            neighbour.hold(leave)?;
+            let left = neighbour.free_bytes()?;
+            held = human(before.saturating_sub(left));
+            context.out.line(format_args!("holding {held} of GPU {}, {} are left", args.gpu, human(left)))?;
+            next = end.next_size();
+        }
         drop(neighbour);
         context.out.line(format_args!("gave {held} of GPU {} back", args.gpu))?;
     }
@@ -87,17 +94,17 @@ fn churn(neighbour: &mut Neighbour, args: &Args, end: &End) -> Result<(u64, u64)
         } else {
             refused += 1;
         }
-        if end.wait(Some(args.rate.unwrap_or_default())) {
+        if end.wait(args.rate.unwrap_or_default()) {
             return Ok((changes, refused));
         }
     }
 }
 
-/// When to end: at a moment, or when stdin is closed.
+/// When to end: at a moment, or when stdin is closed. Sizes that come before are handed on.
 struct End {
-    closed: Receiver<()>,
+    sizes: Receiver<u64>,
     /// Where stdin is not read, nobody closes it.
-    _open: Option<Sender<()>>,
+    _open: Option<Sender<u64>>,
     at: Option<Instant>,
 }
 
@@ -108,29 +115,45 @@ fn now() -> Instant {
 
 impl End {
     fn new(time: Option<Duration>) -> Self {
-        let (open, closed) = mpsc::channel();
+        let (open, sizes) = mpsc::channel();
         let at = time.and_then(|time| now().checked_add(time));
         if time.is_some() {
-            return End { closed, _open: Some(open), at };
+            return End { sizes, _open: Some(open), at };
         }
         std::thread::spawn(move || {
             // However reading ends, nothing more comes: dropping the sender says so.
-            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-            drop(open);
+            for line in io::stdin().lock().lines().map_while(Result::ok) {
+                match size::parse(&line) {
+                    Ok(size) if open.send(size).is_ok() => {}
+                    Ok(_) => break,
+                    Err(error) => note(format_args!("{error}; what is held stays as it is")),
+                }
+            }
         });
-        End { closed, _open: None, at }
+        End { sizes, _open: None, at }
+    }
+
+    /// The next size that comes before the end.
+    fn next_size(&self) -> Option<u64> {
+        match self.left() {
+            None => self.sizes.recv().ok(),
+            Some(left) => self.sizes.recv_timeout(left).ok(),
+        }
     }
 
     /// Waits this long, or for the end; whether it has come.
-    fn wait(&self, pause: Option<Duration>) -> bool {
-        let left = self.at.map(|at| at.saturating_duration_since(now()));
-        let Some(limit) = pause.into_iter().chain(left).min() else {
-            return self.closed.recv().is_err();
-        };
-        match self.closed.recv_timeout(limit) {
+    fn wait(&self, pause: Duration) -> bool {
+        let left = self.left();
+        let limit = left.map_or(pause, |left| left.min(pause));
+        match self.sizes.recv_timeout(limit) {
             Err(RecvTimeoutError::Timeout) => left.is_some_and(|left| left <= limit),
-            Err(RecvTimeoutError::Disconnected) | Ok(()) => true,
+            Err(RecvTimeoutError::Disconnected) => true,
+            Ok(_) => false, // what changes by itself takes no sizes
         }
+    }
+
+    fn left(&self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(now()))
     }
 }
 
@@ -150,8 +173,8 @@ mod tests {
     #[test]
     fn the_end_comes_in_time() {
         let end = End::new(Some(Duration::from_millis(20)));
-        assert!(!end.wait(Some(Duration::ZERO)));
-        assert!(end.wait(None), "the moment itself");
-        assert!(end.wait(Some(Duration::from_secs(600))), "and from then on");
+        assert!(!end.wait(Duration::ZERO));
+        assert_eq!(end.next_size(), None, "the moment itself");
+        assert!(end.wait(Duration::from_secs(600)), "and from then on");
     }
 }

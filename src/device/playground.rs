@@ -4,7 +4,7 @@
 //! Decides the seam between an allocator's target and its device. Says nothing of how a device does it.
 
 use super::{Device, DeviceError, StreamHandle};
-use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
+use crate::op::{ContentsReport, DeviceCall, FaultError, NvmlView, StreamId};
 
 /// A device that scenarios can be played on.
 pub trait Playground: Device {
@@ -61,4 +61,20 @@ pub trait Playground: Device {
 
     /// The error that broke the device's context for good, if one did: nothing asked of it since was answered.
     fn poisoned(&self) -> Option<i32>;
+
+    /// Whether others left it less room than it was to have, and a call failed for it.
+    fn is_crowded(&self) -> bool {
+        false
+    }
+
+    /// Whether there is somebody to give a second opinion.
+    fn is_watched(&self) -> bool {
+        false
+    }
+
+    /// What the driver and its management library say of the memory of the whole device, given what the allocator
+    /// says it has reserved; `None` where nobody watches.
+    fn second_opinion(&mut self, _reserved_bytes: u64) -> Option<NvmlView> {
+        None
+    }
 }

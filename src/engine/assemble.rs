@@ -76,6 +76,7 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord
                 violation: caught.violation.clone(),
                 reproducer: caught.reproducer.clone(),
                 transcript: caught.transcript.clone(),
+                reproduced: Some(caught.reproduced),
                 original_steps: caught.original_steps,
                 command: command::replay(launcher, &Path::new(&options.out).join(&file)),
                 id,

@@ -7,7 +7,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 use crate::op::{Setup, TargetInfo, Versions};
-use crate::target::{Target, TargetError};
+use crate::target::{Lost, Target, TargetError};
 
 use super::lockstep::{self, Course, Run};
 use super::loss::Loss;
@@ -51,11 +51,21 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
     };
     match quietly(body) {
         // One that cannot be opened now is lost to this sequence; the next may find it again.
-        Ok(Err(TargetError::Lost { lost, .. })) => {
+        Ok(Err(error)) => {
+            let lost = lost_by(error)?;
             Ok(Attempt::Ran(Run { lost: Some(Loss { lost, during: None }), ..Run::default() }))
         }
-        Ok(result) => result.map(Attempt::Ran),
+        Ok(Ok(run)) => Ok(Attempt::Ran(run)),
         Err(text) => Ok(Attempt::Panicked(Panicked { step: at.get(), text })),
+    }
+}
+
+/// The loss that an error of opening is: of a process, or of room on a card. What is wrong with the name stays an error.
+pub(super) fn lost_by(error: TargetError) -> Result<Lost, TargetError> {
+    match error {
+        TargetError::Lost { lost, .. } => Ok(lost),
+        TargetError::Unavailable { reason, .. } => Ok(Lost::Unavailable { reason }),
+        other => Err(other),
     }
 }
 

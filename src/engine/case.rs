@@ -14,7 +14,7 @@ use crate::verdict::Reproducer;
 use crate::workload;
 
 use super::EngineError;
-use super::attempt::{Attempt, Opener, attempt, inspect};
+use super::attempt::{Attempt, Opener, attempt, inspect, lost_by};
 use super::failure::{self, Caught, Crash};
 use super::lockstep::{Course, Run};
 use super::loss::Loss;
@@ -154,10 +154,10 @@ impl Case<'_> {
                 tally.info = Some(info);
             }
             Ok(Err(text)) => tally.crash = Some(Crash::panic(&text, None)),
-            Err(TargetError::Lost { lost, .. }) => {
+            Err(error) => {
+                let lost = lost_by(error)?;
                 tally.crash = Some(Crash { text: Loss { lost, during: None }.text(), reproducer: None });
             }
-            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
@@ -244,7 +244,7 @@ impl Case<'_> {
             Attempt::Ran(run) => {
                 tally.count(&run);
                 if let Some(conviction) = run.conviction {
-                    tally.caught = Some(failure::pin_down(self, setup, steps, &conviction, label)?);
+                    tally.caught = Some(failure::pin_down(self, setup, steps, &conviction, label));
                 } else if let Some(loss) = &run.lost {
                     tally.crash = Some(failure::keep_loss(self, setup, steps, loss));
                 }

@@ -7,11 +7,13 @@ use crate::op::{Op, OracleName, Setup, Step, Text};
 use crate::requirement::RequirementId;
 use crate::spec::Body;
 use crate::target::TargetError;
-use crate::verdict::{Reproducer, TranscriptLine, Violation};
+use crate::verdict::{Reproduced, Reproducer, TranscriptLine, Violation};
 use crate::workload;
 
+use super::again::again;
 use super::attempt::{Attempt, Opener, Panicked, attempt};
 use super::case::Case;
+use super::health;
 use super::lockstep::{Conviction, Course, Run};
 use super::loss::{self, Loss};
 
@@ -25,6 +27,7 @@ pub(super) struct Caught {
     pub(super) violation: Violation,
     pub(super) reproducer: Reproducer,
     pub(super) transcript: Vec<TranscriptLine>,
+    pub(super) reproduced: Reproduced,
     pub(super) original_steps: u64,
 }
 
@@ -63,14 +66,8 @@ impl Guilt {
     }
 }
 
-/// Makes a failing sequence small and runs it once more for its transcript.
-pub(super) fn pin_down(
-    case: &Case<'_>,
-    setup: &Setup,
-    steps: &[Step],
-    conviction: &Conviction,
-    label: &str,
-) -> Result<Caught, TargetError> {
+/// Makes a failing sequence small and runs it again, for its transcript and to see whether it always fails.
+pub(super) fn pin_down(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, label: &str) -> Caught {
     let own = case.scenario.requirement;
     // Of several at one step, the promise that the scenario is about says most.
     let cited = conviction.violations.iter().find(|v| v.requirement.unwrap_or(own) == own);
@@ -84,28 +81,20 @@ pub(super) fn pin_down(
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run, own).is_some())
     };
     let (setup, small) = shrink(case, setup, steps, conviction, guilt.oracle, still_fails);
-    let course = Course { transcript: true, relations, ..case.course(&small) };
-    let (violation, transcript) = match attempt(case.open, &setup, &course)? {
-        Attempt::Ran(run) => (guilt.find(&run, own).cloned(), run.transcript),
-        Attempt::Panicked(_) => (None, Vec::new()),
-    };
-    // A target that does not fail a second time keeps the violation that was seen.
-    let again = violation.is_some();
-    let mut violation = violation.unwrap_or_else(|| first.clone());
+    let course = Course { relations, ..case.course(&small) };
+    let again = again(case.open, &setup, &course, |run| guilt.find(run, own).cloned());
+    let mut violation = with_health(case, &setup, again.told(first));
     if !label.is_empty() {
         violation = violation.with("With", "取值", label);
     }
-    if loss::is_loss(guilt.oracle) {
-        violation =
-            violation.with("Happens again in a new process", "在新进程中可重现", if again { "yes" } else { "no" });
-    }
-    Ok(Caught {
+    Caught {
         requirement: guilt.requirement,
         violation,
         reproducer: reproducer(case, setup, small),
-        transcript,
+        transcript: again.transcript,
+        reproduced: again.reproduced,
         original_steps: steps.len() as u64,
-    })
+    }
 }
 
 /// The smallest sequence that fails in the same way. Steps past the conviction go first. What an author
@@ -144,19 +133,32 @@ fn shrink(
 
 /// Runs a stored sequence; answers what it shows if it still fails.
 pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Caught>, TargetError> {
+    let own = case.scenario.requirement;
     let oracles = stored.oracles.iter().copied().collect();
     let relations = relations_of(&stored.oracles);
     let (steps, epilogue) = (&stored.steps, stored.epilogue);
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &relations };
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: false, relations: &relations };
     let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
-    let Some(violation) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
+    let Some(first) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
+    let guilt = Guilt::of(&first, own);
+    let again = again(case.open, &stored.setup, &course, |run| guilt.find(run, own).cloned());
+    let violation = with_health(case, &stored.setup, again.told(&first));
     Ok(Some(Caught {
-        requirement: violation.requirement.unwrap_or(case.scenario.requirement),
+        requirement: guilt.requirement,
         violation,
         reproducer: Reproducer { target: case.target.to_owned(), ..stored.clone() },
-        transcript: run.transcript,
+        transcript: again.transcript,
+        reproduced: again.reproduced,
         original_steps: stored.steps.len() as u64,
     }))
+}
+
+/// After a loss, how the device does since.
+fn with_health(case: &Case<'_>, setup: &Setup, violation: Violation) -> Violation {
+    if !loss::is_loss(violation.oracle) {
+        return violation;
+    }
+    violation.with("The device afterwards", "之后的设备", health::afterwards(case.open, setup))
 }
 
 /// Those of the judges that compare runs.

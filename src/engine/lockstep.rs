@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 
 use crate::model::journey::Journey;
 use crate::model::{Effect, Law, Model};
-use crate::op::{Expect, Milestone, Observation, Op, OracleName, Reply, Step, TargetInfo};
+use crate::op::stats::Row;
+use crate::op::{DeviceView, Expect, Family, Milestone, Observation, Op, OracleName, Reply, Step, TargetInfo};
 use crate::oracle::{Oracle, Seen};
 use crate::target::Target;
 use crate::verdict::{TranscriptLine, Violation};
 
-use super::loss::Loss;
+use super::loss::{self, Loss};
 use super::probes::Probes;
 
 /// What to run, and who judges it.
@@ -99,6 +100,8 @@ pub(super) struct Session<'a> {
     convictions: Vec<Violation>,
     /// The given step that convictions are put down to.
     pub(super) step: usize,
+    /// In the last operation memory went back to a device.
+    pub(super) gave_back: bool,
     keeps_transcript: bool,
     run: Run,
 }
@@ -139,6 +142,7 @@ impl<'a> Session<'a> {
             target,
             convictions: Vec::new(),
             step: 0,
+            gave_back: false,
             keeps_transcript: course.transcript,
             run: Run::default(),
         }
@@ -171,6 +175,7 @@ impl<'a> Session<'a> {
 
     /// Asks one operation and has it judged.
     pub(super) fn ask(&mut self, op: &Op, expect: Option<&Expect>, role: Role) -> Result<Answer, Stop> {
+        self.gave_back = false;
         if let Err(why) = self.model.admits(op) {
             self.run.dropped += 1;
             self.write_down(op, &Reply::Dropped(why), role);
@@ -179,7 +184,7 @@ impl<'a> Session<'a> {
         let law = self.model.law(op);
         let reply = self.target.apply(op);
         self.target.observe(&mut self.after);
-        if self.target.lost().is_some() {
+        if loss::lost(self.target, &self.after).is_some() {
             self.run.operations += 1;
             self.write_down(op, &reply, role);
             self.ensure_alive(Some(op))?;
@@ -192,6 +197,7 @@ impl<'a> Session<'a> {
         let is_end = role == Role::Last && !spoiled;
         let seen = Judged { op: Some(op), reply: &reply, expect, law, effect, is_retry: role == Role::Retry, is_end };
         self.judge(&seen)?;
+        self.gave_back = reserved_fell(&self.before, &self.after);
         std::mem::swap(&mut self.before, &mut self.after);
         Ok(match &reply {
             Reply::Dropped(_) => Answer::Dropped,
@@ -203,8 +209,8 @@ impl<'a> Session<'a> {
 
     /// Ends the sequence if the target is lost.
     fn ensure_alive(&mut self, during: Option<&Op>) -> Result<(), Stop> {
-        let Some(lost) = self.target.lost() else { return Ok(()) };
-        let loss = Loss { lost: lost.clone(), during: during.map(Op::to_line) };
+        let Some(lost) = loss::lost(self.target, &self.after) else { return Ok(()) };
+        let loss = Loss { lost, during: during.map(Op::to_line) };
         let violations: Vec<Violation> = loss.violation().into_iter().collect();
         if !violations.is_empty() {
             self.run.conviction = Some(Conviction { step: self.step, violations });
@@ -269,6 +275,12 @@ impl<'a> Session<'a> {
             self.run.transcript.push(TranscriptLine { asked: op.to_line(), answered: reply.to_line(), added });
         }
     }
+}
+
+/// Whether any device has less reserved on it than before.
+fn reserved_fell(before: &Observation, after: &Observation) -> bool {
+    let reserved = |view: &DeviceView| view.stats.get(Family::ReservedBytes, Row::All).current;
+    before.devices.iter().zip(&after.devices).any(|(before, after)| reserved(after) < reserved(before))
 }
 
 /// Planted faults that have fired so far, on any device.

@@ -3,9 +3,10 @@
 //! Decides which it is: a process that dies, hangs or is poisoned by a call broke a promise; one that
 //! speaks nonsense, or never came up, shows nothing of the allocator.
 
-use crate::op::{OracleName, Text};
-use crate::target::Lost;
+use crate::op::size::human;
+use crate::op::{Observation, OracleName, Text};
 use crate::target::lost::End;
+use crate::target::{Lost, Target};
 use crate::verdict::Violation;
 
 /// How many sequences may be run to make one smaller that ends so. Each hang costs a whole deadline, each
@@ -16,6 +17,20 @@ pub(super) fn budget(oracle: OracleName, otherwise: u32) -> u32 {
         OracleName::Crash => 150,
         _ => otherwise,
     }
+}
+
+/// Why nothing more can be learnt from a target, if that is so: it says so itself, or its card is full of other things.
+pub(super) fn lost(target: &dyn Target, seen: &Observation) -> Option<Lost> {
+    let crowded = || {
+        let device = seen.devices.iter().position(|view| view.crowded)?;
+        let free = seen.devices[device].nvml.map(|nvml| format!(" ({} are free on it)", human(nvml.driver_free_bytes)));
+        let reason = format!(
+            "GPU {device} refused memory that the size played on it still has{}: `poolproof processes` says who holds it",
+            free.unwrap_or_default()
+        );
+        Some(Lost::Unavailable { reason })
+    };
+    target.lost().cloned().or_else(crowded)
 }
 
 /// A loss and what was asked when it came.
@@ -54,7 +69,9 @@ impl Loss {
                 );
                 Violation::new(OracleName::Crash, "LIVE-03".parse().ok(), text)
             }
-            Lost::Protocol { .. } | Lost::NotStarted { .. } | Lost::GivenUp { .. } => return None,
+            Lost::Protocol { .. } | Lost::NotStarted { .. } | Lost::Unavailable { .. } | Lost::GivenUp { .. } => {
+                return None;
+            }
         };
         let stderr = self.lost.stderr();
         Some(if stderr.is_empty() { violation } else { violation.with("end of its stderr", "stderr 末尾", stderr) })

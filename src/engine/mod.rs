@@ -3,6 +3,7 @@
 //! Decides what runs, in which order, on how many cores, when a scenario stops, how a failure is made
 //! small and where it is kept. Does not decide what is right (`oracle`) or how it reads (`report`).
 
+mod again;
 mod assemble;
 pub mod attempt;
 pub mod bench;
@@ -14,6 +15,7 @@ pub mod expect;
 mod expect_test;
 mod failure;
 mod files;
+mod health;
 pub mod kill_matrix;
 pub mod lockstep;
 pub mod loss;

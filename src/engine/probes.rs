@@ -1,5 +1,5 @@
-//! The operations that the harness adds to a sequence: filling and reading blocks (not while a stream captures), an
-//! identical retry after a refusal, and the closing operations.
+//! The operations that the harness adds to a sequence: filling and reading blocks (not while a stream captures; all of
+//! them wherever memory went back to a device), an identical retry after a refusal, and the closing operations.
 //!
 //! Decides when they are added. Judges nothing: they reach the oracles like any other step.
 
@@ -22,6 +22,8 @@ pub(super) struct Probes {
     due: Option<(usize, Op)>,
     /// Blocks asked for during a capture, when nothing could be written to them.
     unwritten: BTreeSet<BlockId>,
+    /// Every live block is to be read once that is possible.
+    to_be_read: bool,
 }
 
 impl Probes {
@@ -32,6 +34,7 @@ impl Probes {
             next_retry: RETRY_BLOCKS,
             due: None,
             unwritten: BTreeSet::new(),
+            to_be_read: false,
         }
     }
 
@@ -44,22 +47,29 @@ impl Probes {
     }
 
     pub(super) fn after(&mut self, session: &mut Session<'_>, op: &Op, answer: Answer) -> Result<(), Stop> {
+        // Whatever gave the memory back (a flush before a retry, an unmapping, the end of a pool), it may have been
+        // more than was free.
+        self.to_be_read |= session.gave_back;
         match (op, answer) {
             (Op::Alloc { block, .. }, Answer::Served) if session.model.pools().is_capturing() => {
                 self.unwritten.insert(*block);
-                Ok(())
             }
-            (Op::Alloc { block, .. }, Answer::Served) => self.fill(session, *block),
-            (Op::CaptureEnd { .. }, _) => self.catch_up(session),
+            (Op::Alloc { block, .. }, Answer::Served) => self.fill(session, *block)?,
+            (Op::CaptureEnd { .. }, _) => self.catch_up(session)?,
             (Op::Alloc { .. }, Answer::OutOfMemory) => {
                 if self.retries && session.armed() == 0 {
                     self.due = Some((session.step, op.clone()));
                 }
-                self.verify_all(session)
+                self.to_be_read = true;
             }
-            (Op::EmptyCache, Answer::Served | Answer::Refused | Answer::OutOfMemory) => self.verify_all(session),
-            _ => Ok(()),
+            (Op::EmptyCache, Answer::Served | Answer::Refused | Answer::OutOfMemory) => self.to_be_read = true,
+            _ => {}
         }
+        if self.to_be_read && !session.model.pools().is_capturing() {
+            self.to_be_read = false;
+            self.verify_all(session)?;
+        }
+        Ok(())
     }
 
     /// Asks again what was just refused for lack of memory. If it is served after all and nobody

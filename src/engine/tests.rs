@@ -1,5 +1,6 @@
 //! The runner on a trivial allocator that goes wrong on request.
 
+mod again;
 mod fake;
 
 use std::cell::Cell;
@@ -132,6 +133,26 @@ fn blocks_are_filled_read_and_cleared_away() {
     + empty_cache -> done
     ");
     assert_eq!((run.operations, run.dropped, run.conviction), (13, 0, None));
+}
+
+#[test]
+fn every_live_block_is_read_where_memory_went_back() {
+    let run = walk(Flaw::Returns, &[alloc(0, 8), alloc(1, 8), free(0), alloc(2, 8)], &[OracleName::Contents], false);
+    insta::assert_snapshot!(lines(&run), @r"
+      alloc b0: 8 B on device 0, stream 0 -> address 0x100000
+    + fill b0 -> done
+      alloc b1: 8 B on device 0, stream 0 -> address 0x100200
+    + fill b1 -> done
+    + verify b0 -> intact
+      free b0 -> done
+    + verify b1 -> intact
+      alloc b2: 8 B on device 0, stream 0 -> address 0x100400
+    + fill b2 -> done
+    + verify b1 -> intact
+    + verify b2 -> intact
+    ");
+    let quiet = walk(Flaw::None, &[alloc(0, 8), alloc(1, 8), free(0), alloc(2, 8)], &[OracleName::Contents], false);
+    assert_eq!(quiet.operations + 1, run.operations, "nothing goes back, and nothing is read for it");
 }
 
 #[test]

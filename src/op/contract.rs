@@ -37,6 +37,8 @@ pub enum Capability {
     OomTyped,
     /// The device's own free and total figures.
     MemoryInfo,
+    /// What the driver and its management library say of the whole device is seen after every operation.
+    Nvml,
     /// Device calls can be made to fail.
     Faults,
     /// The current device can be changed, and operations may leave the device out.
@@ -80,6 +82,7 @@ impl Capability {
         (Capability::Contents, "contents"),
         (Capability::OomTyped, "oom_typed"),
         (Capability::MemoryInfo, "memory_info"),
+        (Capability::Nvml, "nvml"),
         (Capability::Faults, "faults"),
         (Capability::CurrentDevice, "current_device"),
         (Capability::Callers, "callers"),

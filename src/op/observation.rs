@@ -21,6 +21,9 @@ pub struct DeviceView {
     pub idle: u64,
     /// Faults that have fired on this device since the start.
     pub faults_fired: u32,
+    /// The card had less room than the size played on it leaves, since others hold it: a refusal is not the allocator's.
+    #[serde(default)]
+    pub crowded: bool,
     /// A second opinion on a real device's memory; `None` where there is no NVML.
     pub nvml: Option<NvmlView>,
 }
@@ -67,11 +70,13 @@ pub struct Baseline {
     pub noise_bytes: u64,
 }
 
-/// What NVML says of a device at one moment. Whoever fills it in reads until the figure stands still: NVML may
-/// follow the driver late (`poolproof bench --telemetry` says how late).
+/// What NVML and the driver say of a device at one moment. Whoever fills it in reads until the figures stand still:
+/// NVML may follow the driver late (`poolproof bench --telemetry` says how late).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NvmlView {
     pub memory: NvmlMemory,
+    /// `cuMemGetInfo`'s, of the whole device; a target may play a smaller one.
+    pub driver_free_bytes: u64,
     pub baseline: Baseline,
     pub company: Company,
 }
@@ -84,6 +89,23 @@ impl NvmlView {
     #[must_use]
     pub fn tolerance_bytes(&self) -> u64 {
         Self::GRANULE.saturating_add(self.baseline.noise_bytes)
+    }
+
+    /// How far NVML's used bytes and the driver's free bytes have moved from the baseline, both as memory taken.
+    #[must_use]
+    pub fn taken(&self) -> (i128, i128) {
+        let base = &self.baseline;
+        let used = i128::from(self.memory.used_bytes) - i128::from(base.used_bytes);
+        (used, i128::from(base.free_bytes) - i128::from(self.driver_free_bytes))
+    }
+
+    /// Whether both say of what is reserved now what the allocator says.
+    #[must_use]
+    pub fn agrees(&self, reserved_bytes: u64) -> bool {
+        let grew = i128::from(reserved_bytes) - i128::from(self.baseline.reserved_bytes);
+        let near = |taken: i128| taken.abs_diff(grew) <= u128::from(self.tolerance_bytes());
+        let (used, taken) = self.taken();
+        near(used) && near(taken)
     }
 }
 
@@ -109,13 +131,21 @@ pub struct Observation {
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1 << 20;
+
     #[test]
     fn a_baseline_knows_how_still_it_stood() {
         assert_eq!(Baseline::of(0, &[]), None);
         let found = Baseline::of(5, &[(100, 900), (130, 900), (110, 880)]);
         assert_eq!(found, Some(Baseline { reserved_bytes: 5, used_bytes: 100, free_bytes: 900, noise_bytes: 30 }));
-        let view =
-            NvmlView { memory: NvmlMemory::default(), baseline: found.unwrap_or_default(), company: Company::Alone };
+        let view = NvmlView {
+            memory: NvmlMemory { used_bytes: 100 + MIB, ..NvmlMemory::default() },
+            driver_free_bytes: 900,
+            baseline: found.unwrap_or_default(),
+            company: Company::Alone,
+        };
         assert_eq!(view.tolerance_bytes(), (2 << 20) + 30);
+        assert_eq!(view.taken(), (i128::from(MIB), 0));
+        assert!(view.agrees(5) && view.agrees(MIB) && !view.agrees(4 * MIB), "the driver's free bytes did not move");
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::ReportError;
+use super::{ReportError, words};
 use crate::verdict::expectation::ExpectationRecord;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
-use crate::verdict::{Finding, Outcome};
+use crate::verdict::{Finding, Outcome, Reproduced};
 
 /// The run as JUnit XML.
 ///
@@ -71,7 +71,8 @@ fn status(scenario: &ScenarioRecord, findings: &[&Finding]) -> TestCaseStatus {
     let reason = scenario.reason.as_ref().map(|r| r.en.as_str());
     let message = match (findings.first(), reason) {
         (Some(finding), _) if scenario.outcome == Outcome::Fail => {
-            format!("{}: {}", finding.requirement, finding.violation.message.en)
+            let unsteady = words::comes_and_goes(finding).map_or_else(String::new, |(en, _)| format!(" ({en})"));
+            format!("{}: {}{unsteady}", finding.requirement, finding.violation.message.en)
         }
         (_, Some(reason)) => format!("{}: {reason}", scenario.outcome.name()),
         (_, None) => scenario.outcome.name().to_owned(),
@@ -95,6 +96,10 @@ fn description(finding: &Finding) -> String {
         format!("{mark} {} -> {}", line.asked, line.answered)
     });
     lines.extend(listing);
+    let often = |r: Reproduced| {
+        format!("reproduced: {} of {}{}", r.times, r.of, if r.is_partial() { ", comes and goes" } else { "" })
+    };
+    lines.extend(finding.reproduced.map(often));
     lines.extend(violation.evidence.iter().map(|e| format!("{}: {}", e.label.en, e.value)));
     lines.push(finding.command.clone());
     lines.join("\n")

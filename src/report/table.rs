@@ -103,13 +103,14 @@ fn row(record: &RunRecord, finding: &Finding, several: bool) -> Vec<Cell> {
     if several {
         cells.push(record.target.name.clone());
     }
+    let unsteady = words::comes_and_goes(finding).map_or_else(String::new, |(en, _)| format!(" ({en})"));
     cells.extend([
         words::severity(finding.severity).0.to_owned(),
         finding.requirement.to_string(),
         finding.scenario.clone(),
         finding.violation.oracle.name().to_owned(),
         plural(finding.reproducer.steps.len(), "step"),
-        finding.violation.message.en.replace('\n', " "),
+        finding.violation.message.en.replace('\n', " ") + &unsteady,
     ]);
     cells.into_iter().map(Cell::Words).collect()
 }

@@ -10,7 +10,7 @@ use crate::requirement::{ALL, RequirementId, Severity};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, RunStamp, ScenarioRecord, ScenarioStamp, TargetRecord};
 use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
-use crate::verdict::{Finding, Outcome, Reproducer, TranscriptLine, Violation};
+use crate::verdict::{Finding, Outcome, Reproduced, Reproducer, TranscriptLine, Violation};
 
 fn id(text: &str) -> RequirementId {
     text.parse().expect("the tests cite requirements that exist")
@@ -69,6 +69,7 @@ fn finding(number: u32, scenario: &str, requirement: &str, severity: Severity, v
             epilogue: false,
         },
         original_steps: 1212,
+        reproduced: [Some(1), Some(2), None][number as usize - 1].map(|times| Reproduced { times, of: 2 }),
         command: format!("poolproof replay reports/latest/reference@sim/{file}"),
         file,
     }

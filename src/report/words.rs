@@ -4,8 +4,8 @@
 
 use crate::op::{Milestone, OracleName};
 use crate::requirement::{Level, Severity};
-use crate::verdict::Outcome;
 use crate::verdict::expectation::Standing;
+use crate::verdict::{Finding, Outcome, Reproduced};
 
 /// English first, Chinese second.
 pub(super) type Pair = (&'static str, &'static str);
@@ -42,6 +42,12 @@ pub(super) fn severity(severity: Severity) -> Pair {
         Severity::Medium => ("medium", "中"),
         Severity::Low => ("low", "低"),
     }
+}
+
+/// What is said of a finding that did not fail in every run; nothing of one that did.
+pub(super) fn comes_and_goes(finding: &Finding) -> Option<(String, String)> {
+    let Reproduced { times, of } = finding.reproduced.filter(|r| r.is_partial())?;
+    Some((format!("comes and goes, reproduced {times} of {of}"), format!("时有时无，复现 {times}/{of}")))
 }
 
 /// What a severity stands for in a heading.

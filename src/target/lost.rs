@@ -77,6 +77,9 @@ pub enum Lost {
     Protocol { reason: ProtocolError, stderr: String },
     #[error("the process could not be started: {reason}")]
     NotStarted { reason: String },
+    /// The machine lacks now what it had before: a card that others have filled.
+    #[error("it cannot be used at present: {reason}")]
+    Unavailable { reason: String },
     #[error("given up after {times} processes in a row that could not open it; the last: {last}")]
     GivenUp { times: u32, last: String },
 }
@@ -90,7 +93,7 @@ impl Lost {
             | Lost::Deadline { stderr, .. }
             | Lost::Poisoned { stderr, .. }
             | Lost::Protocol { stderr, .. } => stderr,
-            Lost::NotStarted { .. } | Lost::GivenUp { .. } => "",
+            Lost::NotStarted { .. } | Lost::Unavailable { .. } | Lost::GivenUp { .. } => "",
         }
     }
 

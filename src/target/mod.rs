@@ -5,6 +5,7 @@
 mod driver_pool;
 pub mod lost;
 pub mod name;
+mod neighbours;
 pub mod reference;
 pub mod worker;
 

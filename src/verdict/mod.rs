@@ -127,6 +127,23 @@ pub struct TranscriptLine {
     pub added: bool,
 }
 
+/// How often the same judge convicted of the same promise when a reproducer was run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reproduced {
+    pub times: u32,
+    /// Runs, each on a fresh target.
+    pub of: u32,
+}
+
+impl Reproduced {
+    /// Not every run failed: the failure comes and goes.
+    #[must_use]
+    pub fn is_partial(self) -> bool {
+        self.times < self.of
+    }
+}
+
 /// A violation with its minimal sequence and all that a team needs to act on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
@@ -141,6 +158,9 @@ pub struct Finding {
     pub reproducer: Reproducer,
     /// The reproducer as it ran, up to the violation.
     pub transcript: Vec<TranscriptLine>,
+    /// How often the reproducer failed when it was run again; unknown in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduced: Option<Reproduced>,
     /// Steps of the sequence as it was first found.
     pub original_steps: u64,
     /// Where the reproducer was written, relative to `run.json`.

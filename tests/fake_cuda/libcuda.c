@@ -7,7 +7,8 @@
  * Environment: FAKE_CUDA_BYTES (memory of a device, 8 GiB), FAKE_CUDA_DEVICES (1), FAKE_CUDA_VERSION (13000),
  * FAKE_CUDA_INIT (the code that cuInit answers, 0), FAKE_CUDA_SHARED (a file through which processes share the
  * devices: a slot for each, its number and what it has of each device; what has ended counts no more; tests/fakes/nvml.rs
- * reads it too). CUDA_VISIBLE_DEVICES orders devices by number. Compiled with -DWITHOUT_MAP, one function is missing. */
+ * reads it too), FAKE_CUDA_NO_PEERS (devices do not get at each other). CUDA_VISIBLE_DEVICES orders devices by number.
+ * Compiled with -DWITHOUT_MAP, one function is missing. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -156,6 +157,9 @@ static void *fresh(u64 bytes, int protection) {
     return p + skip;
 }
 
+/* What libnvidia-ml.c asks. */
+u64 fake_cuda_used(int device) { enter(); u64 used = own->used[device & (DEVICES - 1)]; leave(0); return used; }
+
 static int visible(int i) {
     const char *list = getenv("CUDA_VISIBLE_DEVICES");
     for (; list && *list && i > 0; i--) { list = strchr(list, ','); if (list) list++; }
@@ -176,6 +180,8 @@ int cuDeviceTotalMem_v2(u64 *n, int d) { (void)d; *n = total(); return 0; }
 int cuDeviceGetAttribute(int *v, int which, int d) { (void)d; *v = which == 75 ? 9 : which == 76 ? 0 : 1; return 0; }
 int cuDevicePrimaryCtxRetain(u64 *c, int d) { *c = 1 + d; return 0; }
 int cuCtxSetCurrent(u64 c) { current = c ? (int)c - 1 : 0; return sticky; }
+int cuDeviceCanAccessPeer(int *v, int d, int p) { *v = d != p && !getenv("FAKE_CUDA_NO_PEERS"); return 0; }
+int cuCtxEnablePeerAccess(u64 c, u32 f) { static char done[64]; (void)f; if (done[c & 63]) return 704; done[c & 63] = 1; return sticky; }
 int cuCtxSynchronize(void) { enter(); drain_all(); return leave(0); }
 int cuMemGetInfo_v2(u64 *f, u64 *t) { enter(); *t = total(); *f = left(current); return leave(0); }
 int cuMemAlloc_v2(u64 *at, u64 bytes) {

@@ -104,6 +104,19 @@ impl Driver {
         tell!(self.points.context_sync)
     }
 
+    /// Whether kernels of one device can be let at the memory of the other.
+    pub(super) fn can_access_peer(&self, device: c_int, peer: c_int) -> Answer<bool> {
+        get!(self.points.can_access_peer, 0, device, peer).map(|answer| answer != 0)
+    }
+
+    /// Lets kernels of the current context at what `cuMemAlloc` gets on the other.
+    pub(super) fn enable_peer(&self, context: Handle) -> Answer<()> {
+        match tell!(self.points.enable_peer, context, 0) {
+            Err(Code::PEER_ACCESS_ALREADY_ENABLED) => Ok(()),
+            answer => answer,
+        }
+    }
+
     /// Free and total bytes.
     pub(super) fn memory_info(&self) -> Answer<(u64, u64)> {
         let mut total = 0;
@@ -184,13 +197,13 @@ impl Driver {
         tell!(self.points.map, address, bytes, 0, handle, 0)
     }
 
-    pub(super) fn set_access(&self, ordinal: c_int, address: u64, bytes: u64) -> Answer<()> {
-        let access = sys::CUmemAccessDesc {
-            location: place(ordinal),
-            flags: sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
-        };
-        // SAFETY: reads one description.
-        answer(unsafe { (self.points.set_access)(address, bytes, &raw const access, 1) })
+    /// Lets the kernels of these devices at mapped memory.
+    pub(super) fn set_access(&self, ordinals: &[c_int], address: u64, bytes: u64) -> Answer<()> {
+        let flags = sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+        let access = |&ordinal| sys::CUmemAccessDesc { location: place(ordinal), flags };
+        let all: Vec<sys::CUmemAccessDesc> = ordinals.iter().map(access).collect();
+        // SAFETY: reads as many descriptions as it is told there are.
+        answer(unsafe { (self.points.set_access)(address, bytes, all.as_ptr(), all.len() as u64) })
     }
 
     pub(super) fn unmap(&self, address: u64, bytes: u64) -> Answer<()> {

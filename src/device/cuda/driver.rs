@@ -52,6 +52,8 @@ entry_points! {
     context_retain = "cuDevicePrimaryCtxRetain"(*mut Handle, c_int);
     context_set = "cuCtxSetCurrent"(Handle);
     context_sync = "cuCtxSynchronize"();
+    can_access_peer = "cuDeviceCanAccessPeer"(*mut c_int, c_int, c_int);
+    enable_peer = "cuCtxEnablePeerAccess"(Handle, c_uint);
     memory_info = "cuMemGetInfo_v2"(*mut u64, *mut u64);
     alloc = "cuMemAlloc_v2"(*mut u64, u64);
     free = "cuMemFree_v2"(u64);

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::op::size::human;
+
 /// A code of the driver other than success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code(pub i32);
@@ -13,6 +15,7 @@ impl Code {
     pub(super) const INVALID_VALUE: Code = Code(1);
     pub(super) const OUT_OF_MEMORY: Code = Code(2);
     pub(super) const NO_DEVICE: Code = Code(100);
+    pub(super) const PEER_ACCESS_ALREADY_ENABLED: Code = Code(704);
     pub(super) const NOT_READY: Code = Code(600);
 
     /// The name that the driver's documentation uses, for the codes that occur in practice.
@@ -42,6 +45,7 @@ impl Code {
             700 => "illegal address",
             701 => "launch out of resources",
             702 => "launch timeout",
+            704 => "peer access is already enabled",
             709 => "context is destroyed",
             710 => "assertion failed on the device",
             714 => "hardware stack error",
@@ -88,6 +92,22 @@ pub enum CudaError {
     NoSuchDevice { ordinal: u32, count: u32 },
     #[error("GPU {ordinal} cannot map memory into reserved addresses in pages of 2 MiB")]
     NoVirtualMemory { ordinal: u32 },
+    #[error(
+        "GPU {ordinal} has {} free, and {} are to be played on it: `poolproof processes` says who holds the rest",
+        human(*.free), human(*.wanted)
+    )]
+    Crowded { ordinal: u32, free: u64, wanted: u64 },
+    #[error(
+        "GPU {ordinal} has not enough memory free for a context ({call} ran out of memory): \
+         `poolproof processes` says who holds it"
+    )]
+    NoRoom { ordinal: u32, call: &'static str },
+    #[error("no neighbour holds the rest of GPU {ordinal}: {reason}")]
+    NoNeighbour { ordinal: u32, reason: String },
+    #[error("GPU {ordinal} cannot get at the memory of GPU {peer}")]
+    NoPeerAccess { ordinal: u32, peer: u32 },
+    #[error("peer access needs two GPUs, and there is one")]
+    NoPeer,
     #[error("{call} failed with error {code}")]
     Call { call: &'static str, code: Code },
     /// Of a mishap on request.
@@ -95,6 +115,16 @@ pub enum CudaError {
     Unharmed { ordinal: u32 },
     #[error("GPU {ordinal} is unusable in this process since error {code}")]
     Poisoned { ordinal: u32, code: Code },
+}
+
+impl CudaError {
+    /// Lack of memory while a GPU is made ready is told with the GPU's number.
+    pub(super) fn on(self, ordinal: u32) -> Self {
+        match self {
+            CudaError::Call { call, code: Code::OUT_OF_MEMORY } => CudaError::NoRoom { ordinal, call },
+            other => other,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub(super) struct Gpu {
     pub(super) uuid: [u8; 16],
     pub(super) total_bytes: u64,
     pub(super) capability: (i32, i32),
-    context: Handle,
+    pub(super) context: Handle,
     fill: Handle,
     verify: Handle,
     spin: Handle,
@@ -81,13 +81,26 @@ thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The GPU with this number, made at the first call.
+/// The GPU with this number, made at the first call that succeeds: what a card has no room for now it may have later.
 pub(super) fn gpu(ordinal: u32) -> Result<&'static Gpu, CudaError> {
-    static GPUS: OnceLock<Vec<OnceLock<Result<Gpu, CudaError>>>> = OnceLock::new();
+    static GPUS: OnceLock<Vec<OnceLock<Gpu>>> = OnceLock::new();
+    static MAKING: Mutex<()> = Mutex::new(());
     let driver = driver()?;
     let gpus = GPUS.get_or_init(|| (0..driver.devices).map(|_| OnceLock::new()).collect());
     let slot = gpus.get(ordinal as usize).ok_or(CudaError::NoSuchDevice { ordinal, count: driver.devices })?;
-    let gpu = slot.get_or_init(|| Gpu::open(driver, ordinal)).as_ref().map_err(Clone::clone)?;
+    let gpu = match slot.get() {
+        Some(gpu) => gpu,
+        None => {
+            let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+            match slot.get() {
+                Some(gpu) => gpu,
+                None => {
+                    let made = Gpu::open(driver, ordinal).map_err(|error| error.on(ordinal))?;
+                    slot.get_or_init(|| made)
+                }
+            }
+        }
+    };
     match gpu.poisoned() {
         Some(code) => Err(CudaError::Poisoned { ordinal, code }),
         None => Ok(gpu),
@@ -266,7 +279,14 @@ fn shape(address: u64, bytes: u64) -> (u32, u32) {
     (u32::try_from(groups).unwrap_or(1), THREADS)
 }
 
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Gpu").field(&self.ordinal).finish()
+    }
+}
+
 /// The right to use a GPU, given back when dropped.
+#[derive(Debug)]
 pub(super) struct Lease {
     pub(super) gpu: &'static Gpu,
 }
@@ -292,11 +312,5 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.gpu.kept().taken = false;
         self.gpu.given_back.notify_one();
-    }
-}
-
-impl std::fmt::Debug for Lease {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Lease").field(&self.gpu.ordinal).finish()
     }
 }

@@ -6,7 +6,7 @@
 use super::gpu::Gpu;
 use super::pattern::BLANK;
 use super::table::{Backing, Got, whole};
-use super::{Code, CudaDevice};
+use super::{Ballast, Code, CudaDevice};
 use crate::device::sim::GRANULE;
 use crate::device::{Device, DeviceError, Event, StreamHandle};
 use crate::op::DeviceCall;
@@ -25,12 +25,26 @@ impl CudaDevice {
             gpu.driver.release_memory(handle)?;
             return Err(code);
         }
-        if usable && let Err(code) = gpu.driver.set_access(gpu.device, address, bytes) {
+        if usable && let Err(code) = gpu.driver.set_access(&self.at_it(), address, bytes) {
             gpu.driver.unmap(address, bytes)?;
             gpu.driver.release_memory(handle)?;
             return Err(code);
         }
         Ok(handle)
+    }
+
+    /// Whether the budget has room; where nothing holds the rest of the card, it is refused at once if not.
+    fn fits(&self, bytes: u64) -> Result<bool, DeviceError> {
+        match (self.table.can_take(bytes), self.ballast) {
+            (Ok(()), _) => Ok(true),
+            (Err(error), Ballast::Budget) => Err(error),
+            (Err(_), Ballast::Real | Ballast::Neighbour(_)) => Ok(false),
+        }
+    }
+
+    /// The driver granted what is beyond the budget: it goes back.
+    fn too_much(&self, gpu: &Gpu, address: u64, backing: Backing) -> DeviceError {
+        self.give(gpu, address, backing).map_or_else(|code| self.work_failed(code), |()| DeviceError::OutOfMemory)
     }
 
     fn get_segment(&mut self, gpu: &Gpu, bytes: u64) -> Result<(u64, Got), DeviceError> {
@@ -103,11 +117,7 @@ impl Device for CudaDevice {
     }
 
     fn free_bytes(&mut self) -> Result<u64, DeviceError> {
-        let Some(offset) = self.real else { return Ok(self.table.free()) };
-        let gpu = self.enter()?;
-        let (free, _) = gpu.driver.memory_info().map_err(|code| self.work_failed(code))?;
-        let free = u64::try_from((i128::from(free) + offset).max(0)).unwrap_or(u64::MAX);
-        Ok(free.min(self.table.total()))
+        Ok(self.table.free())
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<u64, DeviceError> {
@@ -115,11 +125,15 @@ impl Device for CudaDevice {
         if bytes == 0 {
             return Err(DeviceError::InvalidValue { call: DeviceCall::Reserve });
         }
-        if self.real.is_none() {
-            self.table.can_take(bytes)?;
-        }
+        let fits = self.fits(bytes)?;
         let gpu = self.enter()?;
-        let (address, got) = self.get_segment(gpu, bytes)?;
+        let got = self.get_segment(gpu, bytes);
+        self.crowded |= fits && got == Err(DeviceError::OutOfMemory);
+        let (address, got) = got?;
+        if !fits {
+            self.table.unplace(address, bytes);
+            return Err(self.too_much(gpu, address, Backing { bytes, accessible: true, got }));
+        }
         self.table.insert(address, Backing { bytes, accessible: true, got });
         self.blank(gpu, address, bytes)?;
         Ok(address)
@@ -171,12 +185,16 @@ impl Device for CudaDevice {
     fn map(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
         self.faults.enter(DeviceCall::Map)?;
         self.table.can_map(address, bytes)?;
-        if self.real.is_none() {
-            self.table.can_take(bytes)?;
-        }
+        let fits = self.fits(bytes)?;
         let gpu = self.enter()?;
-        let handle = self.back(gpu, address, bytes, false).map_err(|code| self.failed(DeviceCall::Map, code))?;
-        self.table.insert(address, Backing { bytes, accessible: false, got: Got::Page { handle } });
+        let handle = self.back(gpu, address, bytes, false).map_err(|code| self.failed(DeviceCall::Map, code));
+        self.crowded |= fits && handle == Err(DeviceError::OutOfMemory);
+        let handle = handle?;
+        let page = Backing { bytes, accessible: false, got: Got::Page { handle } };
+        if !fits {
+            return Err(self.too_much(gpu, address, page));
+        }
+        self.table.insert(address, page);
         Ok(())
     }
 
@@ -184,7 +202,7 @@ impl Device for CudaDevice {
         self.faults.enter(DeviceCall::SetAccess)?;
         let pages = self.table.pages(address, bytes, DeviceCall::SetAccess)?;
         let gpu = self.enter()?;
-        let set = gpu.driver.set_access(gpu.device, address, bytes);
+        let set = gpu.driver.set_access(&self.at_it(), address, bytes);
         set.map_err(|code| self.failed(DeviceCall::SetAccess, code))?;
         for (page, length, _) in pages {
             let fresh = self.table.backing.get_mut(&page).is_some_and(|b| !std::mem::replace(&mut b.accessible, true));

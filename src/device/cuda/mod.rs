@@ -5,7 +5,8 @@
 //! is in `driver` and `calls`.
 //!
 //! The budget is kept here: by default the driver is never near full, and a card plays a small one. With ballast the
-//! rest of the card is really held, and the driver itself refuses.
+//! rest of the card is really held, and the driver itself refuses; what it still grants beyond the budget, a few
+//! granules that page tables may need, is given back and refused.
 
 mod ballast;
 mod calls;
@@ -16,12 +17,14 @@ mod memory;
 mod mishap;
 mod neighbour;
 mod pattern;
+mod peers;
 mod play;
 mod pool;
 mod selftest;
 mod streams;
 mod table;
 mod timing;
+mod watch;
 
 use rustc_hash::FxHashSet;
 
@@ -32,10 +35,12 @@ use driver::Handle;
 use gpu::{Gpu, Lease};
 use streams::{Streams, Trouble};
 use table::Table;
+use watch::Watch;
 
 pub use error::{Code, CudaError};
 pub use mishap::{hang, touch_nowhere};
 pub use neighbour::Neighbour;
+pub use peers::link;
 pub use pool::{CudaPool, PoolFigures};
 pub use selftest::{Check, selftest};
 pub use timing::{Bandwidth, CallTimes, bandwidth, call_times};
@@ -76,6 +81,17 @@ pub fn probe() -> Result<CudaInfo, CudaError> {
     Ok(CudaInfo { driver_version: driver.version, gpus })
 }
 
+/// Makes what a process needs on a GPU besides an allocator's memory: a context and streams.
+///
+/// # Errors
+/// As `probe`.
+pub fn prepare(ordinal: u32, streams: u8) -> Result<(), CudaError> {
+    let gpu = gpu::gpu(ordinal)?;
+    gpu.enter().map_err(|code| CudaError::Call { call: "cuCtxSetCurrent", code })?;
+    let made = gpu.streams(streams).map_err(|code| CudaError::Call { call: "cuStreamCreate", code });
+    made.map(|_| ()).map_err(|error| error.on(ordinal))
+}
+
 /// How many GPUs there are, without making a context on any.
 ///
 /// # Errors
@@ -84,9 +100,30 @@ pub fn count() -> Result<u32, CudaError> {
     driver::driver().map(|d| d.devices)
 }
 
+/// The driver as reports name it, once it is open: `580.159.04, CUDA 13.0`.
+#[must_use]
+pub fn driver_text() -> Option<String> {
+    let cuda = driver::driver().ok()?.version;
+    let cuda = format!("CUDA {}.{}", cuda / 1000, cuda % 1000 / 10);
+    let version = watch::nvml().and_then(|(telemetry, _)| telemetry.driver().version.ok());
+    Some(version.map_or_else(|| cuda.clone(), |version| format!("{version}, {cuda}")))
+}
+
 fn uuid_text(bytes: [u8; 16]) -> String {
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     format!("GPU-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// Who sees to it that no more of a card can be had than the size that it plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ballast {
+    /// Nobody: the size is only counted, and the driver is never near full.
+    #[default]
+    Budget,
+    /// Allocations of this process hold the rest, so that the driver is full when the budget is.
+    Real,
+    /// Those of another process do, the one with this number.
+    Neighbour(u32),
 }
 
 /// What a borrower asks for.
@@ -98,8 +135,7 @@ pub struct CudaOptions {
     pub total_bytes: u64,
     /// Streams, the default one included (1 to 64; clamped).
     pub streams: u8,
-    /// Hold the rest of the card, so that the driver is full when the budget is.
-    pub ballast: bool,
+    pub ballast: Ballast,
     /// Place segments at addresses in the simulation's order, by the virtual-memory calls instead of `cuMemAlloc`.
     pub ordered: bool,
 }
@@ -113,8 +149,13 @@ pub struct CudaDevice {
     table: Table,
     streams: Option<Streams>,
     faults: Faults,
-    /// With ballast: what is added to the driver's free figure, so that it began as the size that is played.
-    real: Option<i128>,
+    ballast: Ballast,
+    /// The driver refused what the budget had room for.
+    crowded: bool,
+    /// NVML's view of it, where there is one.
+    watch: Option<Watch>,
+    /// GPUs that read its memory too.
+    peers: Vec<&'static Gpu>,
     illegal_access: Option<u64>,
     /// Patterns written since the start.
     tags: FxHashSet<u32>,
@@ -134,19 +175,22 @@ impl CudaDevice {
         gpu.enter().map_err(at("cuCtxSetCurrent"))?;
         let span = if options.ordered { Some((span_of(gpu).map_err(at("cuMemAddressReserve"))?, SPAN)) } else { None };
         let streams = Streams::new(gpu, options.streams).map_err(at("cuStreamCreate"))?;
-        let real = if options.ballast {
-            ballast::hold(gpu, options.total_bytes).map_err(at("cuMemAlloc"))?;
-            let (free, _) = gpu.driver.memory_info().map_err(at("cuMemGetInfo"))?;
-            Some(i128::from(options.total_bytes) - i128::from(free))
-        } else {
-            ballast::drop_all(gpu).map_err(at("cuMemFree"))?;
-            None
-        };
+        match options.ballast {
+            Ballast::Real => ballast::hold(gpu, options.total_bytes).map_err(at("cuMemAlloc"))?,
+            Ballast::Budget | Ballast::Neighbour(_) => ballast::drop_all(gpu).map_err(at("cuMemFree"))?,
+        }
+        let (free, _) = gpu.driver.memory_info().map_err(at("cuMemGetInfo"))?;
+        if free < options.total_bytes {
+            return Err(CudaError::Crowded { ordinal: options.ordinal, free, wanted: options.total_bytes });
+        }
         Ok(CudaDevice {
             table: Table::new(options.total_bytes, span),
             streams: Some(streams),
             faults: Faults::default(),
-            real,
+            ballast: options.ballast,
+            crowded: false,
+            watch: Watch::start(gpu, options.ballast),
+            peers: Vec::new(),
             illegal_access: None,
             tags: FxHashSet::default(),
             lease,

@@ -40,14 +40,12 @@ impl Neighbour {
         self.lease.gpu.driver.memory_info().map(|(free, _)| free).map_err(at("cuMemGetInfo"))
     }
 
-    /// Holds all but `leave` bytes, to a few granules, and answers how much that is. Held until the end.
+    /// Holds all but `leave` bytes, to a few granules.
     ///
     /// # Errors
     /// What the driver answers, other than that there is no more.
-    pub fn hold(&mut self, leave: u64) -> Result<u64, CudaError> {
-        let before = self.free_bytes()?;
-        ballast::hold(self.lease.gpu, leave).map_err(at("cuMemAlloc"))?;
-        Ok(before.saturating_sub(self.free_bytes()?))
+    pub fn hold(&mut self, leave: u64) -> Result<(), CudaError> {
+        ballast::hold(self.lease.gpu, leave).map_err(at("cuMemAlloc"))
     }
 
     /// The most that changes may hold while `leave` bytes are left.

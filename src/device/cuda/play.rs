@@ -6,7 +6,7 @@
 use super::pattern::{self, BLANK};
 use super::{CudaDevice, gpu};
 use crate::device::{DeviceError, Playground, StreamHandle};
-use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
+use crate::op::{ContentsReport, DeviceCall, FaultError, NvmlView, StreamId};
 
 impl CudaDevice {
     /// What is at an address instead of a pattern, and how far it goes.
@@ -99,6 +99,12 @@ impl Playground for CudaDevice {
         if changed < backed {
             return self.describe(address, changed, backed);
         }
+        if backed > 0
+            && let Some((ordinal, offset)) = self.seen_by_peers(address, backed, tag)?
+        {
+            let found = format!("something else, read by GPU {ordinal}");
+            return Ok(ContentsReport::Changed { offset, bytes: (backed - offset).min(8), found });
+        }
         Ok(if backed < bytes { ContentsReport::Unmapped { offset: backed } } else { ContentsReport::Intact })
     }
 
@@ -116,5 +122,20 @@ impl Playground for CudaDevice {
 
     fn poisoned(&self) -> Option<i32> {
         self.gpu().poisoned().map(|code| code.0)
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    fn is_watched(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    fn second_opinion(&mut self, reserved_bytes: u64) -> Option<NvmlView> {
+        let gpu = self.gpu();
+        let watch = self.watch.as_mut()?;
+        gpu.enter().ok()?;
+        Some(watch.look(gpu, reserved_bytes))
     }
 }

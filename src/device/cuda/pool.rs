@@ -7,7 +7,7 @@ use cudarc::driver::sys::CUmemPool_attribute as Attribute;
 
 use super::driver::Handle;
 use super::table::{Backing, Got};
-use super::{Code, CudaDevice, CudaError, CudaOptions};
+use super::{Ballast, Code, CudaDevice, CudaError, CudaOptions};
 use crate::device::{Device, DeviceError};
 use crate::op::{DeviceCall, StreamId};
 
@@ -36,7 +36,7 @@ impl CudaPool {
         let device = CudaDevice::open(options)?;
         let at = |call| move |code| CudaError::Call { call, code };
         let gpu = device.gpu();
-        let most = if options.ballast { 0 } else { options.total_bytes };
+        let most = if options.ballast == Ballast::Budget { options.total_bytes } else { 0 };
         let pool = gpu.driver.create_pool(gpu.device, most).map_err(at("cuMemPoolCreate"))?;
         let made = CudaPool { device, pool };
         let set =

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::{CudaDevice, CudaError, CudaOptions, CudaPool, bandwidth, call_times, probe};
+use super::{Ballast, CudaDevice, CudaError, CudaOptions, CudaPool, bandwidth, call_times, probe};
 use crate::device::{Device, DeviceError, Playground};
 use crate::op::{ContentsReport, DeviceCall, StreamId};
 
@@ -66,7 +66,7 @@ fn expect<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Resu
 }
 
 fn open(ordinal: u32, total_bytes: u64) -> Result<CudaDevice, String> {
-    let options = CudaOptions { ordinal, total_bytes, streams: 4, ballast: false, ordered: false };
+    let options = CudaOptions { ordinal, total_bytes, streams: 4, ballast: Ballast::Budget, ordered: false };
     CudaDevice::open(options).map_err(text)
 }
 
@@ -183,7 +183,8 @@ fn several_spins(ordinal: u32) -> Result<String, String> {
 /// A GPU has fewer queues than streams may be asked for: a stream that shares one with a held stream waits with it.
 fn many_streams(ordinal: u32) -> Result<String, String> {
     const COUNT: u8 = 12;
-    let options = CudaOptions { ordinal, total_bytes: 256 * MIB, streams: COUNT, ballast: false, ordered: false };
+    let options =
+        CudaOptions { ordinal, total_bytes: 256 * MIB, streams: COUNT, ballast: Ballast::Budget, ordered: false };
     let mut device = CudaDevice::open(options).map_err(text)?;
     let a = device.reserve(2 * MIB).map_err(text)?;
     for stream in 1..COUNT {
@@ -219,7 +220,9 @@ fn expandable(ordinal: u32) -> Result<String, String> {
 }
 
 fn exhausted(ordinal: u32) -> Result<String, String> {
-    let mut device = open(ordinal, 1 << 42)?;
+    // With ballast what is past the budget is asked of the driver all the same.
+    let options = CudaOptions { ordinal, total_bytes: 1 << 30, streams: 2, ballast: Ballast::Real, ordered: false };
+    let mut device = CudaDevice::open(options).map_err(text)?;
     expect("more than there is", device.reserve(1 << 40), Err(DeviceError::OutOfMemory))?;
     let addresses = device.reserve_addresses(1 << 40).map_err(text)?;
     expect("more pages than there are", device.map(addresses, 1 << 40), Err(DeviceError::OutOfMemory))?;
@@ -230,7 +233,7 @@ fn exhausted(ordinal: u32) -> Result<String, String> {
 }
 
 fn ordered(ordinal: u32) -> Result<String, String> {
-    let options = CudaOptions { ordinal, total_bytes: 256 * MIB, streams: 2, ballast: false, ordered: true };
+    let options = CudaOptions { ordinal, total_bytes: 256 * MIB, streams: 2, ballast: Ballast::Budget, ordered: true };
     let mut device = CudaDevice::open(options).map_err(text)?;
     let (a, reserve) = timed(|| device.reserve(20 * MIB));
     let a = a.map_err(text)?;
@@ -245,7 +248,7 @@ fn ordered(ordinal: u32) -> Result<String, String> {
 }
 
 fn ballast(ordinal: u32) -> Result<String, String> {
-    let options = CudaOptions { ordinal, total_bytes: 1 << 30, streams: 2, ballast: true, ordered: false };
+    let options = CudaOptions { ordinal, total_bytes: 1 << 30, streams: 2, ballast: Ballast::Real, ordered: false };
     let (device, first) = timed(|| CudaDevice::open(options));
     let mut device = device.map_err(text)?;
     let free = device.free_bytes().map_err(text)?;
@@ -271,7 +274,7 @@ fn ballast(ordinal: u32) -> Result<String, String> {
 }
 
 fn pool(ordinal: u32) -> Result<String, String> {
-    let options = CudaOptions { ordinal, total_bytes: 256 * MIB, streams: 3, ballast: false, ordered: false };
+    let options = CudaOptions { ordinal, total_bytes: 256 * MIB, streams: 3, ballast: Ballast::Budget, ordered: false };
     let mut pool = CudaPool::open(options).map_err(text)?;
     let a = pool.alloc(3 * MIB, S0).map_err(text)?;
     let used = pool.figures().map_err(text)?;

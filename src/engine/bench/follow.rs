@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::super::stamp::Clock;
 use super::Draw;
-use crate::device::cuda::{CudaDevice, CudaError, CudaOptions, GpuInfo};
+use crate::device::cuda::{Ballast, CudaDevice, CudaError, CudaOptions, GpuInfo};
 use crate::device::sim::SimDevice;
 use crate::device::telemetry::{Place, Telemetry, TelemetryError, places};
 use crate::device::{Device, DeviceError};
@@ -164,7 +164,7 @@ pub fn follow_card(gpu: &GpuInfo, library: Option<&Path>, rate: u32) -> Result<F
     let uuid: Vec<_> = gpu.uuid.parse().into_iter().collect();
     let place = places(&uuid, &shown).first().copied().unwrap_or(Place::Unknown);
     let Place::Device(index) = place else { return Err(FollowError::NotInNvml { ordinal, place }) };
-    let options = CudaOptions { ordinal, total_bytes: ROOM, streams: 1, ballast: false, ordered: false };
+    let options = CudaOptions { ordinal, total_bytes: ROOM, streams: 1, ballast: Ballast::Budget, ordered: false };
     let mut device = CudaDevice::open(options)?;
     follow_now(&mut device, &mut |_| Ok(telemetry.memory(index)?.used_bytes), rate)
 }
@@ -185,7 +185,12 @@ fn ground(device: &mut dyn Device, gauge: Gauge<'_>) -> Result<Ground, FollowErr
         readings.push((gauge(device)?, 0));
     }
     let baseline = Baseline::of(0, &readings).unwrap_or_default();
-    let view = NvmlView { memory: NvmlMemory::default(), baseline, company: crate::op::Company::Unknown };
+    let view = NvmlView {
+        memory: NvmlMemory::default(),
+        driver_free_bytes: 0,
+        baseline,
+        company: crate::op::Company::Unknown,
+    };
     let tolerance_bytes = view.tolerance_bytes();
     if tolerance_bytes.saturating_mul(2) > GRANULES.start() * NvmlView::GRANULE {
         return Err(FollowError::Restless { noise_bytes: baseline.noise_bytes });

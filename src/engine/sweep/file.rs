@@ -119,7 +119,7 @@ fn read(path: &Path) -> Result<Contents, EngineError> {
 fn again(subject: &Subject<'_>, failure: &Failure) -> Result<Replayed, EngineError> {
     match &failure.found {
         Found::Convicted(conviction) => {
-            let caught = subject.pin_down(&failure.steps, conviction)?;
+            let caught = subject.pin_down(&failure.steps, conviction);
             Ok(Replayed {
                 target: caught.reproducer.target.clone(),
                 operations: caught.transcript.len() as u64,

@@ -120,7 +120,7 @@ pub(super) fn sweep(
                 let crash = failure::keep_crash(subject.case, &subject.setup, &failure.steps, panicked.clone());
                 tally.crash.get_or_insert(crash);
             }
-            Found::Convicted(conviction) => tally.swept.push(subject.pin_down(&failure.steps, conviction)?),
+            Found::Convicted(conviction) => tally.swept.push(subject.pin_down(&failure.steps, conviction)),
         }
     }
     let mut record = record_of(&tried);

@@ -42,8 +42,8 @@ impl<'a> Subject<'a> {
         Subject { case, label: label.to_owned(), setup, steps, seed, as_given: true }
     }
 
-    /// A failure made small and run once more.
-    pub(super) fn pin_down(&self, steps: &[Step], conviction: &Conviction) -> Result<Caught, TargetError> {
+    /// A failure made small and run again.
+    pub(super) fn pin_down(&self, steps: &[Step], conviction: &Conviction) -> Caught {
         failure::pin_down(self.case, &self.setup, steps, conviction, &self.label)
     }
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::op::contract::{Contract, DeviceInfo, Growth};
+use crate::op::stats::Row;
 use crate::op::{
-    BlockId, Capability, ContentsReport, DeviceView, Observation, Op, RefusalClass, Reply, Setup, TargetInfo,
+    BlockId, Capability, ContentsReport, DeviceView, Family, Observation, Op, RefusalClass, Reply, Setup, TargetInfo,
 };
-use crate::target::Target;
+use crate::target::lost::End;
+use crate::target::{Lost, Target};
 
 /// How it goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,12 @@ pub(super) enum Flaw {
     ChangesItsMind,
     /// It shows no device.
     Blind,
+    /// A request of exactly this many bytes ends its process.
+    DiesAt(u64),
+    /// What is read is never what was written.
+    Forgets,
+    /// No flaw: what is freed goes back to the device at once, and is shown to.
+    Returns,
 }
 
 pub(super) struct Bump {
@@ -31,6 +39,7 @@ pub(super) struct Bump {
     requests: u64,
     refusals: u64,
     last: u64,
+    lost: Option<Lost>,
 }
 
 impl Bump {
@@ -57,6 +66,7 @@ impl Bump {
             requests: 0,
             refusals: 0,
             last: 0,
+            lost: None,
         }
     }
 
@@ -64,6 +74,10 @@ impl Bump {
         self.requests += 1;
         if self.flaw == Flaw::PanicsAt(bytes) {
             panic!("no room for {bytes}");
+        }
+        if self.flaw == Flaw::DiesAt(bytes) {
+            self.lost = Some(Lost::Exited { end: End::Signal(6), stderr: String::new() });
+            return Reply::refused(RefusalClass::DeviceError, "gone");
         }
         let size = bytes.div_ceil(512) * 512;
         if self.used[device] + size > self.info.devices[device].total_bytes {
@@ -101,9 +115,14 @@ impl Target for Bump {
                 }
                 Reply::Done
             }
+            Op::Verify { .. } if self.flaw == Flaw::Forgets => Reply::Contents(ContentsReport::Unmapped { offset: 0 }),
             Op::Verify { .. } => Reply::Contents(ContentsReport::Intact),
             _ => Reply::Done,
         }
+    }
+
+    fn lost(&self) -> Option<&Lost> {
+        self.lost.as_ref()
     }
 
     fn observe(&mut self, into: &mut Observation) {
@@ -119,5 +138,10 @@ impl Target for Bump {
             ..DeviceView::default()
         });
         into.devices.extend(views);
+        if self.flaw == Flaw::Returns {
+            for (view, used) in into.devices.iter_mut().zip(&self.used) {
+                view.stats.get_mut(Family::ReservedBytes, Row::All).current = i64::try_from(*used).unwrap_or(i64::MAX);
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::super::words;
 use super::join;
 use crate::op::size;
 use crate::requirement::Severity;
-use crate::verdict::{Finding, TranscriptLine};
+use crate::verdict::{Finding, Reproduced, TranscriptLine};
 
 /// Lines of a listing from its start and from its end, where it is longer than both.
 const HEAD: usize = 20;
@@ -87,7 +87,10 @@ fn account(page: &Page, facts: &Facts<'_>, finding: &Finding) -> Vec<String> {
             format!("**根因**：违反 {}（{level_zh}）“{}”：{message}", about.id, about.zh),
         ),
     ];
-    if let Some((number, line)) = finding.transcript.iter().enumerate().next_back() {
+    items.extend(finding.reproduced.map(|reproduced| often(page, reproduced)));
+    // Where no run showed it again, the sequence below is not how it was seen.
+    let shown = finding.reproduced.is_none_or(|r| r.times > 0);
+    if let Some((number, line)) = finding.transcript.iter().enumerate().next_back().filter(|_| shown) {
         let (asked, answered) = (code(&line.asked), code(&line.answered));
         items.push(page.t(
             format!("**First seen**: after line {} of the sequence below, {asked}, answered {answered}", number + 1),
@@ -105,6 +108,22 @@ fn account(page: &Page, facts: &Facts<'_>, finding: &Finding) -> Vec<String> {
         items.push(page.t(format!("**Expected**: {why}"), format!("**预期失败**：{why}")));
     }
     items
+}
+
+/// How often the sequence failed when it was run again.
+fn often(page: &Page, Reproduced { times, of }: Reproduced) -> String {
+    let (comes_and_goes_en, comes_and_goes_zh) = if times < of {
+        (
+            ". **It comes and goes**: it depends on something that the sequence does not fix",
+            "。**时有时无**：取决于序列未能固定的因素",
+        )
+    } else {
+        ("", "")
+    };
+    page.t(
+        format!("**Reproduced**: {times} of {of} runs of the sequence, each on a fresh target{comes_and_goes_en}"),
+        format!("**复现**：在全新目标上重跑该序列 {of} 次，复现 {times} 次{comes_and_goes_zh}"),
+    )
 }
 
 /// The minimal sequence as it ran, with the answers.

@@ -125,9 +125,12 @@ fn open(page: &Page, facts: &Facts<'_>) -> Vec<String> {
     for finding in findings.iter().take(LISTED) {
         let (en, zh) = words::severity(finding.severity);
         let (id, requirement, message) = (&finding.id, finding.requirement, page.of(&finding.violation.message));
-        items.push(
-            page.t(format!("{id} ({en}) {requirement}: {message}"), format!("{id}（{zh}）{requirement}：{message}")),
-        );
+        let (unsteady_en, unsteady_zh) = words::comes_and_goes(finding)
+            .map_or_else(Default::default, |(en, zh)| (format!(" ({en})"), format!("（{zh}）")));
+        items.push(page.t(
+            format!("{id} ({en}) {requirement}: {message}{unsteady_en}"),
+            format!("{id}（{zh}）{requirement}：{message}{unsteady_zh}"),
+        ));
     }
     if let Some(rest) = findings.len().checked_sub(LISTED).filter(|&n| n > 0) {
         items.push(page.t(format!("{rest} more in section 4"), format!("其余 {rest} 个问题见第 4 节")));

@@ -176,8 +176,9 @@ pub fn load(path: &FilePath) -> Result<Expectations, Vec<SpecError>> {
 /// # Errors
 /// As `load`; none in a build that passed its tests.
 pub fn built_in(allocator: &str, place: &str) -> Result<Option<Expectations>, Vec<SpecError>> {
-    let path = format!("{FOLDER}/{allocator}@{place}.yaml");
-    files::built_in_text(&path).map(|text| parse(&format!("specs/{path}"), text)).transpose()
+    let path = format!("{FOLDER}/{allocator}.yaml");
+    let file = files::built_in_text(&path).map(|text| parse(&format!("specs/{path}"), text)).transpose()?;
+    Ok(file.filter(|file| file.concerns(allocator, place)))
 }
 
 /// Reads the text of a file.

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::reference::read_size;
 use super::{Target, TargetError, TargetName};
-use crate::device::cuda::{self, CudaOptions, CudaPool};
+use crate::device::cuda::{self, Ballast, CudaOptions, CudaPool};
 use crate::device::{DeviceError, Playground};
 use crate::op::contract::Growth;
 use crate::op::stats::Row;
@@ -65,7 +65,13 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     let gpus = cuda::count().map_err(&unavailable)?;
     let borrow = |(ordinal, &bytes): (u32, &u64)| {
         let total_bytes = size.unwrap_or(bytes);
-        CudaPool::open(CudaOptions { ordinal, total_bytes, streams, ballast: real, ordered: false })
+        CudaPool::open(CudaOptions {
+            ordinal,
+            total_bytes,
+            streams,
+            ballast: if real { Ballast::Real } else { Ballast::Budget },
+            ordered: false,
+        })
     };
     let pools: Vec<CudaPool> =
         (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<_, _>>().map_err(unavailable)?;

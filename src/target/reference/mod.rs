@@ -20,8 +20,8 @@ use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::Growth;
 use crate::op::{
-    BlockId, Capability, Contract, DeviceId, DeviceInfo, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId,
-    TargetInfo, Versions,
+    BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
+    StreamId, TargetInfo, Versions,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
 use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied};
@@ -59,6 +59,7 @@ pub struct ReferenceTarget<D, P> {
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
     memo: Memo,
+    on_gpus: bool,
     /// The device of the latest request; only a planted defect goes by it.
     latest: Option<usize>,
 }
@@ -88,10 +89,14 @@ pub fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
     let gpus = cuda::count().map_err(&unavailable)?;
     let borrow = |(ordinal, &bytes): (u32, &u64)| {
         let total_bytes = options.device_bytes.unwrap_or(bytes);
-        let (ballast, ordered) = (options.ballast, options.ordered);
-        CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered })
+        let ballast = options.ballast.ballast(ordinal, streams, total_bytes)?;
+        CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered: options.ordered })
     };
-    let devices = (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<_, _>>().map_err(unavailable)?;
+    let mut devices =
+        (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<Vec<_>, _>>().map_err(&unavailable)?;
+    if options.peers {
+        cuda::link(&mut devices).map_err(unavailable)?;
+    }
     Ok(boxed::<CudaDevice>(name, devices, streams, &options))
 }
 
@@ -141,7 +146,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             name: name.to_string(),
             devices: devices.iter().map(|d| DeviceInfo { name: d.name(), total_bytes: d.total_bytes() }).collect(),
             streams,
-            capabilities: capabilities().collect(),
+            capabilities: capabilities(devices.iter().all(Playground::is_watched)).collect(),
             contract: contract(settings),
         };
         ReferenceTarget {
@@ -154,6 +159,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
             memo: Memo::default(),
+            on_gpus: name.place == "cuda",
             latest: None,
         }
     }
@@ -170,10 +176,10 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     }
 }
 
-/// All there are, but for counts of devices: those depend on the world.
-fn capabilities() -> impl Iterator<Item = Capability> {
+/// All there are, but for counts of devices, which depend on the world, and a second opinion, which takes somebody.
+fn capabilities(watched: bool) -> impl Iterator<Item = Capability> {
     let names = Capability::names().into_iter().filter_map(|n| n.parse().ok());
-    names.filter(|c| !matches!(c, Capability::Devices(_)))
+    names.filter(move |c| !matches!(c, Capability::Devices(_)) && (watched || *c != Capability::Nvml))
 }
 
 fn contract(settings: &Settings) -> Contract {
@@ -198,7 +204,8 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
     }
 
     fn versions(&self) -> Versions {
-        Versions { allocator: Some(env!("CARGO_PKG_VERSION").to_owned()), driver: None }
+        let driver = if self.on_gpus { cuda::driver_text() } else { None };
+        Versions { allocator: Some(env!("CARGO_PKG_VERSION").to_owned()), driver }
     }
 
     fn apply(&mut self, op: &Op) -> Reply {
@@ -215,7 +222,10 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
             let allocator = self.reference.device_mut(i);
             view.stats = *allocator.stats();
             view.fraction = allocator.fraction();
+            let reserved = view.stats.all(Family::ReservedBytes).current.max(0).unsigned_abs();
             let device = allocator.device_mut();
+            view.crowded = device.is_crowded();
+            view.nvml = device.second_opinion(reserved);
             view.total_bytes = device.total_bytes();
             // A device that cannot tell any more is broken, which its next answer says; 0 would convict at once.
             view.free_bytes = device.free_bytes().unwrap_or(0);

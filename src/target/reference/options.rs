@@ -2,14 +2,14 @@
 //!
 //! Decides which options there are and what they mean; `list targets` and the errors name them.
 
+use super::super::neighbours::Holder;
 use super::super::{TargetError, TargetName};
 use crate::device::sim::GRANULE;
 use crate::op::{Setup, size};
 use crate::reference::{Defect, Settings, Variation};
 
 const ANYWHERE: &str = "defect=NAME, variation=NAME and config=SETTINGS";
-const ON_A_GPU: &str =
-    "defect=NAME, variation=NAME, config=SETTINGS, device_bytes=SIZE, ballast=real|budget and placement=driver|ordered";
+const ON_A_GPU: &str = "defect=NAME, variation=NAME, config=SETTINGS, device_bytes=SIZE, ballast=real|neighbour|budget, placement=driver|ordered and peers=on|off";
 
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
@@ -21,12 +21,15 @@ pub(in crate::target) struct Options {
     pub(super) follows: bool,
     /// The size that every GPU plays, instead of what the scenario asks for.
     pub(super) device_bytes: Option<u64>,
-    /// `ballast=real`: the rest of the card is held by allocations, and out of memory is the driver's answer.
+    /// `ballast=real`: the rest of the card is held by allocations, and out of memory is the driver's answer;
+    /// `ballast=neighbour`: the same by those of another process.
     /// `ballast=budget` (default): the size is only counted, and the driver is never near full.
-    pub(super) ballast: bool,
+    pub(super) ballast: Holder,
     /// `placement=ordered`: segments lie where a simulated device would put them, by the virtual-memory calls.
     /// `placement=driver` (default): `cuMemAlloc`, wherever the driver puts them.
     pub(super) ordered: bool,
+    /// `peers=on`: GPUs get at each other's memory, and read every block from their side too. `peers=off` (default).
+    pub(super) peers: bool,
 }
 
 impl Options {
@@ -53,8 +56,9 @@ impl Options {
                 ("variation", Some(value)) => options.variation = Some(find_variation(name, value)?),
                 ("config", Some(text)) => options.settings = read_settings(name, text)?,
                 ("device_bytes", Some(text)) if on_gpu => options.device_bytes = Some(read_size(name, text)?),
-                ("ballast", Some("real")) if on_gpu => options.ballast = true,
-                ("ballast", Some("budget")) if on_gpu => options.ballast = false,
+                ("ballast", Some(text)) if on_gpu && text.parse().map(|holder| options.ballast = holder).is_ok() => {}
+                ("peers", Some("on")) if on_gpu => options.peers = true,
+                ("peers", Some("off")) if on_gpu => options.peers = false,
                 ("placement", Some("ordered")) if on_gpu => options.ordered = true,
                 ("placement", Some("driver")) if on_gpu => options.ordered = false,
                 (text, None) if text.contains(':') => options.settings = read_settings(name, text)?,

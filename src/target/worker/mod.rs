@@ -14,6 +14,8 @@ mod told;
 
 pub use misbehave::{Misbehaviour, UnknownMisbehaviour};
 #[cfg(target_os = "linux")]
+pub(super) use process::program;
+#[cfg(target_os = "linux")]
 pub use process::use_program;
 pub use protocol::{Answer, Ask, LONGEST_ANSWER, LONGEST_ASK, MOST_DEVICES, PROTOCOL, schema};
 pub use serve::{ServeError, serve};
@@ -21,6 +23,12 @@ pub use told::Told;
 
 use super::{Target, TargetError, TargetName};
 use crate::op::Setup;
+
+/// The program that serves targets.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn program() -> std::path::PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "poolproof".into())
+}
 
 /// Builds the target in a process of its own.
 ///

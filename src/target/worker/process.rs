@@ -38,7 +38,7 @@ pub fn use_program(path: &Path) {
     PROGRAM.get_or_init(|| path.to_owned());
 }
 
-fn program() -> &'static Path {
+pub(in crate::target) fn program() -> &'static Path {
     // The running program, even where its file has been replaced since.
     PROGRAM.get().map_or(Path::new("/proc/self/exe"), PathBuf::as_path)
 }

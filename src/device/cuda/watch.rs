@@ -1,0 +1,113 @@
+//! A second opinion on a GPU's memory: NVML's figures and the driver's beside the allocator's, from a measured baseline.
+//!
+//! Decides when they are read (whenever reserved memory has moved, and now and then) and how long NVML is given to
+//! follow. Judges nothing. Where there is no NVML, or it does not know the GPU, there is no second opinion.
+
+use std::sync::OnceLock;
+
+use super::Ballast;
+use super::gpu::Gpu;
+use crate::device::telemetry::{Place, Telemetry, Uuid, company, places};
+use crate::op::{Baseline, Company, NvmlView};
+
+/// Readings for the baseline.
+const BASELINE: usize = 3;
+
+/// Readings until a figure that does not follow is taken as it is; one takes about 10 us.
+const PATIENCE: u32 = 500;
+
+/// While reserved memory stands still, every so many looks are readings.
+const IDLE_LOOKS: u32 = 16;
+
+/// NVML of this process and the UUIDs of its devices by index, opened at the first call.
+pub(super) fn nvml() -> Option<&'static (Telemetry, Vec<(u32, String)>)> {
+    static NVML: OnceLock<Option<(Telemetry, Vec<(u32, String)>)>> = OnceLock::new();
+    let open = || {
+        let telemetry = Telemetry::open(None)?;
+        let count = telemetry.device_count()?;
+        let uuids = (0..count).filter_map(|index| Some((index, telemetry.device(index).ok()?.uuid.ok()?))).collect();
+        Ok((telemetry, uuids))
+    };
+    let opened = || {
+        open()
+            .inspect_err(|e: &crate::device::telemetry::TelemetryError| log::info!("no second opinion by NVML: {e}"))
+            .ok()
+    };
+    NVML.get_or_init(opened).as_ref()
+}
+
+/// What is watched of one GPU during one sequence.
+#[derive(Debug)]
+pub(super) struct Watch {
+    telemetry: &'static Telemetry,
+    index: u32,
+    /// A process that holds still on our behalf.
+    ours: Vec<u32>,
+    seen: NvmlView,
+    /// What the allocator had reserved at the last reading.
+    reserved: u64,
+    looks: u32,
+}
+
+impl Watch {
+    /// Measures the baseline: contexts and streams are there, and nothing has been asked.
+    pub(super) fn start(gpu: &Gpu, ballast: Ballast) -> Option<Self> {
+        let (telemetry, uuids) = nvml()?;
+        let known: Vec<(u32, &str)> = uuids.iter().map(|(index, uuid)| (*index, uuid.as_str())).collect();
+        let index = match places(&[Uuid(gpu.uuid)], &known)[..] {
+            [Place::Device(index)] => index,
+            ref other => {
+                log::info!("GPU {}: no second opinion by NVML: {other:?}", gpu.ordinal);
+                return None;
+            }
+        };
+        let read = || Some((telemetry.memory(index).ok()?, gpu.driver.memory_info().ok()?.0));
+        let readings: Vec<_> = (0..BASELINE).map_while(|_| read()).collect();
+        let (memory, driver_free_bytes) = *readings.last()?;
+        let figures: Vec<(u64, u64)> = readings.iter().map(|(m, free)| (m.used_bytes, *free)).collect();
+        let baseline = Baseline::of(0, &figures)?;
+        let ours: Vec<u32> = if let Ballast::Neighbour(pid) = ballast { vec![pid] } else { Vec::new() };
+        let company = who(telemetry, index, &ours);
+        let seen = NvmlView { memory, driver_free_bytes, baseline, company };
+        Some(Watch { telemetry, index, ours, seen, reserved: 0, looks: 0 })
+    }
+
+    /// The figures now, `reserved` being the allocator's own. A figure that does not agree is read again until it
+    /// does or patience ends, and who else is there is asked anew.
+    pub(super) fn look(&mut self, gpu: &Gpu, reserved: u64) -> NvmlView {
+        self.looks = self.looks.wrapping_add(1);
+        if reserved == self.reserved && !self.looks.is_multiple_of(IDLE_LOOKS) {
+            return self.seen;
+        }
+        self.reserved = reserved;
+        for attempt in 0..PATIENCE {
+            self.read(gpu);
+            if self.seen.agrees(reserved) {
+                break;
+            }
+            if attempt == 0 && self.seen.company == Company::Alone {
+                self.seen.company = who(self.telemetry, self.index, &self.ours);
+            }
+            if self.seen.company != Company::Alone {
+                break; // it need not agree
+            }
+        }
+        self.seen
+    }
+
+    /// A figure that cannot be had keeps its last value.
+    fn read(&mut self, gpu: &Gpu) {
+        if let Ok(memory) = self.telemetry.memory(self.index) {
+            self.seen.memory = memory;
+        }
+        if let Ok((free, _)) = gpu.driver.memory_info() {
+            self.seen.driver_free_bytes = free;
+        }
+    }
+}
+
+/// Who is on the device beside this process and those. Others that were there when a sequence began may go in its
+/// course, so that being alone is believed only if it was so throughout.
+fn who(telemetry: &Telemetry, index: u32, ours: &[u32]) -> Company {
+    telemetry.processes(index).map_or(Company::Unknown, |list| company(&list.processes, ours))
+}
