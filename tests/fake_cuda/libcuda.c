@@ -6,8 +6,8 @@
  *
  * Environment: FAKE_CUDA_BYTES (memory of a device, 8 GiB), FAKE_CUDA_DEVICES (1), FAKE_CUDA_VERSION (13000),
  * FAKE_CUDA_INIT (the code that cuInit answers, 0), FAKE_CUDA_SHARED (a file through which processes share the
- * devices: a slot for each, its number and what it has of each device; what has ended counts no more; tests/fakes/nvml.rs
- * reads it too), FAKE_CUDA_NO_PEERS (devices do not get at each other). CUDA_VISIBLE_DEVICES orders devices by number.
+ * devices: a slot for each, its number, the devices that it has a context on, and what it has of each; what has ended
+ * counts no more), FAKE_CUDA_NO_PEERS (devices do not get at each other). CUDA_VISIBLE_DEVICES orders devices by number.
  * Compiled with -DWITHOUT_MAP, one function is missing. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -31,7 +31,7 @@ typedef struct { u64 pending; } Event;
 typedef struct Region { u64 at, bytes, charge; int device, usable; struct Region *next; } Region;
 typedef struct { u64 used, used_high, reserved, reserved_high, most; int device; } Pool;
 enum { SLOTS = 256 };
-typedef struct { u64 pid, used[DEVICES]; } Slot;
+typedef struct { u64 pid, contexts, used[DEVICES]; } Slot;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Stream streams[256 + DEVICES] = {{0}}; /* those from 256 on are the default streams of the devices */
@@ -157,8 +157,21 @@ static void *fresh(u64 bytes, int protection) {
     return p + skip;
 }
 
-/* What libnvidia-ml.c asks. */
-u64 fake_cuda_used(int device) { enter(); u64 used = own->used[device & (DEVICES - 1)]; leave(0); return used; }
+/* What libnvidia-ml.c asks: what is used of a device, and the processes on it; -1 where only this one is known. */
+u64 fake_cuda_used(int device) {
+    join(); enter();
+    u64 used = total() - left(device & (DEVICES - 1));
+    leave(0);
+    return used;
+}
+int fake_cuda_processes(int device, u32 *pids, u64 *used, int most) {
+    join();
+    if (!slots) return -1;
+    int n = 0;
+    for (int i = 0; i < SLOTS && n < most; i++)
+        if (slots[i].contexts >> device & 1 && alive(slots[i].pid)) { pids[n] = slots[i].pid; used[n++] = slots[i].used[device]; }
+    return n;
+}
 
 static int visible(int i) {
     const char *list = getenv("CUDA_VISIBLE_DEVICES");
@@ -178,7 +191,7 @@ int cuDeviceGetName(char *to, int n, int d) { (void)d; snprintf(to, n, "Fake GPU
 int cuDeviceGetUuid_v2(unsigned char *to, int d) { memset(to, d + 1, 16); return 0; }
 int cuDeviceTotalMem_v2(u64 *n, int d) { (void)d; *n = total(); return 0; }
 int cuDeviceGetAttribute(int *v, int which, int d) { (void)d; *v = which == 75 ? 9 : which == 76 ? 0 : 1; return 0; }
-int cuDevicePrimaryCtxRetain(u64 *c, int d) { *c = 1 + d; return 0; }
+int cuDevicePrimaryCtxRetain(u64 *c, int d) { *c = 1 + d; own->contexts |= 1 << d; return 0; }
 int cuCtxSetCurrent(u64 c) { current = c ? (int)c - 1 : 0; return sticky; }
 int cuDeviceCanAccessPeer(int *v, int d, int p) { *v = d != p && !getenv("FAKE_CUDA_NO_PEERS"); return 0; }
 int cuCtxEnablePeerAccess(u64 c, u32 f) { static char done[64]; (void)f; if (done[c & 63]) return 704; done[c & 63] = 1; return sticky; }

@@ -1,5 +1,5 @@
 /* A libnvidia-ml beside the fake libcuda: its devices in the opposite order, by the figures of the fake driver, and this
- * process alone on them. It proves that UUIDs are gone by and figures are compared, and nothing about NVML.
+ * process alone on them, or where processes share them (FAKE_CUDA_SHARED) all of those. It proves that UUIDs are gone by and figures are compared, and nothing about NVML.
  *
  * Environment: FAKE_NVML_SHOWS (the part of used memory that it shows, in hundredths, 100), FAKE_NVML_OTHERS (another
  * process is listed on every device: this one's parent). */
@@ -49,5 +49,17 @@ static u32 list(u32 *n, Process *p, u32 all) {
     if (all > 1) p[1] = (Process){(u32)getppid(), 1 << 20, ~0u, ~0u};
     return 0;
 }
-u32 nvmlDeviceGetComputeRunningProcesses_v3(void *h, u32 *n, Process *p) { (void)h; return list(n, p, getenv("FAKE_NVML_OTHERS") ? 2 : 1); }
+u32 nvmlDeviceGetComputeRunningProcesses_v3(void *h, u32 *n, Process *p) {
+    enum { MOST = 256 };
+    int (*ask)(int, u32 *, u64 *, int) = (int (*)(int, u32 *, u64 *, int))cuda("fake_cuda_processes");
+    u32 pids[MOST], room = *n;
+    u64 used[MOST];
+    int known = ask(device(h), pids, used, MOST);
+    if (known >= 0) {
+        *n = (u32)known;
+        for (int i = 0; i < known && i < (int)room; i++) p[i] = (Process){pids[i], used[i], ~0u, ~0u};
+        return known > (int)room ? 7 : 0;
+    }
+    return list(n, p, getenv("FAKE_NVML_OTHERS") ? 2 : 1);
+}
 u32 nvmlDeviceGetGraphicsRunningProcesses_v3(void *h, u32 *n, Process *p) { (void)h; return list(n, p, 0); }

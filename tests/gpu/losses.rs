@@ -92,7 +92,8 @@ fn cites(finding: Option<&Finding>, requirement: &str, oracle: &str) -> Result<(
 
 pub fn killed_worker(stage: &Stage) -> Result<(), Failed> {
     fs::write(stage.folder.join("specs.yaml"), LONG)?;
-    let before = stage.used(0)?;
+    let gpu = stage.first()?;
+    let before = stage.used(gpu)?;
     let running = stage.results(TARGET)?.join("running/mem-longer.json");
     // Between two sequences nobody misses it: a new process is started. That is a matter of milliseconds.
     for _ in 0..3 {
@@ -111,14 +112,15 @@ pub fn killed_worker(stage: &Stage) -> Result<(), Failed> {
         if ended.code == Some(1) {
             cites(finding.as_ref(), "LIVE-02", "crash")?;
         }
-        return stage.is_back_to(0, before);
+        return stage.is_back_to(gpu, before);
     }
     Err("three times nothing came of it".into())
 }
 
 pub fn killed_harness(stage: &Stage) -> Result<(), Failed> {
     fs::write(stage.folder.join("specs.yaml"), LONG)?;
-    let before = stage.used(0)?;
+    let gpu = stage.first()?;
+    let before = stage.used(gpu)?;
     let results = stage.results(TARGET)?;
     let (so_far, running) = (results.join("run.json"), results.join("running/mem-long.json"));
     let mut run = stage.start(&arguments(TARGET))?;
@@ -127,7 +129,7 @@ pub fn killed_harness(stage: &Stage) -> Result<(), Failed> {
     expect(!workers.is_empty() && !run.is_over()?, || format!("it is over: {}", run.complaints()))?;
     run.kill()?;
     until(Duration::from_secs(10), "its workers are gone", || Ok(!workers.iter().any(|pid| lives(*pid))))?;
-    stage.is_back_to(0, before)?;
+    stage.is_back_to(gpu, before)?;
     let passed = stage.record(TARGET)?.count(Outcome::Pass);
     expect(passed == 1, || format!("{passed} scenarios were over"))?;
     let report = stage.call(&["report", &so_far.display().to_string(), "--lang", "en"])?;
@@ -139,14 +141,15 @@ pub fn killed_harness(stage: &Stage) -> Result<(), Failed> {
 /// A kernel goes wrong at the seventh operation; the next scenario passes in a new process.
 fn gone_wrong(stage: &Stage, target: &str) -> Result<Option<Finding>, Failed> {
     fs::write(stage.folder.join("specs.yaml"), SEVEN)?;
-    let before = stage.used(0)?;
+    let gpu = stage.first()?;
+    let before = stage.used(gpu)?;
     let mut all = arguments(target).to_vec();
     all.extend(["--jobs", "1"]);
     let ended = stage.call(&all)?;
     expect(ended.code == Some(1), || format!("{ended:?}"))?;
     let (record, finding) = lost_one(stage, target, "zero::long")?;
     expect(record.count(Outcome::Pass) == 1, || "the other scenario did not pass".to_owned())?;
-    stage.is_back_to(0, before)?;
+    stage.is_back_to(gpu, before)?;
     Ok(finding)
 }
 

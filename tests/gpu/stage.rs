@@ -84,7 +84,22 @@ impl Stage {
         Ok(neighbour)
     }
 
-    /// The bytes of a device that NVML calls used.
+    /// NVML's number of each device that CUDA shows, in CUDA's order.
+    pub fn places(&self) -> Result<Vec<u32>, Failed> {
+        let ended = self.call(&["doctor", "--json", "--python", "no-such-python"])?;
+        let found: Value = serde_json::from_str(&ended.out)?;
+        let devices = found["cuda"]["devices"].as_array().ok_or("CUDA shows no devices")?;
+        let place = |device: &Value| device["nvml"]["device"].as_u64().and_then(|n| u32::try_from(n).ok());
+        let places = devices.iter().map(place).collect::<Option<Vec<_>>>();
+        places.ok_or_else(|| format!("NVML does not show every device: {}", ended.out).into())
+    }
+
+    /// CUDA's first device as NVML numbers it.
+    pub fn first(&self) -> Result<u32, Failed> {
+        Ok(*self.places()?.first().ok_or("there is no device")?)
+    }
+
+    /// The bytes of a device that NVML calls used; its number is NVML's.
     pub fn used(&self, device: u32) -> Result<u64, Failed> {
         let ended = self.call(&["processes", "--json", "--device", &device.to_string()])?;
         let value: Value = serde_json::from_str(&ended.out)?;
