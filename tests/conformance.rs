@@ -1,12 +1,14 @@
 //! `cargo test`: one trial for each built-in scenario and target, `reference@sim::frac::out-of-range`.
 //!
 //! Decides how an outcome reads as a test. What is run is exactly what `poolproof run` runs, one scenario at
-//! a time: `PROPTEST_CASES`, kept failures and fixed seeds included.
+//! a time: `PROPTEST_CASES`, kept failures and fixed seeds included. Trials on GPUs take turns: processes that share a
+//! GPU get it for milliseconds each, and all of them take longer.
 
 use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::engine::{self, Plan, RunOptions, Silent, regressions};
@@ -17,6 +19,9 @@ use poolproof::verdict::{Finding, Outcome};
 
 /// The targets of `cargo test`. Where one cannot be tried, its trials are listed as ignored, with the reason.
 const TARGETS: &[&str] = &["reference@sim", "reference@cuda", "driver-pool@cuda"];
+
+/// Whose turn it is on the GPUs.
+static TURN: Mutex<()> = Mutex::new(());
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -59,7 +64,7 @@ fn cases() -> Result<Option<u32>, Box<dyn Error>> {
     text.parse().map(Some).map_err(|_| format!("PROPTEST_CASES is `{text}`, which is not a number").into())
 }
 
-/// What the target lacks for this scenario, as a reason to ignore it.
+/// What the target lacks for this scenario, as a reason to ignore it. All are asked of one process.
 fn lacking(target: &TargetName, scenario: &Scenario) -> Result<Option<String>, Box<dyn Error>> {
     let open = |setup: &Setup| target::open(target, setup);
     let lacks = engine::lacks(&open, scenario)?.unwrap_or_default();
@@ -67,6 +72,8 @@ fn lacking(target: &TargetName, scenario: &Scenario) -> Result<Option<String>, B
 }
 
 fn judge(target: &TargetName, scenario: &Scenario, cases: Option<u32>) -> Result<(), Failed> {
+    // A trial that panicked leaves nothing behind that the next could trip over.
+    let _turn = (target.place == "cuda").then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance").join(target.folder());
     let options = RunOptions {
         target: target.clone(),

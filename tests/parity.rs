@@ -132,7 +132,7 @@ impl Pair {
         let gpu = target::open_here(name, setup)?;
         let (count, streams) = (gpu.info().devices.len(), setup.streams);
         let device_bytes = setup.device_bytes.iter().copied().take(count).collect();
-        let sim = target::open(&simulated(), &Setup { device_bytes, streams, config: None })?;
+        let sim = target::open(&simulated(), &Setup { device_bytes, streams, config: setup.config.clone() })?;
         let (names, seen) = (RefCell::default(), Observation::default());
         Ok(Pair { info: gpu.info().clone(), sim, gpu, names, seen })
     }
