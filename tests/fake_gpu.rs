@@ -23,11 +23,10 @@ fn fake(name: &str, flags: &[&str]) -> PathBuf {
 }
 
 fn poolproof(driver: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fake-gpu").join("out");
     let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
     command.args(arguments).env("LD_LIBRARY_PATH", driver).envs(environment.iter().copied());
     if arguments.first() == Some(&"run") {
-        command.arg("--out").arg(out);
+        command.arg("--out").arg(driver.join("out"));
     }
     command.output().expect("the program starts")
 }
@@ -78,4 +77,55 @@ fn a_late_write_convicts_by_contents_alone() {
     let (code, said) = run("reference@cuda?defect=event-on-default-stream");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("contents") && said.contains("hold the pattern of b"), "{said}");
+}
+
+/// A run of `driver-pool@cuda` on two fake GPUs: its exit code and what it says.
+fn driver_pool(driver: &Path, environment: &[(&str, &str)], scenarios: &[&str]) -> (Option<i32>, String) {
+    let mut arguments = vec!["run", "--target", "driver-pool@cuda", "--lang", "en", "--jobs", "1"];
+    arguments.extend(scenarios.iter().flat_map(|scenario| ["--scenario", scenario]));
+    let environment = [environment, &[("FAKE_CUDA_DEVICES", "2")]].concat();
+    let output = poolproof(driver, &environment, &arguments);
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), said)
+}
+
+#[test]
+fn driver_pools_keep_recorded_blocks_and_devices_apart() {
+    let driver = fake("pools", &[]);
+    let scenarios = [
+        "strm::recorded",
+        "strm::recorded-again",
+        "strm::witness-recorded",
+        "strm::serves-again",
+        "strm::stuck-stream",
+        "strm::same-stream",
+        "iso::untouched-by-bytes",
+        "iso::named-device-by-bytes",
+        "oom::nothing-lost-by-bytes",
+        "peak::reset-by-bytes",
+        "trim::empty-cache-twice-by-bytes",
+        "trim::gives-back-the-rest",
+        "leak::everything-back-by-bytes",
+        "tele::used-and-reserved",
+        "zero::answered",
+    ];
+    let (code, said) = driver_pool(&driver, &[], &scenarios);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// The same scenarios on drivers with one mistake each: none of them is passed by whatever a driver does.
+#[test]
+fn driver_pools_that_go_wrong_are_convicted() {
+    let driver = fake("pools-gone-wrong", &[]);
+    for (mistake, scenario, requirement) in [
+        ("FAKE_CUDA_DEAF", "strm::recorded", "STRM-02"),
+        ("FAKE_CUDA_DEAF", "strm::witness-recorded", "MEM-03"),
+        ("FAKE_CUDA_ASTRAY", "iso::named-device-by-bytes", "LIVE-03"),
+        ("FAKE_CUDA_HOARDS", "leak::everything-back-by-bytes", "LEAK-01"),
+        ("FAKE_CUDA_HOARDS", "trim::gives-back-the-rest", "TRIM-01"),
+    ] {
+        let (code, said) = driver_pool(&driver, &[(mistake, "1")], &[scenario]);
+        assert_eq!(code, Some(1), "{mistake}: {said}");
+        assert!(said.contains(requirement), "{mistake}: {said}");
+    }
 }

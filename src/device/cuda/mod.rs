@@ -32,7 +32,7 @@ use streams::{Streams, Trouble};
 use table::Table;
 
 pub use error::{Code, CudaError};
-pub use pool::{CudaPool, PoolFigures};
+pub use pool::{CudaContext, CudaPool, PoolFigures};
 pub use selftest::{Check, selftest};
 pub use timing::{Bandwidth, CallTimes, bandwidth, call_times};
 
