@@ -2,7 +2,8 @@
 //!
 //! Decides what each case answers. The case is a word in the file itself, which the test writes over, so that one
 //! compilation serves all. A missing function is made the same way: its name is written over. Where FAKE_CUDA_SHARED
-//! names a file, the devices are those of the fake CUDA driver, with the memory that living processes have of them.
+//! names a file, the devices are those of the fake CUDA driver, with the memory that living processes have of them, or
+//! FAKE_NVML_SHOWS hundredths of it; with FAKE_NVML_OTHERS the parent of this process is on every device too.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -183,6 +184,7 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: *mut c_void, into: *
     if let Some(slots) = shared() {
         let total = number("FAKE_CUDA_BYTES", 8 * GIB);
         let used: u64 = slots.iter().map(|(_, used)| used[device as usize - 1]).sum();
+        let used = used / 100 * number("FAKE_NVML_SHOWS", 100);
         (memory.total, memory.reserved, memory.free, memory.used) = (total, 0, total.saturating_sub(used), used);
         return 0;
     }
@@ -211,6 +213,8 @@ pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     let own = std::process::id();
     if let Some(slots) = shared() {
         let on = slots.iter().map(|(pid, used)| process(*pid, used[device as usize - 1])).filter(|p| p.used > 0);
+        let parent = std::env::var_os("FAKE_NVML_OTHERS").map(|_| process(std::os::unix::process::parent_id(), GIB));
+        let on = on.chain(parent);
         return unsafe { hand_over(&on.collect::<Vec<_>>(), count, into) };
     }
     let list = match case() {
