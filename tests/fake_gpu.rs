@@ -15,8 +15,15 @@ fn fake(name: &str, flags: &[&str]) -> PathBuf {
 /// The fake driver with a fake NVML beside it.
 fn fake_with_nvml(name: &str) -> PathBuf {
     let folder = fake(name, &[]);
-    fakes::nvml_of_cuda(&folder).expect("cc is there");
+    fakes::nvml(&folder).expect("rustc is where cargo test runs");
     folder
+}
+
+/// A file through which processes share the devices of a driver, with nobody in it.
+fn shared(driver: &Path) -> String {
+    let file = driver.join("shared");
+    let _ = std::fs::remove_file(&file);
+    file.to_string_lossy().into_owned()
 }
 
 /// Runs these scenarios on a target; the exit code, and what was printed on both streams.
@@ -87,14 +94,17 @@ const TAKEN: [&str; 2] = ["tele::used-and-reserved", "iso::limits-and-peaks"];
 #[test]
 fn nvml_is_believed_and_a_figure_that_does_not_follow_convicts() {
     let driver = fake_with_nvml("nvml");
-    let two = ("FAKE_CUDA_DEVICES", "2"); // in the opposite order in NVML
-    let (code, said) = run(&driver, &[two], "reference@cuda", &TAKEN);
+    let shared = shared(&driver);
+    // NVML keeps the order that CUDA is told to turn round.
+    let two = [("FAKE_CUDA_DEVICES", "2"), ("CUDA_VISIBLE_DEVICES", "1,0"), ("FAKE_CUDA_SHARED", &shared)];
+    let on = |more: &[(&str, &str)], target: &str| run(&driver, &[&two, more].concat(), target, &TAKEN);
+    let (code, said) = on(&[], "reference@cuda");
     assert_eq!(code, Some(0), "{said}");
     let half = ("FAKE_NVML_SHOWS", "50");
-    let (code, said) = run(&driver, &[two, half], "reference@cuda", &TAKEN);
+    let (code, said) = on(&[half], "reference@cuda");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("but NVML's used memory by") && said.contains("TELE-01"), "{said}");
-    let (code, said) = run(&driver, &[two, half, ("FAKE_NVML_OTHERS", "1")], "reference@cuda", &TAKEN);
+    let (code, said) = on(&[half, ("FAKE_NVML_OTHERS", "1")], "reference@cuda");
     assert_eq!(code, Some(0), "with a neighbour on the card its figures say nothing of ours: {said}");
 }
 
@@ -118,9 +128,7 @@ fn peers_read_along() {
 fn with_ballast_a_card_answers_like_a_small_one() {
     let driver = fake("ballast", &[]);
     let scenarios = ["frac::zero", "frac::one", "oom::recovery", "oom::flush-first", "huge::larger-than-the-device"];
-    let shared = driver.join("shared"); // a neighbour is another process
-    let _ = std::fs::remove_file(&shared);
-    let shared = shared.to_string_lossy();
+    let shared = shared(&driver); // a neighbour is another process
     for options in ["ballast=real", "ballast=real&placement=ordered", "ballast=neighbour"] {
         let target = format!("reference@cuda?{options}");
         let (code, said) = run(&driver, &[("FAKE_CUDA_SHARED", &shared)], &target, &scenarios);
@@ -192,7 +200,7 @@ fn a_neighbour_holds_what_it_says_and_ends_when_it_should() {
             "there is no GPU 1: 1 can be used here",
         ),
         (("FAKE_CUDA_DEVICES", "0"), &["--leave", "1GiB"], 3, "`poolproof doctor` prints what there is"),
-        (("FAKE_CUDA_BYTES", "1048576"), &["--leave", "1GiB"], 3, "`poolproof processes` prints who holds it"),
+        (("FAKE_CUDA_BYTES", "1048576"), &["--leave", "1GiB"], 3, "`poolproof processes` says who holds it"),
         (("FAKE_CUDA_DEVICES", "1"), &["--leave", "lots"], 2, "`lots` is not a size"),
         (("FAKE_CUDA_DEVICES", "1"), &["--leave", "1GiB", "--rate", "5"], 2, "--churn"),
         (("FAKE_CUDA_DEVICES", "1"), &["--leave", "1GiB", "--churn", "--rate", "0"], 2, "changes a second"),
@@ -200,5 +208,56 @@ fn a_neighbour_holds_what_it_says_and_ends_when_it_should() {
         let (ended, _, said) = call(&[environment], arguments);
         assert_eq!(ended, Some(code), "{arguments:?}: {said}");
         assert!(said.contains(why) && !said.contains("panicked"), "{arguments:?}: {said}");
+    }
+}
+
+/// A run of `driver-pool@cuda` on two fake GPUs: its exit code and what it says.
+fn driver_pool(driver: &Path, environment: &[(&str, &str)], scenarios: &[&str]) -> (Option<i32>, String) {
+    let mut arguments = vec!["run", "--target", "driver-pool@cuda", "--lang", "en", "--jobs", "1"];
+    arguments.extend(scenarios.iter().flat_map(|scenario| ["--scenario", scenario]));
+    let environment = [environment, &[("FAKE_CUDA_DEVICES", "2")]].concat();
+    let output = poolproof(driver, &environment, &arguments);
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), said)
+}
+
+#[test]
+fn driver_pools_keep_recorded_blocks_and_devices_apart() {
+    let driver = fake("pools", &[]);
+    let scenarios = [
+        "strm::recorded",
+        "strm::recorded-again",
+        "strm::witness-recorded",
+        "strm::serves-again",
+        "strm::stuck-stream",
+        "strm::same-stream",
+        "iso::untouched-by-bytes",
+        "iso::named-device-by-bytes",
+        "oom::nothing-lost-by-bytes",
+        "peak::reset-by-bytes",
+        "trim::empty-cache-twice-by-bytes",
+        "trim::gives-back-the-rest",
+        "leak::everything-back-by-bytes",
+        "tele::used-and-reserved",
+        "zero::answered",
+    ];
+    let (code, said) = driver_pool(&driver, &[], &scenarios);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// The same scenarios on drivers with one mistake each: none of them is passed by whatever a driver does.
+#[test]
+fn driver_pools_that_go_wrong_are_convicted() {
+    let driver = fake("pools-gone-wrong", &[]);
+    for (mistake, scenario, requirement) in [
+        ("FAKE_CUDA_DEAF", "strm::recorded", "STRM-02"),
+        ("FAKE_CUDA_DEAF", "strm::witness-recorded", "MEM-03"),
+        ("FAKE_CUDA_ASTRAY", "iso::named-device-by-bytes", "LIVE-03"),
+        ("FAKE_CUDA_HOARDS", "leak::everything-back-by-bytes", "LEAK-01"),
+        ("FAKE_CUDA_HOARDS", "trim::gives-back-the-rest", "TRIM-01"),
+    ] {
+        let (code, said) = driver_pool(&driver, &[(mistake, "1")], &[scenario]);
+        assert_eq!(code, Some(1), "{mistake}: {said}");
+        assert!(said.contains(requirement), "{mistake}: {said}");
     }
 }

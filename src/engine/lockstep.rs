@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
             if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(course.oracles, &info, &before) };
         Session {
             model: Model::new(&info),
-            journey: Journey::new(),
+            journey: Journey::new(&info),
             oracles,
             after: before.clone(),
             before,

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use super::{Claim, Effect, Model, limit_bytes};
 use crate::op::stats::Row;
-use crate::op::{Counter, DeviceView, Family, Milestone, Observation, Op, PoolSource, RefusalClass, Reply};
+use crate::op::{
+    Capability, Counter, DeviceView, Family, Milestone, Observation, Op, PoolSource, RefusalClass, Reply, TargetInfo,
+};
 
 /// The milestones of one sequence so far.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +17,10 @@ pub struct Journey {
     reached: u64,
     caller: u8,
     cycles: u32,
+    /// Blocks in use and blocks that wait are both counted.
+    counts_active: bool,
+    /// Where they are not: freed blocks that recorded streams still used, as devices and streams.
+    withheld: Vec<(usize, u64)>,
 }
 
 /// One device before and after a step.
@@ -50,8 +56,10 @@ impl Pair<'_> {
 impl Journey {
     /// The journey of a sequence in which nothing has happened.
     #[must_use]
-    pub fn new() -> Self {
-        Journey::default()
+    pub fn new(info: &TargetInfo) -> Self {
+        let counted = |family| info.can(Capability::Stats(family));
+        let counts_active = counted(Family::Allocation) && counted(Family::Active);
+        Journey { counts_active, ..Journey::default() }
     }
 
     /// What has been reached, in the order of `Milestone`.
@@ -109,6 +117,9 @@ impl Journey {
                     let waits = live.recorded != 0 && pair.freed(Family::Active) < pair.freed(Family::Allocation);
                     self.mark_if(Milestone::FreeDeferred, waits && model.pools().is_redirected(live.device));
                     self.note_freed(pair);
+                    if !self.counts_active {
+                        self.note_withheld(live.device, live.recorded & !pair.before.idle);
+                    }
                 }
             }
             Effect::Refused { device } => {
@@ -122,6 +133,20 @@ impl Journey {
             // PendingResolved, outside of a free: a block became free although none was given back.
             let resolved = (0..after.devices.len()).filter_map(pair).any(|p| p.freed(Family::Active) > 0);
             self.mark_if(Milestone::PendingResolved, resolved);
+        }
+        // PendingResolved, where active blocks are not counted: what one waited for has nothing left to do.
+        let is_done =
+            |&(device, streams): &(usize, u64)| after.devices.get(device).is_some_and(|d| streams & !d.idle == 0);
+        let resolved = self.withheld.iter().any(is_done);
+        self.mark_if(Milestone::PendingResolved, resolved);
+        self.withheld.retain(|waiting| !is_done(waiting));
+    }
+
+    /// PendingFree, where active blocks are not counted: streams recorded on the freed block had not finished.
+    fn note_withheld(&mut self, device: usize, streams: u64) {
+        self.mark_if(Milestone::PendingFree, streams != 0);
+        if streams != 0 {
+            self.withheld.push((device, streams));
         }
     }
 

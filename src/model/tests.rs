@@ -30,7 +30,11 @@ struct World {
 impl World {
     fn new() -> Self {
         let view = DeviceView { idle: u64::MAX, fraction: 1.0, ..DeviceView::default() };
-        World { model: Model::new(&info()), now: Observation { devices: vec![view; 2] }, journey: Journey::new() }
+        World {
+            model: Model::new(&info()),
+            now: Observation { devices: vec![view; 2] },
+            journey: Journey::new(&info()),
+        }
     }
 
     fn busy(&mut self, stream: u8, busy: bool) {
@@ -266,6 +270,30 @@ fn frees_and_merges_are_told_apart_by_figures() {
         s.increase(Family::InactiveSplitBytes, pool, 512);
     });
     assert_eq!(merged, [Milestone::Merge], "a free part grew and no new one appeared");
+}
+
+/// A target that counts no blocks: what its streams do tells the same.
+#[test]
+fn what_waits_is_told_by_streams_where_it_is_not_counted() {
+    let mut world = World::new();
+    let reached = |world: &mut World, op: &Op, change: fn(&mut World)| {
+        let before = world.now.clone();
+        change(world);
+        let effect = world.step(op, &Reply::Done);
+        world.journey.note(op, &Reply::Done, &effect, &before, &world.now, &world.model);
+        world.journey.reached().into_iter().collect::<Vec<_>>()
+    };
+    world.alloc(1, 0, 0x1000, 512);
+    world.alloc(2, 0, 0x2000, 512);
+    world.record(1, 1);
+    world.record(2, 1);
+    assert_eq!(reached(&mut world, &Op::Free { block: BlockId(1) }, |_| {}), [], "its stream had nothing left to do");
+    world.busy(1, true);
+    assert_eq!(reached(&mut world, &Op::Free { block: BlockId(2) }, |_| {}), [Milestone::PendingFree]);
+    let wait = Op::Synchronize { device: DeviceId(0) };
+    assert_eq!(reached(&mut world, &wait, |_| {}), [Milestone::PendingFree]);
+    let both = [Milestone::PendingFree, Milestone::PendingResolved];
+    assert_eq!(reached(&mut world, &wait, |world| world.busy(1, false)), both);
 }
 
 #[test]

@@ -50,12 +50,12 @@ impl Replay {
         if expandable {
             info.contract.growth.granule = 20 << 20;
         }
-        let model = Model::new(&info);
+        let (model, journey) = (Model::new(&info), Journey::new(&info));
         Replay {
             info,
             model,
             oracles: Vec::new(),
-            journey: Journey::new(),
+            journey,
             now: Observation::default(),
             free: Vec::new(),
             steps: 0,

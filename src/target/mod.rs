@@ -6,6 +6,7 @@ mod driver_pool;
 pub mod lost;
 pub mod name;
 mod neighbours;
+mod on_gpu;
 pub mod reference;
 pub mod worker;
 

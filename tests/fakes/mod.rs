@@ -39,19 +39,6 @@ pub fn nvml(folder: &Path) -> Result<PathBuf, String> {
     Ok(library)
 }
 
-/// An NVML that goes by the figures of the fake driver in its folder.
-///
-/// # Errors
-/// As `cuda`.
-pub fn nvml_of_cuda(folder: &Path) -> Result<(), String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_cuda/libnvidia-ml.c");
-    build(&folder.join("libnvidia-ml.so.1"), |built| {
-        let mut cc = Command::new("cc");
-        cc.args(["-O2", "-shared", "-fPIC", "-o"]).arg(built).arg(source).arg("-ldl");
-        cc
-    })
-}
-
 /// A folder where tests may write.
 ///
 /// # Errors

@@ -1,7 +1,9 @@
 //! A library that answers like NVML, or like NVML in trouble: compiled by `tests/telemetry.rs`, never linked.
 //!
 //! Decides what each case answers. The case is a word in the file itself, which the test writes over, so that one
-//! compilation serves all. A missing function is made the same way: its name is written over.
+//! compilation serves all. A missing function is made the same way: its name is written over. Where FAKE_CUDA_SHARED
+//! names a file, the devices are those of the fake CUDA driver, with the memory that living processes have of them, or
+//! FAKE_NVML_SHOWS hundredths of it; with FAKE_NVML_OTHERS the parent of this process is on every device too.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -27,6 +29,26 @@ fn case() -> &'static str {
     let bytes = unsafe { std::ptr::read_volatile(&raw const CASE) };
     let text: &'static [u8] = Box::leak(Box::new(bytes));
     std::str::from_utf8(&text[6..]).unwrap_or("").trim_end_matches('.')
+}
+
+/// Processes with what they have of each device, as `tests/fake_cuda/libcuda.c` writes them.
+const MOST: usize = 8;
+
+fn shared() -> Option<Vec<(u32, [u64; MOST])>> {
+    let bytes = std::fs::read(std::env::var_os("FAKE_CUDA_SHARED")?).unwrap_or_default();
+    let word = |chunk: &[u8], i: usize| u64::from_le_bytes(std::array::from_fn(|b| chunk[8 * i + b]));
+    let slots = bytes.chunks_exact(8 * (1 + MOST));
+    let slots = slots.map(|slot| (word(slot, 0) as u32, std::array::from_fn(|device| word(slot, 1 + device))));
+    Some(slots.filter(|(pid, _)| lives(*pid)).collect())
+}
+
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
 #[repr(C)]
@@ -90,6 +112,9 @@ pub unsafe extern "C" fn nvmlSystemGetCudaDriverVersion_v2(into: *mut c_int) -> 
 }
 
 fn devices() -> usize {
+    if shared().is_some() {
+        return number("FAKE_CUDA_DEVICES", 1) as usize;
+    }
     match case() {
         "none" => 0,
         "two" => 2,
@@ -122,6 +147,10 @@ pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, into: *mut
 /// As NVML's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetUUID(device: *mut c_void, into: *mut c_char, room: c_uint) -> c_uint {
+    if shared().is_some() {
+        let byte = format!("{:02x}", device as usize);
+        return unsafe { say(&"GPU-bbbb-bb-bb-bb-bbbbbb".replace('b', &byte), into, room) };
+    }
     // Not in the order of the indices: nothing may rely on that.
     let digit = if device as usize == 1 { "2" } else { "1" };
     let text = "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx".replace('x', digit);
@@ -151,8 +180,15 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: *mut c_void, into: *
         "memory-unavailable" => return NOT_SUPPORTED,
         _ => {}
     }
-    let used = device as u64 * GIB;
     let memory = unsafe { &mut *into };
+    if let Some(slots) = shared() {
+        let total = number("FAKE_CUDA_BYTES", 8 * GIB);
+        let used: u64 = slots.iter().map(|(_, used)| used[device as usize - 1]).sum();
+        let used = used / 100 * number("FAKE_NVML_SHOWS", 100);
+        (memory.total, memory.reserved, memory.free, memory.used) = (total, 0, total.saturating_sub(used), used);
+        return 0;
+    }
+    let used = device as u64 * GIB;
     (memory.total, memory.reserved, memory.free, memory.used) = (80 * GIB, GIB / 2, 80 * GIB - GIB / 2 - used, used);
     0
 }
@@ -175,6 +211,12 @@ pub unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     let calls = CALLS.fetch_add(1, SeqCst);
     let is_count = into.is_null();
     let own = std::process::id();
+    if let Some(slots) = shared() {
+        let on = slots.iter().map(|(pid, used)| process(*pid, used[device as usize - 1])).filter(|p| p.used > 0);
+        let parent = std::env::var_os("FAKE_NVML_OTHERS").map(|_| process(std::os::unix::process::parent_id(), GIB));
+        let on = on.chain(parent);
+        return unsafe { hand_over(&on.collect::<Vec<_>>(), count, into) };
+    }
     let list = match case() {
         "lost" => return LOST,
         "denied" => return NO_PERMISSION,

@@ -47,7 +47,7 @@ fn start() -> Result<ExitCode, Box<dyn Error>> {
     let gpus = cuda::count();
     if gpus.is_err()
         && !fake
-        && let Ok(folder) = fakes::cuda("gpu-fakes", &[]).and_then(|f| fakes::nvml_of_cuda(&f).map(|()| f))
+        && let Ok(folder) = fakes::cuda("gpu-fakes", &[]).and_then(|f| fakes::nvml(&f).map(|_| f))
     {
         let again = Command::new(std::env::current_exe()?)
             .args(std::env::args_os().skip(1))

@@ -218,6 +218,11 @@ impl Driver {
         tell!(self.points.stream_sync, stream)
     }
 
+    /// Makes what is enqueued on a stream from now on wait for what the event marks now; it may be recorded anew after.
+    pub(super) fn wait_in_stream(&self, stream: Handle, event: Handle) -> Answer<()> {
+        tell!(self.points.stream_wait, stream, event, 0)
+    }
+
     pub(super) fn create_event(&self, timed: bool) -> Answer<Handle> {
         get!(self.points.event_create, Handle(0), if timed { 0 } else { NO_TIMING })
     }

@@ -72,6 +72,7 @@ entry_points! {
     unmap = "cuMemUnmap"(u64, u64);
     stream_create = "cuStreamCreate"(*mut Handle, c_uint);
     stream_sync = "cuStreamSynchronize"(Handle);
+    stream_wait = "cuStreamWaitEvent"(Handle, Handle, c_uint);
     event_create = "cuEventCreate"(*mut Handle, c_uint);
     event_record = "cuEventRecord"(Handle, Handle);
     event_query = "cuEventQuery"(Handle);

@@ -45,6 +45,8 @@ pub(super) struct Kept {
     taken: bool,
     /// Streams after the default one.
     streams: Vec<Handle>,
+    /// For frees that wait for other streams: one for each set of streams, once there was one.
+    sides: Vec<(u64, Handle)>,
     /// Events that nobody waits for.
     pub(super) events: Vec<Handle>,
     /// Addresses for placing segments in order, once they were asked for.
@@ -256,6 +258,17 @@ impl Gpu {
 
     pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream that nobody asks for by name, for frees that wait for this set of others.
+    pub(super) fn side(&self, set: u64) -> Result<Handle, Code> {
+        let mut kept = self.kept();
+        if let Some((_, side)) = kept.sides.iter().find(|(known, _)| *known == set) {
+            return Ok(*side);
+        }
+        let side = self.driver.create_stream()?;
+        kept.sides.push((set, side));
+        Ok(side)
     }
 
     /// The handles of that many streams, ascending, the default one (0) first: allocators order their blocks by them,

@@ -41,7 +41,7 @@ pub use error::{Code, CudaError};
 pub use mishap::{hang, touch_nowhere};
 pub use neighbour::Neighbour;
 pub use peers::link;
-pub use pool::{CudaPool, PoolFigures};
+pub use pool::{CudaContext, CudaPool, PoolFigures};
 pub use selftest::{Check, selftest};
 pub use timing::{Bandwidth, CallTimes, bandwidth, call_times};
 

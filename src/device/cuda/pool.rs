@@ -1,11 +1,16 @@
 //! A memory pool of the driver's (`cuMemPool`) on a borrowed GPU: an allocator that nobody here wrote.
 //!
 //! Decides how the pool is set up: it keeps what is freed until it is trimmed, and never makes one stream wait for
-//! another to reuse memory. What it serves and when is the driver's.
+//! another to reuse memory; and how a block that other streams use is freed: on a side stream that waits for them, as
+//! PyTorch does on `cudaMallocAsync`. (There one side stream serves all, so that one busy stream holds back every such
+//! free.) What the pool serves and when is the driver's.
+
+use std::collections::BTreeSet;
 
 use cudarc::driver::sys::CUmemPool_attribute as Attribute;
 
 use super::driver::Handle;
+use super::gpu::Gpu;
 use super::table::{Backing, Got};
 use super::{Ballast, Code, CudaDevice, CudaError, CudaOptions};
 use crate::device::{Device, DeviceError};
@@ -18,6 +23,16 @@ pub struct PoolFigures {
     pub used_high: u64,
     pub reserved: u64,
     pub reserved_high: u64,
+}
+
+/// The context that a caller's calls come from.
+#[derive(Clone, Copy)]
+pub struct CudaContext(&'static Gpu);
+
+impl std::fmt::Debug for CudaContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("CudaContext").field(&self.0.ordinal).finish()
+    }
 }
 
 /// A pool that can grow to the size that the GPU plays.
@@ -58,15 +73,24 @@ impl CudaPool {
         &self.device
     }
 
-    /// Serves a request in the order of a stream.
+    /// The context of the pool's own GPU.
+    #[must_use]
+    pub fn context(&self) -> CudaContext {
+        CudaContext(self.device.gpu())
+    }
+
+    /// Serves a request in the order of a stream, asked for with `from` as the current context.
     ///
     /// # Errors
     /// Whatever the driver answers.
-    pub fn alloc(&mut self, bytes: u64, stream: StreamId) -> Result<u64, DeviceError> {
+    pub fn alloc(&mut self, bytes: u64, stream: StreamId, from: CudaContext) -> Result<u64, DeviceError> {
         let (lane, pool) = (self.device.lane(stream)?, self.pool);
-        let gpu = self.device.enter()?;
         let handle = self.handle(lane)?;
+        let gpu = self.enter_from(from, handle)?;
         let address = gpu.driver.pool_alloc(pool, bytes, handle);
+        if address == Err(Code::OUT_OF_MEMORY) {
+            self.device.crowded |= self.is_short();
+        }
         let address = address.map_err(|code| self.device.failed(DeviceCall::Reserve, code))?;
         self.device.table.insert(address, Backing { bytes, accessible: true, got: Got::Pooled });
         self.device.with_streams(|streams, _| {
@@ -76,20 +100,44 @@ impl CudaPool {
         Ok(address)
     }
 
-    /// Gives memory back in the order of a stream.
+    /// Gives memory back in the order of a stream, with `from` as the current context.
     ///
     /// # Errors
     /// Whatever the driver answers.
-    pub fn free(&mut self, address: u64, stream: StreamId) -> Result<(), DeviceError> {
+    pub fn free(&mut self, address: u64, stream: StreamId, from: CudaContext) -> Result<(), DeviceError> {
         let lane = self.device.lane(stream)?;
-        let gpu = self.device.enter()?;
         let handle = self.handle(lane)?;
+        let gpu = self.enter_from(from, handle)?;
         gpu.driver.free_async(address, handle).map_err(|code| self.device.failed(DeviceCall::Release, code))?;
         self.device.table.remove(address);
         self.device.with_streams(|streams, _| {
             streams.note_work(lane);
             Ok(())
         })
+    }
+
+    /// Gives memory back once what is enqueued on these streams now has run; waits for none of them.
+    ///
+    /// # Errors
+    /// Whatever the driver answers.
+    pub fn free_after(
+        &mut self,
+        address: u64,
+        streams: impl IntoIterator<Item = StreamId>,
+        from: CudaContext,
+    ) -> Result<(), DeviceError> {
+        let lanes = streams.into_iter().map(|stream| self.device.lane(stream)).collect::<Result<BTreeSet<_>, _>>()?;
+        let freed = self.device.with_streams(|streams, gpu| {
+            let free = |side| {
+                from.0.enter()?;
+                let freed = gpu.driver.free_async(address, side);
+                gpu.enter().and(freed)
+            };
+            Ok(streams.after(gpu, &lanes, free))
+        })?;
+        freed.map_err(|code| self.device.failed(DeviceCall::Release, code))?;
+        self.device.table.remove(address);
+        Ok(())
     }
 
     /// Waits for everything on the GPU and gives all that is not used back to it.
@@ -132,18 +180,33 @@ impl CudaPool {
         reset.map_err(|code| self.device.work_failed(code))
     }
 
-    /// What the driver says is free on the GPU.
-    ///
-    /// # Errors
-    /// Whatever the driver answers.
-    pub fn free_bytes(&mut self) -> Result<u64, DeviceError> {
-        self.device.free_bytes()
+    /// What is free of the size that the GPU plays: what the pool has not got.
+    #[must_use]
+    pub fn free_bytes(&self, figures: PoolFigures) -> u64 {
+        self.total_bytes().saturating_sub(figures.reserved)
+    }
+
+    /// Whether the card has less than the pool may still take.
+    fn is_short(&mut self) -> bool {
+        let Ok(figures) = self.figures() else { return false };
+        let left = self.free_bytes(figures);
+        self.device.gpu().driver.memory_info().is_ok_and(|(free, _)| free < left)
     }
 
     /// The size that the GPU plays.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         self.device.total_bytes()
+    }
+
+    /// Makes calls of this thread come from that context. A stream without a handle of its own is the current context's:
+    /// it can only be named from the pool's.
+    fn enter_from(&self, from: CudaContext, stream: Handle) -> Result<&'static Gpu, DeviceError> {
+        let gpu = self.device.enter()?;
+        if stream != Handle(0) {
+            from.0.enter().map_err(|code| self.device.work_failed(code))?;
+        }
+        Ok(gpu)
     }
 
     fn handle(&self, lane: usize) -> Result<Handle, DeviceError> {

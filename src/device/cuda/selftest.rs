@@ -276,24 +276,36 @@ fn ballast(ordinal: u32) -> Result<String, String> {
 fn pool(ordinal: u32) -> Result<String, String> {
     let options = CudaOptions { ordinal, total_bytes: 256 * MIB, streams: 3, ballast: Ballast::Budget, ordered: false };
     let mut pool = CudaPool::open(options).map_err(text)?;
-    let a = pool.alloc(3 * MIB, S0).map_err(text)?;
+    let from = pool.context();
+    let a = pool.alloc(3 * MIB, S0, from).map_err(text)?;
     let used = pool.figures().map_err(text)?;
     pool.device_mut().write(S0, a, 3 * MIB, 1).map_err(text)?;
     expect("contents", pool.device_mut().check(S0, a, 3 * MIB, 1), Ok(ContentsReport::Intact))?;
-    let zero = pool.alloc(0, S0);
-    let huge = pool.alloc(300 * MIB, S0);
-    let wild = pool.free(0x1000, S0);
+    let zero = pool.alloc(0, S0, from);
+    let huge = pool.alloc(300 * MIB, S0, from);
+    let wild = pool.free(0x1000, S0, from);
     pool.device_mut().occupy(S1).map_err(text)?;
-    let b = pool.alloc(3 * MIB, S1).map_err(text)?;
-    pool.free(b, S1).map_err(text)?;
+    let b = pool.alloc(3 * MIB, S1, from).map_err(text)?;
+    pool.free(b, S1, from).map_err(text)?;
     let held = pool.figures().map_err(text)?;
     pool.device_mut().finish(S1).map_err(text)?;
-    pool.free(a, S0).map_err(text)?;
+    let c = pool.alloc(3 * MIB, S0, from).map_err(text)?;
+    pool.device_mut().occupy(S1).map_err(text)?;
+    pool.device_mut().write(S1, c, 3 * MIB, 2).map_err(text)?;
+    pool.free_after(c, [S0, S1], from).map_err(text)?;
+    let waits = pool.alloc(3 * MIB, S0, from).map_err(text)?;
+    expect("a block that a stream still uses is given to nobody", waits != c, true)?;
+    pool.free(waits, S0, from).map_err(text)?;
+    pool.device_mut().finish(S1).map_err(text)?;
+    let (first, second) = (pool.alloc(3 * MIB, S0, from).map_err(text)?, pool.alloc(3 * MIB, S0, from).map_err(text)?);
+    let again = [first, second].contains(&c);
+    pool.free(first, S0, from).and_then(|()| pool.free(second, S0, from)).map_err(text)?;
+    pool.free(a, S0, from).map_err(text)?;
     pool.trim().map_err(text)?;
     pool.reset_high().map_err(text)?;
     let end = pool.figures().map_err(text)?;
     Ok(format!(
-        "after 3 MiB {used:?}; with a held free {held:?}; trimmed {end:?}; 0 B: {zero:?}; too much: {huge:?}; wild: {wild:?}"
+        "after 3 MiB {used:?}; with a held free {held:?}; recorded, it served again: {again}; trimmed {end:?}; 0 B: {zero:?}; too much: {huge:?}; wild: {wild:?}"
     ))
 }
 

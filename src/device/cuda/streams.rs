@@ -1,9 +1,10 @@
-//! Streams of a GPU and what holds them back: spins with numbered tickets, and the events behind them.
+//! Streams of a GPU and what holds them back: spins with numbered tickets, and the events behind them. Beside them side
+//! streams, one for each set of streams that frees wait for; the host waits for none before it can run.
 //!
 //! Decides, from what was asked, which work is held back; what is not held back is given time to finish, so that the
 //! same operations are answered alike at every speed. Whether held work really waits is the driver's word.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
@@ -39,6 +40,13 @@ struct Marked {
     behind: u32,
 }
 
+/// Work on a side stream: an event behind it, and the spins that lie before what it waits for.
+#[derive(Debug)]
+struct Aside {
+    done: Handle,
+    behind: Vec<(usize, u32)>,
+}
+
 /// What a wait came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -58,6 +66,9 @@ impl From<Code> for Trouble {
 pub(super) struct Streams {
     lanes: Vec<Lane>,
     events: FxHashMap<u64, Marked>,
+    /// What each side stream was given and may not have done yet, in order, by the set of streams that it waits for.
+    /// What comes later on one waits for no less, so that nothing is held back by what is before it.
+    aside: BTreeMap<u64, VecDeque<Aside>>,
     /// Makes events of different devices differ.
     base: u64,
     next_event: u64,
@@ -75,6 +86,7 @@ impl Streams {
         Ok(Streams {
             lanes,
             events: FxHashMap::default(),
+            aside: BTreeMap::new(),
             base,
             next_event: 0,
             spare: std::mem::take(&mut gpu.kept().events),
@@ -142,7 +154,60 @@ impl Streams {
     }
 
     pub(super) fn settle_all(&mut self, gpu: &Gpu) -> Result<(), Trouble> {
-        (0..self.lanes.len()).try_for_each(|lane| self.settle(gpu, lane))
+        (0..self.lanes.len()).try_for_each(|lane| self.settle(gpu, lane))?;
+        self.settle_aside(gpu)
+    }
+
+    /// Gives side streams the time for what waits for nothing that is held back.
+    fn settle_aside(&mut self, gpu: &Gpu) -> Result<(), Trouble> {
+        let (lanes, spare) = (&self.lanes, &mut self.spare);
+        let is_free = |work: &Aside| work.behind.iter().all(|&(lane, ticket)| lanes[lane].released >= ticket);
+        for queue in self.aside.values_mut() {
+            while let Some(work) = queue.front().filter(|work| is_free(work)) {
+                gpu.driver.sync_event(work.done)?;
+                spare.extend(queue.pop_front().map(|work| work.done));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a side stream wait for all that is enqueued on these streams, and then do `work`, which is given the side
+    /// stream. Nobody waits for it here.
+    pub(super) fn after(
+        &mut self,
+        gpu: &Gpu,
+        lanes: &BTreeSet<usize>,
+        work: impl FnOnce(Handle) -> Result<(), Code>,
+    ) -> Result<(), Code> {
+        let set = lanes.iter().fold(0, |set, lane| set | 1 << (lane & 63));
+        let side = gpu.side(set)?;
+        let mut behind = Vec::with_capacity(lanes.len());
+        let waits = self.hold_back(gpu, side, lanes, &mut behind);
+        let worked = waits.and_then(|()| work(side));
+        // Also where the work could not be given: what comes next on the side stream comes after these waits.
+        let done = self.event(gpu)?;
+        gpu.driver.record_event(done, side)?;
+        self.aside.entry(set).or_default().push_back(Aside { done, behind });
+        worked
+    }
+
+    /// Has a stream wait for what is enqueued on others, and notes how many spins lie before that.
+    fn hold_back(
+        &mut self,
+        gpu: &Gpu,
+        side: Handle,
+        lanes: &BTreeSet<usize>,
+        behind: &mut Vec<(usize, u32)>,
+    ) -> Result<(), Code> {
+        for &lane in lanes {
+            let event = self.event(gpu)?;
+            gpu.driver.record_event(event, self.lanes[lane].handle)?;
+            self.note_work(lane);
+            gpu.driver.wait_in_stream(side, event)?;
+            behind.push((lane, self.lanes[lane].issued));
+            self.spare.push(event);
+        }
+        Ok(())
     }
 
     pub(super) fn finish(&mut self, gpu: &Gpu, lane: usize) -> Result<(), Trouble> {
@@ -151,7 +216,8 @@ impl Streams {
         }
         let next = self.lanes[lane].released + 1;
         self.release_to(gpu, lane, next);
-        self.settle(gpu, lane)
+        self.settle(gpu, lane)?;
+        self.settle_aside(gpu)
     }
 
     pub(super) fn wait_stream(&mut self, gpu: &Gpu, lane: usize) -> Result<(), Trouble> {
@@ -161,7 +227,8 @@ impl Streams {
 
     /// Lets everything go, stream after stream, and waits for each.
     pub(super) fn wait_all(&mut self, gpu: &Gpu) -> Result<(), Trouble> {
-        (0..self.lanes.len()).try_for_each(|lane| self.wait_stream(gpu, lane))
+        (0..self.lanes.len()).try_for_each(|lane| self.wait_stream(gpu, lane))?;
+        self.settle_aside(gpu)
     }
 
     pub(super) fn record(&mut self, gpu: &Gpu, lane: usize) -> Result<Event, Code> {
@@ -210,6 +277,7 @@ impl Streams {
     pub(super) fn into_events(self) -> Vec<Handle> {
         let marked = self.events.into_values().map(|m| m.event);
         let marks = self.lanes.into_iter().flat_map(|l| l.marks);
-        self.spare.into_iter().chain(marked).chain(marks).collect()
+        let aside = self.aside.into_values().flatten().map(|work| work.done);
+        self.spare.into_iter().chain(marked).chain(marks).chain(aside).collect()
     }
 }

@@ -1,13 +1,15 @@
 //! The CUDA driver's own stream-ordered allocator as a target: one explicit memory pool a GPU.
 //!
 //! Decides how operations become calls of the pool, and what it can be asked. It has no limits that can be moved, no
-//! recorded streams, no counters and no view of its blocks: scenarios that need those do not apply.
+//! counters and no view of its blocks: scenarios that need those do not apply. Recorded streams are kept here; that a
+//! block waits for them is left to the driver, by events. The caller's current device is the current context of its calls,
+//! whichever pool and stream they name.
 
 use rustc_hash::FxHashMap;
 
-use super::reference::read_size;
+use super::on_gpu::OnGpu;
 use super::{Target, TargetError, TargetName};
-use crate::device::cuda::{self, Ballast, CudaOptions, CudaPool};
+use crate::device::cuda::{self, CudaOptions, CudaPool};
 use crate::device::{DeviceError, Playground};
 use crate::op::contract::Growth;
 use crate::op::stats::Row;
@@ -25,6 +27,8 @@ struct Held {
     stream: StreamId,
     address: u64,
     bytes: u64,
+    /// Other streams that use it, one bit each.
+    recorded: u64,
 }
 
 /// Pools on one or more GPUs.
@@ -35,71 +39,60 @@ struct DriverPool {
     held: FxHashMap<BlockId, Held>,
     /// Where freed blocks were, for double frees.
     former: FxHashMap<BlockId, (usize, u64)>,
-    /// The rest of the card is held: what is free is the driver's word.
-    real: bool,
+    /// The device that the caller's calls come from, and that they mean where they name none.
+    current: usize,
 }
 
-/// Builds `driver-pool@cuda`. Options: `device_bytes=SIZE` and `ballast=real|budget`, as for `reference@cuda`. Without
-/// ballast the pool is limited to the size that the scenario asks for.
+/// Builds `driver-pool@cuda`. Options: those of `OnGpu`. Without ballast the pool is limited to the size that the scenario
+/// asks for.
 ///
 /// # Errors
 /// An option that does not exist, or what is missing for a GPU to be used.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
-    let (mut size, mut real) = (None, false);
+    let mut options = OnGpu::default();
     for (key, value) in &name.options {
-        match (key.as_str(), value.as_deref()) {
-            ("device_bytes", Some(text)) => size = Some(read_size(name, text)?),
-            ("ballast", Some("real")) => real = true,
-            ("ballast", Some("budget")) => real = false,
-            (other, _) => {
-                return Err(TargetError::UnknownOption {
-                    target: name.to_string(),
-                    option: other.to_owned(),
-                    known: "device_bytes=SIZE and ballast=real|budget".to_owned(),
-                });
-            }
+        if !options.take(name, key, value.as_deref())? {
+            let (target, option, known) = (name.to_string(), key.clone(), OnGpu::KNOWN.to_owned());
+            return Err(TargetError::UnknownOption { target, option, known });
         }
     }
     let unavailable = TargetError::without_gpu(name);
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
     let gpus = cuda::count().map_err(&unavailable)?;
     let borrow = |(ordinal, &bytes): (u32, &u64)| {
-        let total_bytes = size.unwrap_or(bytes);
-        CudaPool::open(CudaOptions {
-            ordinal,
-            total_bytes,
-            streams,
-            ballast: if real { Ballast::Real } else { Ballast::Budget },
-            ordered: false,
-        })
+        let (total_bytes, ballast) = options.prepare(ordinal, streams, bytes)?;
+        CudaPool::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered: false })
     };
     let pools: Vec<CudaPool> =
         (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<_, _>>().map_err(unavailable)?;
     let devices = pools.iter().map(|p| DeviceInfo { name: p.device().name(), total_bytes: p.total_bytes() }).collect();
+    let watched = pools.iter().all(|p| p.device().is_watched());
     let info = TargetInfo {
         name: name.to_string(),
         devices,
         streams,
-        capabilities: capabilities(real).collect(),
+        capabilities: CAPABILITIES.into_iter().chain(watched.then_some(Capability::Nvml)).collect(),
         contract: contract(),
     };
-    Ok(Box::new(DriverPool { info, pools, held: FxHashMap::default(), former: FxHashMap::default(), real }))
+    Ok(Box::new(DriverPool { info, pools, held: FxHashMap::default(), former: FxHashMap::default(), current: 0 }))
 }
 
-fn capabilities(real: bool) -> impl Iterator<Item = Capability> {
-    let always = [
-        Capability::Streams,
-        Capability::StreamControl,
-        Capability::EmptyCache,
-        Capability::PeakReset,
-        Capability::Stats(Family::AllocatedBytes),
-        Capability::Stats(Family::ReservedBytes),
-        Capability::Contents,
-        Capability::RawFree,
-        Capability::OomTyped,
-    ];
-    always.into_iter().chain(real.then_some(Capability::MemoryInfo))
-}
+const CAPABILITIES: [Capability; 14] = [
+    Capability::Streams,
+    Capability::RecordStream,
+    Capability::StreamControl,
+    Capability::EmptyCache,
+    Capability::PeakReset,
+    Capability::Stats(Family::AllocatedBytes),
+    Capability::Stats(Family::ReservedBytes),
+    Capability::Contents,
+    Capability::RawFree,
+    Capability::OomTyped,
+    Capability::MemoryInfo,
+    Capability::CurrentDevice,
+    Capability::Caching,
+    Capability::DeferredFree,
+];
 
 /// The driver takes memory for a pool in pieces of 32 MiB, and documents addresses that suit every type.
 fn contract() -> Contract {
@@ -115,16 +108,17 @@ impl DriverPool {
     fn try_answer(&mut self, op: &Op) -> Result<Reply, Reply> {
         match op {
             Op::Alloc { block, device, stream, bytes, .. } => {
-                let device = self.place(device.unwrap_or(DeviceId(0)))?;
-                let address = self.pools[device].alloc(*bytes, *stream).map_err(|e| refused(&e))?;
-                self.held.insert(*block, Held { device, stream: *stream, address, bytes: *bytes });
+                let device = device.map_or(Ok(self.current), |named| self.place(named))?;
+                let from = self.pools[self.current].context();
+                let address = self.pools[device].alloc(*bytes, *stream, from).map_err(|e| refused(&e))?;
+                let held = Held { device, stream: *stream, address, bytes: *bytes, recorded: 0 };
+                self.held.insert(*block, held);
                 Ok(Reply::Allocated { address })
             }
-            Op::Free { block } => {
-                let held = self.held(*block)?;
-                self.pools[held.device].free(held.address, held.stream).map_err(|e| refused(&e))?;
-                self.held.remove(block);
-                self.former.insert(*block, (held.device, held.address));
+            Op::Free { block } => self.free(*block),
+            Op::RecordStream { block, stream } => self.record(*block, *stream),
+            Op::SetCurrent { device } => {
+                self.current = self.place(*device)?;
                 Ok(Reply::Done)
             }
             Op::FreePointer { pointer } => self.free_pointer(*pointer),
@@ -164,9 +158,38 @@ impl DriverPool {
             Op::Synchronize { .. } => pool.device_mut().synchronize()?,
             Op::ResetPeak { .. } => pool.reset_high()?,
             _ => {
-                let (free_bytes, total_bytes) = (pool.free_bytes()?, pool.total_bytes());
+                let figures = pool.figures()?;
+                let (free_bytes, total_bytes) = (pool.free_bytes(figures), pool.total_bytes());
                 return Ok(Reply::MemoryInfo(MemoryInfo { free_bytes, total_bytes }));
             }
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Gives a block back: where other streams use it, after all that they have been given so far.
+    fn free(&mut self, block: BlockId) -> Result<Reply, Reply> {
+        let held = self.held(block)?;
+        let from = self.pools[self.current].context();
+        let pool = &mut self.pools[held.device];
+        let freed = if held.recorded == 0 || held.address == 0 {
+            pool.free(held.address, held.stream, from)
+        } else {
+            let recorded = (0..StreamId::LIMIT).filter(|stream| held.recorded >> stream & 1 == 1).map(StreamId);
+            pool.free_after(held.address, recorded.chain([held.stream]), from)
+        };
+        freed.map_err(|e| refused(&e))?;
+        self.held.remove(&block);
+        self.former.insert(block, (held.device, held.address));
+        Ok(Reply::Done)
+    }
+
+    fn record(&mut self, block: BlockId, stream: StreamId) -> Result<Reply, Reply> {
+        if stream.0 >= self.info.streams {
+            return Err(Reply::refused(RefusalClass::InvalidArgument, format!("{stream} does not exist")));
+        }
+        let held = self.held.get_mut(&block).ok_or(Reply::Dropped(Drop::NoSuchBlock))?;
+        if stream != held.stream {
+            held.recorded |= 1 << (stream.0 & 63);
         }
         Ok(Reply::Done)
     }
@@ -179,7 +202,8 @@ impl DriverPool {
             Pointer::Interior { block, offset } => self.held(block).map(|h| (h.device, h.address + offset))?,
             Pointer::Freed { block } => *self.former.get(&block).ok_or(Reply::Dropped(Drop::NoSuchBlock))?,
         };
-        let freed = self.pools[device].free(address, StreamId(0));
+        let from = self.pools[self.current].context();
+        let freed = self.pools[device].free(address, StreamId(0), from);
         freed.map(|()| Reply::Done).map_err(|error| match error {
             DeviceError::InvalidValue { .. } => Reply::refused(RefusalClass::InvalidPointer, error.to_string()),
             other => refused(&other),
@@ -244,12 +268,11 @@ impl Target for DriverPool {
             }
             view.fraction = 1.0;
             view.total_bytes = pool.total_bytes();
-            view.free_bytes = if self.real {
-                pool.free_bytes().unwrap_or(0)
-            } else {
-                view.total_bytes.saturating_sub(figures.reserved)
-            };
-            view.idle = pool.device_mut().idle_mask();
+            view.free_bytes = pool.free_bytes(figures);
+            let device = pool.device_mut();
+            view.idle = device.idle_mask();
+            view.crowded = device.is_crowded();
+            view.nvml = device.second_opinion(figures.reserved);
         }
     }
 

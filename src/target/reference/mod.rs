@@ -26,7 +26,7 @@ use crate::op::{
 use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
 use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied};
 use mistakes::Memo;
-pub(super) use options::{Options, read_size};
+pub(super) use options::Options;
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -88,8 +88,7 @@ pub fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
     let gpus = cuda::count().map_err(&unavailable)?;
     let borrow = |(ordinal, &bytes): (u32, &u64)| {
-        let total_bytes = options.device_bytes.unwrap_or(bytes);
-        let ballast = options.ballast.ballast(ordinal, streams, total_bytes)?;
+        let (total_bytes, ballast) = options.gpu.prepare(ordinal, streams, bytes)?;
         CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered: options.ordered })
     };
     let mut devices =

@@ -2,14 +2,13 @@
 //!
 //! Decides which options there are and what they mean; `list targets` and the errors name them.
 
-use super::super::neighbours::Holder;
+use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName};
-use crate::device::sim::GRANULE;
-use crate::op::{Setup, size};
+use crate::op::Setup;
 use crate::reference::{Defect, Settings, Variation};
 
 const ANYWHERE: &str = "defect=NAME, variation=NAME and config=SETTINGS";
-const ON_A_GPU: &str = "defect=NAME, variation=NAME, config=SETTINGS, device_bytes=SIZE, ballast=real|neighbour|budget, placement=driver|ordered and peers=on|off";
+const ON_A_GPU: &str = "defect=NAME, variation=NAME, config=SETTINGS, placement=driver|ordered, peers=on|off, ";
 
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
@@ -19,12 +18,7 @@ pub(in crate::target) struct Options {
     pub(in crate::target) settings: Settings,
     /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
     pub(super) follows: bool,
-    /// The size that every GPU plays, instead of what the scenario asks for.
-    pub(super) device_bytes: Option<u64>,
-    /// `ballast=real`: the rest of the card is held by allocations, and out of memory is the driver's answer;
-    /// `ballast=neighbour`: the same by those of another process.
-    /// `ballast=budget` (default): the size is only counted, and the driver is never near full.
-    pub(super) ballast: Holder,
+    pub(super) gpu: OnGpu,
     /// `placement=ordered`: segments lie where a simulated device would put them, by the virtual-memory calls.
     /// `placement=driver` (default): `cuMemAlloc`, wherever the driver puts them.
     pub(super) ordered: bool,
@@ -55,18 +49,19 @@ impl Options {
                 ("defect", Some(value)) => options.defect = Some(find_defect(name, value)?),
                 ("variation", Some(value)) => options.variation = Some(find_variation(name, value)?),
                 ("config", Some(text)) => options.settings = read_settings(name, text)?,
-                ("device_bytes", Some(text)) if on_gpu => options.device_bytes = Some(read_size(name, text)?),
-                ("ballast", Some(text)) if on_gpu && text.parse().map(|holder| options.ballast = holder).is_ok() => {}
                 ("peers", Some("on")) if on_gpu => options.peers = true,
                 ("peers", Some("off")) if on_gpu => options.peers = false,
                 ("placement", Some("ordered")) if on_gpu => options.ordered = true,
                 ("placement", Some("driver")) if on_gpu => options.ordered = false,
                 (text, None) if text.contains(':') => options.settings = read_settings(name, text)?,
-                (other, _) => {
+                (key, value) => {
+                    if on_gpu && options.gpu.take(name, key, value)? {
+                        continue;
+                    }
                     return Err(TargetError::UnknownOption {
                         target: name.to_string(),
-                        option: other.to_owned(),
-                        known: if on_gpu { ON_A_GPU } else { ANYWHERE }.to_owned(),
+                        option: key.to_owned(),
+                        known: if on_gpu { format!("{ON_A_GPU}{}", OnGpu::KNOWN) } else { ANYWHERE.to_owned() },
                     });
                 }
             }
@@ -99,14 +94,4 @@ fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError>
     let refused =
         |e: crate::reference::SettingsError| TargetError::BadOption { target: name.to_string(), reason: e.to_string() };
     text.parse().map_err(refused)
-}
-
-/// A size such as `4GiB`, of at least one granule.
-pub(in crate::target) fn read_size(name: &TargetName, text: &str) -> Result<u64, TargetError> {
-    let bad = |reason| TargetError::BadOption { target: name.to_string(), reason };
-    match size::parse(text) {
-        Ok(bytes) if bytes >= GRANULE => Ok(bytes),
-        Ok(_) => Err(bad(format!("`{text}` is less than {}, the least that a device gives", size::human(GRANULE)))),
-        Err(error) => Err(bad(error.to_string())),
-    }
 }

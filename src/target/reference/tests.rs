@@ -103,7 +103,7 @@ fn options_of_a_gpu_are_checked_before_a_gpu_is_looked_for() {
         Options::read(&name, true).map_err(|e| e.to_string())
     };
     let options = read("?device_bytes=4GiB&ballast=real&placement=ordered").expect("all exist");
-    assert_eq!((options.device_bytes, options.ballast, options.ordered), (Some(4 << 30), Holder::Here, true));
+    assert_eq!((options.gpu.device_bytes, options.gpu.holder, options.ordered), (Some(4 << 30), Holder::Here, true));
     let wrong = ["device_bytes=4GB", "device_bytes=1MiB", "ballast=lead", "placement=nice", "speed=9"];
     assert!(wrong.iter().all(|w| read(&format!("?{w}")).is_err()));
     let name: TargetName = "reference@sim?ballast=real".parse().expect("well formed");
