@@ -21,7 +21,7 @@ title: { en: Many blocks, zh: 许多块 }
 severity: low
 effort_days: 0.5
 requires: [contents]
-generate: { sequences: 3, length: 4000..4001, sizes: [ { log_uniform: [1, 256KiB] } ], weights: { alloc: 5, free: 5, use: 1 } }
+generate: { sequences: 3, length: LONGER, sizes: [ { log_uniform: [1, 256KiB] } ], weights: { alloc: 5, free: 5, use: 1 } }
 ---
 scenario: long
 requirement: MEM-03
@@ -29,7 +29,7 @@ title: { en: Fewer blocks, zh: 较少的块 }
 severity: low
 effort_days: 0.5
 requires: [contents]
-generate: { sequences: 3, length: 3000..3001, sizes: [ { log_uniform: [1, 256KiB] } ], weights: { alloc: 5, free: 5, use: 1 } }
+generate: { sequences: 3, length: LONG, sizes: [ { log_uniform: [1, 256KiB] } ], weights: { alloc: 5, free: 5, use: 1 } }
 ---
 scenario: short
 requirement: ZERO-02
@@ -64,6 +64,12 @@ steps:
     expect: { succeeds: true }
 ";
 
+/// Long enough to be hit: the fake driver takes more time for an operation, and every byte.
+fn long(stage: &Stage) -> String {
+    let [longer, long] = if stage.fake { ["800..801", "700..701"] } else { ["4000..4001", "3000..3001"] };
+    LONG.replace("LONGER", longer).replace("LONG", long)
+}
+
 fn arguments(target: &str) -> [&str; 9] {
     ["run", "--specs", "specs.yaml", "--out", "o", "--lang", "en", "--target", target]
 }
@@ -91,7 +97,7 @@ fn cites(finding: Option<&Finding>, requirement: &str, oracle: &str) -> Result<(
 }
 
 pub fn killed_worker(stage: &Stage) -> Result<(), Failed> {
-    fs::write(stage.folder.join("specs.yaml"), LONG)?;
+    fs::write(stage.folder.join("specs.yaml"), long(stage))?;
     let gpu = stage.first()?;
     let before = stage.used(gpu)?;
     let running = stage.results(TARGET)?.join("running/mem-longer.json");
@@ -118,7 +124,7 @@ pub fn killed_worker(stage: &Stage) -> Result<(), Failed> {
 }
 
 pub fn killed_harness(stage: &Stage) -> Result<(), Failed> {
-    fs::write(stage.folder.join("specs.yaml"), LONG)?;
+    fs::write(stage.folder.join("specs.yaml"), long(stage))?;
     let gpu = stage.first()?;
     let before = stage.used(gpu)?;
     let results = stage.results(TARGET)?;
@@ -156,7 +162,7 @@ fn gone_wrong(stage: &Stage, target: &str) -> Result<Option<Finding>, Failed> {
 /// The call never comes back from the driver: the harness has to end the process.
 pub fn hung_kernel(stage: &Stage) -> Result<(), Failed> {
     // A process must be able to start in this time, and each of a few tries takes it.
-    let deadline = if stage.fake { "500ms" } else { "6s" };
+    let deadline = if stage.fake { "500ms" } else { "8s" };
     let target = format!("{TARGET}?deadline={deadline}&misbehave=spin-at:7");
     let finding = gone_wrong(stage, &target)?;
     cites(finding.as_ref(), "LIVE-01", "hang")
