@@ -273,10 +273,12 @@ fn largest_world(scenario: &Scenario) -> Setup {
     all.max_by_key(|w| w.device_bytes.len()).unwrap_or_else(|| workload::world(scenario, 0))
 }
 
-/// What a scenario requires and a target lacks, as capabilities are written.
+/// What a scenario requires and a target lacks, as capabilities are written; what shows that it reached what it must is
+/// required too.
 fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
     let places = Capability::Devices(*scenario.devices.start());
-    let wanted = scenario.requires.iter().copied().chain([places]);
+    let shown = scenario.must_reach.iter().filter_map(|m| m.shown_by());
+    let wanted = scenario.requires.iter().copied().chain(shown).chain([places]);
     let lacking: BTreeSet<Capability> = wanted.filter(|c| !info.can(*c)).collect();
     lacking.iter().map(ToString::to_string).collect()
 }

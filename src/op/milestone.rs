@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Capability, Family};
+
 /// Something that happened at least once while a scenario ran. Read off operations, replies and
 /// figures alone, so that it means the same for every target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -111,5 +113,16 @@ impl Milestone {
     #[must_use]
     pub fn name(self) -> String {
         serde_json::to_value(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// The capability without which a target could not show that it was here, however often it was.
+    #[must_use]
+    pub fn shown_by(self) -> Option<Capability> {
+        match self {
+            Milestone::Split | Milestone::Merge => Some(Capability::Stats(Family::InactiveSplit)),
+            Milestone::RetrySucceeded => Some(Capability::Counters),
+            Milestone::BothPools => Some(Capability::Stats(Family::Allocation)),
+            _ => None,
+        }
     }
 }

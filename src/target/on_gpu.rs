@@ -37,12 +37,19 @@ impl OnGpu {
         Ok(true)
     }
 
-    /// The size that a GPU plays where the scenario asks for `bytes`, and who holds the rest from now on.
+    /// The size that a GPU plays where the scenario asks for `bytes`, in whole pieces of `piece`, and who holds the rest
+    /// from now on.
     ///
     /// # Errors
     /// No neighbour could be had.
-    pub(super) fn prepare(self, ordinal: u32, streams: u8, bytes: u64) -> Result<(u64, Ballast), CudaError> {
-        let total_bytes = self.device_bytes.unwrap_or(bytes);
+    pub(super) fn prepare(
+        self,
+        ordinal: u32,
+        streams: u8,
+        bytes: u64,
+        piece: u64,
+    ) -> Result<(u64, Ballast), CudaError> {
+        let total_bytes = self.device_bytes.unwrap_or(bytes).div_ceil(piece).saturating_mul(piece);
         Ok((total_bytes, self.holder.ballast(ordinal, streams, total_bytes)?))
     }
 }

@@ -105,7 +105,7 @@ pub fn count() -> Result<u32, CudaError> {
 pub fn driver_text() -> Option<String> {
     let cuda = driver::driver().ok()?.version;
     let cuda = format!("CUDA {}.{}", cuda / 1000, cuda % 1000 / 10);
-    let version = watch::nvml().and_then(|(telemetry, _)| telemetry.driver().version.ok());
+    let version = watch::nvml().and_then(|nvml| nvml.telemetry.driver().version.ok());
     Some(version.map_or_else(|| cuda.clone(), |version| format!("{version}, {cuda}")))
 }
 

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use super::Ballast;
 use super::gpu::Gpu;
-use crate::device::telemetry::{Place, Telemetry, Uuid, company, places};
+use crate::device::telemetry::{Place, Telemetry, TelemetryError, Uuid, company, places};
 use crate::op::{Baseline, Company, NvmlView};
 
 /// Readings for the baseline.
@@ -19,20 +19,26 @@ const PATIENCE: u32 = 500;
 /// While reserved memory stands still, every so many looks are readings.
 const IDLE_LOOKS: u32 = 16;
 
-/// NVML of this process and the UUIDs of its devices by index, opened at the first call.
-pub(super) fn nvml() -> Option<&'static (Telemetry, Vec<(u32, String)>)> {
-    static NVML: OnceLock<Option<(Telemetry, Vec<(u32, String)>)>> = OnceLock::new();
-    let open = || {
+/// NVML and the UUIDs of its devices by index.
+#[derive(Debug)]
+pub(super) struct Nvml {
+    pub(super) telemetry: Telemetry,
+    uuids: Vec<(u32, String)>,
+}
+
+impl Nvml {
+    fn open() -> Result<Self, TelemetryError> {
         let telemetry = Telemetry::open(None)?;
-        let count = telemetry.device_count()?;
-        let uuids = (0..count).filter_map(|index| Some((index, telemetry.device(index).ok()?.uuid.ok()?))).collect();
-        Ok((telemetry, uuids))
-    };
-    let opened = || {
-        open()
-            .inspect_err(|e: &crate::device::telemetry::TelemetryError| log::info!("no second opinion by NVML: {e}"))
-            .ok()
-    };
+        let uuid = |index| Some((index, telemetry.device(index).ok()?.uuid.ok()?));
+        let uuids = (0..telemetry.device_count()?).filter_map(uuid).collect();
+        Ok(Nvml { telemetry, uuids })
+    }
+}
+
+/// NVML of this process, opened at the first call.
+pub(super) fn nvml() -> Option<&'static Nvml> {
+    static NVML: OnceLock<Option<Nvml>> = OnceLock::new();
+    let opened = || Nvml::open().inspect_err(|e| log::info!("no second opinion by NVML: {e}")).ok();
     NVML.get_or_init(opened).as_ref()
 }
 
@@ -52,7 +58,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Measures the baseline: contexts and streams are there, and nothing has been asked.
     pub(super) fn start(gpu: &Gpu, ballast: Ballast) -> Option<Self> {
-        let (telemetry, uuids) = nvml()?;
+        let Nvml { telemetry, uuids } = nvml()?;
         let known: Vec<(u32, &str)> = uuids.iter().map(|(index, uuid)| (*index, uuid.as_str())).collect();
         let index = match places(&[Uuid(gpu.uuid)], &known)[..] {
             [Place::Device(index)] => index,

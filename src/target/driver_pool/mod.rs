@@ -18,7 +18,8 @@ use crate::op::{
     Pointer, RefusalClass, Reply, Setup, Stat, StreamId, TargetInfo,
 };
 
-const MIB: u64 = 1 << 20;
+/// The driver takes memory for a pool in pieces of this size.
+const CHUNK: u64 = 32 << 20;
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +45,7 @@ struct DriverPool {
 }
 
 /// Builds `driver-pool@cuda`. Options: those of `OnGpu`. Without ballast the pool is limited to the size that the scenario
-/// asks for.
+/// asks for, in whole pieces of those in which it grows: the driver rounds a limit up to them.
 ///
 /// # Errors
 /// An option that does not exist, or what is missing for a GPU to be used.
@@ -60,7 +61,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
     let gpus = cuda::count().map_err(&unavailable)?;
     let borrow = |(ordinal, &bytes): (u32, &u64)| {
-        let (total_bytes, ballast) = options.prepare(ordinal, streams, bytes)?;
+        let (total_bytes, ballast) = options.prepare(ordinal, streams, bytes, CHUNK)?;
         CudaPool::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered: false })
     };
     let pools: Vec<CudaPool> =
@@ -94,11 +95,11 @@ const CAPABILITIES: [Capability; 14] = [
     Capability::DeferredFree,
 ];
 
-/// The driver takes memory for a pool in pieces of 32 MiB, and documents addresses that suit every type.
+/// The driver documents addresses that suit every type.
 fn contract() -> Contract {
     Contract {
         alignment: 256,
-        growth: Growth { least: 32 * MIB, granule: 32 * MIB, numerator: 1, denominator: 1 },
+        growth: Growth { least: CHUNK, granule: CHUNK, numerator: 1, denominator: 1 },
         counts_segments: false,
         tensor_limit: None,
     }

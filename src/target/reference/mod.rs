@@ -88,7 +88,7 @@ pub fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
     let gpus = cuda::count().map_err(&unavailable)?;
     let borrow = |(ordinal, &bytes): (u32, &u64)| {
-        let (total_bytes, ballast) = options.gpu.prepare(ordinal, streams, bytes)?;
+        let (total_bytes, ballast) = options.gpu.prepare(ordinal, streams, bytes, 1)?;
         CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered: options.ordered })
     };
     let mut devices =
