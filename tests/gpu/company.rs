@@ -48,8 +48,8 @@ pub fn random_neighbour(stage: &Stage) -> Result<(), Failed> {
     let gpu = stage.first()?;
     let before = stage.used(gpu)?;
     let churn = ["--churn", "--seed", "7", "--leave", "5GiB"];
-    let rate: &[&str] = if stage.fake { &["--rate", "500"] } else { &[] };
-    let mut neighbour = stage.neighbour(&[&churn[..], rate].concat())?;
+    let rate = ["--rate", "200"];
+    let mut neighbour = stage.neighbour(&[&churn[..], &rate].concat())?;
     // The fake driver writes every byte on the processor.
     let (scenarios, cases) = if stage.fake { ("oom::{flush,recovery}*", "1") } else { ("oom::*", "16") };
     let arguments = ["run", "--target", "reference@cuda", "--scenario", scenarios, "--cases", cases, "--out", "o"];

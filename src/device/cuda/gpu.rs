@@ -260,6 +260,11 @@ impl Gpu {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the stream of `side` for this set is there already.
+    pub(super) fn has_side(&self, set: u64) -> bool {
+        self.kept().sides.iter().any(|(known, _)| *known == set)
+    }
+
     /// A stream that nobody asks for by name, for frees that wait for this set of others.
     pub(super) fn side(&self, set: u64) -> Result<Handle, Code> {
         let mut kept = self.kept();

@@ -11,6 +11,7 @@ use cudarc::driver::sys::CUmemPool_attribute as Attribute;
 
 use super::driver::Handle;
 use super::gpu::Gpu;
+use super::streams::set_of;
 use super::table::{Backing, Got};
 use super::{Ballast, Code, CudaDevice, CudaError, CudaOptions};
 use crate::device::{Device, DeviceError};
@@ -127,6 +128,7 @@ impl CudaPool {
         from: CudaContext,
     ) -> Result<(), DeviceError> {
         let lanes = streams.into_iter().map(|stream| self.device.lane(stream)).collect::<Result<BTreeSet<_>, _>>()?;
+        self.make_side(&lanes)?;
         let freed = self.device.with_streams(|streams, gpu| {
             let free = |side| {
                 from.0.enter()?;
@@ -138,6 +140,20 @@ impl CudaPool {
         freed.map_err(|code| self.device.failed(DeviceCall::Release, code))?;
         self.device.table.remove(address);
         Ok(())
+    }
+
+    /// Makes the side stream for these: the driver takes memory of the card for a new one, which is no part of the pool.
+    fn make_side(&mut self, lanes: &BTreeSet<usize>) -> Result<(), DeviceError> {
+        let gpu = self.device.enter()?;
+        let set = set_of(lanes);
+        if gpu.has_side(set) {
+            return Ok(());
+        }
+        let made = match &mut self.device.watch {
+            Some(watch) => watch.apart(gpu, || gpu.side(set)),
+            None => gpu.side(set),
+        };
+        made.map(|_| ()).map_err(|code| self.device.work_failed(code))
     }
 
     /// Waits for everything on the GPU and gives all that is not used back to it.

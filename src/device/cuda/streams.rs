@@ -179,7 +179,7 @@ impl Streams {
         lanes: &BTreeSet<usize>,
         work: impl FnOnce(Handle) -> Result<(), Code>,
     ) -> Result<(), Code> {
-        let set = lanes.iter().fold(0, |set, lane| set | 1 << (lane & 63));
+        let set = set_of(lanes);
         let side = gpu.side(set)?;
         let mut behind = Vec::with_capacity(lanes.len());
         let waits = self.hold_back(gpu, side, lanes, &mut behind);
@@ -280,4 +280,9 @@ impl Streams {
         let aside = self.aside.into_values().flatten().map(|work| work.done);
         self.spare.into_iter().chain(marked).chain(marks).chain(aside).collect()
     }
+}
+
+/// Streams as one bit each: what a side stream is known by.
+pub(super) fn set_of(lanes: &BTreeSet<usize>) -> u64 {
+    lanes.iter().fold(0, |set, lane| set | 1 << (lane & 63))
 }

@@ -98,7 +98,38 @@ impl Watch {
                 break; // it need not agree
             }
         }
+        if self.was_given_back(reserved) {
+            log::info!("NVML's device {}: somebody who is gone gave memory back, a new baseline is taken", self.index);
+            self.rebase(reserved);
+        }
         self.seen
+    }
+
+    /// Whether both sources say alike that less is taken than is reserved: a process that ended a moment ago is listed no
+    /// more, and its memory comes back piece by piece.
+    fn was_given_back(&self, reserved: u64) -> bool {
+        let (used, taken) = self.seen.taken();
+        let alike = used.abs_diff(taken) <= u128::from(self.seen.tolerance_bytes());
+        alike && used < i128::from(reserved) && !self.seen.agrees(reserved)
+    }
+
+    /// Takes the figures of the last reading as those of `reserved`.
+    fn rebase(&mut self, reserved: u64) {
+        self.seen.baseline.used_bytes = self.seen.memory.used_bytes;
+        self.seen.baseline.free_bytes = self.seen.driver_free_bytes;
+        self.seen.baseline.reserved_bytes = reserved;
+    }
+
+    /// What the harness makes for itself on a GPU in the course of a sequence does not count.
+    pub(super) fn apart<T>(&mut self, gpu: &Gpu, make: impl FnOnce() -> T) -> T {
+        self.read(gpu);
+        let (used, free) = (self.seen.memory.used_bytes, self.seen.driver_free_bytes);
+        let made = make();
+        self.read(gpu);
+        let base = &mut self.seen.baseline;
+        base.used_bytes = base.used_bytes.saturating_add(self.seen.memory.used_bytes.saturating_sub(used));
+        base.free_bytes = base.free_bytes.saturating_sub(free.saturating_sub(self.seen.driver_free_bytes));
+        made
     }
 
     /// A figure that cannot be had keeps its last value.
