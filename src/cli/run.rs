@@ -141,6 +141,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         let built_in = if args.expect.is_empty() { built_in_expectations(&options.target)? } else { None };
         let expected = expected.iter().chain(&built_in).filter(|f| concerns(f, &options.target)).collect();
         let shown = Shown::new(&options.target.to_string(), &options.out, args.lang.languages(), expected, context);
+        target::make_room(&options.target);
         let result = engine::run(&options, &shown);
         shown.clear();
         let mut record = result?;
@@ -198,6 +199,7 @@ pub(super) fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
     let mut targets: Vec<TargetName> = Vec::new();
     for name in names {
         let name: TargetName = name.parse()?;
+        target::make_room(&name);
         target::open(&name, &probe).map_err(EngineError::from)?;
         if !targets.contains(&name) {
             targets.push(name);

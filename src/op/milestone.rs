@@ -122,7 +122,14 @@ impl Milestone {
             Milestone::Split | Milestone::Merge => Some(Capability::Stats(Family::InactiveSplit)),
             Milestone::RetrySucceeded => Some(Capability::Counters),
             Milestone::BothPools => Some(Capability::Stats(Family::Allocation)),
+            Milestone::CrossDeviceCall => Some(Capability::Devices(2)),
             _ => None,
         }
+    }
+
+    /// How many devices it takes. A scenario for one device or more does not demand of one what takes two.
+    #[must_use]
+    pub fn devices(self) -> usize {
+        if self == Milestone::TwoDevicesLive { 2 } else { 1 }
     }
 }

@@ -103,6 +103,11 @@ pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetE
     if name.is_apart() { worker::open(name, setup) } else { open_here(name, setup) }
 }
 
+/// Ends what this thread keeps for other targets than the one that is to be next: processes that hold a part of a GPU.
+pub fn make_room(name: &TargetName) {
+    worker::end_others(name);
+}
+
 /// Builds a target in this process, wherever it would rather run.
 ///
 /// # Errors

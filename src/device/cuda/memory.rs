@@ -33,17 +33,30 @@ impl CudaDevice {
         Ok(handle)
     }
 
-    /// Whether the budget has room; where nothing holds the rest of the card, it is refused at once if not.
+    /// Whether the budget has room. If not, it is refused at once where nothing holds the rest of the card, and where the
+    /// driver would grant it out of the few granules that the ballast leaves besides: giving those back would wait for
+    /// whatever is kept busy. Else the driver is asked, to refuse.
     fn fits(&self, bytes: u64) -> Result<bool, DeviceError> {
         match (self.table.can_take(bytes), self.ballast) {
             (Ok(()), _) => Ok(true),
             (Err(error), Ballast::Budget) => Err(error),
-            (Err(_), Ballast::Real | Ballast::Neighbour(_)) => Ok(false),
+            (Err(error), Ballast::Real | Ballast::Neighbour(_)) => {
+                let (free, _) = self.enter()?.driver.memory_info().map_err(|code| self.work_failed(code))?;
+                if free >= bytes { Err(error) } else { Ok(false) }
+            }
         }
     }
 
-    /// The driver granted what is beyond the budget: it goes back.
-    fn too_much(&self, gpu: &Gpu, address: u64, backing: Backing) -> DeviceError {
+    /// The driver granted what is beyond the budget and what it called free: it goes back, or to the ballast where giving
+    /// it back would wait.
+    fn too_much(&mut self, gpu: &Gpu, address: u64, backing: Backing) -> DeviceError {
+        if backing.got == Got::Segment {
+            gpu.kept().ballast.push(address);
+            if let Some(watch) = &mut self.watch {
+                watch.set_apart(whole(backing.bytes));
+            }
+            return DeviceError::OutOfMemory;
+        }
         self.give(gpu, address, backing).map_or_else(|code| self.work_failed(code), |()| DeviceError::OutOfMemory)
     }
 

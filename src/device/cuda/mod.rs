@@ -5,8 +5,8 @@
 //! is in `driver` and `calls`.
 //!
 //! The budget is kept here: by default the driver is never near full, and a card plays a small one. With ballast the
-//! rest of the card is really held, and the driver itself refuses; what it still grants beyond the budget, a few
-//! granules that page tables may need, is given back and refused.
+//! rest of the card is really held, and the driver itself refuses; only the few granules that it may need for page tables
+//! are refused here.
 
 mod ballast;
 mod calls;
@@ -25,6 +25,8 @@ mod streams;
 mod table;
 mod timing;
 mod watch;
+
+use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
@@ -179,10 +181,7 @@ impl CudaDevice {
             Ballast::Real => ballast::hold(gpu, options.total_bytes).map_err(at("cuMemAlloc"))?,
             Ballast::Budget | Ballast::Neighbour(_) => ballast::drop_all(gpu).map_err(at("cuMemFree"))?,
         }
-        let (free, _) = gpu.driver.memory_info().map_err(at("cuMemGetInfo"))?;
-        if free < options.total_bytes {
-            return Err(CudaError::Crowded { ordinal: options.ordinal, free, wanted: options.total_bytes });
-        }
+        await_room(gpu, options.total_bytes)?;
         Ok(CudaDevice {
             table: Table::new(options.total_bytes, span),
             streams: Some(streams),
@@ -259,6 +258,23 @@ impl CudaDevice {
         let lane = raw.and_then(|raw| self.streams.as_ref().and_then(|s| s.position(raw)));
         lane.ok_or(DeviceError::InvalidValue { call })
     }
+}
+
+/// Sees that this much is free. A process that was ended a moment ago may still be giving its memory back.
+fn await_room(gpu: &Gpu, wanted: u64) -> Result<(), CudaError> {
+    const LOOKS: u32 = 200;
+    for look in 0.. {
+        let info = gpu.driver.memory_info().map_err(|code| CudaError::Call { call: "cuMemGetInfo", code });
+        let (free, _) = info?;
+        if free >= wanted {
+            break;
+        }
+        if look == LOOKS {
+            return Err(CudaError::Crowded { ordinal: gpu.ordinal, free, wanted });
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 /// The addresses for ordered placement, reserved once a GPU and process.

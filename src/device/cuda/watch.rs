@@ -120,6 +120,12 @@ impl Watch {
         self.seen.baseline.reserved_bytes = reserved;
     }
 
+    /// So much is taken from now on, and not for the allocator.
+    pub(super) fn set_apart(&mut self, bytes: u64) {
+        self.seen.baseline.used_bytes = self.seen.baseline.used_bytes.saturating_add(bytes);
+        self.seen.baseline.free_bytes = self.seen.baseline.free_bytes.saturating_sub(bytes);
+    }
+
     /// What the harness makes for itself on a GPU in the course of a sequence does not count.
     pub(super) fn apart<T>(&mut self, gpu: &Gpu, make: impl FnOnce() -> T) -> T {
         self.read(gpu);

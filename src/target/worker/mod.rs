@@ -41,6 +41,14 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     return Err(TargetError::NeedsLinux { target: format!("{name} {setup:?}") });
 }
 
+/// Ends idle processes of this thread that serve other targets than this one.
+pub(super) fn end_others(name: &TargetName) {
+    #[cfg(target_os = "linux")]
+    target::end_others(&name.to_string());
+    #[cfg(not(target_os = "linux"))]
+    let _ = name;
+}
+
 /// Asks the kernel to kill this process when the thread that started it ends, however it ends. Called by
 /// the process itself, first thing; where the system cannot, the end of stdin has to do.
 pub fn follow_parent() {

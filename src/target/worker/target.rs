@@ -91,6 +91,12 @@ fn stock<T>(name: &str, change: impl FnOnce(&mut Stock) -> T) -> Option<T> {
     STOCK.try_with(|all| change(all.borrow_mut().entry(name.to_owned()).or_default())).ok()
 }
 
+/// Ends this thread's idle processes of other names: one that waits for its next sequence holds what it has of a card.
+pub(super) fn end_others(name: &str) {
+    // While the thread ends there are none left to end.
+    let _ = STOCK.try_with(|all| all.borrow_mut().retain(|other, _| other == name));
+}
+
 /// Opens the target in an idle process of this thread, or in a new one.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     let recipe = Recipe::new(name)?;
