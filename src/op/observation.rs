@@ -10,7 +10,7 @@ use super::stats::Stats;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceView {
     pub stats: Stats,
-    /// What the device itself says is free: the driver's figure, not the allocator's.
+    /// What is free of the device, or of the size that a card plays: not the allocator's figure.
     pub free_bytes: u64,
     pub total_bytes: u64,
     /// The memory fraction as the target reads it back; 1 where it has none.
@@ -102,10 +102,26 @@ impl NvmlView {
     /// Whether both say of what is reserved now what the allocator says.
     #[must_use]
     pub fn agrees(&self, reserved_bytes: u64) -> bool {
-        let grew = i128::from(reserved_bytes) - i128::from(self.baseline.reserved_bytes);
-        let near = |taken: i128| taken.abs_diff(grew) <= u128::from(self.tolerance_bytes());
+        let grew = self.grown(reserved_bytes);
         let (used, taken) = self.taken();
-        near(used) && near(taken)
+        self.is_near(used, grew) && self.is_near(taken, grew)
+    }
+
+    /// Whether both say alike that less is taken than is reserved: a process that ended a moment ago is listed no more,
+    /// and its memory comes back piece by piece.
+    #[must_use]
+    pub fn was_given_back(&self, reserved_bytes: u64) -> bool {
+        let grew = self.grown(reserved_bytes);
+        let (used, taken) = self.taken();
+        self.is_near(used, taken) && !self.is_near(used, grew) && used < grew
+    }
+
+    fn grown(&self, reserved_bytes: u64) -> i128 {
+        i128::from(reserved_bytes) - i128::from(self.baseline.reserved_bytes)
+    }
+
+    fn is_near(&self, a: i128, b: i128) -> bool {
+        a.abs_diff(b) <= u128::from(self.tolerance_bytes())
     }
 }
 
@@ -147,5 +163,28 @@ mod tests {
         assert_eq!(view.tolerance_bytes(), (2 << 20) + 30);
         assert_eq!(view.taken(), (i128::from(MIB), 0));
         assert!(view.agrees(5) && view.agrees(MIB) && !view.agrees(4 * MIB), "the driver's free bytes did not move");
+    }
+
+    #[test]
+    fn what_somebody_else_gave_back_is_told_from_a_leak() {
+        let view = |used: u64, driver_free_bytes: u64| NvmlView {
+            memory: NvmlMemory { used_bytes: used * MIB, ..NvmlMemory::default() },
+            driver_free_bytes: driver_free_bytes * MIB,
+            baseline: Baseline {
+                reserved_bytes: 100 * MIB,
+                used_bytes: 500 * MIB,
+                free_bytes: 900 * MIB,
+                noise_bytes: 0,
+            },
+            company: Company::Alone,
+        };
+        let reserved = 120 * MIB;
+        assert!(view(520, 880).agrees(reserved) && !view(520, 880).was_given_back(reserved));
+        assert!(view(420, 980).was_given_back(reserved), "100 MiB came back from elsewhere");
+        assert!(!view(420, 880).was_given_back(reserved), "the two sources differ");
+        assert!(
+            !view(560, 840).was_given_back(reserved),
+            "40 MiB more than the allocator says, less than it has in all"
+        );
     }
 }

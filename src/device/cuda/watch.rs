@@ -98,19 +98,11 @@ impl Watch {
                 break; // it need not agree
             }
         }
-        if self.was_given_back(reserved) {
+        if self.seen.was_given_back(reserved) {
             log::info!("NVML's device {}: somebody who is gone gave memory back, a new baseline is taken", self.index);
             self.rebase(reserved);
         }
         self.seen
-    }
-
-    /// Whether both sources say alike that less is taken than is reserved: a process that ended a moment ago is listed no
-    /// more, and its memory comes back piece by piece.
-    fn was_given_back(&self, reserved: u64) -> bool {
-        let (used, taken) = self.seen.taken();
-        let alike = used.abs_diff(taken) <= u128::from(self.seen.tolerance_bytes());
-        alike && used < i128::from(reserved) && !self.seen.agrees(reserved)
     }
 
     /// Takes the figures of the last reading as those of `reserved`.
