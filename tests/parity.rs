@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::engine::{self, Plan, RunOptions, Silent};
@@ -23,8 +23,6 @@ use poolproof::verdict::Outcome;
 
 mod fakes;
 
-/// Set for the process that was started again on the fake driver.
-const FAKE: &str = "POOLPROOF_FAKE_CUDA";
 /// Areas that are tried on the fake driver, which really writes every byte.
 const AREAS_ON_FAKE: [&str; 3] = ["strm::", "trim::", "leak::"];
 
@@ -40,18 +38,13 @@ fn main() -> ExitCode {
 
 fn start() -> Result<ExitCode, Box<dyn Error>> {
     let gpu: TargetName = "reference@cuda?placement=ordered".parse()?;
-    let fake = std::env::var_os(FAKE).is_some();
+    let fake = std::env::var_os(fakes::FAKE).is_some();
     let missing = target::unavailable(&gpu).map(|e| e.to_string());
     if missing.is_some()
         && !fake
         && let Ok(folder) = fakes::cuda("parity-cuda", &[])
     {
-        let again = Command::new(std::env::current_exe()?)
-            .args(std::env::args_os().skip(1))
-            .env(FAKE, "1")
-            .env("LD_LIBRARY_PATH", folder)
-            .status()?;
-        return Ok(again.code().and_then(|c| u8::try_from(c).ok()).map_or(ExitCode::FAILURE, ExitCode::from));
+        return Ok(fakes::start_again(&folder, &[])?);
     }
     let trials = trials(&gpu, fake, missing.as_deref())?;
     Ok(libtest_mimic::run(&Arguments::from_args(), trials).exit_code())

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 /// The fake driver, compiled with these flags, in a folder of that name. Where no C compiler is, Rust cannot link
 /// either.
@@ -37,6 +37,20 @@ pub fn nvml(folder: &Path) -> Result<PathBuf, String> {
         rustc
     })?;
     Ok(library)
+}
+
+/// Set for the process that was started again on the fakes.
+pub const FAKE: &str = "POOLPROOF_FAKE_CUDA";
+
+/// Starts this test again, on the fakes in a folder, and answers how it ended.
+///
+/// # Errors
+/// What the system says.
+pub fn start_again(folder: &Path, variables: &[(&str, &str)]) -> std::io::Result<ExitCode> {
+    let mut again = Command::new(std::env::current_exe()?);
+    again.args(std::env::args_os().skip(1)).env(FAKE, "1").env("LD_LIBRARY_PATH", folder);
+    let status = again.envs(variables.iter().copied()).status()?;
+    Ok(status.code().and_then(|c| u8::try_from(c).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// A folder where tests may write.

@@ -17,13 +17,10 @@ mod losses;
 mod stage;
 
 use std::error::Error;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::device::cuda;
-
-/// Set for the process that was started again on the fakes.
-const FAKE: &str = "POOLPROOF_FAKE_CUDA";
 
 /// Devices that the fake driver has.
 const FAKE_DEVICES: &str = "2";
@@ -42,20 +39,14 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<ExitCode, Box<dyn Error>> {
-    let fake = std::env::var_os(FAKE).is_some();
+    let fake = std::env::var_os(fakes::FAKE).is_some();
     // Counted without a context: that would be memory in use.
     let gpus = cuda::count();
     if gpus.is_err()
         && !fake
         && let Ok(folder) = fakes::cuda("gpu-fakes", &[]).and_then(|f| fakes::nvml(&f).map(|_| f))
     {
-        let again = Command::new(std::env::current_exe()?)
-            .args(std::env::args_os().skip(1))
-            .env(FAKE, "1")
-            .env("LD_LIBRARY_PATH", folder)
-            .env("FAKE_CUDA_DEVICES", FAKE_DEVICES)
-            .status()?;
-        return Ok(again.code().and_then(|c| u8::try_from(c).ok()).map_or(ExitCode::FAILURE, ExitCode::from));
+        return Ok(fakes::start_again(&folder, &[("FAKE_CUDA_DEVICES", FAKE_DEVICES)])?);
     }
     let mut arguments = Arguments::from_args();
     if !fake {

@@ -3,6 +3,7 @@
 //! Decides the order of: planned failure, what makes no sense, the budget, the driver. Memory just got is overwritten,
 //! so that nothing written before is found in it.
 
+use super::ballast;
 use super::gpu::Gpu;
 use super::pattern::BLANK;
 use super::table::{Backing, Got, whole};
@@ -112,6 +113,12 @@ impl CudaDevice {
     }
 }
 
+/// Whether the card has not got this much, besides what can never be had: else it was not for want of memory that it
+/// was refused, but of addresses.
+fn is_short(gpu: &Gpu, bytes: u64) -> bool {
+    gpu.driver.memory_info().is_ok_and(|(free, _)| free < bytes.saturating_add(ballast::SLACK))
+}
+
 impl Drop for CudaDevice {
     fn drop(&mut self) {
         if let Err(error) = self.give_all() {
@@ -141,7 +148,7 @@ impl Device for CudaDevice {
         let fits = self.fits(bytes)?;
         let gpu = self.enter()?;
         let got = self.get_segment(gpu, bytes);
-        self.crowded |= fits && got == Err(DeviceError::OutOfMemory);
+        self.crowded |= fits && got == Err(DeviceError::OutOfMemory) && is_short(gpu, bytes);
         let (address, got) = got?;
         if !fits {
             self.table.unplace(address, bytes);
@@ -201,7 +208,7 @@ impl Device for CudaDevice {
         let fits = self.fits(bytes)?;
         let gpu = self.enter()?;
         let handle = self.back(gpu, address, bytes, false).map_err(|code| self.failed(DeviceCall::Map, code));
-        self.crowded |= fits && handle == Err(DeviceError::OutOfMemory);
+        self.crowded |= fits && handle == Err(DeviceError::OutOfMemory) && is_short(gpu, bytes);
         let handle = handle?;
         let page = Backing { bytes, accessible: false, got: Got::Page { handle } };
         if !fits {
