@@ -69,6 +69,15 @@ pub struct Evidence {
     pub value: String,
 }
 
+/// The first figure that was wrong, in units that people read: what it should have been, and what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Figure {
+    /// What is counted or observed, with its device, pool and family where it has them.
+    pub what: Text,
+    pub expected: Text,
+    pub actual: Text,
+}
+
 /// One oracle's conviction at one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Violation {
@@ -78,6 +87,9 @@ pub struct Violation {
     pub requirement: Option<RequirementId>,
     /// What was promised and what happened, in one sentence with its figures.
     pub message: Text,
+    /// The figure that shows it; absent where no single one does, and in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figure: Option<Figure>,
     #[serde(default)]
     pub evidence: Vec<Evidence>,
 }
@@ -85,7 +97,14 @@ pub struct Violation {
 impl Violation {
     #[must_use]
     pub fn new(oracle: OracleName, requirement: Option<RequirementId>, message: Text) -> Self {
-        Violation { oracle, requirement, message, evidence: Vec::new() }
+        Violation { oracle, requirement, message, figure: None, evidence: Vec::new() }
+    }
+
+    /// Says which figure shows it, what it should have been and what it was.
+    #[must_use]
+    pub fn figure(mut self, what: Text, expected: impl Into<Text>, actual: impl Into<Text>) -> Self {
+        self.figure = Some(Figure { what, expected: expected.into(), actual: actual.into() });
+        self
     }
 
     /// Adds a figure.
