@@ -8,7 +8,7 @@ use crate::op::{TargetInfo, Versions};
 use crate::spec::Scenario;
 use crate::target::TargetName;
 use crate::verdict::Finding;
-use crate::verdict::record::{RunRecord, RunStamp, ScenarioRecord, TargetRecord};
+use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, TargetRecord};
 
 use super::case::Tally;
 use super::failure::Caught;
@@ -91,6 +91,7 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord
         target: describe(&options.target, ended),
         seed: options.seed,
         selection,
+        ended: EndedBy::Complete,
         scenarios,
         findings,
         sweep: None,

@@ -17,6 +17,8 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally) -> ScenarioRecord {
         outcome,
         reason,
         sequences: tally.sequences,
+        planned: tally.planned,
+        unfinished: tally.cut_short,
         operations: tally.operations,
         dropped: tally.dropped,
         pairs: tally.pairs,
@@ -43,7 +45,7 @@ pub(super) fn unfinished(scenario: &Scenario) -> ScenarioRecord {
         "the run was interrupted before this scenario ended; a run that is left to end includes it",
         "运行在本场景结束之前被中断；完整运行即可包含本场景",
     );
-    ScenarioRecord { reason: Some(reason), ..blank(scenario) }
+    ScenarioRecord { reason: Some(reason), unfinished: true, ..blank(scenario) }
 }
 
 fn blank(scenario: &Scenario) -> ScenarioRecord {
@@ -57,6 +59,8 @@ fn blank(scenario: &Scenario) -> ScenarioRecord {
         reason: None,
         generated: matches!(scenario.body, Body::Generate(_)),
         sequences: 0,
+        planned: 0,
+        unfinished: false,
         operations: 0,
         dropped: 0,
         pairs: 0,

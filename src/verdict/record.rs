@@ -27,6 +27,9 @@ pub struct RunRecord {
     /// What narrowed the run: scenario globs, shard, time limit. Empty for a full run.
     #[serde(default)]
     pub selection: Vec<String>,
+    /// How the run came to its end.
+    #[serde(default)]
+    pub ended: EndedBy,
     pub scenarios: Vec<ScenarioRecord>,
     pub findings: Vec<Finding>,
     /// Device calls failed in turn, where that was asked for.
@@ -54,6 +57,21 @@ impl RunRecord {
     pub fn outdated(&self) -> impl Iterator<Item = &ExpectationRecord> {
         self.expectations.iter().filter(|e| e.standing.is_outdated())
     }
+}
+
+/// How a run came to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndedBy {
+    /// Everything that was planned was run.
+    #[default]
+    Complete,
+    /// The time that was given was over before every scenario had the sequences planned for it.
+    TimeUp,
+    /// Somebody asked it to stop, with a signal.
+    Interrupted,
+    /// It never wrote its end: this is what it had written so far.
+    Killed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +103,12 @@ pub struct ScenarioRecord {
     /// Explicit steps, or generated sequences.
     pub generated: bool,
     pub sequences: u64,
+    /// Sequences that a run with enough time makes of it; 0 if it was left out, or the record is an old one.
+    #[serde(default)]
+    pub planned: u64,
+    /// It had more to run when this was written: time was up, the run was interrupted, or is under way still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
     /// Operations executed, those the harness added included.
     pub operations: u64,
     /// Operations not asked because what they needed was not there.
