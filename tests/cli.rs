@@ -10,7 +10,7 @@ const GOOD: &str = "\
 scenario: smoke
 requirement: ZERO-01
 title: { en: A request of 0 bytes is answered, zh: 0 字节请求得到应答 }
-severity: low
+severity: medium
 effort_days: 0.5
 steps:
   - alloc: { block: a, device: 0, bytes: 0 }
@@ -97,7 +97,8 @@ fn misspelt(from: &str, to: &str, parts: &[&str]) {
 
 #[test]
 fn bad_scenarios_are_named_with_their_place() {
-    misspelt("severity: low", "severty: low", &["error: bad.yaml:4:1", "severty"]);
+    misspelt("severity: medium", "severty: medium", &["error: bad.yaml:4:1", "severty"]);
+    misspelt("severity: medium", "severity: low", &["error: bad.yaml:4:1", "ZERO-01", "hint: leave the key out"]);
     misspelt("effort_days: 0.5", "effort_days: many", &["bad.yaml:5:"]);
     misspelt("ZERO-01", "ZERO-99", &["bad.yaml:", "ZERO-99"]);
     misspelt("bytes: 0 }", "bytes: 0", &["bad.yaml:"]);

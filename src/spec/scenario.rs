@@ -15,6 +15,7 @@ pub struct Scenario {
     pub file: String,
     pub requirement: RequirementId,
     pub title: Text,
+    /// That of its promise, or worse.
     pub severity: Severity,
     pub effort_days: f64,
     pub requires: BTreeSet<Capability>,

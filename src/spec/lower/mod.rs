@@ -17,6 +17,7 @@ use super::locate::{Path, Segment};
 use super::raw::{Either, Ordered, RawScenario, RawStep, Scalar, Span};
 use super::scenario::{Body, Scenario, Variant};
 use crate::op::{Capability, OracleName, StreamId};
+use crate::requirement::Severity;
 
 /// A mistake at a place that is yet to be looked up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +83,7 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Vec<Pr
         file: file.to_owned(),
         requirement,
         title: raw.title.clone(),
-        severity: raw.severity,
+        severity: severity(raw, &mut problems),
         effort_days: raw.effort_days,
         requires,
         devices: world.devices,
@@ -121,6 +122,21 @@ fn identity(raw: &RawScenario, problems: &mut Problems) {
         let complaint = Complaint::new(format!("{} is not a number of person-days", raw.effort_days));
         problems.add(&root.key("effort_days"), complaint);
     }
+}
+
+/// The promise's, or what the scenario raises it to.
+fn severity(raw: &RawScenario, problems: &mut Problems) -> Severity {
+    let id = raw.requirement.0;
+    let promised = id.get().severity;
+    let Some(said) = raw.severity else { return promised };
+    // the worst is the first
+    if said > promised {
+        let complaint =
+            Complaint::new(format!("a violation of {id} is {} at least, not {}", promised.name(), said.name()));
+        let hint = "leave the key out: a scenario may only raise the severity of its promise";
+        problems.add(&Path::ROOT.key("severity"), complaint.hint(hint));
+    }
+    said.min(promised)
 }
 
 fn devices(raw: &RawScenario, problems: &mut Problems) -> RangeInclusive<u8> {

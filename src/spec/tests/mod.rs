@@ -29,6 +29,18 @@ fn every_requirement_has_a_scenario() {
 }
 
 #[test]
+fn a_built_in_scenario_says_its_severity_only_where_it_raises_it() {
+    for (file, text) in built_in_texts() {
+        for document in text.split("\n---\n") {
+            let value = |key: &str| document.lines().find_map(|line| line.strip_prefix(key));
+            let Some(said) = value("severity: ") else { continue };
+            let id: requirement::RequirementId = value("requirement: ").unwrap_or_default().parse().expect("it parsed");
+            assert_ne!(said, id.get().severity.name(), "{file}: {id} says so already");
+        }
+    }
+}
+
+#[test]
 fn every_situation_is_demanded_somewhere() {
     let demanded: BTreeSet<_> = built_in().into_iter().flat_map(|s| s.must_reach).collect();
     let idle: Vec<_> = crate::op::Milestone::ALL.iter().filter(|m| !demanded.contains(m)).collect();
