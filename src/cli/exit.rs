@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::verdict::Outcome;
-use crate::verdict::record::RunRecord;
+use crate::verdict::record::{EndedBy, RunRecord};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,10 @@ impl Exit {
             Exit::Findings
         } else if has(Outcome::Broken) {
             Exit::Target
-        } else if has(Outcome::Inconclusive) || !(has(Outcome::Pass) || has(Outcome::ExpectedFail)) {
+        } else if has(Outcome::Inconclusive)
+            || record.ended == EndedBy::Interrupted
+            || !(has(Outcome::Pass) || has(Outcome::ExpectedFail))
+        {
             Exit::Inconclusive
         } else {
             Exit::Conformant

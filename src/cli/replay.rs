@@ -111,7 +111,7 @@ fn again(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
 
 /// Fails the device calls of a sequence in turn.
 fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Result<Exit, CliError> {
-    let shown = Shown::quiet(&path.display().to_string(), context);
+    let mut shown = Shown::quiet(&path.display().to_string(), context);
     let result = sweep_file(path, target, &SweepPlan::default(), cores(), &shown);
     shown.clear();
     let swept = result?;

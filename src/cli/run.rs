@@ -12,11 +12,11 @@ use crate::spec;
 use crate::spec::expect::{self, Expectations};
 use crate::target::{self, TargetName};
 use crate::verdict::Outcome;
-use crate::verdict::record::RunRecord;
+use crate::verdict::record::{EndedBy, RunRecord};
 
 use super::output::note;
 use super::progress::Shown;
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, signals};
 
 /// Run scenarios on targets and write the reports
 #[derive(Debug, clap::Args)]
@@ -125,8 +125,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
     for target in &targets {
         ensure_writable(&args.out.join(target.folder()))?;
     }
+    signals::listen(&context.stop);
     let mut records = Vec::new();
     for target in targets {
+        if context.stop.is_asked() {
+            note(format_args!("{target}: not run, as the run was interrupted"));
+            continue;
+        }
         let options = RunOptions {
             out: args.out.join(target.folder()),
             jobs: args.jobs.map_or_else(|| jobs_for(&target), usize::from),
@@ -135,19 +140,25 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
             seed: args.seed,
             cases,
             time: args.time,
+            stop: context.stop.clone(),
             regressions: Some(PathBuf::from(regressions::FOLDER)),
             command: std::env::args().collect::<Vec<_>>().join(" "),
         };
         let built_in = if args.expect.is_empty() { built_in_expectations(&options.target)? } else { None };
         let expected = expected.iter().chain(&built_in).filter(|f| concerns(f, &options.target)).collect();
-        let shown = Shown::new(&options.target.to_string(), &options.out, args.lang.languages(), expected, context);
+        let mut shown = Shown::new(&options.target.to_string(), &options.out, args.lang.languages(), expected, context);
         target::make_room(&options.target);
         let result = engine::run(&options, &shown);
         shown.clear();
         let mut record = result?;
         engine::expect::apply(&mut record, shown.expected());
-        record.kill_matrix =
-            args.kill_matrix.map(|time| super::kill_matrix::of_plan(&options, time, context)).transpose()?;
+        if let Some(time) = args.kill_matrix.filter(|_| !context.stop.is_asked()) {
+            let matrix = super::kill_matrix::of_plan(&options, time, context)?;
+            if matrix.ended == EndedBy::Interrupted {
+                record.ended = EndedBy::Interrupted;
+            }
+            record.kill_matrix = Some(matrix);
+        }
         if let Some(path) = &args.write_expect {
             engine::write_whole(path, engine::expect::drafted(&record, &options.target).as_bytes())?;
         }

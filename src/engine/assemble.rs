@@ -7,15 +7,15 @@ use std::path::Path;
 use crate::op::{TargetInfo, Versions};
 use crate::spec::Scenario;
 use crate::target::TargetName;
-use crate::verdict::Finding;
 use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, TargetRecord};
+use crate::verdict::{Finding, Outcome};
 
 use super::case::Tally;
 use super::failure::Caught;
 use super::run::RunOptions;
 use super::{command, outcome, regressions};
 
-/// A scenario that has ended, at least for now.
+/// What a scenario has come to, at least for now.
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
     pub(super) record: ScenarioRecord,
@@ -27,14 +27,24 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    pub(super) fn of(scenario: &Scenario, tally: &Tally) -> Self {
+    /// `by` says why a scenario is not finished, if it is not.
+    pub(super) fn of(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Self {
         Ended {
-            record: outcome::record(scenario, tally),
+            record: outcome::record(scenario, tally, by),
             caught: outcome::findings(tally).cloned().collect(),
             info: tally.info.clone(),
             versions: tally.versions.clone(),
             broke: tally.crash.as_ref().is_some_and(|c| c.reproducer.is_some()),
         }
+    }
+
+    /// Adds what failing device calls led to.
+    pub(super) fn push(&mut self, caught: Caught) {
+        if self.caught.is_empty() {
+            self.record.outcome = Outcome::Fail;
+            self.record.reason = Some(caught.violation.message.clone());
+        }
+        self.caught.push(caught);
     }
 }
 
@@ -54,10 +64,7 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord
             scenarios.push(outcome::left_out(scenario, reason));
             continue;
         }
-        let Some(ended) = ended else {
-            scenarios.push(outcome::unfinished(scenario));
-            continue;
-        };
+        let Some(ended) = ended else { continue };
         let mut record = ended.record.clone();
         if let (true, Some(reason)) = (ended.broke, &mut record.reason) {
             let again = command::replay(launcher, &options.out.join(broken_file(&scenario.id)));
@@ -76,7 +83,7 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord
                 violation: caught.violation.clone(),
                 reproducer: caught.reproducer.clone(),
                 transcript: caught.transcript.clone(),
-                reproduced: Some(caught.reproduced),
+                reproduced: caught.reproduced,
                 original_steps: caught.original_steps,
                 command: command::replay(launcher, &Path::new(&options.out).join(&file)),
                 id,

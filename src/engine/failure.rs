@@ -16,6 +16,7 @@ use super::case::Case;
 use super::health;
 use super::lockstep::{Conviction, Course, Run};
 use super::loss::{self, Loss};
+use super::stop::Patience;
 
 /// How many sequences may be run to make one smaller.
 const BUDGET: u32 = 3000;
@@ -27,8 +28,27 @@ pub(super) struct Caught {
     pub(super) violation: Violation,
     pub(super) reproducer: Reproducer,
     pub(super) transcript: Vec<TranscriptLine>,
-    pub(super) reproduced: Reproduced,
+    /// `None` before it was tried, or where there was no time for it.
+    pub(super) reproduced: Option<Reproduced>,
     pub(super) original_steps: u64,
+}
+
+/// A sequence that failed and has not been made small yet, or not as small as it gets.
+#[derive(Debug, Clone)]
+pub(super) enum Pending {
+    Convicted {
+        setup: Setup,
+        steps: Vec<Step>,
+        label: String,
+        conviction: Conviction,
+        /// Steps of the sequence as it was drawn.
+        original: u64,
+    },
+    Panicked {
+        setup: Setup,
+        steps: Vec<Step>,
+        panicked: Panicked,
+    },
 }
 
 /// A sequence that ended in a panic, or without a target; or a target that could be asked nothing.
@@ -66,33 +86,63 @@ impl Guilt {
     }
 }
 
-/// Makes a failing sequence small and runs it again, for its transcript and to see whether it always fails.
-pub(super) fn pin_down(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, label: &str) -> Caught {
+/// Of several violations at one step, the promise that the scenario is about says most.
+fn first(case: &Case<'_>, conviction: &Conviction) -> Violation {
     let own = case.scenario.requirement;
-    // Of several at one step, the promise that the scenario is about says most.
     let cited = conviction.violations.iter().find(|v| v.requirement.unwrap_or(own) == own);
-    let first = cited.unwrap_or(&conviction.violations[0]);
-    let guilt = Guilt::of(first, own);
+    cited.unwrap_or(&conviction.violations[0]).clone()
+}
+
+fn labelled(violation: Violation, label: &str) -> Violation {
+    if label.is_empty() { violation } else { violation.with("With", "取值", label) }
+}
+
+/// A failure as it was found, so that it is known before any time goes into making it small.
+pub(super) fn as_found(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, label: &str) -> Caught {
+    let first = first(case, conviction);
+    Caught {
+        requirement: first.requirement.unwrap_or(case.scenario.requirement),
+        violation: labelled(first, label),
+        reproducer: reproducer(case, setup.clone(), steps.to_vec()),
+        transcript: Vec::new(),
+        reproduced: None,
+        original_steps: steps.len() as u64,
+    }
+}
+
+/// Makes a failing sequence small and runs it again, for its transcript and to see whether it always fails.
+pub(super) fn pin_down(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    label: &str,
+    patience: Patience<'_>,
+) -> Caught {
+    let own = case.scenario.requirement;
+    let first = first(case, conviction);
+    let guilt = Guilt::of(&first, own);
     log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
+    // A hang that is run again costs a whole deadline.
+    if !patience.may_repeat() || (loss::is_loss(guilt.oracle) && !patience.may_shrink()) {
+        return as_found(case, setup, steps, conviction, label);
+    }
     // Comparing runs is for the relation that failed, and for no other failure.
     let relations: &[OracleName] = if guilt.oracle.compares_runs() { &[guilt.oracle] } else { &[] };
     let still_fails = |setup: &Setup, steps: &[Step]| {
         let attempt = attempt(case.open, setup, &Course { relations, ..case.course(steps) });
+        patience.ran(attempt.as_ref().map_or(0, Attempt::operations));
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run, own).is_some())
     };
-    let (setup, small) = shrink(case, setup, steps, conviction, guilt.oracle, still_fails);
+    let (setup, small) = shrink(case, setup, steps, conviction, guilt.oracle, still_fails, patience);
     let course = Course { relations, ..case.course(&small) };
     let again = again(case.open, &setup, &course, |run| guilt.find(run, own).cloned());
-    let mut violation = with_health(case, &setup, again.told(first));
-    if !label.is_empty() {
-        violation = violation.with("With", "取值", label);
-    }
     Caught {
         requirement: guilt.requirement,
-        violation,
+        violation: labelled(with_health(case, &setup, again.told(&first)), label),
         reproducer: reproducer(case, setup, small),
         transcript: again.transcript,
-        reproduced: again.reproduced,
+        reproduced: Some(again.reproduced),
         original_steps: steps.len() as u64,
     }
 }
@@ -107,6 +157,7 @@ fn shrink(
     conviction: &Conviction,
     oracle: OracleName,
     still_fails: impl Fn(&Setup, &[Step]) -> bool,
+    patience: Patience<'_>,
 ) -> (Setup, Vec<Step>) {
     let cut = &steps[..steps.len().min(conviction.step + 1)];
     let is_cut = still_fails(setup, cut);
@@ -128,7 +179,8 @@ fn shrink(
         }
     }
     let budget = loss::budget(oracle, BUDGET);
-    workload::minimise(setup, &start, &mut |setup, steps| still_fails(setup, steps), budget)
+    let goes_on = || patience.may_shrink();
+    workload::minimise(setup, &start, &mut |setup, steps| still_fails(setup, steps), budget, &goes_on)
 }
 
 /// Runs a stored sequence; answers what it shows if it still fails.
@@ -148,7 +200,7 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
         violation,
         reproducer: Reproducer { target: case.target.to_owned(), ..stored.clone() },
         transcript: again.transcript,
-        reproduced: again.reproduced,
+        reproduced: Some(again.reproduced),
         original_steps: stored.steps.len() as u64,
     }))
 }
@@ -166,16 +218,30 @@ pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
     oracles.iter().copied().filter(|o| o.compares_runs()).collect()
 }
 
-/// Keeps a sequence that ended in a panic, as small as it gets.
-pub(super) fn keep_crash(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: Panicked) -> Crash {
-    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
+/// A sequence that ended in a panic, as it was found.
+pub(super) fn crash_as_found(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: &Panicked) -> Crash {
     let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(Op::to_line);
-    let (setup, small) = if still(setup, steps) {
-        workload::minimise(setup, steps, &mut |setup, steps| still(setup, steps), BUDGET)
-    } else {
-        (setup.clone(), steps.to_vec())
-    };
-    Crash { reproducer: Some(reproducer(case, setup, small)), ..Crash::panic(&panicked.text, operation.as_deref()) }
+    let reproducer = Some(reproducer(case, setup.clone(), steps.to_vec()));
+    Crash { reproducer, ..Crash::panic(&panicked.text, operation.as_deref()) }
+}
+
+/// Keeps a sequence that ended in a panic, as small as it gets.
+pub(super) fn keep_crash(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    panicked: &Panicked,
+    patience: Patience<'_>,
+) -> Crash {
+    let found = crash_as_found(case, setup, steps, panicked);
+    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
+    if !patience.may_shrink() || !still(setup, steps) {
+        return found;
+    }
+    let goes_on = || patience.may_shrink();
+    let mut fails = |setup: &Setup, steps: &[Step]| still(setup, steps);
+    let (setup, small) = workload::minimise(setup, steps, &mut fails, BUDGET, &goes_on);
+    Crash { reproducer: Some(reproducer(case, setup, small)), ..found }
 }
 
 /// Keeps a sequence in which the target was lost for a reason that is none of the allocator's.

@@ -5,20 +5,20 @@
 use crate::op::{Milestone, Text};
 use crate::spec::{Body, Scenario};
 use crate::verdict::Outcome;
-use crate::verdict::record::{ScenarioRecord, ScenarioStamp};
+use crate::verdict::record::{EndedBy, ScenarioRecord, ScenarioStamp};
 
 use super::case::Tally;
 use super::failure::Caught;
 
-/// The record of a scenario that was run, or tried.
-pub(super) fn record(scenario: &Scenario, tally: &Tally) -> ScenarioRecord {
-    let (outcome, reason) = judge(scenario, tally);
+/// The record of a scenario that was run, or tried, or was to be; `by` says why it is not finished, if it is not.
+pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> ScenarioRecord {
+    let (outcome, reason) = judge(scenario, tally, by);
     ScenarioRecord {
         outcome,
         reason,
         sequences: tally.sequences,
-        planned: tally.planned,
-        unfinished: tally.cut_short,
+        planned: if tally.missing.is_empty() { tally.planned } else { 0 },
+        unfinished: tally.is_unfinished(),
         operations: tally.operations,
         dropped: tally.dropped,
         pairs: tally.pairs,
@@ -37,15 +37,6 @@ pub(super) fn left_out(scenario: &Scenario, reason: &Text) -> ScenarioRecord {
 /// runs with one seed say the same; then what a fault sweep found beside it.
 pub(super) fn findings(tally: &Tally) -> impl Iterator<Item = &Caught> {
     tally.caught.as_ref().or(tally.caught_again.as_ref()).into_iter().chain(&tally.swept)
-}
-
-/// The record of a scenario whose end a report of a run under way does not know.
-pub(super) fn unfinished(scenario: &Scenario) -> ScenarioRecord {
-    let reason = Text::new(
-        "the run was interrupted before this scenario ended; a run that is left to end includes it",
-        "运行在本场景结束之前被中断；完整运行即可包含本场景",
-    );
-    ScenarioRecord { reason: Some(reason), unfinished: true, ..blank(scenario) }
 }
 
 fn blank(scenario: &Scenario) -> ScenarioRecord {
@@ -71,7 +62,7 @@ fn blank(scenario: &Scenario) -> ScenarioRecord {
     }
 }
 
-fn judge(scenario: &Scenario, tally: &Tally) -> (Outcome, Option<Text>) {
+fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Text>) {
     if !tally.missing.is_empty() {
         return (Outcome::NotApplicable, Some(lacks(&tally.missing)));
     }
@@ -81,17 +72,17 @@ fn judge(scenario: &Scenario, tally: &Tally) -> (Outcome, Option<Text>) {
     if let Some(crash) = &tally.crash {
         return (Outcome::Broken, Some(crash.text.clone()));
     }
-    if tally.cut_short {
-        return (Outcome::Skipped, Some(out_of_time(tally)));
+    if tally.is_unfinished() && tally.sequences == 0 {
+        return (Outcome::Skipped, Some(never_reached(by)));
     }
-    match shortcoming(scenario, tally) {
+    match shortcoming(scenario, tally, by) {
         Some(reason) => (Outcome::Inconclusive, Some(reason)),
         None => (Outcome::Pass, None),
     }
 }
 
 /// Why a scenario in which nothing failed has shown nothing all the same.
-fn shortcoming(scenario: &Scenario, tally: &Tally) -> Option<Text> {
+fn shortcoming(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Option<Text> {
     if tally.blind {
         return Some(Text::new(
             "the target shows no device, so nothing could be observed",
@@ -115,6 +106,9 @@ fn shortcoming(scenario: &Scenario, tally: &Tally) -> Option<Text> {
         return None;
     }
     let names = missed.join(", ");
+    if tally.is_unfinished() {
+        return Some(cut_short(tally, by, &names));
+    }
     if matches!(scenario.body, Body::Steps(_)) {
         return Some(Text::new(
             format!("its steps never reached: {names}; another target may"),
@@ -136,18 +130,37 @@ fn lacks(missing: &[String]) -> Text {
     )
 }
 
-fn out_of_time(tally: &Tally) -> Text {
-    let (done, planned) = (tally.sequences, tally.planned);
-    if done == 0 {
-        return Text::new(
+/// Why a scenario never had its turn.
+fn never_reached(by: EndedBy) -> Text {
+    match by {
+        EndedBy::Complete | EndedBy::TimeUp => Text::new(
             "the time limit was used up before its turn; a longer --time includes it",
             "轮到本场景之前时间已用尽；延长 --time 即可执行",
-        );
-    }
-    Text::new(
-        format!(
-            "the time limit ended it after {done} of {planned} sequences, none of which failed; a longer --time finishes it"
         ),
-        format!("时间限制使其在 {planned} 个序列中的第 {done} 个之后终止，其间无失败；延长 --time 即可完成"),
-    )
+        EndedBy::Interrupted | EndedBy::Killed => Text::new(
+            "the run was interrupted before its turn; a run that is left to end includes it",
+            "轮到本场景之前运行被中断；完整运行即可包含本场景",
+        ),
+    }
+}
+
+/// Why a scenario that had a part of its sequences did not come to what it had to.
+fn cut_short(tally: &Tally, by: EndedBy, missed: &str) -> Text {
+    let (done, planned) = (tally.sequences, tally.planned);
+    match by {
+        EndedBy::Complete | EndedBy::TimeUp => Text::new(
+            format!(
+                "not reached in the {done} of {planned} sequences that there was time for: {missed}; a longer --time runs the others"
+            ),
+            format!("时间仅够执行 {planned} 个序列中的 {done} 个，其间未到达：{missed}；延长 --time 即可执行其余序列"),
+        ),
+        EndedBy::Interrupted | EndedBy::Killed => Text::new(
+            format!(
+                "not reached in {done} of {planned} sequences, after which the run was interrupted: {missed}; a run that is left to end runs the others"
+            ),
+            format!(
+                "运行在执行 {planned} 个序列中的 {done} 个之后被中断，其间未到达：{missed}；完整运行即可执行其余序列"
+            ),
+        ),
+    }
 }

@@ -91,6 +91,7 @@ fn options(scenarios: Vec<Scenario>, root: &Path) -> RunOptions {
         cases: None,
         jobs: 2,
         time: None,
+        stop: Stop::default(),
         out: root.join("out"),
         regressions: Some(root.join("kept")),
         command: "test".to_owned(),
