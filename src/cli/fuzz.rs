@@ -12,7 +12,7 @@ use crate::spec::{self, Body};
 use crate::verdict::record::RunRecord;
 
 use super::progress::Shown;
-use super::run::{Lang, duration, ensure_writable, jobs_for, targets};
+use super::run::{Lang, duration, ending, ensure_writable, jobs_for, targets};
 use super::{CliError, Context, Exit, signals};
 
 /// Ask one target generated sequences without end
@@ -91,6 +91,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     report::write(&record, &options.out, languages)?;
     context.out.text(report::table(&[&record]))?;
     context.out.line("")?;
+    if let Some(text) = ending(&record) {
+        context.out.line(text)?;
+    }
     context.out.line(summary(&record))?;
     context.out.line(options.out.join("report.md").display())?;
     Ok(Exit::of(&record))

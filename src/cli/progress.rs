@@ -1,11 +1,14 @@
 //! What long work tells while it runs: how much of it is done, in words of its own; and the report so far, for whoever
 //! cuts it off. The figures that move are `pulse`'s.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::engine::{self, Progress, Watch};
 use crate::report::{self, Language};
 use crate::spec::expect::Expectations;
+use crate::verdict::Finding;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 
 use super::pulse::Pulse;
@@ -13,6 +16,9 @@ use super::{CliError, Context};
 
 /// Without a terminal, a line each time this part of the scenarios is done.
 const STEPS: u64 = 10;
+
+/// So many failing scenarios get a line of their own while the run is under way; the others are counted.
+const MOST_TOLD: usize = 10;
 
 /// The progress of a run on one target.
 pub(super) struct Shown<'a> {
@@ -22,6 +28,8 @@ pub(super) struct Shown<'a> {
     out: PathBuf,
     languages: &'static [Language],
     expected: Vec<&'a Expectations>,
+    /// The scenarios whose findings were told.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl<'a> Shown<'a> {
@@ -38,7 +46,7 @@ impl<'a> Shown<'a> {
         context: &Context,
     ) -> Self {
         let pulse = Pulse::start(target, "findings", context);
-        Shown { pulse, verbose: context.verbose, out: out.to_owned(), languages, expected }
+        Shown { pulse, verbose: context.verbose, out: out.to_owned(), languages, expected, told: Mutex::default() }
     }
 
     /// The failures that are expected.
@@ -60,9 +68,20 @@ impl<'a> Shown<'a> {
     }
 
     /// Without a terminal, a line for what begins.
-    fn begins(&self, text: &str) {
+    pub(super) fn begins(&self, text: &str) {
         if !self.pulse.has_bar() {
             self.pulse.say(text);
+        }
+    }
+
+    /// A line for each scenario that failed since this was called last, up to some number: what it says is on the disk.
+    fn tell_findings(&self, record: &RunRecord) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for finding in &record.findings {
+            if told.len() < MOST_TOLD && told.insert(finding.scenario.clone()) {
+                let Finding { requirement, scenario, violation, .. } = finding;
+                self.pulse.say(&format!("finding: {requirement} {scenario}: {}", violation.message.en));
+            }
         }
     }
 }
@@ -108,7 +127,9 @@ impl Progress for Shown<'_> {
         engine::expect::apply(&mut record, &self.expected);
         if let Err(error) = report::write(&record, &self.out, self.languages) {
             log::warn!("the report so far: {error}");
+            return;
         }
+        self.tell_findings(&record);
     }
 
     fn round(&self, number: u64) {

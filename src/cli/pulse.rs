@@ -53,6 +53,15 @@ impl Pulse {
             bar.set_prefix(name.to_owned());
             bar
         });
+        Pulse::beat(name, found, bar, context)
+    }
+
+    /// Without a bar, for what prints its results while it works.
+    pub(super) fn lines(name: &str, found: &'static str, context: &Context) -> Self {
+        Pulse::beat(name, found, None, context)
+    }
+
+    fn beat(name: &str, found: &'static str, bar: Option<ProgressBar>, context: &Context) -> Self {
         let counts = Arc::new(Counts {
             name: name.to_owned(),
             bar,

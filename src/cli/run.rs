@@ -153,6 +153,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         let mut record = result?;
         engine::expect::apply(&mut record, shown.expected());
         if let Some(time) = args.kill_matrix.filter(|_| !context.stop.is_asked()) {
+            let so_far = RunRecord { ended: EndedBy::Killed, ..record.clone() };
+            report::write(&so_far, &options.out, args.lang.languages())?;
             let matrix = super::kill_matrix::of_plan(&options, time, context)?;
             if matrix.ended == EndedBy::Interrupted {
                 record.ended = EndedBy::Interrupted;
@@ -254,6 +256,10 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
     for (record, written) in records {
         exit = exit.and(Exit::of(record));
         context.out.line("")?;
+        if let Some(text) = ending(record) {
+            context.out.line(text)?;
+            context.out.line("")?;
+        }
         if let Some(sweep) = &record.sweep {
             context.out.text(report::sweep_table(sweep))?;
             context.out.line("")?;
@@ -282,6 +288,19 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
         append_step_summary(record, language);
     }
     Ok(exit)
+}
+
+/// How a run ended that did not come to its end by itself.
+pub(super) fn ending(record: &RunRecord) -> Option<String> {
+    let why = match record.ended {
+        EndedBy::Complete => return None,
+        EndedBy::TimeUp => "the time that was given is over",
+        EndedBy::Interrupted | EndedBy::Killed => "interrupted",
+    };
+    let unfinished =
+        |begun: bool| record.scenarios.iter().filter(|s| s.unfinished && (s.sequences > 0) == begun).count();
+    let (begun, not_begun) = (unfinished(true), unfinished(false));
+    Some(format!("{}: {why}: {begun} scenarios had a part of their sequences, {not_begun} none", record.target.name))
 }
 
 fn in_language(language: Language, text: &Text) -> &str {

@@ -66,6 +66,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     };
     signals::listen(&context.stop);
     let mut shown = Shown::quiet("stress", context);
+    let time = humantime::format_duration(args.time);
+    shown.begins(&format!("rounds of {} calls by each of {} threads for {time}", args.calls, args.threads));
     let result = watched(&options, &context.stop, &shown);
     shown.clear();
     let report = result?;

@@ -84,6 +84,7 @@ impl<'a> Pool<'a> {
             chosen.sort_by_key(|&i| std::cmp::Reverse(self.cases[i].weight()));
             self.depth_first(&chosen)?;
         }
+        self.tell(true);
         let swept = sweep::sweep(self.options, self.cases, &self.tallies, self.budget, self.progress, &|i, caught| {
             self.swept(i, caught);
         })?;
