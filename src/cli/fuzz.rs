@@ -12,8 +12,8 @@ use crate::spec::{self, Body};
 use crate::verdict::record::RunRecord;
 
 use super::progress::Shown;
-use super::run::{Lang, duration, ensure_writable, jobs_for, targets};
-use super::{CliError, Context, Exit};
+use super::run::{Lang, duration, ending, ensure_writable, jobs_for, targets};
+use super::{CliError, Context, Exit, signals};
 
 /// Ask one target generated sequences without end
 #[derive(Debug, clap::Args)]
@@ -77,17 +77,23 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         seed: args.seed,
         cases: args.sequences,
         time: if args.sequences.is_some() { None } else { args.time.or(Some(TIME)) },
+        stop: context.stop.clone(),
         out,
         regressions: Some(PathBuf::from(regressions::FOLDER)),
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
-    let shown = Shown::quiet(&options.target.to_string(), context);
+    signals::listen(&context.stop);
+    let languages = Lang::Both.languages();
+    let mut shown = Shown::new(&options.target.to_string(), &options.out, languages, Vec::new(), context);
     let result = engine::run(&options, &shown);
     shown.clear();
     let record = result?;
-    report::write(&record, &options.out, Lang::Both.languages())?;
+    report::write(&record, &options.out, languages)?;
     context.out.text(report::table(&[&record]))?;
     context.out.line("")?;
+    if let Some(text) = ending(&record) {
+        context.out.line(text)?;
+    }
     context.out.line(summary(&record))?;
     context.out.line(options.out.join("report.md").display())?;
     Ok(Exit::of(&record))

@@ -16,10 +16,12 @@ mod neighbour;
 mod output;
 mod processes;
 mod progress;
+mod pulse;
 mod replay;
 mod report;
 mod run;
 mod schema;
+mod signals;
 mod stress;
 mod survival;
 mod worker;
@@ -28,6 +30,8 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::engine::Stop;
 
 use error::CliError;
 use exit::Exit;
@@ -108,6 +112,8 @@ struct Context {
     out: Output,
     paint: Paint,
     verbose: bool,
+    /// Asked for by a signal, where a command listens to them.
+    stop: Stop,
 }
 
 /// Reads the command line, does what it says, and answers the exit code.
@@ -129,7 +135,8 @@ pub fn main() -> ExitCode {
             env_logger::WriteStyle::Never
         })
         .init();
-    let mut context = Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose };
+    let mut context =
+        Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose, stop: Stop::default() };
     let result = match cli.command {
         Command::Run(args) => run::run(args, &mut context),
         Command::Survival(args) => survival::run(&args, &mut context),

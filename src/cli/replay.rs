@@ -13,6 +13,7 @@ use crate::report;
 use crate::target::TargetName;
 
 use super::progress::Shown;
+use super::pulse::Pulse;
 use super::run::{Faults, cores};
 use super::{CliError, Context, Exit};
 
@@ -63,9 +64,17 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     }
     let mut exit = Exit::Conformant;
     let mut hash_order = 0;
+    let pulse = Pulse::lines("replay", "files that differ or fail", context);
+    pulse.begin(args.files.len() as u64, "files");
     for path in &args.files {
-        exit = exit.and(one(path, args, context, &mut hash_order)?);
+        let came_to = one(path, args, context, &mut hash_order, &pulse)?;
+        if came_to != Exit::Conformant {
+            pulse.found();
+        }
+        pulse.done();
+        exit = exit.and(came_to);
     }
+    drop(pulse);
     if args.exact {
         let times = if hash_order == 1 { "once".to_owned() } else { format!("{hash_order} times") };
         context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {times}"))?;
@@ -73,7 +82,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     Ok(exit)
 }
 
-fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64) -> Result<Exit, CliError> {
+fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64, pulse: &Pulse) -> Result<Exit, CliError> {
     if let Some(Faults::Sweep) = args.faults {
         return swept(path, args.target.as_ref(), context);
     }
@@ -83,11 +92,11 @@ fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64) ->
         return Err(EngineError::NotARecording { path: path.to_owned() }.into());
     }
     if !compares && (kind != Kind::Snapshot || args.target.is_some()) {
-        return again(path, args.target.as_ref(), context);
+        return again(path, args.target.as_ref(), context, pulse);
     }
     let mut exit = Exit::Conformant;
     if args.exact || args.configs.is_empty() {
-        let (compared, used) = exact(path, args.snapshot.as_deref(), context)?;
+        let (compared, used) = exact(path, args.snapshot.as_deref(), context, pulse)?;
         exit = compared;
         *hash_order += used;
     }
@@ -99,8 +108,9 @@ fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64) ->
 }
 
 /// Runs a sequence again.
-fn again(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Result<Exit, CliError> {
+fn again(path: &Path, target: Option<&TargetName>, context: &mut Context, pulse: &Pulse) -> Result<Exit, CliError> {
     let replayed = replay_file(path, target)?;
+    pulse.ran(replayed.operations);
     context.out.text(rendered(&replayed))?;
     Ok(match (&replayed.panic, &replayed.conviction) {
         (Some(_), _) => Exit::Target,
@@ -111,7 +121,7 @@ fn again(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
 
 /// Fails the device calls of a sequence in turn.
 fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Result<Exit, CliError> {
-    let shown = Shown::quiet(&path.display().to_string(), context);
+    let mut shown = Shown::quiet(&path.display().to_string(), context);
     let result = sweep_file(path, target, &SweepPlan::default(), cores(), &shown);
     shown.clear();
     let swept = result?;
@@ -129,9 +139,10 @@ fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
 }
 
 /// Compares a recording or a snapshot with the reference; answers also how often the tolerance was used.
-fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context) -> Result<(Exit, u64), CliError> {
+fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context, pulse: &Pulse) -> Result<(Exit, u64), CliError> {
     let (report, lived) = replay::lived(path, snapshot.is_some())?;
     let ReplayReport { operations, divergences, .. } = report;
+    pulse.ran(operations);
     let notes = [
         (report.hash_order, "times hash order"),
         (report.unknown_keys, "unknown keys"),

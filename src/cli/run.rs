@@ -12,11 +12,11 @@ use crate::spec;
 use crate::spec::expect::{self, Expectations};
 use crate::target::{self, TargetName};
 use crate::verdict::Outcome;
-use crate::verdict::record::RunRecord;
+use crate::verdict::record::{EndedBy, RunRecord};
 
 use super::output::note;
 use super::progress::Shown;
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, signals};
 
 /// Run scenarios on targets and write the reports
 #[derive(Debug, clap::Args)]
@@ -125,8 +125,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
     for target in &targets {
         ensure_writable(&args.out.join(target.folder()))?;
     }
+    signals::listen(&context.stop);
     let mut records = Vec::new();
     for target in targets {
+        if context.stop.is_asked() {
+            note(format_args!("{target}: not run, as the run was interrupted"));
+            continue;
+        }
         let options = RunOptions {
             out: args.out.join(target.folder()),
             jobs: args.jobs.map_or_else(|| jobs_for(&target), usize::from),
@@ -135,19 +140,27 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
             seed: args.seed,
             cases,
             time: args.time,
+            stop: context.stop.clone(),
             regressions: Some(PathBuf::from(regressions::FOLDER)),
             command: std::env::args().collect::<Vec<_>>().join(" "),
         };
         let built_in = if args.expect.is_empty() { built_in_expectations(&options.target)? } else { None };
         let expected = expected.iter().chain(&built_in).filter(|f| concerns(f, &options.target)).collect();
-        let shown = Shown::new(&options.target.to_string(), &options.out, args.lang.languages(), expected, context);
+        let mut shown = Shown::new(&options.target.to_string(), &options.out, args.lang.languages(), expected, context);
         target::make_room(&options.target);
         let result = engine::run(&options, &shown);
         shown.clear();
         let mut record = result?;
         engine::expect::apply(&mut record, shown.expected());
-        record.kill_matrix =
-            args.kill_matrix.map(|time| super::kill_matrix::of_plan(&options, time, context)).transpose()?;
+        if let Some(time) = args.kill_matrix.filter(|_| !context.stop.is_asked()) {
+            let so_far = RunRecord { ended: EndedBy::Killed, ..record.clone() };
+            report::write(&so_far, &options.out, args.lang.languages())?;
+            let matrix = super::kill_matrix::of_plan(&options, time, context)?;
+            if matrix.ended == EndedBy::Interrupted {
+                record.ended = EndedBy::Interrupted;
+            }
+            record.kill_matrix = Some(matrix);
+        }
         if let Some(path) = &args.write_expect {
             engine::write_whole(path, engine::expect::drafted(&record, &options.target).as_bytes())?;
         }
@@ -243,6 +256,10 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
     for (record, written) in records {
         exit = exit.and(Exit::of(record));
         context.out.line("")?;
+        if let Some(text) = ending(record) {
+            context.out.line(text)?;
+            context.out.line("")?;
+        }
         if let Some(sweep) = &record.sweep {
             context.out.text(report::sweep_table(sweep))?;
             context.out.line("")?;
@@ -271,6 +288,19 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
         append_step_summary(record, language);
     }
     Ok(exit)
+}
+
+/// How a run ended that did not come to its end by itself.
+pub(super) fn ending(record: &RunRecord) -> Option<String> {
+    let why = match record.ended {
+        EndedBy::Complete => return None,
+        EndedBy::TimeUp => "the time that was given is over",
+        EndedBy::Interrupted | EndedBy::Killed => "interrupted",
+    };
+    let unfinished =
+        |begun: bool| record.scenarios.iter().filter(|s| s.unfinished && (s.sequences > 0) == begun).count();
+    let (begun, not_begun) = (unfinished(true), unfinished(false));
+    Some(format!("{}: {why}: {begun} scenarios had a part of their sequences, {not_begun} none", record.target.name))
 }
 
 fn in_language(language: Language, text: &Text) -> &str {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::engine::stress::{StressOptions, StressReport, stress};
+use crate::engine::stress::{StressOptions, StressReport, watched};
 use crate::op::size::{self, SizeError};
 use crate::reference::shared::Race;
 use crate::target::TargetName;
 
-use super::{CliError, Context, Exit};
+use super::progress::Shown;
+use super::{CliError, Context, Exit, signals};
 
 /// Let threads share an allocator, and check what no order of their calls explains
 #[derive(Debug, clap::Args)]
@@ -63,13 +64,23 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         time: args.time,
         race: args.race,
     };
-    let report = stress(&options)?;
+    signals::listen(&context.stop);
+    let mut shown = Shown::quiet("stress", context);
+    let time = humantime::format_duration(args.time);
+    shown.begins(&format!("rounds of {} calls by each of {} threads for {time}", args.calls, args.threads));
+    let result = watched(&options, &context.stop, &shown);
+    shown.clear();
+    let report = result?;
     context.out.text(rendered(args, &report))?;
-    Ok(if report.failed.is_some() { Exit::Findings } else { Exit::Conformant })
+    Ok(match (&report.failed, report.interrupted) {
+        (Some(_), _) => Exit::Findings,
+        (None, true) => Exit::Inconclusive,
+        (None, false) => Exit::Conformant,
+    })
 }
 
 fn rendered(args: &Args, report: &StressReport) -> String {
-    let StressReport { rounds, calls, seconds, reads, refused, ordered, failed } = report;
+    let StressReport { rounds, calls, seconds, reads, refused, ordered, interrupted, failed } = report;
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = *calls as f64 / seconds.max(1e-9);
     let mut text = format!(
@@ -77,7 +88,10 @@ fn rendered(args: &Args, report: &StressReport) -> String {
          {reads} reads of statistics, {refused} requests refused, {ordered} acts done again in the order of the locks\n",
         args.target, args.threads, args.devices, args.seed
     );
-    let Some((seed, findings)) = failed else { return text + "no violation\n" };
+    let Some((seed, findings)) = failed else {
+        let until = if *interrupted { " before it was interrupted" } else { "" };
+        return text + &format!("no violation{until}\n");
+    };
     for finding in findings {
         text += &format!("violation ({}): {}\n", finding.check.name(), finding.text);
     }

@@ -16,6 +16,7 @@ use super::case::Case;
 use super::health;
 use super::lockstep::{Conviction, Course, Guilt};
 use super::loss::{self, Loss};
+use super::stop::Patience;
 use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
@@ -30,10 +31,29 @@ pub(super) struct Caught {
     pub(super) violation: Violation,
     pub(super) reproducer: Reproducer,
     pub(super) transcript: Vec<TranscriptLine>,
-    pub(super) reproduced: Reproduced,
+    /// `None` before it was tried, or where there was no time for it.
+    pub(super) reproduced: Option<Reproduced>,
     pub(super) original_steps: u64,
     /// No step of the sequence can be left out.
     pub(super) minimal: bool,
+}
+
+/// A sequence that failed and has not been made small yet, or not as small as it gets.
+#[derive(Debug, Clone)]
+pub(super) enum Pending {
+    Convicted {
+        setup: Setup,
+        steps: Vec<Step>,
+        label: String,
+        conviction: Conviction,
+        /// Steps of the sequence as it was drawn.
+        original: u64,
+    },
+    Panicked {
+        setup: Setup,
+        steps: Vec<Step>,
+        panicked: Panicked,
+    },
 }
 
 /// A sequence that ended in a panic, or without a target; or a target that could be asked nothing.
@@ -53,32 +73,83 @@ impl Crash {
     }
 }
 
-/// Makes a failing sequence small and runs it again, for its transcript and to see whether it always fails.
-pub(super) fn pin_down(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, label: &str) -> Caught {
+/// Of several violations at one step, the promise that the scenario is about says most.
+fn first(case: &Case<'_>, conviction: &Conviction) -> Violation {
     let own = case.scenario.requirement;
-    // Of several at one step, the promise that the scenario is about says most.
     let cited = conviction.violations.iter().find(|v| v.requirement.unwrap_or(own) == own);
-    let first = cited.unwrap_or(&conviction.violations[0]);
-    let guilt = Guilt::of(first);
+    cited.unwrap_or(&conviction.violations[0]).clone()
+}
+
+fn labelled(violation: Violation, label: &str) -> Violation {
+    if label.is_empty() { violation } else { violation.with("With", "取值", label) }
+}
+
+/// A failure as it was found, so that it is known before any time goes into making it small.
+pub(super) fn as_found(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, label: &str) -> Caught {
+    let first = first(case, conviction);
+    Caught {
+        guilt: Guilt::of(&first),
+        requirement: first.requirement.unwrap_or(case.scenario.requirement),
+        violation: labelled(first, label),
+        reproducer: reproducer(case, setup.clone(), steps.to_vec()),
+        transcript: Vec::new(),
+        reproduced: None,
+        original_steps: steps.len() as u64,
+        minimal: false,
+    }
+}
+
+/// Makes a failing sequence small and runs it again, for its transcript and to see whether it always fails.
+pub(super) fn pin_down(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    label: &str,
+    patience: Patience<'_>,
+) -> Caught {
+    let first = first(case, conviction);
+    let guilt = Guilt::of(&first);
     log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
-    let small = shrink(case, setup, steps, conviction, guilt);
+    // A hang that is run again costs a whole deadline.
+    if !patience.may_repeat() || (loss::is_loss(guilt.oracle) && !patience.may_shrink()) {
+        return as_found(case, setup, steps, conviction, label);
+    }
+    if let Some((steps, conviction)) = without_faults(case, setup, steps, guilt) {
+        return Caught {
+            original_steps: steps.len() as u64,
+            ..pin_down(case, setup, &steps, &conviction, label, patience)
+        };
+    }
+    let small = shrink(case, setup, steps, conviction, guilt, patience);
     let relations = relations_for(guilt.oracle);
     let course = Course { relations: &relations, ..case.course(&small.steps) };
     let again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
-    let mut violation = with_health(case, &small.setup, again.told(first));
-    if !label.is_empty() {
-        violation = violation.with("With", "取值", label);
-    }
     Caught {
         guilt,
-        requirement: guilt.cited.unwrap_or(own),
-        violation,
+        requirement: guilt.cited.unwrap_or(case.scenario.requirement),
+        violation: labelled(with_health(case, &small.setup, again.told(&first)), label),
         reproducer: reproducer(case, small.setup, small.steps),
         transcript: again.transcript,
-        reproduced: again.reproduced,
+        reproduced: Some(again.reproduced),
         original_steps: steps.len() as u64,
         minimal: small.minimal,
     }
+}
+
+/// The same steps without the device calls that were made to fail, if the same judge convicts all the same: then the
+/// faults are not what it takes.
+fn without_faults(case: &Case<'_>, setup: &Setup, steps: &[Step], guilt: Guilt) -> Option<(Vec<Step>, Conviction)> {
+    let is_fault = |s: &Step| matches!(s.op, Some(Op::Fault { .. }));
+    if loss::is_loss(guilt.oracle) || guilt.oracle == OracleName::Expectation || !steps.iter().any(is_fault) {
+        return None;
+    }
+    let bare: Vec<Step> = steps.iter().filter(|s| !is_fault(s)).filter_map(|s| s.op.clone()).map(Step::from).collect();
+    let relations = relations_for(guilt.oracle);
+    let course = Course { relations: &relations, ..case.course(&bare) };
+    let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &course) else { return None };
+    let conviction = run.conviction.filter(|c| c.violations.iter().any(|v| v.oracle == guilt.oracle))?;
+    Some((bare, conviction))
 }
 
 /// Comparing runs is for the relation that failed, and for no other failure.
@@ -97,10 +168,18 @@ struct Small {
 /// The smallest sequence that fails in the same way. Steps past the conviction go first. What an author expects of
 /// explicit steps holds for these steps: they are taken apart on its account only as far as the yardstick meets the
 /// expectation still, and where another judge convicted they are taken apart without it.
-fn shrink(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, guilt: Guilt) -> Small {
+fn shrink(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    guilt: Guilt,
+    patience: Patience<'_>,
+) -> Small {
     let relations = relations_for(guilt.oracle);
     let still_fails = |setup: &Setup, steps: &[Step]| {
         let attempt = attempt(case.open, setup, &Course { relations: &relations, ..case.course(steps) });
+        patience.ran(attempt.as_ref().map_or(0, Attempt::operations));
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
     };
     let oracle = guilt.oracle;
@@ -115,9 +194,10 @@ fn shrink(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Convictio
     let is_explicit = matches!(case.scenario.body, Body::Steps(_));
     if oracle == OracleName::Expectation && is_explicit {
         let Some(yardstick) = Yardstick::of(case, setup) else { return whole(start) };
-        return minimise(setup, &start, budget, |setup, steps| {
+        let fails = |setup: &Setup, steps: &[Step]| {
             still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps))
-        });
+        };
+        return minimise(setup, &start, budget, fails, patience);
     }
     let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
     if still_fails(setup, &bare) {
@@ -125,18 +205,25 @@ fn shrink(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Convictio
     } else if is_explicit {
         return whole(start);
     }
-    minimise(setup, &start, budget, still_fails)
+    minimise(setup, &start, budget, still_fails, patience)
 }
 
 /// Makes it small with so many tries, and says whether they were enough.
-fn minimise(setup: &Setup, steps: &[Step], budget: u32, fails: impl Fn(&Setup, &[Step]) -> bool) -> Small {
+fn minimise(
+    setup: &Setup,
+    steps: &[Step],
+    budget: u32,
+    fails: impl Fn(&Setup, &[Step]) -> bool,
+    patience: Patience<'_>,
+) -> Small {
     let mut tries = 0;
     let mut fails = |setup: &Setup, steps: &[Step]| {
         tries += 1;
         fails(setup, steps)
     };
-    let (setup, steps) = workload::minimise(setup, steps, &mut fails, budget);
-    Small { setup, steps, minimal: tries < budget }
+    let goes_on = || patience.may_shrink();
+    let (setup, steps) = workload::minimise(setup, steps, &mut fails, budget, &goes_on);
+    Small { setup, steps, minimal: tries < budget && patience.may_shrink() }
 }
 
 /// Runs a stored sequence; answers what it shows if it still fails.
@@ -157,7 +244,7 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
         violation,
         reproducer: Reproducer { target: case.target.to_owned(), ..stored.clone() },
         transcript: again.transcript,
-        reproduced: again.reproduced,
+        reproduced: Some(again.reproduced),
         original_steps: stored.steps.len() as u64,
         minimal: false, // it was when it was stored
     }))
@@ -176,16 +263,30 @@ pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
     oracles.iter().copied().filter(|o| o.compares_runs()).collect()
 }
 
-/// Keeps a sequence that ended in a panic, as small as it gets.
-pub(super) fn keep_crash(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: Panicked) -> Crash {
-    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
+/// A sequence that ended in a panic, as it was found.
+pub(super) fn crash_as_found(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: &Panicked) -> Crash {
     let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(Op::to_line);
-    let (setup, small) = if still(setup, steps) {
-        workload::minimise(setup, steps, &mut |setup, steps| still(setup, steps), BUDGET)
-    } else {
-        (setup.clone(), steps.to_vec())
-    };
-    Crash { reproducer: Some(reproducer(case, setup, small)), ..Crash::panic(&panicked.text, operation.as_deref()) }
+    let reproducer = Some(reproducer(case, setup.clone(), steps.to_vec()));
+    Crash { reproducer, ..Crash::panic(&panicked.text, operation.as_deref()) }
+}
+
+/// Keeps a sequence that ended in a panic, as small as it gets.
+pub(super) fn keep_crash(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    panicked: &Panicked,
+    patience: Patience<'_>,
+) -> Crash {
+    let found = crash_as_found(case, setup, steps, panicked);
+    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
+    if !patience.may_shrink() || !still(setup, steps) {
+        return found;
+    }
+    let goes_on = || patience.may_shrink();
+    let mut fails = |setup: &Setup, steps: &[Step]| still(setup, steps);
+    let (setup, small) = workload::minimise(setup, steps, &mut fails, BUDGET, &goes_on);
+    Crash { reproducer: Some(reproducer(case, setup, small)), ..found }
 }
 
 /// Keeps a sequence in which the target was lost for a reason that is none of the allocator's.

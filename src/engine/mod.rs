@@ -28,7 +28,9 @@ mod probes;
 pub mod regressions;
 pub mod replay;
 mod run;
+mod schedule;
 mod stamp;
+mod stop;
 pub mod stress;
 pub mod survival;
 pub mod sweep;
@@ -48,6 +50,8 @@ pub use kill_matrix::{MatrixOptions, MatrixProgress, kill_matrix};
 pub use plan::{Plan, PlanError, Shard, ShardError};
 pub use replay::{Replayed, replay_file};
 pub use run::{RunOptions, run, run_on};
+pub use stamp::Clock;
+pub use stop::{Stop, Watch};
 pub use survival::{SurvivalOptions, SurvivalProgress, survival};
 pub use sweep::SweepPlan;
 
@@ -77,15 +81,15 @@ pub enum EngineError {
 }
 
 /// What a run tells whoever watches it. Called from several threads.
-pub trait Progress: Sync {
+pub trait Progress: Watch {
     /// So many scenarios will be run.
     fn begin(&self, _scenarios: usize) {}
 
-    /// A scenario ended (in the first pass over all of them).
+    /// A scenario has run what was planned of it, or what there was time for.
     fn finished(&self, _record: &ScenarioRecord) {}
 
-    /// What a report would say if the run ended now; asked for from time to time, by nobody if not here.
-    fn so_far(&self, _record: &RunRecord) {}
+    /// Asks for what the run has come to, from time to time and right after each new failure; made by nobody if not here.
+    fn so_far(&self, _record: &dyn Fn() -> RunRecord) {}
 
     /// Another pass with fresh sequences begins, to use up the time that was given; the first is 1.
     fn round(&self, _number: u64) {}
@@ -100,5 +104,7 @@ pub trait Progress: Sync {
 /// Nobody watches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
+
+impl Watch for Silent {}
 
 impl Progress for Silent {}

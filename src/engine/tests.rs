@@ -2,6 +2,7 @@
 
 mod again;
 mod fake;
+mod stopped;
 
 use std::cell::Cell;
 use std::path::Path;
@@ -16,7 +17,7 @@ use crate::requirement::Severity;
 use crate::spec::{Body, Generate, OpKind, Scenario, SizeClass, SizeDraw, Variant, Weights};
 use crate::target::Target;
 use crate::verdict::Outcome;
-use crate::verdict::record::{RunRecord, RunStamp, ScenarioStamp};
+use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioStamp};
 
 fn alloc(block: u32, bytes: u64) -> Step {
     let (device, stream) = (Some(DeviceId(0)), StreamId(0));
@@ -91,6 +92,7 @@ fn options(scenarios: Vec<Scenario>, root: &Path) -> RunOptions {
         cases: None,
         jobs: 2,
         time: None,
+        stop: Stop::default(),
         out: root.join("out"),
         regressions: Some(root.join("kept")),
         command: "test".to_owned(),
@@ -276,7 +278,8 @@ fn a_time_limit_skips_what_is_left_and_a_long_one_draws_more() {
     let mut options = options(vec![scenario("frac::a"), generated("oom::b")], root.path());
     options.time = Some(Duration::ZERO);
     let record = run_flawed(Flaw::None, &options).expect("it runs");
-    assert_eq!(record.count(Outcome::Skipped), 2);
+    assert_eq!((record.count(Outcome::Skipped), record.ended), (2, EndedBy::TimeUp));
+    assert!(record.scenarios.iter().all(|s| s.unfinished && s.planned > 0));
     assert_eq!(record.selection, ["--time 0s"]);
     options.time = Some(Duration::from_millis(300));
     let record = run_flawed(Flaw::None, &options).expect("it runs");

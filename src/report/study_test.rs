@@ -4,7 +4,7 @@ use super::{Language, add_guided, markdown, matrix, read_survival, survival_json
 use crate::op::{OracleName, Text};
 use crate::requirement::{Area, RequirementId};
 use crate::verdict::matrix::{Alarm, DefectRow, Kill, KillMatrix, RowStamp, VariationRow};
-use crate::verdict::record::RunStamp;
+use crate::verdict::record::{EndedBy, RunStamp};
 use crate::verdict::survival::{Generator, HuntStamp, Hunts, Survival, SurvivalRow};
 
 fn kill_matrix() -> KillMatrix {
@@ -38,6 +38,9 @@ fn kill_matrix() -> KillMatrix {
         base: "reference@sim".to_owned(),
         seed: 0,
         selection: Vec::new(),
+        ended: EndedBy::Complete,
+        untried_defects: 0,
+        untried_variations: 0,
         scenarios: 12,
         defects: vec![defect("found", Some(kill)), defect("hidden", None)],
         variations: vec![VariationRow {
@@ -73,6 +76,8 @@ fn survival() -> Survival {
         seed: 0,
         seeds: 2,
         limit: 1_000,
+        ended: EndedBy::Complete,
+        untried: 0,
         scenarios: 67,
         selection: Vec::new(),
         defects: vec![
@@ -124,4 +129,17 @@ fn survival_is_a_page_with_the_longest_lived_first() {
     insta::assert_snapshot!(
         [refused(&line("who", 0, true)), refused("\n{\"defect\":"), refused("{\"defect\":\"late\"}")].join("\n")
     );
+}
+
+#[test]
+fn what_was_interrupted_says_so_first() {
+    let matrix =
+        KillMatrix { ended: EndedBy::Interrupted, untried_defects: 1, untried_variations: 12, ..kill_matrix() };
+    let page = matrix::matrix_page(&matrix, Language::En);
+    let said = page.lines().find(|l| !l.is_empty() && !l.starts_with('#')).expect("it says something");
+    assert_eq!(said, "**Interrupted**: 1 defect and 12 variations not tried to the end; nothing is said of them.");
+    assert!(matrix::matrix_page(&matrix, Language::Zh).contains("**运行被中断**：1 个缺陷与 12 个变体"));
+    let page = survival_page(&Survival { ended: EndedBy::Killed, untried: 3, ..survival() }, Language::En);
+    let said = page.lines().find(|l| !l.is_empty() && !l.starts_with('#')).expect("it says something");
+    assert_eq!(said, "**Interrupted**: 3 defects were not hunted to the end; nothing is said of what was not.");
 }

@@ -98,8 +98,11 @@ impl Conclusion {
         }
         let musts = Musts::of(record);
         let executed = record.scenarios.iter().any(ScenarioRecord::is_executed);
+        let is_late = |s: &ScenarioRecord| {
+            s.outcome == Outcome::Skipped || s.outcome == Outcome::Inconclusive && s.unfinished
+        };
         // Whoever selects wants each of the selected.
-        let late = has(Outcome::Skipped) && (record.scope.is_part() || !musts.open.is_empty());
+        let late = record.scenarios.iter().any(is_late) && (record.scope.is_part() || !musts.open.is_empty());
         if record.ended == EndedBy::TimeUp && late {
             return Conclusion::OutOfTime;
         }

@@ -20,9 +20,10 @@ use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, StdLocks, live
 use crate::reference::{Planted, Planting, Settings, Sound};
 use crate::target::{self, TargetName};
 
-use super::EngineError;
 use super::attempt::quietly;
 use super::stamp::Clock;
+use super::stop::{Stop, Watch};
+use super::{EngineError, Silent};
 use worker::{Record, What, World, give_back, script, work};
 
 /// The most findings of one round that are reported.
@@ -98,6 +99,8 @@ pub struct StressReport {
     pub refused: u64,
     /// Acts that one thread did again in the order of the locks.
     pub ordered: u64,
+    /// It was asked to end before its time was over.
+    pub interrupted: bool,
     /// The seed of the round that failed, and what it showed.
     pub failed: Option<(u64, Vec<StressFinding>)>,
 }
@@ -107,6 +110,14 @@ pub struct StressReport {
 /// # Errors
 /// A target that cannot be called from several threads, or an option of it that does not exist.
 pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
+    watched(options, &Stop::default(), &Silent)
+}
+
+/// The same, ended early after the round under way where that is asked for.
+///
+/// # Errors
+/// As `stress`.
+pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Result<StressReport, EngineError> {
     let not_threaded = || EngineError::NotThreaded { target: options.target.to_string() };
     let (settings, defect) = target::reference_options(&options.target)?.ok_or_else(not_threaded)?;
     let clock = Clock::start();
@@ -118,11 +129,13 @@ pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
             Some(defect) => round(options, &settings, Planted(defect), seed, &mut report),
         };
         report.rounds += 1;
+        watch.ran((options.threads * options.calls) as u64);
         if !found.is_empty() {
             report.failed = Some((seed, found));
             return Ok(report);
         }
-        if clock.is_past(Some(options.time)) {
+        report.interrupted = stop.is_asked();
+        if report.interrupted || clock.is_past(Some(options.time)) {
             return Ok(report);
         }
     }
