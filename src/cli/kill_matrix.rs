@@ -107,7 +107,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         jobs,
         time: args.time,
         full: args.full,
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: engine::command::typed(),
     };
     let matrix = engine::kill_matrix(&options, &Rows::new("kill-matrix", context))?;
     write(&matrix, &args, context)?;

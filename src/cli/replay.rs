@@ -12,6 +12,7 @@ use crate::replay::{self, ReplayReport};
 use crate::report;
 use crate::target::TargetName;
 
+use super::output::complain;
 use super::progress::Shown;
 use super::run::{Faults, cores};
 use super::{CliError, Context, Exit};
@@ -64,7 +65,15 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     let mut exit = Exit::Conformant;
     let mut hash_order = 0;
     for path in &args.files {
-        exit = exit.and(one(path, args, context, &mut hash_order)?);
+        exit = exit.and(match one(path, args, context, &mut hash_order) {
+            Ok(exit) => exit,
+            Err(error @ CliError::Stdout { .. }) => return Err(error),
+            // The other files are wanted all the same.
+            Err(error) => {
+                complain(context.paint, &error);
+                error.exit()
+            }
+        });
     }
     if args.exact {
         let times = if hash_order == 1 { "once".to_owned() } else { format!("{hash_order} times") };

@@ -99,7 +99,7 @@ fn hunt(args: &Args, context: &Context) -> Result<Survival, CliError> {
         seeds: args.seeds,
         limit: args.operations,
         jobs: args.jobs.map_or_else(cores, usize::from),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: engine::command::typed(),
     };
     Ok(engine::survival(&options, &Rows::new("survival", context))?)
 }

@@ -119,9 +119,11 @@ impl Pass<'_> {
         for _ in 0..times {
             self.rounds += 1;
             self.round = self.rounds;
-            let before = self.steps.len();
+            let before = (self.steps.len(), self.problems.count());
             self.steps(&repeat.steps, &path.key("steps"));
-            if self.steps.len() > MOST_STEPS || self.steps.len() == before {
+            // Where a round is wrong there is no scenario in the end, and another round is wrong the same way.
+            let is_wrong = self.problems.count() > before.1;
+            if self.steps.len() > MOST_STEPS || self.steps.len() == before.0 || is_wrong {
                 break;
             }
         }
@@ -344,7 +346,9 @@ impl Pass<'_> {
         let found = self.blocks.get(&name.0).copied();
         if found.is_none() {
             let complaint = Complaint::new(format!("block `{}` is used before it is asked for", name.0));
-            self.problems.add(path, complaint.near(&name.0, self.blocks.keys().map(String::as_str)));
+            let known = self.blocks.keys().map(String::as_str);
+            let complaint = if self.problems.is_full() { complaint } else { complaint.near(&name.0, known) };
+            self.problems.add(path, complaint);
         }
         found
     }
