@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
+use crate::op::size;
+
 use super::Cli;
 
 /// Reads the command line of this process.
@@ -41,6 +43,19 @@ fn with_sign(arg: Arg) -> Arg {
 
 /// Values that are numbers with more to them: `10m`, `4GiB`, `1/4`.
 const MEASURES: [&str; 5] = ["N", "K/N", "DURATION", "SIZE", "SEED"];
+
+/// The memory of a simulated device.
+///
+/// # Errors
+/// No size, or more than any device has.
+pub(super) fn device_bytes(text: &str) -> Result<u64, String> {
+    const MOST: u64 = 1 << 50;
+    match size::parse(text) {
+        Ok(bytes) if bytes <= MOST => Ok(bytes),
+        Ok(_) => Err("more than 1024 TiB, which no device has".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
 
 /// What Rust's own readers of numbers say, and what a person is told.
 const WORDS: [(&str, &str); 5] = [

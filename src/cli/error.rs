@@ -44,8 +44,6 @@ pub(super) enum CliError {
     TargetName(#[from] TargetNameError),
     #[error(transparent)]
     Serve(#[from] ServeError),
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be written: {source}", path.display())]
     Unwritable { path: PathBuf, source: std::io::Error, flag: &'static str },
     #[error("PROPTEST_CASES is `{value}`, which is not a number of sequences (1 or more)")]

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::engine::replay::{Kind, kind_of};
 use crate::engine::sweep::sweep_file;
 use crate::engine::{EngineError, Replayed, SweepPlan, replay_file, write_whole};
-use crate::op::size::{self, SizeError, human};
+use crate::op::size::human;
 use crate::replay::what_if::{self, Row, Table};
 use crate::replay::{self, ReplayReport};
 use crate::report;
 use crate::target::TargetName;
 
+use super::arguments::device_bytes;
 use super::output::complain;
 use super::progress::Shown;
 use super::run::{Faults, cores};
@@ -52,10 +53,6 @@ pub(super) struct Args {
     /// Fail each device call of the sequence or recording in turn, and pairs of them
     #[arg(long, value_enum, conflicts_with_all = ["exact", "configs", "snapshot"])]
     faults: Option<Faults>,
-}
-
-fn device_bytes(text: &str) -> Result<u64, SizeError> {
-    size::parse(text)
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {

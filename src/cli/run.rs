@@ -199,7 +199,8 @@ fn check_expectations(args: &Args, targets: &[TargetName], expected: &[Expectati
     match &args.write_expect {
         Some(path) if path.exists() => Err(CliError::Exists { path: path.clone() }),
         Some(_) if targets.len() > 1 => Err(CliError::OneDraft { targets: targets.len() }),
-        _ => Ok(()),
+        Some(path) => check_writable(parent(path), "--write-expect"),
+        None => Ok(()),
     }
 }
 
@@ -263,6 +264,11 @@ pub(super) fn cores() -> usize {
 /// A run of an hour must not end in a folder that cannot be written.
 pub(super) fn ensure_writable(folder: &Path) -> Result<(), CliError> {
     check_writable(folder, "--out")
+}
+
+/// The folder that a file is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// As [`ensure_writable`], of a folder that another flag names.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::engine::command::quoted;
 use crate::engine::stress::{StressOptions, StressReport, stress};
-use crate::op::size::{self, SizeError};
 use crate::reference::shared::Race;
 use crate::target::TargetName;
 
+use super::arguments::device_bytes;
 use super::run::duration;
 use super::{CliError, Context, Exit};
 
@@ -47,10 +47,6 @@ pub(super) struct Args {
     /// Plant a mistake in what the locks cover
     #[arg(long, value_name = "NAME")]
     race: Option<Race>,
-}
-
-fn device_bytes(text: &str) -> Result<u64, SizeError> {
-    size::parse(text)
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {

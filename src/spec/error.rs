@@ -209,9 +209,15 @@ fn reword(text: &str) -> Complaint {
     Complaint::new(text)
 }
 
+pub(super) const BEGINS_NOTHING: &str = "this character begins nothing in YAML";
+
 /// The YAML library's own words, where ours are plainer.
 const YAML_SAYS: &[(&str, &str, &str)] = &[
-    ("found character that cannot start any token", "this character begins nothing in YAML", "a tab does not indent: use spaces; a value that begins with @, ` or % wants quotes"),
+    (
+        "found character that cannot start any token",
+        BEGINS_NOTHING,
+        "a value that begins with @, ` or % wants quotes, and a tab does not indent",
+    ),
     ("repetition limit exceeded", "aliases repeat far more than the file holds", "write the values out, or use `repeat` and `for_each`"),
     ("recursion limit exceeded", "nested more than 128 levels deep", "a scenario nests a few levels"),
 ];

@@ -241,12 +241,12 @@ impl Loading {
 /// What a document holds: one scenario if it is right.
 fn scenarios(file: &str, document: Document<'_>, told: &mut Told) -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    for (number, deserializer) in serde_yaml::Deserializer::from_str(document.text).enumerate() {
+    for (number, deserializer) in locate::yaml(document.text).enumerate() {
         let meter = Meter::of(document.text);
         let raw = RawScenario::deserialize(meter.read(deserializer));
         match raw {
             Err(e) => {
-                let again = || serde_yaml::Deserializer::from_str(document.text).nth(number);
+                let again = || locate::yaml(document.text).nth(number);
                 told.push(refusal(file, document, &e, &again));
                 // The reader does not recover from broken YAML: it would offer the same document for ever.
                 if !again().is_some_and(locate::is_yaml) {
@@ -279,9 +279,17 @@ fn refusal<'t>(
             .and_then(|document_again| locate::duplicate(document_again, document.text))
             .unwrap_or((error.line, error.column));
     }
+    if error.message.starts_with(error::BEGINS_NOTHING) && is_tab(document.text, error.line, error.column) {
+        error.message = "a tab stands here, and YAML indents with spaces".to_owned();
+        error.hint = None;
+    }
     // The reader takes more characters for line ends than editors do.
     error.line = error.line.min(document.lines() + 1) + document.lines_before;
     error
+}
+
+fn is_tab(text: &str, line: usize, column: usize) -> bool {
+    text.lines().nth(line.saturating_sub(1)).and_then(|l| l.chars().nth(column.saturating_sub(1))) == Some('\t')
 }
 
 /// Looks up where the problems stand, and tells them in that order. Each costs reading the document again up to its

@@ -1,7 +1,7 @@
 //! Where in a file a key or an element stands.
 //!
 //! The YAML library gives places to errors only, so a place is found by reading the document again and
-//! raising an error at the path. Costs a second parse, paid only where something is wrong.
+//! raising an error at the path. Costs another reading, paid only where something is wrong, and for few mistakes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,6 +10,19 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::meter::Meter;
+
+/// The one door to the YAML reader: the documents of a text.
+pub(super) fn yaml(text: &str) -> serde_yaml::Deserializer<'_> {
+    #[cfg(test)]
+    READ.with(|read| read.set(read.get() + text.len()));
+    serde_yaml::Deserializer::from_str(text)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Bytes that this thread gave to the YAML reader, one reading after the other.
+    pub(super) static READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// One step of the way to a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +69,7 @@ impl<'a> Path<'a> {
 
 /// Line and column of the key or element that a path ends in, or of what is nearest above it.
 pub(super) fn locate(text: &str, path: &[Segment]) -> (usize, usize) {
-    let Some(document) = serde_yaml::Deserializer::from_str(text).next() else { return (1, 1) };
+    let Some(document) = yaml(text).next() else { return (1, 1) };
     let place = Finder { path }.deserialize(document).err().and_then(|e| e.location());
     place.map_or((1, 1), |at| (at.line(), at.column()))
 }
@@ -139,7 +152,7 @@ impl Visitor<'_> for KeyFinder<'_> {
 pub(super) fn lines_of_elements(text: &str, key: &str) -> Vec<usize> {
     let meter = Meter::of(text);
     let mut lines = Vec::new();
-    if let Some(document) = serde_yaml::Deserializer::from_str(text).next() {
+    if let Some(document) = yaml(text).next() {
         // What is wrong with the document is told by whoever reads it for its meaning.
         let _ = Elements { key, lines: &mut lines }.deserialize(meter.read(document));
     }
@@ -249,7 +262,7 @@ impl Visitor<'_> for Raise {
 
 /// Whether a document's mapping has one of the keys; `None` if it is no mapping.
 pub(super) fn has_key(text: &str, wanted: &[&str]) -> Option<bool> {
-    let document = serde_yaml::Deserializer::from_str(text).next()?;
+    let document = yaml(text).next()?;
     HasKey { wanted }.deserialize(document).ok()
 }
 

@@ -240,7 +240,7 @@ pub fn parse(file: &str, text: &str) -> Result<Expectations, Vec<SpecError>> {
 
 /// The document as it is written.
 fn read(file: &str, document: Document<'_>) -> Result<RawFile, SpecError> {
-    let again = || serde_yaml::Deserializer::from_str(document.text).next();
+    let again = || locate::yaml(document.text).next();
     let meter = Meter::of(document.text);
     let error = match again().map(|yaml| RawFile::deserialize(meter.read(yaml))) {
         Some(Ok(raw)) => return Ok(raw),

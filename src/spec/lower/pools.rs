@@ -80,7 +80,7 @@ impl Pass<'_> {
     }
 
     /// Operations on pools and graphs.
-    pub(super) fn pool_operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    pub(super) fn pool_operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         match op {
             RawOp::PoolCreate(raw) => self.pool_create(raw, expects_refusal, path),
             RawOp::PoolEnter(raw) => {

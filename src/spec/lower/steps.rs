@@ -80,9 +80,8 @@ impl Pass<'_> {
     }
 
     fn step(&mut self, step: &RawStep, path: &Path<'_>) {
-        let operations = step.0.operations();
-        let expect = step.0.expect.as_ref();
-        match operations.as_slice() {
+        let expect = step.expect.as_deref();
+        match &*step.operations {
             [] if expect.is_none() => {
                 self.problems.add(path, Complaint::new("an empty step: write an operation, `expect`, or both"));
             }
@@ -100,7 +99,7 @@ impl Pass<'_> {
             }
             found => {
                 let expects_refusal = expect.is_some_and(|e| e.refused.is_some());
-                let op = found.first().map(|(key, op)| self.operation(*op, expects_refusal, &path.key(key)));
+                let op = found.first().map(|(key, op)| self.operation(op, expects_refusal, &path.key(key)));
                 let asked = found.first().map(|(key, _)| *key);
                 let expect = expect.map(|e| Box::new(expect::lower(self, e, asked, &path.key("expect"))));
                 // Where the operation is wrong there is no scenario in the end; what follows is checked all the same.
@@ -195,7 +194,7 @@ impl Pass<'_> {
         Some((device?, stream?))
     }
 
-    fn operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    fn operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         let mut device = |argument: &Either<Slot<i32>, crate::spec::raw::step::ByDevice>| match argument {
             Either::Scalar(slot) => self.device(slot, expects_refusal, path),
             Either::Container(by) => self.device(&by.device, expects_refusal, &path.key("device")),
@@ -249,7 +248,7 @@ impl Pass<'_> {
         })
     }
 
-    fn block_operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    fn block_operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         match op {
             RawOp::Alloc(raw) => self.alloc(raw, expects_refusal, path),
             RawOp::Free(Either::Scalar(name)) => self.free(name, path),
