@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::engine::command::quoted;
 use crate::engine::stress::{StressOptions, StressReport, watched};
-use crate::op::size::{self, SizeError};
 use crate::reference::shared::Race;
 use crate::target::TargetName;
 
+use super::arguments::device_bytes;
 use super::progress::Shown;
+use super::run::duration;
 use super::{CliError, Context, Exit, signals};
 
 /// Let threads share an allocator, and check what no order of their calls explains
@@ -30,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
     /// Start rounds for this long
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     time: Duration,
     /// The calls of the first round are drawn from this, those of the next from the next
     #[arg(long, default_value_t = 0)]
@@ -46,10 +48,6 @@ pub(super) struct Args {
     /// Plant a mistake in what the locks cover
     #[arg(long, value_name = "NAME")]
     race: Option<Race>,
-}
-
-fn device_bytes(text: &str) -> Result<u64, SizeError> {
-    size::parse(text)
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
@@ -97,8 +95,11 @@ fn rendered(args: &Args, report: &StressReport) -> String {
     }
     let race = args.race.map_or_else(String::new, |r| format!(" --race {}", r.name()));
     text += &format!(
-        "the same calls again: poolproof stress --target '{}' --threads {} --devices {} --calls {} --seed {seed}{race}\n",
-        args.target, args.threads, args.devices, args.calls
+        "the same calls again: poolproof stress --target {} --threads {} --devices {} --calls {} --seed {seed}{race}\n",
+        quoted(args.target.to_string()),
+        args.threads,
+        args.devices,
+        args.calls
     );
     text
 }

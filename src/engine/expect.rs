@@ -7,7 +7,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use crate::op::Text;
-use crate::spec::expect::{About, Expectation, Expectations, Reach, draft};
+use crate::spec::expect::{About, Drafted, Expectation, Expectations, Reach, draft};
 use crate::target::TargetName;
 use crate::verdict::{Finding, Outcome};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
@@ -49,7 +49,28 @@ pub(super) fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -
         }
     }
     let plain = TargetName { options: Vec::new(), ..target.inner(&[]) };
-    draft(&plain.to_string(), today.saturating_add(DRAFT_DAYS.days()), &failures)
+    let whole = target.inner(&[]);
+    let drafted = Drafted { name: whole.to_string(), target: plain.to_string(), options: options_glob(target) };
+    draft(&drafted, today.saturating_add(DRAFT_DAYS.days()), &failures)
+}
+
+/// Options that say how a target is reached, and nothing of what it does.
+const OF_THE_PROCESS: [&str; 2] = ["deadline", "misbehave"];
+
+/// What the options of a target's name must look like for a draft of its failures to hold; none if it has none. How
+/// its process is treated may differ.
+fn options_glob(target: &TargetName) -> Option<String> {
+    let of = |name: &TargetName| name.to_string().split_once('?').map(|(_, options)| options.to_owned());
+    let (given, kept) = (of(target), of(&target.inner(&OF_THE_PROCESS))?);
+    let mut glob = String::new();
+    for c in kept.chars() {
+        match c {
+            '?' | '*' | '[' | ']' | '{' | '}' => glob.extend(['[', c, ']']),
+            '\\' => glob.push('?'),
+            c => glob.push(c),
+        }
+    }
+    Some(if given.as_ref() == Some(&kept) { glob } else { format!("*{glob}*") })
 }
 
 /// Whether a scenario stumbled over a violation, of its own promise or another's.

@@ -40,6 +40,7 @@ mod yardstick;
 
 use std::path::PathBuf;
 
+use crate::input::Looks;
 use crate::recording::RecordingError;
 use crate::target::TargetError;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
@@ -66,6 +67,8 @@ pub enum EngineError {
     Write { path: PathBuf, source: std::io::Error },
     #[error("{}: not a sequence that poolproof can run again: {reason}", path.display())]
     NotASequence { path: PathBuf, reason: String },
+    #[error("{}: this is {}, and a sequence, a recording or a memory snapshot is wanted", path.display(), looks.name())]
+    Foreign { path: PathBuf, looks: Looks },
     #[error("{}: a recording, which only `--exact` replays", path.display())]
     Recording { path: PathBuf },
     #[error("{}: a sequence of poolproof, which `--exact` has nothing to compare with", path.display())]

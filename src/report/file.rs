@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Language, junit, markdown};
+use crate::input::{self, Looks};
 use crate::verdict::Finding;
 use crate::verdict::files::write_whole;
 use crate::verdict::record::RunRecord;
@@ -23,6 +24,8 @@ pub enum ReportError {
     Read { path: PathBuf, source: io::Error },
     #[error("{}:{line}:{column}: not JSON: {reason}", path.display())]
     NotJson { path: PathBuf, line: usize, column: usize, reason: String },
+    #[error("{}: this is {}, and a record of poolproof is wanted (`{expected}`)", path.display(), looks.name())]
+    Foreign { path: PathBuf, looks: Looks, expected: &'static str },
     #[error("{}: not a record of poolproof: it has no `format`; `{expected}` is expected", path.display())]
     NoFormat { path: PathBuf, expected: &'static str },
     #[error("{}: unknown format `{found}`; this version reads `{expected}`", path.display())]
@@ -123,8 +126,12 @@ fn read_as<T: DeserializeOwned>(path: &Path, known: &[&'static str]) -> Result<T
         format: serde_json::Value,
     }
     let expected = known.first().copied().unwrap_or_default();
-    let bytes = fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
-    let head: Head = serde_json::from_slice(&bytes).map_err(|e| refused(path, expected, &e))?;
+    let bytes = input::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+    if let Some(looks) = input::looks(&bytes[..bytes.len().min(input::HEAD)]) {
+        return Err(ReportError::Foreign { path: path.to_owned(), looks, expected });
+    }
+    let bytes = input::without_mark(&bytes);
+    let head: Head = serde_json::from_slice(bytes).map_err(|e| refused(path, expected, &e))?;
     match head.format {
         serde_json::Value::String(format) if known.contains(&format.as_str()) => {}
         serde_json::Value::Null => return Err(ReportError::NoFormat { path: path.to_owned(), expected }),
@@ -133,7 +140,7 @@ fn read_as<T: DeserializeOwned>(path: &Path, known: &[&'static str]) -> Result<T
             return Err(ReportError::UnknownFormat { path: path.to_owned(), found, expected });
         }
     }
-    serde_json::from_slice(&bytes).map_err(|e| refused(path, expected, &e))
+    serde_json::from_slice(bytes).map_err(|e| refused(path, expected, &e))
 }
 
 fn refused(path: &Path, expected: &'static str, error: &serde_json::Error) -> ReportError {

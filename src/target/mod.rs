@@ -4,6 +4,7 @@
 
 mod driver_pool;
 pub mod lost;
+mod meant;
 pub mod name;
 mod neighbours;
 mod on_gpu;

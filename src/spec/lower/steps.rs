@@ -80,9 +80,8 @@ impl Pass<'_> {
     }
 
     fn step(&mut self, step: &RawStep, path: &Path<'_>) {
-        let operations = step.0.operations();
-        let expect = step.0.expect.as_ref();
-        match operations.as_slice() {
+        let expect = step.expect.as_deref();
+        match &*step.operations {
             [] if expect.is_none() => {
                 self.problems.add(path, Complaint::new("an empty step: write an operation, `expect`, or both"));
             }
@@ -100,7 +99,7 @@ impl Pass<'_> {
             }
             found => {
                 let expects_refusal = expect.is_some_and(|e| e.refused.is_some());
-                let op = found.first().map(|(key, op)| self.operation(*op, expects_refusal, &path.key(key)));
+                let op = found.first().map(|(key, op)| self.operation(op, expects_refusal, &path.key(key)));
                 let asked = found.first().map(|(key, _)| *key);
                 let expect = expect.map(|e| Box::new(expect::lower(self, e, asked, &path.key("expect"))));
                 // Where the operation is wrong there is no scenario in the end; what follows is checked all the same.
@@ -119,9 +118,11 @@ impl Pass<'_> {
         for _ in 0..times {
             self.rounds += 1;
             self.round = self.rounds;
-            let before = self.steps.len();
+            let before = (self.steps.len(), self.problems.count());
             self.steps(&repeat.steps, &path.key("steps"));
-            if self.steps.len() > MOST_STEPS || self.steps.len() == before {
+            // Where a round is wrong there is no scenario in the end, and another round is wrong the same way.
+            let is_wrong = self.problems.count() > before.1;
+            if self.steps.len() > MOST_STEPS || self.steps.len() == before.0 || is_wrong {
                 break;
             }
         }
@@ -193,7 +194,7 @@ impl Pass<'_> {
         Some((device?, stream?))
     }
 
-    fn operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    fn operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         let mut device = |argument: &Either<Slot<i32>, crate::spec::raw::step::ByDevice>| match argument {
             Either::Scalar(slot) => self.device(slot, expects_refusal, path),
             Either::Container(by) => self.device(&by.device, expects_refusal, &path.key("device")),
@@ -247,7 +248,7 @@ impl Pass<'_> {
         })
     }
 
-    fn block_operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    fn block_operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         match op {
             RawOp::Alloc(raw) => self.alloc(raw, expects_refusal, path),
             RawOp::Free(Either::Scalar(name)) => self.free(name, path),
@@ -344,7 +345,9 @@ impl Pass<'_> {
         let found = self.blocks.get(&name.0).copied();
         if found.is_none() {
             let complaint = Complaint::new(format!("block `{}` is used before it is asked for", name.0));
-            self.problems.add(path, complaint.near(&name.0, self.blocks.keys().map(String::as_str)));
+            let known = self.blocks.keys().map(String::as_str);
+            let complaint = if self.problems.is_full() { complaint } else { complaint.near(&name.0, known) };
+            self.problems.add(path, complaint);
         }
         found
     }

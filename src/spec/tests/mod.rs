@@ -1,5 +1,6 @@
 //! Scenario files from the outside: the built-in ones, the schema, and bytes that nobody wrote.
 
+mod large;
 mod meaning;
 mod wrong;
 
