@@ -20,7 +20,9 @@ pub fn replay(launcher: &str, file: &Path) -> String {
     format!("{launcher} replay {}", quoted(&file.to_string_lossy()))
 }
 
-fn quoted(text: &str) -> String {
+/// One word as a shell takes it.
+#[must_use]
+pub fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@,%".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text.to_owned()
