@@ -18,7 +18,15 @@ use super::{CliError, Context, Exit, signals};
     after_help = "The calls of a round come from its seed; how they interleave is the operating system's, so that a
 finding may need several rounds to show again. Checked: no byte has two holders; statistics of one moment agree with
 each other and with the calls around it; every block is taken back; at the end nothing is left; and one thread that does
-the same in the order in which the locks were taken gets the same addresses and statistics. Exits 1 on a finding.
+the same in the order in which the locks were taken gets the same addresses and statistics.
+
+What counts as before and after: a call takes effect at one moment between its start and its answer, and which one is
+not known. So one call came before another only if it was answered before the other was started; of calls that overlap
+no order is assumed. A block counts as held from the answer that gave it to the start of the call that frees it; if a
+thread left it to another, that one has it in hand before the start. Starts and answers are numbered by a counter that
+all threads share, not by a clock, and a thread that has to wait in between only makes the checks claim less.
+
+Exits 1 on a finding, 4 if no block was ever handed out.
 
 Examples:
   poolproof stress --threads 16 --time 30s
@@ -70,7 +78,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     shown.clear();
     let report = result?;
     context.out.text(rendered(args, &report))?;
-    Ok(match (&report.failed, report.interrupted) {
+    Ok(match (&report.failed, report.interrupted || report.blocks == 0) {
         (Some(_), _) => Exit::Findings,
         (None, true) => Exit::Inconclusive,
         (None, false) => Exit::Conformant,
@@ -78,27 +86,31 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
 }
 
 fn rendered(args: &Args, report: &StressReport) -> String {
-    let StressReport { rounds, calls, seconds, reads, refused, ordered, interrupted, failed } = report;
+    let StressReport { rounds, calls, blocks, seconds, reads, refused, ordered, interrupted, failed } = report;
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = *calls as f64 / seconds.max(1e-9);
     let mut text = format!(
         "{}: {} threads, {} devices, {rounds} rounds from seed {}: {calls} calls, {rate:.0} a second\n\
-         {reads} reads of statistics, {refused} requests refused, {ordered} acts done again in the order of the locks\n",
+         {blocks} blocks handed out, {refused} requests refused, {reads} reads of statistics, {ordered} acts done again \
+         in the order of the locks\n",
         args.target, args.threads, args.devices, args.seed
     );
     let Some((seed, findings)) = failed else {
         let until = if *interrupted { " before it was interrupted" } else { "" };
-        return text + &format!("no violation{until}\n");
+        let nothing = format!("inconclusive: no block was handed out{until}, so that nothing was shown\n");
+        return text + &if *blocks == 0 { nothing } else { format!("no violation{until}\n") };
     };
     for finding in findings {
         text += &format!("violation ({}): {}\n", finding.check.name(), finding.text);
     }
     let race = args.race.map_or_else(String::new, |r| format!(" --race {}", r.name()));
     text += &format!(
-        "the same calls again: poolproof stress --target {} --threads {} --devices {} --calls {} --seed {seed}{race}\n",
+        "the same calls again: poolproof stress --target {} --threads {} --devices {} --device-bytes {} --calls {} \
+         --seed {seed}{race}\n",
         quoted(args.target.to_string()),
         args.threads,
         args.devices,
+        args.device_bytes,
         args.calls
     );
     text

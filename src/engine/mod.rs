@@ -77,6 +77,13 @@ pub enum EngineError {
     Snapshot { path: PathBuf },
     #[error("`{target}` cannot be called from several threads; reference@sim can")]
     NotThreaded { target: String },
+    #[error(
+        "{threads} threads with {calls} calls each are too many for one round, which holds {most} in memory; with a \
+         longer time there are more rounds"
+    )]
+    RoundTooLarge { threads: usize, calls: usize, most: usize },
+    #[error("{threads} threads cannot be started: {source}")]
+    Threads { threads: usize, source: std::io::Error },
     #[error(transparent)]
     BadRecording { source: Box<RecordingError> },
     #[error("{}: names the target `{name}`, which is not a target name", path.display())]

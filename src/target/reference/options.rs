@@ -15,7 +15,7 @@ const ON_A_GPU: &str = "defect=NAME, variation=NAME, config=SETTINGS, placement=
 #[derive(Debug, Clone, Default)]
 pub(in crate::target) struct Options {
     pub(in crate::target) defect: Option<Defect>,
-    pub(super) variation: Option<Variation>,
+    pub(in crate::target) variation: Option<Variation>,
     pub(in crate::target) settings: Settings,
     /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
     pub(super) follows: bool,
