@@ -17,13 +17,13 @@ use crate::device::Device;
 use crate::device::sim::SimDevice;
 use crate::op::Family;
 use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, StdLocks, live_again};
-use crate::reference::{Planted, Planting, Settings, Sound, Varied};
+use crate::reference::{Planted, Planting, Settings, Sound};
 use crate::target::{self, TargetName};
 
 use super::attempt::quietly;
 use super::stamp::Clock;
 use super::stop::{Stop, Watch};
-use super::{EngineError, Silent};
+use super::EngineError;
 use worker::{Record, What, World, give_back, script, work};
 
 /// The most findings of one round that are reported.
@@ -116,8 +116,9 @@ pub struct StressReport {
 /// # Errors
 /// A target that cannot be called from several threads, or an option of it that does not exist; a round too large to
 /// be kept; threads that the system does not start.
+#[cfg(test)]
 pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
-    watched(options, &Stop::default(), &Silent)
+    watched(options, &Stop::default(), &super::Silent)
 }
 
 /// The same, ended early after the round under way where that is asked for.
@@ -136,8 +137,8 @@ pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Resul
     loop {
         let seed = options.seed.wrapping_add(report.rounds);
         let found = match (defect, variation) {
-            (Some(defect), _) => round(options, &settings, Planted(defect), seed, &mut report),
-            (None, Some(variation)) => round(options, &settings, Varied(variation), seed, &mut report),
+            (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, &mut report),
+            (None, Some(variation)) => round(options, &settings, Planted::Variation(variation), seed, &mut report),
             (None, None) => round(options, &settings, Sound, seed, &mut report),
         }?;
         report.rounds += 1;
