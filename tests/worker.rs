@@ -13,6 +13,8 @@ use poolproof::target::lost::End;
 use poolproof::target::{self, Lost, TargetName, worker};
 use poolproof::verdict::record::RunRecord;
 use poolproof::verdict::{Finding, Outcome, Reproduced};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tempfile::TempDir;
 
 /// Two scenarios: one of more than seven operations, and, run after it, one of fewer.
@@ -66,7 +68,7 @@ fn record(folder: &Path, target: &str) -> RunRecord {
     serde_json::from_slice(&text).expect("a run record")
 }
 
-/// Processes with this text among their arguments.
+/// Workers with this text among their arguments, those not counted that have ended and only await their parent.
 fn processes(text: &str) -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
     let pids = entries.filter_map(|e| e.file_name().to_str()?.parse().ok());
@@ -78,15 +80,15 @@ fn processes(text: &str) -> Vec<i32> {
     pids.filter(has).collect()
 }
 
-/// Waits until something is so; the caller's child ends on its own if it never is.
-fn until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..3000 {
-        if is_so() {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(10));
+/// Waits for the end of every worker with this text among its arguments.
+fn ended(text: &str) {
+    for pid in processes(text) {
+        let pid = Pid::from_raw(pid).expect("a number of a process");
+        // One that cannot be opened has ended since.
+        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        while poll(&mut [PollFd::new(&process, PollFlags::IN)], None).is_err() {}
     }
-    panic!("it never was so");
+    assert_eq!(processes(text), [0; 0], "{text}: another was started");
 }
 
 /// Runs both scenarios on a target that misbehaves; the second passes and no process is left.
@@ -96,7 +98,7 @@ fn misbehaving(how: &str, deadline: &str) -> (Outcome, String, Option<Finding>) 
     let output = run(folder.path(), &target);
     let said = String::from_utf8_lossy(&output.stderr);
     let mut record = record(folder.path(), &target);
-    until(|| processes(how).is_empty());
+    ended(how);
     assert!(!folder.path().join("o/running").exists(), "{how}");
     let [long, short] = &record.scenarios[..] else { panic!("two scenarios: {said}") };
     assert_eq!((short.id.as_str(), short.outcome), ("zero::short", Outcome::Pass), "{how}: {:?}", short.reason);
@@ -177,13 +179,13 @@ fn a_process_that_speaks_nonsense_breaks_its_scenario_and_convicts_nobody() {
 #[test]
 fn a_slow_start_is_waited_for_and_a_too_slow_one_is_not() {
     let folder = folder(SPECS);
-    let slow = run(folder.path(), "worker:reference@sim?deadline=20s&misbehave=slow-start:150");
+    let slow = run(folder.path(), "worker:reference@sim?deadline=20s&misbehave=slow-start:1000");
     assert_eq!(slow.status.code(), Some(0), "{}", String::from_utf8_lossy(&slow.stderr));
-    let never = run(folder.path(), "worker:reference@sim?deadline=100ms&misbehave=slow-start:600001");
+    let never = run(folder.path(), "worker:reference@sim?deadline=100ms&misbehave=hang-at:0");
     let said = String::from_utf8_lossy(&never.stderr);
     assert_eq!(never.status.code(), Some(3), "{said}");
     assert!(said.contains("no answer within 100ms"), "{said}");
-    assert_eq!(processes("slow-start"), Vec::<i32>::new());
+    ended("hang-at:0");
 }
 
 #[test]
@@ -287,7 +289,7 @@ fn a_process_that_never_stops_talking_holds_nobody_up() {
         let Some(Lost::Deadline { limit, stderr }) = lost else { panic!("{mark}: {lost:?}") };
         assert_eq!((limit, stderr.is_empty()), (Duration::from_secs(1), mark == "deaf-at:2"), "{mark}");
         drop(target);
-        until(|| processes(mark).is_empty());
+        ended(mark);
     }
 }
 
@@ -306,10 +308,13 @@ fn a_harness_that_is_killed_leaves_a_report_a_sequence_and_no_process() {
     let mut harness = poolproof(folder.path()).args(arguments).spawn().expect("the program was built for this test");
     let results = folder.path().join("o").join(target.parse::<TargetName>().expect("well formed").folder());
     let (run, sequence) = (results.join("run.json"), results.join("running/zero-long.json"));
-    until(|| sequence.exists() && run.exists() && processes(mark).len() == 1);
+    while !(sequence.exists() && run.exists() && processes(mark).len() == 1) {
+        assert_eq!(harness.try_wait().expect("it is ours"), None, "it waits for the worker that hangs");
+        std::thread::yield_now();
+    }
     harness.kill().expect("it runs");
     harness.wait().expect("it was killed");
-    until(|| processes(mark).is_empty());
+    ended(mark);
     let record = record(folder.path(), &target);
     assert_eq!((record.count(Outcome::Pass), record.count(Outcome::Inconclusive)), (1, 1));
     let report = poolproof(folder.path()).arg("report").arg(&run).output().expect("it runs");
