@@ -68,8 +68,12 @@ impl DeviceState {
 /// The most that may be reserved under a fraction; `None` for 1, which is no limit at all.
 #[must_use]
 pub fn limit_bytes(fraction: f64, total: u64) -> Option<u64> {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    // a double product, truncated, is how the limit is defined
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a double product, truncated, is how the limit is defined"
+    )]
     (fraction < 1.0).then_some((fraction * total as f64) as u64)
 }
 
