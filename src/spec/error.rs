@@ -16,10 +16,15 @@ const LONGEST_NAME: usize = 80;
 /// One mistake in one file. `line` and `column` count from 1; both are 0 where the file could not be read at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SpecError {
+    /// As it was given.
     pub file: String,
+    /// From 1.
     pub line: usize,
+    /// From 1.
     pub column: usize,
+    /// What is wrong.
     pub message: String,
+    /// What may have been meant.
     pub hint: Option<String>,
 }
 
@@ -218,7 +223,11 @@ const YAML_SAYS: &[(&str, &str, &str)] = &[
         BEGINS_NOTHING,
         "a value that begins with @, ` or % wants quotes, and a tab does not indent",
     ),
-    ("repetition limit exceeded", "aliases repeat far more than the file holds", "write the values out, or use `repeat` and `for_each`"),
+    (
+        "repetition limit exceeded",
+        "aliases repeat far more than the file holds",
+        "write the values out, or use `repeat` and `for_each`",
+    ),
     ("recursion limit exceeded", "nested more than 128 levels deep", "a scenario nests a few levels"),
 ];
 

@@ -66,10 +66,13 @@ pub fn load_dir(path: impl AsRef<FilePath>) -> Result<Vec<Scenario>, Vec<SpecErr
 /// Whether a folder's or a command line's files are well formed, scenarios and expected failures alike.
 #[derive(Debug, Default)]
 pub struct Checked {
+    /// In the order of the files.
     pub scenarios: Vec<Scenario>,
     /// Entries of files of expected failures, and how many such files there are.
     pub expected: usize,
+    /// See `expected`.
     pub expectations: usize,
+    /// What is not well formed.
     pub errors: Vec<SpecError>,
 }
 
@@ -93,8 +96,10 @@ pub fn check(paths: &[PathBuf]) -> Checked {
             match read(&file) {
                 Ok(Contents::Scenarios(text)) => loading.add(&name, &text),
                 Ok(Contents::Expectations(text)) => match super::expect::parse(&name, &text) {
-                    Ok(read) => (checked.expected, checked.expectations) =
-                        (checked.expected + read.entries.len(), checked.expectations + 1),
+                    Ok(read) => {
+                        (checked.expected, checked.expectations) =
+                            (checked.expected + read.entries.len(), checked.expectations + 1)
+                    }
                     Err(errors) => loading.errors.extend(errors),
                 },
                 Err(error) => loading.errors.push(error),

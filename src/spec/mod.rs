@@ -8,7 +8,7 @@ mod files;
 mod locate;
 mod lower;
 mod meter;
-pub mod raw;
+mod raw;
 pub mod scenario;
 mod text;
 

@@ -15,11 +15,11 @@ use serde::Deserialize;
 
 use self::range::Range;
 use super::error::{self, Complaint, MOST_TOLD, SpecError, Told, nearest};
+use super::files;
 use super::locate::{self, Path};
 use super::lower::{Found, Problem};
 use super::meter::Meter;
 use super::text::{self, Document};
-use super::files;
 use crate::input::shown;
 use crate::op::{Text, Versions};
 use crate::requirement::{ALL, RequirementId};
@@ -37,9 +37,11 @@ const LONGEST_GLOB: usize = 1000;
 /// One file: the expected failures of one target, or of several alike.
 #[derive(Debug, Clone)]
 pub struct Expectations {
+    /// As it was given.
     pub file: String,
     /// Which targets it speaks of, by `allocator@where` without options.
     target: GlobMatcher,
+    /// In the order of the file.
     pub entries: Vec<Expectation>,
 }
 
@@ -54,13 +56,19 @@ impl Expectations {
 /// One failure that is expected.
 #[derive(Debug, Clone)]
 pub struct Expectation {
+    /// Where the entry begins, from 1.
     pub line: usize,
+    /// What fails.
     pub about: About,
+    /// Why.
     pub reason: Text,
+    /// Where more is said.
     pub link: Option<String>,
+    /// Who sees to it.
     pub owner: String,
     /// The last day that it holds.
     pub expires: Date,
+    /// Where it fails.
     pub scope: Scope,
 }
 
@@ -85,7 +93,9 @@ pub struct Scope {
 /// Whether an entry is about the target at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
+    /// It is.
     Here,
+    /// It is about others.
     Elsewhere,
     /// The target does not tell this figure.
     Unknown(&'static str),
@@ -258,12 +268,7 @@ fn read(file: &str, document: Document<'_>) -> Result<RawFile, SpecError> {
     Err(error)
 }
 
-fn lower(
-    file: &str,
-    document: Document<'_>,
-    raw: &RawFile,
-    problems: &mut Vec<Problem>,
-) -> Option<Expectations> {
+fn lower(file: &str, document: Document<'_>, raw: &RawFile, problems: &mut Vec<Problem>) -> Option<Expectations> {
     let root = Path::ROOT;
     let target = glob(&raw.target, &root.key("target"), problems);
     let list = root.key("expect");

@@ -16,7 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
-pub use expect::{RawAddress, RawAmount, RawExpect, WrittenAddress};
+pub use expect::{RawAmount, RawExpect, WrittenAddress};
 pub use generate::{RawGenerate, RawSize};
 pub use shape::{Either, Ordered, Slot};
 pub use step::{RawOp, RawPointer, RawStep, WrittenPointer};
