@@ -194,9 +194,8 @@ fn shrink(
     let is_explicit = matches!(case.scenario.body, Body::Steps(_));
     if oracle == OracleName::Expectation && is_explicit {
         let Some(yardstick) = Yardstick::of(case, setup) else { return whole(start) };
-        let fails = |setup: &Setup, steps: &[Step]| {
-            still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps))
-        };
+        let fails =
+            |setup: &Setup, steps: &[Step]| still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps));
         return minimise(setup, &start, budget, fails, patience);
     }
     let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
