@@ -16,6 +16,7 @@ pub mod snapshot;
 pub mod stats;
 pub mod step;
 pub mod text;
+pub mod told;
 pub mod trace;
 mod wire;
 
