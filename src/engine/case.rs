@@ -259,7 +259,7 @@ impl Case<'_> {
 
     pub(super) fn course<'s>(&'s self, steps: &'s [Step]) -> Course<'s> {
         let (oracles, epilogue) = (&self.scenario.oracles, self.scenario.epilogue);
-        Course { steps, oracles, epilogue, transcript: false, relations: &[] }
+        Course { steps, oracles, epilogue, transcript: false, relations: &[], only: None }
     }
 }
 

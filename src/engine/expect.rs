@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use crate::op::Text;
 use crate::spec::expect::{About, Expectation, Expectations, Reach, draft};
 use crate::target::TargetName;
-use crate::verdict::Outcome;
+use crate::verdict::{Finding, Outcome};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 
@@ -38,14 +38,23 @@ pub fn drafted(record: &RunRecord, target: &TargetName) -> String {
 }
 
 pub(super) fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -> String {
-    let open = record.findings.iter().filter(|f| is(record, &f.scenario, Outcome::Fail));
-    let failures: Vec<(&str, &Text)> = open.map(|f| (f.scenario.as_str(), &f.violation.message)).collect();
+    let mut failures: Vec<(&str, &Text)> = Vec::new();
+    for finding in &record.findings {
+        let folded = finding.folded.iter().map(|f| (f.scenario.as_str(), &f.message));
+        for (scenario, message) in std::iter::once((finding.scenario.as_str(), &finding.violation.message)).chain(folded) {
+            let open = record.scenario(scenario).is_some_and(|s| is_failure(s.outcome));
+            if open && !failures.iter().any(|(known, _)| *known == scenario) {
+                failures.push((scenario, message));
+            }
+        }
+    }
     let plain = TargetName { options: Vec::new(), ..target.inner(&[]) };
     draft(&plain.to_string(), today.saturating_add(DRAFT_DAYS.days()), &failures)
 }
 
-fn is(record: &RunRecord, scenario: &str, outcome: Outcome) -> bool {
-    record.scenarios.iter().any(|s| s.id == scenario && s.outcome == outcome)
+/// Whether a scenario stumbled over a violation, of its own promise or another's.
+fn is_failure(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Fail | Outcome::Blocked)
 }
 
 pub(super) fn apply_on(record: &mut RunRecord, files: &[&Expectations], today: Date) {
@@ -72,7 +81,7 @@ fn judge(
     verdicts: &mut [Option<(Outcome, Text)>],
 ) -> ExpectationRecord {
     let concerned: Vec<usize> = (0..record.scenarios.len()).filter(|&i| is_about(record, entry, i)).collect();
-    let failed = |i: &&usize| record.scenarios[**i].outcome == Outcome::Fail && fails_so(record, entry, **i);
+    let failed = |i: &&usize| is_failure(record.scenarios[**i].outcome) && fails_so(record, entry, **i);
     let (standing, note) = if let Some(settled) = settled(record, entry, today, &concerned) {
         settled
     } else {
@@ -161,7 +170,11 @@ fn fails_so(record: &RunRecord, entry: &Expectation, at: usize) -> bool {
 /// Whether a finding of the scenario names the entry's requirement.
 fn breaks(record: &RunRecord, scenario: &ScenarioRecord, entry: &Expectation) -> bool {
     let About::Requirement(id) = entry.about else { return false };
-    record.findings.iter().any(|f| f.scenario == scenario.id && f.requirement == id)
+    let broken_there = |f: &Finding| {
+        f.scenario == scenario.id && f.requirement == id
+            || f.folded.iter().any(|x| x.scenario == scenario.id && x.requirement == id)
+    };
+    record.findings.iter().any(broken_there)
 }
 
 fn place(file: &Expectations, entry: &Expectation) -> String {

@@ -14,8 +14,9 @@ use super::again::again;
 use super::attempt::{Attempt, Opener, Panicked, attempt};
 use super::case::Case;
 use super::health;
-use super::lockstep::{Conviction, Course, Run};
+use super::lockstep::{Conviction, Course, Guilt};
 use super::loss::{self, Loss};
+use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
 const BUDGET: u32 = 3000;
@@ -23,12 +24,16 @@ const BUDGET: u32 = 3000;
 /// A violation and the sequence that shows it.
 #[derive(Debug, Clone)]
 pub(super) struct Caught {
+    pub(super) guilt: Guilt,
+    /// The promise that was broken: what the judge cites, or the scenario's own.
     pub(super) requirement: RequirementId,
     pub(super) violation: Violation,
     pub(super) reproducer: Reproducer,
     pub(super) transcript: Vec<TranscriptLine>,
     pub(super) reproduced: Reproduced,
     pub(super) original_steps: u64,
+    /// No step of the sequence can be left out.
+    pub(super) minimal: bool,
 }
 
 /// A sequence that ended in a panic, or without a target; or a target that could be asked nothing.
@@ -48,87 +53,90 @@ impl Crash {
     }
 }
 
-/// What makes two failures the same: who convicts, of which promise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Guilt {
-    oracle: OracleName,
-    requirement: RequirementId,
-}
-
-impl Guilt {
-    fn of(violation: &Violation, own: RequirementId) -> Self {
-        Guilt { oracle: violation.oracle, requirement: violation.requirement.unwrap_or(own) }
-    }
-
-    /// The violation of this kind that a run ended with.
-    fn find(self, run: &Run, own: RequirementId) -> Option<&Violation> {
-        run.conviction.iter().flat_map(|c| &c.violations).find(|v| Guilt::of(v, own) == self)
-    }
-}
-
 /// Makes a failing sequence small and runs it again, for its transcript and to see whether it always fails.
 pub(super) fn pin_down(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, label: &str) -> Caught {
     let own = case.scenario.requirement;
     // Of several at one step, the promise that the scenario is about says most.
     let cited = conviction.violations.iter().find(|v| v.requirement.unwrap_or(own) == own);
     let first = cited.unwrap_or(&conviction.violations[0]);
-    let guilt = Guilt::of(first, own);
+    let guilt = Guilt::of(first);
     log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
-    // Comparing runs is for the relation that failed, and for no other failure.
-    let relations: &[OracleName] = if guilt.oracle.compares_runs() { &[guilt.oracle] } else { &[] };
-    let still_fails = |setup: &Setup, steps: &[Step]| {
-        let attempt = attempt(case.open, setup, &Course { relations, ..case.course(steps) });
-        matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run, own).is_some())
-    };
-    let (setup, small) = shrink(case, setup, steps, conviction, guilt.oracle, still_fails);
-    let course = Course { relations, ..case.course(&small) };
-    let again = again(case.open, &setup, &course, |run| guilt.find(run, own).cloned());
-    let mut violation = with_health(case, &setup, again.told(first));
+    let small = shrink(case, setup, steps, conviction, guilt);
+    let relations = relations_for(guilt.oracle);
+    let course = Course { relations: &relations, ..case.course(&small.steps) };
+    let again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
+    let mut violation = with_health(case, &small.setup, again.told(first));
     if !label.is_empty() {
         violation = violation.with("With", "取值", label);
     }
     Caught {
-        requirement: guilt.requirement,
+        guilt,
+        requirement: guilt.cited.unwrap_or(own),
         violation,
-        reproducer: reproducer(case, setup, small),
+        reproducer: reproducer(case, small.setup, small.steps),
         transcript: again.transcript,
         reproduced: again.reproduced,
         original_steps: steps.len() as u64,
+        minimal: small.minimal,
     }
 }
 
-/// The smallest sequence that fails in the same way. Steps past the conviction go first. What an author
-/// expects of explicit steps holds for these steps only: they are not taken apart on its account, and
-/// where another oracle convicted they are taken apart without it.
-fn shrink(
-    case: &Case<'_>,
-    setup: &Setup,
-    steps: &[Step],
-    conviction: &Conviction,
-    oracle: OracleName,
-    still_fails: impl Fn(&Setup, &[Step]) -> bool,
-) -> (Setup, Vec<Step>) {
+/// Comparing runs is for the relation that failed, and for no other failure.
+fn relations_for(oracle: OracleName) -> Vec<OracleName> {
+    if oracle.compares_runs() { vec![oracle] } else { Vec::new() }
+}
+
+/// A sequence made smaller.
+struct Small {
+    setup: Setup,
+    steps: Vec<Step>,
+    /// No step can be left out: every try was made.
+    minimal: bool,
+}
+
+/// The smallest sequence that fails in the same way. Steps past the conviction go first. What an author expects of
+/// explicit steps holds for these steps: they are taken apart on its account only as far as the yardstick meets the
+/// expectation still, and where another judge convicted they are taken apart without it.
+fn shrink(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, guilt: Guilt) -> Small {
+    let relations = relations_for(guilt.oracle);
+    let still_fails = |setup: &Setup, steps: &[Step]| {
+        let attempt = attempt(case.open, setup, &Course { relations: &relations, ..case.course(steps) });
+        matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
+    };
+    let oracle = guilt.oracle;
+    let whole = |steps: Vec<Step>| Small { setup: setup.clone(), steps, minimal: false };
     let cut = &steps[..steps.len().min(conviction.step + 1)];
     let is_cut = still_fails(setup, cut);
     let mut start = if is_cut { cut.to_vec() } else { steps.to_vec() };
     if loss::is_loss(oracle) && !is_cut {
-        return (setup.clone(), start); // each try may cost a deadline, for a failure that comes and goes
-    }
-    let is_explicit = matches!(case.scenario.body, Body::Steps(_));
-    if oracle == OracleName::Expectation {
-        if is_explicit {
-            return (setup.clone(), start);
-        }
-    } else {
-        let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
-        if still_fails(setup, &bare) {
-            start = bare;
-        } else if is_explicit {
-            return (setup.clone(), start);
-        }
+        return whole(start); // each try may cost a deadline, for a failure that comes and goes
     }
     let budget = loss::budget(oracle, BUDGET);
-    workload::minimise(setup, &start, &mut |setup, steps| still_fails(setup, steps), budget)
+    let is_explicit = matches!(case.scenario.body, Body::Steps(_));
+    if oracle == OracleName::Expectation && is_explicit {
+        let Some(yardstick) = Yardstick::of(case, setup) else { return whole(start) };
+        return minimise(setup, &start, budget, |setup, steps| {
+            still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps))
+        });
+    }
+    let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
+    if still_fails(setup, &bare) {
+        start = bare;
+    } else if is_explicit {
+        return whole(start);
+    }
+    minimise(setup, &start, budget, still_fails)
+}
+
+/// Makes it small with so many tries, and says whether they were enough.
+fn minimise(setup: &Setup, steps: &[Step], budget: u32, fails: impl Fn(&Setup, &[Step]) -> bool) -> Small {
+    let mut tries = 0;
+    let mut fails = |setup: &Setup, steps: &[Step]| {
+        tries += 1;
+        fails(setup, steps)
+    };
+    let (setup, steps) = workload::minimise(setup, steps, &mut fails, budget);
+    Small { setup, steps, minimal: tries < budget }
 }
 
 /// Runs a stored sequence; answers what it shows if it still fails.
@@ -137,19 +145,21 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
     let oracles = stored.oracles.iter().copied().collect();
     let relations = relations_of(&stored.oracles);
     let (steps, epilogue) = (&stored.steps, stored.epilogue);
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: false, relations: &relations };
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: false, relations: &relations, only: None };
     let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
     let Some(first) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
-    let guilt = Guilt::of(&first, own);
-    let again = again(case.open, &stored.setup, &course, |run| guilt.find(run, own).cloned());
+    let guilt = Guilt::of(&first);
+    let again = again(case.open, &stored.setup, &course, |run| guilt.find(run).cloned());
     let violation = with_health(case, &stored.setup, again.told(&first));
     Ok(Some(Caught {
-        requirement: guilt.requirement,
+        guilt,
+        requirement: guilt.cited.unwrap_or(own),
         violation,
         reproducer: Reproducer { target: case.target.to_owned(), ..stored.clone() },
         transcript: again.transcript,
         reproduced: again.reproduced,
         original_steps: stored.steps.len() as u64,
+        minimal: false, // it was when it was stored
     }))
 }
 

@@ -9,12 +9,14 @@ pub mod attempt;
 pub mod bench;
 mod case;
 pub mod command;
+mod conditions;
 pub mod doctor;
 pub mod expect;
 #[cfg(test)]
 mod expect_test;
 mod failure;
 mod files;
+mod fold;
 mod health;
 pub mod kill_matrix;
 pub mod lockstep;
@@ -32,6 +34,7 @@ pub mod survival;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
+mod yardstick;
 
 use std::path::PathBuf;
 

@@ -4,8 +4,8 @@
 
 use crate::op::{Milestone, Text};
 use crate::spec::{Body, Scenario};
-use crate::verdict::Outcome;
-use crate::verdict::record::{ScenarioRecord, ScenarioStamp};
+use crate::verdict::record::{LeftOut, ScenarioRecord, ScenarioStamp};
+use crate::verdict::{Finding, Outcome};
 
 use super::case::Tally;
 use super::failure::Caught;
@@ -15,8 +15,12 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally) -> ScenarioRecord {
     let (outcome, reason) = judge(scenario, tally);
     ScenarioRecord {
         outcome,
+        left_out: (outcome == Outcome::Skipped).then_some(LeftOut::Time),
+        missing: tally.missing.clone(),
         reason,
         sequences: tally.sequences,
+        planned: tally.planned,
+        unfinished: tally.cut_short,
         operations: tally.operations,
         dropped: tally.dropped,
         pairs: tally.pairs,
@@ -27,8 +31,22 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally) -> ScenarioRecord {
 }
 
 /// The record of a scenario that was left out.
-pub(super) fn left_out(scenario: &Scenario, reason: &Text) -> ScenarioRecord {
-    ScenarioRecord { outcome: Outcome::Skipped, reason: Some(reason.clone()), ..blank(scenario) }
+pub(super) fn left_out(scenario: &Scenario, why: LeftOut) -> ScenarioRecord {
+    let (outcome, reason) = match why {
+        LeftOut::Filter => (
+            Outcome::NotSelected,
+            Text::new(
+                "not selected by --scenario; a run without it includes this scenario",
+                "未被 --scenario 选中；去掉该选项即可执行",
+            ),
+        ),
+        LeftOut::Share => (
+            Outcome::NotSelected,
+            Text::new("in another share than --shard asks for; the other shares run it", "不属于 --shard 指定的分片；由其他分片执行"),
+        ),
+        LeftOut::Time | LeftOut::Interrupted => (Outcome::Skipped, interrupted()),
+    };
+    ScenarioRecord { outcome, left_out: Some(why), reason: Some(reason), ..blank(scenario) }
 }
 
 /// The failures to report: what a plain run finds comes before what a stored sequence shows, so that two
@@ -39,11 +57,34 @@ pub(super) fn findings(tally: &Tally) -> impl Iterator<Item = &Caught> {
 
 /// The record of a scenario whose end a report of a run under way does not know.
 pub(super) fn unfinished(scenario: &Scenario) -> ScenarioRecord {
-    let reason = Text::new(
-        "the run was interrupted before this scenario ended; a run that is left to end includes it",
+    ScenarioRecord { unfinished: true, ..left_out(scenario, LeftOut::Interrupted) }
+}
+
+fn interrupted() -> Text {
+    Text::new(
+        "the run was interrupted before this scenario came to an end; a run that is left to end includes it",
         "运行在本场景结束之前被中断；完整运行即可包含本场景",
-    );
-    ScenarioRecord { reason: Some(reason), ..blank(scenario) }
+    )
+}
+
+/// What becomes of a scenario that stumbled over violations, once these are findings: it fails by its own promise, or
+/// another's violation stopped it.
+pub(super) fn after_findings(record: &mut ScenarioRecord, findings: &[Finding]) {
+    let of_its_own = |f: &&Finding| {
+        f.scenario == record.id && f.requirement == record.requirement
+            || f.folded.iter().any(|x| x.scenario == record.id && x.requirement == record.requirement)
+    };
+    let concerning = || findings.iter().filter(|f| f.concerns(&record.id));
+    if record.outcome != Outcome::Fail || concerning().any(|f| of_its_own(&f)) || concerning().next().is_none() {
+        return;
+    }
+    record.outcome = Outcome::Blocked;
+    record.blocked_by = concerning().map(|f| f.id.clone()).collect();
+    let ids = record.blocked_by.join(", ");
+    record.reason = Some(Text::new(
+        format!("{ids} stopped it before it could say anything of its own requirement; once that is repaired, it can"),
+        format!("被 {ids} 阻断，未能对自身的需求得出结论；修复后即可得出"),
+    ));
 }
 
 fn blank(scenario: &Scenario) -> ScenarioRecord {
@@ -54,9 +95,14 @@ fn blank(scenario: &Scenario) -> ScenarioRecord {
         severity: scenario.severity,
         effort_days: scenario.effort_days,
         outcome: Outcome::Inconclusive,
+        left_out: None,
+        missing: Vec::new(),
+        blocked_by: Vec::new(),
         reason: None,
         generated: matches!(scenario.body, Body::Generate(_)),
         sequences: 0,
+        planned: 0,
+        unfinished: false,
         operations: 0,
         dropped: 0,
         pairs: 0,

@@ -88,7 +88,7 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
     let oracles = reproducer.oracles.iter().copied().collect();
     let relations = relations_of(&reproducer.oracles);
     let (steps, epilogue) = (&reproducer.steps, reproducer.epilogue);
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &relations };
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &relations, only: None };
     let open = |setup: &Setup| target::open(&name, setup);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {

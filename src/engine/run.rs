@@ -85,7 +85,7 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
     keep_failures(options, &tallies)?;
     files::remove_folder_if_empty(&options.out.join(RUNNING))?;
     let ended: Vec<Option<Ended>> = cases.iter().zip(&tallies).map(|(c, t)| Some(Ended::of(c.scenario, t))).collect();
-    let mut record = assemble::record(options, &ended);
+    let mut record = assemble::record(options, &ended, Some(open));
     record.sweep = swept;
     stamp.seconds = budget.clock.seconds();
     record.stamp = stamp;
@@ -185,7 +185,7 @@ impl Pool<'_> {
         so_far.ended[index] = Some(ended);
         if so_far.told.is_none_or(|told| told.is_past(Some(TELL_EVERY))) {
             so_far.told = Some(Clock::start());
-            let mut record = assemble::record(self.options, &so_far.ended);
+            let mut record = assemble::record(self.options, &so_far.ended, None);
             record.stamp = RunStamp { seconds: self.budget.clock.seconds(), ..self.stamp.clone() };
             self.progress.so_far(&record);
         }

@@ -72,7 +72,7 @@ fn generated(id: &str) -> Scenario {
 
 fn walk(flaw: Flaw, steps: &[Step], oracles: &[OracleName], epilogue: bool) -> Run {
     let oracles = oracles.iter().copied().collect();
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &[] };
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &[], only: None };
     lockstep::run(&mut Bump::new(&small_world(), flaw), &course, &Cell::new(0))
 }
 

@@ -47,7 +47,22 @@ const JUNIT_FILE: &str = "junit.xml";
 /// # Errors
 /// A file that cannot be read, is not JSON, is of another format, or lacks what a run record has.
 pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
-    read_as(path, RunRecord::FORMAT)
+    let mut record: RunRecord = read_as(path, &[RunRecord::FORMAT, RunRecord::FORMAT_1])?;
+    if record.is_format_1() {
+        complete(&mut record);
+    }
+    Ok(record)
+}
+
+/// What a record of format 1 says in other words: a filter was a skip, and the selection told of globs and shares.
+fn complete(record: &mut RunRecord) {
+    for entry in &record.selection {
+        match entry.split_once(' ') {
+            Some(("--scenario", glob)) => record.scope.scenarios.push(glob.to_owned()),
+            Some(("--shard", share)) => record.scope.shard = Some(share.to_owned()),
+            _ => {}
+        }
+    }
 }
 
 /// Reads a `survival.json`.
@@ -55,7 +70,7 @@ pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
 /// # Errors
 /// As `read`.
 pub fn read_survival(path: &Path) -> Result<Survival, ReportError> {
-    read_as(path, Survival::FORMAT)
+    read_as(path, &[Survival::FORMAT])
 }
 
 /// A survival record as it is kept: a line, since most of it are long lists of numbers.
@@ -100,17 +115,18 @@ pub fn add_guided(survival: &mut Survival, path: &Path) -> Result<(), ReportErro
     Ok(())
 }
 
-fn read_as<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<T, ReportError> {
+fn read_as<T: DeserializeOwned>(path: &Path, known: &[&'static str]) -> Result<T, ReportError> {
     /// `format` may be anything here, so that a foreign file is named as such.
     #[derive(Deserialize)]
     struct Head {
         #[serde(default)]
         format: serde_json::Value,
     }
+    let expected = known.first().copied().unwrap_or_default();
     let bytes = fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
     let head: Head = serde_json::from_slice(&bytes).map_err(|e| refused(path, expected, &e))?;
     match head.format {
-        serde_json::Value::String(format) if format == expected => {}
+        serde_json::Value::String(format) if known.contains(&format.as_str()) => {}
         serde_json::Value::Null => return Err(ReportError::NoFormat { path: path.to_owned(), expected }),
         other => {
             let found = other.as_str().map_or_else(|| other.to_string(), str::to_owned);

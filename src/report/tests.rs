@@ -8,7 +8,7 @@ use crate::op::contract::DeviceInfo;
 use crate::op::{BlockId, DeviceCall, DeviceId, Milestone, Op, OracleName, Setup, Step, StreamId, Text, Versions, Via};
 use crate::requirement::{ALL, RequirementId, Severity};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
-use crate::verdict::record::{RunRecord, RunStamp, ScenarioRecord, ScenarioStamp, TargetRecord};
+use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, ScenarioStamp, TargetRecord};
 use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
 use crate::verdict::{Finding, Outcome, Reproduced, Reproducer, TranscriptLine, Violation};
 
@@ -29,6 +29,8 @@ fn scenario(name: &str, requirement: &str, outcome: Outcome, reason: Option<(&st
         reason: reason.map(|(en, zh)| Text::new(en, zh)),
         generated: name.ends_with("generated"),
         sequences: if ran { 64 } else { 0 },
+        planned: if ran { 64 } else { 0 },
+        unfinished: false,
         operations: if ran { 12_345 } else { 0 },
         dropped: if ran { 17 } else { 0 },
         pairs: 0,
@@ -91,6 +93,7 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
         },
         seed: 7,
         selection: Vec::new(),
+        ended: EndedBy::Complete,
         scenarios,
         findings,
         sweep: None,

@@ -164,6 +164,14 @@ pub fn siblings(name: &TargetName) -> Vec<TargetName> {
     vec![sibling]
 }
 
+/// The sound reference on simulated devices, under the settings that a target's name gives.
+#[must_use]
+pub fn sound_reference(name: &TargetName) -> TargetName {
+    let is_setting = |(key, value): &&(String, Option<String>)| key == "config" || (value.is_none() && key.contains(':'));
+    let options = name.options.iter().filter(is_setting).cloned().collect();
+    TargetName { allocator: "reference".to_owned(), place: "sim".to_owned(), options }
+}
+
 /// Why a target of that name cannot be used on this machine, whatever its options; `None` where it can.
 #[must_use]
 pub fn unavailable(name: &TargetName) -> Option<CudaError> {
