@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, OracleName, Setup, Step, TargetInfo, Versions};
+use crate::op::{Capability, Milestone, Names, OracleName, Setup, Step, TargetInfo, Versions};
 use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
@@ -15,7 +15,7 @@ use crate::workload;
 
 use super::EngineError;
 use super::attempt::{Attempt, Opener, attempt, inspect, lost_by};
-use super::failure::{self, Caught, Crash};
+use super::failure::{self, Author, Caught, Crash};
 use super::lockstep::{Course, Run};
 use super::loss::Loss;
 use super::stamp::Clock;
@@ -178,7 +178,8 @@ impl Case<'_> {
                     return Ok(());
                 }
                 let setup = workload::world(self.scenario, world);
-                self.run_one(tally, &setup, &variant.steps, &variant.label, &[])?;
+                let author = Author { label: &variant.label, names: &variant.names };
+                self.run_one(tally, &setup, &variant.steps, author, &[])?;
                 if tally.is_over() {
                     return Ok(());
                 }
@@ -204,7 +205,8 @@ impl Case<'_> {
                 return Ok(());
             }
             let (setup, steps) = self.draw(generate, index);
-            self.run_one(tally, &setup, &steps, "", self.relation(nth).as_slice())?;
+            let author = Author { label: "", names: &Names::default() };
+            self.run_one(tally, &setup, &steps, author, self.relation(nth).as_slice())?;
             if tally.is_over() {
                 return Ok(());
             }
@@ -233,25 +235,25 @@ impl Case<'_> {
         tally: &mut Tally,
         setup: &Setup,
         steps: &[Step],
-        label: &str,
+        author: Author<'_>,
         relations: &[OracleName],
     ) -> Result<(), EngineError> {
         if let Some(path) = &self.running {
-            let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec());
+            let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec(), author.names.clone());
             files::write_whole(path, &regressions::to_json(&reproducer))?;
         }
         match attempt(self.open, setup, &Course { relations, ..self.course(steps) })? {
             Attempt::Ran(run) => {
                 tally.count(&run);
                 if let Some(conviction) = run.conviction {
-                    tally.caught = Some(failure::pin_down(self, setup, steps, &conviction, label));
+                    tally.caught = Some(failure::pin_down(self, setup, steps, &conviction, author));
                 } else if let Some(loss) = &run.lost {
-                    tally.crash = Some(failure::keep_loss(self, setup, steps, loss));
+                    tally.crash = Some(failure::keep_loss(self, setup, steps, loss, author.names));
                 }
             }
             Attempt::Panicked(panicked) => {
                 tally.sequences += 1;
-                tally.crash = Some(failure::keep_crash(self, setup, steps, panicked));
+                tally.crash = Some(failure::keep_crash(self, setup, steps, panicked, author.names));
             }
         }
         Ok(())

@@ -3,7 +3,9 @@
 //!
 //! Decides what counts as the same failure. How sequences are made smaller is `workload`'s.
 
-use crate::op::{Op, OracleName, Setup, Step, Text};
+use std::collections::BTreeMap;
+
+use crate::op::{BlockId, Names, OracleName, Setup, Step, Text};
 use crate::requirement::RequirementId;
 use crate::spec::Body;
 use crate::target::TargetError;
@@ -16,6 +18,7 @@ use super::case::Case;
 use super::health;
 use super::lockstep::{Conviction, Course, Guilt};
 use super::loss::{self, Loss};
+use super::naming;
 use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
@@ -53,8 +56,22 @@ impl Crash {
     }
 }
 
+/// What the author said of a sequence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Author<'a> {
+    /// The value of `for_each`.
+    pub(super) label: &'a str,
+    pub(super) names: &'a Names,
+}
+
 /// Makes a failing sequence small and runs it again, for its transcript and to see whether it always fails.
-pub(super) fn pin_down(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, label: &str) -> Caught {
+pub(super) fn pin_down(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    author: Author<'_>,
+) -> Caught {
     let own = case.scenario.requirement;
     // Of several at one step, the promise that the scenario is about says most.
     let cited = conviction.violations.iter().find(|v| v.requirement.unwrap_or(own) == own);
@@ -64,16 +81,22 @@ pub(super) fn pin_down(case: &Case<'_>, setup: &Setup, steps: &[Step], convictio
     let small = shrink(case, setup, steps, conviction, guilt);
     let relations = relations_for(guilt.oracle);
     let course = Course { relations: &relations, ..case.course(&small.steps) };
-    let again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
-    let mut violation = with_health(case, &small.setup, again.told(first));
-    if !label.is_empty() {
-        violation = violation.with("With", "取值", label);
+    let mut again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
+    // What no run showed again speaks of the sequence as it was first found.
+    let names = author.names.follow(&small.origins);
+    let said = if again.violation.is_some() { &names } else { author.names };
+    let mut violation = again.told(first);
+    naming::violation(said, &naming::foreign(&again.transcript), &mut violation);
+    naming::listing(&names, &mut again.transcript);
+    violation = with_health(case, &small.setup, violation);
+    if !author.label.is_empty() {
+        violation = violation.with("With", "取值", author.label);
     }
     Caught {
         guilt,
         requirement: guilt.cited.unwrap_or(own),
         violation,
-        reproducer: reproducer(case, small.setup, small.steps),
+        reproducer: reproducer(case, small.setup, small.steps, names),
         transcript: again.transcript,
         reproduced: again.reproduced,
         original_steps: steps.len() as u64,
@@ -90,6 +113,8 @@ fn relations_for(oracle: OracleName) -> Vec<OracleName> {
 struct Small {
     setup: Setup,
     steps: Vec<Step>,
+    /// The number that each block had before.
+    origins: BTreeMap<BlockId, BlockId>,
     /// No step can be left out: every try was made.
     minimal: bool,
 }
@@ -104,7 +129,7 @@ fn shrink(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Convictio
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
     };
     let oracle = guilt.oracle;
-    let whole = |steps: Vec<Step>| Small { setup: setup.clone(), steps, minimal: false };
+    let whole = |steps: Vec<Step>| Small { setup: setup.clone(), origins: same_blocks(&steps), steps, minimal: false };
     let cut = &steps[..steps.len().min(conviction.step + 1)];
     let is_cut = still_fails(setup, cut);
     let mut start = if is_cut { cut.to_vec() } else { steps.to_vec() };
@@ -135,8 +160,14 @@ fn minimise(setup: &Setup, steps: &[Step], budget: u32, fails: impl Fn(&Setup, &
         tries += 1;
         fails(setup, steps)
     };
-    let (setup, steps) = workload::minimise(setup, steps, &mut fails, budget);
-    Small { setup, steps, minimal: tries < budget }
+    let (setup, steps, origins) = workload::minimise(setup, steps, &mut fails, budget);
+    Small { setup, steps, origins, minimal: tries < budget }
+}
+
+/// The blocks of a sequence in which none got another number.
+fn same_blocks(steps: &[Step]) -> BTreeMap<BlockId, BlockId> {
+    let blocks = steps.iter().filter_map(|s| s.op.as_ref()?.block());
+    blocks.map(|block| (block, block)).collect()
 }
 
 /// Runs a stored sequence; answers what it shows if it still fails.
@@ -149,8 +180,11 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
     let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
     let Some(first) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
     let guilt = Guilt::of(&first);
-    let again = again(case.open, &stored.setup, &course, |run| guilt.find(run).cloned());
-    let violation = with_health(case, &stored.setup, again.told(&first));
+    let mut again = again(case.open, &stored.setup, &course, |run| guilt.find(run).cloned());
+    let mut violation = again.told(&first);
+    naming::violation(&stored.names, &naming::foreign(&again.transcript), &mut violation);
+    naming::listing(&stored.names, &mut again.transcript);
+    let violation = with_health(case, &stored.setup, violation);
     Ok(Some(Caught {
         guilt,
         requirement: guilt.cited.unwrap_or(own),
@@ -177,20 +211,26 @@ pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
 }
 
 /// Keeps a sequence that ended in a panic, as small as it gets.
-pub(super) fn keep_crash(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: Panicked) -> Crash {
+pub(super) fn keep_crash(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: Panicked, names: &Names) -> Crash {
     let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
-    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(Op::to_line);
-    let (setup, small) = if still(setup, steps) {
+    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(|op| names.told(&op.to_line(), &[]));
+    let (setup, small, origins) = if still(setup, steps) {
         workload::minimise(setup, steps, &mut |setup, steps| still(setup, steps), BUDGET)
     } else {
-        (setup.clone(), steps.to_vec())
+        (setup.clone(), steps.to_vec(), same_blocks(steps))
     };
-    Crash { reproducer: Some(reproducer(case, setup, small)), ..Crash::panic(&panicked.text, operation.as_deref()) }
+    let names = names.follow(&origins);
+    Crash {
+        reproducer: Some(reproducer(case, setup, small, names)),
+        ..Crash::panic(&panicked.text, operation.as_deref())
+    }
 }
 
 /// Keeps a sequence in which the target was lost for a reason that is none of the allocator's.
-pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &Loss) -> Crash {
-    Crash { text: loss.text(), reproducer: Some(reproducer(case, setup.clone(), steps.to_vec())) }
+pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &Loss, names: &Names) -> Crash {
+    let during = loss.during.as_ref().map(|op| names.told(op, &[]));
+    let text = Loss { during, ..loss.clone() }.text();
+    Crash { text, reproducer: Some(reproducer(case, setup.clone(), steps.to_vec(), names.clone())) }
 }
 
 fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) -> bool {
@@ -198,7 +238,7 @@ fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) 
 }
 
 /// A sequence of the scenario as a file has it.
-pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
+pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>, names: Names) -> Reproducer {
     Reproducer {
         format: Reproducer::FORMAT.to_owned(),
         target: case.target.to_owned(),
@@ -207,6 +247,7 @@ pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Rep
         setup,
         oracles: case.scenario.oracles.iter().copied().collect(),
         steps,
+        names,
         epilogue: case.scenario.epilogue,
     }
 }

@@ -18,6 +18,9 @@ impl Oracle for Contents {
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
         let Reply::Contents(report) = seen.reply else { return };
         let Some(Op::Verify { block } | Op::Use { block, .. } | Op::Fill { block }) = seen.op else { return };
+        if matches!(report, ContentsReport::Intact | ContentsReport::Pending) {
+            return;
+        }
         let (size, address) = seen.model.block(*block).map_or((0, 0), |live| (live.bytes, live.address));
         let size = told::bytes(size);
         let violation = match report {

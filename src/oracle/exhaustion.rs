@@ -40,20 +40,21 @@ impl Exhaustion {
         let reserved = u64::try_from(view.stats.all(Family::ReservedBytes).current).unwrap_or(0);
         let limit = limit_of(seen, device);
         let allowed = limit.is_none_or(|limit| reserved.saturating_add(most) <= limit);
-        let limit_line = limit.map_or_else(|| "none".to_owned(), told::bytes);
-        let what = say!("free memory of device {device} at the refusal", "拒绝时设备 {device} 的空闲内存");
-        let less = |most: &str| say!("less than {most}", "少于 {most}");
-        let (asked, cost) = (told::bytes(bytes), told::bytes(most));
+        let limit_line = || limit.map_or_else(|| "none".to_owned(), told::bytes);
         if free >= most && allowed {
-            let free = told::bytes(free);
+            let [asked, cost, free] = [bytes, most, free].map(told::bytes);
             let message = say!(
                 "{asked} were refused as out of memory although device {device} had {free} free and such a request costs at most {cost}",
                 "申请 {asked} 因内存不足被拒绝，但设备 {device} 尚有 {free} 空闲，而该申请至多需要 {cost}"
             );
             let violation = Violation::new(self.name(), Some(OOM_01), message)
-                .figure(what, less(&cost), free)
+                .figure(
+                    say!("free memory of device {device} at the refusal", "拒绝时设备 {device} 的空闲内存"),
+                    say!("less than {cost}", "少于 {cost}"),
+                    free,
+                )
                 .with("reserved", "已保留", told::bytes(reserved))
-                .with("limit", "上限", limit_line);
+                .with("limit", "上限", limit_line());
             convictions.push(violation);
             return;
         }
@@ -63,15 +64,15 @@ impl Exhaustion {
         let idle = !kept && self.active && state.live == 0 && active == 0 && view.faults_fired == 0;
         let whole = free.saturating_add(reserved);
         if idle && whole >= most && limit.is_none_or(|limit| most <= limit) {
-            let (free, reserved) = (told::bytes(free), told::bytes(reserved));
+            let [asked, cost, free, reserved] = [bytes, most, free, reserved].map(told::bytes);
             let message = say!(
                 "{asked} were refused as out of memory although nothing was live or waiting on device {device}: {free} were free, {reserved} only cached, and such a request costs at most {cost}",
                 "申请 {asked} 因内存不足被拒绝，但设备 {device} 上没有存活或等待的块：空闲 {free}，另有 {reserved} 仅为缓存，而该申请至多需要 {cost}"
             );
             let what = say!("cached memory of device {device} at the refusal", "拒绝时设备 {device} 的缓存内存");
             let violation = Violation::new(self.name(), Some(OOM_04), message);
-            let violation = violation.figure(what, say!("given back first", "先归还"), reserved);
-            convictions.push(violation.with("limit", "上限", limit_line));
+            let violation = violation.figure(what, say!("0 B: given back first", "0 B：先归还"), reserved);
+            convictions.push(violation.with("limit", "上限", limit_line()));
         }
     }
 }

@@ -83,9 +83,9 @@ fn second_opinion(
     let base = nvml.baseline;
     let grew = reserved(view) - i128::from(base.reserved_bytes);
     let (used, taken) = nvml.taken();
-    let (moved, slack) = (told::bytes(grew), told::bytes(tolerance));
+    let by = |taken: i128| (told::bytes(grew), told::bytes(tolerance), told::bytes(taken));
     if !covers(grew, used) {
-        let used = told::bytes(used);
+        let (moved, slack, used) = by(used);
         let message = say!(
             "reserved memory of device {device} moved by {moved} since the baseline, but NVML's used memory by {used} (tolerance {slack})",
             "设备 {device} 的保留内存自基线起变化 {moved}，而 NVML 的已用内存变化 {used}（容差 {slack}）"
@@ -97,7 +97,7 @@ fn second_opinion(
         convict(TELE_01, message, (what, format!("{moved} ± {slack}"), used));
     }
     if !covers(grew, taken) {
-        let taken = told::bytes(taken);
+        let (moved, slack, taken) = by(taken);
         let message = say!(
             "reserved memory of device {device} moved by {moved} since the baseline, but the driver's free memory by {taken} the other way (tolerance {slack})",
             "设备 {device} 的保留内存自基线起变化 {moved}，而驱动的空闲内存反向变化 {taken}（容差 {slack}）"
@@ -141,16 +141,18 @@ impl Oracle for Telemetry {
             } else if let Some(nvml) = &after.nvml {
                 second_opinion(device, after, (nvml, self.debt(device).owed), &mut convict);
             }
-            let [was, total, left] = [before.total_bytes, after.total_bytes, a].map(told::bytes);
-            if before.total_bytes != after.total_bytes {
+            let (was, total) = (before.total_bytes, after.total_bytes);
+            if was != total {
+                let (was, total) = (told::bytes(was), told::bytes(total));
                 let message = say!(
                     "the total memory of device {device} went from {was} to {total}",
                     "设备 {device} 的总内存从 {was} 变为 {total}"
                 );
                 let what = say!("total memory of device {device}", "设备 {device} 的总内存");
-                convict(TELE_02, message, (what, was, total.clone()));
+                convict(TELE_02, message, (what, was, total));
             }
-            if a > after.total_bytes {
+            if a > total {
+                let (left, total) = (told::bytes(a), told::bytes(total));
                 let message = say!(
                     "device {device} has more free than there is: {left} of {total}",
                     "设备 {device} 的空闲内存 {left} 多于总内存 {total}"

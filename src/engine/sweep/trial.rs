@@ -4,14 +4,14 @@
 //! Decides which faults are tried and what is counted. Who judges is the scenario's; expectations are none of
 //! them, for they speak of a course without faults.
 
-use crate::op::{BlockId, DeviceCall, DeviceId, FaultError, Op, Setup, Step, StreamId, Via};
+use crate::op::{BlockId, DeviceCall, DeviceId, FaultError, Names, Op, Setup, Step, StreamId, Via};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
 use crate::workload::scatter;
 
 use crate::engine::attempt::{Attempt, Panicked, attempt};
 use crate::engine::case::{Budget, Case};
-use crate::engine::failure::{self, Caught};
+use crate::engine::failure::{self, Author, Caught};
 use crate::engine::lockstep::Conviction;
 
 /// The blocks with which a sequence ends that shows that requests are still served; sequences number theirs
@@ -26,6 +26,7 @@ pub(super) struct Subject<'a> {
     pub(super) case: &'a Case<'a>,
     /// The value of `for_each`, for the evidence.
     pub(super) label: String,
+    pub(super) names: Names,
     pub(super) setup: Setup,
     /// Operations alone, faults of the scenario's own left out.
     pub(super) steps: Vec<Step>,
@@ -39,16 +40,17 @@ impl<'a> Subject<'a> {
         let asked = steps.iter().filter_map(|s| s.op.clone()).filter(|op| !matches!(op, Op::Fault { .. }));
         let mut steps: Vec<Step> = asked.map(Step::from).collect();
         steps.extend(aftermath(setup.device_bytes.len()));
-        Subject { case, label: label.to_owned(), setup, steps, seed, as_given: true }
+        Subject { case, label: label.to_owned(), names: Names::default(), setup, steps, seed, as_given: true }
     }
 
     /// A failure made small and run again.
     pub(super) fn pin_down(&self, steps: &[Step], conviction: &Conviction) -> Caught {
-        failure::pin_down(self.case, &self.setup, steps, conviction, &self.label)
+        let author = Author { label: &self.label, names: &self.names };
+        failure::pin_down(self.case, &self.setup, steps, conviction, author)
     }
 
     pub(super) fn reproducer(&self, steps: Vec<Step>) -> Reproducer {
-        failure::reproducer(self.case, self.setup.clone(), steps)
+        failure::reproducer(self.case, self.setup.clone(), steps, self.names.clone())
     }
 
     /// The sequence behind its planned faults.

@@ -260,8 +260,8 @@ fn variants(
     let mut variants = Vec::new();
     for bindings in &combinations {
         let label: Vec<String> = bindings.iter().map(|b| format!("{} = {}", b.name, b.value)).collect();
-        let steps = steps::lower(steps, bindings, world, &mut used, problems);
-        variants.push(Variant { label: label.join(", "), steps });
+        let (steps, names) = steps::lower(steps, bindings, world, &mut used, problems);
+        variants.push(Variant { label: label.join(", "), steps, names });
     }
     for (name, values) in &for_each.0 {
         if !used.contains(name) && !values.is_empty() && !combinations.is_empty() {

@@ -20,14 +20,14 @@ const PAIRS_UP_TO: usize = 24;
 ///
 /// `fails` says whether a candidate still fails (in the same way: that is the caller's to compare); it is
 /// called at most `budget` times. With too small a budget the result is merely smaller; it always failed
-/// when it was tried, or is the input.
+/// when it was tried, or is the input. The map says what number each block that is left had before.
 #[must_use]
 pub fn minimise(
     setup: &Setup,
     steps: &[Step],
     fails: &mut dyn FnMut(&Setup, &[Step]) -> bool,
     budget: u32,
-) -> (Setup, Vec<Step>) {
+) -> (Setup, Vec<Step>, BTreeMap<BlockId, BlockId>) {
     // One call is kept for the new numbers.
     let mut search = Search { setup: setup.clone(), steps: steps.to_vec(), fails, left: budget.saturating_sub(1) };
     loop {
@@ -37,8 +37,8 @@ pub fn minimise(
         }
     }
     search.left = budget.min(1);
-    search.renumber();
-    (search.setup, search.steps)
+    let origins = search.renumber();
+    (search.setup, search.steps, origins)
 }
 
 /// The smallest failing sequence so far.
@@ -178,8 +178,8 @@ impl Search<'_> {
         false
     }
 
-    /// Numbers blocks, pools and graphs from 0 in the order in which they appear.
-    fn renumber(&mut self) {
+    /// Numbers blocks, pools and graphs from 0 in the order in which they appear; answers what the blocks were before.
+    fn renumber(&mut self) -> BTreeMap<BlockId, BlockId> {
         let mut names: BTreeMap<BlockId, BlockId> = BTreeMap::new();
         let mut steps = self.steps.clone();
         for block in steps.iter_mut().flat_map(blocks_mut) {
@@ -197,9 +197,10 @@ impl Search<'_> {
                 graph.0 = *graphs.entry(graph.0).or_insert(fresh);
             }
         }
-        if steps != self.steps {
-            self.try_steps(steps);
+        if steps == self.steps || self.try_steps(steps) {
+            return names.into_iter().map(|(old, new)| (new, old)).collect();
         }
+        names.into_keys().map(|same| (same, same)).collect()
     }
 }
 
