@@ -175,7 +175,8 @@ fn name_all(options: &RunOptions, findings: &mut [Finding]) {
         let judged = format!("{} {}", finding.requirement, finding.violation.oracle.name());
         let mut id = format!("{}-{:04x}", finding.requirement, digits(&judged));
         if taken.contains(&id) {
-            let calls: Vec<&str> = finding.reproducer.steps.iter().filter_map(|s| Some(s.op.as_ref()?.name())).collect();
+            let calls: Vec<&str> =
+                finding.reproducer.steps.iter().filter_map(|s| Some(s.op.as_ref()?.name())).collect();
             id = format!("{id}-{:04x}", digits(&calls.join(" ")));
         }
         while taken.contains(&id) {

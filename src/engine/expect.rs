@@ -9,9 +9,9 @@ use jiff::civil::Date;
 use crate::op::Text;
 use crate::spec::expect::{About, Drafted, Expectation, Expectations, Reach, draft};
 use crate::target::TargetName;
-use crate::verdict::{Finding, Outcome};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, ScenarioRecord};
+use crate::verdict::{Finding, Outcome};
 
 use super::stamp::today;
 
@@ -41,7 +41,9 @@ pub(super) fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -
     let mut failures: Vec<(&str, &Text)> = Vec::new();
     for finding in &record.findings {
         let folded = finding.folded.iter().map(|f| (f.scenario.as_str(), &f.message));
-        for (scenario, message) in std::iter::once((finding.scenario.as_str(), &finding.violation.message)).chain(folded) {
+        for (scenario, message) in
+            std::iter::once((finding.scenario.as_str(), &finding.violation.message)).chain(folded)
+        {
             let open = record.scenario(scenario).is_some_and(|s| is_failure(s.outcome));
             if open && !failures.iter().any(|(known, _)| *known == scenario) {
                 failures.push((scenario, message));

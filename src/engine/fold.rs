@@ -73,7 +73,8 @@ fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -
     let (a, b) = (lead.caught, other.caught);
     let expects = |c: &Caught| c.guilt.oracle == OracleName::Expectation;
     let judged_alike = a.guilt == b.guilt && !expects(a);
-    let same_world = a.reproducer.target == b.reproducer.target && a.reproducer.setup.config == b.reproducer.setup.config;
+    let same_world =
+        a.reproducer.target == b.reproducer.target && a.reproducer.setup.config == b.reproducer.setup.config;
     if judged_alike && (same_world || loss::is_loss(a.guilt.oracle)) {
         return Some(Because::SamePromise);
     }

@@ -22,6 +22,7 @@ pub mod kill_matrix;
 pub mod lockstep;
 pub mod loss;
 mod metamorphic;
+mod naming;
 mod outcome;
 pub mod plan;
 mod probes;

@@ -46,12 +46,7 @@ pub(super) fn left_out(scenario: &Scenario, why: LeftOut) -> ScenarioRecord {
             "未被 --scenario 选中；去掉该选项即可执行",
         ),
     };
-    ScenarioRecord {
-        outcome: Outcome::NotSelected,
-        left_out: Some(why),
-        reason: Some(reason),
-        ..blank(scenario)
-    }
+    ScenarioRecord { outcome: Outcome::NotSelected, left_out: Some(why), reason: Some(reason), ..blank(scenario) }
 }
 
 /// The failures to report: what a plain run finds comes before what a stored sequence shows, so that two

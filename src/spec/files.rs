@@ -93,8 +93,10 @@ pub fn check(paths: &[PathBuf]) -> Checked {
             match read(&file) {
                 Ok(Contents::Scenarios(text)) => loading.add(&name, &text),
                 Ok(Contents::Expectations(text)) => match super::expect::parse(&name, &text) {
-                    Ok(read) => (checked.expected, checked.expectations) =
-                        (checked.expected + read.entries.len(), checked.expectations + 1),
+                    Ok(read) => {
+                        (checked.expected, checked.expectations) =
+                            (checked.expected + read.entries.len(), checked.expectations + 1)
+                    }
                     Err(errors) => loading.errors.extend(errors),
                 },
                 Err(error) => loading.errors.push(error),

@@ -170,7 +170,8 @@ pub fn siblings(name: &TargetName) -> Vec<TargetName> {
 /// The sound reference on simulated devices, under the settings that a target's name gives.
 #[must_use]
 pub fn sound_reference(name: &TargetName) -> TargetName {
-    let is_setting = |(key, value): &&(String, Option<String>)| key == "config" || (value.is_none() && key.contains(':'));
+    let is_setting =
+        |(key, value): &&(String, Option<String>)| key == "config" || (value.is_none() && key.contains(':'));
     let options = name.options.iter().filter(is_setting).cloned().collect();
     TargetName { allocator: "reference".to_owned(), place: "sim".to_owned(), options }
 }

@@ -15,11 +15,11 @@ use serde::Deserialize;
 
 use self::range::Range;
 use super::error::{self, Complaint, MOST_TOLD, SpecError, Told, nearest};
+use super::files;
 use super::locate::{self, Path};
 use super::lower::{Found, Problem};
 use super::meter::Meter;
 use super::text::{self, Document};
-use super::files;
 use crate::input::shown;
 use crate::op::{Text, Versions};
 use crate::requirement::{ALL, RequirementId};
@@ -258,12 +258,7 @@ fn read(file: &str, document: Document<'_>) -> Result<RawFile, SpecError> {
     Err(error)
 }
 
-fn lower(
-    file: &str,
-    document: Document<'_>,
-    raw: &RawFile,
-    problems: &mut Vec<Problem>,
-) -> Option<Expectations> {
+fn lower(file: &str, document: Document<'_>, raw: &RawFile, problems: &mut Vec<Problem>) -> Option<Expectations> {
     let root = Path::ROOT;
     let target = glob(&raw.target, &root.key("target"), problems);
     let list = root.key("expect");

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::pools::Names;
 use super::{Binding, Problems, World, expect};
-use crate::op::{BlockId, DeviceId, Op, Pointer, Step, StreamId};
+use crate::op::{BlockId, DeviceId, Names as BlockNames, Op, Pointer, Step, StreamId};
 use crate::spec::error::{Complaint, nearest};
 use crate::spec::locate::Path;
 use crate::spec::raw::step::{BlockOnStream, Interior, Place, RawAlloc, Repeat};
@@ -30,6 +30,8 @@ struct Bound {
     fate: Fate,
     /// The round of a repetition that asked for it.
     round: u32,
+    /// The how manieth block of the name it is.
+    nth: u32,
 }
 
 /// One pass over the steps, for one combination of variables.
@@ -45,16 +47,17 @@ pub(super) struct Pass<'a> {
     pub(super) round: u32,
     rounds: u32,
     steps: Vec<Step>,
+    names: BlockNames,
 }
 
-/// Lowers the steps; what is wrong goes to `problems`, the variables that occur to `used`.
+/// Lowers the steps, and says what their blocks are called; what is wrong goes to `problems`, the variables that occur to `used`.
 pub(super) fn lower(
     steps: &[RawStep],
     bindings: &[Binding<'_>],
     world: &World,
     used: &mut BTreeSet<String>,
     problems: &mut Problems,
-) -> Vec<Step> {
+) -> (Vec<Step>, BlockNames) {
     let mut pass = Pass {
         world,
         bindings,
@@ -67,9 +70,10 @@ pub(super) fn lower(
         round: 0,
         rounds: 0,
         steps: Vec::new(),
+        names: BlockNames::default(),
     };
     pass.steps(steps, &Path::ROOT.key("steps"));
-    pass.steps
+    (pass.steps, pass.names)
 }
 
 impl Pass<'_> {
@@ -330,14 +334,16 @@ impl Pass<'_> {
         if name.0.starts_with('$') {
             self.problems.add(path, Complaint::new("a block's name cannot be a variable"));
         }
-        let before = self.blocks.get(&name.0);
+        let before = self.blocks.get(&name.0).copied();
         if before.is_some_and(|b| b.fate == Fate::Live && b.round == self.round) {
             let complaint = Complaint::new(format!("block `{}` is asked for while it is live", name.0));
             self.problems.add(path, complaint.hint("give it another name, or free the first"));
         }
         let id = BlockId(self.next_block);
         self.next_block += 1;
-        self.blocks.insert(name.0.clone(), Bound { id, fate, round: self.round });
+        let nth = before.map_or(1, |b| b.nth.saturating_add(1));
+        self.names.add(id, &name.0, nth);
+        self.blocks.insert(name.0.clone(), Bound { id, fate, round: self.round, nth });
         id
     }
 
