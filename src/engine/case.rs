@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, OracleName, Setup, Step, TargetInfo, Versions};
+use crate::op::{Capability, Milestone, OracleName, Setup, Step, TargetInfo, Text, Versions};
 use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
@@ -19,7 +19,7 @@ use super::failure::{self, Caught, Crash};
 use super::lockstep::{Course, Run};
 use super::loss::Loss;
 use super::stamp::Clock;
-use super::{files, regressions};
+use super::{files, premise, regressions};
 
 /// How many sequences of a pass are also compared with a variant: each costs two bare runs.
 const COMPARED: u32 = 24;
@@ -49,6 +49,8 @@ pub(super) struct Tally {
     pub(super) versions: Versions,
     /// Capabilities that the scenario requires and the target lacks.
     pub(super) missing: Vec<String>,
+    /// Why explicit steps do not apply to the world that the target gives, where some do not.
+    pub(super) elsewhere: Option<Text>,
     /// Sequences that one pass should run.
     pub(super) planned: u64,
     pub(super) sequences: u64,
@@ -178,13 +180,27 @@ impl Case<'_> {
                     return Ok(());
                 }
                 let setup = workload::world(self.scenario, world);
-                self.run_one(tally, &setup, &variant.steps, &variant.label, &[])?;
+                let Some(steps) = self.applied(tally, variant, &setup) else { continue };
+                self.run_one(tally, &setup, &steps, &variant.label, &[])?;
                 if tally.is_over() {
                     return Ok(());
                 }
             }
         }
         Ok(())
+    }
+
+    /// The steps of a variant in the world that the target gives; `None` where they do not apply to it.
+    fn applied(&self, tally: &mut Tally, variant: &Variant, setup: &Setup) -> Option<Vec<Step>> {
+        let info = tally.info.as_ref()?;
+        match premise::steps_in(self.scenario, variant, setup, info) {
+            Ok(steps) => Some(steps),
+            Err(reason) => {
+                tally.elsewhere.get_or_insert(reason);
+                tally.planned = tally.planned.saturating_sub(1);
+                None
+            }
+        }
     }
 
     fn run_generated(

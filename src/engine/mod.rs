@@ -22,6 +22,7 @@ pub mod loss;
 mod metamorphic;
 mod outcome;
 pub mod plan;
+mod premise;
 mod probes;
 pub mod regressions;
 pub mod replay;

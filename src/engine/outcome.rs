@@ -9,6 +9,7 @@ use crate::verdict::record::{ScenarioRecord, ScenarioStamp};
 
 use super::case::Tally;
 use super::failure::Caught;
+use super::premise;
 
 /// The record of a scenario that was run, or tried.
 pub(super) fn record(scenario: &Scenario, tally: &Tally) -> ScenarioRecord {
@@ -80,10 +81,29 @@ fn judge(scenario: &Scenario, tally: &Tally) -> (Outcome, Option<Text>) {
     if tally.cut_short {
         return (Outcome::Skipped, Some(out_of_time(tally)));
     }
+    if let Some(reason) = tally.elsewhere.as_ref().filter(|_| tally.sequences == 0) {
+        return (Outcome::NotApplicable, Some(reason.clone()));
+    }
+    if let Some(reason) = beyond_this_world(scenario, tally) {
+        return (Outcome::NotApplicable, Some(reason));
+    }
     match shortcoming(scenario, tally) {
         Some(reason) => (Outcome::Inconclusive, Some(reason)),
         None => (Outcome::Pass, None),
     }
+}
+
+/// What a scenario demands and did not reach on a target with so many devices as this one has.
+fn missed(scenario: &Scenario, tally: &Tally) -> Vec<Milestone> {
+    let devices = tally.info.as_ref().map_or(usize::MAX, |info| info.devices.len());
+    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices);
+    demanded.filter(|m| !tally.reached.contains_key(m)).copied().collect()
+}
+
+/// Why this world has no place for what a generated scenario missed, if it has none.
+fn beyond_this_world(scenario: &Scenario, tally: &Tally) -> Option<Text> {
+    let missed = Some(missed(scenario, tally)).filter(|m| !m.is_empty() && !tally.blind)?;
+    premise::out_of_reach(scenario, tally.info.as_ref()?, &missed)
 }
 
 /// Why a scenario in which nothing failed has shown nothing all the same.
@@ -103,10 +123,7 @@ fn shortcoming(scenario: &Scenario, tally: &Tally) -> Option<Text> {
             format!("有 {} 个步骤无法执行：所涉及的块不存在", tally.dropped),
         ));
     }
-    let devices = tally.info.as_ref().map_or(usize::MAX, |info| info.devices.len());
-    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices);
-    let missed: Vec<String> =
-        demanded.filter(|m| !tally.reached.contains_key(m)).map(|m| Milestone::name(*m)).collect();
+    let missed: Vec<String> = missed(scenario, tally).into_iter().map(Milestone::name).collect();
     if missed.is_empty() {
         return None;
     }

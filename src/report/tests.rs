@@ -82,8 +82,8 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
         target: TargetRecord {
             name: "reference@sim".to_owned(),
             devices: vec![
-                DeviceInfo { name: "sim0".to_owned(), total_bytes: 64 << 20 },
-                DeviceInfo { name: "sim1".to_owned(), total_bytes: 32 << 20 },
+                DeviceInfo::whole("sim0", 64 << 20),
+                DeviceInfo::whole("sim1", 32 << 20),
             ],
             capabilities: vec!["streams".to_owned(), "memory_fraction".to_owned()],
             planted: None,

@@ -91,6 +91,7 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Vec<Pr
         config: raw.config.clone(),
         oracles,
         must_reach: raw.must_reach.iter().copied().collect(),
+        exact_world: raw.exact_world.unwrap_or(false),
         epilogue: raw.epilogue.unwrap_or(true),
         body,
     };
@@ -244,8 +245,8 @@ fn variants(
     let mut variants = Vec::new();
     for bindings in &combinations {
         let label: Vec<String> = bindings.iter().map(|b| format!("{} = {}", b.name, b.value)).collect();
-        let steps = steps::lower(steps, bindings, world, &mut used, problems);
-        variants.push(Variant { label: label.join(", "), steps });
+        let (steps, shares) = steps::lower(steps, bindings, world, &mut used, problems);
+        variants.push(Variant { label: label.join(", "), steps, shares });
     }
     for (name, values) in &for_each.0 {
         if !used.contains(name) && !values.is_empty() && !combinations.is_empty() {

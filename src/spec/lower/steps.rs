@@ -10,7 +10,8 @@ use crate::op::{BlockId, DeviceId, Op, Pointer, Step, StreamId};
 use crate::spec::error::{Complaint, nearest};
 use crate::spec::locate::Path;
 use crate::spec::raw::step::{BlockOnStream, Interior, Place, RawAlloc, Repeat};
-use crate::spec::raw::{Either, Name, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::raw::{Either, Name, OrShare, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::scenario::{Share, SharePlace, Shared};
 
 /// More steps than a sequence can usefully have.
 const MOST_STEPS: usize = 100_000;
@@ -45,6 +46,7 @@ pub(super) struct Pass<'a> {
     pub(super) round: u32,
     rounds: u32,
     steps: Vec<Step>,
+    shares: Vec<Shared>,
 }
 
 /// Lowers the steps; what is wrong goes to `problems`, the variables that occur to `used`.
@@ -54,7 +56,7 @@ pub(super) fn lower(
     world: &World,
     used: &mut BTreeSet<String>,
     problems: &mut Problems,
-) -> Vec<Step> {
+) -> (Vec<Step>, Vec<Shared>) {
     let mut pass = Pass {
         world,
         bindings,
@@ -67,9 +69,10 @@ pub(super) fn lower(
         round: 0,
         rounds: 0,
         steps: Vec::new(),
+        shares: Vec::new(),
     };
     pass.steps(steps, &Path::ROOT.key("steps"));
-    pass.steps
+    (pass.steps, pass.shares)
 }
 
 impl Pass<'_> {
@@ -270,9 +273,21 @@ impl Pass<'_> {
         let block = self.bind(&raw.block, fate, &path.key("block"));
         let device = self.some_device(raw.device.as_ref(), expects_refusal, path);
         let stream = raw.stream.as_ref().map_or(Some(StreamId(0)), |slot| self.stream(slot, &path.key("stream")));
-        let bytes = self.value(&raw.bytes, &path.key("bytes"));
+        let bytes = match self.value(&raw.bytes, &path.key("bytes")) {
+            Some(OrShare::Share(share)) => {
+                self.note_share(SharePlace::Bytes, share);
+                Some(1)
+            }
+            Some(OrShare::Is(size)) => Some(size.0),
+            None => None,
+        };
         let via = raw.via.as_ref().map_or(Some(crate::op::Via::Raw), |slot| self.value(slot, &path.key("via")));
-        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?.0, via: via? })
+        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?, via: via? })
+    }
+
+    /// Notes a part of a device in the step under way.
+    pub(super) fn note_share(&mut self, place: SharePlace, share: Share) {
+        self.shares.push(Shared { step: self.steps.len(), place, share });
     }
 
     fn free(&mut self, name: &Name, path: &Path<'_>) -> Option<Op> {
