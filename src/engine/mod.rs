@@ -25,6 +25,7 @@ mod metamorphic;
 mod naming;
 mod outcome;
 pub mod plan;
+mod premise;
 mod probes;
 pub mod regressions;
 pub mod replay;

@@ -288,6 +288,8 @@ mod tests {
             limit: 10,
             scenarios: 1,
             selection: Vec::new(),
+            ended: EndedBy::Complete,
+            untried: 0,
             defects: vec![row("a", &[true, true], &[true, true]), row("b", &[true, true], &[true, false])],
             stamp: RunStamp::default(),
         };
