@@ -148,13 +148,15 @@ fn whoever_watches_can_have_every_finding_on_the_disk_at_once() {
     let told = lock(&watcher.so_far);
     assert!(told.iter().all(|r| r.ended == EndedBy::Killed && r.scenarios.len() == 5));
     assert!(told[0].findings.is_empty() && told[0].scenarios.iter().all(|s| s.unfinished), "before anything ran");
-    // Each is told when it is found, with its whole sequence, and again when that is small.
+    // Each is told when it is found, with its whole sequence; the others are small by then.
     let counts: Vec<usize> = told.iter().map(|r| r.findings.len()).collect();
-    assert!((1..=5).all(|n| counts.iter().filter(|&&c| c == n).count() >= 2), "{counts:?}");
+    assert!((0..=5).all(|n| counts.contains(&n)), "{counts:?}");
     let first = told.iter().find(|r| !r.findings.is_empty()).expect("there are findings");
     assert_eq!(first.findings[0].reproducer.steps.len() as u64, first.findings[0].original_steps);
     assert_eq!(first.findings[0].reproduced, None, "not tried yet");
-    assert_eq!(told.last().expect("the last").findings, record.findings);
+    let last = told.iter().find(|r| r.findings.len() == 5).expect("all were told of");
+    let small = |r: &RunRecord| r.findings.iter().filter(|f| f.reproduced.is_some()).count();
+    assert_eq!((small(last), small(&record)), (4, 5));
 }
 
 #[test]
