@@ -130,10 +130,18 @@ fn failures_put_off_are_as_small_as_those_made_small_at_once() {
 
 #[test]
 fn what_is_being_made_small_is_kept_as_small_as_it_is_and_run_again() {
-    let plain = watched(Flaw::Overlaps, None, &Watcher::default());
-    let cut = watched(Flaw::Overlaps, None, &Watcher::after(6));
-    let [finding] = &cut.findings[..] else { panic!("one had its turn: {}", cut.findings.len()) };
-    let least = plain.findings.iter().find(|f| f.scenario == finding.scenario).expect("it fails there too");
+    // Blocks that come and go, and then some that stay.
+    let mut steps: Vec<Step> = (0..30).flat_map(|b| [alloc(b, 8), free(b)]).collect();
+    steps.extend((30..34).map(|b| alloc(b, 8)));
+    let body = Body::Steps(vec![Variant { label: String::new(), steps }]);
+    let finding = |watcher: &Watcher| {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let scenarios = vec![Scenario { body: body.clone(), ..scenario("oom::long") }];
+        let options = RunOptions { stop: watcher.stop.clone(), ..options(scenarios, root.path()) };
+        let open = |setup: &Setup| Ok(Box::new(fake::Bump::new(setup, Flaw::Overlaps)) as Box<dyn Target>);
+        run_on(&open, &options, watcher).expect("it runs").findings.remove(0)
+    };
+    let (least, finding) = (finding(&Watcher::default()), finding(&Watcher::after(6)));
     let steps = finding.reproducer.steps.len();
     assert!(steps > least.reproducer.steps.len() && (steps as u64) < finding.original_steps, "{steps} steps");
     assert_eq!(finding.original_steps, least.original_steps);
