@@ -10,7 +10,7 @@ const GOOD: &str = "\
 scenario: smoke
 requirement: ZERO-01
 title: { en: A request of 0 bytes is answered, zh: 0 字节请求得到应答 }
-severity: low
+severity: medium
 effort_days: 0.5
 steps:
   - alloc: { block: a, device: 0, bytes: 0 }
@@ -97,7 +97,8 @@ fn misspelt(from: &str, to: &str, parts: &[&str]) {
 
 #[test]
 fn bad_scenarios_are_named_with_their_place() {
-    misspelt("severity: low", "severty: low", &["error: bad.yaml:4:1", "severty"]);
+    misspelt("severity: medium", "severty: medium", &["error: bad.yaml:4:1", "severty"]);
+    misspelt("severity: medium", "severity: low", &["error: bad.yaml:4:1", "ZERO-01", "hint: leave the key out"]);
     misspelt("effort_days: 0.5", "effort_days: many", &["bad.yaml:5:"]);
     misspelt("ZERO-01", "ZERO-99", &["bad.yaml:", "ZERO-99"]);
     misspelt("bytes: 0 }", "bytes: 0", &["bad.yaml:"]);
@@ -312,6 +313,33 @@ fn a_failing_run_exits_1_and_its_command_repeats_it() {
     assert!(again.stdout.contains("violation of ZERO-01 (expectation)"), "{}", again.stdout);
     let exact = call(specs.path(), &["replay", "--exact", command]);
     expect_refusal(&exact, &["replay", "--exact"], &["has nothing to compare with"]);
+}
+
+#[test]
+fn a_finding_calls_blocks_as_their_author_does() {
+    let named = "scenario: named
+requirement: STRM-02
+title: { en: A recorded stream keeps its block, zh: 已记录流保有其块 }
+effort_days: 1
+requires: [streams, record_stream, stream_control]
+steps:
+  - alloc: { block: unrelated, device: 0, bytes: 512 }
+  - occupy: { device: 0, stream: 1 }
+  - alloc: { block: weights, device: 0, bytes: 4MiB }
+  - record_stream: { block: weights, stream: 1 }
+  - free: weights
+  - alloc: { block: gradients, device: 0, bytes: 4MiB }
+    expect: { address: { different_from: weights } }
+";
+    let specs = folder(&[("s/a.yaml", named)]);
+    let target = "--target=reference@sim?defect=record-ignored";
+    let run = call(specs.path(), &["run", "--specs", "s", "--out", "o", "--lang", "en", target]);
+    assert_eq!(run.code, Some(1), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("weights") && !run.stdout.contains("b0"), "{}", run.stdout);
+    let command = run.stdout.lines().find_map(|l| l.split_once("poolproof replay ")).expect("a command").1;
+    let again = call(specs.path(), &["replay", command.trim_matches('\'')]);
+    assert!(again.stdout.contains("alloc weights: 4 MiB (4194304 B) on device 0"), "{}", again.stdout);
+    assert!(again.stdout.contains("gradients") && !again.stdout.contains("b1"), "{}", again.stdout);
 }
 
 #[test]

@@ -14,7 +14,7 @@ const FLOORS: [(u8, &[&str]); 6] = [
     (3, &["workload", "oracle", "target"]),
     (2, &["reference", "model"]),
     (1, &["device", "spec", "verdict", "recording"]),
-    (0, &["op", "requirement"]),
+    (0, &["op", "requirement", "input"]),
 ];
 
 /// What only some rooms may reach for: a crate, or a module of one. Test files may as well.

@@ -20,7 +20,6 @@ const SPECS: &str = "\
 scenario: long
 requirement: ZERO-01
 title: { en: Eight blocks, zh: 八个块 }
-severity: low
 effort_days: 0.5
 steps:
   - alloc: { block: a, device: 0, bytes: 1 }
@@ -35,7 +34,6 @@ steps:
 scenario: short
 requirement: ZERO-02
 title: { en: No block, zh: 没有块 }
-severity: low
 effort_days: 0.5
 steps:
   - alloc: { block: a, device: 0, bytes: 0 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::verdict::Outcome;
-use crate::verdict::record::{EndedBy, RunRecord};
+use crate::verdict::conclusion::Conclusion;
+use crate::verdict::record::RunRecord;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,20 +26,17 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    /// What a run comes to. A run in which no scenario was executed shows nothing.
+    /// What a run comes to.
     pub(super) fn of(record: &RunRecord) -> Exit {
-        let has = |outcome| record.count(outcome) > 0;
-        if has(Outcome::Fail) || has(Outcome::UnexpectedPass) || record.outdated().next().is_some() {
-            Exit::Findings
-        } else if has(Outcome::Broken) {
-            Exit::Target
-        } else if has(Outcome::Inconclusive)
-            || record.ended == EndedBy::Interrupted
-            || !(has(Outcome::Pass) || has(Outcome::ExpectedFail))
-        {
-            Exit::Inconclusive
-        } else {
-            Exit::Conformant
+        match Conclusion::of(record) {
+            Conclusion::Failed => Exit::Findings,
+            Conclusion::Broken => Exit::Target,
+            Conclusion::Interrupted
+            | Conclusion::OutOfTime
+            | Conclusion::Nothing
+            | Conclusion::Thin
+            | Conclusion::Inconclusive => Exit::Inconclusive,
+            Conclusion::Selected | Conclusion::Passed => Exit::Conformant,
         }
     }
 

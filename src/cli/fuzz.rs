@@ -6,13 +6,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::{self, Plan, RunOptions, regressions};
+use crate::engine::{self, Plan, RunOptions};
 use crate::report;
 use crate::spec::{self, Body};
 use crate::verdict::record::RunRecord;
 
 use super::progress::Shown;
-use super::run::{Lang, duration, ending, ensure_writable, jobs_for, targets};
+use super::run::{Kept, Lang, duration, ending, ensure_writable, jobs_for, targets};
 use super::{CliError, Context, Exit, signals};
 
 /// Ask one target generated sequences without end
@@ -47,6 +47,8 @@ pub(super) struct Args {
     /// Threads [default: one a core; one on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    #[command(flatten)]
+    kept: Kept,
 }
 
 /// How the operations of a sequence are drawn.
@@ -79,8 +81,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         time: if args.sequences.is_some() { None } else { args.time.or(Some(TIME)) },
         stop: context.stop.clone(),
         out,
-        regressions: Some(PathBuf::from(regressions::FOLDER)),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        regressions: args.kept.folder(&args.out)?,
+        command: engine::command::typed(),
     };
     signals::listen(&context.stop);
     let languages = Lang::Both.languages();

@@ -113,7 +113,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         time: args.time,
         full: args.full,
         stop: context.stop.clone(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: engine::command::typed(),
     };
     signals::listen(&context.stop);
     let so_far = |matrix: &KillMatrix| write(matrix, &args).map(|_| ());

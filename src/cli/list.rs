@@ -85,16 +85,21 @@ fn requirements() -> Vec<Entry> {
             requirement::Level::Must => "must",
             requirement::Level::Should => "should",
         };
-        let json = json!({ "id": r.id, "level": r.level, "title": { "en": r.en, "zh": r.zh } });
-        Entry::new(vec![r.id.to_string(), level.to_owned(), r.en.to_owned()], json)
+        let (en, zh) = r.broken;
+        let json = json!({
+            "id": r.id, "level": r.level, "severity": r.severity, "corrupts": r.corrupts,
+            "title": { "en": r.en, "zh": r.zh }, "broken": { "en": en, "zh": zh },
+        });
+        Entry::new(vec![r.id.to_string(), level.to_owned(), r.severity.name().to_owned(), r.en.to_owned()], json)
     };
     requirement::ALL.iter().map(entry).collect()
 }
 
 fn defects() -> Vec<Entry> {
     let entry = |d: &Defect| {
-        let json = json!({"name": d.name(), "copies": d.copies(), "what": d.what()});
-        Entry::new(vec![d.name().to_owned(), d.copies().to_owned(), d.what().to_owned()], json)
+        let json = json!({"name": d.name(), "copies": d.copies(), "promises": d.promises(), "what": d.what()});
+        let promises = d.promises().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Entry::new(vec![d.name().to_owned(), d.copies().to_owned(), promises, d.what().to_owned()], json)
     };
     Defect::ALL.iter().map(entry).collect()
 }

@@ -3,6 +3,7 @@
 //! Decides what can be asked for, in which words, and what is printed where: results on stdout, errors and
 //! progress on stderr. Exit codes are in `exit`. Computes nothing itself.
 
+mod arguments;
 mod bench;
 mod check;
 mod cuda;
@@ -119,11 +120,11 @@ struct Context {
 /// Reads the command line, does what it says, and answers the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match arguments::parse() {
         Ok(cli) => cli,
         Err(error) => {
             // A closed pipe is no reason to complain about not being able to complain.
-            let _ = error.print();
+            let _ = arguments::print(&error);
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Conformant.into() };
         }
     };

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::engine::replay::{Kind, kind_of};
 use crate::engine::sweep::sweep_file;
 use crate::engine::{EngineError, Replayed, SweepPlan, replay_file, write_whole};
-use crate::op::size::{self, SizeError, human};
+use crate::op::size::human;
 use crate::replay::what_if::{self, Row, Table};
 use crate::replay::{self, ReplayReport};
 use crate::report;
 use crate::target::TargetName;
 
-use super::output::note;
+use super::arguments::device_bytes;
+use super::output::{complain, note};
 use super::progress::Shown;
 use super::pulse::Pulse;
 use super::run::{Faults, cores};
@@ -55,10 +56,6 @@ pub(super) struct Args {
     faults: Option<Faults>,
 }
 
-fn device_bytes(text: &str) -> Result<u64, SizeError> {
-    size::parse(text)
-}
-
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     if args.snapshot.is_some() && args.files.len() > 1 {
         return Err(CliError::OneSnapshot { files: args.files.len() });
@@ -73,7 +70,15 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
             exit = exit.and(Exit::Inconclusive);
             continue;
         }
-        let came_to = one(path, args, context, &mut hash_order, &pulse)?;
+        let came_to = match one(path, args, context, &mut hash_order, &pulse) {
+            Ok(exit) => exit,
+            Err(error @ CliError::Stdout { .. }) => return Err(error),
+            // The other files are wanted all the same.
+            Err(error) => {
+                complain(context.paint, &error);
+                error.exit()
+            }
+        };
         if came_to != Exit::Conformant {
             pulse.found();
         }

@@ -22,7 +22,7 @@ use super::{CliError, Context, Exit, signals};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Writes DIR/<target>/{report.md, report.zh.md, run.json, junit.xml, findings/}. Generated
-sequences that fail are kept in proptest-regressions/ and run first next time.
+sequences that fail are kept (--regressions) and run first next time.
 PROPTEST_CASES sets --cases; RUST_LOG, NO_COLOR and GITHUB_STEP_SUMMARY are honoured.
 
 Examples:
@@ -80,6 +80,32 @@ pub(super) struct Args {
     /// Write what is found here, as a draft of expected failures
     #[arg(long, value_name = "FILE")]
     write_expect: Option<PathBuf>,
+    #[command(flatten)]
+    kept: Kept,
+}
+
+/// Where the sequences that failed are kept.
+#[derive(Debug, clap::Args)]
+pub(super) struct Kept {
+    /// Keep generated sequences that fail here, and run those kept first [default: proptest-regressions/ where the
+    /// current folder has one, else the same below --out]
+    #[arg(long, value_name = "DIR")]
+    regressions: Option<PathBuf>,
+    /// Keep none, and run none that were kept
+    #[arg(long, conflicts_with = "regressions")]
+    no_regressions: bool,
+}
+
+impl Kept {
+    /// The folder of a run with its results in `out`, if there is to be one. One that was named has to be writable.
+    pub(super) fn folder(&self, out: &Path) -> Result<Option<PathBuf>, CliError> {
+        if self.no_regressions {
+            return Ok(None);
+        }
+        let Some(folder) = &self.regressions else { return Ok(Some(regressions::usual_folder(out))) };
+        check_writable(folder, "--regressions")?;
+        Ok(Some(folder.clone()))
+    }
 }
 
 /// How device calls are made to fail beside what scenarios say.
@@ -107,8 +133,15 @@ impl Lang {
     }
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    humantime::parse_duration(text)
+/// A hundred years: clocks can be put forward by so much, and nobody waits for more.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(_) | Err(humantime::DurationError::NumberOverflow) => Err("longer than a hundred years".to_owned()),
+        Err(_) => Err("not a length of time: write 30s, 10m or 2h".to_owned()),
+    }
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
@@ -126,6 +159,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         ensure_writable(&args.out.join(target.folder()))?;
     }
     signals::listen(&context.stop);
+    let kept = args.kept.folder(&args.out)?;
     let mut records = Vec::new();
     for target in targets {
         if context.stop.is_asked() {
@@ -141,8 +175,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
             cases,
             time: args.time,
             stop: context.stop.clone(),
-            regressions: Some(PathBuf::from(regressions::FOLDER)),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            regressions: kept.clone(),
+            command: engine::command::typed(),
         };
         let built_in = if args.expect.is_empty() { built_in_expectations(&options.target)? } else { None };
         let expected = expected.iter().chain(&built_in).filter(|f| concerns(f, &options.target)).collect();
@@ -178,7 +212,8 @@ fn check_expectations(args: &Args, targets: &[TargetName], expected: &[Expectati
     match &args.write_expect {
         Some(path) if path.exists() => Err(CliError::Exists { path: path.clone() }),
         Some(_) if targets.len() > 1 => Err(CliError::OneDraft { targets: targets.len() }),
-        _ => Ok(()),
+        Some(path) => check_writable(parent(path), "--write-expect"),
+        None => Ok(()),
     }
 }
 
@@ -241,7 +276,17 @@ pub(super) fn cores() -> usize {
 
 /// A run of an hour must not end in a folder that cannot be written.
 pub(super) fn ensure_writable(folder: &Path) -> Result<(), CliError> {
-    let fail = |source| CliError::Unwritable { path: folder.to_owned(), source };
+    check_writable(folder, "--out")
+}
+
+/// The folder that a file is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// As [`ensure_writable`], of a folder that another flag names.
+fn check_writable(folder: &Path, flag: &'static str) -> Result<(), CliError> {
+    let fail = |source| CliError::Unwritable { path: folder.to_owned(), source, flag };
     std::fs::create_dir_all(folder).map_err(fail)?;
     tempfile::tempfile_in(folder).map_err(fail)?;
     Ok(())

@@ -108,7 +108,7 @@ fn hunt(args: &Args, context: &Context) -> Result<Survival, CliError> {
         limit: args.operations,
         jobs: args.jobs.map_or_else(cores, usize::from),
         stop: context.stop.clone(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: engine::command::typed(),
     };
     signals::listen(&context.stop);
     let so_far = |survival: &Survival| write(survival, args).map(|_| ());

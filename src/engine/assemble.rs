@@ -1,21 +1,26 @@
 //! The record of a run, from what its scenarios came to; also while some have not ended.
 //!
-//! Decides the order of scenarios and findings, and their names. What an outcome is, `outcome` says.
+//! Decides the order of scenarios and findings, and the names of findings. What an outcome is, `outcome` says; which
+//! violations are one finding, `fold` does.
 
 use std::path::Path;
 
 use crate::op::{TargetInfo, Versions};
+use crate::requirement::{RequirementId, Severity};
 use crate::spec::Scenario;
-use crate::target::TargetName;
-use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, TargetRecord};
-use crate::verdict::{Finding, Outcome};
+use crate::target::{self, TargetName};
+use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, TargetOption, TargetRecord};
+use crate::verdict::{Finding, Folded, Outcome};
 
+use super::attempt::Opener;
 use super::case::Tally;
+use super::conditions;
 use super::failure::Caught;
+use super::fold::{self, Group, Suspect};
 use super::run::RunOptions;
 use super::{command, outcome, regressions};
 
-/// What a scenario has come to, at least for now.
+/// A scenario that has ended, at least for now.
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
     pub(super) record: ScenarioRecord,
@@ -53,51 +58,33 @@ pub(super) fn broken_file(id: &str) -> String {
     format!("broken/{}.json", regressions::slug(id))
 }
 
-/// The record of what has ended, by the plan's order; `None` for what has not. Its stamp is blank.
-pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord {
-    let launcher = command::launcher();
+/// The record of what has ended, by the plan's order; `None` for what has not. Its stamp is blank. With an opener,
+/// sequences are run to see which violations come of one mistake; a report of a run under way does without.
+pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>], open: Option<&Opener<'_>>) -> RunRecord {
+    let findings = findings(options, ended, open);
     let mut scenarios = Vec::with_capacity(ended.len());
-    let mut findings: Vec<Finding> = Vec::new();
     for (entry, ended) in options.plan.entries.iter().zip(ended) {
-        let scenario = &entry.scenario;
-        if let Some(reason) = &entry.left_out {
-            scenarios.push(outcome::left_out(scenario, reason));
-            continue;
-        }
-        let Some(ended) = ended else { continue };
-        let mut record = ended.record.clone();
-        if let (true, Some(reason)) = (ended.broke, &mut record.reason) {
-            let again = command::replay(launcher, &options.out.join(broken_file(&scenario.id)));
+        let mut record = match (entry.left_out, ended) {
+            (Some(why), _) => outcome::left_out(&entry.scenario, why),
+            (None, Some(ended)) => ended.record.clone(),
+            (None, None) => continue,
+        };
+        if let (Some(true), Some(reason)) = (ended.as_ref().map(|e| e.broke), &mut record.reason) {
+            let again = command::replay(command::launcher(), &options.out.join(broken_file(&entry.scenario.id)));
             reason.en.push_str(&format!("; `{again}` repeats it"));
             reason.zh.push_str(&format!("；可用 `{again}` 复现"));
         }
+        outcome::after_findings(&mut record, &findings);
         scenarios.push(record);
-        for caught in &ended.caught {
-            let id = format!("F{:02}", findings.len() + 1);
-            let file = format!("findings/{id}-{}.json", regressions::slug(&scenario.id));
-            findings.push(Finding {
-                scenario: scenario.id.clone(),
-                requirement: caught.requirement,
-                severity: scenario.severity,
-                effort_days: scenario.effort_days,
-                violation: caught.violation.clone(),
-                reproducer: caught.reproducer.clone(),
-                transcript: caught.transcript.clone(),
-                reproduced: caught.reproduced,
-                original_steps: caught.original_steps,
-                command: command::replay(launcher, &Path::new(&options.out).join(&file)),
-                id,
-                file,
-            });
-        }
     }
-    let selection = selection(options);
     RunRecord {
         format: RunRecord::FORMAT.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         target: describe(&options.target, ended),
         seed: options.seed,
-        selection,
+        selection: selection(options),
+        scope: options.plan.scope.clone(),
+        min_coverage: options.plan.min_coverage,
         ended: EndedBy::Complete,
         scenarios,
         findings,
@@ -106,6 +93,106 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>]) -> RunRecord
         expectations: Vec::new(),
         stamp: RunStamp::default(),
     }
+}
+
+/// The findings, worst first.
+fn findings(options: &RunOptions, ended: &[Option<Ended>], open: Option<&Opener<'_>>) -> Vec<Finding> {
+    let entries = options.plan.entries.iter().zip(ended);
+    let of = |(entry, ended)| {
+        let (entry, ended): (&super::plan::Planned, &Option<Ended>) = (entry, ended);
+        let caught = ended.iter().flat_map(|e| &e.caught);
+        caught.map(|caught| Suspect { scenario: &entry.scenario, caught }).collect::<Vec<_>>()
+    };
+    let suspects: Vec<Suspect<'_>> = entries.flat_map(of).collect();
+    let own = options.target.to_string();
+    let named = |name: &str| open.and_then(|open| opener(open, &own, name));
+    let groups = fold::fold(&suspects, open.map(|_| &named as &fold::OpenNamed<'_>));
+    let mut findings: Vec<Finding> = groups.iter().map(|group| finding(options, &suspects, group, &named)).collect();
+    findings.sort_by_key(|f| (f.severity, !f.requirement.get().corrupts)); // stable: the best shown first within
+    name_all(options, &mut findings);
+    findings
+}
+
+/// Opens a target by the name in a reproducer: the one under test, or a sibling of it.
+fn opener<'a>(open: &'a Opener<'a>, own: &str, name: &str) -> Option<Box<Opener<'a>>> {
+    if name == own {
+        return Some(Box::new(move |setup| open(setup)));
+    }
+    let sibling: TargetName = name.parse().ok()?;
+    Some(Box::new(move |setup| target::open(&sibling, setup)))
+}
+
+fn finding(options: &RunOptions, suspects: &[Suspect<'_>], group: &Group, open: &fold::OpenNamed<'_>) -> Finding {
+    let Suspect { scenario, caught } = suspects[group.lead];
+    let folded = group.folded.iter().map(|&(other, because)| {
+        let Suspect { scenario, caught } = suspects[other];
+        Folded {
+            scenario: scenario.id.clone(),
+            requirement: caught.requirement,
+            oracle: caught.violation.oracle,
+            message: caught.violation.message.clone(),
+            steps: caught.reproducer.steps.len() as u64,
+            because,
+        }
+    });
+    Finding {
+        id: String::new(),
+        scenario: scenario.id.clone(),
+        requirement: caught.requirement,
+        severity: severity(scenario, caught.requirement),
+        effort_days: effort(options, scenario, caught.requirement),
+        violation: caught.violation.clone(),
+        conditions: conditions::of(caught, open),
+        minimal: caught.minimal,
+        reproducer: caught.reproducer.clone(),
+        transcript: caught.transcript.clone(),
+        reproduced: caught.reproduced,
+        original_steps: caught.original_steps,
+        folded: folded.collect(),
+        file: String::new(),
+        command: String::new(),
+    }
+}
+
+/// The promise's severity, raised by its scenario if that is about the same promise.
+pub(super) fn severity(scenario: &Scenario, requirement: RequirementId) -> Severity {
+    let promised = requirement.get().severity;
+    if scenario.requirement == requirement { promised.min(scenario.severity) } else { promised }
+}
+
+/// What a repair costs by the scenario that is about the promise, or else by the one that stumbled over it.
+fn effort(options: &RunOptions, scenario: &Scenario, requirement: RequirementId) -> f64 {
+    let own = scenario.requirement == requirement;
+    let about = || options.plan.entries.iter().map(|e| &e.scenario).find(|s| s.requirement == requirement);
+    if own { scenario.effort_days } else { about().unwrap_or(scenario).effort_days }
+}
+
+/// Names findings by what they are, so that the same mistake has the same name in every run and share.
+fn name_all(options: &RunOptions, findings: &mut [Finding]) {
+    let launcher = command::launcher();
+    let mut taken: Vec<String> = Vec::new();
+    for finding in findings {
+        let judged = format!("{} {}", finding.requirement, finding.violation.oracle.name());
+        let mut id = format!("{}-{:04x}", finding.requirement, digits(&judged));
+        if taken.contains(&id) {
+            let calls: Vec<&str> =
+                finding.reproducer.steps.iter().filter_map(|s| Some(s.op.as_ref()?.name())).collect();
+            id = format!("{id}-{:04x}", digits(&calls.join(" ")));
+        }
+        while taken.contains(&id) {
+            id.push('+');
+        }
+        taken.push(id.clone());
+        finding.file = format!("findings/{id}.json");
+        finding.command = command::replay(launcher, &Path::new(&options.out).join(&finding.file));
+        finding.id = id;
+    }
+}
+
+/// Sixteen bits of a text, the same on every machine and in every version (FNV-1a, folded).
+fn digits(text: &str) -> u16 {
+    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    u16::try_from((hash >> 16) ^ (hash & 0xffff)).unwrap_or(0)
 }
 
 fn selection(options: &RunOptions) -> Vec<String> {
@@ -121,8 +208,13 @@ fn describe(name: &TargetName, ended: &[Option<Ended>]) -> TargetRecord {
     // The first of the largest, so that the order of scenarios alone decides.
     let largest = infos.rev().max_by_key(|info| info.devices.len());
     let planted = name.options.iter().find(|(key, _)| key == "defect").and_then(|(_, value)| value.clone());
+    let options = name.options.iter().map(|(key, value)| TargetOption { key: key.clone(), value: value.clone() });
     TargetRecord {
         name: name.to_string(),
+        allocator: name.allocator.clone(),
+        place: name.place.clone(),
+        options: options.collect(),
+        simulated: Some(name.place == "sim"),
         devices: largest.map_or_else(Vec::new, |info| info.devices.clone()),
         capabilities: largest.map_or_else(Vec::new, |info| info.capabilities.iter().map(ToString::to_string).collect()),
         planted,

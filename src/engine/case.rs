@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, OracleName, Setup, Step, TargetInfo, Versions};
+use crate::op::{Capability, Milestone, Names, OracleName, Setup, Step, TargetInfo, Versions};
 use crate::spec::{Body, Generate, Scenario};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
@@ -15,7 +15,7 @@ use crate::workload;
 
 use super::EngineError;
 use super::attempt::{Attempt, Opener, attempt, inspect, lost_by};
-use super::failure::{self, Caught, Crash, Pending};
+use super::failure::{self, Author, Caught, Crash, Pending};
 use super::lockstep::{Course, Run};
 use super::loss::Loss;
 use super::stamp::Clock;
@@ -200,17 +200,18 @@ impl Case<'_> {
         let Some(pending) = tally.pending.take() else { return };
         let clock = Clock::start();
         match pending {
-            Pending::Convicted { setup, steps, label, conviction, original } => {
-                let mut caught = failure::pin_down(self, &setup, &steps, &conviction, &label, patience);
+            Pending::Convicted { setup, steps, label, names, conviction, original } => {
+                let author = Author { label: &label, names: &names };
+                let mut caught = failure::pin_down(self, &setup, &steps, &conviction, author, patience);
                 caught.original_steps = original;
                 if !patience.may_shrink() {
-                    let Reproducer { setup, steps, .. } = caught.reproducer.clone();
-                    tally.pending = Some(Pending::Convicted { setup, steps, label, conviction, original });
+                    let Reproducer { setup, steps, names, .. } = caught.reproducer.clone();
+                    tally.pending = Some(Pending::Convicted { setup, steps, label, names, conviction, original });
                 }
                 tally.caught = Some(caught);
             }
-            Pending::Panicked { setup, steps, panicked } => {
-                tally.crash = Some(failure::keep_crash(self, &setup, &steps, &panicked, patience));
+            Pending::Panicked { setup, steps, names, panicked } => {
+                tally.crash = Some(failure::keep_crash(self, &setup, &steps, &panicked, &names, patience));
             }
         }
         tally.seconds += clock.seconds();
@@ -249,13 +250,15 @@ impl Case<'_> {
                 let variant = usize::try_from(number / worlds).ok().and_then(|nth| variants.get(nth));
                 let (Some(variant), Ok(world)) = (variant, u32::try_from(number % worlds)) else { return Ok(()) };
                 let setup = workload::world(self.scenario, world);
-                self.run_one(tally, &setup, &variant.steps, &variant.label, &[], budget)
+                let author = Author { label: &variant.label, names: &variant.names };
+                self.run_one(tally, &setup, &variant.steps, author, &[], budget)
             }
             Body::Generate(generate) => {
                 let nth = number % u64::from(self.number_of(generate)).max(1);
                 let (Ok(index), Ok(nth)) = (u32::try_from(number), u32::try_from(nth)) else { return Ok(()) };
                 let (setup, steps) = self.draw(generate, index);
-                self.run_one(tally, &setup, &steps, "", self.relation(nth).as_slice(), budget)
+                let author = Author { label: "", names: &Names::default() };
+                self.run_one(tally, &setup, &steps, author, self.relation(nth).as_slice(), budget)
             }
         }
     }
@@ -281,12 +284,12 @@ impl Case<'_> {
         tally: &mut Tally,
         setup: &Setup,
         steps: &[Step],
-        label: &str,
+        author: Author<'_>,
         relations: &[OracleName],
         budget: &Budget<'_>,
     ) -> Result<(), EngineError> {
         if let Some(path) = &self.running {
-            let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec());
+            let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec(), author.names.clone());
             files::write_whole(path, &regressions::to_json(&reproducer))?;
         }
         let attempt = attempt(self.open, setup, &Course { relations, ..self.course(steps) })?;
@@ -295,19 +298,19 @@ impl Case<'_> {
             Attempt::Ran(run) => {
                 tally.count(&run);
                 if let Some(conviction) = run.conviction {
-                    tally.caught = Some(failure::as_found(self, setup, steps, &conviction, label));
-                    let (label, original) = (label.to_owned(), steps.len() as u64);
-                    let (setup, steps) = (setup.clone(), steps.to_vec());
-                    tally.pending = Some(Pending::Convicted { setup, steps, label, conviction, original });
+                    tally.caught = Some(failure::as_found(self, setup, steps, &conviction, author));
+                    let (label, names) = (author.label.to_owned(), author.names.clone());
+                    let (setup, steps, original) = (setup.clone(), steps.to_vec(), steps.len() as u64);
+                    tally.pending = Some(Pending::Convicted { setup, steps, label, names, conviction, original });
                 } else if let Some(loss) = &run.lost {
-                    tally.crash = Some(failure::keep_loss(self, setup, steps, loss));
+                    tally.crash = Some(failure::keep_loss(self, setup, steps, loss, author.names));
                 }
             }
             Attempt::Panicked(panicked) => {
                 tally.sequences += 1;
-                tally.crash = Some(failure::crash_as_found(self, setup, steps, &panicked));
-                let (setup, steps) = (setup.clone(), steps.to_vec());
-                tally.pending = Some(Pending::Panicked { setup, steps, panicked });
+                tally.crash = Some(failure::crash_as_found(self, setup, steps, &panicked, author.names));
+                let (setup, steps, names) = (setup.clone(), steps.to_vec(), author.names.clone());
+                tally.pending = Some(Pending::Panicked { setup, steps, names, panicked });
             }
         }
         Ok(())
@@ -315,7 +318,7 @@ impl Case<'_> {
 
     pub(super) fn course<'s>(&'s self, steps: &'s [Step]) -> Course<'s> {
         let (oracles, epilogue) = (&self.scenario.oracles, self.scenario.epilogue);
-        Course { steps, oracles, epilogue, transcript: false, relations: &[] }
+        Course { steps, oracles, epilogue, transcript: false, relations: &[], only: None }
     }
 }
 

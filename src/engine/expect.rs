@@ -7,11 +7,11 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use crate::op::Text;
-use crate::spec::expect::{About, Expectation, Expectations, Reach, draft};
+use crate::spec::expect::{About, Drafted, Expectation, Expectations, Reach, draft};
 use crate::target::TargetName;
-use crate::verdict::Outcome;
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, ScenarioRecord};
+use crate::verdict::{Finding, Outcome};
 
 use super::stamp::today;
 
@@ -38,14 +38,46 @@ pub fn drafted(record: &RunRecord, target: &TargetName) -> String {
 }
 
 pub(super) fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -> String {
-    let open = record.findings.iter().filter(|f| is(record, &f.scenario, Outcome::Fail));
-    let failures: Vec<(&str, &Text)> = open.map(|f| (f.scenario.as_str(), &f.violation.message)).collect();
+    let mut failures: Vec<(&str, &Text)> = Vec::new();
+    for finding in &record.findings {
+        let folded = finding.folded.iter().map(|f| (f.scenario.as_str(), &f.message));
+        for (scenario, message) in
+            std::iter::once((finding.scenario.as_str(), &finding.violation.message)).chain(folded)
+        {
+            let open = record.scenario(scenario).is_some_and(|s| is_failure(s.outcome));
+            if open && !failures.iter().any(|(known, _)| *known == scenario) {
+                failures.push((scenario, message));
+            }
+        }
+    }
     let plain = TargetName { options: Vec::new(), ..target.inner(&[]) };
-    draft(&plain.to_string(), today.saturating_add(DRAFT_DAYS.days()), &failures)
+    let whole = target.inner(&[]);
+    let drafted = Drafted { name: whole.to_string(), target: plain.to_string(), options: options_glob(target) };
+    draft(&drafted, today.saturating_add(DRAFT_DAYS.days()), &failures)
 }
 
-fn is(record: &RunRecord, scenario: &str, outcome: Outcome) -> bool {
-    record.scenarios.iter().any(|s| s.id == scenario && s.outcome == outcome)
+/// Options that say how a target is reached, and nothing of what it does.
+const OF_THE_PROCESS: [&str; 2] = ["deadline", "misbehave"];
+
+/// What the options of a target's name must look like for a draft of its failures to hold; none if it has none. How
+/// its process is treated may differ.
+fn options_glob(target: &TargetName) -> Option<String> {
+    let of = |name: &TargetName| name.to_string().split_once('?').map(|(_, options)| options.to_owned());
+    let (given, kept) = (of(target), of(&target.inner(&OF_THE_PROCESS))?);
+    let mut glob = String::new();
+    for c in kept.chars() {
+        match c {
+            '?' | '*' | '[' | ']' | '{' | '}' => glob.extend(['[', c, ']']),
+            '\\' => glob.push('?'),
+            c => glob.push(c),
+        }
+    }
+    Some(if given.as_ref() == Some(&kept) { glob } else { format!("*{glob}*") })
+}
+
+/// Whether a scenario stumbled over a violation, of its own promise or another's.
+fn is_failure(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Fail | Outcome::Blocked)
 }
 
 pub(super) fn apply_on(record: &mut RunRecord, files: &[&Expectations], today: Date) {
@@ -72,7 +104,7 @@ fn judge(
     verdicts: &mut [Option<(Outcome, Text)>],
 ) -> ExpectationRecord {
     let concerned: Vec<usize> = (0..record.scenarios.len()).filter(|&i| is_about(record, entry, i)).collect();
-    let failed = |i: &&usize| record.scenarios[**i].outcome == Outcome::Fail && fails_so(record, entry, **i);
+    let failed = |i: &&usize| is_failure(record.scenarios[**i].outcome) && fails_so(record, entry, **i);
     let (standing, note) = if let Some(settled) = settled(record, entry, today, &concerned) {
         settled
     } else {
@@ -161,7 +193,11 @@ fn fails_so(record: &RunRecord, entry: &Expectation, at: usize) -> bool {
 /// Whether a finding of the scenario names the entry's requirement.
 fn breaks(record: &RunRecord, scenario: &ScenarioRecord, entry: &Expectation) -> bool {
     let About::Requirement(id) = entry.about else { return false };
-    record.findings.iter().any(|f| f.scenario == scenario.id && f.requirement == id)
+    let broken_there = |f: &Finding| {
+        f.scenario == scenario.id && f.requirement == id
+            || f.folded.iter().any(|x| x.scenario == scenario.id && x.requirement == id)
+    };
+    record.findings.iter().any(broken_there)
 }
 
 fn place(file: &Expectations, entry: &Expectation) -> String {

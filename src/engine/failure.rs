@@ -3,7 +3,9 @@
 //!
 //! Decides what counts as the same failure. How sequences are made smaller is `workload`'s.
 
-use crate::op::{Op, OracleName, Setup, Step, Text};
+use std::collections::BTreeMap;
+
+use crate::op::{BlockId, Names, Op, OracleName, Setup, Step, Text};
 use crate::requirement::RequirementId;
 use crate::spec::Body;
 use crate::target::TargetError;
@@ -14,9 +16,11 @@ use super::again::again;
 use super::attempt::{Attempt, Opener, Panicked, attempt};
 use super::case::Case;
 use super::health;
-use super::lockstep::{Conviction, Course, Run};
+use super::lockstep::{Conviction, Course, Guilt};
 use super::loss::{self, Loss};
+use super::naming;
 use super::stop::Patience;
+use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
 const BUDGET: u32 = 3000;
@@ -24,6 +28,8 @@ const BUDGET: u32 = 3000;
 /// A violation and the sequence that shows it.
 #[derive(Debug, Clone)]
 pub(super) struct Caught {
+    pub(super) guilt: Guilt,
+    /// The promise that was broken: what the judge cites, or the scenario's own.
     pub(super) requirement: RequirementId,
     pub(super) violation: Violation,
     pub(super) reproducer: Reproducer,
@@ -31,6 +37,8 @@ pub(super) struct Caught {
     /// `None` before it was tried, or where there was no time for it.
     pub(super) reproduced: Option<Reproduced>,
     pub(super) original_steps: u64,
+    /// No step of the sequence can be left out.
+    pub(super) minimal: bool,
 }
 
 /// A sequence that failed and has not been made small yet, or not as small as it gets.
@@ -40,6 +48,7 @@ pub(super) enum Pending {
         setup: Setup,
         steps: Vec<Step>,
         label: String,
+        names: Names,
         conviction: Conviction,
         /// Steps of the sequence as it was drawn.
         original: u64,
@@ -47,6 +56,7 @@ pub(super) enum Pending {
     Panicked {
         setup: Setup,
         steps: Vec<Step>,
+        names: Names,
         panicked: Panicked,
     },
 }
@@ -68,22 +78,12 @@ impl Crash {
     }
 }
 
-/// What makes two failures the same: who convicts, of which promise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Guilt {
-    oracle: OracleName,
-    requirement: RequirementId,
-}
-
-impl Guilt {
-    fn of(violation: &Violation, own: RequirementId) -> Self {
-        Guilt { oracle: violation.oracle, requirement: violation.requirement.unwrap_or(own) }
-    }
-
-    /// The violation of this kind that a run ended with.
-    fn find(self, run: &Run, own: RequirementId) -> Option<&Violation> {
-        run.conviction.iter().flat_map(|c| &c.violations).find(|v| Guilt::of(v, own) == self)
-    }
+/// What the author said of a sequence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Author<'a> {
+    /// The value of `for_each`.
+    pub(super) label: &'a str,
+    pub(super) names: &'a Names,
 }
 
 /// Of several violations at one step, the promise that the scenario is about says most.
@@ -98,15 +98,25 @@ fn labelled(violation: Violation, label: &str) -> Violation {
 }
 
 /// A failure as it was found, so that it is known before any time goes into making it small.
-pub(super) fn as_found(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, label: &str) -> Caught {
-    let first = first(case, conviction);
+pub(super) fn as_found(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    author: Author<'_>,
+) -> Caught {
+    let mut first = first(case, conviction);
+    let guilt = Guilt::of(&first);
+    naming::violation(author.names, &[], &mut first);
     Caught {
+        guilt,
         requirement: first.requirement.unwrap_or(case.scenario.requirement),
-        violation: labelled(first, label),
-        reproducer: reproducer(case, setup.clone(), steps.to_vec()),
+        violation: labelled(first, author.label),
+        reproducer: reproducer(case, setup.clone(), steps.to_vec(), author.names.clone()),
         transcript: Vec::new(),
         reproduced: None,
         original_steps: steps.len() as u64,
+        minimal: false,
     }
 }
 
@@ -116,71 +126,138 @@ pub(super) fn pin_down(
     setup: &Setup,
     steps: &[Step],
     conviction: &Conviction,
-    label: &str,
+    author: Author<'_>,
     patience: Patience<'_>,
 ) -> Caught {
-    let own = case.scenario.requirement;
     let first = first(case, conviction);
-    let guilt = Guilt::of(&first, own);
+    let guilt = Guilt::of(&first);
     log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
     // A hang that is run again costs a whole deadline.
     if !patience.may_repeat() || (loss::is_loss(guilt.oracle) && !patience.may_shrink()) {
-        return as_found(case, setup, steps, conviction, label);
+        return as_found(case, setup, steps, conviction, author);
     }
-    // Comparing runs is for the relation that failed, and for no other failure.
-    let relations: &[OracleName] = if guilt.oracle.compares_runs() { &[guilt.oracle] } else { &[] };
-    let still_fails = |setup: &Setup, steps: &[Step]| {
-        let attempt = attempt(case.open, setup, &Course { relations, ..case.course(steps) });
-        patience.ran(attempt.as_ref().map_or(0, Attempt::operations));
-        matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run, own).is_some())
-    };
-    let (setup, small) = shrink(case, setup, steps, conviction, guilt.oracle, still_fails, patience);
-    let course = Course { relations, ..case.course(&small) };
-    let again = again(case.open, &setup, &course, |run| guilt.find(run, own).cloned());
+    if let Some((steps, conviction)) = without_faults(case, setup, steps, guilt) {
+        return Caught {
+            original_steps: steps.len() as u64,
+            ..pin_down(case, setup, &steps, &conviction, author, patience)
+        };
+    }
+    let small = shrink(case, setup, steps, conviction, guilt, patience);
+    let relations = relations_for(guilt.oracle);
+    let course = Course { relations: &relations, ..case.course(&small.steps) };
+    // What no run showed again speaks of the sequence as it was first found.
+    let mut again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
+    let names = author.names.follow(&small.origins);
+    let said = if again.violation.is_some() { &names } else { author.names };
+    let mut violation = again.told(&first);
+    naming::violation(said, &naming::foreign(&again.transcript), &mut violation);
+    naming::listing(&names, &mut again.transcript);
     Caught {
-        requirement: guilt.requirement,
-        violation: labelled(with_health(case, &setup, again.told(&first)), label),
-        reproducer: reproducer(case, setup, small),
+        guilt,
+        requirement: guilt.cited.unwrap_or(case.scenario.requirement),
+        violation: labelled(with_health(case, &small.setup, violation), author.label),
+        reproducer: reproducer(case, small.setup, small.steps, names),
         transcript: again.transcript,
         reproduced: Some(again.reproduced),
         original_steps: steps.len() as u64,
+        minimal: small.minimal,
     }
 }
 
-/// The smallest sequence that fails in the same way. Steps past the conviction go first. What an author
-/// expects of explicit steps holds for these steps only: they are not taken apart on its account, and
-/// where another oracle convicted they are taken apart without it.
+/// The same steps without the device calls that were made to fail, if the same judge convicts all the same: then the
+/// faults are not what it takes.
+fn without_faults(case: &Case<'_>, setup: &Setup, steps: &[Step], guilt: Guilt) -> Option<(Vec<Step>, Conviction)> {
+    let is_fault = |s: &Step| matches!(s.op, Some(Op::Fault { .. }));
+    if loss::is_loss(guilt.oracle) || guilt.oracle == OracleName::Expectation || !steps.iter().any(is_fault) {
+        return None;
+    }
+    let bare: Vec<Step> = steps.iter().filter(|s| !is_fault(s)).filter_map(|s| s.op.clone()).map(Step::from).collect();
+    let relations = relations_for(guilt.oracle);
+    let course = Course { relations: &relations, ..case.course(&bare) };
+    let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &course) else { return None };
+    let conviction = run.conviction.filter(|c| c.violations.iter().any(|v| v.oracle == guilt.oracle))?;
+    Some((bare, conviction))
+}
+
+/// Comparing runs is for the relation that failed, and for no other failure.
+fn relations_for(oracle: OracleName) -> Vec<OracleName> {
+    if oracle.compares_runs() { vec![oracle] } else { Vec::new() }
+}
+
+/// A sequence made smaller.
+struct Small {
+    setup: Setup,
+    steps: Vec<Step>,
+    /// The number that each block had before.
+    origins: BTreeMap<BlockId, BlockId>,
+    /// No step can be left out: every try was made.
+    minimal: bool,
+}
+
+/// The smallest sequence that fails in the same way. Steps past the conviction go first. What an author expects of
+/// explicit steps holds for these steps: they are taken apart on its account only as far as the yardstick meets the
+/// expectation still, and where another judge convicted they are taken apart without it.
 fn shrink(
     case: &Case<'_>,
     setup: &Setup,
     steps: &[Step],
     conviction: &Conviction,
-    oracle: OracleName,
-    still_fails: impl Fn(&Setup, &[Step]) -> bool,
+    guilt: Guilt,
     patience: Patience<'_>,
-) -> (Setup, Vec<Step>) {
+) -> Small {
+    let relations = relations_for(guilt.oracle);
+    let still_fails = |setup: &Setup, steps: &[Step]| {
+        let attempt = attempt(case.open, setup, &Course { relations: &relations, ..case.course(steps) });
+        patience.ran(attempt.as_ref().map_or(0, Attempt::operations));
+        matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
+    };
+    let oracle = guilt.oracle;
+    let whole = |steps: Vec<Step>| Small { setup: setup.clone(), origins: same_blocks(&steps), steps, minimal: false };
     let cut = &steps[..steps.len().min(conviction.step + 1)];
     let is_cut = still_fails(setup, cut);
     let mut start = if is_cut { cut.to_vec() } else { steps.to_vec() };
     if loss::is_loss(oracle) && !is_cut {
-        return (setup.clone(), start); // each try may cost a deadline, for a failure that comes and goes
-    }
-    let is_explicit = matches!(case.scenario.body, Body::Steps(_));
-    if oracle == OracleName::Expectation {
-        if is_explicit {
-            return (setup.clone(), start);
-        }
-    } else {
-        let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
-        if still_fails(setup, &bare) {
-            start = bare;
-        } else if is_explicit {
-            return (setup.clone(), start);
-        }
+        return whole(start); // each try may cost a deadline, for a failure that comes and goes
     }
     let budget = loss::budget(oracle, BUDGET);
+    let is_explicit = matches!(case.scenario.body, Body::Steps(_));
+    if oracle == OracleName::Expectation && is_explicit {
+        let Some(yardstick) = Yardstick::of(case, setup) else { return whole(start) };
+        let fails =
+            |setup: &Setup, steps: &[Step]| still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps));
+        return minimise(setup, &start, budget, fails, patience);
+    }
+    let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
+    if still_fails(setup, &bare) {
+        start = bare;
+    } else if is_explicit {
+        return whole(start);
+    }
+    minimise(setup, &start, budget, still_fails, patience)
+}
+
+/// Makes it small with so many tries, and says whether they were enough.
+fn minimise(
+    setup: &Setup,
+    steps: &[Step],
+    budget: u32,
+    fails: impl Fn(&Setup, &[Step]) -> bool,
+    patience: Patience<'_>,
+) -> Small {
+    let mut tries = 0;
+    let mut fails = |setup: &Setup, steps: &[Step]| {
+        tries += 1;
+        fails(setup, steps)
+    };
     let goes_on = || patience.may_shrink();
-    workload::minimise(setup, &start, &mut |setup, steps| still_fails(setup, steps), budget, &goes_on)
+    let (setup, steps, origins) = workload::minimise(setup, steps, &mut fails, budget, &goes_on);
+    Small { setup, steps, origins, minimal: tries < budget && patience.may_shrink() }
+}
+
+/// The blocks of a sequence in which none got another number.
+fn same_blocks(steps: &[Step]) -> BTreeMap<BlockId, BlockId> {
+    let blocks = steps.iter().filter_map(|s| s.op.as_ref()?.block());
+    blocks.map(|block| (block, block)).collect()
 }
 
 /// Runs a stored sequence; answers what it shows if it still fails.
@@ -189,19 +266,24 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
     let oracles = stored.oracles.iter().copied().collect();
     let relations = relations_of(&stored.oracles);
     let (steps, epilogue) = (&stored.steps, stored.epilogue);
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: false, relations: &relations };
+    let course = Course { steps, oracles: &oracles, epilogue, transcript: false, relations: &relations, only: None };
     let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
     let Some(first) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
-    let guilt = Guilt::of(&first, own);
-    let again = again(case.open, &stored.setup, &course, |run| guilt.find(run, own).cloned());
-    let violation = with_health(case, &stored.setup, again.told(&first));
+    let guilt = Guilt::of(&first);
+    let mut again = again(case.open, &stored.setup, &course, |run| guilt.find(run).cloned());
+    let mut violation = again.told(&first);
+    naming::violation(&stored.names, &naming::foreign(&again.transcript), &mut violation);
+    naming::listing(&stored.names, &mut again.transcript);
+    let violation = with_health(case, &stored.setup, violation);
     Ok(Some(Caught {
-        requirement: guilt.requirement,
+        guilt,
+        requirement: guilt.cited.unwrap_or(own),
         violation,
         reproducer: Reproducer { target: case.target.to_owned(), ..stored.clone() },
         transcript: again.transcript,
         reproduced: Some(again.reproduced),
         original_steps: stored.steps.len() as u64,
+        minimal: false, // it was when it was stored
     }))
 }
 
@@ -219,9 +301,15 @@ pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
 }
 
 /// A sequence that ended in a panic, as it was found.
-pub(super) fn crash_as_found(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: &Panicked) -> Crash {
-    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(Op::to_line);
-    let reproducer = Some(reproducer(case, setup.clone(), steps.to_vec()));
+pub(super) fn crash_as_found(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    panicked: &Panicked,
+    names: &Names,
+) -> Crash {
+    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(|op| names.told(&op.to_line(), &[]));
+    let reproducer = Some(reproducer(case, setup.clone(), steps.to_vec(), names.clone()));
     Crash { reproducer, ..Crash::panic(&panicked.text, operation.as_deref()) }
 }
 
@@ -231,22 +319,25 @@ pub(super) fn keep_crash(
     setup: &Setup,
     steps: &[Step],
     panicked: &Panicked,
+    names: &Names,
     patience: Patience<'_>,
 ) -> Crash {
-    let found = crash_as_found(case, setup, steps, panicked);
+    let found = crash_as_found(case, setup, steps, panicked, names);
     let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
     if !patience.may_shrink() || !still(setup, steps) {
         return found;
     }
     let goes_on = || patience.may_shrink();
     let mut fails = |setup: &Setup, steps: &[Step]| still(setup, steps);
-    let (setup, small) = workload::minimise(setup, steps, &mut fails, BUDGET, &goes_on);
-    Crash { reproducer: Some(reproducer(case, setup, small)), ..found }
+    let (setup, small, origins) = workload::minimise(setup, steps, &mut fails, BUDGET, &goes_on);
+    Crash { reproducer: Some(reproducer(case, setup, small, names.follow(&origins))), ..found }
 }
 
 /// Keeps a sequence in which the target was lost for a reason that is none of the allocator's.
-pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &Loss) -> Crash {
-    Crash { text: loss.text(), reproducer: Some(reproducer(case, setup.clone(), steps.to_vec())) }
+pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &Loss, names: &Names) -> Crash {
+    let during = loss.during.as_ref().map(|op| names.told(op, &[]));
+    let text = Loss { during, ..loss.clone() }.text();
+    Crash { text, reproducer: Some(reproducer(case, setup.clone(), steps.to_vec(), names.clone())) }
 }
 
 fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) -> bool {
@@ -254,7 +345,7 @@ fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) 
 }
 
 /// A sequence of the scenario as a file has it.
-pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
+pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>, names: Names) -> Reproducer {
     Reproducer {
         format: Reproducer::FORMAT.to_owned(),
         target: case.target.to_owned(),
@@ -263,6 +354,7 @@ pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Rep
         setup,
         oracles: case.scenario.oracles.iter().copied().collect(),
         steps,
+        names,
         epilogue: case.scenario.epilogue,
     }
 }

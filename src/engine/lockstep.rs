@@ -11,6 +11,7 @@ use crate::model::{Effect, Law, Model};
 use crate::op::stats::Row;
 use crate::op::{DeviceView, Expect, Family, Milestone, Observation, Op, OracleName, Reply, Step, TargetInfo};
 use crate::oracle::{Oracle, Seen};
+use crate::requirement::RequirementId;
 use crate::target::Target;
 use crate::verdict::{TranscriptLine, Violation};
 
@@ -28,6 +29,38 @@ pub struct Course<'a> {
     pub transcript: bool,
     /// Relations under which the sequence is also compared with a variant of itself, if nobody convicts it alone.
     pub relations: &'a [OracleName],
+    /// Only this convicts, and the sequence goes on past everything else.
+    pub only: Option<Guilt>,
+}
+
+impl<'a> Course<'a> {
+    /// A sequence and its judges, with nothing further asked for.
+    #[must_use]
+    pub fn new(steps: &'a [Step], oracles: &'a BTreeSet<OracleName>, epilogue: bool) -> Self {
+        Course { steps, oracles, epilogue, transcript: false, relations: &[], only: None }
+    }
+}
+
+/// What makes two failures the same: who convicts, and the promise that the judge cites; none, if it leaves that to the
+/// scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Guilt {
+    pub oracle: OracleName,
+    pub cited: Option<RequirementId>,
+}
+
+impl Guilt {
+    /// What a violation is of.
+    #[must_use]
+    pub fn of(violation: &Violation) -> Self {
+        Guilt { oracle: violation.oracle, cited: violation.requirement }
+    }
+
+    /// The violation of this kind that a run ended with.
+    #[must_use]
+    pub fn find(self, run: &Run) -> Option<&Violation> {
+        run.conviction.iter().flat_map(|c| &c.violations).find(|v| Guilt::of(v) == self)
+    }
 }
 
 /// A step that broke a promise.
@@ -98,6 +131,7 @@ pub(super) struct Session<'a> {
     pub(super) before: Observation,
     after: Observation,
     convictions: Vec<Violation>,
+    only: Option<Guilt>,
     /// The given step that convictions are put down to.
     pub(super) step: usize,
     /// In the last operation memory went back to a device.
@@ -141,6 +175,7 @@ impl<'a> Session<'a> {
             info,
             target,
             convictions: Vec::new(),
+            only: course.only,
             step: 0,
             gave_back: false,
             keeps_transcript: course.transcript,
@@ -260,6 +295,9 @@ impl<'a> Session<'a> {
         self.run.judged_after_fault += u64::from(self.run.fired > 0);
         for oracle in &mut self.oracles {
             oracle.judge(&seen, &mut self.convictions);
+        }
+        if let Some(only) = self.only {
+            self.convictions.retain(|v| Guilt::of(v) == only);
         }
         if self.convictions.is_empty() {
             return Ok(());

@@ -9,17 +9,20 @@ pub mod attempt;
 pub mod bench;
 mod case;
 pub mod command;
+mod conditions;
 pub mod doctor;
 pub mod expect;
 #[cfg(test)]
 mod expect_test;
 mod failure;
 mod files;
+mod fold;
 mod health;
 pub mod kill_matrix;
 pub mod lockstep;
 pub mod loss;
 mod metamorphic;
+mod naming;
 mod outcome;
 pub mod plan;
 mod probes;
@@ -34,9 +37,11 @@ pub mod survival;
 pub mod sweep;
 #[cfg(test)]
 mod tests;
+mod yardstick;
 
 use std::path::PathBuf;
 
+use crate::input::Looks;
 use crate::recording::RecordingError;
 use crate::target::TargetError;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
@@ -63,6 +68,8 @@ pub enum EngineError {
     Write { path: PathBuf, source: std::io::Error },
     #[error("{}: not a sequence that poolproof can run again: {reason}", path.display())]
     NotASequence { path: PathBuf, reason: String },
+    #[error("{}: this is {}, and a sequence, a recording or a memory snapshot is wanted", path.display(), looks.name())]
+    Foreign { path: PathBuf, looks: Looks },
     #[error("{}: a recording, which only `--exact` replays", path.display())]
     Recording { path: PathBuf },
     #[error("{}: a sequence of poolproof, which `--exact` has nothing to compare with", path.display())]
@@ -71,6 +78,13 @@ pub enum EngineError {
     Snapshot { path: PathBuf },
     #[error("`{target}` cannot be called from several threads; reference@sim can")]
     NotThreaded { target: String },
+    #[error(
+        "{threads} threads with {calls} calls each are too many for one round, which holds {most} in memory; with a \
+         longer time there are more rounds"
+    )]
+    RoundTooLarge { threads: usize, calls: usize, most: usize },
+    #[error("{threads} threads cannot be started: {source}")]
+    Threads { threads: usize, source: std::io::Error },
     #[error(transparent)]
     BadRecording { source: Box<RecordingError> },
     #[error("{}: names the target `{name}`, which is not a target name", path.display())]

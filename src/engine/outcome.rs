@@ -4,8 +4,8 @@
 
 use crate::op::{Milestone, Text};
 use crate::spec::{Body, Scenario};
-use crate::verdict::Outcome;
-use crate::verdict::record::{EndedBy, ScenarioRecord, ScenarioStamp};
+use crate::verdict::record::{EndedBy, LeftOut, ScenarioRecord, ScenarioStamp};
+use crate::verdict::{Finding, Outcome};
 
 use super::case::Tally;
 use super::failure::Caught;
@@ -13,8 +13,14 @@ use super::failure::Caught;
 /// The record of a scenario that was run, or tried, or was to be; `by` says why it is not finished, if it is not.
 pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> ScenarioRecord {
     let (outcome, reason) = judge(scenario, tally, by);
+    let left_out = (outcome == Outcome::Skipped).then_some(match by {
+        EndedBy::Complete | EndedBy::TimeUp => LeftOut::Time,
+        EndedBy::Interrupted | EndedBy::Killed => LeftOut::Interrupted,
+    });
     ScenarioRecord {
         outcome,
+        left_out,
+        missing: tally.missing.clone(),
         reason,
         sequences: tally.sequences,
         planned: if tally.missing.is_empty() { tally.planned } else { 0 },
@@ -28,15 +34,45 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Scenari
     }
 }
 
-/// The record of a scenario that was left out.
-pub(super) fn left_out(scenario: &Scenario, reason: &Text) -> ScenarioRecord {
-    ScenarioRecord { outcome: Outcome::Skipped, reason: Some(reason.clone()), ..blank(scenario) }
+/// The record of a scenario that the user's selection leaves out.
+pub(super) fn left_out(scenario: &Scenario, why: LeftOut) -> ScenarioRecord {
+    let reason = match why {
+        LeftOut::Share => Text::new(
+            "in another share than --shard asks for; the other shares run it",
+            "不属于 --shard 指定的分片；由其他分片执行",
+        ),
+        _ => Text::new(
+            "not selected by --scenario; a run without it includes this scenario",
+            "未被 --scenario 选中；去掉该选项即可执行",
+        ),
+    };
+    ScenarioRecord { outcome: Outcome::NotSelected, left_out: Some(why), reason: Some(reason), ..blank(scenario) }
 }
 
 /// The failures to report: what a plain run finds comes before what a stored sequence shows, so that two
 /// runs with one seed say the same; then what a fault sweep found beside it.
 pub(super) fn findings(tally: &Tally) -> impl Iterator<Item = &Caught> {
     tally.caught.as_ref().or(tally.caught_again.as_ref()).into_iter().chain(&tally.swept)
+}
+
+/// What becomes of a scenario that stumbled over violations, once these are findings: it fails by its own promise, or
+/// another's violation stopped it.
+pub(super) fn after_findings(record: &mut ScenarioRecord, findings: &[Finding]) {
+    let of_its_own = |f: &&Finding| {
+        f.scenario == record.id && f.requirement == record.requirement
+            || f.folded.iter().any(|x| x.scenario == record.id && x.requirement == record.requirement)
+    };
+    let concerning = || findings.iter().filter(|f| f.concerns(&record.id));
+    if record.outcome != Outcome::Fail || concerning().any(|f| of_its_own(&f)) || concerning().next().is_none() {
+        return;
+    }
+    record.outcome = Outcome::Blocked;
+    record.blocked_by = concerning().map(|f| f.id.clone()).collect();
+    let ids = record.blocked_by.join(", ");
+    record.reason = Some(Text::new(
+        format!("{ids} stopped it before it could say anything of its own requirement; once that is repaired, it can"),
+        format!("被 {ids} 阻断，未能对自身的需求得出结论；修复后即可得出"),
+    ));
 }
 
 fn blank(scenario: &Scenario) -> ScenarioRecord {
@@ -47,6 +83,9 @@ fn blank(scenario: &Scenario) -> ScenarioRecord {
         severity: scenario.severity,
         effort_days: scenario.effort_days,
         outcome: Outcome::Inconclusive,
+        left_out: None,
+        missing: Vec::new(),
+        blocked_by: Vec::new(),
         reason: None,
         generated: matches!(scenario.body, Body::Generate(_)),
         sequences: 0,

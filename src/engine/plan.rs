@@ -4,8 +4,8 @@
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use crate::op::Text;
 use crate::spec::Scenario;
+use crate::verdict::record::{LeftOut, RunRecord, Scope};
 
 use super::SweepPlan;
 
@@ -63,7 +63,7 @@ fn near_text(near: &[String]) -> String {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
     pub scenario: Scenario,
-    pub left_out: Option<Text>,
+    pub left_out: Option<LeftOut>,
 }
 
 /// The scenarios of a run in the order of its report.
@@ -72,6 +72,10 @@ pub struct Plan {
     pub entries: Vec<Planned>,
     /// What narrowed it, as the command line says it.
     pub selection: Vec<String>,
+    /// The same, as the record has it.
+    pub scope: Scope,
+    /// The share of the requirements of level must that a full run has to come to a verdict on.
+    pub min_coverage: f64,
     /// Whether device calls are failed in turn, and how much of that.
     pub faults: Option<SweepPlan>,
     /// Each generated sequence is drawn by weights of its own, instead of the scenario's.
@@ -91,22 +95,16 @@ impl Plan {
         let mut dealt = 0;
         let entries = scenarios.into_iter().map(|scenario| {
             let left_out = if !globs.is_empty() && !chosen.is_match(&scenario.id) {
-                Some(Text::new(
-                    "not selected by --scenario; a run without it includes this scenario",
-                    "未被 --scenario 选中；去掉该选项即可执行",
-                ))
+                Some(LeftOut::Filter)
             } else {
                 dealt += 1;
-                shard.filter(|s| (dealt - 1) % s.of + 1 != s.index).map(|s| {
-                    Text::new(
-                        format!("in another share than {s}; the other shares run it"),
-                        format!("不属于分片 {s}；由其他分片执行"),
-                    )
-                })
+                shard.filter(|s| (dealt - 1) % s.of + 1 != s.index).map(|_| LeftOut::Share)
             };
             Planned { scenario, left_out }
         });
-        Ok(Plan { entries: entries.collect(), selection, faults: None, swarm: false })
+        let scope = Scope { scenarios: globs.to_vec(), shard: shard.map(|s| s.to_string()), ..Scope::default() };
+        let min_coverage = RunRecord::MIN_COVERAGE;
+        Ok(Plan { entries: entries.collect(), selection, scope, min_coverage, faults: None, swarm: false })
     }
 
     /// How many scenarios will be tried.

@@ -94,7 +94,9 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
         (false, false) => EndedBy::Complete,
     };
     let ended: Vec<_> = cases.iter().zip(&tallies).map(|(c, t)| Some(Ended::of(c.scenario, t, by))).collect();
-    let mut record = assemble::record(options, &ended);
+    // Whoever stops a run does not want to wait for more of them.
+    let open = (!budget.is_stopped()).then_some(open);
+    let mut record = assemble::record(options, &ended, open);
     record.ended = by;
     record.sweep = swept;
     stamp.seconds = budget.clock.seconds();

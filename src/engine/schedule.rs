@@ -271,7 +271,7 @@ impl<'a> Pool<'a> {
 
     /// The record of a run that is under way: what is left on the disk if it is killed.
     fn record(&self, ended: &[Option<Ended>]) -> RunRecord {
-        let mut record = assemble::record(self.options, ended);
+        let mut record = assemble::record(self.options, ended, None);
         record.ended = EndedBy::Killed;
         record.stamp = RunStamp { seconds: self.budget.clock.seconds(), ..self.stamp.clone() };
         record

@@ -1,6 +1,6 @@
 //! The device that an operation names, whether or not it exists.
 
-use super::{DeviceId, Op};
+use super::{DeviceId, Op, StreamId};
 
 /// Where an operation says its device.
 #[derive(Debug)]
@@ -35,6 +35,20 @@ impl Op {
     #[must_use]
     pub fn device(&self) -> Option<DeviceId> {
         self.clone().device_slot()?.get()
+    }
+
+    /// The stream that the operation names.
+    #[must_use]
+    pub fn stream(&self) -> Option<StreamId> {
+        match self {
+            Op::Alloc { stream, .. }
+            | Op::RecordStream { stream, .. }
+            | Op::Use { stream, .. }
+            | Op::Occupy { stream, .. }
+            | Op::Finish { stream, .. }
+            | Op::CaptureBegin { stream, .. } => Some(*stream),
+            _ => None,
+        }
     }
 
     /// Where it says so; `None` for an operation that is about no device, or about that of its block.

@@ -17,3 +17,16 @@ impl Text {
         Text { en: en.into(), zh: zh.into() }
     }
 }
+
+/// Figures and names read the same in both languages.
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Text { zh: text.clone(), en: text }
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}

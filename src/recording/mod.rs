@@ -12,13 +12,14 @@ pub mod pickle;
 pub mod snapshot;
 mod stats;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
 use std::path::Path;
 
 pub use line::{End, Episode, Header, Line, PoolName, RecordedError, RecordedOp, Verb};
 pub use snapshot::{MemorySnapshot, PlacedEvent, SnapshotError};
 pub use stats::StatsChange;
+
+use crate::input;
 
 /// The version this code reads.
 pub const FORMAT: &str = "poolproof/1";
@@ -156,12 +157,26 @@ impl Reader {
 /// # Errors
 /// The file cannot be opened or read.
 pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let mut file = BufReader::with_capacity(1 << 16, input::open(path)?);
     let gzipped = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     if gzipped {
-        return Ok(Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(file))));
+        let unpacked = Unpacked(flate2::bufread::MultiGzDecoder::new(file));
+        return Ok(Box::new(BufReader::with_capacity(1 << 16, unpacked)));
     }
     Ok(Box::new(file))
+}
+
+/// Undoes gzip, and says so where it cannot.
+struct Unpacked<R>(flate2::bufread::MultiGzDecoder<R>);
+
+impl<R: BufRead> Read for Unpacked<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into).map_err(|e| match e.kind() {
+            ErrorKind::Interrupted => e,
+            ErrorKind::UnexpectedEof => Error::new(e.kind(), "the file is cut off: its gzip ends in the middle"),
+            kind => Error::new(kind, format!("it begins as gzip does, and cannot be unpacked: {e}")),
+        })
+    }
 }
 
 /// The first bytes of a file's contents, gzip undone: enough to tell what kind of file it is.
@@ -169,8 +184,8 @@ pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
 /// # Errors
 /// The file cannot be opened or read.
 pub fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(64);
-    open(path)?.take(64).read_to_end(&mut bytes)?;
+    let mut bytes = Vec::with_capacity(input::HEAD);
+    open(path)?.take(input::HEAD as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

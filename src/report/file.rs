@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Language, junit, markdown};
+use crate::input::{self, Looks};
 use crate::verdict::Finding;
 use crate::verdict::files::{Draft, write_whole};
 use crate::verdict::record::RunRecord;
@@ -23,6 +24,8 @@ pub enum ReportError {
     Read { path: PathBuf, source: io::Error },
     #[error("{}:{line}:{column}: not JSON: {reason}", path.display())]
     NotJson { path: PathBuf, line: usize, column: usize, reason: String },
+    #[error("{}: this is {}, and a record of poolproof is wanted (`{expected}`)", path.display(), looks.name())]
+    Foreign { path: PathBuf, looks: Looks, expected: &'static str },
     #[error("{}: not a record of poolproof: it has no `format`; `{expected}` is expected", path.display())]
     NoFormat { path: PathBuf, expected: &'static str },
     #[error("{}: unknown format `{found}`; this version reads `{expected}`", path.display())]
@@ -47,7 +50,22 @@ const JUNIT_FILE: &str = "junit.xml";
 /// # Errors
 /// A file that cannot be read, is not JSON, is of another format, or lacks what a run record has.
 pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
-    read_as(path, RunRecord::FORMAT)
+    let mut record: RunRecord = read_as(path, &[RunRecord::FORMAT, RunRecord::FORMAT_1])?;
+    if record.is_format_1() {
+        complete(&mut record);
+    }
+    Ok(record)
+}
+
+/// What a record of format 1 says in other words: a filter was a skip, and the selection told of globs and shares.
+fn complete(record: &mut RunRecord) {
+    for entry in &record.selection {
+        match entry.split_once(' ') {
+            Some(("--scenario", glob)) => record.scope.scenarios.push(glob.to_owned()),
+            Some(("--shard", share)) => record.scope.shard = Some(share.to_owned()),
+            _ => {}
+        }
+    }
 }
 
 /// Reads a `survival.json`.
@@ -55,7 +73,7 @@ pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
 /// # Errors
 /// As `read`.
 pub fn read_survival(path: &Path) -> Result<Survival, ReportError> {
-    read_as(path, Survival::FORMAT)
+    read_as(path, &[Survival::FORMAT])
 }
 
 /// A survival record as it is kept: a line, since most of it are long lists of numbers.
@@ -100,24 +118,29 @@ pub fn add_guided(survival: &mut Survival, path: &Path) -> Result<(), ReportErro
     Ok(())
 }
 
-fn read_as<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<T, ReportError> {
+fn read_as<T: DeserializeOwned>(path: &Path, known: &[&'static str]) -> Result<T, ReportError> {
     /// `format` may be anything here, so that a foreign file is named as such.
     #[derive(Deserialize)]
     struct Head {
         #[serde(default)]
         format: serde_json::Value,
     }
-    let bytes = fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
-    let head: Head = serde_json::from_slice(&bytes).map_err(|e| refused(path, expected, &e))?;
+    let expected = known.first().copied().unwrap_or_default();
+    let bytes = input::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+    if let Some(looks) = input::looks(&bytes[..bytes.len().min(input::HEAD)]) {
+        return Err(ReportError::Foreign { path: path.to_owned(), looks, expected });
+    }
+    let bytes = input::without_mark(&bytes);
+    let head: Head = serde_json::from_slice(bytes).map_err(|e| refused(path, expected, &e))?;
     match head.format {
-        serde_json::Value::String(format) if format == expected => {}
+        serde_json::Value::String(format) if known.contains(&format.as_str()) => {}
         serde_json::Value::Null => return Err(ReportError::NoFormat { path: path.to_owned(), expected }),
         other => {
             let found = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
             return Err(ReportError::UnknownFormat { path: path.to_owned(), found, expected });
         }
     }
-    serde_json::from_slice(&bytes).map_err(|e| refused(path, expected, &e))
+    serde_json::from_slice(bytes).map_err(|e| refused(path, expected, &e))
 }
 
 fn refused(path: &Path, expected: &'static str, error: &serde_json::Error) -> ReportError {

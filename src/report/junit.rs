@@ -8,6 +8,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{ReportError, words};
+use crate::verdict::conclusion::Conclusion;
 use crate::verdict::expectation::ExpectationRecord;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 use crate::verdict::{Finding, Outcome, Reproduced};
@@ -28,6 +29,7 @@ pub fn junit(record: &RunRecord) -> Result<String, ReportError> {
     for entry in record.outdated() {
         suite.add_test_case(outdated(record, entry));
     }
+    suite.add_test_cases(whole(record));
     let mut report = Report::new("poolproof");
     report.time = suite.time;
     report.timestamp = suite.timestamp;
@@ -40,7 +42,7 @@ fn duration(seconds: f64) -> Option<Duration> {
 }
 
 fn case(record: &RunRecord, scenario: &ScenarioRecord) -> TestCase {
-    let findings: Vec<&Finding> = record.findings.iter().filter(|f| f.scenario == scenario.id).collect();
+    let findings: Vec<&Finding> = record.findings.iter().filter(|f| f.concerns(&scenario.id)).collect();
     let mut case = TestCase::new(scenario.id.as_str(), status(scenario, &findings));
     case.set_classname(record.target.name.as_str());
     case.time = duration(scenario.stamp.seconds);
@@ -66,24 +68,51 @@ fn status(scenario: &ScenarioRecord, findings: &[&Finding]) -> TestCaseStatus {
         Outcome::Pass => return TestCaseStatus::success(),
         Outcome::Fail | Outcome::UnexpectedPass => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Outcome::Broken | Outcome::Inconclusive => TestCaseStatus::non_success(NonSuccessKind::Error),
-        Outcome::ExpectedFail | Outcome::NotApplicable | Outcome::Skipped => TestCaseStatus::skipped(),
+        Outcome::ExpectedFail | Outcome::Blocked | Outcome::NotApplicable | Outcome::NotSelected | Outcome::Skipped => {
+            TestCaseStatus::skipped()
+        }
     };
     let reason = scenario.reason.as_ref().map(|r| r.en.as_str());
     let message = match (findings.first(), reason) {
         (Some(finding), _) if scenario.outcome == Outcome::Fail => {
             let unsteady = words::comes_and_goes(finding).map_or_else(String::new, |(en, _)| format!(" ({en})"));
-            format!("{}: {}{unsteady}", finding.requirement, finding.violation.message.en)
+            format!("{}: {}{unsteady}", finding.id, own_message(finding, scenario))
         }
         (_, Some(reason)) => format!("{}: {reason}", scenario.outcome.name()),
         (_, None) => scenario.outcome.name().to_owned(),
     };
     status.set_message(message);
     status.set_type(scenario.outcome.name());
-    if !findings.is_empty() {
-        let each: Vec<String> = findings.iter().map(|f| description(f)).collect();
+    // The whole finding stands once, with the scenario that its sequence comes from.
+    let own: Vec<&&Finding> = findings.iter().filter(|f| f.scenario == scenario.id).collect();
+    if !own.is_empty() {
+        let each: Vec<String> = own.iter().map(|f| description(f)).collect();
         status.set_description(each.join("\n\n"));
     }
     status
+}
+
+/// What the scenario itself saw of a finding.
+fn own_message<'a>(finding: &'a Finding, scenario: &ScenarioRecord) -> &'a str {
+    let own = finding.folded.iter().find(|f| f.scenario == scenario.id).filter(|_| finding.scenario != scenario.id);
+    own.map_or(finding.violation.message.en.as_str(), |folded| folded.message.en.as_str())
+}
+
+/// How a run as a whole ended, where that is not what its cases say one by one: cut short, or too thin.
+fn whole(record: &RunRecord) -> Option<TestCase> {
+    let text = match Conclusion::of(record) {
+        Conclusion::Interrupted => "the run was interrupted: what it had come to by then is no verdict on the target",
+        Conclusion::OutOfTime => "time ran out before every requirement that applies had a verdict",
+        Conclusion::Nothing => "no scenario came to a verdict",
+        Conclusion::Thin => "too few requirements of level must have a verdict (--min-coverage)",
+        _ => return None,
+    };
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(text);
+    status.set_type("incomplete");
+    let mut case = TestCase::new("the run as a whole", status);
+    case.set_classname(record.target.name.as_str());
+    Some(case)
 }
 
 /// The finding as a person reads it in a CI's test view.

@@ -127,7 +127,7 @@ impl Page {
 
 /// Text of a target or a scenario, so that none of it reads as Markdown. Pipes are the table's to escape.
 pub(super) fn escape(text: &str) -> String {
-    let chars: Vec<char> = text.chars().collect();
+    let chars: Vec<char> = text.chars().map(plain).collect();
     let mut out = String::with_capacity(text.len());
     for (i, &c) in chars.iter().enumerate() {
         let neighbour = |at: Option<usize>| at.and_then(|at| chars.get(at)).copied();
@@ -149,11 +149,21 @@ pub(super) fn escape(text: &str) -> String {
     out.trim().to_owned()
 }
 
+/// Line ends and other control characters would end a paragraph, a heading or a cell.
+fn plain(c: char) -> char {
+    if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }
+}
+
 /// A code span.
 pub(super) fn code(text: &str) -> String {
+    let text: String = text.chars().map(plain).collect();
+    let text = text.as_str();
+    if text.trim().is_empty() {
+        return "``` ```".to_owned(); // a span of blanks alone is none
+    }
     let fence = "`".repeat(longest_backticks(text) + 1);
     let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
-    format!("{fence}{pad}{}{pad}{fence}", text.replace('\n', " "))
+    format!("{fence}{pad}{text}{pad}{fence}")
 }
 
 fn longest_backticks(text: &str) -> usize {

@@ -70,19 +70,22 @@ impl Cell {
 }
 
 fn totals(records: &[&RunRecord]) -> Vec<Vec<Cell>> {
-    const SHOWN: [(Outcome, &str); 8] = [
+    const SHOWN: [(Outcome, &str); 10] = [
         (Outcome::Pass, "pass"),
         (Outcome::Fail, "fail"),
         (Outcome::ExpectedFail, "expected-fail"),
         (Outcome::UnexpectedPass, "unexpected-pass"),
+        (Outcome::Blocked, "blocked"),
         (Outcome::Inconclusive, "inconclusive"),
         (Outcome::NotApplicable, "n/a"),
+        (Outcome::NotSelected, "not selected"),
         (Outcome::Skipped, "skipped"),
         (Outcome::Broken, "broken"),
     ];
-    // Rare enough to be worth its width only where there is one.
-    let surprised = records.iter().any(|r| r.count(Outcome::UnexpectedPass) > 0);
-    let shown = || SHOWN.into_iter().filter(|(outcome, _)| *outcome != Outcome::UnexpectedPass || surprised);
+    const ALWAYS: [Outcome; 4] = [Outcome::Pass, Outcome::Fail, Outcome::Inconclusive, Outcome::NotApplicable];
+    // The others are worth their width only where there are some.
+    let some = |outcome| ALWAYS.contains(&outcome) || records.iter().any(|r| r.count(outcome) > 0);
+    let shown = || SHOWN.into_iter().filter(|(outcome, _)| some(*outcome));
     let mut header = vec![Cell::Words("target".to_owned()), Cell::Number("scenarios".to_owned())];
     header.extend(shown().map(|(_, name)| Cell::Number(name.to_owned())));
     header.extend(["sequences", "operations", "seconds"].map(|name| Cell::Number(name.to_owned())));
@@ -106,10 +109,13 @@ fn row(record: &RunRecord, finding: &Finding, several: bool) -> Vec<Cell> {
     let unsteady = words::comes_and_goes(finding).map_or_else(String::new, |(en, _)| format!(" ({en})"));
     cells.extend([
         words::severity(finding.severity).0.to_owned(),
-        finding.requirement.to_string(),
         finding.scenario.clone(),
         finding.violation.oracle.name().to_owned(),
         plural(finding.reproducer.steps.len(), "step"),
+        match finding.scenarios().len() {
+            1 => String::new(),
+            n => format!("in {n} scenarios"),
+        },
         finding.violation.message.en.replace('\n', " ") + &unsteady,
     ]);
     cells.into_iter().map(Cell::Words).collect()

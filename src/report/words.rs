@@ -2,10 +2,11 @@
 //!
 //! Decides wording only.
 
-use crate::op::{Milestone, OracleName};
+use super::page::code;
+use crate::op::{Milestone, OracleName, size};
 use crate::requirement::{Level, Severity};
 use crate::verdict::expectation::Standing;
-use crate::verdict::{Finding, Outcome, Reproduced};
+use crate::verdict::{Because, Condition, Finding, Outcome, Reproduced};
 
 /// English first, Chinese second.
 pub(super) type Pair = (&'static str, &'static str);
@@ -16,7 +17,9 @@ pub(super) fn outcome(outcome: Outcome) -> Pair {
         Outcome::Fail => "失败",
         Outcome::ExpectedFail => "预期失败",
         Outcome::UnexpectedPass => "意外通过",
+        Outcome::Blocked => "被阻断",
         Outcome::NotApplicable => "不适用",
+        Outcome::NotSelected => "未选中",
         Outcome::Skipped => "跳过",
         Outcome::Broken => "执行中断",
         Outcome::Inconclusive => "无结论",
@@ -70,29 +73,90 @@ pub(super) fn level(level: Level) -> Pair {
 pub(super) fn oracle(oracle: OracleName) -> Pair {
     match oracle {
         OracleName::Expectation => ("what the scenario expects", "用例期望"),
-        OracleName::Overlap => ("overlap and containment", "重叠与越界"),
-        OracleName::Alignment => ("alignment", "地址对齐"),
-        OracleName::Contents => ("contents", "内存内容"),
-        OracleName::StreamOrder => ("stream order", "流序"),
-        OracleName::Accounts => ("accounts", "账目"),
-        OracleName::Peak => ("peaks", "峰值"),
-        OracleName::Isolation => ("isolation", "设备隔离"),
-        OracleName::Leak => ("leaks", "泄漏"),
-        OracleName::Exhaustion => ("exhaustion", "内存耗尽"),
-        OracleName::Limit => ("limits", "内存上限"),
-        OracleName::Growth => ("growth", "内存增长"),
-        OracleName::Refusal => ("refusals", "拒绝行为"),
-        OracleName::Telemetry => ("telemetry", "遥测"),
-        OracleName::Summary => ("summary and dictionary", "摘要与字典"),
-        OracleName::PrivatePools => ("private pools and captures", "私有池与图捕获"),
+        OracleName::Overlap => ("blocks that overlap or lie outside their memory", "块重叠与越界"),
+        OracleName::Alignment => ("alignment of addresses", "地址对齐"),
+        OracleName::Contents => ("what blocks hold", "内存内容"),
+        OracleName::StreamOrder => ("reuse across streams", "跨流复用次序"),
+        OracleName::Accounts => ("statistics that must add up", "统计数据自洽"),
+        OracleName::Peak => ("peak figures", "峰值"),
+        OracleName::Isolation => ("one device beside another", "设备隔离"),
+        OracleName::Leak => ("memory that does not come back", "泄漏"),
+        OracleName::Exhaustion => ("out-of-memory refusals", "内存不足的拒绝"),
+        OracleName::Limit => ("memory fractions", "内存比例上限"),
+        OracleName::Growth => ("growth over equal rounds", "等量循环中的内存增长"),
+        OracleName::Refusal => ("what a refused call leaves behind", "被拒绝的调用"),
+        OracleName::Telemetry => ("the device's own figures", "设备侧数据"),
+        OracleName::Summary => ("dictionary, table and snapshot", "字典、摘要与快照"),
+        OracleName::PrivatePools => ("private pools and graph captures", "私有池与图捕获"),
         OracleName::Hang => ("calls that do not return", "调用不返回"),
         OracleName::Crash => ("death of the process", "进程存活"),
-        OracleName::StreamNames => ("streams renamed (two runs)", "流改名（两次运行对比）"),
-        OracleName::DeviceNames => ("devices renamed (two runs)", "设备改名（两次运行对比）"),
-        OracleName::WarmUp => ("warm-up given back (two runs)", "预热后归还（两次运行对比）"),
-        OracleName::SpareTrim => ("spare empty_cache (two runs)", "多余的 empty_cache（两次运行对比）"),
-        OracleName::DeviceOrder => ("order across devices (two runs)", "跨设备调用次序（两次运行对比）"),
-        OracleName::SizeBin => ("sizes of one bin (two runs)", "同档大小（两次运行对比）"),
+        OracleName::StreamNames => ("two runs, streams renamed", "两次运行对比：流改名"),
+        OracleName::DeviceNames => ("two runs, devices renamed", "两次运行对比：设备改名"),
+        OracleName::WarmUp => ("two runs, one after a warm-up", "两次运行对比：预热后归还"),
+        OracleName::SpareTrim => ("two runs, one with a spare empty_cache", "两次运行对比：多余的 empty_cache"),
+        OracleName::DeviceOrder => ("two runs, calls to devices in another order", "两次运行对比：跨设备调用次序"),
+        OracleName::SizeBin => ("two runs, sizes changed within one alignment unit", "两次运行对比：同档大小"),
+    }
+}
+
+/// What a minimal sequence cannot do without.
+pub(super) fn condition(condition: &Condition) -> (String, String) {
+    let both = |en: &str, zh: &str| (en.to_owned(), zh.to_owned());
+    match condition {
+        Condition::Settings(text) => (format!("the settings {}", code(text)), format!("配置 {}", code(text))),
+        Condition::Devices(n) => (format!("{n} devices"), format!("{n} 个设备")),
+        Condition::Streams(n) => (format!("{n} streams"), format!("{n} 个流")),
+        Condition::SideStream => both("a stream other than the default one", "非默认流"),
+        Condition::BusyStream { step } => {
+            (format!("a stream that is still at work (step {step})"), format!("仍有未完成工作的流（第 {step} 步）"))
+        }
+        Condition::RecordedStream => both("a block recorded on another stream", "块被记录到另一个流"),
+        Condition::Threads(n) => (format!("calls from {n} threads"), format!("来自 {n} 个线程的调用")),
+        Condition::Fraction(fraction) => {
+            (format!("a memory fraction of {fraction}"), format!("内存比例设为 {fraction}"))
+        }
+        Condition::FailingCall { call, number, error } => {
+            let name = code(call.name());
+            let (with_en, with_zh) = error.map_or_else(Default::default, |e| {
+                (format!(" with {}", code(e.name())), format!("，错误为 {}", code(e.name())))
+            });
+            (
+                format!("device call {name} number {number} failing{with_en}"),
+                format!("第 {number} 次设备调用 {name} 失败{with_zh}"),
+            )
+        }
+        Condition::OutOfMemory => both("a request refused as out of memory", "一次因内存不足被拒绝的请求"),
+        Condition::EmptiedCache => both("an emptied cache", "清空缓存"),
+        Condition::PrivatePools(1) => both("a private pool", "一个私有池"),
+        Condition::PrivatePools(n) => (format!("{n} private pools"), format!("{n} 个私有池")),
+        Condition::Captures(1) => both("a graph capture", "一次图捕获"),
+        Condition::Captures(n) => (format!("{n} graph captures"), format!("{n} 次图捕获")),
+        Condition::LargeRequest(bytes) => {
+            let size = size::both(*bytes);
+            (
+                format!("a request of {size} or more, as far as sizes were tried"),
+                format!("不小于 {size} 的请求（就尝试过的大小而言）"),
+            )
+        }
+        Condition::EmptyRequest => both("a request of 0 bytes", "0 字节请求"),
+        Condition::Requests(n) => (format!("{n} requests"), format!("{n} 次请求")),
+        Condition::Freed => both("a block given back", "释放一个块"),
+        Condition::BadPointer => both("a pointer at which no live block starts", "不指向任何存活块起始处的指针"),
+        Condition::MissingDevice => both("a device that does not exist", "不存在的设备"),
+        Condition::Reset => both("a reset of figures", "重置统计数据"),
+        Condition::Closing => {
+            both("everything freed, waited for and emptied at the end", "最后全部释放、同步并清空缓存")
+        }
+    }
+}
+
+/// Why a violation is put down to another one's mistake.
+pub(super) fn because(because: Because) -> Pair {
+    match because {
+        Because::SamePromise => ("same requirement, same oracle", "同一需求、同一判定器"),
+        Because::SameCalls => ("same calls", "调用序列相同"),
+        Because::SequenceBreaksIt => ("the sequence above breaks it, too", "上述序列同样违反该需求"),
+        Because::BreaksInItsSequence => ("its own sequence shows this finding, too", "其自身序列同样显现本问题"),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Floor 0, the law by number: every promise that a scenario may cite, with a stable id.
 //!
-//! Decides what is promised and how it is called. Does not decide how it is tested (`specs/`) or what a
+//! Decides what is promised, how it is called, and how bad it is to break it. Does not decide how it is tested (`specs/`) or what a
 //! given state should be (`model`, `reference`). An id is never reused; a retired one stays, marked so.
 
+mod breach;
 mod registry;
 
 use std::borrow::Cow;
@@ -216,10 +217,23 @@ pub enum Level {
 /// How bad a violation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+// the worst is the first: a smaller one is worse
 pub enum Severity {
     High,
     Medium,
     Low,
+}
+
+impl Severity {
+    /// As it is written in a scenario file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::High => "high",
+            Severity::Medium => "medium",
+            Severity::Low => "low",
+        }
+    }
 }
 
 /// A numbered promise of an allocator to its callers.
@@ -227,8 +241,15 @@ pub enum Severity {
 pub struct Requirement {
     pub id: RequirementId,
     pub level: Level,
+    /// How bad a violation is at least; a scenario may only raise it.
+    pub severity: Severity,
+    /// A violation can mean that two owners share bytes, that a write goes where no memory is, or that results are
+    /// silently wrong. These come first among findings of one severity.
+    pub corrupts: bool,
     pub en: &'static str,
     pub zh: &'static str,
+    /// What happened where the promise was broken, in English and Chinese: the title of a finding.
+    pub broken: (&'static str, &'static str),
 }
 
 #[cfg(test)]
@@ -241,6 +262,24 @@ mod tests {
         for requirement in ALL {
             assert_eq!(requirement.id.to_string().parse(), Ok(requirement.id));
             assert!(!requirement.en.is_empty() && !requirement.zh.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_a_breach_means_is_said_once_for_each_and_short() {
+        assert_eq!(breach::BREACHES.len(), ALL.len(), "a line without its promise");
+        for (breach, requirement) in breach::BREACHES.iter().zip(ALL) {
+            let id = requirement.id;
+            assert_eq!((breach.area, breach.number), (id.area, id.number), "in the order of the registry");
+            let (en, zh) = requirement.broken;
+            assert!((4..=12).contains(&en.split(' ').count()), "{id}: {en}");
+            assert!((6..=30).contains(&zh.chars().count()), "{id}: {zh}");
+            for text in [en, zh] {
+                let same = ALL.iter().filter(|r| r.broken.0 == text || r.broken.1 == text).count();
+                assert_eq!(same, 1, "{id} and another have one title: {text}");
+                assert!(!text.ends_with(['.', '。']) && !text.contains(|c: char| c.is_ascii_digit()), "{id}: {text}");
+            }
+            assert!(!requirement.corrupts || requirement.severity == Severity::High, "{id} can damage data");
         }
     }
 

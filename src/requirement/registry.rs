@@ -1,13 +1,19 @@
 //! The list. Sorted by area (in the order of `Area`) and number; ids are stable for ever.
 
-use super::{Area, Level, Requirement, RequirementId};
+use super::{Area, Level, Requirement, RequirementId, breach};
 
 const fn must(area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
-    Requirement { id: RequirementId::new(area, number), level: Level::Must, en, zh }
+    new(Level::Must, area, number, en, zh)
 }
 
 const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
-    Requirement { id: RequirementId::new(area, number), level: Level::Should, en, zh }
+    new(Level::Should, area, number, en, zh)
+}
+
+const fn new(level: Level, area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
+    let breach = breach::of(area, number);
+    let (severity, corrupts, broken) = (breach.severity, breach.corrupts, breach.broken);
+    Requirement { id: RequirementId::new(area, number), level, severity, corrupts, en, zh, broken }
 }
 
 use Area::{

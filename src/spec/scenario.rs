@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use crate::op::{Capability, DeviceCall, Milestone, OracleName, Step, Text};
+use crate::op::{Capability, DeviceCall, Milestone, Names, OracleName, Step, Text};
 use crate::requirement::{RequirementId, Severity};
 
 /// One YAML document, checked.
@@ -15,6 +15,7 @@ pub struct Scenario {
     pub file: String,
     pub requirement: RequirementId,
     pub title: Text,
+    /// That of its promise, or worse.
     pub severity: Severity,
     pub effort_days: f64,
     pub requires: BTreeSet<Capability>,
@@ -45,6 +46,8 @@ pub struct Variant {
     /// `fraction = NaN`; empty without `for_each`.
     pub label: String,
     pub steps: Vec<Step>,
+    /// What the author calls the blocks of these steps.
+    pub names: Names,
 }
 
 /// What kind of sequences to draw.

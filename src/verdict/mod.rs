@@ -2,6 +2,8 @@
 //!
 //! Decides the shape of results and of `run.json`. Does not decide who is guilty (`oracle`) or how it reads (`report`).
 
+pub mod conclusion;
+pub mod condition;
 pub mod expectation;
 pub mod files;
 pub mod matrix;
@@ -12,8 +14,10 @@ pub mod sweep;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::op::{OracleName, Setup, Step, Text};
+use crate::op::{Names, OracleName, Setup, Step, Text};
 use crate::requirement::{RequirementId, Severity};
+
+pub use condition::Condition;
 
 /// How a scenario ended on a target. Nothing is silently green.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -25,9 +29,13 @@ pub enum Outcome {
     ExpectedFail,
     /// Passed although a written expectation said it would fail.
     UnexpectedPass,
+    /// A violation of another promise stopped it: it says nothing of its own.
+    Blocked,
     /// The target lacks what the scenario needs.
     NotApplicable,
-    /// Left out by the user or for want of time.
+    /// The user's selection leaves it out.
+    NotSelected,
+    /// Left out for want of time, or because the run was interrupted.
     Skipped,
     /// The harness or the target's process broke.
     Broken,
@@ -36,12 +44,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub const ALL: [Outcome; 8] = [
+    pub const ALL: [Outcome; 10] = [
         Outcome::Pass,
         Outcome::Fail,
         Outcome::ExpectedFail,
         Outcome::UnexpectedPass,
+        Outcome::Blocked,
         Outcome::NotApplicable,
+        Outcome::NotSelected,
         Outcome::Skipped,
         Outcome::Broken,
         Outcome::Inconclusive,
@@ -54,7 +64,9 @@ impl Outcome {
             Outcome::Fail => "fail",
             Outcome::ExpectedFail => "expected-fail",
             Outcome::UnexpectedPass => "unexpected-pass",
+            Outcome::Blocked => "blocked",
             Outcome::NotApplicable => "not-applicable",
+            Outcome::NotSelected => "not-selected",
             Outcome::Skipped => "skipped",
             Outcome::Broken => "broken",
             Outcome::Inconclusive => "inconclusive",
@@ -69,6 +81,15 @@ pub struct Evidence {
     pub value: String,
 }
 
+/// The first figure that was wrong, in units that people read: what it should have been, and what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Figure {
+    /// What is counted or observed, with its device, pool and family where it has them.
+    pub what: Text,
+    pub expected: Text,
+    pub actual: Text,
+}
+
 /// One oracle's conviction at one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Violation {
@@ -78,6 +99,9 @@ pub struct Violation {
     pub requirement: Option<RequirementId>,
     /// What was promised and what happened, in one sentence with its figures.
     pub message: Text,
+    /// The figure that shows it; absent where no single one does, and in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figure: Option<Figure>,
     #[serde(default)]
     pub evidence: Vec<Evidence>,
 }
@@ -85,7 +109,14 @@ pub struct Violation {
 impl Violation {
     #[must_use]
     pub fn new(oracle: OracleName, requirement: Option<RequirementId>, message: Text) -> Self {
-        Violation { oracle, requirement, message, evidence: Vec::new() }
+        Violation { oracle, requirement, message, figure: None, evidence: Vec::new() }
+    }
+
+    /// Says which figure shows it, what it should have been and what it was.
+    #[must_use]
+    pub fn figure(mut self, what: Text, expected: impl Into<Text>, actual: impl Into<Text>) -> Self {
+        self.figure = Some(Figure { what, expected: expected.into(), actual: actual.into() });
+        self
     }
 
     /// Adds a figure.
@@ -109,6 +140,9 @@ pub struct Reproducer {
     pub setup: Setup,
     pub oracles: Vec<OracleName>,
     pub steps: Vec<Step>,
+    /// What the author of the scenario calls the blocks; absent where nobody named them.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
     /// Whether the closing operations (free everything, wait, empty the cache) follow the steps.
     pub epilogue: bool,
 }
@@ -144,17 +178,28 @@ impl Reproduced {
     }
 }
 
-/// A violation with its minimal sequence and all that a team needs to act on it.
+/// One mistake of the target: the violation that shows it best, the smallest sequence that does, and whatever else
+/// came of the same mistake.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// `F01`, in the order of the run.
+    /// `STRM-02-4f1c`: the promise, and digits of what was judged. The same mistake has the same id in every run and
+    /// share; in records of format 1, `F01` and on.
     pub id: String,
+    /// The scenario that the sequence comes from.
     pub scenario: String,
     pub requirement: RequirementId,
+    /// The promise's, or more if the scenario says so.
     pub severity: Severity,
     /// What fixing such a finding usually costs.
     pub effort_days: f64,
     pub violation: Violation,
+    /// What the sequence cannot do without. Empty where it is not minimal, and in records of format 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Whether no step can be left out of the sequence. Explicit steps that an author's expectations hang on are often
+    /// not taken apart.
+    #[serde(default)]
+    pub minimal: bool,
     pub reproducer: Reproducer,
     /// The reproducer as it ran, up to the violation.
     pub transcript: Vec<TranscriptLine>,
@@ -163,8 +208,71 @@ pub struct Finding {
     pub reproduced: Option<Reproduced>,
     /// Steps of the sequence as it was first found.
     pub original_steps: u64,
+    /// What else the same mistake was seen to do, in the order of the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folded: Vec<Folded>,
     /// Where the reproducer was written, relative to `run.json`.
     pub file: String,
     /// The command that reproduces it from the folder that `run` was called in.
     pub command: String,
+}
+
+impl Finding {
+    /// Whether a scenario stumbled over it.
+    #[must_use]
+    pub fn concerns(&self, scenario: &str) -> bool {
+        self.scenario == scenario || self.folded.iter().any(|f| f.scenario == scenario)
+    }
+
+    /// The promises that it was seen to break, its own first.
+    #[must_use]
+    pub fn requirements(&self) -> Vec<RequirementId> {
+        let mut all = vec![self.requirement];
+        for folded in &self.folded {
+            if !all.contains(&folded.requirement) {
+                all.push(folded.requirement);
+            }
+        }
+        all
+    }
+
+    /// The scenarios that stumbled over it, that of its sequence first, each once.
+    #[must_use]
+    pub fn scenarios(&self) -> Vec<&str> {
+        let mut all = vec![self.scenario.as_str()];
+        for folded in &self.folded {
+            if !all.contains(&folded.scenario.as_str()) {
+                all.push(&folded.scenario);
+            }
+        }
+        all
+    }
+}
+
+/// A violation that a finding stands for, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Folded {
+    pub scenario: String,
+    pub requirement: RequirementId,
+    pub oracle: OracleName,
+    pub message: Text,
+    /// Steps of its own smallest sequence.
+    pub steps: u64,
+    /// What shows that it is the same mistake.
+    pub because: Because,
+}
+
+/// Why two violations are put down to one mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Because {
+    /// The same judge saw the same promise broken, under the same settings.
+    SamePromise,
+    /// Their smallest sequences make the same calls.
+    SameCalls,
+    /// The finding's sequence breaks that promise, too.
+    SequenceBreaksIt,
+    /// That violation's sequence breaks the finding's promise, too.
+    BreaksInItsSequence,
 }

@@ -18,15 +18,21 @@ use crate::requirement::{RequirementId, Severity};
 /// One run on one target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
-    /// `poolproof-run/1`.
+    /// `poolproof-run/2`; records of format 1 are read, too, and say less.
     pub format: String,
     /// The version of poolproof that ran.
     pub version: String,
     pub target: TargetRecord,
     pub seed: u64,
-    /// What narrowed the run: scenario globs, shard, time limit. Empty for a full run.
+    /// What narrowed the run, as the command line says it: scenario globs, shard, time limit. Empty for a full run.
     #[serde(default)]
     pub selection: Vec<String>,
+    /// What part of the promises the run was meant to speak of.
+    #[serde(default)]
+    pub scope: Scope,
+    /// The share of the requirements of level must, from 0 to 1, that a full run has to come to a verdict on.
+    #[serde(default = "default_min_coverage")]
+    pub min_coverage: f64,
     /// How the run came to its end.
     #[serde(default)]
     pub ended: EndedBy,
@@ -45,7 +51,17 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    pub const FORMAT: &'static str = "poolproof-run/1";
+    pub const FORMAT: &'static str = "poolproof-run/2";
+    /// The usual `min_coverage`.
+    pub const MIN_COVERAGE: f64 = 0.25;
+    /// The format before: reasons are prose, findings are numbered, a target is a name.
+    pub const FORMAT_1: &'static str = "poolproof-run/1";
+
+    /// Whether it was written before reasons and targets were data.
+    #[must_use]
+    pub fn is_format_1(&self) -> bool {
+        self.format == RunRecord::FORMAT_1
+    }
 
     /// How many scenarios ended so.
     #[must_use]
@@ -53,9 +69,58 @@ impl RunRecord {
         self.scenarios.iter().filter(|s| s.outcome == outcome).count()
     }
 
+    /// The record of a scenario, by its id.
+    #[must_use]
+    pub fn scenario(&self, id: &str) -> Option<&ScenarioRecord> {
+        self.scenarios.iter().find(|s| s.id == id)
+    }
+
+    /// Whether a written expectation announced a finding: every scenario that stumbled over it fails as expected.
+    #[must_use]
+    pub fn is_expected(&self, finding: &Finding) -> bool {
+        let announced = |id: &&str| self.scenario(id).is_some_and(|s| s.outcome == Outcome::ExpectedFail);
+        finding.scenarios().iter().all(announced)
+    }
+
+    /// Findings that nobody announced, in the order of the record.
+    pub fn open_findings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|f| !self.is_expected(f))
+    }
+
     /// Entries of expected failures that fail the run themselves.
     pub fn outdated(&self) -> impl Iterator<Item = &ExpectationRecord> {
         self.expectations.iter().filter(|e| e.standing.is_outdated())
+    }
+}
+
+/// What a run needs, unless it is told otherwise, to say something of a target: a quarter.
+fn default_min_coverage() -> f64 {
+    RunRecord::MIN_COVERAGE
+}
+
+/// What part of the promises a run was meant to speak of; everything, if nothing is set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scope {
+    /// Globs over scenario ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scenarios: Vec<String>,
+    /// One share of several, `K/N`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// A folder of scenario files instead of the built-in ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub specs: Option<String>,
+    /// Generated sequences alone, for their own sake (`fuzz`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub generated_only: bool,
+}
+
+impl Scope {
+    /// Whether the user chose a part: then the run speaks of that part, whatever its share of the promises.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        *self != Scope::default()
     }
 }
 
@@ -76,7 +141,20 @@ pub enum EndedBy {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetRecord {
+    /// As the user named it.
     pub name: String,
+    /// What stands before the `@`, with `worker:` if it ran in a process of its own by the user's wish.
+    #[serde(default)]
+    pub allocator: String,
+    /// Where it ran: `sim`, `cuda`.
+    #[serde(default)]
+    pub place: String,
+    /// What stands after the `?`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<TargetOption>,
+    /// Its devices are simulated; unknown in records of format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<bool>,
     /// Devices as the target had them in the largest world of the run.
     pub devices: Vec<DeviceInfo>,
     pub capabilities: Vec<String>,
@@ -85,6 +163,30 @@ pub struct TargetRecord {
     pub planted: Option<String>,
     #[serde(default, skip_serializing_if = "Versions::is_unknown")]
     pub versions: Versions,
+}
+
+/// One option of a target's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetOption {
+    pub key: String,
+    /// Absent for settings written without a key: `expandable_segments:True`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// Why a scenario was not run, or not to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftOut {
+    /// `--scenario` does not name it.
+    Filter,
+    /// It is in another share than `--shard` asks for.
+    Share,
+    /// The time limit was over.
+    Time,
+    /// The run was interrupted, or is under way still.
+    Interrupted,
 }
 
 /// One scenario on the target.
@@ -97,6 +199,15 @@ pub struct ScenarioRecord {
     pub severity: Severity,
     pub effort_days: f64,
     pub outcome: Outcome,
+    /// Why it was left out, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+    /// Capabilities that it needs and the target lacks; unknown in records of format 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The findings, by id, that stopped it before it could say anything of its own promise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<String>,
     /// Why it did not pass, and what would lift it. Absent for a pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,

@@ -18,7 +18,6 @@ const LONG: &str = "\
 scenario: longer
 requirement: MEM-03
 title: { en: Many blocks, zh: 许多块 }
-severity: low
 effort_days: 0.5
 requires: [contents]
 generate: { sequences: 3, length: LONGER, sizes: [ { log_uniform: [1, 256KiB] } ], weights: { alloc: 5, free: 5, use: 1 } }
@@ -26,7 +25,6 @@ generate: { sequences: 3, length: LONGER, sizes: [ { log_uniform: [1, 256KiB] } 
 scenario: long
 requirement: MEM-03
 title: { en: Fewer blocks, zh: 较少的块 }
-severity: low
 effort_days: 0.5
 requires: [contents]
 generate: { sequences: 3, length: LONG, sizes: [ { log_uniform: [1, 256KiB] } ], weights: { alloc: 5, free: 5, use: 1 } }
@@ -34,7 +32,6 @@ generate: { sequences: 3, length: LONG, sizes: [ { log_uniform: [1, 256KiB] } ],
 scenario: short
 requirement: ZERO-02
 title: { en: No block, zh: 没有块 }
-severity: low
 effort_days: 0.5
 steps:
   - alloc: { block: a, device: 0, bytes: 0 }
@@ -46,7 +43,6 @@ const SEVEN: &str = "\
 scenario: long
 requirement: ZERO-01
 title: { en: Four blocks, zh: 四个块 }
-severity: low
 effort_days: 0.5
 steps:
   - alloc: { block: a, device: 0, bytes: 1 }
@@ -57,7 +53,6 @@ steps:
 scenario: short
 requirement: ZERO-02
 title: { en: No block, zh: 没有块 }
-severity: low
 effort_days: 0.5
 steps:
   - alloc: { block: a, device: 0, bytes: 0 }

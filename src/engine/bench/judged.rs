@@ -146,7 +146,7 @@ pub fn curve(name: &TargetName, points: &[u32]) -> Result<Vec<CurvePoint>, Targe
 
 fn run(name: &TargetName, setup: &Setup, steps: &[Step], oracles: &BTreeSet<OracleName>) -> Result<u64, TargetError> {
     let mut target = target::open(name, setup)?;
-    let course = Course { steps, oracles, epilogue: false, transcript: false, relations: &[] };
+    let course = Course { steps, oracles, epilogue: false, transcript: false, relations: &[], only: None };
     let run = lockstep::run(&mut *target, &course, &Cell::new(0));
     debug_assert!(run.conviction.is_none(), "a sound target: {:?}", run.conviction);
     Ok(run.operations)

@@ -129,7 +129,8 @@ pub(super) fn sweep(
         let mut tally = lock(&tallies[i]);
         match &failure.found {
             Found::Panicked(panicked) => {
-                let crash = failure::keep_crash(subject.case, &subject.setup, &failure.steps, panicked, patience);
+                let Subject { case, setup, names, .. } = subject;
+                let crash = failure::keep_crash(case, setup, &failure.steps, panicked, names, patience);
                 tally.crash.get_or_insert(crash);
             }
             Found::Convicted(conviction) => tally.swept.push(subject.pin_down(&failure.steps, conviction, patience)),
@@ -162,7 +163,8 @@ fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Vec<Subject<'a>> {
             for variant in variants {
                 for world in 0..case::worlds(scenario) {
                     let setup = workload::world(scenario, world);
-                    all.push(Subject::new(case, &variant.label, setup, &variant.steps, seed(all.len())));
+                    let subject = Subject::new(case, &variant.label, setup, &variant.steps, seed(all.len()));
+                    all.push(Subject { names: variant.names.clone(), ..subject });
                 }
             }
         }
@@ -176,7 +178,8 @@ fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Vec<Subject<'a>> {
         }
     }
     if let Some(stored) = case.stored {
-        all.push(Subject::new(case, "", stored.setup.clone(), &stored.steps, seed(all.len())));
+        let subject = Subject::new(case, "", stored.setup.clone(), &stored.steps, seed(all.len()));
+        all.push(Subject { names: stored.names.clone(), ..subject });
     }
     all
 }

@@ -18,6 +18,7 @@ mod trimming;
 mod uneven;
 
 use super::variation::Variation;
+use crate::requirement::RequirementId;
 
 /// What an allocator carries: nothing, one defect, or one legal variation of policy.
 pub trait Planting: Copy + std::fmt::Debug {
@@ -69,19 +70,22 @@ struct Entry {
     defect: Defect,
     name: &'static str,
     copies: &'static str,
+    promises: &'static [RequirementId],
     what: &'static str,
 }
 
 /// What stands where a defect copies no public report.
 pub const OWN: &str = "own mechanism";
 
-/// A theme's table: variant, name in target options, the report it copies, what goes wrong.
+/// A theme's table: variant, name in target options, the report it copies, the promises that it breaks (first the one
+/// that it is most about), what goes wrong.
 macro_rules! theme {
-    ($($variant:ident, $name:literal, $copies:expr, $what:literal;)+) => {
+    ($($variant:ident, $name:literal, $copies:expr, [$($area:ident $number:literal),+], $what:literal;)+) => {
         pub(super) const TABLE: &[super::Entry] = &[$(super::Entry {
             defect: super::Defect::$variant,
             name: $name,
             copies: $copies,
+            promises: &[$($crate::requirement::RequirementId::new($crate::requirement::Area::$area, $number)),+],
             what: $what,
         }),+];
     };
@@ -235,6 +239,13 @@ impl Defect {
         self.entry().copies
     }
 
+    /// The promises that it breaks by what it does, not by what anybody notices. The first is the one that it is most
+    /// about.
+    #[must_use]
+    pub fn promises(self) -> &'static [RequirementId] {
+        self.entry().promises
+    }
+
     /// What the allocator does wrong.
     #[must_use]
     pub fn what(self) -> &'static str {
@@ -253,6 +264,18 @@ impl std::str::FromStr for Defect {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_defect_breaks_registered_promises_each_said_once() {
+        for &defect in Defect::ALL {
+            let promises = defect.promises();
+            assert!((1..=3).contains(&promises.len()), "{defect:?}");
+            for (at, id) in promises.iter().enumerate() {
+                assert_eq!(id.to_string().parse(), Ok(*id), "{defect:?}");
+                assert!(!promises[..at].contains(id), "{defect:?} says {id} twice");
+            }
+        }
+    }
 
     #[test]
     fn every_defect_has_a_name_of_its_own_and_reads_back() {

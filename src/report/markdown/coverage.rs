@@ -4,10 +4,19 @@ use super::super::advice;
 use super::super::facts::{Facts, Standing, unreached};
 use super::super::page::{Page, escape, numbers, plural, thousands, words as text};
 use super::super::words;
-use super::{codes, requirement_ids, scenario_ids, situations};
+use super::{join, requirement_ids, scenario_ids, situations};
 use crate::op::OracleName;
 use crate::requirement::Area;
 use crate::verdict::Outcome;
+
+/// Risks that are listed at most.
+const MOST_RISKS: usize = 10;
+
+/// Reasons for which scenarios have no verdict that are listed at most.
+const MOST_GAPS: usize = 20;
+
+/// Scenarios that are named for one reason.
+const NAMED: usize = 8;
 
 pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     page.heading(2, "5. Coverage and risks", "5. 覆盖与风险");
@@ -44,7 +53,7 @@ fn row(page: &Page, standing: &Standing<'_>) -> Vec<String> {
         }
         None => page.t("no scenario", "无用例").to_owned(),
     };
-    let mark = if standing.is_covered() { "✓" } else { "✗" };
+    let mark = if standing.is_covered() && !standing.is_broken() { "✓" } else { "✗" };
     let ids: Vec<&str> = standing.findings.iter().map(|f| f.id.as_str()).collect();
     let findings = match (ids.is_empty(), ids.join(", ")) {
         (true, _) => String::new(),
@@ -61,7 +70,14 @@ fn row(page: &Page, standing: &Standing<'_>) -> Vec<String> {
 }
 
 fn risks(page: &mut Page, facts: &Facts<'_>) {
-    let mut items: Vec<Vec<String>> = Area::ALL.iter().filter_map(|&area| area_risk(page, facts, area)).collect();
+    let mut items: Vec<Vec<String>> = Vec::new();
+    if facts.is_simulated() {
+        items.push(vec![page.t(
+            "**Real devices**: the target ran on simulated ones, so driver behaviour, kernel timing and other processes on the device were not exercised".to_owned(),
+            "**真实设备**：目标运行在模拟设备上，驱动行为、内核执行时序以及同一设备上其他进程的影响均未检验".to_owned(),
+        )]);
+    }
+    items.extend(Area::ALL.iter().filter_map(|&area| area_risk(page, facts, area)));
     let never = facts.never_reached();
     if !never.is_empty() {
         let list = situations(page, &never);
@@ -71,18 +87,19 @@ fn risks(page: &mut Page, facts: &Facts<'_>) {
         )]);
     }
     let judged = facts.oracles();
-    let silent: Vec<&str> = OracleName::ALL.iter().filter(|o| !judged.contains_key(o)).map(|o| o.name()).collect();
+    let silent: Vec<String> = OracleName::ALL
+        .iter()
+        .filter(|o| !judged.contains_key(o))
+        .map(|&o| {
+            let (en, zh) = words::oracle(o);
+            page.t(en, zh).to_owned()
+        })
+        .collect();
     if !silent.is_empty() {
-        let list = codes(page, silent);
+        let list = join(page, &silent);
         items.push(vec![page.t(
             format!("**Oracles that judged no executed scenario**: {list}"),
             format!("**未判定任何已执行用例的判定器**：{list}"),
-        )]);
-    }
-    if facts.is_simulated() {
-        items.push(vec![page.t(
-            "**Real devices**: the target ran on simulated ones, so driver behaviour, kernel timing and other processes on the device were not exercised".to_owned(),
-            "**真实设备**：目标运行在模拟设备上，驱动行为、内核执行时序以及同一设备上其他进程的影响均未检验".to_owned(),
         )]);
     }
     page.lead("Key risks not covered", "尚未覆盖的关键风险");
@@ -91,14 +108,21 @@ fn risks(page: &mut Page, facts: &Facts<'_>) {
             "None that the registry of requirements and situations knows of.",
             "在已登记的需求与情形范围内，没有未覆盖的风险。",
         );
-    } else {
-        page.numbered(1, &items);
+        return;
     }
+    if let Some(rest) = items.len().checked_sub(MOST_RISKS).filter(|&n| n > 0) {
+        items.truncate(MOST_RISKS - 1);
+        let rest = rest + 1;
+        items.push(vec![page.t(
+            format!("{rest} more areas or situations without a verdict (section 2)"),
+            format!("另有 {rest} 项无结论的领域或情形（见第 2 节）"),
+        )]);
+    }
+    page.numbered(1, &items);
 }
 
 fn area_risk(page: &Page, facts: &Facts<'_>, area: Area) -> Option<Vec<String>> {
-    let ids: Vec<_> =
-        facts.in_area(area).filter(|s| !s.is_covered() && s.findings.is_empty()).map(|s| s.requirement.id).collect();
+    let ids: Vec<_> = facts.in_area(area).filter(|s| !s.is_covered()).map(|s| s.requirement.id).collect();
     if ids.is_empty() {
         return None;
     }
@@ -116,23 +140,12 @@ fn area_risk(page: &Page, facts: &Facts<'_>, area: Area) -> Option<Vec<String>> 
     )])
 }
 
-/// Scenarios without a verdict, and why.
+/// Scenarios without a verdict, why, and the question that stays open with them.
 fn missing(page: &mut Page, facts: &Facts<'_>) {
     page.lead("Missing information", "缺失信息");
+    let mut items = Vec::new();
     let gaps = facts.gaps();
-    if gaps.is_empty() {
-        let n = facts.record.scenarios.len();
-        page.say(
-            format!(
-                "None: {} of this run reached a verdict.",
-                if n == 1 { "the one scenario".to_owned() } else { format!("all {}", plural(n, "scenario")) }
-            ),
-            format!("无：本次运行的 {} 个用例均得出结论。", thousands(n)),
-        );
-        return;
-    }
-    let mut rows = Vec::new();
-    for gap in gaps {
+    for gap in gaps.iter().take(MOST_GAPS) {
         let (en, zh) = words::outcome(gap.outcome);
         let mut why = page.of(&gap.reason);
         if why.is_empty() {
@@ -147,9 +160,48 @@ fn missing(page: &mut Page, facts: &Facts<'_>) {
                 why += &page.t(format!("; not reached: {list}"), format!("；未到达：{list}"));
             }
         }
-        rows.push(vec![page.t(en, zh).to_owned(), scenario_ids(page, gap.scenarios.iter().copied()), why]);
+        let n = gap.scenarios.len();
+        let named = scenario_ids(page, gap.scenarios.iter().copied().take(NAMED));
+        let (more_en, more_zh) =
+            if n > NAMED { (format!(" and {} more", n - NAMED), format!(" 等")) } else { Default::default() };
+        items.push(page.t(
+            format!("{} {en}: {why} ({named}{more_en})", plural(n, "scenario")),
+            format!("{n} 个用例{zh}：{why}（{named}{more_zh}）"),
+        ));
     }
-    let columns =
-        [text("Outcome", "结果"), text("Scenarios", "用例"), text("Reason, and what would lift it", "原因及解除条件")];
-    page.table(&columns, &rows);
+    if let Some(rest) = gaps.len().checked_sub(MOST_GAPS).filter(|&n| n > 0) {
+        items.push(page.t(
+            format!("{rest} more reasons for which scenarios have no verdict stand in `run.json`"),
+            format!("另有 {rest} 种无结论的原因，见 `run.json`"),
+        ));
+    }
+    let uncited: Vec<_> = facts.standings.iter().filter(|s| s.outcome().is_none() && !s.is_covered()).collect();
+    if !uncited.is_empty() {
+        let (n, ids) = (uncited.len(), requirement_ids(page, uncited.iter().map(|s| s.requirement.id)));
+        items.push(page.t(
+            format!("{} that no scenario of this run cites: {ids}", plural(n, "requirement")),
+            format!("{n} 项需求在本次运行中没有用例引用：{ids}"),
+        ));
+    }
+    if facts.record.is_format_1() {
+        items.push(
+            page.t(
+                "The record is of format 1: what the target lacks and where it ran are not in it as data",
+                "该记录为格式 1：其中不含目标所缺能力与运行位置的结构化数据",
+            )
+            .to_owned(),
+        );
+    }
+    if items.is_empty() {
+        let n = facts.record.scenarios.len();
+        page.say(
+            format!(
+                "None: {} of this run reached a verdict.",
+                if n == 1 { "the one scenario".to_owned() } else { format!("all {}", plural(n, "scenario")) }
+            ),
+            format!("无：本次运行的 {} 个用例均得出结论。", thousands(n)),
+        );
+        return;
+    }
+    page.bullets(&items);
 }

@@ -12,9 +12,10 @@ mod sweep;
 
 use super::Language;
 use super::facts::Facts;
-use super::page::{Page, code};
+use super::page::{Page, code, escape};
 use crate::op::Milestone;
 use crate::requirement::RequirementId;
+use crate::verdict::Finding;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 
 use super::words;
@@ -24,7 +25,7 @@ use super::words;
 pub fn markdown(record: &RunRecord, language: Language) -> String {
     let facts = Facts::new(record);
     let mut page = Page::new(language);
-    let target = &record.target.name;
+    let target = code(&record.target.name);
     page.heading(1, &format!("{target}: conformance report"), &format!("{target} 一致性测试报告"));
     summary::write(&mut page, &facts);
     scope::write(&mut page, &facts);
@@ -33,7 +34,7 @@ pub fn markdown(record: &RunRecord, language: Language) -> String {
     coverage::write(&mut page, &facts);
     follow_up::write(&mut page, &facts);
     if let Some(matrix) = &record.kill_matrix {
-        page.heading(2, "Appendix: what the scenarios of this run detect", "附录：本次场景的检出能力");
+        page.heading(2, "Appendix: what the scenarios of this run detect", "附录：本次用例的检出能力");
         super::matrix::body(&mut page, matrix, 3);
     }
     page.finish()
@@ -65,6 +66,12 @@ fn situation(page: &Page, milestone: Milestone) -> String {
 
 fn situations(page: &Page, milestones: &[Milestone]) -> String {
     join(page, &milestones.iter().map(|&m| situation(page, m)).collect::<Vec<_>>())
+}
+
+/// What happened, in one sentence without figures.
+fn title(page: &Page, finding: &Finding) -> String {
+    let (en, zh) = finding.requirement.get().broken;
+    escape(page.t(en, zh))
 }
 
 /// The reason of a scenario that did not pass, or that none was given.

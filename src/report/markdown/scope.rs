@@ -1,6 +1,6 @@
 //! Section 2: what was tested, where, how, and what was left out.
 
-use super::super::facts::{Facts, is_executed};
+use super::super::facts::Facts;
 use super::super::page::{Page, code, decimal, escape, plural, thousands};
 use super::super::words;
 use super::{codes, join, requirement_ids};
@@ -13,20 +13,48 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     target(page, facts);
     environment(page, facts);
     strategy(page, facts);
+    let lines: Vec<(Mark, String)> = Area::ALL.iter().map(|&area| line(page, facts, area)).collect();
+    let of = |wanted: fn(Mark) -> bool| {
+        lines.iter().filter(|(mark, _)| wanted(*mark)).map(|(_, line)| line.clone()).collect::<Vec<_>>()
+    };
     page.lead("Covered", "覆盖范围");
-    let covered: Vec<String> = Area::ALL.iter().filter_map(|&area| covered(page, facts, area)).collect();
-    page.bullets(&or_none(page, covered));
-    page.lead("Not covered", "未覆盖项");
-    let missing: Vec<String> = Area::ALL.iter().filter_map(|&area| missing(page, facts, area)).collect();
-    if missing.is_empty() {
-        page.bullets(&[page
-            .t(
-                "none: every requirement has an executed scenario with a verdict",
-                "无：每项需求均有已执行并得出结论的用例",
-            )
-            .to_owned()]);
-    } else {
-        page.bullets(&missing);
+    page.bullets(&or_none(page, of(|mark| mark == Mark::Whole)));
+    page.lead("Covered in part", "部分覆盖项");
+    page.bullets(&or_none(page, of(|mark| mark == Mark::Part)));
+    page.lead("Not covered, or broken", "未覆盖项与违规项");
+    page.bullets(&or_none(page, of(|mark| matches!(mark, Mark::Broken | Mark::Nothing))));
+}
+
+/// How an area stands. A tick is for an area of which every requirement has a verdict and none is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Whole,
+    Part,
+    Broken,
+    Nothing,
+}
+
+impl Mark {
+    fn of(facts: &Facts<'_>, area: Area) -> Self {
+        let all = facts.in_area(area).count();
+        let covered = facts.in_area(area).filter(|s| s.is_covered()).count();
+        if facts.in_area(area).any(|s| s.is_broken()) {
+            Mark::Broken
+        } else if covered == 0 {
+            Mark::Nothing
+        } else if covered == all {
+            Mark::Whole
+        } else {
+            Mark::Part
+        }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Mark::Whole => "✓",
+            Mark::Part => "◐",
+            Mark::Broken | Mark::Nothing => "✗",
+        }
     }
 }
 
@@ -87,7 +115,7 @@ fn environment(page: &mut Page, facts: &Facts<'_>) {
 }
 
 fn strategy(page: &mut Page, facts: &Facts<'_>) {
-    let executed = || facts.record.scenarios.iter().filter(|s| is_executed(s));
+    let executed = || facts.record.scenarios.iter().filter(|s| s.is_executed());
     let generated = executed().filter(|s| s.generated).count();
     let explicit = executed().filter(|s| !s.generated).count();
     let drawn: u64 = executed().filter(|s| s.generated).map(|s| s.sequences).sum();
@@ -97,8 +125,8 @@ fn strategy(page: &mut Page, facts: &Facts<'_>) {
         .oracles()
         .iter()
         .map(|(&oracle, &n)| {
-            let (name, (_, zh)) = (code(oracle.name()), words::oracle(oracle));
-            page.t(format!("{name} ({n})"), format!("{name} {zh}（{n}）"))
+            let (en, zh) = words::oracle(oracle);
+            page.t(format!("{en} ({n})"), format!("{zh}（{n}）"))
         })
         .collect();
     let oracles = join(page, &or_none(page, oracles));
@@ -128,8 +156,8 @@ fn strategy(page: &mut Page, facts: &Facts<'_>) {
             format!("执行操作 {} 次；另有 {} 次因所需对象不存在而未提交", thousands(operations), thousands(dropped)),
         ),
         page.t(
-            format!("Oracles and the executed scenarios each judged: {oracles}"),
-            format!("判定器及其判定的已执行用例数：{oracles}"),
+            format!("Oracles, by what they watch, and in how many executed scenarios: {oracles}"),
+            format!("判定器（按检查内容）及其判定的已执行用例数：{oracles}"),
         ),
     ];
     if stored > 0 {
@@ -150,39 +178,51 @@ fn area_name(page: &Page, area: Area) -> String {
     page.t(format!("{en} ({})", area.code()), format!("{zh}（{}）", area.code()))
 }
 
-fn covered(page: &Page, facts: &Facts<'_>, area: Area) -> Option<String> {
-    let covered = facts.in_area(area).filter(|s| s.is_covered()).count();
-    if covered == 0 {
-        return None;
-    }
-    let name = area_name(page, area);
+/// An area in a line: its mark, how many of its requirements are known, and what is missing or broken.
+fn line(page: &Page, facts: &Facts<'_>, area: Area) -> (Mark, String) {
+    let mark = Mark::of(facts, area);
+    let (name, sign) = (area_name(page, area), mark.sign());
     let all = facts.in_area(area).count();
+    let covered = facts.in_area(area).filter(|s| s.is_covered()).count();
     let scenarios: usize = facts.in_area(area).map(|s| s.executed()).sum();
     let operations: u64 = facts.in_area(area).map(|s| s.operations()).sum();
-    let findings: usize = facts.in_area(area).map(|s| s.findings.len()).sum();
-    let (bad_en, bad_zh) = if findings > 0 {
-        (format!("; {}", plural(findings, "finding")), format!("；问题 {} 个", thousands(findings)))
-    } else {
-        Default::default()
-    };
-    Some(page.t(
-        format!(
-            "✓ {name}: {covered} of {}, {}, {}{bad_en}",
-            plural(all, "requirement"),
-            plural(scenarios, "scenario"),
-            plural(operations, "operation"),
-        ),
-        format!(
-            "✓ {name}：需求 {covered}/{all}，用例 {} 个，操作 {} 次{bad_zh}",
-            thousands(scenarios),
-            thousands(operations),
-        ),
-    ))
+    let mut en = format!(
+        "{sign} {name}: {covered} of {}, {}, {}",
+        plural(all, "requirement"),
+        plural(scenarios, "scenario"),
+        plural(operations, "operation"),
+    );
+    let mut zh = format!(
+        "{sign} {name}：需求 {covered}/{all}，用例 {} 个，操作 {} 次",
+        thousands(scenarios),
+        thousands(operations)
+    );
+    let broken: Vec<_> = facts.in_area(area).filter(|s| s.is_broken()).collect();
+    if !broken.is_empty() {
+        let each: Vec<String> = broken
+            .iter()
+            .map(|s| {
+                let ids: Vec<&str> = s.findings.iter().map(|f| f.id.as_str()).collect();
+                if ids.is_empty() {
+                    s.requirement.id.to_string()
+                } else {
+                    format!("{} ({})", s.requirement.id, ids.join(", "))
+                }
+            })
+            .collect();
+        let each = join(page, &each);
+        en += &format!("; broken: {each}");
+        zh += &format!("；违规：{each}");
+    }
+    if let Some(missing) = missing(page, facts, area) {
+        en += &format!("; no verdict: {missing}");
+        zh += &format!("；无结论：{missing}");
+    }
+    (mark, page.t(en, zh))
 }
 
-/// The requirements of an area that have no executed scenario, by why.
+/// The requirements of an area of which nothing is known, by why.
 fn missing(page: &Page, facts: &Facts<'_>, area: Area) -> Option<String> {
-    let mut parts = Vec::new();
     let mut groups: Vec<(Option<Outcome>, Vec<_>)> = Vec::new();
     for standing in facts.in_area(area).filter(|s| !s.is_covered()) {
         let outcome = standing.outcome();
@@ -191,6 +231,7 @@ fn missing(page: &Page, facts: &Facts<'_>, area: Area) -> Option<String> {
             None => groups.push((outcome, vec![standing.requirement.id])),
         }
     }
+    let mut parts = Vec::new();
     for (outcome, ids) in groups {
         let ids = requirement_ids(page, ids);
         let (en, zh) = match outcome {
@@ -203,9 +244,5 @@ fn missing(page: &Page, facts: &Facts<'_>, area: Area) -> Option<String> {
         };
         parts.push(page.t(format!("{ids} ({en})"), format!("{ids}（{zh}）")));
     }
-    if parts.is_empty() {
-        return None;
-    }
-    let (name, parts) = (area_name(page, area), join(page, &parts));
-    Some(page.t(format!("✗ {name}: {parts}"), format!("✗ {name}：{parts}")))
+    (!parts.is_empty()).then(|| join(page, &parts))
 }

@@ -1,21 +1,21 @@
 //! Section 1: the verdict in one paragraph, then what a reader must know before anything else.
 
-use super::super::facts::{Facts, Verdict};
+use super::super::facts::Facts;
 use super::super::page::{Page, code, plural, thousands};
 use super::super::words;
-use super::{reason, requirement_ids, scenario_ids, situations};
-use crate::requirement::{Level, Severity};
+use super::{reason, requirement_ids, scenario_ids, title};
+use crate::requirement::Severity;
 use crate::verdict::Outcome;
+use crate::verdict::conclusion::Conclusion;
+use crate::verdict::record::{EndedBy, RunRecord};
 
-/// Findings listed here before the reader is sent to section 4.
+/// Findings, and ids of anything, that are listed here before the reader is sent to another section.
 const LISTED: usize = 10;
-
-/// Situations named as the least reached.
-const RAREST: usize = 3;
 
 pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     page.heading(2, "1. Executive summary", "1. 执行摘要");
-    verdict(page, facts);
+    let (en, zh) = headline(facts);
+    page.say(en, zh);
     exercised(page, facts);
     page.lead("Key findings and blockers", "关键发现/阻塞项");
     let mut items = open(page, facts);
@@ -23,92 +23,209 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     page.bullets(&items);
 }
 
-fn verdict(page: &mut Page, facts: &Facts<'_>) {
+/// What the run comes to, as the exit code says it.
+fn headline(facts: &Facts<'_>) -> (String, String) {
     let target = code(&facts.record.target.name);
+    let musts = facts.musts();
+    let (judged, applying, all, open) = (musts.judged, musts.applying, musts.all, musts.open.len());
+    let executed = facts.executed();
     let count = |outcome| facts.record.count(outcome);
-    match facts.verdict() {
-        Verdict::Violated => violated(page, facts, &target),
-        Verdict::Broken => {
+    match facts.conclusion() {
+        Conclusion::Failed => failed(facts, &target),
+        Conclusion::Broken => {
             let n = count(Outcome::Broken);
-            page.say(
+            (
                 format!(
                     "**Incomplete.** No violation was found on {target}, but {} broke before a verdict: the run does not show conformance.",
                     plural(n, "scenario")
                 ),
-                format!("**测试未完成。** 在 {target} 上未发现违规，但有 {} 个用例在得出结论前中断，本次运行不能证明其符合要求。", thousands(n)),
-            );
-        }
-        Verdict::Inconclusive => {
-            let n = count(Outcome::Inconclusive);
-            page.say(
                 format!(
-                    "**Inconclusive.** No violation was found on {target}, but {} never reached the situation to be tested.",
+                    "**测试未完成。** 在 {target} 上未发现违规，但有 {n} 个用例在得出结论前中断，本次运行不能证明其符合要求。"
+                ),
+            )
+        }
+        Conclusion::Interrupted => {
+            let (en, zh) = stopped(facts.record.ended);
+            (
+                format!(
+                    "**Interrupted.** {en} Until then no violation was found on {target}: {judged} of the {applying} requirements of level must that apply had a verdict. This does not show conformance."
+                ),
+                format!(
+                    "**运行被中断。** {zh}在此之前，在 {target} 上未发现违规：适用的 {applying} 项“必须”级需求中有 {judged} 项得出结论。本次运行不能证明其符合要求。"
+                ),
+            )
+        }
+        Conclusion::OutOfTime => (
+            format!(
+                "**Time ran out.** No violation was found on {target}, but only {judged} of the {applying} requirements of level must that apply have a verdict: a longer `--time` goes on."
+            ),
+            format!(
+                "**时间用尽。** 在 {target} 上未发现违规，但适用的 {applying} 项“必须”级需求中只有 {judged} 项得出结论；延长 `--time` 可继续。"
+            ),
+        ),
+        Conclusion::Nothing => (
+            format!("**Nothing was tested.** No scenario came to a verdict on {target}."),
+            format!("**未执行任何测试。** 在 {target} 上没有用例得出结论。"),
+        ),
+        Conclusion::Thin => {
+            let percent = (facts.record.min_coverage * 100.0).round();
+            (
+                format!(
+                    "**Too little to judge.** No violation was found on {target}, but {judged} of {all} requirements of level must have a verdict, fewer than the {percent} % asked for (`--min-coverage`): this says little of the target."
+                ),
+                format!(
+                    "**覆盖不足。** 在 {target} 上未发现违规，但 {all} 项“必须”级需求中只有 {judged} 项得出结论，低于要求的 {percent}%（`--min-coverage`），不足以评价该目标。"
+                ),
+            )
+        }
+        Conclusion::Inconclusive => {
+            let n = count(Outcome::Inconclusive);
+            (
+                format!(
+                    "**Inconclusive.** No violation was found on {target}, but {} never reached what it was to test, and {open} of the {applying} requirements of level must that apply have no verdict.",
                     plural(n, "scenario")
                 ),
-                format!("**结论不完整。** 在 {target} 上未发现违规，但有 {} 个用例未进入其要检验的情形。", thousands(n)),
-            );
+                format!(
+                    "**结论不完整。** 在 {target} 上未发现违规，但有 {n} 个用例未进入其要检验的情形，适用的 {applying} 项“必须”级需求中有 {open} 项没有结论。"
+                ),
+            )
         }
-        Verdict::Nothing => page.say(
-            format!("**Nothing was tested.** No scenario was executed on {target}."),
-            format!("**未执行任何测试。** 在 {target} 上没有用例被执行。"),
-        ),
-        Verdict::Clean => page.say(
-            format!("**Passed.** No promise was broken by {target} in what this run executed."),
-            format!("**测试通过。** 在本次执行的范围内，{target} 未违反任何需求。"),
+        Conclusion::Selected => selected(facts, &target, executed),
+        Conclusion::Passed => (
+            format!(
+                "**Passed.** {target} broke no requirement in what this run executed: {judged} of {all} requirements of level must have a verdict, which is every one that applies to it."
+            ),
+            format!(
+                "**测试通过。** 在本次执行的范围内，{target} 未违反任何需求：{all} 项“必须”级需求中有 {judged} 项得出结论，即适用于该目标的全部。"
+            ),
         ),
     }
 }
 
-fn violated(page: &mut Page, facts: &Facts<'_>, target: &str) {
-    let [high, medium, low] = [Severity::High, Severity::Medium, Severity::Low].map(|s| facts.open_with(s));
-    let broken = facts.standings.iter().filter(|s| s.findings.iter().any(|f| !facts.is_expected(f))).count();
-    let unexpected = facts.record.count(Outcome::UnexpectedPass);
-    let failed = facts.record.count(Outcome::Fail);
-    let outdated = facts.record.outdated().count();
-    let (mut also_en, mut also_zh) = if unexpected > 0 {
+/// What was selected, and that it passed; a run of a part says nothing of the whole.
+fn selected(facts: &Facts<'_>, target: &str, executed: usize) -> (String, String) {
+    let all = facts.record.scenarios.len();
+    let not_applicable = facts.record.count(Outcome::NotApplicable);
+    let (rest_en, rest_zh) = if not_applicable > 0 {
         (
-            format!(" {} passed although a failure was expected.", plural(unexpected, "scenario")),
-            format!("另有 {} 个预期失败的用例意外通过。", thousands(unexpected)),
+            format!(" {} of the selection did not apply.", plural(not_applicable, "scenario")),
+            format!("选中的用例中有 {not_applicable} 个不适用。"),
         )
     } else {
         Default::default()
     };
-    if outdated > 0 {
-        also_en += &format!(" {outdated} of the expected failures no longer stand (stale or expired).");
-        also_zh += &format!("另有 {outdated} 条预期失败已失效或过期。");
+    if facts.record.scope.generated_only {
+        return (
+            format!(
+                "**No violation in generated sequences.** {target} was asked {} of {}; explicit steps were not run, so this is no verdict on the target as a whole.{rest_en}",
+                plural(facts.sequences(), "sequence"),
+                plural(executed, "scenario")
+            ),
+            format!(
+                "**生成式序列中未发现违规。** 在 {target} 上执行了 {executed} 个用例的 {} 条序列；未执行显式步骤，因此不构成对该目标的整体结论。{rest_zh}",
+                thousands(facts.sequences())
+            ),
+        );
     }
-    page.say(
+    (
         format!(
-            "**Failed.** {target} broke {}: {} ({high} high, {medium} medium, {low} low) in {}.{also_en}",
-            plural(broken, "requirement"),
-            plural(facts.open_findings().len(), "finding"),
-            plural(failed, "failed scenario"),
+            "**What was selected passed.** {executed} of {} came to a verdict on {target}, and none found a violation. The run was narrowed, so it says nothing of the rest.{rest_en}",
+            plural(all, "scenario")
         ),
         format!(
-            "**测试未通过。** {target} 违反 {} 项需求，共 {} 个问题（高 {high}、中 {medium}、低 {low}），失败用例 {} 个。{also_zh}",
-            thousands(broken),
-            thousands(facts.open_findings().len()),
-            thousands(failed),
+            "**所选用例通过。** {all} 个用例中有 {executed} 个在 {target} 上得出结论，均未发现违规。本次运行范围受限，不涉及其余部分。{rest_zh}"
         ),
-    );
+    )
+}
+
+fn stopped(ended: EndedBy) -> (&'static str, &'static str) {
+    match ended {
+        EndedBy::Killed => (
+            "The run has not written its end: it is under way still, or was killed, and this is what it had come to.",
+            "本次运行尚未写入结束标记：仍在进行或已被强制终止，以下为当时的结果。",
+        ),
+        _ => ("A signal ended the run.", "运行被信号终止。"),
+    }
+}
+
+fn failed(facts: &Facts<'_>, target: &str) -> (String, String) {
+    let [high, medium, low] = [Severity::High, Severity::Medium, Severity::Low].map(|s| facts.open_with(s));
+    let findings = facts.open_findings();
+    let mut broken: Vec<_> = findings.iter().flat_map(|f| f.requirements()).collect();
+    broken.sort();
+    broken.dedup();
+    let mut en = Vec::new();
+    let mut zh = Vec::new();
+    if !findings.is_empty() {
+        let n = findings.len();
+        en.push(format!(
+            "{target} broke {}: {} ({high} high, {medium} medium, {low} low).",
+            plural(broken.len(), "requirement"),
+            plural(n, "finding"),
+        ));
+        zh.push(format!("{target} 违反 {} 项需求，共 {n} 个问题（高 {high}、中 {medium}、低 {low}）。", broken.len()));
+    }
+    let folded: usize = findings.iter().map(|f| f.folded.len()).sum();
+    if folded > 0 {
+        en.push(format!("{} came down to them.", plural(folded + findings.len(), "violation")));
+        zh.push(format!("共观察到 {} 次违规，归并为上述问题。", folded + findings.len()));
+    }
+    let blocked = facts.record.count(Outcome::Blocked);
+    if blocked > 0 {
+        en.push(format!("{} could not be judged for it.", plural(blocked, "scenario")));
+        zh.push(format!("{blocked} 个用例因此被阻断，未能得出结论。"));
+    }
+    more_failures(facts.record, &mut en, &mut zh);
+    match facts.record.ended {
+        EndedBy::Complete => {}
+        EndedBy::TimeUp if facts.record.count(Outcome::Skipped) == 0 => {}
+        EndedBy::TimeUp => {
+            let n = facts.record.count(Outcome::Skipped);
+            en.push(format!("Time ran out before {} had a verdict.", plural(n, "scenario")));
+            zh.push(format!("时间用尽时尚有 {n} 个用例未得出结论。"));
+        }
+        ended => {
+            let (more_en, more_zh) = stopped(ended);
+            en.push(more_en.to_owned());
+            zh.push(more_zh.to_owned());
+        }
+    }
+    (format!("**Failed.** {}", en.join(" ")), format!("**测试未通过。** {}", zh.concat()))
+}
+
+/// What fails a run beside findings.
+fn more_failures(record: &RunRecord, en: &mut Vec<String>, zh: &mut Vec<String>) {
+    let unexpected = record.count(Outcome::UnexpectedPass);
+    if unexpected > 0 {
+        en.push(format!("{} passed although a failure was expected.", plural(unexpected, "scenario")));
+        zh.push(format!("另有 {unexpected} 个预期失败的用例意外通过。"));
+    }
+    let outdated = record.outdated().count();
+    if outdated > 0 {
+        en.push(format!("{outdated} of the expected failures no longer stand (stale or expired)."));
+        zh.push(format!("另有 {outdated} 条预期失败已失效或过期。"));
+    }
+    let broken = record.count(Outcome::Broken);
+    if broken > 0 {
+        en.push(format!("{} broke before a verdict.", plural(broken, "scenario")));
+        zh.push(format!("另有 {broken} 个用例在得出结论前中断。"));
+    }
 }
 
 fn exercised(page: &mut Page, facts: &Facts<'_>) {
     let (covered, all) = (facts.covered(None), facts.standings.len());
-    let must = Some(Level::Must);
-    let (must_covered, musts) = (facts.covered(must), facts.of_level(must).count());
     let (operations, sequences) = (facts.operations(), facts.sequences());
     let (reached, known) = (facts.situations().len(), facts.situations().len() + facts.never_reached().len());
     page.say(
         format!(
-            "Verdict on {} of {}, after {} with {}. Covered: {covered} of {all} requirements ({must_covered} of {musts} at level must). Reached: {reached} of {known} known situations.",
+            "Verdict on {} of {}, after {} with {}. Known of {covered} of {all} requirements. Reached: {reached} of {known} known situations.",
             thousands(facts.executed()),
             plural(facts.record.scenarios.len(), "scenario"),
             plural(sequences, "sequence"),
             plural(operations, "operation"),
         ),
         format!(
-            "{} 个用例得出结论（共 {} 个），执行 {} 条操作序列、{} 次操作；覆盖 {all} 项需求中的 {covered} 项（“必须”级 {musts} 项中的 {must_covered} 项）；到达 {known} 种已知情形中的 {reached} 种。",
+            "{} 个用例得出结论（共 {} 个），执行 {} 条操作序列、{} 次操作；{all} 项需求中有 {covered} 项得出结论；到达 {known} 种已知情形中的 {reached} 种。",
             thousands(facts.executed()),
             thousands(facts.record.scenarios.len()),
             thousands(sequences),
@@ -120,16 +237,15 @@ fn exercised(page: &mut Page, facts: &Facts<'_>) {
 /// What is wrong with the target, worst first.
 fn open(page: &Page, facts: &Facts<'_>) -> Vec<String> {
     let mut items = Vec::new();
-    let mut findings = facts.open_findings();
-    findings.sort_by_key(|f| f.severity);
+    let findings = facts.open_findings();
     for finding in findings.iter().take(LISTED) {
         let (en, zh) = words::severity(finding.severity);
-        let (id, requirement, message) = (&finding.id, finding.requirement, page.of(&finding.violation.message));
+        let (id, title, message) = (&finding.id, title(page, finding), page.of(&finding.violation.message));
         let (unsteady_en, unsteady_zh) = words::comes_and_goes(finding)
             .map_or_else(Default::default, |(en, zh)| (format!(" ({en})"), format!("（{zh}）")));
         items.push(page.t(
-            format!("{id} ({en}) {requirement}: {message}{unsteady_en}"),
-            format!("{id}（{zh}）{requirement}：{message}{unsteady_zh}"),
+            format!("**{id}** ({en}): {title}: {message}{unsteady_en}"),
+            format!("**{id}**（{zh}）{title}：{message}{unsteady_zh}"),
         ));
     }
     if let Some(rest) = findings.len().checked_sub(LISTED).filter(|&n| n > 0) {
@@ -151,9 +267,14 @@ fn open(page: &Page, facts: &Facts<'_>) -> Vec<String> {
             format!("预期失败条目 {about} {zh}，须更新或删除（{place}）"),
         ));
     }
-    for scenario in facts.with_outcome(Outcome::Broken) {
+    let broken = facts.with_outcome(Outcome::Broken);
+    for scenario in broken.iter().take(LISTED) {
         let (id, why) = (code(&scenario.id), reason(page, scenario));
         items.push(page.t(format!("{id} broke: {why}"), format!("{id} 执行中断：{why}")));
+    }
+    if let Some(rest) = broken.len().checked_sub(LISTED).filter(|&n| n > 0) {
+        items
+            .push(page.t(format!("{rest} more broke (section 5)"), format!("另有 {rest} 个用例执行中断（见第 5 节）")));
     }
     if items.is_empty() {
         items.push(page.t("No finding and no blocker", "无问题，无阻塞项").to_owned());
@@ -175,57 +296,35 @@ fn caveats(page: &Page, facts: &Facts<'_>) -> Vec<String> {
     }
     if !facts.record.selection.is_empty() {
         let selection = super::codes(page, facts.record.selection.iter().map(String::as_str));
-        items
-            .push(page.t(format!("The run was narrowed by {selection}"), format!("本次运行的范围被缩小：{selection}")));
+        items.push(
+            page.t(
+                format!("The run was narrowed by {selection}"),
+                format!("本次运行的范围由以下选项限定：{selection}"),
+            ),
+        );
     }
-    let inconclusive = facts.with_outcome(Outcome::Inconclusive);
-    if !inconclusive.is_empty() {
-        let ids = scenario_ids(page, inconclusive);
-        items.push(page.t(format!("Inconclusive: {ids}"), format!("无结论：{ids}")));
-    }
-    let expected = facts.with_outcome(Outcome::ExpectedFail);
-    if !expected.is_empty() {
-        let ids = scenario_ids(page, expected);
-        items.push(page.t(format!("Failed as expected: {ids}"), format!("按预期失败：{ids}")));
+    for (outcome, en, zh) in
+        [(Outcome::Inconclusive, "Inconclusive", "无结论"), (Outcome::ExpectedFail, "Failed as expected", "按预期失败")]
+    {
+        let scenarios = facts.with_outcome(outcome);
+        if scenarios.len() > LISTED {
+            let n = scenarios.len();
+            items.push(page.t(format!("{en}: {n} scenarios (section 5)"), format!("{zh}：{n} 个用例（见第 5 节）")));
+        } else if !scenarios.is_empty() {
+            let ids = scenario_ids(page, scenarios);
+            items.push(page.t(format!("{en}: {ids}"), format!("{zh}：{ids}")));
+        }
     }
     let uncovered = facts.uncovered();
     if !uncovered.is_empty() && uncovered.len() <= LISTED {
         let ids = requirement_ids(page, uncovered.iter().map(|s| s.requirement.id));
-        items.push(page.t(format!("Not tested on this target: {ids}"), format!("未在该目标上测试：{ids}")));
+        items.push(page.t(format!("No verdict on this target: {ids}"), format!("在该目标上没有结论：{ids}")));
     } else if !uncovered.is_empty() {
         let n = uncovered.len();
         items.push(page.t(
-            format!("Not tested on this target: {n} requirements (section 2)"),
-            format!("未在该目标上测试的需求：{n} 项（见第 2 节）"),
+            format!("No verdict on this target: {n} requirements (section 2)"),
+            format!("在该目标上没有结论的需求：{n} 项（见第 2 节）"),
         ));
     }
-    items.extend(rarest(page, facts));
-    let never = facts.never_reached();
-    if facts.executed() > 0 && !never.is_empty() && never.len() <= LISTED {
-        let list = situations(page, &never);
-        items.push(page.t(format!("Situations never reached: {list}"), format!("从未到达的情形：{list}")));
-    }
     items
-}
-
-/// What was reached least: where a pass rests on the least evidence.
-fn rarest(page: &Page, facts: &Facts<'_>) -> Option<String> {
-    let mut reached: Vec<_> = facts.situations().into_iter().collect();
-    if reached.len() <= RAREST {
-        return None;
-    }
-    reached.sort_by_key(|&(milestone, (sequences, _))| (sequences, milestone));
-    let each: Vec<String> = reached
-        .into_iter()
-        .take(RAREST)
-        .map(|(milestone, (sequences, _))| {
-            let (en, zh) = words::situation(milestone);
-            page.t(
-                format!("{en} ({})", plural(sequences, "sequence")),
-                format!("{zh}（{} 条序列）", thousands(sequences)),
-            )
-        })
-        .collect();
-    let list = super::join(page, &each);
-    Some(page.t(format!("Situations reached least: {list}"), format!("到达次数最少的情形：{list}")))
 }

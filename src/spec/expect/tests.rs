@@ -77,12 +77,23 @@ fn wrong_files_are_told_where() {
 #[test]
 fn a_draft_reads_back_once_it_has_owners() {
     let reason = Text::new("it \"reads\" 3: not 4", "读作 3\n而非 4");
-    let text = draft("torch@cuda", "2030-01-31".parse().expect("a date"), &[("oom::a", &reason), ("zero::b", &reason)]);
+    let of = |options: Option<&str>| Drafted {
+        name: "torch@cuda".to_owned(),
+        target: "torch@cuda".to_owned(),
+        options: options.map(str::to_owned),
+    };
+    let failures = [("oom::a", &reason), ("zero::b", &reason)];
+    let text = draft(&of(None), "2030-01-31".parse().expect("a date"), &failures);
     assert!(told(&text).starts_with("x.yaml:9:5: `owner` is empty"), "{}", told(&text));
     let read = parse("x.yaml", &text.replace("owner: \"\"", "owner: me")).expect("it is right now");
     assert_eq!((read.entries.len(), &read.entries[1].reason), (2, &reason));
     assert_eq!(read.entries[0].link, None);
-    assert!(parse("x.yaml", &draft("torch@cuda", read.entries[0].expires, &[])).is_ok());
+    assert!(parse("x.yaml", &draft(&of(None), read.entries[0].expires, &[])).is_ok());
+    let scoped =
+        draft(&of(Some("defect=[?]x")), read.entries[0].expires, &failures).replace("owner: \"\"", "owner: me");
+    let read = parse("x.yaml", &scoped).expect("it is right");
+    let reach = |options: &str| read.entries[1].scope.reach(&Versions::default(), &[], options);
+    assert_eq!((reach("defect=?x"), reach("defect=y"), reach("")), (Reach::Here, Reach::Elsewhere, Reach::Elsewhere));
 }
 
 #[test]

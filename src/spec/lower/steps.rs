@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::pools::Names;
 use super::{Binding, Problems, World, expect};
-use crate::op::{BlockId, DeviceId, Op, Pointer, Step, StreamId};
+use crate::op::{BlockId, DeviceId, Names as BlockNames, Op, Pointer, Step, StreamId};
 use crate::spec::error::{Complaint, nearest};
 use crate::spec::locate::Path;
 use crate::spec::raw::step::{BlockOnStream, Interior, Place, RawAlloc, Repeat};
@@ -30,6 +30,8 @@ struct Bound {
     fate: Fate,
     /// The round of a repetition that asked for it.
     round: u32,
+    /// The how manieth block of the name it is.
+    nth: u32,
 }
 
 /// One pass over the steps, for one combination of variables.
@@ -45,16 +47,17 @@ pub(super) struct Pass<'a> {
     pub(super) round: u32,
     rounds: u32,
     steps: Vec<Step>,
+    names: BlockNames,
 }
 
-/// Lowers the steps; what is wrong goes to `problems`, the variables that occur to `used`.
+/// Lowers the steps, and says what their blocks are called; what is wrong goes to `problems`, the variables that occur to `used`.
 pub(super) fn lower(
     steps: &[RawStep],
     bindings: &[Binding<'_>],
     world: &World,
     used: &mut BTreeSet<String>,
     problems: &mut Problems,
-) -> Vec<Step> {
+) -> (Vec<Step>, BlockNames) {
     let mut pass = Pass {
         world,
         bindings,
@@ -67,9 +70,10 @@ pub(super) fn lower(
         round: 0,
         rounds: 0,
         steps: Vec::new(),
+        names: BlockNames::default(),
     };
     pass.steps(steps, &Path::ROOT.key("steps"));
-    pass.steps
+    (pass.steps, pass.names)
 }
 
 impl Pass<'_> {
@@ -80,9 +84,8 @@ impl Pass<'_> {
     }
 
     fn step(&mut self, step: &RawStep, path: &Path<'_>) {
-        let operations = step.0.operations();
-        let expect = step.0.expect.as_ref();
-        match operations.as_slice() {
+        let expect = step.expect.as_deref();
+        match &*step.operations {
             [] if expect.is_none() => {
                 self.problems.add(path, Complaint::new("an empty step: write an operation, `expect`, or both"));
             }
@@ -100,7 +103,7 @@ impl Pass<'_> {
             }
             found => {
                 let expects_refusal = expect.is_some_and(|e| e.refused.is_some());
-                let op = found.first().map(|(key, op)| self.operation(*op, expects_refusal, &path.key(key)));
+                let op = found.first().map(|(key, op)| self.operation(op, expects_refusal, &path.key(key)));
                 let asked = found.first().map(|(key, _)| *key);
                 let expect = expect.map(|e| Box::new(expect::lower(self, e, asked, &path.key("expect"))));
                 // Where the operation is wrong there is no scenario in the end; what follows is checked all the same.
@@ -119,9 +122,11 @@ impl Pass<'_> {
         for _ in 0..times {
             self.rounds += 1;
             self.round = self.rounds;
-            let before = self.steps.len();
+            let before = (self.steps.len(), self.problems.count());
             self.steps(&repeat.steps, &path.key("steps"));
-            if self.steps.len() > MOST_STEPS || self.steps.len() == before {
+            // Where a round is wrong there is no scenario in the end, and another round is wrong the same way.
+            let is_wrong = self.problems.count() > before.1;
+            if self.steps.len() > MOST_STEPS || self.steps.len() == before.0 || is_wrong {
                 break;
             }
         }
@@ -193,7 +198,7 @@ impl Pass<'_> {
         Some((device?, stream?))
     }
 
-    fn operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    fn operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         let mut device = |argument: &Either<Slot<i32>, crate::spec::raw::step::ByDevice>| match argument {
             Either::Scalar(slot) => self.device(slot, expects_refusal, path),
             Either::Container(by) => self.device(&by.device, expects_refusal, &path.key("device")),
@@ -247,7 +252,7 @@ impl Pass<'_> {
         })
     }
 
-    fn block_operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    fn block_operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         match op {
             RawOp::Alloc(raw) => self.alloc(raw, expects_refusal, path),
             RawOp::Free(Either::Scalar(name)) => self.free(name, path),
@@ -329,14 +334,16 @@ impl Pass<'_> {
         if name.0.starts_with('$') {
             self.problems.add(path, Complaint::new("a block's name cannot be a variable"));
         }
-        let before = self.blocks.get(&name.0);
+        let before = self.blocks.get(&name.0).copied();
         if before.is_some_and(|b| b.fate == Fate::Live && b.round == self.round) {
             let complaint = Complaint::new(format!("block `{}` is asked for while it is live", name.0));
             self.problems.add(path, complaint.hint("give it another name, or free the first"));
         }
         let id = BlockId(self.next_block);
         self.next_block += 1;
-        self.blocks.insert(name.0.clone(), Bound { id, fate, round: self.round });
+        let nth = before.map_or(1, |b| b.nth.saturating_add(1));
+        self.names.add(id, &name.0, nth);
+        self.blocks.insert(name.0.clone(), Bound { id, fate, round: self.round, nth });
         id
     }
 
@@ -344,7 +351,9 @@ impl Pass<'_> {
         let found = self.blocks.get(&name.0).copied();
         if found.is_none() {
             let complaint = Complaint::new(format!("block `{}` is used before it is asked for", name.0));
-            self.problems.add(path, complaint.near(&name.0, self.blocks.keys().map(String::as_str)));
+            let known = self.blocks.keys().map(String::as_str);
+            let complaint = if self.problems.is_full() { complaint } else { complaint.near(&name.0, known) };
+            self.problems.add(path, complaint);
         }
         found
     }

@@ -40,8 +40,9 @@ pub struct RawScenario {
     pub requirement: RawRequirement,
     /// What it tests, in both report languages.
     pub title: Text,
-    /// How bad a violation is.
-    pub severity: Severity,
+    /// How bad a violation is, where that is worse than what breaking the promise always is. Left out otherwise.
+    #[serde(default)]
+    pub severity: Option<Severity>,
     /// What fixing such a finding usually costs, in person-days.
     pub effort_days: f64,
     /// What a target must be able to do; one that lacks any of it is reported as not applicable.

@@ -7,7 +7,7 @@ use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, Pointer, Step, St
 use crate::requirement::Severity;
 
 fn steps_of(lines: &str) -> Vec<Variant> {
-    let head = "scenario: it\nrequirement: MEM-01\ntitle: { en: a, zh: 乙 }\nseverity: low\neffort_days: 0\n\
+    let head = "scenario: it\nrequirement: MEM-01\ntitle: { en: a, zh: 乙 }\neffort_days: 0\n\
                 devices: 2\nrequires: [streams, record_stream, raw_free, tensors, memory_fraction, current_device, \
                 oom_typed, snapshot, faults, callers, summary, empty_cache, \"stats:allocated_bytes\", counters, memory_info]\n";
     let scenarios = parse("x.yaml", &format!("{head}{lines}")).map_err(|e| e[0].to_string());
@@ -136,11 +136,22 @@ fn expectations_are_read_as_written() {
 }
 
 #[test]
+fn a_scenario_raises_the_severity_of_its_promise_and_never_lowers_it() {
+    let of = |line: &str| {
+        let text = super::wrong::document("it").replace("severity: medium\n", line);
+        parse("x.yaml", &text).map(|scenarios| scenarios[0].severity)
+    };
+    assert_eq!(of(""), Ok(Severity::Medium), "that of ZERO-01");
+    assert_eq!(of("severity: medium\n"), Ok(Severity::Medium));
+    assert_eq!(of("severity: high\n"), Ok(Severity::High));
+    assert!(of("severity: low\n").is_err());
+}
+
+#[test]
 fn what_is_left_out_has_the_documented_value() {
     let text = "scenario: it
 requirement: OOM-03
 title: { en: a, zh: 乙 }
-severity: high
 effort_days: 1.5
 devices: 2..4
 generate:

@@ -1,5 +1,6 @@
 //! Scenario files from the outside: the built-in ones, the schema, and bytes that nobody wrote.
 
+mod large;
 mod meaning;
 mod wrong;
 
@@ -26,6 +27,18 @@ fn every_requirement_has_a_scenario() {
     let tested: BTreeSet<_> = built_in().iter().map(|s| s.requirement).collect();
     let untested: Vec<_> = requirement::ALL.iter().map(|r| r.id).filter(|id| !tested.contains(id)).collect();
     assert_eq!(untested, []);
+}
+
+#[test]
+fn a_built_in_scenario_says_its_severity_only_where_it_raises_it() {
+    for (file, text) in built_in_texts() {
+        for document in text.split("\n---\n") {
+            let value = |key: &str| document.lines().find_map(|line| line.strip_prefix(key));
+            let Some(said) = value("severity: ") else { continue };
+            let id: requirement::RequirementId = value("requirement: ").unwrap_or_default().parse().expect("it parsed");
+            assert_ne!(said, id.get().severity.name(), "{file}: {id} says so already");
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::parse;
 const HEAD: &str = "scenario: it
 requirement: ZERO-01
 title: { en: a, zh: 乙 }
-severity: low
+severity: medium
 effort_days: 1
 ";
 const STEPS: &str = "steps:
@@ -68,7 +68,8 @@ fn of_documents() -> Vec<Case> {
         ("a wrong type", changed("effort_days: 1", "effort_days: soon")),
         ("an unknown requirement", changed("ZERO-01", "ZERO-09")),
         ("an unknown area", changed("ZERO-01", "FRAK-02")),
-        ("an unknown severity", changed("severity: low", "severity: lo")),
+        ("an unknown severity", changed("severity: medium", "severity: lo")),
+        ("a severity below its promise's", changed("severity: medium", "severity: low")),
         ("an unknown oracle", with("oracles: [peak, limits]")),
         ("an unknown capability", with("requires: [memory_fractions]")),
         ("an unknown statistic family", with("requires: [\"stats:segments\"]")),

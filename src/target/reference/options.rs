@@ -2,6 +2,7 @@
 //!
 //! Decides which options there are and what they mean; `list targets` and the errors name them.
 
+use super::super::meant::likely;
 use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName};
 use crate::op::Setup;
@@ -14,7 +15,7 @@ const ON_A_GPU: &str = "defect=NAME, variation=NAME, config=SETTINGS, placement=
 #[derive(Debug, Clone, Default)]
 pub(in crate::target) struct Options {
     pub(in crate::target) defect: Option<Defect>,
-    pub(super) variation: Option<Variation>,
+    pub(in crate::target) variation: Option<Variation>,
     pub(in crate::target) settings: Settings,
     /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
     pub(super) follows: bool,
@@ -76,16 +77,16 @@ impl Options {
 
 fn find_variation(name: &TargetName, text: &str) -> Result<Variation, TargetError> {
     text.parse().map_err(|()| {
-        let nearest = |v: &&Variation| strsim::levenshtein(v.name(), text);
-        let hint = Variation::ALL.iter().min_by_key(nearest).map(|v| v.name().to_owned());
+        let all: Vec<_> = Variation::ALL.iter().map(|v| (v.name(), v.what())).collect();
+        let hint = likely(text, &all);
         TargetError::UnknownVariation { target: name.to_string(), variation: text.to_owned(), hint }
     })
 }
 
 fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
     text.parse().map_err(|()| {
-        let nearest = |d: &&Defect| strsim::levenshtein(d.name(), text);
-        let hint = Defect::ALL.iter().min_by_key(nearest).map(|d| d.name().to_owned());
+        let all: Vec<_> = Defect::ALL.iter().map(|d| (d.name(), d.what())).collect();
+        let hint = likely(text, &all);
         TargetError::UnknownDefect { target: name.to_string(), defect: text.to_owned(), hint }
     })
 }

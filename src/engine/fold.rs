@@ -1,0 +1,143 @@
+//! Which violations of a run come of one mistake: they are folded into one finding.
+//!
+//! Decides what counts as the same mistake, and which violation of several shows it best. Two are put down to one mistake
+//! where the same judge saw the same promise broken under the same settings, where their smallest sequences make the
+//! same calls, or where the smallest sequence of one also breaks the promise of the other. A second mistake that hides
+//! behind the first this way shows in the next run, once the first is repaired.
+
+use crate::op::{Op, OracleName, Setup, Step, StreamId};
+use crate::requirement::Severity;
+use crate::spec::Scenario;
+use crate::verdict::Because;
+
+use super::assemble::severity;
+use super::attempt::{Attempt, Opener, attempt};
+use super::failure::{Caught, relations_of};
+use super::lockstep::Course;
+use super::loss;
+
+/// A violation of a run, and the scenario that it was found in.
+#[derive(Clone, Copy)]
+pub(super) struct Suspect<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) caught: &'a Caught,
+}
+
+/// One mistake: its violations by their place in the list of suspects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Group {
+    /// The one that shows the mistake best.
+    pub(super) lead: usize,
+    /// The others, in the order of the list, and why each is among them.
+    pub(super) folded: Vec<(usize, Because)>,
+}
+
+/// Opens the target that a violation was found on, by the name in its reproducer.
+pub(super) type OpenNamed<'a> = dyn Fn(&str) -> Option<Box<Opener<'a>>> + 'a;
+
+/// Puts violations together, those that show their mistake best first. Without an opener nothing is run: then only the
+/// same promise and the same calls count.
+pub(super) fn fold(suspects: &[Suspect<'_>], open: Option<&OpenNamed<'_>>) -> Vec<Group> {
+    let mut left: Vec<usize> = (0..suspects.len()).collect();
+    left.sort_by_key(|&i| rank(&suspects[i], i));
+    let mut groups = Vec::new();
+    while !left.is_empty() {
+        let lead = left.remove(0);
+        let mut folded = Vec::new();
+        left.retain(|&other| match same(&suspects[lead], &suspects[other], open) {
+            Some(because) => {
+                folded.push((other, because));
+                false
+            }
+            None => true,
+        });
+        folded.sort_unstable();
+        groups.push(Group { lead, folded });
+    }
+    groups
+}
+
+/// What shows a mistake best comes first: a judge that knows what any allocator owes before what one scenario expects,
+/// damaged data before wrong figures, and the shortest sequence of the shortest origin.
+fn rank(suspect: &Suspect<'_>, place: usize) -> (bool, bool, Severity, usize, u64, usize) {
+    let Suspect { scenario, caught } = suspect;
+    let expects = caught.violation.oracle == OracleName::Expectation;
+    // What a scenario expects is seldom all that its promise says: the shortest sequence tells most.
+    let severity = if expects { Severity::High } else { severity(scenario, caught.requirement) };
+    let spares_data = !expects && !caught.requirement.get().corrupts;
+    (expects, spares_data, severity, caught.reproducer.steps.len(), caught.original_steps, place)
+}
+
+/// Why two violations come of one mistake; `None` if nothing shows that they do.
+fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -> Option<Because> {
+    let (a, b) = (lead.caught, other.caught);
+    let expects = |c: &Caught| c.guilt.oracle == OracleName::Expectation;
+    let judged_alike = a.guilt == b.guilt && !expects(a);
+    let same_world =
+        a.reproducer.target == b.reproducer.target && a.reproducer.setup.config == b.reproducer.setup.config;
+    if judged_alike && (same_world || loss::is_loss(a.guilt.oracle)) {
+        return Some(Because::SamePromise);
+    }
+    let calls_of = |c: &Caught| calls(&c.reproducer.setup, &c.reproducer.steps);
+    if calls_of(a) == calls_of(b) {
+        return Some(Because::SameCalls);
+    }
+    let open = open?;
+    // Each try of a loss costs a process or a deadline.
+    if loss::is_loss(a.guilt.oracle) || loss::is_loss(b.guilt.oracle) {
+        return None;
+    }
+    if breaks(open, a, b) {
+        return Some(Because::SequenceBreaksIt);
+    }
+    breaks(open, b, a).then_some(Because::BreaksInItsSequence)
+}
+
+/// Whether the sequence of the one breaks the promise of the other, as that one's judges see it. Expectations are of
+/// their own steps, and seen nowhere else.
+fn breaks(open: &OpenNamed<'_>, ran: &Caught, judged: &Caught) -> bool {
+    let guilt = judged.guilt;
+    if guilt.oracle == OracleName::Expectation {
+        return false;
+    }
+    let Some(open) = open(&ran.reproducer.target) else { return false };
+    let steps: Vec<Step> = ran.reproducer.steps.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
+    let oracles = judged.reproducer.oracles.iter().copied().filter(|o| *o != OracleName::Expectation).collect();
+    let relations = relations_of(&judged.reproducer.oracles);
+    let relations: Vec<OracleName> = relations.into_iter().filter(|o| *o == guilt.oracle).collect();
+    let course = Course {
+        steps: &steps,
+        oracles: &oracles,
+        epilogue: judged.reproducer.epilogue,
+        transcript: false,
+        relations: &relations,
+        only: Some(guilt),
+    };
+    matches!(attempt(&*open, &ran.reproducer.setup, &course), Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
+}
+
+/// What a sequence asks: operations by name, with their blocks, streams and devices, and sizes only by their kind.
+fn calls(setup: &Setup, steps: &[Step]) -> Vec<(&'static str, Option<u32>, Option<StreamId>, Option<i32>, SizeKind)> {
+    let largest = setup.device_bytes.iter().copied().max().unwrap_or(0);
+    let kind = |op: &Op| match op {
+        Op::Alloc { bytes: 0, .. } => SizeKind::Nothing,
+        Op::Alloc { bytes, .. } if *bytes > largest => SizeKind::MoreThanThereIs,
+        Op::Alloc { bytes, .. } if *bytes <= SMALL => SizeKind::Small,
+        Op::Alloc { .. } => SizeKind::Large,
+        _ => SizeKind::None,
+    };
+    let call = |op: &Op| (op.name(), op.block().map(|b| b.0), op.stream(), op.device().map(|d| d.0), kind(op));
+    steps.iter().filter_map(|s| s.op.as_ref()).map(call).collect()
+}
+
+/// Up to here most allocators serve requests in one way, and from here on in another.
+const SMALL: u64 = 1 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SizeKind {
+    None,
+    Nothing,
+    Small,
+    Large,
+    MoreThanThereIs,
+}

@@ -1,0 +1,31 @@
+//! The sound reference as a yardstick: whether what an author expects of some steps is met by an allocator that keeps the
+//! policy the expectation is written for.
+//!
+//! Decides for which targets there is one. It convicts nobody: it only says which steps an expectation still holds for.
+
+use crate::op::{Capability, Setup};
+use crate::target::{self, TargetName};
+
+use super::attempt::{Attempt, attempt, inspect};
+use super::case::Case;
+use super::lockstep::Course;
+
+/// A sound allocator of the same policy and settings, on simulated devices.
+pub(super) struct Yardstick {
+    name: TargetName,
+}
+
+impl Yardstick {
+    /// The yardstick of a target that claims PyTorch's policy; none for others, whose policy nobody here knows.
+    pub(super) fn of(case: &Case<'_>, setup: &Setup) -> Option<Self> {
+        let target: TargetName = case.target.parse().ok()?;
+        let Ok(Ok((info, _))) = inspect(case.open, setup) else { return None };
+        info.can(Capability::PytorchPolicy).then(|| Yardstick { name: target::sound_reference(&target) })
+    }
+
+    /// Whether it gets through the steps without a violation, leaving none of them out.
+    pub(super) fn meets(&self, setup: &Setup, course: &Course<'_>) -> bool {
+        let open = |setup: &Setup| target::open(&self.name, setup);
+        matches!(attempt(&open, setup, course), Ok(Attempt::Ran(run)) if run.conviction.is_none() && run.dropped == 0)
+    }
+}
