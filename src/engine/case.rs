@@ -89,9 +89,9 @@ impl Tally {
         !self.is_over() && self.next < self.planned
     }
 
-    /// Whether anything is to be reported of it.
-    pub(super) fn has_failed(&self) -> bool {
-        self.caught.is_some() || self.caught_again.is_some() || self.crash.is_some()
+    /// How much is to be reported of it.
+    pub(super) fn failures(&self) -> usize {
+        [self.caught.is_some(), self.caught_again.is_some(), self.crash.is_some()].into_iter().filter(|is| *is).count()
     }
 
     fn count(&mut self, run: &Run) {

@@ -286,6 +286,8 @@ mod tests {
             seed: 0,
             seeds: 2,
             limit: 10,
+            ended: EndedBy::Complete,
+            untried: 0,
             scenarios: 1,
             selection: Vec::new(),
             ended: EndedBy::Complete,
