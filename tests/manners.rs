@@ -98,7 +98,7 @@ const WRONG: &[(&str, &str)] = &[
     ("run --target reference@sim?defect=", "there is no defect ``"),
     ("run --target reference@sim?defect=xyz", "hint: `poolproof list defects` prints them"),
     ("run --target reference@sim?variation=xyz", "hint: `poolproof list variations` prints them"),
-    ("run --target reference@sim?config=max_split_size_mb:-1", "max_split_size_mb"),
+    ("run --target reference@sim?config=max_split_size_mb:x", "max_split_size_mb"),
     ("run --target reference@sim?max_split_size:64", "did you mean `max_split_size_mb`?"),
     ("run --target reference@sim?expandable_segments:maybe", "expandable_segments"),
     ("run --target worker:reference@sim?deadline=banana", "deadline=30s"),
@@ -130,6 +130,7 @@ const WRONG: &[(&str, &str)] = &[
     ("survival --read .", "a file is wanted"),
     ("stress --threads -1", "-1 is not in 1..=256"),
     ("stress --calls -1", "-1 is not in 1..=1000000"),
+    ("stress --threads 256 --calls 1000000", "256000000 calls in a round"),
     ("stress --devices -1", "-1 is not in 1..=8"),
     ("stress --seed -1", "not a whole number of 0 or more"),
     ("stress --time banana", "write 30s"),
@@ -199,7 +200,8 @@ fn every_subcommand_has_a_wrong_line() {
     let help = call(Path::new("."), &["help"]);
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     let (_, commands) = help.split_once("Commands:\n").expect("help lists them");
-    let names = commands.lines().take_while(|line| line.starts_with("  ")).filter_map(|line| line.split_whitespace().next());
+    let names =
+        commands.lines().take_while(|line| line.starts_with("  ")).filter_map(|line| line.split_whitespace().next());
     for name in names.filter(|name| *name != "help") {
         assert!(WRONG.iter().any(|(line, _)| line.split(' ').next() == Some(name)), "no wrong line of `{name}`");
     }
@@ -222,7 +224,7 @@ fn words_that_are_no_text_are_shown_and_file_names_need_be_none() {
     use std::os::unix::ffi::OsStrExt;
     let odd = OsStr::from_bytes(b"caf\xe9 \n'x'");
     let files = folder(&[("s/a.yaml", GOOD.as_bytes())]);
-    for flag in ["--scenario", "--target", "--seed", "--time", "--no-such"] {
+    for flag in ["--scenario", "--target", "--seed", "--time", "--cases"] {
         refused(files.path(), &[OsStr::new("run"), OsStr::new(flag), odd], &["caf"]);
     }
     refused(files.path(), &[odd], &["caf"]);
@@ -239,7 +241,8 @@ fn words_that_are_no_text_are_shown_and_file_names_need_be_none() {
 #[test]
 fn a_reader_that_goes_away_ends_nothing_badly() {
     let files = folder(&[("s/a.yaml", GOOD.as_bytes())]);
-    for line in ["list defects", "schema run", "help run", "run --specs s --target reference@sim", "doctor --python x"] {
+    for line in ["list defects", "schema run", "help run", "run --specs s --target reference@sim", "doctor --python x"]
+    {
         let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
         command.args(line.split(' ')).current_dir(files.path()).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program was built");
@@ -292,7 +295,8 @@ fn a_file_that_is_something_else_is_named() {
 fn of_several_files_all_are_tried() {
     let good = folder(&[("b.yaml", GOOD.as_bytes()), ("a.yaml", b"scenario: [\n"), ("c.yaml", b"nothing: here\n")]);
     refused(good.path(), &["check", "nowhere", "a.yaml", "b.yaml", "c.yaml"], &["nowhere", "a.yaml:", "c.yaml:"]);
-    let wrong = GOOD.replace("succeeds: true", "refused: out_of_memory").replace("steps:", "requires: [oom_typed]\nsteps:");
+    let wrong =
+        GOOD.replace("succeeds: true", "refused: out_of_memory").replace("steps:", "requires: [oom_typed]\nsteps:");
     let files = folder(&[("s/a.yaml", wrong.as_bytes()), ("junk", b"hello")]);
     call(files.path(), &["run", "--specs", "s", "--target", "reference@sim", "--out", "o"]);
     let finding = fs::read_dir(files.path().join("o/reference@sim/findings")).expect("a finding");
@@ -340,7 +344,9 @@ fn kept_sequences_lie_where_they_were_before_or_below_the_results() {
 fn a_draft_is_well_formed_wherever_it_lies_and_names_its_target() {
     const TARGET: &str = "reference@sim?defect=zero-size-refused";
     let files = folder(&[("s/a.yaml", GOOD.as_bytes())]);
-    let run = |arguments: &[&str]| call(files.path(), &[&["run", "--specs", "s", "--out", "o", "--target"], arguments].concat());
+    let run = |arguments: &[&str]| {
+        call(files.path(), &[&["run", "--specs", "s", "--out", "o", "--target"], arguments].concat())
+    };
     let drafted = run(&[TARGET, "--write-expect", "s/known.yaml"]);
     assert_eq!(drafted.status.code(), Some(1), "{}", stderr(&drafted));
     let path = files.path().join("s/known.yaml");
@@ -366,6 +372,10 @@ fn a_snapshot_is_written_into_a_folder_that_is_not_there_yet() {
     let written = call(files.path(), &["replay", recording, "--snapshot", "new/folder/s.pickle"]);
     assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
     assert!(files.path().join("new/folder/s.pickle").is_file());
-    refused(files.path(), &["replay", recording, "--snapshot", "taken/s.pickle"], &["taken/s.pickle: cannot be written"]);
+    refused(
+        files.path(),
+        &["replay", recording, "--snapshot", "taken/s.pickle"],
+        &["taken/s.pickle: cannot be written"],
+    );
     refused(files.path(), &["replay", recording, "--snapshot", "."], &["cannot be written"]);
 }

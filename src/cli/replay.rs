@@ -60,10 +60,13 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         return Err(CliError::OneSnapshot { files: args.files.len() });
     }
     let mut exit = Exit::Conformant;
-    let mut hash_order = 0;
+    let (mut hash_order, mut any) = (0, false);
     for path in &args.files {
         exit = exit.and(match one(path, args, context, &mut hash_order) {
-            Ok(exit) => exit,
+            Ok(exit) => {
+                any = true;
+                exit
+            }
             Err(error @ CliError::Stdout { .. }) => return Err(error),
             // The other files are wanted all the same.
             Err(error) => {
@@ -72,7 +75,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
             }
         });
     }
-    if args.exact {
+    if args.exact && any {
         let times = if hash_order == 1 { "once".to_owned() } else { format!("{hash_order} times") };
         context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {times}"))?;
     }

@@ -152,7 +152,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
     let mut plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
     plan.faults = args.faults.map(|Faults::Sweep| SweepPlan::default());
     let targets = chosen(&args.targets)?;
-    let expected = args.expect.iter().map(|path| expect::load(path)).collect::<Result<Vec<_>, _>>()?;
+    let expected = expectations(&args.expect)?;
     check_expectations(&args, &targets, &expected)?;
     let cases = args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?;
     for target in &targets {
@@ -189,6 +189,18 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         records.push((record, written));
     }
     summarise(&records, args.lang, context)
+}
+
+/// The files of expected failures; what is wrong with any of them.
+fn expectations(paths: &[PathBuf]) -> Result<Vec<Expectations>, CliError> {
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for path in paths {
+        match expect::load(path) {
+            Ok(file) => files.push(file),
+            Err(more) => errors.extend(more),
+        }
+    }
+    if errors.is_empty() { Ok(files) } else { Err(errors.into()) }
 }
 
 /// Files that would go unused or be overwritten are found out before anything runs.

@@ -92,7 +92,7 @@ fn hunt_with_all(options: &SurvivalOptions, chosen: &[Drawn<'_>], defect: Defect
     for generator in Generator::DRAWN {
         let (operations, killed) = (Vec::new(), Vec::new());
         let mut all = Hunts { generator, operations, killed, stamp: HuntStamp::default() };
-        for seed in (options.seed..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
+        for seed in (0..options.seeds).map(|hunt| options.seed.wrapping_add(hunt)) {
             let clock = Clock::start();
             let (operations, killed) = hunt(&open, chosen, generator, seed, options.limit)?;
             all.operations.push(operations);

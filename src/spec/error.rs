@@ -218,7 +218,11 @@ const YAML_SAYS: &[(&str, &str, &str)] = &[
         BEGINS_NOTHING,
         "a value that begins with @, ` or % wants quotes, and a tab does not indent",
     ),
-    ("repetition limit exceeded", "aliases repeat far more than the file holds", "write the values out, or use `repeat` and `for_each`"),
+    (
+        "repetition limit exceeded",
+        "aliases repeat far more than the file holds",
+        "write the values out, or use `repeat` and `for_each`",
+    ),
     ("recursion limit exceeded", "nested more than 128 levels deep", "a scenario nests a few levels"),
 ];
 

@@ -65,8 +65,8 @@ fn words(text: &str) -> Vec<String> {
 
 /// Words that say nothing here.
 const EMPTY: [&str; 17] = [
-    "the", "and", "not", "for", "that", "its", "are", "was", "with", "into", "from", "one", "has", "does", "than", "when",
-    "which",
+    "the", "and", "not", "for", "that", "its", "are", "was", "with", "into", "from", "one", "has", "does", "than",
+    "when", "which",
 ];
 
 /// The same word, up to its ending: `freed`, `frees` and `free`.

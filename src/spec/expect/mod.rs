@@ -19,7 +19,7 @@ use super::locate::{self, Path};
 use super::lower::{Found, Problem};
 use super::meter::Meter;
 use super::text::{self, Document};
-use super::files;
+use super::{files, keys};
 use crate::input::shown;
 use crate::op::{Text, Versions};
 use crate::requirement::{ALL, RequirementId};
@@ -196,7 +196,7 @@ pub(super) fn is_meant(text: &str) -> Option<bool> {
     // Between braces, keys stand anywhere.
     let document = *text::documents(text).first()?;
     let is_flow = document.text.contains('{') && document.refused("").is_none();
-    let has = |keys: &[&str]| locate::has_key(document.text, keys) == Some(true);
+    let has = |keys: &[&str]| keys::has_key(document.text, keys) == Some(true);
     let expects = is_flow && !has(&SCENARIO_KEYS) && has(&KEYS);
     expects.then_some(true)
 }
@@ -258,16 +258,11 @@ fn read(file: &str, document: Document<'_>) -> Result<RawFile, SpecError> {
     Err(error)
 }
 
-fn lower(
-    file: &str,
-    document: Document<'_>,
-    raw: &RawFile,
-    problems: &mut Vec<Problem>,
-) -> Option<Expectations> {
+fn lower(file: &str, document: Document<'_>, raw: &RawFile, problems: &mut Vec<Problem>) -> Option<Expectations> {
     let root = Path::ROOT;
     let target = glob(&raw.target, &root.key("target"), problems);
     let list = root.key("expect");
-    let lines = locate::lines_of_elements(document.text, "expect");
+    let lines = keys::lines_of_elements(document.text, "expect");
     let mut entries = Vec::new();
     for (index, entry) in raw.expect.iter().enumerate() {
         let line = lines.get(index).copied().unwrap_or(0);

@@ -89,7 +89,8 @@ fn a_draft_reads_back_once_it_has_owners() {
     assert_eq!((read.entries.len(), &read.entries[1].reason), (2, &reason));
     assert_eq!(read.entries[0].link, None);
     assert!(parse("x.yaml", &draft(&of(None), read.entries[0].expires, &[])).is_ok());
-    let scoped = draft(&of(Some("defect=[?]x")), read.entries[0].expires, &failures).replace("owner: \"\"", "owner: me");
+    let scoped =
+        draft(&of(Some("defect=[?]x")), read.entries[0].expires, &failures).replace("owner: \"\"", "owner: me");
     let read = parse("x.yaml", &scoped).expect("it is right");
     let reach = |options: &str| read.entries[1].scope.reach(&Versions::default(), &[], options);
     assert_eq!((reach("defect=?x"), reach("defect=y"), reach("")), (Reach::Here, Reach::Elsewhere, Reach::Elsewhere));
