@@ -132,7 +132,7 @@ impl Reader {
         struct Version {
             trace: String,
         }
-        let Some(text) = self.next_text()?.map(str::to_owned) else {
+        let Some(text) = self.next_text()?.map(|text| text.trim_start_matches('\u{feff}').to_owned()) else {
             return Err(RecordingError::Empty { file: self.file.clone() });
         };
         let malformed = |source| RecordingError::Malformed { file: self.file.clone(), line: 1, source };
