@@ -159,7 +159,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
     plan.min_coverage = f64::from(args.min_coverage) / 100.0;
     plan.faults = args.faults.map(|Faults::Sweep| SweepPlan::default());
     let targets = chosen(&args.targets)?;
-    let expected = args.expect.iter().map(|path| expect::load(path)).collect::<Result<Vec<_>, _>>()?;
+    let expected = expectations(&args.expect)?;
     check_expectations(&args, &targets, &expected)?;
     let cases = args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?;
     for target in &targets {
@@ -211,6 +211,18 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
     }
     let exit = summarise(&records, args.lang, context)?;
     Ok(if all_run { exit } else { exit.and(Exit::Inconclusive) })
+}
+
+/// The files of expected failures; what is wrong with any of them.
+fn expectations(paths: &[PathBuf]) -> Result<Vec<Expectations>, CliError> {
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for path in paths {
+        match expect::load(path) {
+            Ok(file) => files.push(file),
+            Err(more) => errors.extend(more),
+        }
+    }
+    if errors.is_empty() { Ok(files) } else { Err(errors.into()) }
 }
 
 /// Files that would go unused or be overwritten are found out before anything runs.

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use self::range::Range;
 use super::error::{self, Complaint, MOST_TOLD, SpecError, Told, nearest};
 use super::files;
+use super::keys;
 use super::locate::{self, Path};
 use super::lower::{Found, Problem};
 use super::meter::Meter;
@@ -209,7 +210,7 @@ pub(super) fn is_meant(text: &str) -> Option<bool> {
     // Between braces, keys stand anywhere.
     let document = *text::documents(text).first()?;
     let is_flow = document.text.contains('{') && document.refused("").is_none();
-    let has = |keys: &[&str]| locate::has_key(document.text, keys) == Some(true);
+    let has = |keys: &[&str]| keys::has_key(document.text, keys) == Some(true);
     let expects = is_flow && !has(&SCENARIO_KEYS) && has(&KEYS);
     expects.then_some(true)
 }
@@ -275,7 +276,7 @@ fn lower(file: &str, document: Document<'_>, raw: &RawFile, problems: &mut Vec<P
     let root = Path::ROOT;
     let target = glob(&raw.target, &root.key("target"), problems);
     let list = root.key("expect");
-    let lines = locate::lines_of_elements(document.text, "expect");
+    let lines = keys::lines_of_elements(document.text, "expect");
     let mut entries = Vec::new();
     for (index, entry) in raw.expect.iter().enumerate() {
         let line = lines.get(index).copied().unwrap_or(0);
