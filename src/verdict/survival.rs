@@ -290,8 +290,6 @@ mod tests {
             untried: 0,
             scenarios: 1,
             selection: Vec::new(),
-            ended: EndedBy::Complete,
-            untried: 0,
             defects: vec![row("a", &[true, true], &[true, true]), row("b", &[true, true], &[true, false])],
             stamp: RunStamp::default(),
         };
