@@ -6,11 +6,10 @@
 //! behind the first this way shows in the next run, once the first is repaired.
 
 use crate::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId};
-use crate::requirement::{Area, RequirementId, Severity};
+use crate::requirement::{Area, RequirementId};
 use crate::spec::Scenario;
 use crate::verdict::Because;
 
-use super::assemble::severity;
 use super::attempt::{Attempt, Opener, attempt};
 use super::failure::{Caught, relations_of};
 use super::lockstep::Course;
@@ -76,18 +75,26 @@ fn is_bookkeeping(requirement: RequirementId) -> bool {
     matches!(requirement.area(), Area::Stat | Area::Peak | Area::Tele | Area::Summ | Area::Leak)
 }
 
-/// What shows a mistake best comes first: a judge that knows what any allocator owes before what one scenario expects,
-/// damaged data before anything else, what was done before the figures of it, and the shortest sequence of the shortest
-/// origin.
+/// What shows a mistake best comes first: damaged data before anything else, then what shows after the fewest calls, what
+/// was done before the figures of it, and the judge of one run before the comparison of two. What an author expects of
+/// some steps says less of its promise than a judge does: it counts as a call more, and is never taken for damage.
 fn rank(suspect: &Suspect<'_>, place: usize) -> impl Ord + use<> {
-    let Suspect { scenario, caught } = suspect;
+    let Suspect { caught, .. } = suspect;
     let expects = caught.violation.oracle == OracleName::Expectation;
     let requirement = caught.requirement;
-    // What a scenario expects is seldom all that its promise says: the shortest sequence tells most.
-    let severity = if expects { Severity::High } else { severity(scenario, requirement) };
-    let spares_data = !expects && !requirement.get().corrupts;
-    let books = !expects && is_bookkeeping(requirement);
-    (expects, spares_data, books, severity, caught.reproducer.steps.len(), caught.original_steps, place)
+    let spares_data = expects || !requirement.get().corrupts;
+    let compares = caught.violation.oracle.compares_runs() || caught.violation.oracle == OracleName::Growth;
+    let calls = calls_made(caught) + usize::from(expects);
+    (spares_data, calls, is_bookkeeping(requirement), compares, requirement, caught.original_steps, place)
+}
+
+/// The calls that it takes, those of the harness included, less those that only fill and read blocks.
+fn calls_made(caught: &Caught) -> usize {
+    let looks = |asked: &str| asked.starts_with("fill ") || asked.starts_with("verify ");
+    let listed = caught.transcript.iter().filter(|line| !looks(&line.asked)).count();
+    // What was not run again has no listing.
+    let once = listed.max(caught.reproducer.steps.len());
+    if caught.violation.oracle.compares_runs() { 2 * once } else { once }
 }
 
 /// Why two violations come of one mistake; `None` if nothing shows that they do.
