@@ -316,6 +316,33 @@ fn a_failing_run_exits_1_and_its_command_repeats_it() {
 }
 
 #[test]
+fn a_finding_calls_blocks_as_their_author_does() {
+    let named = "scenario: named
+requirement: STRM-02
+title: { en: A recorded stream keeps its block, zh: 已记录流保有其块 }
+effort_days: 1
+requires: [streams, record_stream, stream_control]
+steps:
+  - alloc: { block: unrelated, device: 0, bytes: 512 }
+  - occupy: { device: 0, stream: 1 }
+  - alloc: { block: weights, device: 0, bytes: 4MiB }
+  - record_stream: { block: weights, stream: 1 }
+  - free: weights
+  - alloc: { block: gradients, device: 0, bytes: 4MiB }
+    expect: { address: { different_from: weights } }
+";
+    let specs = folder(&[("s/a.yaml", named)]);
+    let target = "--target=reference@sim?defect=record-ignored";
+    let run = call(specs.path(), &["run", "--specs", "s", "--out", "o", "--lang", "en", target]);
+    assert_eq!(run.code, Some(1), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("weights") && !run.stdout.contains("b0"), "{}", run.stdout);
+    let command = run.stdout.lines().find_map(|l| l.split_once("poolproof replay ")).expect("a command").1;
+    let again = call(specs.path(), &["replay", command.trim_matches('\'')]);
+    assert!(again.stdout.contains("alloc weights: 4 MiB (4194304 B) on device 0"), "{}", again.stdout);
+    assert!(again.stdout.contains("gradients") && !again.stdout.contains("b1"), "{}", again.stdout);
+}
+
+#[test]
 fn device_calls_fail_in_turn_where_it_is_asked_for() {
     let folder = folder(&[]);
     let trim = ["run", "--faults", "sweep", "--scenario", "trim::gives*", "--cases", "1", "--lang", "en"];

@@ -4,7 +4,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use poolproof::engine::{regressions, replay_file};
-use poolproof::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId};
+use poolproof::op::{BlockId, DeviceId, Names, Op, OracleName, Setup, Step, StreamId};
 use poolproof::requirement;
 use poolproof::verdict::Reproducer;
 
@@ -70,6 +70,7 @@ fn made(u: &mut Unstructured<'_>) -> Result<Reproducer> {
         setup,
         oracles: OracleName::ALL.to_vec(),
         steps,
+        names: Names::default(),
         epilogue: true,
     })
 }

@@ -130,6 +130,7 @@ fn reproducers() -> Vec<(String, Vec<u8>)> {
             setup,
             oracles: scenario.oracles.iter().copied().collect(),
             steps: steps.into_iter().take(16).collect(),
+            names: poolproof::op::Names::default(),
             epilogue: true,
         };
         (scenario.id.replace("::", "-"), poolproof::engine::regressions::to_json(&reproducer))

@@ -87,7 +87,9 @@ fn reworded(error: &clap::Error) -> io::Result<()> {
         _ => String::new(),
     };
     let shown = crate::engine::command::quoted(wrong);
-    let text = format!("error: {shown} is not UTF-8, which only file names need not be\n{usage}\nFor more information, try '--help'.\n");
+    let text = format!(
+        "error: {shown} is not UTF-8, which only file names need not be\n{usage}\nFor more information, try '--help'.\n"
+    );
     io::stderr().lock().write_all(text.as_bytes())
 }
 

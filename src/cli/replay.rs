@@ -13,11 +13,11 @@ use crate::report;
 use crate::target::TargetName;
 
 use super::arguments::device_bytes;
-use super::output::complain;
+use super::output::{complain, note};
 use super::progress::Shown;
 use super::pulse::Pulse;
 use super::run::{Faults, cores};
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, signals};
 
 /// Run a finding's sequence again, or compare a recording of PyTorch with the reference
 #[derive(Debug, clap::Args)]
@@ -61,12 +61,20 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         return Err(CliError::OneSnapshot { files: args.files.len() });
     }
     let mut exit = Exit::Conformant;
-    let mut hash_order = 0;
+    let (mut hash_order, mut any) = (0, false);
     let pulse = Pulse::lines("replay", "files that differ or fail", context);
     pulse.begin(args.files.len() as u64, "files");
     for path in &args.files {
+        if context.stop.is_asked() {
+            note(format_args!("{}: not replayed, as it was interrupted", path.display()));
+            exit = exit.and(Exit::Inconclusive);
+            continue;
+        }
         let came_to = match one(path, args, context, &mut hash_order, &pulse) {
-            Ok(exit) => exit,
+            Ok(exit) => {
+                any = true;
+                exit
+            }
             Err(error @ CliError::Stdout { .. }) => return Err(error),
             // The other files are wanted all the same.
             Err(error) => {
@@ -81,7 +89,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         exit = exit.and(came_to);
     }
     drop(pulse);
-    if args.exact {
+    if args.exact && any {
         let times = if hash_order == 1 { "once".to_owned() } else { format!("{hash_order} times") };
         context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {times}"))?;
     }
@@ -127,8 +135,9 @@ fn again(path: &Path, target: Option<&TargetName>, context: &mut Context, pulse:
 
 /// Fails the device calls of a sequence in turn.
 fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Result<Exit, CliError> {
+    signals::listen(&context.stop);
     let mut shown = Shown::quiet(&path.display().to_string(), context);
-    let result = sweep_file(path, target, &SweepPlan::default(), cores(), &shown);
+    let result = sweep_file(path, target, &SweepPlan::default(), cores(), &context.stop, &shown);
     shown.clear();
     let swept = result?;
     for failure in &swept.failures {
@@ -138,6 +147,7 @@ fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
     context.out.text(report::sweep_table(&swept.record))?;
     let panics = swept.failures.iter().any(|f| f.panic.is_some());
     Ok(match (swept.failures.is_empty(), panics) {
+        (true, _) if swept.record.cut_short > 0 => Exit::Inconclusive,
         (true, _) => Exit::Conformant,
         (false, false) => Exit::Findings,
         (false, true) => Exit::Target,

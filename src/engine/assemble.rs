@@ -155,7 +155,7 @@ fn finding(options: &RunOptions, suspects: &[Suspect<'_>], group: &Group, open: 
 }
 
 /// The promise's severity, raised by its scenario if that is about the same promise.
-pub(super) fn severity(scenario: &Scenario, requirement: RequirementId) -> Severity {
+fn severity(scenario: &Scenario, requirement: RequirementId) -> Severity {
     let promised = requirement.get().severity;
     if scenario.requirement == requirement { promised.min(scenario.severity) } else { promised }
 }
@@ -175,7 +175,8 @@ fn name_all(options: &RunOptions, findings: &mut [Finding]) {
         let judged = format!("{} {}", finding.requirement, finding.violation.oracle.name());
         let mut id = format!("{}-{:04x}", finding.requirement, digits(&judged));
         if taken.contains(&id) {
-            let calls: Vec<&str> = finding.reproducer.steps.iter().filter_map(|s| Some(s.op.as_ref()?.name())).collect();
+            let calls: Vec<&str> =
+                finding.reproducer.steps.iter().filter_map(|s| Some(s.op.as_ref()?.name())).collect();
             id = format!("{id}-{:04x}", digits(&calls.join(" ")));
         }
         while taken.contains(&id) {

@@ -7,20 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, OracleName, Setup, Step, TargetInfo, Versions};
-use crate::spec::{Body, Generate, Scenario};
+use crate::op::{Capability, Milestone, Names, OracleName, Setup, Step, TargetInfo, Text, Versions};
+use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
 use crate::workload;
 
 use super::EngineError;
 use super::attempt::{Attempt, Opener, attempt, inspect, lost_by};
-use super::failure::{self, Caught, Crash, Pending};
+use super::failure::{self, Author, Caught, Crash, Pending};
 use super::lockstep::{Course, Run};
 use super::loss::Loss;
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
-use super::{files, regressions};
+use super::{files, premise, regressions};
 
 /// How many sequences of a pass are also compared with a variant: each costs two bare runs.
 const COMPARED: u32 = 24;
@@ -52,6 +52,10 @@ pub(super) struct Tally {
     looked: bool,
     /// Capabilities that the scenario requires and the target lacks.
     pub(super) missing: Vec<String>,
+    /// Why explicit steps do not apply to the world that the target gives, where some do not.
+    pub(super) elsewhere: Option<Text>,
+    /// How many sequences of explicit steps do not.
+    pub(super) inapplicable: u64,
     /// Sequences that a run with enough time makes of it, not counting those that fill up the time that was given.
     pub(super) planned: u64,
     /// The number of the next sequence.
@@ -85,9 +89,9 @@ impl Tally {
         !self.is_over() && self.next < self.planned
     }
 
-    /// Whether anything is to be reported of it.
-    pub(super) fn has_failed(&self) -> bool {
-        self.caught.is_some() || self.caught_again.is_some() || self.crash.is_some()
+    /// How much is to be reported of it.
+    pub(super) fn failures(&self) -> usize {
+        [self.caught.is_some(), self.caught_again.is_some(), self.crash.is_some()].into_iter().filter(|is| *is).count()
     }
 
     fn count(&mut self, run: &Run) {
@@ -200,17 +204,18 @@ impl Case<'_> {
         let Some(pending) = tally.pending.take() else { return };
         let clock = Clock::start();
         match pending {
-            Pending::Convicted { setup, steps, label, conviction, original } => {
-                let mut caught = failure::pin_down(self, &setup, &steps, &conviction, &label, patience);
+            Pending::Convicted { setup, steps, label, names, conviction, original } => {
+                let author = Author { label: &label, names: &names };
+                let mut caught = failure::pin_down(self, &setup, &steps, &conviction, author, patience);
                 caught.original_steps = original;
                 if !patience.may_shrink() {
-                    let Reproducer { setup, steps, .. } = caught.reproducer.clone();
-                    tally.pending = Some(Pending::Convicted { setup, steps, label, conviction, original });
+                    let Reproducer { setup, steps, names, .. } = caught.reproducer.clone();
+                    tally.pending = Some(Pending::Convicted { setup, steps, label, names, conviction, original });
                 }
                 tally.caught = Some(caught);
             }
-            Pending::Panicked { setup, steps, panicked } => {
-                tally.crash = Some(failure::keep_crash(self, &setup, &steps, &panicked, patience));
+            Pending::Panicked { setup, steps, names, panicked } => {
+                tally.crash = Some(failure::keep_crash(self, &setup, &steps, &panicked, &names, patience));
             }
         }
         tally.seconds += clock.seconds();
@@ -249,13 +254,29 @@ impl Case<'_> {
                 let variant = usize::try_from(number / worlds).ok().and_then(|nth| variants.get(nth));
                 let (Some(variant), Ok(world)) = (variant, u32::try_from(number % worlds)) else { return Ok(()) };
                 let setup = workload::world(self.scenario, world);
-                self.run_one(tally, &setup, &variant.steps, &variant.label, &[], budget)
+                let author = Author { label: &variant.label, names: &variant.names };
+                let Some(steps) = self.applied(tally, variant, &setup) else { return Ok(()) };
+                self.run_one(tally, &setup, &steps, author, &[], budget)
             }
             Body::Generate(generate) => {
                 let nth = number % u64::from(self.number_of(generate)).max(1);
                 let (Ok(index), Ok(nth)) = (u32::try_from(number), u32::try_from(nth)) else { return Ok(()) };
                 let (setup, steps) = self.draw(generate, index);
-                self.run_one(tally, &setup, &steps, "", self.relation(nth).as_slice(), budget)
+                let author = Author { label: "", names: &Names::default() };
+                self.run_one(tally, &setup, &steps, author, self.relation(nth).as_slice(), budget)
+            }
+        }
+    }
+
+    /// The steps of a variant in the world that the target gives; `None` where they do not apply to it.
+    fn applied(&self, tally: &mut Tally, variant: &Variant, setup: &Setup) -> Option<Vec<Step>> {
+        let info = tally.info.as_ref()?;
+        match premise::steps_in(self.scenario, variant, setup, info) {
+            Ok(steps) => Some(steps),
+            Err(reason) => {
+                tally.elsewhere.get_or_insert(reason);
+                tally.inapplicable += 1;
+                None
             }
         }
     }
@@ -281,12 +302,12 @@ impl Case<'_> {
         tally: &mut Tally,
         setup: &Setup,
         steps: &[Step],
-        label: &str,
+        author: Author<'_>,
         relations: &[OracleName],
         budget: &Budget<'_>,
     ) -> Result<(), EngineError> {
         if let Some(path) = &self.running {
-            let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec());
+            let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec(), author.names.clone());
             files::write_whole(path, &regressions::to_json(&reproducer))?;
         }
         let attempt = attempt(self.open, setup, &Course { relations, ..self.course(steps) })?;
@@ -295,19 +316,19 @@ impl Case<'_> {
             Attempt::Ran(run) => {
                 tally.count(&run);
                 if let Some(conviction) = run.conviction {
-                    tally.caught = Some(failure::as_found(self, setup, steps, &conviction, label));
-                    let (label, original) = (label.to_owned(), steps.len() as u64);
-                    let (setup, steps) = (setup.clone(), steps.to_vec());
-                    tally.pending = Some(Pending::Convicted { setup, steps, label, conviction, original });
+                    tally.caught = Some(failure::as_found(self, setup, steps, &conviction, author));
+                    let (label, names) = (author.label.to_owned(), author.names.clone());
+                    let (setup, steps, original) = (setup.clone(), steps.to_vec(), steps.len() as u64);
+                    tally.pending = Some(Pending::Convicted { setup, steps, label, names, conviction, original });
                 } else if let Some(loss) = &run.lost {
-                    tally.crash = Some(failure::keep_loss(self, setup, steps, loss));
+                    tally.crash = Some(failure::keep_loss(self, setup, steps, loss, author.names));
                 }
             }
             Attempt::Panicked(panicked) => {
                 tally.sequences += 1;
-                tally.crash = Some(failure::crash_as_found(self, setup, steps, &panicked));
-                let (setup, steps) = (setup.clone(), steps.to_vec());
-                tally.pending = Some(Pending::Panicked { setup, steps, panicked });
+                tally.crash = Some(failure::crash_as_found(self, setup, steps, &panicked, author.names));
+                let (setup, steps, names) = (setup.clone(), steps.to_vec(), author.names.clone());
+                tally.pending = Some(Pending::Panicked { setup, steps, names, panicked });
             }
         }
         Ok(())

@@ -110,7 +110,7 @@ fn judge(
     } else {
         let failing: Vec<usize> = concerned.iter().filter(failed).copied().collect();
         // Every scenario of a glob has to fail; of a requirement's, one is enough.
-        let excused = matches!(entry.about, About::Requirement(_)) && !failing.is_empty();
+        let excused = entry.sometimes || matches!(entry.about, About::Requirement(_)) && !failing.is_empty();
         let passing: Vec<usize> =
             concerned.iter().copied().filter(|&i| record.scenarios[i].outcome == Outcome::Pass && !excused).collect();
         failing.iter().for_each(|&i| verdicts[i] = Some((Outcome::ExpectedFail, excuse(file, entry))));
@@ -153,7 +153,7 @@ fn settled(
     // A target that never came up tells nothing of itself.
     let is_known = !record.target.devices.is_empty();
     let options = record.target.name.split_once('?').map_or("", |(_, options)| options);
-    match entry.scope.reach(&record.target.versions, &devices, options) {
+    match entry.scope.reach(&record.target.versions, &devices, &record.target.capabilities, options) {
         Reach::Here => {}
         _ if !is_known => return Some((Standing::NotRun, None)),
         Reach::Elsewhere => return Some((Standing::OutOfScope, None)),
@@ -170,6 +170,9 @@ fn settled(
     }
     let is_applicable = |&i: &usize| record.scenarios[i].outcome != Outcome::NotApplicable;
     if !concerned.iter().any(is_applicable) {
+        if entry.sometimes {
+            return Some((Standing::NotRun, None));
+        }
         let (en, zh) = ("the target lacks what its scenarios need", "目标不具备相关用例所需的能力");
         return Some((Standing::Stale, note(en, zh)));
     }

@@ -3,7 +3,9 @@
 //!
 //! Decides what counts as the same failure. How sequences are made smaller is `workload`'s.
 
-use crate::op::{Op, OracleName, Setup, Step, Text};
+use std::collections::BTreeMap;
+
+use crate::op::{BlockId, Names, Op, OracleName, Setup, Step, Text};
 use crate::requirement::RequirementId;
 use crate::spec::Body;
 use crate::target::TargetError;
@@ -16,6 +18,7 @@ use super::case::Case;
 use super::health;
 use super::lockstep::{Conviction, Course, Guilt};
 use super::loss::{self, Loss};
+use super::naming;
 use super::stop::Patience;
 use super::yardstick::Yardstick;
 
@@ -45,6 +48,7 @@ pub(super) enum Pending {
         setup: Setup,
         steps: Vec<Step>,
         label: String,
+        names: Names,
         conviction: Conviction,
         /// Steps of the sequence as it was drawn.
         original: u64,
@@ -52,6 +56,7 @@ pub(super) enum Pending {
     Panicked {
         setup: Setup,
         steps: Vec<Step>,
+        names: Names,
         panicked: Panicked,
     },
 }
@@ -73,6 +78,14 @@ impl Crash {
     }
 }
 
+/// What the author said of a sequence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Author<'a> {
+    /// The value of `for_each`.
+    pub(super) label: &'a str,
+    pub(super) names: &'a Names,
+}
+
 /// Of several violations at one step, the promise that the scenario is about says most.
 fn first(case: &Case<'_>, conviction: &Conviction) -> Violation {
     let own = case.scenario.requirement;
@@ -85,13 +98,21 @@ fn labelled(violation: Violation, label: &str) -> Violation {
 }
 
 /// A failure as it was found, so that it is known before any time goes into making it small.
-pub(super) fn as_found(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, label: &str) -> Caught {
-    let first = first(case, conviction);
+pub(super) fn as_found(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    author: Author<'_>,
+) -> Caught {
+    let mut first = first(case, conviction);
+    let guilt = Guilt::of(&first);
+    naming::violation(author.names, &[], &mut first);
     Caught {
-        guilt: Guilt::of(&first),
+        guilt,
         requirement: first.requirement.unwrap_or(case.scenario.requirement),
-        violation: labelled(first, label),
-        reproducer: reproducer(case, setup.clone(), steps.to_vec()),
+        violation: labelled(first, author.label),
+        reproducer: reproducer(case, setup.clone(), steps.to_vec(), author.names.clone()),
         transcript: Vec::new(),
         reproduced: None,
         original_steps: steps.len() as u64,
@@ -105,7 +126,7 @@ pub(super) fn pin_down(
     setup: &Setup,
     steps: &[Step],
     conviction: &Conviction,
-    label: &str,
+    author: Author<'_>,
     patience: Patience<'_>,
 ) -> Caught {
     let first = first(case, conviction);
@@ -113,23 +134,29 @@ pub(super) fn pin_down(
     log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
     // A hang that is run again costs a whole deadline.
     if !patience.may_repeat() || (loss::is_loss(guilt.oracle) && !patience.may_shrink()) {
-        return as_found(case, setup, steps, conviction, label);
+        return as_found(case, setup, steps, conviction, author);
     }
     if let Some((steps, conviction)) = without_faults(case, setup, steps, guilt) {
         return Caught {
             original_steps: steps.len() as u64,
-            ..pin_down(case, setup, &steps, &conviction, label, patience)
+            ..pin_down(case, setup, &steps, &conviction, author, patience)
         };
     }
     let small = shrink(case, setup, steps, conviction, guilt, patience);
     let relations = relations_for(guilt.oracle);
     let course = Course { relations: &relations, ..case.course(&small.steps) };
-    let again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
+    // What no run showed again speaks of the sequence as it was first found.
+    let mut again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
+    let names = author.names.follow(&small.origins);
+    let said = if again.violation.is_some() { &names } else { author.names };
+    let mut violation = again.told(&first);
+    naming::violation(said, &naming::foreign(&again.transcript), &mut violation);
+    naming::listing(&names, &mut again.transcript);
     Caught {
         guilt,
         requirement: guilt.cited.unwrap_or(case.scenario.requirement),
-        violation: labelled(with_health(case, &small.setup, again.told(&first)), label),
-        reproducer: reproducer(case, small.setup, small.steps),
+        violation: labelled(with_health(case, &small.setup, violation), author.label),
+        reproducer: reproducer(case, small.setup, small.steps, names),
         transcript: again.transcript,
         reproduced: Some(again.reproduced),
         original_steps: steps.len() as u64,
@@ -161,6 +188,8 @@ fn relations_for(oracle: OracleName) -> Vec<OracleName> {
 struct Small {
     setup: Setup,
     steps: Vec<Step>,
+    /// The number that each block had before.
+    origins: BTreeMap<BlockId, BlockId>,
     /// No step can be left out: every try was made.
     minimal: bool,
 }
@@ -183,7 +212,7 @@ fn shrink(
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
     };
     let oracle = guilt.oracle;
-    let whole = |steps: Vec<Step>| Small { setup: setup.clone(), steps, minimal: false };
+    let whole = |steps: Vec<Step>| Small { setup: setup.clone(), origins: same_blocks(&steps), steps, minimal: false };
     let cut = &steps[..steps.len().min(conviction.step + 1)];
     let is_cut = still_fails(setup, cut);
     let mut start = if is_cut { cut.to_vec() } else { steps.to_vec() };
@@ -221,8 +250,14 @@ fn minimise(
         fails(setup, steps)
     };
     let goes_on = || patience.may_shrink();
-    let (setup, steps) = workload::minimise(setup, steps, &mut fails, budget, &goes_on);
-    Small { setup, steps, minimal: tries < budget && patience.may_shrink() }
+    let (setup, steps, origins) = workload::minimise(setup, steps, &mut fails, budget, &goes_on);
+    Small { setup, steps, origins, minimal: tries < budget && patience.may_shrink() }
+}
+
+/// The blocks of a sequence in which none got another number.
+fn same_blocks(steps: &[Step]) -> BTreeMap<BlockId, BlockId> {
+    let blocks = steps.iter().filter_map(|s| s.op.as_ref()?.block());
+    blocks.map(|block| (block, block)).collect()
 }
 
 /// Runs a stored sequence; answers what it shows if it still fails.
@@ -235,8 +270,11 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
     let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
     let Some(first) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
     let guilt = Guilt::of(&first);
-    let again = again(case.open, &stored.setup, &course, |run| guilt.find(run).cloned());
-    let violation = with_health(case, &stored.setup, again.told(&first));
+    let mut again = again(case.open, &stored.setup, &course, |run| guilt.find(run).cloned());
+    let mut violation = again.told(&first);
+    naming::violation(&stored.names, &naming::foreign(&again.transcript), &mut violation);
+    naming::listing(&stored.names, &mut again.transcript);
+    let violation = with_health(case, &stored.setup, violation);
     Ok(Some(Caught {
         guilt,
         requirement: guilt.cited.unwrap_or(own),
@@ -263,9 +301,15 @@ pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
 }
 
 /// A sequence that ended in a panic, as it was found.
-pub(super) fn crash_as_found(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: &Panicked) -> Crash {
-    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(Op::to_line);
-    let reproducer = Some(reproducer(case, setup.clone(), steps.to_vec()));
+pub(super) fn crash_as_found(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    panicked: &Panicked,
+    names: &Names,
+) -> Crash {
+    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(|op| names.told(&op.to_line(), &[]));
+    let reproducer = Some(reproducer(case, setup.clone(), steps.to_vec(), names.clone()));
     Crash { reproducer, ..Crash::panic(&panicked.text, operation.as_deref()) }
 }
 
@@ -275,22 +319,25 @@ pub(super) fn keep_crash(
     setup: &Setup,
     steps: &[Step],
     panicked: &Panicked,
+    names: &Names,
     patience: Patience<'_>,
 ) -> Crash {
-    let found = crash_as_found(case, setup, steps, panicked);
+    let found = crash_as_found(case, setup, steps, panicked, names);
     let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
     if !patience.may_shrink() || !still(setup, steps) {
         return found;
     }
     let goes_on = || patience.may_shrink();
     let mut fails = |setup: &Setup, steps: &[Step]| still(setup, steps);
-    let (setup, small) = workload::minimise(setup, steps, &mut fails, BUDGET, &goes_on);
-    Crash { reproducer: Some(reproducer(case, setup, small)), ..found }
+    let (setup, small, origins) = workload::minimise(setup, steps, &mut fails, BUDGET, &goes_on);
+    Crash { reproducer: Some(reproducer(case, setup, small, names.follow(&origins))), ..found }
 }
 
 /// Keeps a sequence in which the target was lost for a reason that is none of the allocator's.
-pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &Loss) -> Crash {
-    Crash { text: loss.text(), reproducer: Some(reproducer(case, setup.clone(), steps.to_vec())) }
+pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &Loss, names: &Names) -> Crash {
+    let during = loss.during.as_ref().map(|op| names.told(op, &[]));
+    let text = Loss { during, ..loss.clone() }.text();
+    Crash { text, reproducer: Some(reproducer(case, setup.clone(), steps.to_vec(), names.clone())) }
 }
 
 fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) -> bool {
@@ -298,7 +345,7 @@ fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) 
 }
 
 /// A sequence of the scenario as a file has it.
-pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Reproducer {
+pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>, names: Names) -> Reproducer {
     Reproducer {
         format: Reproducer::FORMAT.to_owned(),
         target: case.target.to_owned(),
@@ -307,6 +354,7 @@ pub(super) fn reproducer(case: &Case<'_>, setup: Setup, steps: Vec<Step>) -> Rep
         setup,
         oracles: case.scenario.oracles.iter().copied().collect(),
         steps,
+        names,
         epilogue: case.scenario.epilogue,
     }
 }

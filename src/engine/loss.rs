@@ -55,19 +55,31 @@ impl Loss {
                     format!("no answer within {limit} {en}: the process was ended"),
                     format!("{zh} {limit} 内无应答，进程已被终止"),
                 );
-                Violation::new(OracleName::Hang, "LIVE-01".parse().ok(), text)
+                let expected = Text::new(format!("within {limit}"), format!("{limit} 内"));
+                let what = Text::new("answer to the call", "调用的应答");
+                Violation::new(OracleName::Hang, "LIVE-01".parse().ok(), text).figure(what, expected, none())
             }
             Lost::Exited { end, .. } => {
                 let text =
                     Text::new(format!("the process ended with {end} {en}"), format!("{zh}进程终止：{}", zh_of(*end)));
-                Violation::new(OracleName::Crash, "LIVE-02".parse().ok(), text)
+                let what = Text::new("the process after the call", "调用之后的进程");
+                Violation::new(OracleName::Crash, "LIVE-02".parse().ok(), text).figure(
+                    what,
+                    Text::new("still running", "仍在运行"),
+                    Text::new(format!("ended with {end}"), format!("终止：{}", zh_of(*end))),
+                )
             }
             Lost::Poisoned { reason, .. } => {
                 let text = Text::new(
                     format!("no later call can succeed in the process {en}: {reason}"),
                     format!("{zh}进程进入不可恢复状态，后续调用均会失败：{reason}"),
                 );
-                Violation::new(OracleName::Crash, "LIVE-03".parse().ok(), text)
+                let what = Text::new("later calls in the process", "进程中的后续调用");
+                Violation::new(OracleName::Crash, "LIVE-03".parse().ok(), text).figure(
+                    what,
+                    Text::new("can succeed", "可以成功"),
+                    Text::new("all fail", "全部失败"),
+                )
             }
             Lost::Protocol { .. } | Lost::NotStarted { .. } | Lost::Unavailable { .. } | Lost::GivenUp { .. } => {
                 return None;
@@ -85,6 +97,10 @@ impl Loss {
         let what = self.lost.with_stderr();
         Text::new(format!("the target was lost{en}: {what}"), format!("{zh}目标丢失：{what}"))
     }
+}
+
+fn none() -> Text {
+    Text::new("none", "无")
 }
 
 fn zh_of(end: End) -> String {

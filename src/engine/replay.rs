@@ -16,6 +16,7 @@ use super::EngineError;
 use super::attempt::{Attempt, attempt};
 use super::failure::relations_of;
 use super::lockstep::{Conviction, Course};
+use super::naming;
 use super::regressions;
 
 /// What a replay came to.
@@ -101,14 +102,22 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
     let open = |setup: &Setup| target::open(&name, setup);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {
-        Attempt::Ran(run) => Replayed {
-            operations: run.operations,
-            conviction: run.conviction,
-            panic: run.lost.filter(|loss| loss.violation().is_none()).map(|loss| loss.text().en),
-            transcript: run.transcript,
-            target,
-            reproducer,
-        },
+        Attempt::Ran(mut run) => {
+            let (names, foreign) = (&reproducer.names, naming::foreign(&run.transcript));
+            run.conviction
+                .iter_mut()
+                .flat_map(|c| &mut c.violations)
+                .for_each(|v| naming::violation(names, &foreign, v));
+            naming::listing(names, &mut run.transcript);
+            Replayed {
+                operations: run.operations,
+                conviction: run.conviction,
+                panic: run.lost.filter(|loss| loss.violation().is_none()).map(|loss| loss.text().en),
+                transcript: run.transcript,
+                target,
+                reproducer,
+            }
+        }
         Attempt::Panicked(panicked) => Replayed {
             operations: 0,
             conviction: None,

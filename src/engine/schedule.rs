@@ -159,18 +159,17 @@ impl<'a> Pool<'a> {
 
     /// Runs a scenario up to the sequence `end`, and notes what it came to.
     fn advance(&self, i: usize, tally: &mut Tally, end: u64) -> Result<(), EngineError> {
-        let had_failed = tally.has_failed();
         loop {
-            let before = tally.sequences;
+            let (before, had_failed) = (tally.sequences, tally.failures());
             self.cases[i].advance(tally, end, self.budget, Some(SLICE))?;
-            let is_new = tally.has_failed() && !had_failed;
+            let is_new = tally.failures() > had_failed;
             if is_new {
                 self.budget.found();
                 keep_failure(self.options, i, tally)?;
             }
             self.note(i, tally, is_new);
             // A slice in which nothing was run is the last: there is nothing left, or no time for it.
-            if tally.sequences == before || tally.has_failed() {
+            if tally.sequences == before {
                 return Ok(());
             }
         }
@@ -193,7 +192,7 @@ impl<'a> Pool<'a> {
         if tally.pending.is_some() {
             self.cases[i].pin(tally, Patience::new(self.budget, until));
             keep_failure(self.options, i, tally)?;
-            self.note(i, tally, true);
+            self.note(i, tally, false);
         }
         Ok(())
     }

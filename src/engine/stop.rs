@@ -79,6 +79,11 @@ impl<'a> Budget<'a> {
         self.is_stopped() || self.clock.is_past(self.limit)
     }
 
+    /// Whether time was given to be used up, and is not.
+    pub(super) fn has_time_left(&self) -> bool {
+        self.limit.is_some() && !self.clock.is_past(self.limit)
+    }
+
     /// How much of the time that was given is over when half of what is left now is.
     pub(super) fn half_of_the_rest(&self) -> Option<Duration> {
         let limit = self.limit?;

@@ -13,7 +13,9 @@ use fake::{Bump, Flaw};
 
 use super::lockstep::{Course, Run};
 use super::*;
-use crate::op::{BlockId, Capability, DeviceId, Expect, Milestone, Op, OracleName, Setup, Step, StreamId, Text, Via};
+use crate::op::{
+    BlockId, Capability, DeviceId, Expect, Milestone, Names, Op, OracleName, Setup, Step, StreamId, Text, Via,
+};
 use crate::requirement::Severity;
 use crate::spec::{Body, Generate, OpKind, Scenario, SizeClass, SizeDraw, Variant, Weights};
 use crate::target::Target;
@@ -50,8 +52,14 @@ pub(super) fn scenario(id: &str) -> Scenario {
         config: None,
         oracles: [OracleName::Overlap, OracleName::Contents, OracleName::Exhaustion].into(),
         must_reach: [].into(),
+        exact_world: false,
         epilogue: true,
-        body: Body::Steps(vec![Variant { label: String::new(), steps: vec![alloc(0, 1000), free(0)] }]),
+        body: Body::Steps(vec![Variant {
+            label: String::new(),
+            steps: vec![alloc(0, 1000), free(0)],
+            names: Names::default(),
+            shares: Vec::new(),
+        }]),
     }
 }
 
@@ -190,7 +198,10 @@ fn what_names_no_block_is_dropped_and_counted() {
     let run = walk(Flaw::None, &[free(3), alloc(0, 8), alloc(0, 8)], &[OracleName::Overlap], false);
     assert_eq!((run.operations, run.dropped), (1, 2));
     let steps = vec![free(3), alloc(0, 8)];
-    let odd = Scenario { body: Body::Steps(vec![Variant { label: String::new(), steps }]), ..scenario("arg::odd") };
+    let odd = Scenario {
+        body: Body::Steps(vec![Variant { label: String::new(), steps, names: Names::default(), shares: Vec::new() }]),
+        ..scenario("arg::odd")
+    };
     let [(outcome, reason)] = &outcomes(Flaw::None, vec![odd])[..] else { panic!("one scenario") };
     assert_eq!((*outcome, &reason[..19]), (Outcome::Inconclusive, "1 of its steps coul"));
 }

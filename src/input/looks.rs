@@ -62,8 +62,20 @@ const BEGINNINGS: &[(&[u8], Looks)] = &[
 ];
 
 /// How pickles of protocols 0 and 1 begin: an empty or marked container that is put into the memo, or a name.
-const OLD_PICKLES: &[&[u8]] =
-    &[b"(dp", b"(lp", b"(tp", b"(d.", b"(l.", b"}q", b"]q", b"}.", b"].", b"ccopy_reg\n", b"c__builtin__\n", b"ccollections\n"];
+const OLD_PICKLES: &[&[u8]] = &[
+    b"(dp",
+    b"(lp",
+    b"(tp",
+    b"(d.",
+    b"(l.",
+    b"}q",
+    b"]q",
+    b"}.",
+    b"].",
+    b"ccopy_reg\n",
+    b"c__builtin__\n",
+    b"ccollections\n",
+];
 
 /// Tells what a file is by its first bytes ([`super::HEAD`] of them); `None` for text and for what says nothing.
 #[must_use]
@@ -149,7 +161,9 @@ impl Looks {
                 "write it again with a protocol from 2 to 5: \
                  pickle.dump(pickle.load(open(FILE, 'rb')), open('new.pickle', 'wb'), protocol=4)"
             }
-            Looks::Html => "the download answered with a page (a login, or the page about the file); fetch the raw file",
+            Looks::Html => {
+                "the download answered with a page (a login, or the page about the file); fetch the raw file"
+            }
             Looks::Utf16 | Looks::Utf32 => "save it as UTF-8",
             Looks::Xml | Looks::Other(_) | Looks::Binary => return None,
         })

@@ -6,6 +6,7 @@
 pub mod contract;
 pub mod fault;
 pub mod milestone;
+mod names;
 pub mod observation;
 pub mod oracle_name;
 mod place;
@@ -16,6 +17,7 @@ pub mod snapshot;
 pub mod stats;
 pub mod step;
 pub mod text;
+pub mod told;
 pub mod trace;
 mod wire;
 
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use contract::{Capability, Contract, DeviceInfo, TargetInfo, Versions};
 pub use fault::FaultError;
 pub use milestone::Milestone;
+pub use names::Names;
 pub use observation::{Baseline, Company, DeviceView, NvmlMemory, NvmlView, Observation};
 pub use oracle_name::OracleName;
 pub use place::DeviceSlot;

@@ -8,10 +8,11 @@
 
 use super::accounts_explain as explain;
 use super::cite::{OOM_06, STAT_06, STAT_07, say};
+use super::view::off;
 use super::{Oracle, Seen};
 use crate::model::Effect;
-use crate::op::stats::{Oversize, Row};
-use crate::op::{Capability, Counter, Family, Observation, Op, OracleName, Stats, TargetInfo, Via};
+use crate::op::stats::{Column, Key, Oversize, Row};
+use crate::op::{Capability, Counter, Family, Observation, Op, OracleName, Stats, TargetInfo, Text, Via, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -137,12 +138,14 @@ impl Accounts {
             }
         }
         if let Some((key, wanted, found)) = super::view::moved_key(&wanted, &seen) {
+            let [due, is] = [wanted, found].map(|value| told::amount(key, value));
             let message = say!(
-                "reset_accumulated left {key} of device {device} at {found} instead of {wanted}",
-                "reset_accumulated 之后设备 {device} 的 {key} 为 {found}，应为 {wanted}"
+                "reset_accumulated left {key} of device {device} at {is} instead of {due}",
+                "reset_accumulated 之后设备 {device} 的 {key} 为 {is}，而非 {due}"
             );
-            let was = before.value(key);
-            convictions.push(convict(STAT_06, message).with("before the reset", "重置之前", was));
+            let was = told::amount(key, before.value(key));
+            let violation = off(convict(STAT_06, message), device, key, wanted, found);
+            convictions.push(violation.with("before the reset", "重置之前", was));
         }
     }
 
@@ -165,20 +168,28 @@ impl Accounts {
                     "{name} of device {device} fell from {b} to {a} without a reset",
                     "设备 {device} 的 {name} 未经重置却从 {b} 降到 {a}"
                 );
-                convictions.push(convict(STAT_07, message));
+                let what = told::change_of(&told::statistic(Key::Counter(which), device));
+                let expected = Text::new("at least 0", "至少 0");
+                convictions.push(convict(STAT_07, message).figure(what, expected, (a - b).to_string()));
             }
         }
         let (b, a) = (before.counter(Counter::NumOoms), after.counter(Counter::NumOoms));
         let (least, most) = self.ooms(seen, device);
         let moved = a - b;
         if moved < least || moved > most {
-            let wanted = if least == most { most.to_string() } else { format!("{least}/{most}") };
-            let line = seen.reply.to_line();
+            let wanted = if least == most {
+                Text::from(most.to_string())
+            } else {
+                say!("{least} or {most}", "{least} 或 {most}")
+            };
+            let (line, en, zh) = (seen.reply.to_line(), &wanted.en, &wanted.zh);
             let message = say!(
-                "num_ooms of device {device} moved by {moved} instead of {wanted}: the answer was `{line}`",
-                "设备 {device} 的 num_ooms 变化 {moved}，应为 {wanted}：应答为 `{line}`"
+                "num_ooms of device {device} moved by {moved} instead of {en}: the answer was `{line}`",
+                "设备 {device} 的 num_ooms 变化 {moved}，而非 {zh}：应答为 `{line}`"
             );
-            convictions.push(convict(STAT_07, message).with("num_ooms", "num_ooms", format_args!("{b} → {a}")));
+            let what = told::change_of(&told::statistic(Key::Counter(Counter::NumOoms), device));
+            let violation = convict(STAT_07, message).figure(what, wanted, moved.to_string());
+            convictions.push(violation.with("num_ooms", "num_ooms", format_args!("{b} → {a}")));
         }
     }
 
@@ -212,15 +223,19 @@ fn judge_allocation_columns(
         Effect::Freed(_, live) if live.device == device && live.bytes > 0 => (0, 1),
         _ => (0, 0),
     };
-    let moves = [("allocated", a.allocated - b.allocated, wanted.0), ("freed", a.freed - b.freed, wanted.1)];
+    let moves =
+        [(Column::Allocated, a.allocated - b.allocated, wanted.0), (Column::Freed, a.freed - b.freed, wanted.1)];
     for (column, moved, wanted) in moves {
         if moved != wanted {
-            let asked = seen.op.map_or("nothing", Op::name);
+            let (asked, name) = (seen.op.map_or("nothing", Op::name), column.name());
             let message = say!(
-                "{asked} moved allocation.all.{column} of device {device} by {moved} instead of {wanted}",
-                "{asked} 使设备 {device} 的 allocation.all.{column} 变化 {moved}，应为 {wanted}"
+                "{asked} moved allocation.all.{name} of device {device} by {moved} instead of {wanted}",
+                "{asked} 使设备 {device} 的 allocation.all.{name} 变化 {moved}，而非 {wanted}"
             );
-            convictions.push(convict(super::cite::STAT_04, message));
+            let key = Key::Family(Family::Allocation, Row::All, column);
+            let what = told::change_of(&told::statistic(key, device));
+            let violation = convict(super::cite::STAT_04, message);
+            convictions.push(violation.figure(what, wanted.to_string(), moved.to_string()));
         }
     }
 }

@@ -4,9 +4,10 @@
 
 use super::accounts::{Accounts, Base, convict};
 use super::cite::{STAT_01, STAT_02, STAT_03, STAT_04, STAT_05, say};
+use super::view::off;
 use crate::model::DeviceState;
-use crate::op::stats::{Column, Oversize, Row};
-use crate::op::{Family, Stats};
+use crate::op::stats::{Column, Key, Oversize, Row};
+use crate::op::{Family, Stats, Text, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -32,10 +33,11 @@ pub(super) fn rows(accounts: &Accounts, device: usize, stats: &Stats, base: &Bas
         if current < 0 {
             let name = which.name();
             let message = say!(
-                "{name}.current of device {device} is {current}: a figure of what exists cannot be negative",
-                "设备 {device} 的 {name}.current 为 {current}：现存量不可能为负"
+                "{name}.current of device {device} fell to {current}, below zero",
+                "设备 {device} 的 {name}.current 降到 {current}，小于零"
             );
-            found.push(convict(STAT_01, message));
+            let what = told::statistic(Key::Oversize(which, Column::Current), device);
+            found.push(convict(STAT_01, message).figure(what, at_least_zero(), current.to_string()));
         }
     }
     for &family in &accounts.families {
@@ -47,22 +49,26 @@ pub(super) fn rows(accounts: &Accounts, device: usize, stats: &Stats, base: &Bas
     }
 }
 
+fn at_least_zero() -> Text {
+    Text::new("at least 0", "至少 0")
+}
+
 fn negative(device: usize, stats: &Stats, family: Family, found: &mut Vec<Violation>) {
     for &row in Row::ALL {
         let current = stats.get(family, row).current;
         if current < 0 {
-            let (family, row) = (family.name(), row.name());
+            let key = Key::Family(family, row, Column::Current);
+            let current = told::amount(key, current);
             let message = say!(
-                "{family}.{row}.current of device {device} is {current}: a figure of what exists cannot be negative",
-                "设备 {device} 的 {family}.{row}.current 为 {current}：现存量不可能为负"
+                "{key} of device {device} fell to {current}, below zero",
+                "设备 {device} 的 {key} 降到 {current}，小于零"
             );
-            found.push(convict(STAT_01, message));
+            found.push(convict(STAT_01, message).figure(told::statistic(key, device), at_least_zero(), current));
         }
     }
 }
 
 fn sums(accounts: &Accounts, device: usize, stats: &Stats, family: Family, found: &mut Vec<Violation>) {
-    let name = family.name();
     for &column in Column::ALL {
         let accumulated = matches!(column, Column::Allocated | Column::Freed);
         if column == Column::Peak || accumulated && !accounts.accumulated {
@@ -71,13 +77,14 @@ fn sums(accounts: &Accounts, device: usize, stats: &Stats, family: Family, found
         let [all, small, large] =
             [Row::All, Row::SmallPool, Row::LargePool].map(|r| stats.get(family, r).column(column));
         let sum = small.saturating_add(large);
-        let column_name = column.name();
         if all != sum {
+            let key = Key::Family(family, Row::All, column);
+            let [is, small, large, together] = [all, small, large, sum].map(|value| told::amount(key, value));
             let message = say!(
-                "{name}.all.{column_name} of device {device} is {all}, but its pools hold {small} and {large}, together {sum}",
-                "设备 {device} 的 {name}.all.{column_name} 为 {all}，但小池 {small} 与大池 {large} 之和为 {sum}"
+                "{key} of device {device} is {is}, but its pools hold {small} and {large}, together {together}",
+                "设备 {device} 的 {key} 为 {is}，但小池 {small} 与大池 {large} 之和为 {together}"
             );
-            found.push(convict(STAT_01, message));
+            found.push(off(convict(STAT_01, message), device, key, sum, all));
         }
     }
 }
@@ -89,12 +96,14 @@ fn balance(device: usize, stats: &Stats, base: &Base, family: Family, found: &mu
         let (current, allocated, freed) = (stat.current, stat.allocated, stat.freed);
         let wanted = start + allocated - freed;
         if current != wanted {
-            let (family, row) = (family.name(), row.name());
+            let key = Key::Family(family, row, Column::Current);
+            let [is, start, allocated, freed, due] =
+                [current, start, allocated, freed, wanted].map(|value| told::amount(key, value));
             let message = say!(
-                "{family}.{row}.current of device {device} is {current}, but {start} at the last reset plus {allocated} allocated less {freed} freed is {wanted}",
-                "设备 {device} 的 {family}.{row}.current 为 {current}，但重置时的 {start} 加累计分配 {allocated} 减累计释放 {freed} 为 {wanted}"
+                "{key} of device {device} is {is}, but {start} at the last reset plus {allocated} allocated less {freed} freed is {due}",
+                "设备 {device} 的 {key} 为 {is}，但重置时的 {start} 加累计分配 {allocated} 减累计释放 {freed} 为 {due}"
             );
-            found.push(convict(STAT_02, message));
+            found.push(off(convict(STAT_02, message), device, key, wanted, current));
         }
     }
 }
@@ -102,27 +111,36 @@ fn balance(device: usize, stats: &Stats, base: &Base, family: Family, found: &mu
 pub(super) fn families(accounts: &Accounts, device: usize, stats: &Stats, found: &mut Vec<Violation>) {
     for &row in Row::ALL {
         let current = |family: Family| stats.get(family, row).current;
-        let row = row.name();
+        let key = |family: Family| Key::Family(family, row, Column::Current);
         for (less, more, requirement) in ORDER {
             let (a, b) = (current(less), current(more));
             if accounts.has[less as usize] && accounts.has[more as usize] && a > b {
-                let (less, more) = (less.name(), more.name());
+                let (less, more) = (key(less), key(more));
+                let (a, b) = (told::amount(less, a), told::amount(more, b));
                 let message = say!(
-                    "{less}.{row}.current of device {device} is {a}, more than {more}.{row}.current, {b}",
-                    "设备 {device} 的 {less}.{row}.current 为 {a}，大于 {more}.{row}.current 的 {b}"
+                    "{less} of device {device} is {a}, more than {more}, {b}",
+                    "设备 {device} 的 {less} 为 {a}，大于 {more} 的 {b}"
                 );
-                found.push(convict(requirement, message));
+                let expected = say!("at most {b}", "至多 {b}");
+                found.push(convict(requirement, message).figure(told::statistic(less, device), expected, a));
             }
         }
         for (count, bytes) in COUNTED {
             let (c, b) = (current(count), current(bytes));
             if accounts.counts(count, bytes) && (c == 0) != (b == 0) {
-                let (count, bytes) = (count.name(), bytes.name());
+                let (count, bytes) = (key(count), key(bytes));
+                let held = told::amount(bytes, b);
                 let message = say!(
-                    "{count}.{row}.current of device {device} is {c} while {bytes}.{row}.current is {b}: one is zero and the other is not",
-                    "设备 {device} 的 {count}.{row}.current 为 {c}，而 {bytes}.{row}.current 为 {b}：一为零而另一不为零"
+                    "{count} of device {device} is {c} while {bytes} is {held}: one is zero and the other is not",
+                    "设备 {device} 的 {count} 为 {c}，而 {bytes} 为 {held}：一为零而另一不为零"
                 );
-                found.push(convict(STAT_05, message));
+                let expected = if b == 0 {
+                    say!("0, as there are 0 B", "0（字节为 0 B）")
+                } else {
+                    say!("above 0, as there are {held}", "大于 0（字节为 {held}）")
+                };
+                let violation = convict(STAT_05, message);
+                found.push(violation.figure(told::statistic(count, device), expected, c.to_string()));
             }
         }
     }
@@ -144,15 +162,18 @@ pub(super) fn live(
             "allocation.all.current of device {device} counts {count} blocks, but its callers hold {live}",
             "设备 {device} 的 allocation.all.current 计有 {count} 块，而调用者持有 {live} 块"
         );
-        found.push(convict(STAT_04, message));
+        let key = Key::Family(Family::Allocation, Row::All, Column::Current);
+        found.push(off(convict(STAT_04, message), device, key, live + foreign.0, count + foreign.0));
     }
     let asked = state.bytes;
     let bytes = stats.all(Family::AllocatedBytes).current - foreign.1;
     if accounts.has[Family::AllocatedBytes as usize] && i128::from(bytes) < asked.cast_signed() {
+        let (bytes, asked) = (told::bytes(bytes), told::bytes(asked.cast_signed()));
         let message = say!(
-            "allocated_bytes.all.current of device {device} is {bytes}, less than the {asked} B that its live blocks were asked for with",
-            "设备 {device} 的 allocated_bytes.all.current 为 {bytes}，少于存活块所申请的 {asked} B"
+            "allocated_bytes.all.current of device {device} is {bytes}, less than the {asked} that its live blocks were asked for with",
+            "设备 {device} 的 allocated_bytes.all.current 为 {bytes}，少于存活块所申请的 {asked}"
         );
-        found.push(convict(STAT_04, message));
+        let what = told::statistic(Key::Family(Family::AllocatedBytes, Row::All, Column::Current), device);
+        found.push(convict(STAT_04, message).figure(what, say!("at least {asked}", "至少 {asked}"), bytes));
     }
 }

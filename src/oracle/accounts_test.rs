@@ -41,7 +41,7 @@ fn a_negative_figure_convicts() {
         o.devices[0].stats.decrease(Family::ActiveBytes, PoolKind::Small, 1024);
     });
     let found = judged.convicts("STAT-01");
-    insta::assert_snapshot!(found.message.en, @"active_bytes.all.current of device 0 is -1024: a figure of what exists cannot be negative");
+    insta::assert_snapshot!(found.message.en, @"active_bytes.all.current of device 0 fell to -1 KiB, below zero");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_count_without_bytes_convicts() {
         o.devices[0].stats.increase(Family::Segment, PoolKind::Small, 1);
     });
     let found = judged.convicts("STAT-05");
-    insta::assert_snapshot!(found.message.zh, @"设备 0 的 segment.all.current 为 1，而 reserved_bytes.all.current 为 0：一为零而另一不为零");
+    insta::assert_snapshot!(found.message.zh, @"设备 0 的 segment.all.current 为 1，而 reserved_bytes.all.current 为 0 B：一为零而另一不为零");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_reset_that_forgets_a_figure_convicts() {
         *o.devices[0].stats.get_mut(Family::RequestedBytes, Row::SmallPool) = kept;
     });
     let found = judged.convicts("STAT-06");
-    insta::assert_snapshot!(found.message.en, @"reset_accumulated left requested_bytes.small_pool.allocated of device 0 at 600 instead of 0");
+    insta::assert_snapshot!(found.message.en, @"reset_accumulated left requested_bytes.small_pool.allocated of device 0 at 600 B instead of 0 B");
     let judged = bench().step(reset, Reply::Done, |o| {
         reset_accumulated(&mut o.devices[0].stats);
         o.devices[0].stats.get_mut(Family::Active, Row::All).peak = 0;

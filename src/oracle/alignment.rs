@@ -32,7 +32,10 @@ impl Oracle for Alignment {
                 "{block} was given {address:#x}, {over} B past a multiple of the promised {promised} B",
                 "{block} 得到 {address:#x}，比承诺的 {promised} B 对齐多出 {over} B"
             );
-            convictions.push(Violation::new(self.name(), Some(MEM_02), message));
+            let what = say!("address of {block}", "{block} 的地址");
+            let expected = say!("a multiple of {promised} B", "{promised} B 的倍数");
+            let violation = Violation::new(self.name(), Some(MEM_02), message);
+            convictions.push(violation.figure(what, expected, format!("{address:#x}")));
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::cite::{MEM_01, MEM_03, say};
 use super::{Oracle, Seen};
-use crate::op::{ContentsReport, Op, OracleName, Reply};
+use crate::op::{ContentsReport, Op, OracleName, Reply, Text, told};
 use crate::verdict::Violation;
 
 pub(super) struct Contents;
@@ -18,22 +18,32 @@ impl Oracle for Contents {
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
         let Reply::Contents(report) = seen.reply else { return };
         let Some(Op::Verify { block } | Op::Use { block, .. } | Op::Fill { block }) = seen.op else { return };
+        if matches!(report, ContentsReport::Intact | ContentsReport::Pending) {
+            return;
+        }
         let (size, address) = seen.model.block(*block).map_or((0, 0), |live| (live.bytes, live.address));
+        let size = told::bytes(size);
         let violation = match report {
             ContentsReport::Intact | ContentsReport::Pending => return,
             ContentsReport::Changed { offset, bytes, found } => {
+                let bytes = told::bytes(*bytes);
                 let message = say!(
-                    "{block} no longer holds what was written: {bytes} of its {size} B, from offset {offset}, hold {found}",
-                    "{block} 的内容已改变：{size} B 中自偏移 {offset} 起有 {bytes} B 现为 {found}"
+                    "{block} no longer holds what was written: {bytes} of its {size}, from offset {offset}, hold {found}",
+                    "{block} 的内容已改变：{size} 中自偏移 {offset} 起有 {bytes} 现为 {found}"
                 );
-                Violation::new(self.name(), Some(MEM_03), message)
+                let what = say!("contents of {block} from offset {offset}", "{block} 自偏移 {offset} 起的内容");
+                let expected = Text::new("what was written", "写入的内容");
+                Violation::new(self.name(), Some(MEM_03), message).figure(what, expected, found.as_str())
             }
             ContentsReport::Unmapped { offset } => {
                 let message = say!(
-                    "{block} of {size} B has no memory of its device behind offset {offset}",
-                    "{block}（{size} B）在偏移 {offset} 处没有其设备的内存"
+                    "{block} of {size} has no memory of its device behind offset {offset}",
+                    "{block}（{size}）在偏移 {offset} 处没有其设备的内存"
                 );
-                Violation::new(self.name(), Some(MEM_01), message)
+                let what = say!("memory behind {block}", "{block} 的内存");
+                let expected = say!("all of its {size}", "全部 {size}");
+                let actual = say!("none at offset {offset}", "偏移 {offset} 处没有");
+                Violation::new(self.name(), Some(MEM_01), message).figure(what, expected, actual)
             }
         };
         convictions.push(violation.with("address", "地址", format_args!("{address:#x}")));

@@ -10,9 +10,10 @@
 
 use super::cite::{OOM_01, OOM_04, say};
 use super::limit::limit_of;
+use super::view::refusal;
 use super::{Oracle, Seen};
 use crate::model::Effect;
-use crate::op::{Capability, DeviceView, Family, Op, OracleName, TargetInfo};
+use crate::op::{Capability, DeviceView, Family, Op, OracleName, TargetInfo, Text, told};
 use crate::verdict::Violation;
 
 pub(super) struct Exhaustion {
@@ -39,15 +40,21 @@ impl Exhaustion {
         let reserved = u64::try_from(view.stats.all(Family::ReservedBytes).current).unwrap_or(0);
         let limit = limit_of(seen, device);
         let allowed = limit.is_none_or(|limit| reserved.saturating_add(most) <= limit);
-        let limit_line = limit.map_or_else(|| "none".to_owned(), |l| format!("{l} B"));
+        let limit_line = || limit.map_or_else(|| "none".to_owned(), told::bytes);
         if free >= most && allowed {
+            let [asked, cost, free] = [bytes, most, free].map(told::bytes);
             let message = say!(
-                "{bytes} B were refused as out of memory although device {device} has {free} B free and such a request costs at most {most} B",
-                "申请 {bytes} B 因内存不足被拒绝，但设备 {device} 尚有 {free} B 空闲，而该申请至多需要 {most} B"
+                "{asked} were refused as out of memory although device {device} had {free} free and such a request costs at most {cost}",
+                "申请 {asked} 因内存不足被拒绝，但设备 {device} 尚有 {free} 空闲，而该申请至多需要 {cost}"
             );
             let violation = Violation::new(self.name(), Some(OOM_01), message)
-                .with("reserved", "已保留", format_args!("{reserved} B"))
-                .with("limit", "上限", limit_line);
+                .figure(
+                    say!("free memory of device {device} at the refusal", "拒绝时设备 {device} 的空闲内存"),
+                    say!("less than {cost}", "少于 {cost}"),
+                    free,
+                )
+                .with("reserved", "已保留", told::bytes(reserved))
+                .with("limit", "上限", limit_line());
             convictions.push(violation);
             return;
         }
@@ -57,11 +64,15 @@ impl Exhaustion {
         let idle = !kept && self.active && state.live == 0 && active == 0 && view.faults_fired == 0;
         let whole = free.saturating_add(reserved);
         if idle && whole >= most && limit.is_none_or(|limit| most <= limit) {
+            let [asked, cost, free, reserved] = [bytes, most, free, reserved].map(told::bytes);
             let message = say!(
-                "{bytes} B were refused as out of memory although nothing is live or waiting on device {device}: {free} B are free, {reserved} B only cached, and such a request costs at most {most} B",
-                "申请 {bytes} B 因内存不足被拒绝，但设备 {device} 上没有存活或等待的块：空闲 {free} B，另有 {reserved} B 仅为缓存，而该申请至多需要 {most} B"
+                "{asked} were refused as out of memory although nothing was live or waiting on device {device}: {free} were free, {reserved} only cached, and such a request costs at most {cost}",
+                "申请 {asked} 因内存不足被拒绝，但设备 {device} 上没有存活或等待的块：空闲 {free}，另有 {reserved} 仅为缓存，而该申请至多需要 {cost}"
             );
-            convictions.push(Violation::new(self.name(), Some(OOM_04), message).with("limit", "上限", limit_line));
+            let what = say!("cached memory of device {device} at the refusal", "拒绝时设备 {device} 的缓存内存");
+            let violation = Violation::new(self.name(), Some(OOM_04), message);
+            let violation = violation.figure(what, say!("0 B: given back first", "0 B：先归还"), reserved);
+            convictions.push(violation.with("limit", "上限", limit_line()));
         }
     }
 }
@@ -91,11 +102,14 @@ impl Oracle for Exhaustion {
         match seen.effect {
             Effect::Allocated(block, live) if seen.is_retry && !self.excused => {
                 let device = live.device;
+                let asked = told::bytes(*bytes);
                 let message = say!(
-                    "{bytes} B were refused on device {device} as out of memory, and {block}, the identical request right after, was served",
-                    "设备 {device} 上申请 {bytes} B 因内存不足被拒绝，紧随其后的相同请求 {block} 却成功"
+                    "{asked} were refused on device {device} as out of memory, and {block}, the identical request right after, was served",
+                    "设备 {device} 上申请 {asked} 因内存不足被拒绝，紧随其后的相同请求 {block} 却成功"
                 );
-                convictions.push(Violation::new(self.name(), Some(OOM_01), message));
+                let what = Text::new("answer to the identical request right after", "紧随其后的相同请求的应答");
+                let violation = Violation::new(self.name(), Some(OOM_01), message);
+                convictions.push(violation.figure(what, refusal("out_of_memory"), Text::new("served", "成功")));
             }
             Effect::Refused { device } => {
                 let fault = seen.fault_fired();
@@ -137,7 +151,7 @@ mod tests {
     #[test]
     fn room_on_the_device_convicts() {
         let found = bench().step(alloc(2, 4 << 20), oom(), |o| refuse(&mut o.devices[0])).convicts("OOM-01");
-        insta::assert_snapshot!(found.message.en, @"4194304 B were refused as out of memory although device 0 has 1073741824 B free and such a request costs at most 4194304 B");
+        insta::assert_snapshot!(found.message.en, @"4 MiB were refused as out of memory although device 0 had 1 GiB free and such a request costs at most 4 MiB");
     }
 
     #[test]
@@ -153,7 +167,7 @@ mod tests {
         let mut bench = bench();
         bench.step(Op::CycleEnd, Reply::Done, |o| cache(o, GIB)).passes();
         let found = bench.step(alloc(2, 4 << 20), oom(), |o| refuse(&mut o.devices[0])).convicts("OOM-04");
-        insta::assert_snapshot!(found.message.zh, @"申请 4194304 B 因内存不足被拒绝，但设备 0 上没有存活或等待的块：空闲 0 B，另有 1073741824 B 仅为缓存，而该申请至多需要 4194304 B");
+        insta::assert_snapshot!(found.message.zh, @"申请 4 MiB 因内存不足被拒绝，但设备 0 上没有存活或等待的块：空闲 0 B，另有 1 GiB 仅为缓存，而该申请至多需要 4 MiB");
     }
 
     #[test]

@@ -26,6 +26,22 @@ fn messages(judged: crate::oracle::fixture::Judged) -> Vec<String> {
     all.into_iter().map(|v| v.message.en).collect()
 }
 
+#[test]
+fn a_figure_reads_in_units_in_both_languages() {
+    let mut bench = Bench::new(OracleName::Expectation);
+    let bounds = Amount::Between { at_least: Some(3 << 20), at_most: None };
+    let expect = Expect { change: figures("allocated_bytes.small_pool.current", bounds), ..Expect::default() };
+    let reply = Reply::Allocated { address: 0x2000 };
+    let judged = bench.judge(Some(&alloc(2, 600)), &reply, Some(&expect), |o| hand_out(&mut o.devices[0], 600));
+    let all = judged.all();
+    let figure = all[0].figure.as_ref().expect("an amount is a figure");
+    assert_eq!(figure.what.en, "change of allocated bytes of device 0, small pool, current");
+    assert_eq!((figure.expected.en.as_str(), figure.actual.en.as_str()), ("at least 3 MiB", "1 KiB"));
+    assert_eq!((figure.expected.zh.as_str(), figure.actual.zh.as_str()), ("至少 3 MiB", "1 KiB"));
+    let zh = "设备 0 的 allocated_bytes.small_pool.current 变化 1 KiB，而非至少 3 MiB";
+    assert_eq!(all[0].message.zh, zh);
+}
+
 fn figures(name: &str, amount: Amount) -> std::collections::BTreeMap<DeviceId, Figures> {
     [(DeviceId(0), [(name.to_owned(), amount)].into())].into()
 }
@@ -53,14 +69,14 @@ fn answers_that_differ_convict() {
     assert_eq!(
         judge(&refused),
         [
-            "a refusal (invalid_argument) was expected, but the answer was `address 0x2000`",
-            "nothing was expected to change, but num_device_alloc of device 0 went from 1 to 2",
+            "the answer was `address 0x2000` instead of a refusal as invalid_argument",
+            "num_device_alloc of device 0 went from 1 to 2 in a step that must change nothing",
         ]
     );
     let succeeds = Expect { succeeds: true, ..Expect::default() };
     assert_eq!(
         answered(&oom(), &succeeds),
-        ["success was expected, but the answer was `refused (out_of_memory): out of memory`"]
+        ["the call did not succeed: the answer was `refused (out_of_memory): out of memory`"]
     );
 }
 
@@ -68,8 +84,8 @@ fn answers_that_differ_convict() {
 fn addresses_that_differ_convict() {
     let address = |wanted| judge(&Expect { address: Some(wanted), ..Expect::default() });
     let same = address(AddressExpect::SameAs(BlockId(1)));
-    assert_eq!(same, ["the address of b1, 0x1000, was expected, but 0x2000 was given"]);
-    assert_eq!(address(AddressExpect::Null), ["the null address was expected, but 0x2000 was given"]);
+    assert_eq!(same, ["0x2000 was given instead of 0x1000, the address of b1"]);
+    assert_eq!(address(AddressExpect::Null), ["0x2000 was given instead of the null address"]);
     assert_eq!(address(AddressExpect::NotNull), [""; 0]);
 }
 
@@ -77,15 +93,15 @@ fn addresses_that_differ_convict() {
 fn figures_that_differ_convict() {
     let at_most = Amount::Between { at_least: None, at_most: Some(1) };
     let stats = Expect { stats: figures("active.all.peak", at_most), ..Expect::default() };
-    assert_eq!(judge(&stats), ["active.all.peak of device 0 was expected to be at most 1, but is 2"]);
+    assert_eq!(judge(&stats), ["active.all.peak of device 0 is 2 instead of at most 1"]);
     let change = Expect { change: figures("num_ooms", Amount::Exactly(1)), ..Expect::default() };
-    assert_eq!(judge(&change), ["num_ooms of device 0 was expected to move by exactly 1, but moved by 0"]);
+    assert_eq!(judge(&change), ["num_ooms of device 0 moved by 0 instead of 1"]);
     let unknown = Expect { stats: figures("num_oom", Amount::Exactly(1)), ..Expect::default() };
     assert_eq!(judge(&unknown), ["there is no figure named num_oom"]);
     let fraction = Expect { fraction: [(DeviceId(0), 0.5), (DeviceId(7), 1.0)].into(), ..Expect::default() };
     assert_eq!(
         judge(&fraction),
-        ["a fraction of 0.5 was expected on device 0, but it reads back as 1", "there is no device 7 to look at",]
+        ["the fraction of device 0 reads back as 1 instead of 0.5", "there is no device 7 to look at",]
     );
 }
 
@@ -94,17 +110,14 @@ fn texts_that_differ_convict() {
     let expect = Expect { contains: vec!["GPU 0".to_owned()], lines: Some(Amount::Exactly(2)), ..Expect::default() };
     assert_eq!(
         answered(&Reply::Text("one line".to_owned()), &expect),
-        [
-            "`GPU 0` was expected in the answer `1 lines of text`",
-            "a text of exactly 2 lines was expected, but it has 1",
-        ]
+        ["the answer `1 lines of text` lacks `GPU 0`", "the text has 1 lines instead of 2",]
     );
     let expect = Expect { keys: Some(122), ..Expect::default() };
     let found = answered(&Reply::Dictionary(Vec::new()), &expect);
-    assert_eq!(found, ["a dictionary of 122 keys was expected, but it has 0"]);
+    assert_eq!(found, ["the dictionary has 0 keys instead of 122"]);
     let expect = Expect { segments: [(DeviceId(0), Amount::Exactly(1))].into(), ..Expect::default() };
     let found = answered(&Reply::Snapshot(Box::default()), &expect);
-    assert_eq!(found, ["the snapshot was expected to show exactly 1 segments on device 0, but shows 0"]);
+    assert_eq!(found, ["the snapshot shows 0 segments on device 0 instead of 1"]);
 }
 
 #[test]
@@ -112,8 +125,5 @@ fn a_refusal_that_moves_only_counters_is_a_change() {
     let mut bench = Bench::new(OracleName::Expectation);
     let expect = Expect { unchanged: true, ..Expect::default() };
     let judged = bench.judge(Some(&alloc(1, 1 << 30)), &oom(), Some(&expect), |o| refuse(&mut o.devices[0]));
-    assert_eq!(
-        messages(judged),
-        ["nothing was expected to change, but num_alloc_retries of device 0 went from 0 to 1"]
-    );
+    assert_eq!(messages(judged), ["num_alloc_retries of device 0 went from 0 to 1 in a step that must change nothing"]);
 }

@@ -19,7 +19,7 @@ pub(super) fn info() -> TargetInfo {
     let capabilities = Capability::names().iter().filter_map(|name| name.parse().ok()).collect();
     TargetInfo {
         name: "fake".to_owned(),
-        devices: vec![DeviceInfo { name: "fake".to_owned(), total_bytes: GIB }; 2],
+        devices: vec![DeviceInfo::whole("fake", GIB); 2],
         streams: 3,
         capabilities,
         contract: Contract {
@@ -151,6 +151,9 @@ impl Judged {
         let cited = first.requirement.map_or_else(|| "-".to_owned(), |r| r.to_string());
         assert_eq!(cited, requirement, "{first:#?}");
         assert!(!first.message.en.is_empty() && !first.message.zh.is_empty());
+        let figure = first.figure.as_ref().expect("the figure that was wrong is said");
+        assert_ne!(figure.expected.en, figure.actual.en, "{figure:?}");
+        assert_ne!(figure.expected.zh, figure.actual.zh, "{figure:?}");
         first
     }
 }

@@ -14,7 +14,9 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::cite::{GROW_01, GROW_02, say};
 use super::{Oracle, Seen};
 use crate::model::{Effect, Owner};
-use crate::op::{BlockId, Capability, Counter, Family, GraphName, Observation, Op, OracleName, PoolName, TargetInfo};
+use crate::op::{
+    BlockId, Capability, Counter, Family, GraphName, Observation, Op, OracleName, PoolName, TargetInfo, told,
+};
 use crate::verdict::Violation;
 
 const LEAST_ROUNDS: usize = 4;
@@ -114,11 +116,14 @@ impl Growth {
         let most = seen.model.at_most(*bytes);
         if took > most {
             let device = live.device;
+            let (bytes, took, most) = (told::bytes(*bytes), told::bytes(took), told::bytes(most));
             let message = say!(
-                "{block} of {bytes} B took {took} B from device {device}, more than the {most} B that the contract allows",
-                "{block}（{bytes} B）向设备 {device} 获取了 {took} B，超过契约所允许的 {most} B"
+                "{block} of {bytes} took {took} from device {device}, more than the {most} that the contract allows",
+                "{block}（{bytes}）向设备 {device} 获取了 {took}，超过契约所允许的 {most}"
             );
-            convictions.push(Violation::new(self.name(), Some(GROW_02), message));
+            let what = say!("memory that {block} took from device {device}", "{block} 向设备 {device} 获取的内存");
+            let violation = Violation::new(self.name(), Some(GROW_02), message);
+            convictions.push(violation.figure(what, say!("at most {most}", "至多 {most}"), took));
         }
     }
 
@@ -179,13 +184,31 @@ impl Growth {
             else {
                 continue;
             };
-            let (was, is, was_held, held) = (settled.reserved, last.reserved, settled.held, last.held);
+            let (was, is) = (told::bytes(settled.reserved), told::bytes(last.reserved));
+            let (was_held, held) = (settled.held, last.held);
             let message = say!(
-                "after {half} equal rounds device {device} reserved {was} B in {was_held} device allocations, and after {round} it reserves {is} B in {held}: the cycle does not settle",
-                "{half} 轮相同请求后，设备 {device} 以 {was_held} 次设备分配保留 {was} B；{round} 轮后以 {held} 次保留 {is} B：循环未达到稳定"
+                "after {half} equal rounds device {device} reserved {was} in {was_held} device allocations, and after {round} it reserved {is} in {held}: the cycle did not settle",
+                "{half} 轮相同请求后，设备 {device} 以 {was_held} 次设备分配保留 {was}；{round} 轮后以 {held} 次保留 {is}：循环未达到稳定"
             );
+            let (what, wanted, found) = if last.reserved > settled.reserved {
+                (
+                    say!(
+                        "reserved memory of device {device} after {round} rounds",
+                        "{round} 轮后设备 {device} 的保留内存"
+                    ),
+                    was,
+                    is,
+                )
+            } else {
+                let what = say!(
+                    "device allocations of device {device} held after {round} rounds",
+                    "{round} 轮后设备 {device} 持有的设备分配数"
+                );
+                (what, was_held.to_string(), held.to_string())
+            };
             let line: Vec<String> = (1..=count).filter_map(mark).map(|m| m.reserved.to_string()).collect();
-            let violation = Violation::new(self.name(), Some(GROW_01), message);
+            let expected = say!("at most {wanted}", "至多 {wanted}");
+            let violation = Violation::new(self.name(), Some(GROW_01), message).figure(what, expected, found);
             convictions.push(violation.with("reserved bytes after each round", "每轮后的保留字节", line.join(", ")));
         }
     }
@@ -239,7 +262,7 @@ mod tests {
             o.devices[0].stats.increase(Family::ReservedBytes, PoolKind::Small, 2 << 20);
         });
         let found = judged.convicts("GROW-02");
-        insta::assert_snapshot!(found.message.en, @"b1 of 600 B took 2098176 B from device 0, more than the 2097152 B that the contract allows");
+        insta::assert_snapshot!(found.message.en, @"b1 of 600 B took 2 MiB (2098176 B) from device 0, more than the 2 MiB that the contract allows");
     }
 
     #[test]
@@ -252,7 +275,7 @@ mod tests {
     fn cycles_that_keep_growing_convict() {
         let found = run(&[512; 6], &[600]);
         assert_eq!(found.len(), 1);
-        insta::assert_snapshot!(found[0].message.en, @"after 4 equal rounds device 0 reserved 2048 B in 0 device allocations, and after 6 it reserves 3072 B in 0: the cycle does not settle");
+        insta::assert_snapshot!(found[0].message.en, @"after 4 equal rounds device 0 reserved 2 KiB in 0 device allocations, and after 6 it reserved 3 KiB in 0: the cycle did not settle");
         assert_eq!(run(&[512, 512, 0, 1], &[600]).len(), 1);
     }
 

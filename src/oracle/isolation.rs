@@ -57,7 +57,7 @@ impl Oracle for Isolation {
                     "`{asked}` 不针对任何设备，但设备 {device} 的 {what} 从 {b} 变为 {a}"
                 ),
             };
-            let violation = Violation::new(self.name(), Some(requirement), message);
+            let violation = Violation::new(self.name(), Some(requirement), message).figure(found.name, b, a);
             convictions.push(violation.with("current device of the caller", "调用者的当前设备", current.0));
         }
     }

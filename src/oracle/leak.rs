@@ -6,8 +6,10 @@
 //! lost and found again earlier, and host memory.
 
 use super::cite::{LEAK_01, LEAK_02, say};
+use super::view::{free, off};
 use super::{Oracle, Seen};
-use crate::op::{Capability, DeviceView, Family, Observation, Op, OracleName, TargetInfo};
+use crate::op::stats::{Column, Key, Row};
+use crate::op::{Capability, DeviceView, Family, Observation, Op, OracleName, TargetInfo, told};
 use crate::verdict::Violation;
 
 /// The figures that must be back where they were.
@@ -40,25 +42,25 @@ impl Leak {
         for &family in &self.families {
             let (was, is) = (first.stats.all(family).current, last.stats.all(family).current);
             if is > was {
-                let name = family.name();
-                let over = is - was;
+                let key = Key::Family(family, Row::All, Column::Current);
+                let [now, over] = [is, is - was].map(|value| told::amount(key, value));
                 let message = say!(
-                    "with everything freed, waited for and emptied, {name}.all.current of device {device} is {is}: {over} more than at the start",
-                    "全部释放、同步并清空后，设备 {device} 的 {name}.all.current 为 {is}：比开始时多 {over}"
+                    "with everything freed, waited for and emptied, {key} of device {device} was {now}: {over} more than at the start",
+                    "全部释放、同步并清空后，设备 {device} 的 {key} 为 {now}：比开始时多 {over}"
                 );
-                let violation = Violation::new(self.name(), Some(requirement), message);
+                let violation = off(Violation::new(self.name(), Some(requirement), message), device, key, was, is);
                 convictions.push(violation.with("faults that fired on the device", "该设备上触发的故障数", fired));
                 return;
             }
         }
         let (was, is) = (first.free_bytes, last.free_bytes);
         if self.memory_info && is < was {
-            let lost = was - is;
+            let [lost, was, is] = [was - is, was, is].map(told::bytes);
             let message = say!(
-                "with everything freed, waited for and emptied, device {device} has {is} B free: {lost} B fewer than at the start, though nothing is reserved",
-                "全部释放、同步并清空后，设备 {device} 空闲 {is} B：比开始时少 {lost} B，而已无保留内存"
+                "with everything freed, waited for and emptied, device {device} had {is} free: {lost} less than at the start",
+                "全部释放、同步并清空后，设备 {device} 空闲 {is}：比开始时少 {lost}"
             );
-            let violation = Violation::new(self.name(), Some(requirement), message);
+            let violation = Violation::new(self.name(), Some(requirement), message).figure(free(device), was, is);
             convictions.push(violation.with("faults that fired on the device", "该设备上触发的故障数", fired));
         }
     }
@@ -114,7 +116,7 @@ mod tests {
         let mut bench = used();
         bench.step(Op::EmptyCache, Reply::Done, keep).passes();
         let found = bench.end().convicts("LEAK-01");
-        insta::assert_snapshot!(found.message.en, @"with everything freed, waited for and emptied, reserved_bytes.all.current of device 0 is 20971520: 20971520 more than at the start");
+        insta::assert_snapshot!(found.message.en, @"with everything freed, waited for and emptied, reserved_bytes.all.current of device 0 was 20 MiB: 20 MiB more than at the start");
     }
 
     #[test]
@@ -127,7 +129,7 @@ mod tests {
         bench.step(Op::CycleEnd, Reply::Done, lose).passes();
         bench.step(Op::EmptyCache, Reply::Done, |_| {}).passes();
         let found = bench.end().convicts("LEAK-02");
-        insta::assert_snapshot!(found.message.zh, @"全部释放、同步并清空后，设备 1 空闲 1073741312 B：比开始时少 512 B，而已无保留内存");
+        insta::assert_snapshot!(found.message.zh, @"全部释放、同步并清空后，设备 1 空闲 1 GiB (1073741312 B)：比开始时少 512 B");
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! they are judged here too), and limits of other kinds.
 
 use super::cite::{FRAC_01, FRAC_03, FRAC_04, FRAC_05, FRAC_06, say};
+use super::view::fraction;
 use super::{Oracle, Seen};
 use crate::model::{Effect, limit_bytes};
-use crate::op::{Capability, Counter, DeviceView, Family, Op, OracleName, Reply, TargetInfo};
+use crate::op::stats::{Column, Key, Row};
+use crate::op::{Capability, Counter, DeviceView, Family, Op, OracleName, Reply, TargetInfo, Text, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -28,7 +30,7 @@ impl Limit {
         Limit { counters: info.can(Capability::Counters), memory_info: info.can(Capability::MemoryInfo) }
     }
 
-    fn convict(&self, requirement: RequirementId, message: crate::op::Text) -> Violation {
+    fn convict(&self, requirement: RequirementId, message: Text) -> Violation {
         Violation::new(self.name(), Some(requirement), message)
     }
 
@@ -45,15 +47,16 @@ impl Limit {
         let slack = u64::from(set.is_none());
         let reserved = u64::try_from(is).unwrap_or(0);
         if reserved > limit.saturating_add(slack) {
-            let over = reserved - limit;
+            let [now, over, most] = [reserved, reserved - limit, limit].map(told::bytes);
             let requirement = if limit == 0 { FRAC_03 } else { FRAC_01 };
             let message = say!(
-                "reserved memory of device {device} grew to {reserved} B, {over} B past the limit of {limit} B",
-                "设备 {device} 的保留内存增长到 {reserved} B，超过上限 {limit} B 达 {over} B"
+                "reserved memory of device {device} grew to {now}, {over} past the limit of {most}",
+                "设备 {device} 的保留内存增长到 {now}，超过上限 {most} 达 {over}"
             );
             let fraction = set.unwrap_or(seen.after.devices[device].fraction);
             let violation = self.convict(requirement, message).with("fraction", "比例", fraction);
-            found.push(violation.with("reserved before", "此前已保留", format_args!("{was} B")));
+            let violation = violation.figure(reserved_of(device), say!("at most {most}", "至多 {most}"), now);
+            found.push(violation.with("reserved before", "此前已保留", told::bytes(was)));
         }
     }
 
@@ -62,11 +65,13 @@ impl Limit {
         let set_to_one = seen.model.device(device).and_then(|d| d.fraction) == Some(1.0);
         let (free, most) = (seen.after.devices[device].free_bytes, seen.model.at_most(*bytes));
         if self.memory_info && set_to_one && !seen.fault_fired() && free >= most {
+            let [asked, left, most] = [*bytes, free, most].map(told::bytes);
             let message = say!(
-                "at a fraction of 1, {bytes} B were refused although device {device} has {free} B free and such a request costs at most {most} B",
-                "比例为 1 时申请 {bytes} B 被拒绝，但设备 {device} 尚有 {free} B 空闲，而该申请至多需要 {most} B"
+                "at a fraction of 1, {asked} were refused although device {device} had {left} free and such a request costs at most {most}",
+                "比例为 1 时申请 {asked} 被拒绝，但设备 {device} 尚有 {left} 空闲，而该申请至多需要 {most}"
             );
-            found.push(self.convict(FRAC_04, message));
+            let what = say!("free memory of device {device} at the refusal", "拒绝时设备 {device} 的空闲内存");
+            found.push(self.convict(FRAC_04, message).figure(what, say!("less than {most}", "少于 {most}"), left));
         }
     }
 
@@ -84,16 +89,18 @@ impl Limit {
                 "the fraction of device {device} was set to {wanted} and reads back as {read}",
                 "设备 {device} 的比例设为 {wanted}，读回却为 {read}"
             );
-            found.push(self.convict(FRAC_05, message));
+            let violation = self.convict(FRAC_05, message);
+            found.push(violation.figure(fraction(device), wanted.to_string(), read.to_string()));
         }
         let reserved = |view: &DeviceView| view.stats.all(Family::ReservedBytes).current;
         let (was, is) = (reserved(before), reserved(after));
         if was != is {
+            let [was, is] = [was, is].map(told::bytes);
             let message = say!(
-                "setting the fraction of device {device} to {wanted} moved reserved memory from {was} B to {is} B",
-                "将设备 {device} 的比例设为 {wanted} 使保留内存从 {was} B 变为 {is} B"
+                "setting the fraction of device {device} to {wanted} moved reserved memory from {was} to {is}",
+                "将设备 {device} 的比例设为 {wanted} 使保留内存从 {was} 变为 {is}"
             );
-            found.push(self.convict(FRAC_06, message));
+            found.push(self.convict(FRAC_06, message).figure(reserved_of(device), was, is));
         }
     }
 
@@ -106,10 +113,15 @@ impl Limit {
                     "`{asked}` moved the fraction of device {device} from {was} to {is}",
                     "`{asked}` 使设备 {device} 的比例从 {was} 变为 {is}"
                 );
-                found.push(self.convict(FRAC_05, message));
+                let violation = self.convict(FRAC_05, message);
+                found.push(violation.figure(fraction(device), was.to_string(), is.to_string()));
             }
         }
     }
+}
+
+fn reserved_of(device: usize) -> Text {
+    told::statistic(Key::Family(Family::ReservedBytes, Row::All, Column::Current), device)
 }
 
 /// Whether a fraction reads back to within one byte of the device's memory.
@@ -153,7 +165,9 @@ impl Oracle for Limit {
                     "get_fraction of device {device} answered {answer}, but the device has {read}",
                     "设备 {device} 的 get_fraction 应答 {answer}，而该设备实为 {read}"
                 );
-                found.push(self.convict(FRAC_05, message));
+                let what = say!("answer of get_fraction on device {device}", "设备 {device} 的 get_fraction 应答");
+                let violation = self.convict(FRAC_05, message);
+                found.push(violation.figure(what, read.to_string(), answer.to_string()));
             }
         }
         self.judge_kept(seen, set, found);
@@ -191,7 +205,7 @@ mod tests {
     #[test]
     fn growth_past_the_limit_convicts() {
         let found = bench().alloc(1, 0x20_0000, GIB / 4 + 1).convicts("FRAC-01");
-        insta::assert_snapshot!(found.message.en, @"reserved memory of device 0 grew to 268435968 B, 512 B past the limit of 268435456 B");
+        insta::assert_snapshot!(found.message.en, @"reserved memory of device 0 grew to 256 MiB (268435968 B), 512 B past the limit of 256 MiB");
         let mut bench = bench();
         bench.step(set(0.0), Reply::Done, |o| o.devices[0].fraction = 0.0).passes();
         bench.alloc(1, 0x20_0000, 1).convicts("FRAC-03");

@@ -7,7 +7,7 @@
 use super::cite::{MEM_01, say};
 use super::{Oracle, Seen};
 use crate::model::Effect;
-use crate::op::OracleName;
+use crate::op::{OracleName, Text, told};
 use crate::verdict::Violation;
 
 pub(super) struct Overlap;
@@ -24,20 +24,24 @@ impl Oracle for Overlap {
         let Effect::Allocated(block, live) = seen.effect else { return };
         let (address, end, bytes) = (live.address, live.end(), live.bytes);
         if address == 0 {
-            let message = say!(
-                "{block} asked for {bytes} B and was given the null address",
-                "{block} 申请 {bytes} B，却得到空地址"
-            );
-            convictions.push(Violation::new(self.name(), Some(MEM_01), message));
+            let bytes = told::bytes(bytes);
+            let message =
+                say!("{block} asked for {bytes} and was given the null address", "{block} 申请 {bytes}，却得到空地址");
+            let (what, expected) =
+                (say!("address of {block}", "{block} 的地址"), Text::new("any but null", "非空地址"));
+            let violation = Violation::new(self.name(), Some(MEM_01), message);
+            convictions.push(violation.figure(what, expected, Text::new("null", "空地址")));
         }
         if let Some((other, theirs)) = seen.model.overlapping(block) {
             let (start, stop) = (theirs.address, theirs.end());
-            let shared = end.min(stop) - address.max(start);
+            let shared = told::bytes(end.min(stop) - address.max(start));
             let message = say!(
-                "{block} was given [{address:#x}, {end:#x}), which shares {shared} B with live {other} at [{start:#x}, {stop:#x})",
-                "{block} 得到 [{address:#x}, {end:#x})，与存活的 {other}（[{start:#x}, {stop:#x})）重叠 {shared} B"
+                "{block} was given [{address:#x}, {end:#x}), which shares {shared} with live {other} at [{start:#x}, {stop:#x})",
+                "{block} 得到 [{address:#x}, {end:#x})，与存活的 {other}（[{start:#x}, {stop:#x})）重叠 {shared}"
             );
+            let what = say!("memory that {block} shares with {other}", "{block} 与 {other} 共用的内存");
             let violation = Violation::new(self.name(), Some(MEM_01), message)
+                .figure(what, told::bytes(0), shared)
                 .with(
                     "device and stream of the new block",
                     "新块的设备与流",

@@ -6,9 +6,10 @@
 //! devices that the operation is not about (`isolation`).
 
 use super::cite::{PEAK_01, PEAK_02, PEAK_03, say};
+use super::view::{Difference, difference, off};
 use super::{Oracle, Seen};
 use crate::op::stats::{Column, Key, Oversize, Row};
-use crate::op::{Capability, Counter, Family, Op, OracleName, Stat, Stats, TargetInfo};
+use crate::op::{Capability, Counter, Family, Op, OracleName, Stat, Stats, TargetInfo, told};
 use crate::verdict::Violation;
 
 /// How far a peak is known after a step.
@@ -78,22 +79,28 @@ impl Peak {
     fn judge_pools(&self, device: usize, family: Family, stats: &Stats, convictions: &mut Vec<Violation>) {
         let [all, small, large] = [Row::All, Row::SmallPool, Row::LargePool].map(|row| stats.get(family, row).peak);
         if all > small.saturating_add(large) || all < small.max(large) {
-            let name = family.name();
+            let key = Key::Family(family, Row::All, Column::Peak);
+            let bounds = [small.max(large), small.saturating_add(large)].map(|value| told::amount(key, value));
+            let [all, small, large] = [all, small, large].map(|value| told::amount(key, value));
             let message = say!(
-                "{name}.all.peak of device {device} is {all}, which pools with peaks {small} and {large} cannot have reached together",
-                "设备 {device} 的 {name}.all.peak 为 {all}，而小池峰值 {small} 与大池峰值 {large} 不可能合成此值"
+                "{key} of device {device} is {all}, which pools with peaks {small} and {large} cannot have reached together",
+                "设备 {device} 的 {key} 为 {all}，而小池峰值 {small} 与大池峰值 {large} 不可能合成此值"
             );
-            convictions.push(Violation::new(self.name(), Some(PEAK_01), message));
+            let [low, high] = bounds;
+            let expected = say!("between {low} and {high}", "在 {low} 与 {high} 之间");
+            let violation = Violation::new(self.name(), Some(PEAK_01), message);
+            convictions.push(violation.figure(told::statistic(key, device), expected, all));
         }
     }
 
     fn explain(&self, seen: &Seen<'_>, device: usize, key: Key, before: &Stat, after: &Stat) -> Violation {
-        let (was, peak, current) = (before.peak, after.peak, after.current);
-        let wanted = was.max(current);
-        let (requirement, message) = if peak < wanted {
+        let wanted = before.peak.max(after.current);
+        let values = [before.peak, after.peak, after.current, wanted];
+        let [was, peak, current, due] = values.map(|value| told::amount(key, value));
+        let (requirement, message) = if after.peak < wanted {
             let message = say!(
-                "{key} of device {device} is {peak} although {wanted} has been reached: it was {was} before and the current value is {current}",
-                "设备 {device} 的 {key} 为 {peak}，但已达到过 {wanted}：此前峰值 {was}，当前值 {current}"
+                "{key} of device {device} is {peak} although {due} has been reached: it was {was} before and the current value is {current}",
+                "设备 {device} 的 {key} 为 {peak}，但已达到过 {due}：此前峰值 {was}，当前值 {current}"
             );
             (PEAK_01, message)
         } else {
@@ -103,7 +110,9 @@ impl Peak {
             );
             (if seen.reply.refusal().is_some() { PEAK_03 } else { PEAK_01 }, message)
         };
-        Violation::new(self.name(), Some(requirement), message).with("current before", "此前的当前值", before.current)
+        let violation = Violation::new(self.name(), Some(requirement), message);
+        let violation = off(violation, device, key, wanted, after.peak);
+        violation.with("current before", "此前的当前值", told::amount(key, before.current))
     }
 
     fn judge_reset(&self, device: usize, before: &Stats, after: &Stats, convictions: &mut Vec<Violation>) {
@@ -111,12 +120,13 @@ impl Peak {
         wanted.tracked_mut().for_each(Stat::reset_peak);
         let differs = |key: Key| after.value(key) != wanted.value(key) && self.has(key);
         if let Some(key) = Key::all().find(|&key| differs(key)) {
-            let (found, was, wanted) = (after.value(key), before.value(key), wanted.value(key));
+            let [found, was, due] = [after, before, &wanted].map(|stats| told::amount(key, stats.value(key)));
             let message = say!(
-                "reset_peak left {key} of device {device} at {found} instead of {wanted}; it was {was} before",
-                "reset_peak 之后设备 {device} 的 {key} 为 {found}，应为 {wanted}；此前为 {was}"
+                "reset_peak left {key} of device {device} at {found} instead of {due}; it was {was} before",
+                "reset_peak 之后设备 {device} 的 {key} 为 {found}，而非 {due}；此前为 {was}"
             );
-            convictions.push(Violation::new(self.name(), Some(PEAK_02), message));
+            let violation = Violation::new(self.name(), Some(PEAK_02), message);
+            convictions.push(violation.figure(told::statistic(key, device), due, found));
         }
     }
 
@@ -148,18 +158,19 @@ impl Oracle for Peak {
             self.judge_device(seen, device, convictions);
         }
         if matches!(seen.served(), Some(Op::ResetPeak { .. })) {
-            let differs = seen
-                .before
-                .devices
-                .iter()
-                .zip(&seen.after.devices)
-                .position(|(b, a)| b.free_bytes != a.free_bytes || b.fraction.to_bits() != a.fraction.to_bits());
-            if let Some(device) = differs {
+            let pairs = seen.before.devices.iter().zip(&seen.after.devices).enumerate();
+            let moved = pairs.filter_map(|(device, (before, after))| {
+                let mut same_stats = *before;
+                same_stats.stats = after.stats;
+                difference(device, &same_stats, after)
+            });
+            if let Some(Difference { device, what, name, before, after }) = moved.into_iter().next() {
                 let message = say!(
-                    "reset_peak moved the free memory or the fraction of device {device}",
-                    "reset_peak 改变了设备 {device} 的空闲内存或比例"
+                    "reset_peak moved {what} of device {device} from {before} to {after}",
+                    "reset_peak 使设备 {device} 的 {what} 从 {before} 变为 {after}"
                 );
-                convictions.push(Violation::new(self.name(), Some(PEAK_02), message));
+                let violation = Violation::new(self.name(), Some(PEAK_02), message);
+                convictions.push(violation.figure(name, before, after));
             }
         }
     }
@@ -199,7 +210,7 @@ mod tests {
                 was.get(Family::ActiveBytes, Row::SmallPool).peak;
         });
         let found = judged.convicts("PEAK-01");
-        insta::assert_snapshot!(found.message.en, @"active_bytes.small_pool.peak of device 0 is 1024 although 1536 has been reached: it was 1024 before and the current value is 1536");
+        insta::assert_snapshot!(found.message.en, @"active_bytes.small_pool.peak of device 0 is 1 KiB although 1.5 KiB has been reached: it was 1 KiB before and the current value is 1.5 KiB");
     }
 
     #[test]
@@ -218,7 +229,7 @@ mod tests {
             o.devices[0].stats.get_mut(Family::AllocatedBytes, Row::All).peak += 1 << 29;
         });
         let found = judged.convicts("PEAK-03");
-        insta::assert_snapshot!(found.message.zh, @"设备 0 的 allocated_bytes.all.peak 升到从未达到的 536871936：此前峰值 1024，当前值 1024");
+        insta::assert_snapshot!(found.message.zh, @"设备 0 的 allocated_bytes.all.peak 升到从未达到的 512 MiB (536871936 B)：此前峰值 1 KiB，当前值 1 KiB");
     }
 
     #[test]
@@ -249,7 +260,7 @@ mod tests {
             *o.devices[0].stats.get_mut(Family::RequestedBytes, Row::All) = kept;
         });
         let found = judged.convicts("PEAK-02");
-        insta::assert_snapshot!(found.message.en, @"reset_peak left requested_bytes.all.peak of device 0 at 600 instead of 0; it was 600 before");
+        insta::assert_snapshot!(found.message.en, @"reset_peak left requested_bytes.all.peak of device 0 at 600 B instead of 0 B; it was 600 B before");
         let judged = bench.step(reset(), Reply::Done, |o| {
             reset_peak(&mut o.devices[0].stats);
             o.devices[0].stats.increase(Family::InactiveSplit, PoolKind::Small, 1);

@@ -14,7 +14,8 @@ use super::limit::limit_of;
 use super::{Oracle, Seen};
 use crate::model::{Claim, Effect, Intrusion, Live, Owner};
 use crate::op::snapshot::{SegmentView, Snapshot};
-use crate::op::{BlockId, Capability, Family, OracleName, PoolSource, Reply, TargetInfo, Text};
+use crate::op::stats::{Column, Key, Row};
+use crate::op::{BlockId, Capability, Family, OracleName, PoolSource, Reply, TargetInfo, Text, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -48,7 +49,7 @@ impl PrivatePools {
         let Some(&Intrusion { address, end, claim, wanted }) = seen.model.intrusion() else { return };
         let (at, to) = (live.address, live.end());
         let (asked, asked_zh) = named(wanted);
-        let (requirement, message) = match claim {
+        let (requirement, message, expected) = match claim {
             Claim::Cached(owner) => {
                 let (owner, owner_zh) = named(owner);
                 let captured = seen.model.route().is_some_and(|r| r.captured);
@@ -57,7 +58,7 @@ impl PrivatePools {
                     "{block}, to be served from {asked}, was given [{at:#x}, {to:#x}), which is cached in {owner}",
                     "{block} 应由{asked_zh}提供，却得到缓存于{owner_zh}的 [{at:#x}, {to:#x})"
                 );
-                (requirement, message)
+                (requirement, message, say!("from {asked}", "由{asked_zh}提供"))
             }
             Claim::Graph(owner) => {
                 let (owner, owner_zh) = named(Some(owner));
@@ -65,26 +66,28 @@ impl PrivatePools {
                     "{block}, to be served from {asked}, was given [{at:#x}, {to:#x}), which a graph captured with {owner} still uses",
                     "{block} 应由{asked_zh}提供，却得到 [{at:#x}, {to:#x})，而以{owner_zh}捕获的图仍在使用该内存"
                 );
-                (CAPT_02, message)
+                (CAPT_02, message, Text::new("outside the graph's memory", "图所用内存之外"))
             }
             Claim::Deferred => {
                 let message = say!(
                     "{block} was given [{at:#x}, {to:#x}), freed in the capture under way, in which a stream was recorded on it",
                     "{block} 得到 [{at:#x}, {to:#x})，而该内存在正在进行的捕获中被记录流后才释放"
                 );
-                (CAPT_03, message)
+                let expected = Text::new("outside what was freed in this capture", "本次捕获中释放的内存之外");
+                (CAPT_03, message, expected)
             }
             Claim::Helper(owner) => {
-                let Some(free) = self.had_room(seen, live) else { return };
+                let Some(free) = self.had_room(seen, live).map(told::bytes) else { return };
                 let (owner, owner_zh) = named(Some(owner));
                 let message = say!(
-                    "{block} from outside was given [{at:#x}, {to:#x}) of {owner}, which only helps when memory has run out, although the device had {free} B free",
-                    "池外的 {block} 得到 {owner_zh} 的 [{at:#x}, {to:#x})，而该池仅在内存用尽时提供帮助，此时设备尚有 {free} B 空闲"
+                    "{block} from outside was given [{at:#x}, {to:#x}) of {owner}, which only helps when memory has run out, although the device had {free} free",
+                    "池外的 {block} 得到 {owner_zh} 的 [{at:#x}, {to:#x})，而该池仅在内存用尽时提供帮助，此时设备尚有 {free} 空闲"
                 );
-                (PRIV_04, message)
+                (PRIV_04, message, say!("outside {owner}", "{owner_zh} 之外"))
             }
         };
-        let violation = self.convict(requirement, message);
+        let what = say!("memory given to {block}", "{block} 得到的内存");
+        let violation = self.convict(requirement, message).figure(what, expected, format!("[{at:#x}, {to:#x})"));
         found.push(violation.with("range claimed", "被占用的区间", format_args!("[{address:#x}, {end:#x})")));
     }
 
@@ -111,15 +114,15 @@ impl PrivatePools {
             let Some(least) = seen.model.must_stay(device) else { continue };
             if u64::try_from(is).unwrap_or(0) < least {
                 let asked = seen.op.map_or_else(String::new, crate::op::Op::to_line);
+                let (was, is, least) = (told::bytes(was), told::bytes(is), told::bytes(least));
                 let message = say!(
-                    "`{asked}` left {is} B reserved on device {device}, but live blocks and captured graphs need {least} B",
-                    "`{asked}` 之后设备 {device} 仅保留 {is} B，而存活块与已捕获的图需要 {least} B"
+                    "`{asked}` left {is} reserved on device {device}, but live blocks and captured graphs need {least}",
+                    "`{asked}` 之后设备 {device} 仅保留 {is}，而存活块与已捕获的图需要 {least}"
                 );
-                found.push(self.convict(CAPT_02, message).with(
-                    "reserved before",
-                    "此前已保留",
-                    format_args!("{was} B"),
-                ));
+                let what = told::statistic(Key::Family(Family::ReservedBytes, Row::All, Column::Current), device);
+                let violation = self.convict(CAPT_02, message);
+                let violation = violation.figure(what, say!("at least {least}", "至少 {least}"), is);
+                found.push(violation.with("reserved before", "此前已保留", was));
             }
         }
     }
@@ -140,7 +143,7 @@ impl PrivatePools {
                 let mixed =
                     first != live.owner || (live.owner == Owner::Default) != (segment.segment_pool_id == (0, 0));
                 if mixed {
-                    found.push(self.convict(PRIV_01, misplaced(id, &live, segment)));
+                    found.push(self.misplaced(id, &live, segment, first != live.owner));
                     return;
                 }
                 self.judge_split(seen, id, &live, segment, found);
@@ -174,8 +177,32 @@ impl PrivatePools {
                 "{id} lies in the segment at {start:#x}, which holds {blocks} blocks, but {pool} was made with no_split",
                 "{id} 所在的段 {start:#x} 含 {blocks} 块，而 {pool} 以 no_split 创建"
             );
-            found.push(self.convict(PRIV_05, message));
+            let what = say!("blocks in the segment of {id}", "{id} 所在段的块数");
+            found.push(self.convict(PRIV_05, message).figure(what, "1", blocks.to_string()));
         }
+    }
+
+    /// A block in a segment that is shown as another pool's, or that others lie in too.
+    fn misplaced(&self, id: BlockId, live: &Live, segment: &SegmentView, beside: bool) -> Violation {
+        let owner = if let Owner::Private(pool) = live.owner { Some(pool) } else { None };
+        let ((owner, owner_zh), start) = (named(owner), segment.address);
+        let (family, number) = segment.segment_pool_id;
+        let private = (family, number) != (0, 0);
+        let (shown, shown_zh) = if private {
+            (format!("in pool ({family}, {number})"), format!("属于池 ({family}, {number})"))
+        } else {
+            ("outside every private pool".to_owned(), "不属于任何私有池".to_owned())
+        };
+        let (more, more_zh) =
+            if beside { (" beside blocks from elsewhere", "，与其他来源的块共处") } else { ("", "") };
+        let message = say!(
+            "{id} of {owner} lies in the segment at {start:#x}, which is shown {shown}{more}",
+            "{owner_zh}的 {id} 位于段 {start:#x}，而该段显示{shown_zh}{more_zh}"
+        );
+        let what = say!("segment of {id}", "{id} 所在的段");
+        let expected = say!("one of {owner} alone", "仅属于{owner_zh}");
+        let actual = Text::new(format!("shown {shown}{more}"), format!("显示{shown_zh}{more_zh}"));
+        self.convict(PRIV_01, message).figure(what, expected, actual)
     }
 
     /// What graphs were captured with lies in segments.
@@ -193,22 +220,14 @@ impl PrivatePools {
                         "no segment of device {device} covers [{start:#x}, {end:#x}), which a graph captured with {owner} still uses",
                         "设备 {device} 上没有段覆盖 [{start:#x}, {end:#x})，而以{owner_zh}捕获的图仍在使用该内存"
                     );
-                    found.push(self.convict(CAPT_02, message));
+                    let what = say!("segment that covers [{start:#x}, {end:#x})", "覆盖 [{start:#x}, {end:#x}) 的段");
+                    let (expected, actual) = (Text::new("one", "有"), Text::new("none", "无"));
+                    found.push(self.convict(CAPT_02, message).figure(what, expected, actual));
                     return;
                 }
             }
         }
     }
-}
-
-fn misplaced(id: BlockId, live: &Live, segment: &SegmentView) -> Text {
-    let owner = if let Owner::Private(pool) = live.owner { Some(pool) } else { None };
-    let ((owner, owner_zh), start, shown) = (named(owner), segment.address, segment.segment_pool_id);
-    let shown = format!("({}, {})", shown.0, shown.1);
-    say!(
-        "{id} of {owner} lies in the segment at {start:#x}, which is shown in pool {shown} beside blocks from elsewhere",
-        "{owner_zh}的 {id} 位于段 {start:#x}，而该段显示属于池 {shown}，与其他来源的块共处"
-    )
 }
 
 impl Oracle for PrivatePools {

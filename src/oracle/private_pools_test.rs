@@ -59,7 +59,7 @@ fn cached_memory_serves_its_own_pool_alone() {
 #[test]
 fn a_pool_helps_only_when_memory_has_run_out() {
     let found = cached(true).step(alloc(2, 512), served(0x1000), |_| {}).convicts("PRIV-04");
-    insta::assert_snapshot!(found.message.zh, @"池外的 b2 得到 p0 的 [0x1000, 0x1200)，而该池仅在内存用尽时提供帮助，此时设备尚有 1071644672 B 空闲");
+    insta::assert_snapshot!(found.message.zh, @"池外的 b2 得到 p0 的 [0x1000, 0x1200)，而该池仅在内存用尽时提供帮助，此时设备尚有 1022 MiB 空闲");
     let mut full = cached(true);
     full.step(Op::CycleEnd, Reply::Done, |o| o.devices[0].free_bytes = 1 << 20).passes();
     full.step(alloc(2, 512), served(0x1000), |_| {}).passes();
@@ -80,7 +80,7 @@ fn a_graph_keeps_its_memory() {
         o.devices[0].free_bytes = GIB;
     };
     let found = captured().step(Op::EmptyCache, Reply::Done, give_back).convicts("CAPT-02");
-    insta::assert_snapshot!(found.message.en, @"`empty_cache` left 0 B reserved on device 0, but live blocks and captured graphs need 2097152 B");
+    insta::assert_snapshot!(found.message.en, @"`empty_cache` left 0 B reserved on device 0, but live blocks and captured graphs need 2 MiB");
     captured().step(alloc_on(2, 1, 512), served(0x1000), |_| {}).convicts("CAPT-02");
     let nothing = Reply::Snapshot(Box::default());
     captured().step(Op::Snapshot, nothing, |_| {}).convicts("CAPT-02");

@@ -5,14 +5,14 @@
 //! classes where a planned fault fired in the step, and peaks after a refusal (`peak`).
 
 use super::cite::{
-    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, OOM_01, OOM_02, OOM_05, OOM_06, SUMM_01, SUMM_02,
-    SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
+    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02, OOM_05, OOM_06, SUMM_01,
+    SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
-use super::view::first_difference;
+use super::view::{answered, first_difference, fraction, refusal};
 use super::{Oracle, Seen};
 use crate::model::{Effect, Law};
-use crate::op::stats::{Column, Row};
-use crate::op::{Capability, Family, Op, OracleName, Pointer, RefusalClass, TargetInfo, Text, Via};
+use crate::op::stats::{Column, Key, Row};
+use crate::op::{Capability, Family, Op, OracleName, Pointer, RefusalClass, TargetInfo, Text, Via, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -46,11 +46,15 @@ impl Refusal {
             None if may_serve => {}
             Some(refusal) if self.is_honest(op, refusal.class, wanted) => {}
             refusal => {
-                let message = explain(seen, op, wanted, may_serve);
+                let asked = op.to_line();
+                let message = explain(seen, &asked, wanted, may_serve);
                 let after_fault = seen.before.devices.iter().any(|d| d.faults_fired > 0);
                 let sticky = after_fault && refusal.is_some_and(|r| r.class == RefusalClass::DeviceError);
                 let requirement = if sticky { Some(OOM_06) } else { promise(seen, op) };
-                let violation = Violation::new(self.name(), requirement, message);
+                let expected = due(wanted, may_serve);
+                let what = say!("answer to `{asked}`", "`{asked}` 的应答");
+                let violation =
+                    Violation::new(self.name(), requirement, message).figure(what, expected, answered(seen.reply));
                 found.push(match refusal {
                     Some(refusal) => violation.with("message", "信息", &refusal.message),
                     None => violation,
@@ -71,18 +75,22 @@ impl Refusal {
             let (asked, answer) = (op.to_line(), seen.reply.to_line());
             let (device, what, before, after) = (moved.device, moved.what, moved.before, moved.after);
             let message = say!(
-                "`{asked}` (answer: `{answer}`) must change nothing, but {what} of device {device} went from {before} to {after}",
-                "`{asked}`（应答：`{answer}`）不得改变任何状态，但设备 {device} 的 {what} 从 {before} 变为 {after}"
+                "`{asked}` (answer: `{answer}`) moved {what} of device {device} from {before} to {after}, though such a call changes nothing",
+                "`{asked}`（应答：`{answer}`）使设备 {device} 的 {what} 从 {before} 变为 {after}，而此类调用不得改变任何状态"
             );
-            found.push(Violation::new(self.name(), requirement, message));
+            let violation = Violation::new(self.name(), requirement, message);
+            found.push(violation.figure(moved.name, before, after));
         }
     }
 
     /// A request that got no memory leaves what is allocated as it was; what was waiting may become free.
     fn judge_accounts_kept(&self, seen: &Seen<'_>, op: &Op, found: &mut Vec<Violation>) {
-        let requirement =
-            if seen.fault_fired() { OOM_06 } else { promise(seen, op).filter(|r| *r != OOM_01).unwrap_or(OOM_02) };
-        let mut convict = |message: Text| found.push(Violation::new(OracleName::Refusal, Some(requirement), message));
+        let requirement = if seen.fault_fired() {
+            OOM_06
+        } else {
+            promise(seen, op).filter(|r| ![OOM_01, LIVE_04].contains(r)).unwrap_or(OOM_02)
+        };
+        let convict = |message: Text| Violation::new(OracleName::Refusal, Some(requirement), message);
         let asked = op.to_line();
         for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
             for family in [
@@ -100,11 +108,13 @@ impl Refusal {
                         let kept =
                             was == is || !fixed && (column == Column::Freed || column == Column::Current && is < was);
                         if !kept {
-                            let (family, row, column) = (family.name(), row.name(), column.name());
-                            convict(say!(
-                                "`{asked}` was refused, but {family}.{row}.{column} of device {device} went from {was} to {is}",
-                                "`{asked}` 被拒绝，但设备 {device} 的 {family}.{row}.{column} 从 {was} 变为 {is}"
-                            ));
+                            let key = Key::Family(family, row, column);
+                            let (was, is) = (told::amount(key, was), told::amount(key, is));
+                            let message = say!(
+                                "`{asked}` was refused, but {key} of device {device} went from {was} to {is}",
+                                "`{asked}` 被拒绝，但设备 {device} 的 {key} 从 {was} 变为 {is}"
+                            );
+                            found.push(convict(message).figure(told::statistic(key, device), was, is));
                             return;
                         }
                     }
@@ -112,42 +122,55 @@ impl Refusal {
             }
             let (was, is) = (before.fraction, after.fraction);
             if was.to_bits() != is.to_bits() {
-                convict(say!(
+                let message = say!(
                     "`{asked}` was refused, but the fraction of device {device} went from {was} to {is}",
                     "`{asked}` 被拒绝，但设备 {device} 的比例从 {was} 变为 {is}"
-                ));
+                );
+                found.push(convict(message).figure(fraction(device), was.to_string(), is.to_string()));
                 return;
             }
         }
     }
 }
 
-/// What the law says and what was answered.
-fn explain(seen: &Seen<'_>, op: &Op, wanted: &[RefusalClass], may_serve: bool) -> Text {
-    let asked = op.to_line();
-    let names: Vec<&str> = wanted.iter().map(|class| class.name()).collect();
-    let names = names.join("/");
+/// What was answered and what was due.
+fn explain(seen: &Seen<'_>, asked: &str, wanted: &[RefusalClass], may_serve: bool) -> Text {
+    let names = names(wanted);
     let Some(refusal) = seen.reply.refusal() else {
         let answer = seen.reply.to_line();
         return say!(
-            "`{asked}` must be refused as {names}, but was answered `{answer}`",
-            "`{asked}` 必须以 {names} 被拒绝，却得到应答 `{answer}`"
+            "`{asked}` was answered `{answer}` instead of being refused as {names}",
+            "`{asked}` 得到应答 `{answer}`，而非以 {names} 被拒绝"
         );
     };
     let class = refusal.class.name();
     if !may_serve {
         say!(
-            "`{asked}` must be refused as {names}, but was refused as {class}",
-            "`{asked}` 必须以 {names} 被拒绝，却以 {class} 被拒绝"
+            "`{asked}` was refused as {class} instead of as {names}",
+            "`{asked}` 以 {class} 被拒绝，而非以 {names} 被拒绝"
         )
     } else if wanted.is_empty() {
-        say!("`{asked}` must be served, but was refused as {class}", "`{asked}` 必须成功，却以 {class} 被拒绝")
+        say!("`{asked}` was refused as {class} instead of being served", "`{asked}` 以 {class} 被拒绝，而非成功")
     } else {
         say!(
-            "`{asked}` may only be refused as {names}, but was refused as {class}",
-            "`{asked}` 只可以 {names} 被拒绝，却以 {class} 被拒绝"
+            "`{asked}` was refused as {class}, where only {names} could be a reason",
+            "`{asked}` 以 {class} 被拒绝，而可能的理由只有 {names}"
         )
     }
+}
+
+/// The answer that was due.
+fn due(wanted: &[RefusalClass], may_serve: bool) -> Text {
+    let names = names(wanted);
+    match (may_serve, wanted.is_empty()) {
+        (true, true) => Text::new("served", "成功"),
+        (true, false) => say!("served, or refused as {names}", "成功，或以 {names} 拒绝"),
+        (false, _) => refusal(&names),
+    }
+}
+
+fn names(classes: &[RefusalClass]) -> String {
+    classes.iter().map(|class| class.name()).collect::<Vec<_>>().join("/")
 }
 
 /// What a target that serves the operation must have declared.
@@ -189,7 +212,7 @@ fn looks(op: &Op) -> Option<RequirementId> {
     })
 }
 
-/// The promise behind the law of an operation; `None` leaves it to the scenario.
+/// The promise behind the law of an operation.
 fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
     if op.device().is_some_and(|d| d.index(seen.after.devices.len()).is_none()) {
         return Some(ARG_01);
@@ -209,9 +232,9 @@ fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
         },
         Op::Free { block } => {
             let empty = seen.model.block(block).is_some_and(|live| live.bytes == 0);
-            return empty.then_some(ZERO_02);
+            if empty { ZERO_02 } else { LIVE_04 }
         }
-        _ => return None,
+        _ => looks(op).unwrap_or(LIVE_04),
     })
 }
 
@@ -242,7 +265,10 @@ impl Oracle for Refusal {
             let asked = op.to_line();
             let message = say!("`{asked}` was refused without a message", "`{asked}` 被拒绝而没有说明信息");
             let requirement = if seen.reply.is_out_of_memory() { Some(OOM_05) } else { promise(seen, op) };
-            found.push(Violation::new(self.name(), requirement, message));
+            let violation = Violation::new(self.name(), requirement, message);
+            let (what, expected) =
+                (Text::new("message of the refusal", "拒绝信息"), Text::new("a message", "说明信息"));
+            found.push(violation.figure(what, expected, Text::new("empty", "空")));
         }
         match refusal.class {
             RefusalClass::InvalidArgument | RefusalClass::InvalidPointer | RefusalClass::Unsupported => {

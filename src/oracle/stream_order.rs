@@ -38,7 +38,10 @@ impl Oracle for StreamOrder {
             );
             (STRM_02, message)
         };
+        let what = say!("memory given to {block}", "{block} 得到的内存");
+        let expected = say!("outside [{start:#x}, {stop:#x})", "[{start:#x}, {stop:#x}) 之外");
         let violation = Violation::new(self.name(), Some(requirement), message)
+            .figure(what, expected, format!("[{address:#x}, {end:#x})"))
             .with("unfinished streams", "未完成的流", waiting)
             .with("range that was freed", "已释放的区间", format_args!("[{start:#x}, {stop:#x})"));
         convictions.push(violation);

@@ -6,8 +6,8 @@
 use super::cite::{MEM_01, POOL_01, SUMM_01, SUMM_02, SUMM_03, say};
 use super::{Oracle, Seen, table};
 use crate::op::snapshot::{BlockState, SegmentView, Snapshot};
-use crate::op::stats::Row;
-use crate::op::{Capability, DeviceId, Family, Op, OracleName, PoolKind, Reply, Stats, TargetInfo, Text};
+use crate::op::stats::{Column, Key, Row};
+use crate::op::{Capability, DeviceId, Family, Op, OracleName, PoolKind, Reply, Stats, TargetInfo, Text, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -30,8 +30,8 @@ impl Summary {
     fn judge_snapshot(&self, seen: &Seen<'_>, snapshot: &Snapshot, found: &mut Vec<Violation>) {
         let mut sums = vec![Sums::default(); seen.after.devices.len()];
         for segment in &snapshot.segments {
-            if let Some(message) = untidy(segment) {
-                found.push(convict(SUMM_03, message));
+            if let Some(violation) = untidy(segment) {
+                found.push(violation);
                 return;
             }
             if let Some(sums) = usize::try_from(segment.device).ok().and_then(|d| sums.get_mut(d)) {
@@ -54,12 +54,16 @@ impl Summary {
                 }
                 let (shown, counted) = (sums.get(family, row), stats.get(family, row).current);
                 if shown != counted {
-                    let (family, row_name) = (family.name(), row.name());
+                    let key = Key::Family(family, row, Column::Current);
+                    let (shown, counted) = (told::amount(key, shown), told::amount(key, counted));
                     let message = say!(
-                        "the snapshot of device {device} adds up to {family}.{row_name} = {shown}, but the figure is {counted}",
-                        "设备 {device} 的快照合计 {family}.{row_name} = {shown}，而统计值为 {counted}"
+                        "the snapshot of device {device} adds up to {key} = {shown}, but the figure is {counted}",
+                        "设备 {device} 的快照合计 {key} = {shown}，而统计值为 {counted}"
                     );
-                    found.push(convict(if row == Row::All { SUMM_03 } else { POOL_01 }, message));
+                    let Text { en, zh } = told::statistic(key, device);
+                    let what = Text::new(format!("{en}, as the snapshot adds up"), format!("快照合计的{zh}"));
+                    let violation = convict(if row == Row::All { SUMM_03 } else { POOL_01 }, message);
+                    found.push(violation.figure(what, counted, shown));
                     return;
                 }
             }
@@ -80,12 +84,24 @@ impl Summary {
             let shown = allocated.binary_search_by_key(&address, |b| b.0).ok().map(|i| allocated[i]);
             let fits = |(_, size, on): (u64, u64, u32)| size >= bytes && usize::try_from(on) == Ok(device);
             if !shown.is_some_and(fits) {
-                let line = shown.map_or_else(|| "-".to_owned(), |(_, size, on)| format!("{size} B, device {on}"));
-                let message = say!(
-                    "live {id} of {bytes} B at {address:#x} on device {device} is not shown in the snapshot as an allocated block of its size",
-                    "设备 {device} 上位于 {address:#x} 的存活块 {id}（{bytes} B）未在快照中显示为足够大的已分配块"
+                let bytes = told::bytes(bytes);
+                let line = shown.map_or_else(
+                    || Text::new("none", "无"),
+                    |(_, size, on)| {
+                        let size = told::bytes(size);
+                        say!("{size} on device {on}", "设备 {on} 上的 {size}")
+                    },
                 );
-                found.push(convict(MEM_01, message).with("allocated block shown there", "该处显示的已分配块", line));
+                let message = say!(
+                    "live {id} of {bytes} at {address:#x} on device {device} is not shown in the snapshot as an allocated block of its size",
+                    "设备 {device} 上位于 {address:#x} 的存活块 {id}（{bytes}）未在快照中显示为足够大的已分配块"
+                );
+                let what = say!(
+                    "allocated block that the snapshot shows at {address:#x}",
+                    "快照在 {address:#x} 处显示的已分配块"
+                );
+                let expected = say!("at least {bytes} on device {device}", "设备 {device} 上至少 {bytes}");
+                found.push(convict(MEM_01, message).figure(what, expected, line));
                 return;
             }
         }
@@ -138,25 +154,30 @@ impl Sums {
 }
 
 /// Whether a segment's blocks do not cover it without gaps, or do not add up to what it says.
-fn untidy(segment: &SegmentView) -> Option<Text> {
+fn untidy(segment: &SegmentView) -> Option<Violation> {
     let (start, total, device) = (segment.address, segment.total_size, segment.device);
     let mut next = start;
     for block in &segment.blocks {
         let address = block.address;
         if address != next {
-            return Some(say!(
+            let message = say!(
                 "in the segment at {start:#x} of device {device} a block starts at {address:#x}, but the one before it ends at {next:#x}",
                 "设备 {device} 位于 {start:#x} 的段中，一块始于 {address:#x}，而前一块止于 {next:#x}"
-            ));
+            );
+            let what = say!("start of a block in the segment at {start:#x}", "位于 {start:#x} 的段中一块的起点");
+            return Some(convict(SUMM_03, message).figure(what, format!("{next:#x}"), format!("{address:#x}")));
         }
         next = next.wrapping_add(block.size);
     }
     let covered = next.wrapping_sub(start);
     if covered != total {
-        return Some(say!(
-            "the blocks of the segment at {start:#x} of device {device} cover {covered} B of its {total} B",
-            "设备 {device} 位于 {start:#x} 的段共 {total} B，其块合计 {covered} B"
-        ));
+        let (covered, total) = (told::bytes(covered), told::bytes(total));
+        let message = say!(
+            "the blocks of the segment at {start:#x} of device {device} cover {covered} of its {total}",
+            "设备 {device} 位于 {start:#x} 的段共 {total}，其块合计 {covered}"
+        );
+        let what = say!("bytes of the blocks of the segment at {start:#x}", "位于 {start:#x} 的段中各块的字节合计");
+        return Some(convict(SUMM_03, message).figure(what, total, covered));
     }
     let sum = |states: &[BlockState], size: fn(&crate::op::snapshot::BlockView) -> u64| -> u64 {
         segment.blocks.iter().filter(|b| states.contains(&b.state)).map(size).fold(0, u64::wrapping_add)
@@ -168,10 +189,13 @@ fn untidy(segment: &SegmentView) -> Option<Text> {
         ("requested_size", segment.requested_size, sum(&active, |b| b.requested_size)),
     ];
     let (name, claimed, added) = claims.into_iter().find(|(_, claimed, added)| claimed != added)?;
-    Some(say!(
+    let (claimed, added) = (told::bytes(claimed), told::bytes(added));
+    let message = say!(
         "the segment at {start:#x} of device {device} says {name} {claimed}, but its blocks add up to {added}",
         "设备 {device} 位于 {start:#x} 的段称 {name} 为 {claimed}，而其块合计 {added}"
-    ))
+    );
+    let what = say!("{name} of the segment at {start:#x}", "位于 {start:#x} 的段的 {name}");
+    Some(convict(SUMM_03, message).figure(what, added, claimed))
 }
 
 fn judge_dictionary(device: usize, entries: &[(String, i64)], stats: &Stats, found: &mut Vec<Violation>) {
@@ -181,7 +205,10 @@ fn judge_dictionary(device: usize, entries: &[(String, i64)], stats: &Stats, fou
             "the dictionary of device {device} is not sorted: {first} stands before {second}",
             "设备 {device} 的字典未排序：{first} 位于 {second} 之前"
         );
-        found.push(convict(SUMM_01, message));
+        let what = say!("keys of the dictionary of device {device}", "设备 {device} 字典的键");
+        let expected = Text::new("sorted, each once", "有序且各出现一次");
+        let actual = say!("{first} before {second}", "{first} 位于 {second} 之前");
+        found.push(convict(SUMM_01, message).figure(what, expected, actual));
         return;
     }
     let wanted = stats.dictionary();
@@ -190,14 +217,18 @@ fn judge_dictionary(device: usize, entries: &[(String, i64)], stats: &Stats, fou
         (at != Some(*value)).then(|| (key.clone(), *value, at))
     });
     if let Some((key, value, at)) = off {
-        let message = match at {
+        let read = |value| Key::parse(&key).map_or_else(|| i64::to_string(&value), |key| told::amount(key, value));
+        let (value, at) = (read(value), at.map(read));
+        let message = match &at {
             Some(at) => say!(
                 "the dictionary of device {device} says {key} = {at}, but the figure is {value}",
                 "设备 {device} 的字典中 {key} = {at}，而统计值为 {value}"
             ),
             None => say!("the dictionary of device {device} has no {key}", "设备 {device} 的字典缺少 {key}"),
         };
-        found.push(convict(SUMM_01, message));
+        let what = say!("{key} in the dictionary of device {device}", "设备 {device} 字典中的 {key}");
+        let actual = at.map_or_else(|| Text::new("missing", "缺失"), Text::from);
+        found.push(convict(SUMM_01, message).figure(what, value, actual));
     } else if entries.len() != Stats::KEYS {
         let count = entries.len();
         let extra = entries.iter().find(|(k, _)| wanted.binary_search_by(|(w, _)| w.cmp(k)).is_err());
@@ -206,7 +237,8 @@ fn judge_dictionary(device: usize, entries: &[(String, i64)], stats: &Stats, fou
             "the dictionary of device {device} has {count} keys, among them {name}, which is not documented",
             "设备 {device} 的字典有 {count} 个键，其中 {name} 未见于文档"
         );
-        found.push(convict(SUMM_01, message));
+        let what = say!("number of keys in the dictionary of device {device}", "设备 {device} 字典的键数");
+        found.push(convict(SUMM_01, message).figure(what, Stats::KEYS.to_string(), count.to_string()));
     }
 }
 
@@ -223,14 +255,20 @@ fn judge_table(device: DeviceId, abbreviated: bool, text: &str, stats: &Stats, f
             "line {number} of the summary of device {id} does not read as documented for its figures",
             "设备 {id} 的摘要第 {number} 行与文档格式及统计值不符"
         );
-        let violation = convict(SUMM_02, message).with("line", "该行", line);
+        let what = say!("line {number} of the summary", "摘要的第 {number} 行");
+        let violation =
+            convict(SUMM_02, message).figure(what, right.trim_matches('|').trim(), line.trim_matches('|').trim());
+        let violation = violation.with("line", "该行", line);
         found.push(violation.with("as documented", "按文档应为", right));
-    } else if count != documented || !text.ends_with('\n') {
-        let message = say!(
-            "the summary has {count} lines instead of {documented}, or does not end in a line break",
-            "摘要有 {count} 行而非 {documented} 行，或末尾缺少换行"
-        );
-        found.push(convict(SUMM_02, message));
+    } else if count != documented {
+        let message =
+            say!("the summary has {count} lines instead of {documented}", "摘要有 {count} 行，而非 {documented} 行");
+        let what = Text::new("lines of the summary", "摘要的行数");
+        found.push(convict(SUMM_02, message).figure(what, documented.to_string(), count.to_string()));
+    } else if !text.ends_with('\n') {
+        let message = say!("the summary does not end in a line break", "摘要末尾没有换行");
+        let (what, expected) = (Text::new("end of the summary", "摘要的末尾"), Text::new("a line break", "换行"));
+        found.push(convict(SUMM_02, message).figure(what, expected, Text::new("none", "无")));
     }
 }
 

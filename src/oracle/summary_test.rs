@@ -75,7 +75,7 @@ fn a_table_that_is_off_convicts() {
 #[test]
 fn a_snapshot_that_does_not_add_up_convicts() {
     let found = judge(snapshot(|s| s.blocks[0].size = 512)).convicts("SUMM-03");
-    insta::assert_snapshot!(found.message.en, @"the blocks of the segment at 0x1000 of device 0 cover 512 B of its 1024 B");
+    insta::assert_snapshot!(found.message.en, @"the blocks of the segment at 0x1000 of device 0 cover 512 B of its 1 KiB");
     judge(snapshot(|s| s.blocks[0].address = 0x1200)).convicts("SUMM-03");
     judge(snapshot(|s| s.requested_size = 601)).convicts("SUMM-03");
     let pending = |s: &mut SegmentView| {
@@ -83,7 +83,7 @@ fn a_snapshot_that_does_not_add_up_convicts() {
         s.allocated_size = 0;
     };
     let found = judge(snapshot(pending)).convicts("SUMM-03");
-    insta::assert_snapshot!(found.message.zh, @"设备 0 的快照合计 allocation.all = 0，而统计值为 1");
+    insta::assert_snapshot!(found.message.zh, @"设备 0 的快照合计 allocation.all.current = 0，而统计值为 1");
 }
 
 #[test]

@@ -4,21 +4,29 @@
 //! in a call that returns memory), it keeps what the allocator cannot count: that is owed from then on, may be
 //! given back at any time, and is `leak`'s if it is not.
 //!
-//! The figure of the device that is played is judged to the byte. On a card, what the driver and NVML say of the whole
+//! The figure of the device that is played is judged to the byte, or to less than one piece of the device a call where
+//! segments are no whole pieces. On a card, what the driver and NVML say of the whole
 //! of it is judged too, against a measured baseline within one granule and the baseline's own noise, and only while
 //! nobody else is on it. Does not cover: a constant difference between the figures (contexts, other processes), the
 //! allocator's share of a card with neighbours, an allocator whose segments are no whole granules, and figures of the
 //! operating system.
 
 use super::cite::{TELE_01, TELE_02, say};
+use super::view::free;
 use super::{Oracle, Seen};
-use crate::op::{Company, DeviceCall, DeviceView, Family, NvmlView, Op, OracleName, Reply, Text};
+use crate::device::sim::GRANULE;
+use crate::op::{
+    Capability, Company, Counter, DeviceCall, DeviceView, Family, NvmlView, Op, OracleName, Reply, TargetInfo, Text,
+    told,
+};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
-#[derive(Default)]
 pub(super) struct Telemetry {
     devices: Vec<Debt>,
+    /// Segments are whole pieces of those in which a device gives memory, so that figures agree to the byte.
+    whole: bool,
+    counters: bool,
 }
 
 /// What a device keeps although it was to take it back.
@@ -30,6 +38,21 @@ struct Debt {
 }
 
 impl Telemetry {
+    pub(super) fn new(info: &TargetInfo) -> Self {
+        let growth = info.contract.growth;
+        let whole = [growth.least, growth.granule].iter().all(|bytes| bytes.is_multiple_of(GRANULE));
+        // What is less than a piece of the device is not rounded to one by anybody.
+        let fine = growth.least < GRANULE && growth.granule < GRANULE;
+        Telemetry { devices: Vec::new(), whole: whole || fine, counters: info.can(Capability::Counters) }
+    }
+
+    /// Whether the device's rounding of the segments that came and went in the step explains the difference.
+    fn is_rounding(&self, before: &DeviceView, after: &DeviceView, lost: i128) -> bool {
+        let calls = |which| i128::from(after.stats.counter(which) - before.stats.counter(which));
+        let calls = calls(Counter::NumDeviceAlloc) + calls(Counter::NumDeviceFree);
+        !self.whole && (!self.counters || lost.abs() < calls.saturating_mul(i128::from(GRANULE)))
+    }
+
     fn debt(&mut self, device: usize) -> &mut Debt {
         if self.devices.len() <= device {
             self.devices.resize(device + 1, Debt::default());
@@ -56,21 +79,25 @@ fn second_opinion(
     device: usize,
     view: &DeviceView,
     (nvml, owed): (&NvmlView, i128),
-    convict: &mut impl FnMut(RequirementId, Text),
+    convict: &mut impl FnMut(RequirementId, Text, (Text, String, String)),
 ) {
     let tolerance = nvml.tolerance_bytes();
     let agree = |a: i128, b: i128| a.abs_diff(b) <= u128::from(tolerance);
     let covers = |grew: i128, taken: i128| agree(grew, taken) || agree(grew + owed, taken);
     let m = nvml.memory;
     let total = m.total_bytes;
-    let parts = [m.used_bytes, m.free_bytes, m.reserved_bytes].into_iter().map(i128::from).sum();
+    let parts: i128 = [m.used_bytes, m.free_bytes, m.reserved_bytes].into_iter().map(i128::from).sum();
     if !agree(parts, i128::from(total)) {
-        let (used, free, kept) = (m.used_bytes, m.free_bytes, m.reserved_bytes);
+        let [total, used, free, kept] = [total, m.used_bytes, m.free_bytes, m.reserved_bytes].map(told::bytes);
         let message = say!(
-            "NVML states {total} B in all for device {device}, but {used} B used, {free} B free and {kept} B kept by the driver",
-            "NVML 称设备 {device} 总量 {total} B，却称已用 {used} B、空闲 {free} B、驱动保留 {kept} B"
+            "NVML states {total} in all for device {device}, but {used} used, {free} free and {kept} kept by the driver",
+            "NVML 称设备 {device} 总量 {total}，却称已用 {used}、空闲 {free}、驱动保留 {kept}"
         );
-        convict(TELE_02, message);
+        let what = say!(
+            "NVML's used, free and kept memory of device {device} together",
+            "设备 {device} 的 NVML 已用、空闲与驱动保留内存之和"
+        );
+        convict(TELE_02, message, (what, total, told::bytes(parts)));
     }
     if nvml.company != Company::Alone {
         return; // a neighbour's memory moves the figures too
@@ -78,19 +105,30 @@ fn second_opinion(
     let base = nvml.baseline;
     let grew = reserved(view) - i128::from(base.reserved_bytes);
     let (used, taken) = nvml.taken();
+    let by = |taken: i128| (told::bytes(grew), told::bytes(tolerance), told::bytes(taken));
     if !covers(grew, used) {
+        let (moved, slack, used) = by(used);
         let message = say!(
-            "reserved memory of device {device} has moved by {grew} B since the baseline, but NVML's used memory by {used} B (tolerance {tolerance} B)",
-            "设备 {device} 的保留内存自基线起变化 {grew} B，而 NVML 的已用内存变化 {used} B（容差 {tolerance} B）"
+            "reserved memory of device {device} moved by {moved} since the baseline, but NVML's used memory by {used} (tolerance {slack})",
+            "设备 {device} 的保留内存自基线起变化 {moved}，而 NVML 的已用内存变化 {used}（容差 {slack}）"
         );
-        convict(TELE_01, message);
+        let what = say!(
+            "change of NVML's used memory of device {device} since the baseline",
+            "设备 {device} 的 NVML 已用内存自基线起的变化"
+        );
+        convict(TELE_01, message, (what, format!("{moved} ± {slack}"), used));
     }
     if !covers(grew, taken) {
+        let (moved, slack, taken) = by(taken);
         let message = say!(
-            "reserved memory of device {device} has moved by {grew} B since the baseline, but the driver's free memory by {taken} B the other way (tolerance {tolerance} B)",
-            "设备 {device} 的保留内存自基线起变化 {grew} B，而驱动的空闲内存反向变化 {taken} B（容差 {tolerance} B）"
+            "reserved memory of device {device} moved by {moved} since the baseline, but the driver's free memory by {taken} the other way (tolerance {slack})",
+            "设备 {device} 的保留内存自基线起变化 {moved}，而驱动的空闲内存反向变化 {taken}（容差 {slack}）"
         );
-        convict(TELE_01, message);
+        let what = say!(
+            "fall of the driver's free memory of device {device} since the baseline",
+            "设备 {device} 的驱动空闲内存自基线起的减少"
+        );
+        convict(TELE_01, message, (what, format!("{moved} ± {slack}"), taken));
     }
 }
 
@@ -105,37 +143,44 @@ impl Oracle for Telemetry {
         {
             self.debt(device).returns_fail = true;
         }
-        let mut convict = |requirement, message| {
-            convictions.push(Violation::new(OracleName::Telemetry, Some(requirement), message));
+        let mut convict = |requirement, message, (what, expected, actual): (Text, String, String)| {
+            let violation = Violation::new(OracleName::Telemetry, Some(requirement), message);
+            convictions.push(violation.figure(what, expected, actual));
         };
         for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
             let grew = reserved(after) - reserved(before);
             let (b, a) = (before.free_bytes, after.free_bytes);
             let fell = i128::from(b) - i128::from(a);
-            if self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
+            let rounded = self.is_rounding(before, after, fell - grew);
+            if !rounded && self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
                 let asked = seen.op.map_or_else(String::new, Op::to_line);
+                let (moved, due) = (told::bytes(grew), told::bytes(-grew));
+                let (was, is, by) = (told::bytes(b), told::bytes(a), told::bytes(-fell));
                 let message = say!(
-                    "in `{asked}` reserved memory of device {device} moved by {grew} B, but the device's free memory went from {b} B to {a} B",
-                    "`{asked}` 使设备 {device} 的保留内存变化 {grew} B，但设备的空闲内存从 {b} B 变为 {a} B"
+                    "in `{asked}` reserved memory of device {device} moved by {moved}, but the device's free memory went from {was} to {is}",
+                    "`{asked}` 使设备 {device} 的保留内存变化 {moved}，但设备的空闲内存从 {was} 变为 {is}"
                 );
-                convict(TELE_01, message);
-            } else if let Some(nvml) = &after.nvml {
+                convict(TELE_01, message, (told::change_of(&free(device)), due, by));
+            } else if let Some(nvml) = after.nvml.as_ref().filter(|_| self.whole) {
                 second_opinion(device, after, (nvml, self.debt(device).owed), &mut convict);
             }
             let (was, total) = (before.total_bytes, after.total_bytes);
             if was != total {
+                let (was, total) = (told::bytes(was), told::bytes(total));
                 let message = say!(
-                    "the total memory of device {device} went from {was} B to {total} B",
-                    "设备 {device} 的总内存从 {was} B 变为 {total} B"
+                    "the total memory of device {device} went from {was} to {total}",
+                    "设备 {device} 的总内存从 {was} 变为 {total}"
                 );
-                convict(TELE_02, message);
+                let what = say!("total memory of device {device}", "设备 {device} 的总内存");
+                convict(TELE_02, message, (what, was, total));
             }
             if a > total {
+                let (left, total) = (told::bytes(a), told::bytes(total));
                 let message = say!(
-                    "device {device} has {a} B free of {total} B",
-                    "设备 {device} 的空闲内存 {a} B 多于总内存 {total} B"
+                    "device {device} has more free than there is: {left} of {total}",
+                    "设备 {device} 的空闲内存 {left} 多于总内存 {total}"
                 );
-                convict(TELE_02, message);
+                convict(TELE_02, message, (free(device), format!("≤ {total}"), left));
             }
         }
         if let (Some(op), Reply::MemoryInfo(info)) = (seen.op, seen.reply)
@@ -143,12 +188,26 @@ impl Oracle for Telemetry {
             && let Some(view) = seen.after.devices.get(device)
             && (info.total_bytes != view.total_bytes || info.free_bytes != view.free_bytes)
         {
-            let (free, total, real, whole) = (info.free_bytes, info.total_bytes, view.free_bytes, view.total_bytes);
+            let figures = [info.free_bytes, info.total_bytes, view.free_bytes, view.total_bytes];
+            let [free, total, real, whole] = figures.map(told::bytes);
             let message = say!(
-                "memory_info of device {device} answered {free} B free of {total} B, but the device has {real} B free of {whole} B",
-                "设备 {device} 的 memory_info 应答空闲 {free} B、总量 {total} B，而设备实为空闲 {real} B、总量 {whole} B"
+                "memory_info of device {device} answered {free} free of {total}, but the device has {real} free of {whole}",
+                "设备 {device} 的 memory_info 应答空闲 {free}、总量 {total}，而设备实为空闲 {real}、总量 {whole}"
             );
-            convict(TELE_02, message);
+            let (what, due, told) = if info.total_bytes == view.total_bytes {
+                (
+                    say!("free memory of device {device} in memory_info", "memory_info 中设备 {device} 的空闲内存"),
+                    real,
+                    free,
+                )
+            } else {
+                (
+                    say!("total memory of device {device} in memory_info", "memory_info 中设备 {device} 的总内存"),
+                    whole,
+                    total,
+                )
+            };
+            convict(TELE_02, message, (what, due, told));
         }
     }
 }
@@ -185,7 +244,7 @@ mod tests {
             o.devices[0].free_bytes -= 1024;
         });
         let found = judged.convicts("TELE-01");
-        insta::assert_snapshot!(found.message.en, @"in `free b1` reserved memory of device 0 moved by -1024 B, but the device's free memory went from 1073740800 B to 1073740800 B");
+        insta::assert_snapshot!(found.message.en, @"in `free b1` reserved memory of device 0 moved by -1 KiB, but the device's free memory went from 1 GiB (1073740800 B) to 1 GiB (1073740800 B)");
     }
 
     #[test]
@@ -265,7 +324,7 @@ mod tests {
         };
         real(Company::Alone, 0, more(2 * MIB)).passes();
         let found = real(Company::Alone, 0, more(2 * MIB + 1)).convicts("TELE-01");
-        insta::assert_snapshot!(found.message.en, @"reserved memory of device 0 has moved by 41943040 B since the baseline, but NVML's used memory by 44040193 B (tolerance 2097152 B)");
+        insta::assert_snapshot!(found.message.en, @"reserved memory of device 0 moved by 40 MiB since the baseline, but NVML's used memory by 42 MiB (44040193 B) (tolerance 2 MiB)");
         real(Company::Alone, 64, more(2 * MIB + 64)).passes();
         real(Company::Alone, 64, more(2 * MIB + 65)).convicts("TELE-01");
         real(Company::Alone, 0, |free, _| *free += 3 * MIB).convicts("TELE-01");

@@ -2,8 +2,10 @@
 //!
 //! Decides which part of a look is the allocator's doing: what streams and faults do is not.
 
+use super::cite::say;
 use crate::op::stats::Key;
-use crate::op::{DeviceView, Observation, Stats};
+use crate::op::{DeviceView, Observation, Reply, Stats, Text, told};
+use crate::verdict::Violation;
 
 /// A figure that differs.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,14 +13,36 @@ pub(super) struct Difference {
     pub device: usize,
     /// A statistics key, or `free_bytes`, `total_bytes`, `fraction`.
     pub what: String,
+    /// The same in words, with the device.
+    pub name: Text,
+    /// Bytes in units, counts as they are.
     pub before: String,
     pub after: String,
 }
 
-impl Difference {
-    fn new(device: usize, what: impl ToString, before: impl ToString, after: impl ToString) -> Self {
-        Difference { device, what: what.to_string(), before: before.to_string(), after: after.to_string() }
-    }
+/// The device's free memory, in words.
+pub(super) fn free(device: usize) -> Text {
+    say!("free memory of device {device}", "设备 {device} 的空闲内存")
+}
+
+/// The device's memory fraction, in words.
+pub(super) fn fraction(device: usize) -> Text {
+    say!("memory fraction of device {device}", "设备 {device} 的内存比例")
+}
+
+/// A refusal that was due: `refused as out_of_memory`.
+pub(super) fn refusal(class: &str) -> Text {
+    say!("refused as {class}", "以 {class} 拒绝")
+}
+
+/// What was answered, a refusal without its message.
+pub(super) fn answered(reply: &Reply) -> Text {
+    reply.refusal().map_or_else(|| reply.to_line().into(), |r| refusal(r.class.name()))
+}
+
+/// Says of a violation that a statistic is what it should not be.
+pub(super) fn off(violation: Violation, device: usize, key: Key, expected: i64, actual: i64) -> Violation {
+    violation.figure(told::statistic(key, device), told::amount(key, expected), told::amount(key, actual))
 }
 
 /// Whether the allocator shows the same, streams and faults apart.
@@ -34,15 +58,20 @@ pub(super) fn difference(device: usize, before: &DeviceView, after: &DeviceView)
     if same(before, after) {
         return None;
     }
+    let found = |what: &str, name, before, after| Difference { device, what: what.to_owned(), name, before, after };
     if let Some((key, b, a)) = moved_key(&before.stats, &after.stats) {
-        return Some(Difference::new(device, key, b, a));
+        let name = told::statistic(key, device);
+        return Some(found(&key.to_string(), name, told::amount(key, b), told::amount(key, a)));
     }
+    let bytes = |b: u64, a: u64| (told::bytes(b), told::bytes(a));
     Some(if before.free_bytes != after.free_bytes {
-        Difference::new(device, "free_bytes", before.free_bytes, after.free_bytes)
+        let (b, a) = bytes(before.free_bytes, after.free_bytes);
+        found("free_bytes", free(device), b, a)
     } else if before.total_bytes != after.total_bytes {
-        Difference::new(device, "total_bytes", before.total_bytes, after.total_bytes)
+        let (b, a) = bytes(before.total_bytes, after.total_bytes);
+        found("total_bytes", say!("total memory of device {device}", "设备 {device} 的总内存"), b, a)
     } else {
-        Difference::new(device, "fraction", before.fraction, after.fraction)
+        found("fraction", fraction(device), before.fraction.to_string(), after.fraction.to_string())
     })
 }
 

@@ -120,7 +120,8 @@ type Refusal = (usize, String, Option<String>);
 fn forbidden(text: &str) -> Option<Refusal> {
     let is_allowed = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{85}');
     let (at, c) = text.char_indices().find(|(_, c)| !is_allowed(*c))?;
-    let name = if c == '\0' { "a NUL byte".to_owned() } else { format!("the control character U+{:04X}", u32::from(c)) };
+    let name =
+        if c == '\0' { "a NUL byte".to_owned() } else { format!("the control character U+{:04X}", u32::from(c)) };
     let hint = "text has no such character; in double quotes YAML writes it as an escape, such as \"\\x07\"";
     Some((at, format!("{name} stands here"), Some(hint.to_owned())))
 }
@@ -168,7 +169,10 @@ mod tests {
         let latin = told(b"\xef\xbb\xbfa: 1\nb: caf\xe9\n").expect_err("Latin-1");
         assert!(latin.starts_with("x:2:7: byte 0xe9 is not UTF-8\n  hint: save the file as UTF-8"), "{latin}");
         let utf16: Vec<u8> = "\u{feff}a: 1\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
-        assert_eq!(told(&utf16).expect_err("UTF-16"), "x: this is text in UTF-16, and YAML is wanted\n  hint: save it as UTF-8");
+        assert_eq!(
+            told(&utf16).expect_err("UTF-16"),
+            "x: this is text in UTF-16, and YAML is wanted\n  hint: save it as UTF-8"
+        );
         let nul = documents("a: 1\n---\nb: x\0y\n")[1].refused("x").expect("NUL");
         assert_eq!((nul.line, nul.column, nul.message.as_str()), (3, 5, "a NUL byte stands here"));
         let deep = documents(&"[".repeat(MOST_OPEN + 1))[0].refused("x").expect("deep");

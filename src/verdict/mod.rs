@@ -14,7 +14,7 @@ pub mod sweep;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::op::{OracleName, Setup, Step, Text};
+use crate::op::{Names, OracleName, Setup, Step, Text};
 use crate::requirement::{RequirementId, Severity};
 
 pub use condition::Condition;
@@ -156,6 +156,9 @@ pub struct Reproducer {
     pub oracles: Vec<OracleName>,
     /// What is asked.
     pub steps: Vec<Step>,
+    /// What the author of the scenario calls the blocks; absent where nobody named them.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
     /// Whether the closing operations (free everything, wait, empty the cache) follow the steps.
     pub epilogue: bool,
 }

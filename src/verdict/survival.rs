@@ -309,6 +309,8 @@ mod tests {
             seed: 0,
             seeds: 2,
             limit: 10,
+            ended: EndedBy::Complete,
+            untried: 0,
             scenarios: 1,
             selection: Vec::new(),
             defects: vec![row("a", &[true, true], &[true, true]), row("b", &[true, true], &[true, false])],

@@ -111,7 +111,11 @@ fn violation(
         format!("{en}: {place_en} {} was {one}, and {other} in the other run", what.en),
         format!("{zh}：{place_zh}{}为 {one}，另一次运行中为 {other}", what.zh),
     );
-    let mut violation = Violation::new(relation, Some(requirement(relation)), message);
+    let mut violation = Violation::new(relation, Some(requirement(relation)), message).figure(
+        Text::new(format!("{} {place_en}", what.en), format!("{place_zh}{}", what.zh)),
+        Text::new(format!("{one}, as in the first run"), format!("{one}，与第一次运行相同")),
+        Text::new(format!("{other} in the other run"), format!("另一次运行中为 {other}")),
+    );
     violation = violation.with("The two runs differ in", "两次运行的差别", en);
     for (number, ((op, given), answer)) in (1..).zip(variant.ops.iter().zip(&theirs.answers)).take(MOST_LINES) {
         let mark = if given.is_none() { " +" } else { "" };

@@ -4,7 +4,8 @@
 //! count what happened are left to the other oracles.
 
 use crate::model::Model;
-use crate::op::{Family, Observation, Op, OracleName, RefusalClass, Reply, Text};
+use crate::op::stats::{Column, Key, Row};
+use crate::op::{Family, Observation, Op, OracleName, RefusalClass, Reply, Text, told};
 use crate::target::Target;
 
 use super::variant::Variant;
@@ -122,16 +123,14 @@ fn figures(relation: OracleName, ours: &[Held], theirs: &[Held], variant: &Varia
             if held[index] == other[index] || expected {
                 continue;
             }
-            let name = family.name();
+            let key = Key::Family(family, Row::All, Column::Current);
             let what = if named == device {
-                Text::new(format!("{name} of device {device}"), format!("设备 {device} 的 {name} "))
+                told::statistic(key, device)
             } else {
-                Text::new(
-                    format!("{name} of device {device} (there device {named})"),
-                    format!("设备 {device}（另一次运行中为设备 {named}）的 {name} "),
-                )
+                let Text { en, zh } = told::statistic(key, device);
+                Text::new(format!("{en} (there device {named})"), format!("{zh}（另一次运行中为设备 {named}）"))
             };
-            let (one, other) = (held[index].to_string(), other[index].to_string());
+            let (one, other) = (told::amount(key, held[index]), told::amount(key, other[index]));
             return Some(Difference { at: None, what, one, other });
         }
     }

@@ -121,7 +121,7 @@ pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
     watched(options, &Stop::default(), &super::Silent)
 }
 
-/// The same, ended early after the round under way where that is asked for.
+/// The same, ended early where that is asked for: what the threads did of the round under way is checked still.
 ///
 /// # Errors
 /// As `stress`.
@@ -136,13 +136,14 @@ pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Resul
     let mut report = StressReport::default();
     loop {
         let seed = options.seed.wrapping_add(report.rounds);
+        let before = report.calls;
         let found = match (defect, variation) {
-            (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, &mut report),
-            (None, Some(variation)) => round(options, &settings, Planted::Variation(variation), seed, &mut report),
-            (None, None) => round(options, &settings, Sound, seed, &mut report),
+            (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, stop, &mut report),
+            (None, Some(variation)) => round(options, &settings, Planted::Variation(variation), seed, stop, &mut report),
+            (None, None) => round(options, &settings, Sound, seed, stop, &mut report),
         }?;
         report.rounds += 1;
-        watch.ran((options.threads * options.calls) as u64);
+        watch.ran(report.calls - before);
         if !found.is_empty() {
             report.failed = Some((seed, found));
             return Ok(report);
@@ -159,6 +160,7 @@ fn round<P: Planting + Send + Sync>(
     settings: &Settings,
     planted: P,
     seed: u64,
+    stop: &Stop,
     report: &mut StressReport,
 ) -> Result<Vec<StressFinding>, EngineError> {
     let world: World<P, StdLocks> = world(options, settings, planted);
@@ -169,7 +171,7 @@ fn round<P: Planting + Send + Sync>(
         let world = &world;
         let mut threads = Vec::new();
         for calls in &scripts {
-            threads.push(std::thread::Builder::new().spawn_scoped(scope, move || quietly(|| work(world, calls))));
+            threads.push(std::thread::Builder::new().spawn_scoped(scope, move || quietly(|| work(world, calls, stop))));
         }
         let ended = threads.into_iter().map(|t| Ok(t?.join().unwrap_or_else(|_| Err("a thread died".to_owned()))));
         ended.collect::<Result<_, std::io::Error>>()

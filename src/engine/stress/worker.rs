@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::device::sim::SimDevice;
+use crate::engine::Stop;
 use crate::op::{Stats, StreamId};
 use crate::reference::Planting;
 use crate::reference::shared::{Act, Guarded, Locks, Shared};
@@ -134,10 +135,13 @@ pub(super) struct Record {
     pub(super) asked: u64,
 }
 
-/// Makes the calls of a script.
-pub(super) fn work<P: Planting + Send, L: Locks>(world: &World<P, L>, script: &[Call]) -> Record {
+/// Makes the calls of a script, up to a request to stop.
+pub(super) fn work<P: Planting + Send, L: Locks>(world: &World<P, L>, script: &[Call], stop: &Stop) -> Record {
     let mut record = Record::default();
     for &call in script {
+        if stop.is_asked() {
+            break;
+        }
         record.asked += u64::from(make(world, call, &mut record));
     }
     record

@@ -46,11 +46,11 @@ pub fn sweep_file(
     on: Option<&TargetName>,
     plan: &SweepPlan,
     jobs: usize,
+    stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<SweptFile, EngineError> {
     let contents = read(path)?;
-    let stop = Stop::default();
-    let budget = Budget::new(None, &stop, progress);
+    let budget = Budget::new(None, stop, progress);
     let name = on.unwrap_or(&contents.target);
     let open = |setup: &Setup| target::open(name, setup);
     let variants = Variant::all(name, &open);
@@ -90,6 +90,7 @@ fn read(path: &Path) -> Result<Contents, EngineError> {
         config: None,
         oracles: oracles.iter().copied().collect(),
         must_reach: [].into(),
+        exact_world: false,
         epilogue: true,
         body: Body::Steps(Vec::new()),
     };

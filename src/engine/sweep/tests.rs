@@ -92,7 +92,8 @@ fn a_finding_of_the_sweep_repeats_by_itself() {
     let again = crate::engine::replay_file(&path, None).expect("it is a sequence");
     assert_eq!(again.conviction.expect("it fails again").violations[0].message, finding.violation.message);
     let sound = "reference@sim".parse().expect("a target name");
-    let swept = sweep_file(&path, Some(&sound), &SweepPlan::default(), 1, &Silent).expect("it is a sequence");
+    let swept =
+        sweep_file(&path, Some(&sound), &SweepPlan::default(), 1, &Stop::default(), &Silent).expect("it is a sequence");
     assert_eq!(swept.failures, []);
     assert!(swept.record.total(|c| c.failed) > 0);
 }

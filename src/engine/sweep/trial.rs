@@ -4,14 +4,14 @@
 //! Decides which faults are tried and what is counted. Who judges is the scenario's; expectations are none of
 //! them, for they speak of a course without faults.
 
-use crate::op::{BlockId, DeviceCall, DeviceId, FaultError, Op, Setup, Step, StreamId, Via};
+use crate::op::{BlockId, DeviceCall, DeviceId, FaultError, Names, Op, Setup, Step, StreamId, Via};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
 use crate::workload::scatter;
 
 use crate::engine::attempt::{Attempt, Panicked, attempt};
 use crate::engine::case::Case;
-use crate::engine::failure::{self, Caught};
+use crate::engine::failure::{self, Author, Caught};
 use crate::engine::lockstep::Conviction;
 use crate::engine::stop::{Budget, Patience};
 
@@ -27,6 +27,7 @@ pub(super) struct Subject<'a> {
     pub(super) case: &'a Case<'a>,
     /// The value of `for_each`, for the evidence.
     pub(super) label: String,
+    pub(super) names: Names,
     pub(super) setup: Setup,
     /// Operations alone, faults of the scenario's own left out.
     pub(super) steps: Vec<Step>,
@@ -40,21 +41,25 @@ impl<'a> Subject<'a> {
         let asked = steps.iter().filter_map(|s| s.op.clone()).filter(|op| !matches!(op, Op::Fault { .. }));
         let mut steps: Vec<Step> = asked.map(Step::from).collect();
         steps.extend(aftermath(setup.device_bytes.len()));
-        Subject { case, label: label.to_owned(), setup, steps, seed, as_given: true }
+        Subject { case, label: label.to_owned(), names: Names::default(), setup, steps, seed, as_given: true }
     }
 
     /// A failure made small and run again.
     pub(super) fn pin_down(&self, steps: &[Step], conviction: &Conviction, patience: Patience<'_>) -> Caught {
-        failure::pin_down(self.case, &self.setup, steps, conviction, &self.label, patience)
+        failure::pin_down(self.case, &self.setup, steps, conviction, self.author(), patience)
     }
 
     /// The failure before it is made small.
     pub(super) fn as_found(&self, steps: &[Step], conviction: &Conviction) -> Caught {
-        failure::as_found(self.case, &self.setup, steps, conviction, &self.label)
+        failure::as_found(self.case, &self.setup, steps, conviction, self.author())
+    }
+
+    fn author(&self) -> Author<'_> {
+        Author { label: &self.label, names: &self.names }
     }
 
     pub(super) fn reproducer(&self, steps: Vec<Step>) -> Reproducer {
-        failure::reproducer(self.case, self.setup.clone(), steps)
+        failure::reproducer(self.case, self.setup.clone(), steps, self.names.clone())
     }
 
     /// The sequence behind its planned faults.

@@ -6,11 +6,12 @@ use serde::de::DeserializeOwned;
 
 use super::pools::Names;
 use super::{Binding, Problems, World, expect};
-use crate::op::{BlockId, DeviceId, Op, Pointer, Step, StreamId};
+use crate::op::{BlockId, DeviceId, Names as BlockNames, Op, Pointer, Step, StreamId};
 use crate::spec::error::{Complaint, nearest};
 use crate::spec::locate::Path;
 use crate::spec::raw::step::{BlockOnStream, Interior, Place, RawAlloc, Repeat};
-use crate::spec::raw::{Either, Name, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::raw::{Either, Name, OrShare, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::scenario::{Share, SharePlace, Shared};
 
 /// More steps than a sequence can usefully have.
 const MOST_STEPS: usize = 100_000;
@@ -30,6 +31,8 @@ struct Bound {
     fate: Fate,
     /// The round of a repetition that asked for it.
     round: u32,
+    /// The how manieth block of the name it is.
+    nth: u32,
 }
 
 /// One pass over the steps, for one combination of variables.
@@ -45,16 +48,18 @@ pub(super) struct Pass<'a> {
     pub(super) round: u32,
     rounds: u32,
     steps: Vec<Step>,
+    names: BlockNames,
+    shares: Vec<Shared>,
 }
 
-/// Lowers the steps; what is wrong goes to `problems`, the variables that occur to `used`.
+/// Lowers the steps, and says what their blocks are called; what is wrong goes to `problems`, the variables that occur to `used`.
 pub(super) fn lower(
     steps: &[RawStep],
     bindings: &[Binding<'_>],
     world: &World,
     used: &mut BTreeSet<String>,
     problems: &mut Problems,
-) -> Vec<Step> {
+) -> (Vec<Step>, BlockNames, Vec<Shared>) {
     let mut pass = Pass {
         world,
         bindings,
@@ -67,9 +72,11 @@ pub(super) fn lower(
         round: 0,
         rounds: 0,
         steps: Vec::new(),
+        names: BlockNames::default(),
+        shares: Vec::new(),
     };
     pass.steps(steps, &Path::ROOT.key("steps"));
-    pass.steps
+    (pass.steps, pass.names, pass.shares)
 }
 
 impl Pass<'_> {
@@ -271,9 +278,21 @@ impl Pass<'_> {
         let block = self.bind(&raw.block, fate, &path.key("block"));
         let device = self.some_device(raw.device.as_ref(), expects_refusal, path);
         let stream = raw.stream.as_ref().map_or(Some(StreamId(0)), |slot| self.stream(slot, &path.key("stream")));
-        let bytes = self.value(&raw.bytes, &path.key("bytes"));
+        let bytes = match self.value(&raw.bytes, &path.key("bytes")) {
+            Some(OrShare::Share(share)) => {
+                self.note_share(SharePlace::Bytes, share);
+                Some(1)
+            }
+            Some(OrShare::Is(size)) => Some(size.0),
+            None => None,
+        };
         let via = raw.via.as_ref().map_or(Some(crate::op::Via::Raw), |slot| self.value(slot, &path.key("via")));
-        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?.0, via: via? })
+        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?, via: via? })
+    }
+
+    /// Notes a part of a device in the step under way.
+    pub(super) fn note_share(&mut self, place: SharePlace, share: Share) {
+        self.shares.push(Shared { step: self.steps.len(), place, share });
     }
 
     fn free(&mut self, name: &Name, path: &Path<'_>) -> Option<Op> {
@@ -330,14 +349,16 @@ impl Pass<'_> {
         if name.0.starts_with('$') {
             self.problems.add(path, Complaint::new("a block's name cannot be a variable"));
         }
-        let before = self.blocks.get(&name.0);
+        let before = self.blocks.get(&name.0).copied();
         if before.is_some_and(|b| b.fate == Fate::Live && b.round == self.round) {
             let complaint = Complaint::new(format!("block `{}` is asked for while it is live", name.0));
             self.problems.add(path, complaint.hint("give it another name, or free the first"));
         }
         let id = BlockId(self.next_block);
         self.next_block += 1;
-        self.blocks.insert(name.0.clone(), Bound { id, fate, round: self.round });
+        let nth = before.map_or(1, |b| b.nth.saturating_add(1));
+        self.names.add(id, &name.0, nth);
+        self.blocks.insert(name.0.clone(), Bound { id, fate, round: self.round, nth });
         id
     }
 

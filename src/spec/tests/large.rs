@@ -38,7 +38,8 @@ fn mistakes_are_told_up_to_a_number_and_counted_from_there() {
 
 #[test]
 fn a_document_costs_no_more_for_those_around_it() {
-    let many = |count: usize, document: &dyn Fn(usize) -> String| (0..count).map(document).collect::<Vec<_>>().join("---\n");
+    let many =
+        |count: usize, document: &dyn Fn(usize) -> String| (0..count).map(document).collect::<Vec<_>>().join("---\n");
     let (result, times) = read(&many(3_000, &|i| document(&format!("it{i}"))));
     assert_eq!((result.map(|s| s.len()), times), (Ok(3_000), 1));
     let (lines, times) = told(&many(3_000, &|_| document("it")));
@@ -85,7 +86,8 @@ fn aliases_stand_for_no_more_than_a_file_can_hold() {
         let lines = told(&text).0;
         assert!(lines[0].contains("aliases repeat more here than the whole document holds"), "{lines:?}");
     }
-    let twice = steps(2, |i| if i == 0 { "&s { alloc: { block: $a, device: 0, bytes: 1 } }".into() } else { "*s".into() });
+    let twice =
+        steps(2, |i| if i == 0 { "&s { alloc: { block: $a, device: 0, bytes: 1 } }".into() } else { "*s".into() });
     assert!(read(&twice).0.is_err(), "a block's name is no variable");
     let named = steps(3, |i| ["alloc: &s { block: a, device: 0, bytes: 1 }", "free: a", "alloc: *s"][i].to_owned());
     assert!(read(&named).0.is_ok(), "{:?}", read(&named).0);
@@ -112,7 +114,8 @@ fn small_texts_that_ask_for_much_are_refused_early() {
     let variables = document("it").replace("steps:", &format!("for_each: {{ {} }}\nsteps:", all.join(", ")));
     assert!(told(&variables).0[0].contains("more than 64 variables"));
     let values: Vec<String> = (0..4_000).map(|i| i.to_string()).collect();
-    let repeated = steps(1, |_| "repeat: { times: 50000, steps: [ { alloc: { block: a, device: 0, bytes: $v } } ] }".into());
+    let repeated =
+        steps(1, |_| "repeat: { times: 50000, steps: [ { alloc: { block: a, device: 0, bytes: $v } } ] }".into());
     let combined = repeated.replace("steps:\n", &format!("for_each: {{ v: [{}] }}\nsteps:\n", values.join(", ")));
     assert!(told(&combined).0[0].contains("more than 400000 steps in all its combinations"));
     let wrong = steps(1, |_| "repeat: { times: 4000000000, steps: [ cycle_end, { free: a }, { free: b } ] }".into());
@@ -136,7 +139,8 @@ fn expected_failures_are_read_once_and_told_up_to_a_number() {
     assert_eq!(lines, (0..1_000).map(|i| 3 + 4 * i).collect::<Vec<_>>());
     let errors = expect::parse("x.yaml", &file("''")).expect_err("nobody looks after them");
     assert_eq!((errors.len(), errors[20].to_string().as_str()), (21, "x.yaml: … and 980 more"));
-    let long = expect::parse("x.yaml", &format!("target: '{}'\nexpect: []\n", "?".repeat(100_000))).expect_err("too long");
+    let long =
+        expect::parse("x.yaml", &format!("target: '{}'\nexpect: []\n", "?".repeat(100_000))).expect_err("too long");
     assert!(long[0].message.contains("a glob of more than 1000 bytes"), "{long:?}");
 }
 
@@ -148,7 +152,8 @@ fn files_are_told_by_their_keys_before_their_folder() {
         std::fs::create_dir_all(path.parent().expect("it is below")).expect("it is writable");
         std::fs::write(path, text).expect("it is writable");
     };
-    let expected = "target: a@b\nexpect:\n- scenario: a\n  reason: { en: a, zh: 乙 }\n  owner: us\n  expires: 2030-01-01\n";
+    let expected =
+        "target: a@b\nexpect:\n- scenario: a\n  reason: { en: a, zh: 乙 }\n  owner: us\n  expires: 2030-01-01\n";
     write("known.yaml", expected);
     write("flow.yml", "{ \"target\": \"a@b\", \"expect\": [] }");
     write("expect/a.yaml", &document("in-the-folder"));
@@ -162,5 +167,8 @@ fn files_are_told_by_their_keys_before_their_folder() {
     write("expect/broken.yaml", "hello\n");
     let errors = check(&[root.path().join("expect"), root.path().join("nowhere.yaml")]).errors;
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    assert!(lines.len() == 2 && lines[0].contains("`target` and `expect`") && lines[1].contains("nowhere"), "{lines:?}");
+    assert!(
+        lines.len() == 2 && lines[0].contains("`target` and `expect`") && lines[1].contains("nowhere"),
+        "{lines:?}"
+    );
 }

@@ -20,7 +20,8 @@ const PAIRS_UP_TO: usize = 24;
 ///
 /// `fails` says whether a candidate still fails (in the same way: that is the caller's to compare); it is
 /// called at most `budget` times, and not once more when `goes_on` denies it. With too small a budget the result is
-/// merely smaller; it always failed when it was tried, or is the input.
+/// merely smaller; it always failed when it was tried, or is the input. The map says what number each block that is left
+/// had before.
 #[must_use]
 pub fn minimise(
     setup: &Setup,
@@ -28,7 +29,7 @@ pub fn minimise(
     fails: &mut dyn FnMut(&Setup, &[Step]) -> bool,
     budget: u32,
     goes_on: &dyn Fn() -> bool,
-) -> (Setup, Vec<Step>) {
+) -> (Setup, Vec<Step>, BTreeMap<BlockId, BlockId>) {
     // One call is kept for the new numbers.
     let left = budget.saturating_sub(1);
     let mut search = Search { setup: setup.clone(), steps: steps.to_vec(), fails, left, goes_on };
@@ -39,8 +40,8 @@ pub fn minimise(
         }
     }
     search.left = budget.min(1);
-    search.renumber();
-    (search.setup, search.steps)
+    let origins = search.renumber();
+    (search.setup, search.steps, origins)
 }
 
 /// The smallest failing sequence so far.
@@ -184,8 +185,8 @@ impl Search<'_> {
         false
     }
 
-    /// Numbers blocks, pools and graphs from 0 in the order in which they appear.
-    fn renumber(&mut self) {
+    /// Numbers blocks, pools and graphs from 0 in the order in which they appear; answers what the blocks were before.
+    fn renumber(&mut self) -> BTreeMap<BlockId, BlockId> {
         let mut names: BTreeMap<BlockId, BlockId> = BTreeMap::new();
         let mut steps = self.steps.clone();
         for block in steps.iter_mut().flat_map(blocks_mut) {
@@ -203,9 +204,10 @@ impl Search<'_> {
                 graph.0 = *graphs.entry(graph.0).or_insert(fresh);
             }
         }
-        if steps != self.steps {
-            self.try_steps(steps);
+        if steps == self.steps || self.try_steps(steps) {
+            return names.into_iter().map(|(old, new)| (new, old)).collect();
         }
+        names.into_keys().map(|same| (same, same)).collect()
     }
 }
 
