@@ -86,12 +86,17 @@ pub enum Whole {
 /// A place in the steps that holds a part of a device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shared {
+    /// By position.
     pub step: usize,
+    /// Where in the step.
     pub place: SharePlace,
+    /// The part that goes there.
     pub share: Share,
 }
 
+/// What of a step can be a part of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "a field is what its name says")]
 pub enum SharePlace {
     /// What the request asks for.
     Bytes,
@@ -99,10 +104,14 @@ pub enum SharePlace {
     Figure { device: DeviceId, name: String, change: bool, bound: Bound },
 }
 
+/// How a figure is held against a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
+    /// It must be that.
     Exactly,
+    /// No less.
     AtLeast,
+    /// No more.
     AtMost,
 }
 
