@@ -16,7 +16,7 @@ mod oracle;
 mod recording;
 pub mod reference;
 pub mod replay;
-mod report;
+pub mod report;
 pub mod requirement;
 pub mod spec;
 pub mod target;
