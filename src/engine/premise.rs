@@ -139,7 +139,6 @@ struct Book<'a> {
     /// Pools entered and captures under way.
     redirections: u32,
     occupied: bool,
-    faults: bool,
 }
 
 impl<'a> Book<'a> {
@@ -154,7 +153,6 @@ impl<'a> Book<'a> {
             most: zeros,
             redirections: 0,
             occupied: false,
-            faults: false,
         }
     }
 
@@ -202,7 +200,6 @@ impl<'a> Book<'a> {
                 }
             }
             Op::Occupy { .. } => self.occupied = true,
-            Op::Fault { .. } => self.faults = true,
             Op::PoolEnter { .. } | Op::CaptureBegin { .. } => self.redirections += 1,
             Op::PoolExit { .. } | Op::CaptureEnd { .. } => self.redirections = self.redirections.saturating_sub(1),
             Op::PoolDelete { .. } | Op::GraphReset { .. } => {
@@ -221,6 +218,15 @@ impl<'a> Book<'a> {
         let most = self.info.contract.growth.at_most(bytes);
         let like = |h: &Held| h.device == device && h.stream == stream && h.bytes == bytes;
         let again = self.cached.iter().position(like).map(|i| self.cached.swap_remove(i));
+        // What a pool keeps helps others out only where there is no room.
+        let (used, room) = (self.least[device], self.rooms.room(device));
+        if again.is_some_and(|h| h.kept) && self.redirections == 0 && used.saturating_add(bytes) <= room {
+            let (bytes, room, used) = (human(bytes), human(room), human(used));
+            return Err(Text::new(
+                format!("its steps count on no room for {bytes} on device {device}, where {room} may be reserved and {used} are in use"),
+                format!("其步骤假定设备 {device} 已无 {bytes} 的余量，而此处可保留 {room}，已用 {used}"),
+            ));
+        }
         if let Some(held) = again.filter(|h| h.kept) {
             self.forget(held);
         }
@@ -229,7 +235,7 @@ impl<'a> Book<'a> {
         let kept = self.redirections > 0;
         self.live.insert(block, Held { device, stream, bytes, most, kept, recorded: false });
         let (need, room) = (self.most[device], self.rooms.room(device));
-        if again.is_some() || self.faults || need <= room {
+        if again.is_some() || need <= room {
             return Ok(());
         }
         let (need, room) = (human(need), human(room));
