@@ -19,7 +19,8 @@ pub(super) fn steps_in(
     setup: &Setup,
     info: &TargetInfo,
 ) -> Result<Vec<Step>, Text> {
-    let info = TargetInfo { devices: info.devices.iter().take(setup.device_bytes.len()).cloned().collect(), ..info.clone() };
+    let info =
+        TargetInfo { devices: info.devices.iter().take(setup.device_bytes.len()).cloned().collect(), ..info.clone() };
     let difference = difference(scenario, setup, &info);
     if let Some(difference) = difference.as_ref().filter(|_| scenario.exact_world) {
         return Err(Text::new(
@@ -182,7 +183,9 @@ impl<'a> Book<'a> {
         }
         let (bytes, room, used) = (human(bytes), human(self.rooms.room(at)), human(self.least[at]));
         Err(Text::new(
-            format!("its steps expect {bytes} to be refused on device {at}, where {room} may be reserved and {used} are in use"),
+            format!(
+                "its steps expect {bytes} to be refused on device {at}, where {room} may be reserved and {used} are in use"
+            ),
             format!("其步骤预期在设备 {at} 上申请 {bytes} 被拒绝，而此处可保留 {room}，已用 {used}"),
         ))
     }
@@ -223,7 +226,9 @@ impl<'a> Book<'a> {
         if again.is_some_and(|h| h.kept) && self.redirections == 0 && used.saturating_add(bytes) <= room {
             let (bytes, room, used) = (human(bytes), human(room), human(used));
             return Err(Text::new(
-                format!("its steps count on no room for {bytes} on device {device}, where {room} may be reserved and {used} are in use"),
+                format!(
+                    "its steps count on no room for {bytes} on device {device}, where {room} may be reserved and {used} are in use"
+                ),
                 format!("其步骤假定设备 {device} 已无 {bytes} 的余量，而此处可保留 {room}，已用 {used}"),
             ));
         }
@@ -308,7 +313,10 @@ mod tests {
         assert_eq!(said(steps(), &target(128, 20)), None);
         let text = said(steps(), &target(64, 40)).expect("two segments of 40 MiB are too much");
         assert_eq!(text, "its steps may need 80 MiB on device 0, where 64 MiB may be reserved");
-        let limited = TargetInfo { devices: vec![DeviceInfo { limit_bytes: Some(32 * MIB), ..DeviceInfo::whole("d", 64 * MIB) }], ..target(64, 20) };
+        let limited = TargetInfo {
+            devices: vec![DeviceInfo { limit_bytes: Some(32 * MIB), ..DeviceInfo::whole("d", 64 * MIB) }],
+            ..target(64, 20)
+        };
         assert!(said(steps(), &limited).is_some());
     }
 
@@ -317,7 +325,10 @@ mod tests {
         let steps = || vec![alloc(0, 40).into(), refused(alloc(1, 40))];
         assert_eq!(said(steps(), &target(78, 20)), None);
         let text = said(steps(), &target(80, 20)).expect("it fits");
-        assert_eq!(text, "its steps expect 40 MiB to be refused on device 0, where 80 MiB may be reserved and 40 MiB are in use");
+        assert_eq!(
+            text,
+            "its steps expect 40 MiB to be refused on device 0, where 80 MiB may be reserved and 40 MiB are in use"
+        );
     }
 
     #[test]

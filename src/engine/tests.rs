@@ -50,7 +50,11 @@ pub(super) fn scenario(id: &str) -> Scenario {
         must_reach: [].into(),
         exact_world: false,
         epilogue: true,
-        body: Body::Steps(vec![Variant { label: String::new(), steps: vec![alloc(0, 1000), free(0)], shares: Vec::new() }]),
+        body: Body::Steps(vec![Variant {
+            label: String::new(),
+            steps: vec![alloc(0, 1000), free(0)],
+            shares: Vec::new(),
+        }]),
     }
 }
 
@@ -188,7 +192,10 @@ fn what_names_no_block_is_dropped_and_counted() {
     let run = walk(Flaw::None, &[free(3), alloc(0, 8), alloc(0, 8)], &[OracleName::Overlap], false);
     assert_eq!((run.operations, run.dropped), (1, 2));
     let steps = vec![free(3), alloc(0, 8)];
-    let odd = Scenario { body: Body::Steps(vec![Variant { label: String::new(), steps, shares: Vec::new() }]), ..scenario("arg::odd") };
+    let odd = Scenario {
+        body: Body::Steps(vec![Variant { label: String::new(), steps, shares: Vec::new() }]),
+        ..scenario("arg::odd")
+    };
     let [(outcome, reason)] = &outcomes(Flaw::None, vec![odd])[..] else { panic!("one scenario") };
     assert_eq!((*outcome, &reason[..19]), (Outcome::Inconclusive, "1 of its steps coul"));
 }

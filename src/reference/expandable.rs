@@ -227,7 +227,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let mut result = Ok(());
         if !block.is_split() {
             // The device takes no addresses back behind which there still is memory.
-            let inside = |&(address, _): &(u64, u64)| (segment.address..segment.address + segment.bytes).contains(&address);
+            let inside =
+                |&(address, _): &(u64, u64)| (segment.address..segment.address + segment.bytes).contains(&address);
             if self.strays.iter().any(inside) {
                 result = self.unmap_strays();
             }

@@ -81,10 +81,7 @@ fn record(scenarios: Vec<ScenarioRecord>, findings: Vec<Finding>) -> RunRecord {
         version: "0.1.0".to_owned(),
         target: TargetRecord {
             name: "reference@sim".to_owned(),
-            devices: vec![
-                DeviceInfo::whole("sim0", 64 << 20),
-                DeviceInfo::whole("sim1", 32 << 20),
-            ],
+            devices: vec![DeviceInfo::whole("sim0", 64 << 20), DeviceInfo::whole("sim1", 32 << 20)],
             capabilities: vec!["streams".to_owned(), "memory_fraction".to_owned()],
             planted: None,
             versions: Versions::default(),

@@ -85,7 +85,9 @@ pub fn steps_on(variant: &Variant, info: &TargetInfo) -> Result<Vec<Step>, TooSm
             let Some(position) = rooms.position(*device) else { continue };
             let part_bytes = part(shared.share, rooms.whole(shared.share, position)).unsigned_abs();
             let growth = info.contract.growth;
-            *bytes = if refused { part_bytes.max(1) } else {
+            *bytes = if refused {
+                part_bytes.max(1)
+            } else {
                 let small = TooSmall { device: position, part_bytes, least: growth.least };
                 growth.fits(part_bytes).ok_or(small)?
             };
@@ -115,10 +117,13 @@ fn put_figure(step: &mut Step, shared: &Shared, rooms: &Rooms) {
 }
 
 /// A part of so many bytes, rounded down.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a byte more or less in 2^53; saturates"
+)]
 fn part(share: Share, whole: u64) -> i64 {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // a byte more or less in 2^53; saturates
-    let bytes = (whole as f64 * share.part).floor() as i64;
-    bytes
+    (whole as f64 * share.part).floor() as i64
 }
 
 #[cfg(test)]

@@ -66,7 +66,10 @@ fn another_end_is_no_reproduction() {
 fn after_a_loss_the_device_is_asked() {
     let dying = || {
         let steps = vec![alloc(0, 8), alloc(1, 1000)];
-        Scenario { body: Body::Steps(vec![Variant { label: String::new(), steps, shares: Vec::new() }]), ..scenario("zero::dying") }
+        Scenario {
+            body: Body::Steps(vec![Variant { label: String::new(), steps, shares: Vec::new() }]),
+            ..scenario("zero::dying")
+        }
     };
     let found = finding(dying(), |_| Ok(Flaw::DiesAt(1000)));
     assert_eq!(found.reproduced, Some(Reproduced { times: 2, of: 2 }));
@@ -90,7 +93,8 @@ fn after_a_loss_the_device_is_asked() {
     assert!(afterwards.contains("could not be opened again") && afterwards.contains("no device"), "{afterwards}");
 
     let steps = vec![alloc(0, 64 << 10)];
-    let deadly = Scenario { body: Body::Steps(vec![Variant { label: String::new(), steps, shares: Vec::new() }]), ..dying() };
+    let deadly =
+        Scenario { body: Body::Steps(vec![Variant { label: String::new(), steps, shares: Vec::new() }]), ..dying() };
     let still = finding(deadly, |_| Ok(Flaw::DiesAt(64 << 10)));
     let [afterwards] = &evidence(&still, "The device")[..] else { panic!("one sentence") };
     assert!(afterwards.starts_with("the target was lost during `alloc b0"), "{afterwards}");

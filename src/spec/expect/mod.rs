@@ -87,13 +87,7 @@ pub enum Reach {
 impl Scope {
     /// Whether a target of these versions, devices, capabilities and options (as its name gives them) is meant.
     #[must_use]
-    pub fn reach(
-        &self,
-        versions: &Versions,
-        devices: &[&str],
-        capabilities: &[String],
-        options: &str,
-    ) -> Reach {
+    pub fn reach(&self, versions: &Versions, devices: &[&str], capabilities: &[String], options: &str) -> Reach {
         if self.options.as_ref().is_some_and(|glob| !glob.is_match(options)) {
             return Reach::Elsewhere;
         }

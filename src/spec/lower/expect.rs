@@ -167,12 +167,7 @@ struct FigurePlace<'a> {
     change: bool,
 }
 
-fn amount(
-    pass: &mut Pass<'_>,
-    raw: &RawAmount,
-    place: Option<FigurePlace<'_>>,
-    path: &Path<'_>,
-) -> Option<Amount> {
+fn amount(pass: &mut Pass<'_>, raw: &RawAmount, place: Option<FigurePlace<'_>>, path: &Path<'_>) -> Option<Amount> {
     let bounds = match raw {
         Either::Scalar(slot) => return one(pass, slot, place, Bound::Exactly, path).map(Amount::Exactly),
         Either::Container(bounds) => bounds,

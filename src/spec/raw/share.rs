@@ -61,7 +61,8 @@ fn extent_of(scalar: &Scalar) -> Result<Extent, Complaint> {
 
 impl<'de> Deserialize<'de> for Extent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FromScalar("a size such as 512 or 64MiB, or a part such as 25%", |s| extent_of(&s)))
+        deserializer
+            .deserialize_any(FromScalar("a size such as 512 or 64MiB, or a part such as 25%", |s| extent_of(&s)))
     }
 }
 

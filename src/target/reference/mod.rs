@@ -195,7 +195,10 @@ fn capabilities(watched: bool, settings: &Settings) -> impl Iterator<Item = Capa
 /// A device as it is at first, under the fraction that the settings begin with.
 fn device_info(device: &impl Playground, settings: &Settings) -> DeviceInfo {
     let total_bytes = device.total_bytes();
-    DeviceInfo { limit_bytes: limit_bytes(settings.fraction, total_bytes), ..DeviceInfo::whole(device.name(), total_bytes) }
+    DeviceInfo {
+        limit_bytes: limit_bytes(settings.fraction, total_bytes),
+        ..DeviceInfo::whole(device.name(), total_bytes)
+    }
 }
 
 fn contract(settings: &Settings) -> Contract {
