@@ -4,6 +4,7 @@
 
 pub mod expectation;
 pub mod files;
+pub mod interval;
 pub mod matrix;
 pub mod record;
 pub mod survival;

@@ -251,7 +251,10 @@ fn the_schedule_that_once_convicted_the_sound_front_does_so_no_more() {
         assert_eq!(found, [], "convicted");
     };
     assert_eq!(conviction(repeat(schedule), now), None);
-    assert!(*freed.lock().expect("all is done") > 1, "the schedule ran to its end, and blocks that were left were freed");
+    assert!(
+        *freed.lock().expect("all is done") > 1,
+        "the schedule ran to its end, and blocks that were left were freed"
+    );
 }
 
 /// The spans of requests and frees in the order in which the lock of the device was taken.
