@@ -34,6 +34,7 @@ fn judge(settings: &str, least_passes: usize) {
         cases: None,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         time: None,
+        stop: poolproof::engine::Stop::default(),
         out: PathBuf::from("unused"),
         regressions: None,
         command: String::new(),
