@@ -60,7 +60,11 @@ fn folder(specs: &str) -> TempDir {
 fn run(folder: &Path, target: &str) -> Output {
     let arguments = ["run", "--specs", "specs.yaml", "--out", "o", "--jobs", "1", "--target", target];
     // A selection: two scenarios alone are too few for conformance.
-    poolproof(folder).args(arguments).args(["--scenario", "zero::*"]).output().expect("the program was built for this test")
+    poolproof(folder)
+        .args(arguments)
+        .args(["--scenario", "zero::*"])
+        .output()
+        .expect("the program was built for this test")
 }
 
 fn record(folder: &Path, target: &str) -> RunRecord {

@@ -11,7 +11,7 @@ mod case;
 pub(crate) mod command;
 mod conditions;
 pub(crate) mod doctor;
-pub(crate) mod expect;
+pub mod expect;
 #[cfg(test)]
 mod expect_test;
 mod failure;

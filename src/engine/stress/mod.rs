@@ -21,10 +21,10 @@ use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, live_again};
 use crate::reference::{Planted, Planting, Settings, Sound};
 use crate::target::{self, TargetName};
 
+use super::EngineError;
 use super::attempt::quietly;
 use super::stamp::Clock;
 use super::stop::{Stop, Watch};
-use super::EngineError;
 use jostle::Jostled;
 use worker::{Record, What, World, give_back, script, work};
 
@@ -141,7 +141,9 @@ pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Resul
         let before = report.calls;
         let found = match (defect, variation) {
             (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, stop, &mut report),
-            (None, Some(variation)) => round(options, &settings, Planted::Variation(variation), seed, stop, &mut report),
+            (None, Some(variation)) => {
+                round(options, &settings, Planted::Variation(variation), seed, stop, &mut report)
+            }
             (None, None) => round(options, &settings, Sound, seed, stop, &mut report),
         }?;
         report.rounds += 1;

@@ -22,7 +22,7 @@ pub use generate::{RawGenerate, RawSize};
 pub use shape::{Either, Ordered, Slot};
 pub use share::{Extent, Figure, OrShare};
 pub use step::{RawOp, RawPointer, RawStep, WrittenPointer};
-pub use value::{Every, Fraction, Name, Quantity, Scalar, Size, Span, Weight};
+pub use value::{Every, Fraction, Name, Scalar, Size, Span, Weight};
 
 use value::FromScalar;
 
