@@ -4,11 +4,12 @@
 //! not see each other, and `tests/tidy.rs` checks both.
 //!
 //! 5 `cli` · 4 `engine`, `replay`, `report` · 3 `workload`, `oracle`, `target` · 2 `reference`, `model` ·
-//! 1 `device`, `spec`, `verdict`, `recording` · 0 `op`, `requirement`
+//! 1 `device`, `spec`, `verdict`, `recording` · 0 `input`, `op`, `requirement`
 
 pub mod cli;
 pub mod device;
 pub mod engine;
+pub mod input;
 pub mod model;
 pub mod op;
 pub mod oracle;

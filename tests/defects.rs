@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use poolproof::engine::kill_matrix::{MatrixOptions, hunt_all, vary_all};
-use poolproof::engine::{Plan, RunOptions, Silent, run};
+use poolproof::engine::{Plan, RunOptions, Silent, Stop, run};
 use poolproof::op::OracleName;
 use poolproof::reference::{OWN, Variation};
 use poolproof::spec;
@@ -33,6 +33,7 @@ fn options(cases: u32, seeds: u64) -> MatrixOptions {
         jobs: cores(),
         time: Duration::from_secs(20),
         full: false,
+        stop: Stop::default(),
         command: String::new(),
     }
 }
@@ -86,6 +87,7 @@ fn the_sound_allocator_is_not_convicted() {
         cases: Some(CASES),
         jobs: cores(),
         time: None,
+        stop: Stop::default(),
         out: PathBuf::from("unused"),
         regressions: None,
         command: String::new(),

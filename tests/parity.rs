@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use poolproof::engine::{self, Plan, RunOptions, Silent};
+use poolproof::engine::{self, Plan, RunOptions, Silent, Stop};
 use poolproof::op::{DeviceView, Observation, Op, Reply, Setup, TargetInfo};
 use poolproof::spec::{self, Scenario};
 use poolproof::target::{self, Target, TargetError, TargetName};
@@ -79,6 +79,7 @@ fn compare(gpu: &TargetName, scenario: Scenario, cases: u32) -> Result<(), Faile
         cases: Some(cases),
         jobs: 1,
         time: None,
+        stop: Stop::default(),
         out: Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity"),
         regressions: None,
         command: "cargo test".to_owned(),

@@ -14,11 +14,11 @@ const FLOORS: [(u8, &[&str]); 6] = [
     (3, &["workload", "oracle", "target"]),
     (2, &["reference", "model"]),
     (1, &["device", "spec", "verdict", "recording"]),
-    (0, &["op", "requirement"]),
+    (0, &["op", "requirement", "input"]),
 ];
 
 /// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
-const DOORS: [(&str, &str, &[&str]); 10] = [
+const DOORS: [(&str, &str, &[&str]); 11] = [
     ("clap", "", &["cli"]),
     ("cudarc", "", &["device"]),
     ("env_logger", "", &["cli"]),
@@ -28,6 +28,7 @@ const DOORS: [(&str, &str, &[&str]); 10] = [
     ("proptest", "", &["workload"]),
     ("quick_junit", "", &["report"]),
     ("serde_yaml", "", &["spec"]),
+    ("signal_hook", "", &["cli"]),
     ("std", "env", &["cli", "engine"]),
 ];
 

@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: String,
     /// Readings of each trace
-    #[arg(long, value_name = "N", default_value_t = 15)]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     repeats: u32,
     /// Instead: how soon and how exactly device memory figures follow changes, at these rates a second
     #[arg(

@@ -14,6 +14,9 @@ use crate::target::{self, TargetError, TargetNameError};
 
 use super::exit::Exit;
 
+/// Errors of scenario files that are printed; each file has few, and there may be many files.
+const MOST_SHOWN: usize = 200;
+
 /// Why a subcommand gave up.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
@@ -41,10 +44,8 @@ pub(super) enum CliError {
     TargetName(#[from] TargetNameError),
     #[error(transparent)]
     Serve(#[from] ServeError),
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be written: {source}", path.display())]
-    Unwritable { path: PathBuf, source: std::io::Error },
+    Unwritable { path: PathBuf, source: std::io::Error, flag: &'static str },
     #[error("PROPTEST_CASES is `{value}`, which is not a number of sequences (1 or more)")]
     Cases { value: String },
     #[error("--snapshot writes one file, and {files} were given to replay")]
@@ -55,6 +56,8 @@ pub(super) enum CliError {
     Exists { path: PathBuf },
     #[error("--write-expect writes one file, and this run has {targets} targets: name one with --target")]
     OneDraft { targets: usize },
+    #[error("--threads and --calls come to {calls} calls in a round; the most is {most}")]
+    TooManyCalls { calls: u64, most: u64 },
     #[error("no planted defect is called {globs}")]
     NoDefect { globs: String },
     #[error("stdout: {source}")]
@@ -71,13 +74,28 @@ impl CliError {
     /// The message, one entry for each thing that is wrong.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
-            CliError::Spec(errors) => errors.iter().map(ToString::to_string).collect(),
+            CliError::Spec(errors) => {
+                let shown = errors.iter().take(MOST_SHOWN).map(ToString::to_string);
+                let more = errors.len().saturating_sub(MOST_SHOWN);
+                shown.chain((more > 0).then(|| format!("… and {more} more lines of errors"))).collect()
+            }
             other => vec![other.to_string()],
         }
     }
 
     pub(super) fn hint(&self) -> Option<String> {
         match self {
+            CliError::Engine(EngineError::Foreign { looks, .. }) | CliError::Report(ReportError::Foreign { looks, .. }) => {
+                looks.advice().map(str::to_owned)
+            }
+            CliError::Engine(EngineError::NotASequence { .. }) => Some(
+                "replay takes reproducers (findings/*.json of a run), recordings of PyTorch and memory snapshots (pickles)"
+                    .to_owned(),
+            ),
+            CliError::Report(
+                ReportError::NotJson { .. } | ReportError::NoFormat { .. } | ReportError::UnknownFormat { .. }
+                | ReportError::Malformed { .. },
+            ) => Some("report takes the run.json that a run left in its folder for the target".to_owned()),
             CliError::Plan(PlanError::NoMatch { .. }) => {
                 Some("`poolproof list scenarios` prints them; globs such as 'frac::*' match whole ids".to_owned())
             }
@@ -98,7 +116,7 @@ impl CliError {
                 Some("no memory is left on the GPU; `poolproof processes` prints who holds it".to_owned())
             }
             CliError::Cuda(_) => Some("`poolproof doctor` prints what there is and what is missing".to_owned()),
-            CliError::Unwritable { .. } => Some("choose another folder with --out".to_owned()),
+            CliError::Unwritable { flag, .. } => Some(format!("choose another folder with {flag}")),
             _ => None,
         }
     }

@@ -6,14 +6,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::{self, Plan, RunOptions, regressions};
+use crate::engine::{self, Plan, RunOptions};
 use crate::report;
 use crate::spec::{self, Body};
 use crate::verdict::record::RunRecord;
 
 use super::progress::Shown;
-use super::run::{Lang, duration, ensure_writable, jobs_for, targets};
-use super::{CliError, Context, Exit};
+use super::run::{Kept, Lang, duration, ending, ensure_writable, jobs_for, targets};
+use super::{CliError, Context, Exit, signals};
 
 /// Ask one target generated sequences without end
 #[derive(Debug, clap::Args)]
@@ -47,6 +47,8 @@ pub(super) struct Args {
     /// Threads [default: one a core; one on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    #[command(flatten)]
+    kept: Kept,
 }
 
 /// How the operations of a sequence are drawn.
@@ -67,7 +69,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     scenarios.retain(|s| matches!(s.body, Body::Generate(_)));
     // With kinds left out, a sequence need not come to what a scenario is about.
     scenarios.iter_mut().for_each(|s| s.must_reach.clear());
-    let plan = Plan { swarm: args.generator == Drawn::Swarm, ..Plan::new(scenarios, &[], None)? };
+    let mut plan = Plan { swarm: args.generator == Drawn::Swarm, ..Plan::new(scenarios, &[], None)? };
+    plan.scope.generated_only = true;
     let out = args.out.join(target.folder());
     ensure_writable(&out)?;
     let options = RunOptions {
@@ -77,17 +80,23 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         seed: args.seed,
         cases: args.sequences,
         time: if args.sequences.is_some() { None } else { args.time.or(Some(TIME)) },
+        stop: context.stop.clone(),
         out,
-        regressions: Some(PathBuf::from(regressions::FOLDER)),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        regressions: args.kept.folder(&args.out)?,
+        command: engine::command::typed(),
     };
-    let shown = Shown::quiet(&options.target.to_string(), context);
+    signals::listen(&context.stop);
+    let languages = Lang::Both.languages();
+    let mut shown = Shown::new(&options.target.to_string(), &options.out, languages, Vec::new(), context);
     let result = engine::run(&options, &shown);
     shown.clear();
     let record = result?;
-    report::write(&record, &options.out, Lang::Both.languages())?;
+    report::write(&record, &options.out, languages)?;
     context.out.text(report::table(&[&record]))?;
     context.out.line("")?;
+    if let Some(text) = ending(&record) {
+        context.out.line(text)?;
+    }
     context.out.line(summary(&record))?;
     context.out.line(options.out.join("report.md").display())?;
     Ok(Exit::of(&record))

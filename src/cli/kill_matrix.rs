@@ -8,10 +8,11 @@ use crate::report;
 use crate::spec;
 use crate::target::TargetName;
 use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
+use crate::verdict::record::EndedBy;
 
 use super::progress::Rows;
 use super::run::{Lang, cases_from_environment, cores, duration, ensure_writable, jobs_for};
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, signals};
 
 /// Hunt every planted defect, and see that no legal variation of policy is convicted
 #[derive(Debug, clap::Args)]
@@ -59,7 +60,7 @@ pub(super) struct Args {
     lang: Lang,
 }
 
-impl MatrixProgress for Rows {
+impl MatrixProgress for Rows<'_, KillMatrix> {
     fn begin(&self, rows: usize) {
         self.begin(rows);
     }
@@ -78,7 +79,7 @@ impl MatrixProgress for Rows {
             ),
             None => format!("{}: survives ({:.2} s)", row.name, row.stamp.seconds),
         };
-        self.row(line, row.kill.is_none());
+        self.row(&line, usize::from(row.kill.is_some()), row.kill.is_none());
     }
 
     fn varied(&self, row: &VariationRow) {
@@ -86,7 +87,11 @@ impl MatrixProgress for Rows {
         for alarm in &row.alarms {
             line.push_str(&format!("\n  seed {} {}: {}", alarm.seed, alarm.scenario, alarm.message.en));
         }
-        self.row(line, !row.alarms.is_empty());
+        self.row(&line, 0, !row.alarms.is_empty());
+    }
+
+    fn so_far(&self, matrix: &dyn Fn() -> KillMatrix) {
+        self.write_so_far(matrix);
     }
 }
 
@@ -107,11 +112,23 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         jobs,
         time: args.time,
         full: args.full,
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        stop: context.stop.clone(),
+        command: engine::command::typed(),
     };
-    let matrix = engine::kill_matrix(&options, &Rows::new("kill-matrix", context))?;
-    write(&matrix, &args, context)?;
-    Ok(if matrix.is_clean() { Exit::Conformant } else { Exit::Findings })
+    signals::listen(&context.stop);
+    let so_far = |matrix: &KillMatrix| write(matrix, &args).map(|_| ());
+    let rows = Rows::new("kill-matrix", "kills", &so_far, context);
+    let result = engine::kill_matrix(&options, &rows);
+    drop(rows);
+    let matrix = result?;
+    let written = write(&matrix, &args)?;
+    context.out.line(summary(&matrix))?;
+    written.iter().try_for_each(|path| context.out.line(path.display()))?;
+    Ok(match (matrix.is_clean(), matrix.ended) {
+        (false, _) => Exit::Findings,
+        (true, EndedBy::Complete) => Exit::Conformant,
+        (true, _) => Exit::Inconclusive,
+    })
 }
 
 /// What the scenarios of a run detect; measured on the simulated reference, whatever the run's target.
@@ -125,23 +142,32 @@ pub(super) fn of_plan(run: &RunOptions, time: Duration, context: &Context) -> Re
         jobs: cores(),
         time,
         full: false,
+        stop: run.stop.clone(),
         command: run.command.clone(),
     };
-    Ok(engine::kill_matrix(&options, &Rows::new("kill-matrix", context))?)
+    // It is an appendix of the run's report, which is written when it is done.
+    let so_far = |_: &KillMatrix| Ok(());
+    Ok(engine::kill_matrix(&options, &Rows::new("kill-matrix", "kills", &so_far, context))?)
 }
 
 pub(super) fn summary(matrix: &KillMatrix) -> String {
     let (killed, all, alarms) = (matrix.killed(), matrix.defects.len(), matrix.alarms());
     let (variations, seconds) = (matrix.variations.len(), matrix.stamp.seconds);
-    format!("{killed} of {all} defects found, {alarms} false alarms in {variations} variations, {seconds:.1} s")
+    let text =
+        format!("{killed} of {all} defects found, {alarms} false alarms in {variations} variations, {seconds:.1} s");
+    match (matrix.untried_defects, matrix.untried_variations) {
+        (0, 0) => text,
+        (d, v) => format!("interrupted with {d} defects and {v} variations untried: {text}"),
+    }
 }
 
-fn write(matrix: &KillMatrix, args: &Args, context: &mut Context) -> Result<(), CliError> {
+/// Writes the matrix and its pages; answers the pages.
+fn write(matrix: &KillMatrix, args: &Args) -> Result<Vec<PathBuf>, CliError> {
     let mut json = serde_json::to_vec_pretty(matrix)
         .map_err(|e| EngineError::Write { path: args.out.join("kill-matrix.json"), source: e.into() })?;
     json.push(b'\n');
     engine::write_whole(&args.out.join("kill-matrix.json"), &json)?;
-    context.out.line(summary(matrix))?;
+    let mut pages = Vec::new();
     for &language in args.lang.languages() {
         let name = match language {
             report::Language::En => "kill-matrix.md",
@@ -149,7 +175,7 @@ fn write(matrix: &KillMatrix, args: &Args, context: &mut Context) -> Result<(), 
         };
         let path = args.out.join(name);
         engine::write_whole(&path, report::matrix_page(matrix, language).as_bytes())?;
-        context.out.line(path.display())?;
+        pages.push(path);
     }
-    Ok(())
+    Ok(pages)
 }

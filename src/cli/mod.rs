@@ -3,6 +3,7 @@
 //! Decides what can be asked for, in which words, and what is printed where: results on stdout, errors and
 //! progress on stderr. Exit codes are in `exit`. Computes nothing itself.
 
+mod arguments;
 mod bench;
 mod check;
 mod cuda;
@@ -16,10 +17,12 @@ mod neighbour;
 mod output;
 mod processes;
 mod progress;
+mod pulse;
 mod replay;
 mod report;
 mod run;
 mod schema;
+mod signals;
 mod stress;
 mod survival;
 mod worker;
@@ -28,6 +31,8 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::engine::Stop;
 
 use error::CliError;
 use exit::Exit;
@@ -108,16 +113,18 @@ struct Context {
     out: Output,
     paint: Paint,
     verbose: bool,
+    /// Asked for by a signal, where a command listens to them.
+    stop: Stop,
 }
 
 /// Reads the command line, does what it says, and answers the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match arguments::parse() {
         Ok(cli) => cli,
         Err(error) => {
             // A closed pipe is no reason to complain about not being able to complain.
-            let _ = error.print();
+            let _ = arguments::print(&error);
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Conformant.into() };
         }
     };
@@ -129,7 +136,8 @@ pub fn main() -> ExitCode {
             env_logger::WriteStyle::Never
         })
         .init();
-    let mut context = Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose };
+    let mut context =
+        Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose, stop: Stop::default() };
     let result = match cli.command {
         Command::Run(args) => run::run(args, &mut context),
         Command::Survival(args) => survival::run(&args, &mut context),

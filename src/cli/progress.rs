@@ -1,40 +1,35 @@
-//! How a run shows that it moves: a bar on a terminal, plain lines anywhere else, all on stderr; and the
-//! report so far, for whoever cuts it off.
+//! What long work tells while it runs: how much of it is done, in words of its own; and the report so far, for whoever
+//! cuts it off. The figures that move are `pulse`'s.
 
-use std::io::IsTerminal;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use crate::engine::{self, Progress};
+use crate::engine::{self, Progress, Watch};
 use crate::report::{self, Language};
 use crate::spec::expect::Expectations;
-use crate::verdict::record::ScenarioRecord;
-use crate::verdict::{Outcome, record};
+use crate::verdict::Finding;
+use crate::verdict::record::{RunRecord, ScenarioRecord};
 
-use super::Context;
-use super::output::{Paint, note};
+use super::pulse::Pulse;
+use super::{CliError, Context};
 
 /// Without a terminal, a line each time this part of the scenarios is done.
-const STEPS: usize = 10;
+const STEPS: u64 = 10;
 
-/// How often the elapsed time is drawn again.
-const TICK: Duration = Duration::from_millis(200);
+/// So many failing scenarios get a line of their own while the run is under way; the others are counted.
+const MOST_TOLD: usize = 10;
 
 /// The progress of a run on one target.
 pub(super) struct Shown<'a> {
-    bar: Option<ProgressBar>,
-    target: String,
+    pulse: Pulse,
     verbose: bool,
-    total: AtomicUsize,
-    done: AtomicUsize,
-    failed: AtomicUsize,
     /// Where the report so far goes, so that a run that is cut off leaves one.
     out: PathBuf,
     languages: &'static [Language],
     expected: Vec<&'a Expectations>,
+    /// The scenarios whose findings were told.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl<'a> Shown<'a> {
@@ -50,25 +45,8 @@ impl<'a> Shown<'a> {
         expected: Vec<&'a Expectations>,
         context: &Context,
     ) -> Self {
-        let (paint, verbose) = (context.paint, context.verbose);
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.set_style(style(paint));
-            bar.set_prefix(target.to_owned());
-            bar.enable_steady_tick(TICK);
-            bar
-        });
-        Shown {
-            bar,
-            target: target.to_owned(),
-            verbose,
-            total: AtomicUsize::new(0),
-            done: AtomicUsize::new(0),
-            failed: AtomicUsize::new(0),
-            out: out.to_owned(),
-            languages,
-            expected,
-        }
+        let pulse = Pulse::start(target, "findings", context);
+        Shown { pulse, verbose: context.verbose, out: out.to_owned(), languages, expected, told: Mutex::default() }
     }
 
     /// The failures that are expected.
@@ -77,103 +55,86 @@ impl<'a> Shown<'a> {
     }
 
     /// Takes the bar away: what follows is the result.
-    pub(super) fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+    pub(super) fn clear(&mut self) {
+        self.pulse.clear();
     }
 
     /// Without a terminal, a line for each part that is done.
-    fn count(&self, done: usize, total: usize, what: &str) {
-        if self.bar.is_none() && done * STEPS / total != (done - 1) * STEPS / total {
-            note(format_args!("{}: {done}/{total} {what}", self.target));
+    fn count(&self, what: &str) {
+        let (done, total) = (self.pulse.done(), self.pulse.total().max(1));
+        if !self.pulse.has_bar() && !self.verbose && done * STEPS / total != (done - 1) * STEPS / total {
+            self.pulse.say(&format!("{done}/{total} {what}"));
         }
     }
 
-    fn say(&self, text: String) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| note(text)),
-            None => note(text),
+    /// Without a terminal, a line for what begins.
+    pub(super) fn begins(&self, text: &str) {
+        if !self.pulse.has_bar() {
+            self.pulse.say(text);
+        }
+    }
+
+    /// A line for each scenario that failed since this was called last, up to some number: what it says is on the disk.
+    fn tell_findings(&self, record: &RunRecord) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for finding in &record.findings {
+            if told.len() < MOST_TOLD && told.insert(finding.scenario.clone()) {
+                let Finding { requirement, scenario, violation, .. } = finding;
+                self.pulse.say(&format!("finding: {requirement} {scenario}: {}", violation.message.en));
+            }
         }
     }
 }
 
-fn style(paint: Paint) -> ProgressStyle {
-    let template = match paint {
-        Paint::On => "{prefix} [{bar:30.green}] {pos}/{len}, {elapsed} {msg:.red}",
-        Paint::Off => "{prefix} [{bar:30}] {pos}/{len}, {elapsed} {msg}",
-    };
-    // A template that does not parse would be our bug; the plain bar still tells how far the run is.
-    ProgressStyle::with_template(template).map_or_else(|_| ProgressStyle::default_bar(), |s| s.progress_chars("=> "))
+impl Watch for Shown<'_> {
+    fn ran(&self, operations: u64) {
+        self.pulse.ran(operations);
+    }
+
+    fn found(&self) {
+        self.pulse.found();
+    }
 }
 
 impl Progress for Shown<'_> {
     fn begin(&self, scenarios: usize) {
-        self.total.store(scenarios, Ordering::Relaxed);
-        match &self.bar {
-            Some(bar) => bar.set_length(scenarios as u64),
-            None => note(format_args!("{}: {scenarios} scenarios", self.target)),
-        }
+        self.pulse.begin(scenarios as u64, "scenarios");
+        self.begins(&format!("{scenarios} scenarios"));
     }
 
-    fn finished(&self, record: &record::ScenarioRecord) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let total = self.total.load(Ordering::Relaxed).max(1);
-        if matches!(record.outcome, Outcome::Fail | Outcome::Broken) {
-            let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
-            if let Some(bar) = &self.bar {
-                bar.set_message(format!("{failed} failed"));
-            }
-        }
-        if let Some(bar) = &self.bar {
-            bar.inc(1);
-        }
+    fn finished(&self, record: &ScenarioRecord) {
         if self.verbose {
-            self.say(line(record));
-        } else {
-            self.count(done, total, "scenarios");
+            self.pulse.say(&line(record));
         }
+        self.count("scenarios");
     }
 
     fn begin_sweep(&self, sequences: usize) {
-        self.total.store(sequences, Ordering::Relaxed);
-        self.done.store(0, Ordering::Relaxed);
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message("sequences, their device calls failing in turn");
-                bar.set_length(sequences as u64);
-                bar.set_position(0);
-            }
-            None => note(format_args!("{}: device calls of {sequences} sequences fail in turn", self.target)),
-        }
+        self.pulse.begin(sequences as u64, "sequences swept");
+        self.begins(&format!("device calls of {sequences} sequences fail in turn"));
     }
 
     fn swept(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let total = self.total.load(Ordering::Relaxed).max(1);
-        if let Some(bar) = &self.bar {
-            bar.inc(1);
-        }
-        self.count(done, total, "sequences swept");
+        self.count("sequences swept");
     }
 
-    fn so_far(&self, record: &record::RunRecord) {
+    fn so_far(&self, record: &dyn Fn() -> RunRecord) {
         if self.languages.is_empty() {
             return;
         }
         // The report at the end of the run meets the same obstacle, and fails the run.
-        let mut record = record.clone();
+        let mut record = record();
         engine::expect::apply(&mut record, &self.expected);
         if let Err(error) = report::write(&record, &self.out, self.languages) {
             log::warn!("the report so far: {error}");
+            return;
         }
+        self.tell_findings(&record);
     }
 
     fn round(&self, number: u64) {
-        match &self.bar {
-            Some(bar) => bar.set_message(format!("round {}", number + 1)),
-            None if self.verbose => note(format_args!("{}: round {}", self.target, number + 1)),
-            None => {}
+        if self.verbose {
+            self.begins(&format!("round {}", number + 1));
         }
     }
 }
@@ -190,30 +151,50 @@ fn line(record: &ScenarioRecord) -> String {
     )
 }
 
-/// Progress of long work on rows: a line each time a tenth is done, and what is wrong at once; with `--verbose`, every row.
-pub(super) struct Rows {
-    what: &'static str,
+/// Progress of long work on rows: a line each time a tenth is done, and what is wrong at once; with `--verbose`, every
+/// row. What there is so far is handed on to be written.
+pub(super) struct Rows<'a, T> {
+    pulse: Pulse,
     verbose: bool,
-    total: AtomicUsize,
-    done: AtomicUsize,
+    write: &'a (dyn Fn(&T) -> Result<(), CliError> + Sync),
 }
 
-impl Rows {
-    pub(super) fn new(what: &'static str, context: &Context) -> Self {
-        Rows { what, verbose: context.verbose, total: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+impl<'a, T> Rows<'a, T> {
+    /// `found` is what a row may show, as in `3 kills`.
+    pub(super) fn new(
+        name: &str,
+        found: &'static str,
+        write: &'a (dyn Fn(&T) -> Result<(), CliError> + Sync),
+        context: &Context,
+    ) -> Self {
+        Rows { pulse: Pulse::start(name, found, context), verbose: context.verbose, write }
     }
 
     pub(super) fn begin(&self, rows: usize) {
-        self.total.store(rows, Ordering::Relaxed);
+        self.pulse.begin(rows as u64, "rows");
     }
 
-    pub(super) fn row(&self, line: String, is_wrong: bool) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let total = self.total.load(Ordering::Relaxed).max(1);
+    /// `found` says how much of what is counted the row shows.
+    pub(super) fn row(&self, line: &str, found: usize, is_wrong: bool) {
+        (0..found).for_each(|_| self.pulse.found());
+        let (done, total) = (self.pulse.done(), self.pulse.total().max(1));
         if self.verbose || is_wrong {
-            note(line);
-        } else if done * 10 / total != (done - 1) * 10 / total {
-            note(format_args!("{}: {done}/{total} rows", self.what));
+            self.pulse.say(line);
+        } else if !self.pulse.has_bar() && done * STEPS / total != (done - 1) * STEPS / total {
+            self.pulse.say(&format!("{done}/{total} rows"));
         }
+    }
+
+    pub(super) fn write_so_far(&self, so_far: &dyn Fn() -> T) {
+        // What is written at the end meets the same obstacle, and fails.
+        if let Err(error) = (self.write)(&so_far()) {
+            log::warn!("what there is so far: {}", error.lines().join("; "));
+        }
+    }
+}
+
+impl<T> Watch for Rows<'_, T> {
+    fn ran(&self, operations: u64) {
+        self.pulse.ran(operations);
     }
 }

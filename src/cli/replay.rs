@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use crate::engine::replay::{Kind, kind_of};
 use crate::engine::sweep::sweep_file;
 use crate::engine::{EngineError, Replayed, SweepPlan, replay_file, write_whole};
-use crate::op::size::{self, SizeError, human};
+use crate::op::size::human;
 use crate::replay::what_if::{self, Row, Table};
 use crate::replay::{self, ReplayReport};
 use crate::report;
 use crate::target::TargetName;
 
+use super::arguments::device_bytes;
+use super::output::{complain, note};
 use super::progress::Shown;
+use super::pulse::Pulse;
 use super::run::{Faults, cores};
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, signals};
 
 /// Run a finding's sequence again, or compare a recording of PyTorch with the reference
 #[derive(Debug, clap::Args)]
@@ -53,27 +56,47 @@ pub(super) struct Args {
     faults: Option<Faults>,
 }
 
-fn device_bytes(text: &str) -> Result<u64, SizeError> {
-    size::parse(text)
-}
-
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     if args.snapshot.is_some() && args.files.len() > 1 {
         return Err(CliError::OneSnapshot { files: args.files.len() });
     }
     let mut exit = Exit::Conformant;
-    let mut hash_order = 0;
+    let (mut hash_order, mut any) = (0, false);
+    let pulse = Pulse::lines("replay", "files that differ or fail", context);
+    pulse.begin(args.files.len() as u64, "files");
     for path in &args.files {
-        exit = exit.and(one(path, args, context, &mut hash_order)?);
+        if context.stop.is_asked() {
+            note(format_args!("{}: not replayed, as it was interrupted", path.display()));
+            exit = exit.and(Exit::Inconclusive);
+            continue;
+        }
+        let came_to = match one(path, args, context, &mut hash_order, &pulse) {
+            Ok(exit) => {
+                any = true;
+                exit
+            }
+            Err(error @ CliError::Stdout { .. }) => return Err(error),
+            // The other files are wanted all the same.
+            Err(error) => {
+                complain(context.paint, &error);
+                error.exit()
+            }
+        };
+        if came_to != Exit::Conformant {
+            pulse.found();
+        }
+        pulse.done();
+        exit = exit.and(came_to);
     }
-    if args.exact {
+    drop(pulse);
+    if args.exact && any {
         let times = if hash_order == 1 { "once".to_owned() } else { format!("{hash_order} times") };
         context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {times}"))?;
     }
     Ok(exit)
 }
 
-fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64) -> Result<Exit, CliError> {
+fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64, pulse: &Pulse) -> Result<Exit, CliError> {
     if let Some(Faults::Sweep) = args.faults {
         return swept(path, args.target.as_ref(), context);
     }
@@ -83,11 +106,11 @@ fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64) ->
         return Err(EngineError::NotARecording { path: path.to_owned() }.into());
     }
     if !compares && (kind != Kind::Snapshot || args.target.is_some()) {
-        return again(path, args.target.as_ref(), context);
+        return again(path, args.target.as_ref(), context, pulse);
     }
     let mut exit = Exit::Conformant;
     if args.exact || args.configs.is_empty() {
-        let (compared, used) = exact(path, args.snapshot.as_deref(), context)?;
+        let (compared, used) = exact(path, args.snapshot.as_deref(), context, pulse)?;
         exit = compared;
         *hash_order += used;
     }
@@ -99,8 +122,9 @@ fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64) ->
 }
 
 /// Runs a sequence again.
-fn again(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Result<Exit, CliError> {
+fn again(path: &Path, target: Option<&TargetName>, context: &mut Context, pulse: &Pulse) -> Result<Exit, CliError> {
     let replayed = replay_file(path, target)?;
+    pulse.ran(replayed.operations);
     context.out.text(rendered(&replayed))?;
     Ok(match (&replayed.panic, &replayed.conviction) {
         (Some(_), _) => Exit::Target,
@@ -111,8 +135,9 @@ fn again(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
 
 /// Fails the device calls of a sequence in turn.
 fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Result<Exit, CliError> {
-    let shown = Shown::quiet(&path.display().to_string(), context);
-    let result = sweep_file(path, target, &SweepPlan::default(), cores(), &shown);
+    signals::listen(&context.stop);
+    let mut shown = Shown::quiet(&path.display().to_string(), context);
+    let result = sweep_file(path, target, &SweepPlan::default(), cores(), &context.stop, &shown);
     shown.clear();
     let swept = result?;
     for failure in &swept.failures {
@@ -122,6 +147,7 @@ fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
     context.out.text(report::sweep_table(&swept.record))?;
     let panics = swept.failures.iter().any(|f| f.panic.is_some());
     Ok(match (swept.failures.is_empty(), panics) {
+        (true, _) if swept.record.cut_short > 0 => Exit::Inconclusive,
         (true, _) => Exit::Conformant,
         (false, false) => Exit::Findings,
         (false, true) => Exit::Target,
@@ -129,9 +155,10 @@ fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
 }
 
 /// Compares a recording or a snapshot with the reference; answers also how often the tolerance was used.
-fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context) -> Result<(Exit, u64), CliError> {
+fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context, pulse: &Pulse) -> Result<(Exit, u64), CliError> {
     let (report, lived) = replay::lived(path, snapshot.is_some())?;
     let ReplayReport { operations, divergences, .. } = report;
+    pulse.ran(operations);
     let notes = [
         (report.hash_order, "times hash order"),
         (report.unknown_keys, "unknown keys"),

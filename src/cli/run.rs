@@ -12,17 +12,17 @@ use crate::spec;
 use crate::spec::expect::{self, Expectations};
 use crate::target::{self, TargetName};
 use crate::verdict::Outcome;
-use crate::verdict::record::RunRecord;
+use crate::verdict::record::{EndedBy, RunRecord};
 
 use super::output::note;
 use super::progress::Shown;
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, signals};
 
 /// Run scenarios on targets and write the reports
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Writes DIR/<target>/{report.md, report.zh.md, run.json, junit.xml, findings/}. Generated
-sequences that fail are kept in proptest-regressions/ and run first next time.
+sequences that fail are kept (--regressions) and run first next time.
 PROPTEST_CASES sets --cases; RUST_LOG, NO_COLOR and GITHUB_STEP_SUMMARY are honoured.
 
 Examples:
@@ -80,6 +80,36 @@ pub(super) struct Args {
     /// Write what is found here, as a draft of expected failures
     #[arg(long, value_name = "FILE")]
     write_expect: Option<PathBuf>,
+    /// The share of the requirements of level must, in percent, that a run of everything has to come to a verdict on;
+    /// with fewer it exits with 4
+    #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u8).range(0..=100))]
+    min_coverage: u8,
+    #[command(flatten)]
+    kept: Kept,
+}
+
+/// Where the sequences that failed are kept.
+#[derive(Debug, clap::Args)]
+pub(super) struct Kept {
+    /// Keep generated sequences that fail here, and run those kept first [default: proptest-regressions/ where the
+    /// current folder has one, else the same below --out]
+    #[arg(long, value_name = "DIR")]
+    regressions: Option<PathBuf>,
+    /// Keep none, and run none that were kept
+    #[arg(long, conflicts_with = "regressions")]
+    no_regressions: bool,
+}
+
+impl Kept {
+    /// The folder of a run with its results in `out`, if there is to be one. One that was named has to be writable.
+    pub(super) fn folder(&self, out: &Path) -> Result<Option<PathBuf>, CliError> {
+        if self.no_regressions {
+            return Ok(None);
+        }
+        let Some(folder) = &self.regressions else { return Ok(Some(regressions::usual_folder(out))) };
+        check_writable(folder, "--regressions")?;
+        Ok(Some(folder.clone()))
+    }
 }
 
 /// How device calls are made to fail beside what scenarios say.
@@ -107,8 +137,15 @@ impl Lang {
     }
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    humantime::parse_duration(text)
+/// A hundred years: clocks can be put forward by so much, and nobody waits for more.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(_) | Err(humantime::DurationError::NumberOverflow) => Err("longer than a hundred years".to_owned()),
+        Err(_) => Err("not a length of time: write 30s, 10m or 2h".to_owned()),
+    }
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
@@ -117,16 +154,26 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         None => spec::built_in(),
     };
     let mut plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
+    plan.scope.specs = args.specs.as_ref().map(|folder| folder.to_string_lossy().into_owned());
+    plan.selection.extend(plan.scope.specs.iter().map(|folder| format!("--specs {folder}")));
+    plan.min_coverage = f64::from(args.min_coverage) / 100.0;
     plan.faults = args.faults.map(|Faults::Sweep| SweepPlan::default());
     let targets = chosen(&args.targets)?;
-    let expected = args.expect.iter().map(|path| expect::load(path)).collect::<Result<Vec<_>, _>>()?;
+    let expected = expectations(&args.expect)?;
     check_expectations(&args, &targets, &expected)?;
     let cases = args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?;
     for target in &targets {
         ensure_writable(&args.out.join(target.folder()))?;
     }
-    let mut records = Vec::new();
+    signals::listen(&context.stop);
+    let kept = args.kept.folder(&args.out)?;
+    let (mut records, mut all_run) = (Vec::new(), true);
     for target in targets {
+        if context.stop.is_asked() {
+            note(format_args!("{target}: not run, as the run was interrupted"));
+            all_run = false;
+            continue;
+        }
         let options = RunOptions {
             out: args.out.join(target.folder()),
             jobs: args.jobs.map_or_else(|| jobs_for(&target), usize::from),
@@ -135,26 +182,47 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
             seed: args.seed,
             cases,
             time: args.time,
-            regressions: Some(PathBuf::from(regressions::FOLDER)),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            stop: context.stop.clone(),
+            regressions: kept.clone(),
+            command: engine::command::typed(),
         };
         let built_in = if args.expect.is_empty() { built_in_expectations(&options.target)? } else { None };
         let expected = expected.iter().chain(&built_in).filter(|f| concerns(f, &options.target)).collect();
-        let shown = Shown::new(&options.target.to_string(), &options.out, args.lang.languages(), expected, context);
+        let mut shown = Shown::new(&options.target.to_string(), &options.out, args.lang.languages(), expected, context);
         target::make_room(&options.target);
         let result = engine::run(&options, &shown);
         shown.clear();
         let mut record = result?;
         engine::expect::apply(&mut record, shown.expected());
-        record.kill_matrix =
-            args.kill_matrix.map(|time| super::kill_matrix::of_plan(&options, time, context)).transpose()?;
+        if let Some(time) = args.kill_matrix.filter(|_| !context.stop.is_asked()) {
+            let so_far = RunRecord { ended: EndedBy::Killed, ..record.clone() };
+            report::write(&so_far, &options.out, args.lang.languages())?;
+            let matrix = super::kill_matrix::of_plan(&options, time, context)?;
+            if matrix.ended == EndedBy::Interrupted {
+                record.ended = EndedBy::Interrupted;
+            }
+            record.kill_matrix = Some(matrix);
+        }
         if let Some(path) = &args.write_expect {
             engine::write_whole(path, engine::expect::drafted(&record, &options.target).as_bytes())?;
         }
         let written = report::write(&record, &options.out, args.lang.languages())?;
         records.push((record, written));
     }
-    summarise(&records, args.lang, context)
+    let exit = summarise(&records, args.lang, context)?;
+    Ok(if all_run { exit } else { exit.and(Exit::Inconclusive) })
+}
+
+/// The files of expected failures; what is wrong with any of them.
+fn expectations(paths: &[PathBuf]) -> Result<Vec<Expectations>, CliError> {
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for path in paths {
+        match expect::load(path) {
+            Ok(file) => files.push(file),
+            Err(more) => errors.extend(more),
+        }
+    }
+    if errors.is_empty() { Ok(files) } else { Err(errors.into()) }
 }
 
 /// Files that would go unused or be overwritten are found out before anything runs.
@@ -165,7 +233,8 @@ fn check_expectations(args: &Args, targets: &[TargetName], expected: &[Expectati
     match &args.write_expect {
         Some(path) if path.exists() => Err(CliError::Exists { path: path.clone() }),
         Some(_) if targets.len() > 1 => Err(CliError::OneDraft { targets: targets.len() }),
-        _ => Ok(()),
+        Some(path) => check_writable(parent(path), "--write-expect"),
+        None => Ok(()),
     }
 }
 
@@ -228,7 +297,17 @@ pub(super) fn cores() -> usize {
 
 /// A run of an hour must not end in a folder that cannot be written.
 pub(super) fn ensure_writable(folder: &Path) -> Result<(), CliError> {
-    let fail = |source| CliError::Unwritable { path: folder.to_owned(), source };
+    check_writable(folder, "--out")
+}
+
+/// The folder that a file is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// As [`ensure_writable`], of a folder that another flag names.
+fn check_writable(folder: &Path, flag: &'static str) -> Result<(), CliError> {
+    let fail = |source| CliError::Unwritable { path: folder.to_owned(), source, flag };
     std::fs::create_dir_all(folder).map_err(fail)?;
     tempfile::tempfile_in(folder).map_err(fail)?;
     Ok(())
@@ -242,6 +321,11 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
     let mut exit = Exit::Conformant;
     for (record, written) in records {
         exit = exit.and(Exit::of(record));
+        context.out.line("")?;
+        context.out.line(report::headline(record, language))?;
+        if let Some(text) = ending(record) {
+            context.out.line(text)?;
+        }
         context.out.line("")?;
         if let Some(sweep) = &record.sweep {
             context.out.text(report::sweep_table(sweep))?;
@@ -271,6 +355,19 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
         append_step_summary(record, language);
     }
     Ok(exit)
+}
+
+/// How a run ended that did not come to its end by itself.
+pub(super) fn ending(record: &RunRecord) -> Option<String> {
+    let why = match record.ended {
+        EndedBy::Complete => return None,
+        EndedBy::TimeUp => "the time that was given is over",
+        EndedBy::Interrupted | EndedBy::Killed => "interrupted",
+    };
+    let unfinished =
+        |begun: bool| record.scenarios.iter().filter(|s| s.unfinished && (s.sequences > 0) == begun).count();
+    let (begun, not_begun) = (unfinished(true), unfinished(false));
+    Some(format!("{}: {why}: {begun} scenarios had a part of their sequences, {not_begun} none", record.target.name))
 }
 
 fn in_language(language: Language, text: &Text) -> &str {

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use crate::engine::stress::{StressOptions, StressReport, stress};
-use crate::op::size::{self, SizeError};
+use crate::engine::command::quoted;
+use crate::engine::stress::{StressOptions, StressReport, watched};
 use crate::reference::shared::Race;
 use crate::target::TargetName;
 
-use super::{CliError, Context, Exit};
+use super::arguments::device_bytes;
+use super::progress::Shown;
+use super::run::duration;
+use super::{CliError, Context, Exit, signals};
 
 /// Let threads share an allocator, and check what no order of their calls explains
 #[derive(Debug, clap::Args)]
@@ -15,7 +18,15 @@ use super::{CliError, Context, Exit};
     after_help = "The calls of a round come from its seed; how they interleave is the operating system's, so that a
 finding may need several rounds to show again. Checked: no byte has two holders; statistics of one moment agree with
 each other and with the calls around it; every block is taken back; at the end nothing is left; and one thread that does
-the same in the order in which the locks were taken gets the same addresses and statistics. Exits 1 on a finding.
+the same in the order in which the locks were taken gets the same addresses and statistics.
+
+What counts as before and after: a call takes effect at one moment between its start and its answer, and which one is
+not known. So one call came before another only if it was answered before the other was started; of calls that overlap
+no order is assumed. A block counts as held from the answer that gave it to the start of the call that frees it; if a
+thread left it to another, that one has it in hand before the start. Starts and answers are numbered by a counter that
+all threads share, not by a clock, and a thread that has to wait in between only makes the checks claim less.
+
+Exits 1 on a finding, 4 if no block was ever handed out.
 
 Examples:
   poolproof stress --threads 16 --time 30s
@@ -29,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
     /// Start rounds for this long
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     time: Duration,
     /// The calls of the first round are drawn from this, those of the next from the next
     #[arg(long, default_value_t = 0)]
@@ -47,11 +58,14 @@ pub(super) struct Args {
     race: Option<Race>,
 }
 
-fn device_bytes(text: &str) -> Result<u64, SizeError> {
-    size::parse(text)
-}
+/// Calls of a round, all threads together: each is kept until the round was checked.
+const MOST_CALLS: u64 = 20_000_000;
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    let calls = u64::from(args.threads) * u64::from(args.calls);
+    if calls > MOST_CALLS {
+        return Err(CliError::TooManyCalls { calls, most: MOST_CALLS });
+    }
     let options = StressOptions {
         target: args.target.clone(),
         threads: usize::from(args.threads),
@@ -63,28 +77,48 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         time: args.time,
         race: args.race,
     };
-    let report = stress(&options)?;
+    signals::listen(&context.stop);
+    let mut shown = Shown::quiet("stress", context);
+    let time = humantime::format_duration(args.time);
+    shown.begins(&format!("rounds of {} calls by each of {} threads for {time}", args.calls, args.threads));
+    let result = watched(&options, &context.stop, &shown);
+    shown.clear();
+    let report = result?;
     context.out.text(rendered(args, &report))?;
-    Ok(if report.failed.is_some() { Exit::Findings } else { Exit::Conformant })
+    Ok(match (&report.failed, report.interrupted || report.blocks == 0) {
+        (Some(_), _) => Exit::Findings,
+        (None, true) => Exit::Inconclusive,
+        (None, false) => Exit::Conformant,
+    })
 }
 
 fn rendered(args: &Args, report: &StressReport) -> String {
-    let StressReport { rounds, calls, seconds, reads, refused, ordered, failed } = report;
+    let StressReport { rounds, calls, blocks, seconds, reads, refused, ordered, interrupted, failed } = report;
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = *calls as f64 / seconds.max(1e-9);
     let mut text = format!(
         "{}: {} threads, {} devices, {rounds} rounds from seed {}: {calls} calls, {rate:.0} a second\n\
-         {reads} reads of statistics, {refused} requests refused, {ordered} acts done again in the order of the locks\n",
+         {blocks} blocks handed out, {refused} requests refused, {reads} reads of statistics, {ordered} acts done again \
+         in the order of the locks\n",
         args.target, args.threads, args.devices, args.seed
     );
-    let Some((seed, findings)) = failed else { return text + "no violation\n" };
+    let Some((seed, findings)) = failed else {
+        let until = if *interrupted { " before it was interrupted" } else { "" };
+        let nothing = format!("inconclusive: no block was handed out{until}, so that nothing was shown\n");
+        return text + &if *blocks == 0 { nothing } else { format!("no violation{until}\n") };
+    };
     for finding in findings {
         text += &format!("violation ({}): {}\n", finding.check.name(), finding.text);
     }
     let race = args.race.map_or_else(String::new, |r| format!(" --race {}", r.name()));
     text += &format!(
-        "the same calls again: poolproof stress --target '{}' --threads {} --devices {} --calls {} --seed {seed}{race}\n",
-        args.target, args.threads, args.devices, args.calls
+        "the same calls again: poolproof stress --target {} --threads {} --devices {} --device-bytes {} --calls {} \
+         --seed {seed}{race}\n",
+        quoted(args.target.to_string()),
+        args.threads,
+        args.devices,
+        args.device_bytes,
+        args.calls
     );
     text
 }

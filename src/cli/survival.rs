@@ -7,11 +7,12 @@ use crate::reference::Defect;
 use crate::report;
 use crate::spec;
 use crate::target::TargetName;
+use crate::verdict::record::EndedBy;
 use crate::verdict::survival::{Generator, Survival, SurvivalRow};
 
 use super::progress::Rows;
 use super::run::{Lang, cores, ensure_writable};
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, signals};
 
 /// How many defects are named for the coverage-guided hunts.
 const HARDEST: usize = 15;
@@ -65,14 +66,19 @@ pub(super) struct Args {
     lang: Lang,
 }
 
-impl SurvivalProgress for Rows {
+impl SurvivalProgress for Rows<'_, Survival> {
     fn begin(&self, rows: usize) {
         self.begin(rows);
     }
 
     fn hunted(&self, row: &SurvivalRow) {
         let each = row.hunts.iter().map(|h| format!("{} {}/{}", h.generator.name(), h.kills(), h.killed.len()));
-        self.row(format!("{}: {}", row.name, each.collect::<Vec<_>>().join(", ")), false);
+        let kills = row.hunts.iter().map(|h| usize::try_from(h.kills()).unwrap_or(usize::MAX)).sum();
+        self.row(&format!("{}: {}", row.name, each.collect::<Vec<_>>().join(", ")), kills, false);
+    }
+
+    fn so_far(&self, survival: &dyn Fn() -> Survival) {
+        self.write_so_far(survival);
     }
 }
 
@@ -85,8 +91,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     if let Some(path) = &args.guided {
         report::add_guided(&mut survival, path)?;
     }
-    write(&survival, args, context)?;
-    Ok(Exit::Conformant)
+    say(&survival, context)?;
+    let pages = write(&survival, args)?;
+    pages.iter().try_for_each(|path| context.out.line(path.display()))?;
+    Ok(if survival.ended == EndedBy::Complete { Exit::Conformant } else { Exit::Inconclusive })
 }
 
 fn hunt(args: &Args, context: &Context) -> Result<Survival, CliError> {
@@ -99,9 +107,12 @@ fn hunt(args: &Args, context: &Context) -> Result<Survival, CliError> {
         seeds: args.seeds,
         limit: args.operations,
         jobs: args.jobs.map_or_else(cores, usize::from),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        stop: context.stop.clone(),
+        command: engine::command::typed(),
     };
-    Ok(engine::survival(&options, &Rows::new("survival", context))?)
+    signals::listen(&context.stop);
+    let so_far = |survival: &Survival| write(survival, args).map(|_| ());
+    Ok(engine::survival(&options, &Rows::new("survival", "kills", &so_far, context))?)
 }
 
 /// The defects that one of the globs matches; all without a glob.
@@ -115,7 +126,11 @@ fn chosen(globs: &[String]) -> Result<Vec<Defect>, CliError> {
     Ok(chosen)
 }
 
-fn write(survival: &Survival, args: &Args, context: &mut Context) -> Result<(), CliError> {
+/// A line a generator, and what was not hunted.
+fn say(survival: &Survival, context: &mut Context) -> Result<(), CliError> {
+    if survival.ended != EndedBy::Complete {
+        context.out.line(format_args!("interrupted: {} defects were not hunted to the end", survival.untried))?;
+    }
     for generator in Generator::ALL {
         let hunts: Vec<_> = survival.hunts(generator).collect();
         if hunts.is_empty() {
@@ -126,7 +141,13 @@ fn write(survival: &Survival, args: &Args, context: &mut Context) -> Result<(), 
         let (name, found) = (generator.name(), hunts.iter().filter(|h| h.kills() > 0).count());
         context.out.line(format_args!("{name}: {kills} kills in {all} hunts, {found} of {} defects", hunts.len()))?;
     }
+    Ok(())
+}
+
+/// Writes the record, the list and the pages; answers the pages.
+fn write(survival: &Survival, args: &Args) -> Result<Vec<PathBuf>, CliError> {
     let at = |name: &str| args.out.join(name);
+    let mut pages = Vec::new();
     write_whole(&at("survival.json"), &report::survival_json(survival)?)?;
     write_list(&at("hardest.txt"), &survival.hardest(HARDEST))?;
     for &language in args.lang.languages() {
@@ -135,9 +156,9 @@ fn write(survival: &Survival, args: &Args, context: &mut Context) -> Result<(), 
             report::Language::Zh => "survival.zh.md",
         };
         write_whole(&at(name), report::survival_page(survival, language).as_bytes())?;
-        context.out.line(at(name).display())?;
+        pages.push(at(name));
     }
-    Ok(())
+    Ok(pages)
 }
 
 fn write_list(path: &Path, names: &[&str]) -> Result<(), CliError> {

@@ -10,7 +10,7 @@ use crate::requirement::{RequirementId, Severity};
 use crate::spec::Scenario;
 use crate::target::{self, TargetName};
 use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, TargetOption, TargetRecord};
-use crate::verdict::{Finding, Folded};
+use crate::verdict::{Finding, Folded, Outcome};
 
 use super::attempt::Opener;
 use super::case::Tally;
@@ -32,14 +32,24 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    pub(super) fn of(scenario: &Scenario, tally: &Tally) -> Self {
+    /// `by` says why a scenario is not finished, if it is not.
+    pub(super) fn of(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Self {
         Ended {
-            record: outcome::record(scenario, tally),
+            record: outcome::record(scenario, tally, by),
             caught: outcome::findings(tally).cloned().collect(),
             info: tally.info.clone(),
             versions: tally.versions.clone(),
             broke: tally.crash.as_ref().is_some_and(|c| c.reproducer.is_some()),
         }
+    }
+
+    /// Adds what failing device calls led to.
+    pub(super) fn push(&mut self, caught: Caught) {
+        if self.caught.is_empty() {
+            self.record.outcome = Outcome::Fail;
+            self.record.reason = Some(caught.violation.message.clone());
+        }
+        self.caught.push(caught);
     }
 }
 
@@ -56,8 +66,8 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>], open: Option
     for (entry, ended) in options.plan.entries.iter().zip(ended) {
         let mut record = match (entry.left_out, ended) {
             (Some(why), _) => outcome::left_out(&entry.scenario, why),
-            (None, None) => outcome::unfinished(&entry.scenario),
             (None, Some(ended)) => ended.record.clone(),
+            (None, None) => continue,
         };
         if let (Some(true), Some(reason)) = (ended.as_ref().map(|e| e.broke), &mut record.reason) {
             let again = command::replay(command::launcher(), &options.out.join(broken_file(&entry.scenario.id)));
@@ -136,7 +146,7 @@ fn finding(options: &RunOptions, suspects: &[Suspect<'_>], group: &Group, open: 
         minimal: caught.minimal,
         reproducer: caught.reproducer.clone(),
         transcript: caught.transcript.clone(),
-        reproduced: Some(caught.reproduced),
+        reproduced: caught.reproduced,
         original_steps: caught.original_steps,
         folded: folded.collect(),
         file: String::new(),
@@ -145,7 +155,7 @@ fn finding(options: &RunOptions, suspects: &[Suspect<'_>], group: &Group, open: 
 }
 
 /// The promise's severity, raised by its scenario if that is about the same promise.
-pub(super) fn severity(scenario: &Scenario, requirement: RequirementId) -> Severity {
+fn severity(scenario: &Scenario, requirement: RequirementId) -> Severity {
     let promised = requirement.get().severity;
     if scenario.requirement == requirement { promised.min(scenario.severity) } else { promised }
 }
@@ -165,7 +175,8 @@ fn name_all(options: &RunOptions, findings: &mut [Finding]) {
         let judged = format!("{} {}", finding.requirement, finding.violation.oracle.name());
         let mut id = format!("{}-{:04x}", finding.requirement, digits(&judged));
         if taken.contains(&id) {
-            let calls: Vec<&str> = finding.reproducer.steps.iter().filter_map(|s| Some(s.op.as_ref()?.name())).collect();
+            let calls: Vec<&str> =
+                finding.reproducer.steps.iter().filter_map(|s| Some(s.op.as_ref()?.name())).collect();
             id = format!("{id}-{:04x}", digits(&calls.join(" ")));
         }
         while taken.contains(&id) {

@@ -32,6 +32,16 @@ pub enum Attempt {
     Panicked(Panicked),
 }
 
+impl Attempt {
+    /// Operations that were asked; of one that panicked, those before.
+    pub(super) fn operations(&self) -> u64 {
+        match self {
+            Attempt::Ran(run) => run.operations,
+            Attempt::Panicked(panicked) => panicked.step as u64,
+        }
+    }
+}
+
 /// Runs one sequence on a target of its own.
 ///
 /// # Errors

@@ -1,13 +1,13 @@
 //! One scenario on one target: its sequences one after the other, until one fails or none is left.
 //!
-//! Decides whether the target can run it and what is counted. What the counts mean is `outcome`'s, how a
-//! failure is made small is `failure`'s.
+//! Decides whether the target can run it, which sequence comes next and what is counted. How many are run before
+//! other scenarios get their turn is `schedule`'s, what the counts mean `outcome`'s, how a failure is made small `failure`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, Names, OracleName, Setup, Step, TargetInfo, Versions};
+use crate::op::{Capability, Milestone, Names, OracleName, Setup, Step, TargetInfo, Text, Versions};
 use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
@@ -15,11 +15,12 @@ use crate::workload;
 
 use super::EngineError;
 use super::attempt::{Attempt, Opener, attempt, inspect, lost_by};
-use super::failure::{self, Author, Caught, Crash};
+use super::failure::{self, Author, Caught, Crash, Pending};
 use super::lockstep::{Course, Run};
 use super::loss::Loss;
 use super::stamp::Clock;
-use super::{files, regressions};
+use super::stop::{Budget, Patience};
+use super::{files, premise, regressions};
 
 /// How many sequences of a pass are also compared with a variant: each costs two bare runs.
 const COMPARED: u32 = 24;
@@ -47,10 +48,18 @@ pub(super) struct Tally {
     /// The target in the scenario's largest world.
     pub(super) info: Option<TargetInfo>,
     pub(super) versions: Versions,
+    /// The target was looked at, or could not be.
+    looked: bool,
     /// Capabilities that the scenario requires and the target lacks.
     pub(super) missing: Vec<String>,
-    /// Sequences that one pass should run.
+    /// Why explicit steps do not apply to the world that the target gives, where some do not.
+    pub(super) elsewhere: Option<Text>,
+    /// How many sequences of explicit steps do not.
+    pub(super) inapplicable: u64,
+    /// Sequences that a run with enough time makes of it, not counting those that fill up the time that was given.
     pub(super) planned: u64,
+    /// The number of the next sequence.
+    next: u64,
     pub(super) sequences: u64,
     pub(super) operations: u64,
     pub(super) judged: u64,
@@ -58,9 +67,9 @@ pub(super) struct Tally {
     pub(super) pairs: u64,
     pub(super) reached: BTreeMap<Milestone, u64>,
     pub(super) blind: bool,
-    /// Time ran out in the first pass.
-    pub(super) cut_short: bool,
     pub(super) caught: Option<Caught>,
+    /// That failure, or the panic, while it is not as small as it gets.
+    pub(super) pending: Option<Pending>,
     /// The stored sequence fails still.
     pub(super) caught_again: Option<Caught>,
     /// What failing device calls led to.
@@ -72,7 +81,17 @@ pub(super) struct Tally {
 
 impl Tally {
     fn is_over(&self) -> bool {
-        self.caught.is_some() || self.crash.is_some() || self.blind || self.cut_short || !self.missing.is_empty()
+        self.caught.is_some() || self.crash.is_some() || self.blind || !self.missing.is_empty()
+    }
+
+    /// Whether it has more to run than it ran so far.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !self.is_over() && self.next < self.planned
+    }
+
+    /// How much is to be reported of it.
+    pub(super) fn failures(&self) -> usize {
+        [self.caught.is_some(), self.caught_again.is_some(), self.crash.is_some()].into_iter().filter(|is| *is).count()
     }
 
     fn count(&mut self, run: &Run) {
@@ -88,26 +107,26 @@ impl Tally {
     }
 }
 
-/// A time limit over a whole run.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
-    pub(super) clock: Clock,
-    pub(super) limit: Option<Duration>,
-}
-
-impl Budget {
-    pub(super) fn is_spent(&self) -> bool {
-        self.clock.is_past(self.limit)
-    }
-}
-
 impl Case<'_> {
-    /// Whether another pass would run anything that this one did not.
+    /// What is known of the scenario before anything ran.
+    pub(super) fn tally(&self) -> Tally {
+        Tally { planned: self.planned(), ..Tally::default() }
+    }
+
+    /// The number of its sequences.
+    pub(super) fn planned(&self) -> u64 {
+        match &self.scenario.body {
+            Body::Steps(variants) => variants.len() as u64 * u64::from(worlds(self.scenario)),
+            Body::Generate(generate) => u64::from(self.number_of(generate)),
+        }
+    }
+
+    /// Whether it has fresh sequences beyond those planned.
     pub(super) fn can_go_on(&self, tally: &Tally) -> bool {
         matches!(self.scenario.body, Body::Generate(_)) && !tally.is_over() && tally.caught_again.is_none()
     }
 
-    /// A rough measure of how long a pass takes, to start the longest first.
+    /// A rough measure of how long all its sequences take.
     pub(super) fn weight(&self) -> u64 {
         match &self.scenario.body {
             Body::Steps(variants) => variants.iter().map(|v| v.steps.len() as u64).sum(),
@@ -115,14 +134,36 @@ impl Case<'_> {
         }
     }
 
+    /// The same of the first of them.
+    pub(super) fn weight_of_one(&self) -> u64 {
+        match &self.scenario.body {
+            Body::Steps(variants) => variants.first().map_or(0, |v| v.steps.len() as u64),
+            Body::Generate(g) => u64::from(*g.length.end()) * u64::from(g.cycles.max(1)),
+        }
+    }
+
     fn number_of(&self, generate: &Generate) -> u32 {
         self.cases.unwrap_or(generate.sequences)
     }
 
-    /// One pass over the scenario's sequences; later rounds draw fresh ones.
-    pub(super) fn pass(&self, tally: &mut Tally, round: u64, budget: &Budget) -> Result<(), EngineError> {
+    /// One pass over all its sequences, and what fails made small; later rounds draw fresh ones.
+    pub(super) fn pass(&self, tally: &mut Tally, round: u64, budget: &Budget<'_>) -> Result<(), EngineError> {
+        self.advance(tally, self.planned().saturating_mul(round.saturating_add(1)), budget, None)?;
+        self.pin(tally, Patience::new(budget, None));
+        Ok(())
+    }
+
+    /// Runs sequences up to the number `end`, until one fails, time is up, or the slice of it for now. What fails is
+    /// kept as it is: `pin` makes it small.
+    pub(super) fn advance(
+        &self,
+        tally: &mut Tally,
+        end: u64,
+        budget: &Budget<'_>,
+        slice: Option<Duration>,
+    ) -> Result<(), EngineError> {
         let clock = Clock::start();
-        let result = self.try_pass(tally, round, budget);
+        let result = self.try_advance(tally, end, budget, clock, slice);
         if let Some(path) = &self.running {
             files::remove(path)?; // whatever it was, the harness has lived to tell
         }
@@ -131,18 +172,53 @@ impl Case<'_> {
         result
     }
 
-    fn try_pass(&self, tally: &mut Tally, round: u64, budget: &Budget) -> Result<(), EngineError> {
-        if round == 0 {
+    fn try_advance(
+        &self,
+        tally: &mut Tally,
+        end: u64,
+        budget: &Budget<'_>,
+        clock: Clock,
+        slice: Option<Duration>,
+    ) -> Result<(), EngineError> {
+        if !tally.looked {
+            if budget.is_spent() {
+                return Ok(());
+            }
+            tally.looked = true;
             self.look(tally)?;
             if tally.is_over() {
                 return Ok(());
             }
             self.run_stored(tally)?;
         }
-        match &self.scenario.body {
-            Body::Steps(variants) => self.run_variants(tally, variants, budget),
-            Body::Generate(generate) => self.run_generated(tally, generate, round, budget),
+        while tally.next < end && !tally.is_over() && !budget.is_spent() && !clock.is_past(slice) {
+            let number = tally.next;
+            tally.next += 1;
+            self.run_number(tally, number, budget)?;
         }
+        Ok(())
+    }
+
+    /// Makes what failed small, as far as there is time.
+    pub(super) fn pin(&self, tally: &mut Tally, patience: Patience<'_>) {
+        let Some(pending) = tally.pending.take() else { return };
+        let clock = Clock::start();
+        match pending {
+            Pending::Convicted { setup, steps, label, names, conviction, original } => {
+                let author = Author { label: &label, names: &names };
+                let mut caught = failure::pin_down(self, &setup, &steps, &conviction, author, patience);
+                caught.original_steps = original;
+                if !patience.may_shrink() {
+                    let Reproducer { setup, steps, names, .. } = caught.reproducer.clone();
+                    tally.pending = Some(Pending::Convicted { setup, steps, label, names, conviction, original });
+                }
+                tally.caught = Some(caught);
+            }
+            Pending::Panicked { setup, steps, names, panicked } => {
+                tally.crash = Some(failure::keep_crash(self, &setup, &steps, &panicked, &names, patience));
+            }
+        }
+        tally.seconds += clock.seconds();
     }
 
     /// Looks at the target in the largest world, to learn whether it has what the scenario requires.
@@ -169,49 +245,40 @@ impl Case<'_> {
         Ok(())
     }
 
-    fn run_variants(&self, tally: &mut Tally, variants: &[Variant], budget: &Budget) -> Result<(), EngineError> {
-        tally.planned = variants.len() as u64 * u64::from(worlds(self.scenario));
-        for variant in variants {
-            for world in 0..worlds(self.scenario) {
-                if budget.is_spent() {
-                    tally.cut_short = true;
-                    return Ok(());
-                }
+    /// Explicit steps are numbered variant by variant, each in every world; generated sequences as they are drawn,
+    /// round after round.
+    fn run_number(&self, tally: &mut Tally, number: u64, budget: &Budget<'_>) -> Result<(), EngineError> {
+        match &self.scenario.body {
+            Body::Steps(variants) => {
+                let worlds = u64::from(worlds(self.scenario));
+                let variant = usize::try_from(number / worlds).ok().and_then(|nth| variants.get(nth));
+                let (Some(variant), Ok(world)) = (variant, u32::try_from(number % worlds)) else { return Ok(()) };
                 let setup = workload::world(self.scenario, world);
                 let author = Author { label: &variant.label, names: &variant.names };
-                self.run_one(tally, &setup, &variant.steps, author, &[])?;
-                if tally.is_over() {
-                    return Ok(());
-                }
+                let Some(steps) = self.applied(tally, variant, &setup) else { return Ok(()) };
+                self.run_one(tally, &setup, &steps, author, &[], budget)
+            }
+            Body::Generate(generate) => {
+                let nth = number % u64::from(self.number_of(generate)).max(1);
+                let (Ok(index), Ok(nth)) = (u32::try_from(number), u32::try_from(nth)) else { return Ok(()) };
+                let (setup, steps) = self.draw(generate, index);
+                let author = Author { label: "", names: &Names::default() };
+                self.run_one(tally, &setup, &steps, author, self.relation(nth).as_slice(), budget)
             }
         }
-        Ok(())
     }
 
-    fn run_generated(
-        &self,
-        tally: &mut Tally,
-        generate: &Generate,
-        round: u64,
-        budget: &Budget,
-    ) -> Result<(), EngineError> {
-        let number = self.number_of(generate);
-        tally.planned = u64::from(number);
-        for nth in 0..number {
-            let Ok(index) = u32::try_from(round * u64::from(number) + u64::from(nth)) else { return Ok(()) };
-            if budget.is_spent() {
-                // Later rounds only use up what time there is.
-                tally.cut_short = round == 0;
-                return Ok(());
-            }
-            let (setup, steps) = self.draw(generate, index);
-            let author = Author { label: "", names: &Names::default() };
-            self.run_one(tally, &setup, &steps, author, self.relation(nth).as_slice())?;
-            if tally.is_over() {
-                return Ok(());
+    /// The steps of a variant in the world that the target gives; `None` where they do not apply to it.
+    fn applied(&self, tally: &mut Tally, variant: &Variant, setup: &Setup) -> Option<Vec<Step>> {
+        let info = tally.info.as_ref()?;
+        match premise::steps_in(self.scenario, variant, setup, info) {
+            Ok(steps) => Some(steps),
+            Err(reason) => {
+                tally.elsewhere.get_or_insert(reason);
+                tally.inapplicable += 1;
+                None
             }
         }
-        Ok(())
     }
 
     /// The sequence of that number, and its world.
@@ -237,23 +304,31 @@ impl Case<'_> {
         steps: &[Step],
         author: Author<'_>,
         relations: &[OracleName],
+        budget: &Budget<'_>,
     ) -> Result<(), EngineError> {
         if let Some(path) = &self.running {
             let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec(), author.names.clone());
             files::write_whole(path, &regressions::to_json(&reproducer))?;
         }
-        match attempt(self.open, setup, &Course { relations, ..self.course(steps) })? {
+        let attempt = attempt(self.open, setup, &Course { relations, ..self.course(steps) })?;
+        budget.ran(attempt.operations());
+        match attempt {
             Attempt::Ran(run) => {
                 tally.count(&run);
                 if let Some(conviction) = run.conviction {
-                    tally.caught = Some(failure::pin_down(self, setup, steps, &conviction, author));
+                    tally.caught = Some(failure::as_found(self, setup, steps, &conviction, author));
+                    let (label, names) = (author.label.to_owned(), author.names.clone());
+                    let (setup, steps, original) = (setup.clone(), steps.to_vec(), steps.len() as u64);
+                    tally.pending = Some(Pending::Convicted { setup, steps, label, names, conviction, original });
                 } else if let Some(loss) = &run.lost {
                     tally.crash = Some(failure::keep_loss(self, setup, steps, loss, author.names));
                 }
             }
             Attempt::Panicked(panicked) => {
                 tally.sequences += 1;
-                tally.crash = Some(failure::keep_crash(self, setup, steps, panicked, author.names));
+                tally.crash = Some(failure::crash_as_found(self, setup, steps, &panicked, author.names));
+                let (setup, steps, names) = (setup.clone(), steps.to_vec(), author.names.clone());
+                tally.pending = Some(Pending::Panicked { setup, steps, names, panicked });
             }
         }
         Ok(())

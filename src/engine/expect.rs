@@ -7,11 +7,11 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use crate::op::Text;
-use crate::spec::expect::{About, Expectation, Expectations, Reach, draft};
+use crate::spec::expect::{About, Drafted, Expectation, Expectations, Reach, draft};
 use crate::target::TargetName;
-use crate::verdict::{Finding, Outcome};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, ScenarioRecord};
+use crate::verdict::{Finding, Outcome};
 
 use super::stamp::today;
 
@@ -41,7 +41,9 @@ pub(super) fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -
     let mut failures: Vec<(&str, &Text)> = Vec::new();
     for finding in &record.findings {
         let folded = finding.folded.iter().map(|f| (f.scenario.as_str(), &f.message));
-        for (scenario, message) in std::iter::once((finding.scenario.as_str(), &finding.violation.message)).chain(folded) {
+        for (scenario, message) in
+            std::iter::once((finding.scenario.as_str(), &finding.violation.message)).chain(folded)
+        {
             let open = record.scenario(scenario).is_some_and(|s| is_failure(s.outcome));
             if open && !failures.iter().any(|(known, _)| *known == scenario) {
                 failures.push((scenario, message));
@@ -49,7 +51,28 @@ pub(super) fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -
         }
     }
     let plain = TargetName { options: Vec::new(), ..target.inner(&[]) };
-    draft(&plain.to_string(), today.saturating_add(DRAFT_DAYS.days()), &failures)
+    let whole = target.inner(&[]);
+    let drafted = Drafted { name: whole.to_string(), target: plain.to_string(), options: options_glob(target) };
+    draft(&drafted, today.saturating_add(DRAFT_DAYS.days()), &failures)
+}
+
+/// Options that say how a target is reached, and nothing of what it does.
+const OF_THE_PROCESS: [&str; 2] = ["deadline", "misbehave"];
+
+/// What the options of a target's name must look like for a draft of its failures to hold; none if it has none. How
+/// its process is treated may differ.
+fn options_glob(target: &TargetName) -> Option<String> {
+    let of = |name: &TargetName| name.to_string().split_once('?').map(|(_, options)| options.to_owned());
+    let (given, kept) = (of(target), of(&target.inner(&OF_THE_PROCESS))?);
+    let mut glob = String::new();
+    for c in kept.chars() {
+        match c {
+            '?' | '*' | '[' | ']' | '{' | '}' => glob.extend(['[', c, ']']),
+            '\\' => glob.push('?'),
+            c => glob.push(c),
+        }
+    }
+    Some(if given.as_ref() == Some(&kept) { glob } else { format!("*{glob}*") })
 }
 
 /// Whether a scenario stumbled over a violation, of its own promise or another's.
@@ -87,7 +110,7 @@ fn judge(
     } else {
         let failing: Vec<usize> = concerned.iter().filter(failed).copied().collect();
         // Every scenario of a glob has to fail; of a requirement's, one is enough.
-        let excused = matches!(entry.about, About::Requirement(_)) && !failing.is_empty();
+        let excused = entry.sometimes || matches!(entry.about, About::Requirement(_)) && !failing.is_empty();
         let passing: Vec<usize> =
             concerned.iter().copied().filter(|&i| record.scenarios[i].outcome == Outcome::Pass && !excused).collect();
         failing.iter().for_each(|&i| verdicts[i] = Some((Outcome::ExpectedFail, excuse(file, entry))));
@@ -130,7 +153,7 @@ fn settled(
     // A target that never came up tells nothing of itself.
     let is_known = !record.target.devices.is_empty();
     let options = record.target.name.split_once('?').map_or("", |(_, options)| options);
-    match entry.scope.reach(&record.target.versions, &devices, options) {
+    match entry.scope.reach(&record.target.versions, &devices, &record.target.capabilities, options) {
         Reach::Here => {}
         _ if !is_known => return Some((Standing::NotRun, None)),
         Reach::Elsewhere => return Some((Standing::OutOfScope, None)),
@@ -147,6 +170,9 @@ fn settled(
     }
     let is_applicable = |&i: &usize| record.scenarios[i].outcome != Outcome::NotApplicable;
     if !concerned.iter().any(is_applicable) {
+        if entry.sometimes {
+            return Some((Standing::NotRun, None));
+        }
         let (en, zh) = ("the target lacks what its scenarios need", "目标不具备相关用例所需的能力");
         return Some((Standing::Stale, note(en, zh)));
     }

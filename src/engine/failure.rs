@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::op::{BlockId, Names, OracleName, Setup, Step, Text};
+use crate::op::{BlockId, Names, Op, OracleName, Setup, Step, Text};
 use crate::requirement::RequirementId;
 use crate::spec::Body;
 use crate::target::TargetError;
@@ -19,6 +19,7 @@ use super::health;
 use super::lockstep::{Conviction, Course, Guilt};
 use super::loss::{self, Loss};
 use super::naming;
+use super::stop::Patience;
 use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
@@ -33,10 +34,31 @@ pub(super) struct Caught {
     pub(super) violation: Violation,
     pub(super) reproducer: Reproducer,
     pub(super) transcript: Vec<TranscriptLine>,
-    pub(super) reproduced: Reproduced,
+    /// `None` before it was tried, or where there was no time for it.
+    pub(super) reproduced: Option<Reproduced>,
     pub(super) original_steps: u64,
     /// No step of the sequence can be left out.
     pub(super) minimal: bool,
+}
+
+/// A sequence that failed and has not been made small yet, or not as small as it gets.
+#[derive(Debug, Clone)]
+pub(super) enum Pending {
+    Convicted {
+        setup: Setup,
+        steps: Vec<Step>,
+        label: String,
+        names: Names,
+        conviction: Conviction,
+        /// Steps of the sequence as it was drawn.
+        original: u64,
+    },
+    Panicked {
+        setup: Setup,
+        steps: Vec<Step>,
+        names: Names,
+        panicked: Panicked,
+    },
 }
 
 /// A sequence that ended in a panic, or without a target; or a target that could be asked nothing.
@@ -64,6 +86,40 @@ pub(super) struct Author<'a> {
     pub(super) names: &'a Names,
 }
 
+/// Of several violations at one step, the promise that the scenario is about says most.
+fn first(case: &Case<'_>, conviction: &Conviction) -> Violation {
+    let own = case.scenario.requirement;
+    let cited = conviction.violations.iter().find(|v| v.requirement.unwrap_or(own) == own);
+    cited.unwrap_or(&conviction.violations[0]).clone()
+}
+
+fn labelled(violation: Violation, label: &str) -> Violation {
+    if label.is_empty() { violation } else { violation.with("With", "取值", label) }
+}
+
+/// A failure as it was found, so that it is known before any time goes into making it small.
+pub(super) fn as_found(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    author: Author<'_>,
+) -> Caught {
+    let mut first = first(case, conviction);
+    let guilt = Guilt::of(&first);
+    naming::violation(author.names, &[], &mut first);
+    Caught {
+        guilt,
+        requirement: first.requirement.unwrap_or(case.scenario.requirement),
+        violation: labelled(first, author.label),
+        reproducer: reproducer(case, setup.clone(), steps.to_vec(), author.names.clone()),
+        transcript: Vec::new(),
+        reproduced: None,
+        original_steps: steps.len() as u64,
+        minimal: false,
+    }
+}
+
 /// Makes a failing sequence small and runs it again, for its transcript and to see whether it always fails.
 pub(super) fn pin_down(
     case: &Case<'_>,
@@ -71,37 +127,56 @@ pub(super) fn pin_down(
     steps: &[Step],
     conviction: &Conviction,
     author: Author<'_>,
+    patience: Patience<'_>,
 ) -> Caught {
-    let own = case.scenario.requirement;
-    // Of several at one step, the promise that the scenario is about says most.
-    let cited = conviction.violations.iter().find(|v| v.requirement.unwrap_or(own) == own);
-    let first = cited.unwrap_or(&conviction.violations[0]);
-    let guilt = Guilt::of(first);
+    let first = first(case, conviction);
+    let guilt = Guilt::of(&first);
     log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
-    let small = shrink(case, setup, steps, conviction, guilt);
+    // A hang that is run again costs a whole deadline.
+    if !patience.may_repeat() || (loss::is_loss(guilt.oracle) && !patience.may_shrink()) {
+        return as_found(case, setup, steps, conviction, author);
+    }
+    if let Some((steps, conviction)) = without_faults(case, setup, steps, guilt) {
+        return Caught {
+            original_steps: steps.len() as u64,
+            ..pin_down(case, setup, &steps, &conviction, author, patience)
+        };
+    }
+    let small = shrink(case, setup, steps, conviction, guilt, patience);
     let relations = relations_for(guilt.oracle);
     let course = Course { relations: &relations, ..case.course(&small.steps) };
-    let mut again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
     // What no run showed again speaks of the sequence as it was first found.
+    let mut again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
     let names = author.names.follow(&small.origins);
     let said = if again.violation.is_some() { &names } else { author.names };
-    let mut violation = again.told(first);
+    let mut violation = again.told(&first);
     naming::violation(said, &naming::foreign(&again.transcript), &mut violation);
     naming::listing(&names, &mut again.transcript);
-    violation = with_health(case, &small.setup, violation);
-    if !author.label.is_empty() {
-        violation = violation.with("With", "取值", author.label);
-    }
     Caught {
         guilt,
-        requirement: guilt.cited.unwrap_or(own),
-        violation,
+        requirement: guilt.cited.unwrap_or(case.scenario.requirement),
+        violation: labelled(with_health(case, &small.setup, violation), author.label),
         reproducer: reproducer(case, small.setup, small.steps, names),
         transcript: again.transcript,
-        reproduced: again.reproduced,
+        reproduced: Some(again.reproduced),
         original_steps: steps.len() as u64,
         minimal: small.minimal,
     }
+}
+
+/// The same steps without the device calls that were made to fail, if the same judge convicts all the same: then the
+/// faults are not what it takes.
+fn without_faults(case: &Case<'_>, setup: &Setup, steps: &[Step], guilt: Guilt) -> Option<(Vec<Step>, Conviction)> {
+    let is_fault = |s: &Step| matches!(s.op, Some(Op::Fault { .. }));
+    if loss::is_loss(guilt.oracle) || guilt.oracle == OracleName::Expectation || !steps.iter().any(is_fault) {
+        return None;
+    }
+    let bare: Vec<Step> = steps.iter().filter(|s| !is_fault(s)).filter_map(|s| s.op.clone()).map(Step::from).collect();
+    let relations = relations_for(guilt.oracle);
+    let course = Course { relations: &relations, ..case.course(&bare) };
+    let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &course) else { return None };
+    let conviction = run.conviction.filter(|c| c.violations.iter().any(|v| v.oracle == guilt.oracle))?;
+    Some((bare, conviction))
 }
 
 /// Comparing runs is for the relation that failed, and for no other failure.
@@ -122,10 +197,18 @@ struct Small {
 /// The smallest sequence that fails in the same way. Steps past the conviction go first. What an author expects of
 /// explicit steps holds for these steps: they are taken apart on its account only as far as the yardstick meets the
 /// expectation still, and where another judge convicted they are taken apart without it.
-fn shrink(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Conviction, guilt: Guilt) -> Small {
+fn shrink(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    conviction: &Conviction,
+    guilt: Guilt,
+    patience: Patience<'_>,
+) -> Small {
     let relations = relations_for(guilt.oracle);
     let still_fails = |setup: &Setup, steps: &[Step]| {
         let attempt = attempt(case.open, setup, &Course { relations: &relations, ..case.course(steps) });
+        patience.ran(attempt.as_ref().map_or(0, Attempt::operations));
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
     };
     let oracle = guilt.oracle;
@@ -140,9 +223,9 @@ fn shrink(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Convictio
     let is_explicit = matches!(case.scenario.body, Body::Steps(_));
     if oracle == OracleName::Expectation && is_explicit {
         let Some(yardstick) = Yardstick::of(case, setup) else { return whole(start) };
-        return minimise(setup, &start, budget, |setup, steps| {
-            still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps))
-        });
+        let fails =
+            |setup: &Setup, steps: &[Step]| still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps));
+        return minimise(setup, &start, budget, fails, patience);
     }
     let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
     if still_fails(setup, &bare) {
@@ -150,18 +233,25 @@ fn shrink(case: &Case<'_>, setup: &Setup, steps: &[Step], conviction: &Convictio
     } else if is_explicit {
         return whole(start);
     }
-    minimise(setup, &start, budget, still_fails)
+    minimise(setup, &start, budget, still_fails, patience)
 }
 
 /// Makes it small with so many tries, and says whether they were enough.
-fn minimise(setup: &Setup, steps: &[Step], budget: u32, fails: impl Fn(&Setup, &[Step]) -> bool) -> Small {
+fn minimise(
+    setup: &Setup,
+    steps: &[Step],
+    budget: u32,
+    fails: impl Fn(&Setup, &[Step]) -> bool,
+    patience: Patience<'_>,
+) -> Small {
     let mut tries = 0;
     let mut fails = |setup: &Setup, steps: &[Step]| {
         tries += 1;
         fails(setup, steps)
     };
-    let (setup, steps, origins) = workload::minimise(setup, steps, &mut fails, budget);
-    Small { setup, steps, origins, minimal: tries < budget }
+    let goes_on = || patience.may_shrink();
+    let (setup, steps, origins) = workload::minimise(setup, steps, &mut fails, budget, &goes_on);
+    Small { setup, steps, origins, minimal: tries < budget && patience.may_shrink() }
 }
 
 /// The blocks of a sequence in which none got another number.
@@ -191,7 +281,7 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
         violation,
         reproducer: Reproducer { target: case.target.to_owned(), ..stored.clone() },
         transcript: again.transcript,
-        reproduced: again.reproduced,
+        reproduced: Some(again.reproduced),
         original_steps: stored.steps.len() as u64,
         minimal: false, // it was when it was stored
     }))
@@ -210,20 +300,37 @@ pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
     oracles.iter().copied().filter(|o| o.compares_runs()).collect()
 }
 
-/// Keeps a sequence that ended in a panic, as small as it gets.
-pub(super) fn keep_crash(case: &Case<'_>, setup: &Setup, steps: &[Step], panicked: Panicked, names: &Names) -> Crash {
-    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
+/// A sequence that ended in a panic, as it was found.
+pub(super) fn crash_as_found(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    panicked: &Panicked,
+    names: &Names,
+) -> Crash {
     let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(|op| names.told(&op.to_line(), &[]));
-    let (setup, small, origins) = if still(setup, steps) {
-        workload::minimise(setup, steps, &mut |setup, steps| still(setup, steps), BUDGET)
-    } else {
-        (setup.clone(), steps.to_vec(), same_blocks(steps))
-    };
-    let names = names.follow(&origins);
-    Crash {
-        reproducer: Some(reproducer(case, setup, small, names)),
-        ..Crash::panic(&panicked.text, operation.as_deref())
+    let reproducer = Some(reproducer(case, setup.clone(), steps.to_vec(), names.clone()));
+    Crash { reproducer, ..Crash::panic(&panicked.text, operation.as_deref()) }
+}
+
+/// Keeps a sequence that ended in a panic, as small as it gets.
+pub(super) fn keep_crash(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    panicked: &Panicked,
+    names: &Names,
+    patience: Patience<'_>,
+) -> Crash {
+    let found = crash_as_found(case, setup, steps, panicked, names);
+    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
+    if !patience.may_shrink() || !still(setup, steps) {
+        return found;
     }
+    let goes_on = || patience.may_shrink();
+    let mut fails = |setup: &Setup, steps: &[Step]| still(setup, steps);
+    let (setup, small, origins) = workload::minimise(setup, steps, &mut fails, BUDGET, &goes_on);
+    Crash { reproducer: Some(reproducer(case, setup, small, names.follow(&origins))), ..found }
 }
 
 /// Keeps a sequence in which the target was lost for a reason that is none of the allocator's.

@@ -4,8 +4,8 @@
 //! is `case`'s: a hunt asks exactly what `poolproof run` asks, one scenario after the other.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::op::{Setup, Text};
@@ -13,11 +13,17 @@ use crate::reference::{Defect, Variation};
 use crate::target::{self, TargetName};
 use crate::verdict::Outcome;
 use crate::verdict::matrix::{Alarm, DefectRow, Kill, KillMatrix, RowStamp, VariationRow};
+use crate::verdict::record::{EndedBy, RunStamp};
 
-use super::case::{Budget, Case, Tally};
+use super::case::{Case, Tally};
 use super::plan::{Plan, Planned};
+use super::run::lock;
 use super::stamp::{Clock, run_stamp};
+use super::stop::{Budget, Stop, Watch};
 use super::{EngineError, outcome};
+
+/// How often whoever watches is told what has been hunted so far.
+const TELL_EVERY: Duration = Duration::from_secs(3);
 
 /// What to hunt and how.
 #[derive(Debug, Clone)]
@@ -36,15 +42,19 @@ pub struct MatrixOptions {
     pub time: Duration,
     /// Try every scenario on a defect, and count those that fail.
     pub full: bool,
+    /// Ends the hunts early, with the rows that are whole.
+    pub stop: Stop,
     /// The command line, for the stamp.
     pub command: String,
 }
 
 /// What a hunt tells whoever watches it. Called from several threads.
-pub trait MatrixProgress: Sync {
+pub trait MatrixProgress: Watch {
     fn begin(&self, _rows: usize) {}
     fn hunted(&self, _row: &DefectRow) {}
     fn varied(&self, _row: &VariationRow) {}
+    /// Asks from time to time for the rows that are whole; made by nobody if not here.
+    fn so_far(&self, _matrix: &dyn Fn() -> KillMatrix) {}
 }
 
 impl MatrixProgress for super::Silent {}
@@ -55,22 +65,36 @@ impl MatrixProgress for super::Silent {}
 /// A base target that takes neither option.
 pub fn kill_matrix(options: &MatrixOptions, progress: &dyn MatrixProgress) -> Result<KillMatrix, EngineError> {
     let clock = Clock::start();
-    let mut stamp = run_stamp(&options.command);
-    progress.begin(Defect::ALL.len() + Variation::ALL.len());
-    let defects = hunt_all(options, &|_| None, progress)?;
-    let variations = vary_all(options, progress)?;
-    stamp.seconds = clock.seconds();
-    Ok(KillMatrix {
+    let stamp = run_stamp(&options.command);
+    let matrix = |ended: EndedBy, defects: Vec<DefectRow>, variations: Vec<VariationRow>| KillMatrix {
         format: KillMatrix::FORMAT.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         base: options.base.to_string(),
         seed: options.seed,
         selection: selection(options),
+        ended,
         scenarios: options.plan.entries.iter().filter(|e| e.left_out.is_none()).count() as u64,
+        untried_defects: (Defect::ALL.len() - defects.len()) as u64,
+        untried_variations: (Variation::ALL.len() - variations.len()) as u64,
         defects,
         variations,
-        stamp,
-    })
+        stamp: RunStamp { seconds: clock.seconds(), ..stamp.clone() },
+    };
+    progress.begin(Defect::ALL.len() + Variation::ALL.len());
+    progress.so_far(&|| matrix(EndedBy::Killed, Vec::new(), Vec::new()));
+    let defects = hunt_each(options, &|_| None, progress, &|rows| {
+        progress.so_far(&|| matrix(EndedBy::Killed, cloned(rows), Vec::new()));
+    })?;
+    let variations = vary_each(options, progress, &|rows| {
+        progress.so_far(&|| matrix(EndedBy::Killed, defects.clone(), cloned(rows)));
+    })?;
+    let ended = if options.stop.is_asked() { EndedBy::Interrupted } else { EndedBy::Complete };
+    Ok(matrix(ended, defects, variations))
+}
+
+/// The rows that are whole, in their order.
+fn cloned<R: Clone>(rows: &[Option<R>]) -> Vec<R> {
+    rows.iter().flatten().cloned().collect()
 }
 
 /// Hunts every defect, each with the scenario that `first` names before all others.
@@ -82,11 +106,21 @@ pub fn hunt_all(
     first: &(dyn Fn(Defect) -> Option<String> + Sync),
     progress: &dyn MatrixProgress,
 ) -> Result<Vec<DefectRow>, EngineError> {
-    in_parallel(options.jobs, Defect::ALL, |&defect| {
-        let row = hunt(options, defect, first(defect).as_deref())?;
-        progress.hunted(&row);
+    hunt_each(options, first, progress, &|_| {})
+}
+
+fn hunt_each(
+    options: &MatrixOptions,
+    first: &(dyn Fn(Defect) -> Option<String> + Sync),
+    progress: &dyn MatrixProgress,
+    so_far: &(dyn Fn(&[Option<DefectRow>]) + Sync),
+) -> Result<Vec<DefectRow>, EngineError> {
+    let work = |&defect: &Defect| {
+        let row = hunt(options, defect, first(defect).as_deref(), progress)?;
+        row.iter().for_each(|row| progress.hunted(row));
         Ok(row)
-    })
+    };
+    in_parallel(options.jobs, Defect::ALL, work, so_far)
 }
 
 /// Tries every variation.
@@ -94,11 +128,20 @@ pub fn hunt_all(
 /// # Errors
 /// As `vary`.
 pub fn vary_all(options: &MatrixOptions, progress: &dyn MatrixProgress) -> Result<Vec<VariationRow>, EngineError> {
-    in_parallel(options.jobs, Variation::ALL, |&variation| {
-        let row = vary(options, variation)?;
-        progress.varied(&row);
+    vary_each(options, progress, &|_| {})
+}
+
+fn vary_each(
+    options: &MatrixOptions,
+    progress: &dyn MatrixProgress,
+    so_far: &(dyn Fn(&[Option<VariationRow>]) + Sync),
+) -> Result<Vec<VariationRow>, EngineError> {
+    let work = |&variation: &Variation| {
+        let row = vary(options, variation, progress)?;
+        row.iter().for_each(|row| progress.varied(row));
         Ok(row)
-    })
+    };
+    in_parallel(options.jobs, Variation::ALL, work, so_far)
 }
 
 fn selection(options: &MatrixOptions) -> Vec<String> {
@@ -107,21 +150,33 @@ fn selection(options: &MatrixOptions) -> Vec<String> {
     all
 }
 
-/// Each item once, on as many threads as there are jobs; results in the order of the items.
+/// Each item once, on as many threads as there are jobs; results in the order of the items, less those that were
+/// interrupted. `so_far` is told of what there is from time to time.
 pub(super) fn in_parallel<T: Sync, R: Send>(
     jobs: usize,
     items: &[T],
-    work: impl Fn(&T) -> Result<R, EngineError> + Sync,
+    work: impl Fn(&T) -> Result<Option<R>, EngineError> + Sync,
+    so_far: &(dyn Fn(&[Option<R>]) + Sync),
 ) -> Result<Vec<R>, EngineError> {
     let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<Result<R, EngineError>>>> = items.iter().map(|_| Mutex::default()).collect();
+    let failed: Mutex<Option<EngineError>> = Mutex::default();
+    let results: Mutex<(Vec<Option<R>>, Clock)> = Mutex::new((items.iter().map(|_| None).collect(), Clock::start()));
     let turn = || {
-        while let Some((item, result)) = next_of(&next, items).and_then(|i| Some((items.get(i)?, results.get(i)?))) {
-            let answer = work(item);
-            if answer.is_err() {
-                next.store(items.len(), Ordering::Relaxed);
+        while let Some((i, item)) = next_of(&next, items) {
+            match work(item) {
+                Ok(answer) => {
+                    let mut results = lock(&results);
+                    results.0[i] = answer;
+                    if results.1.is_past(Some(TELL_EVERY)) {
+                        so_far(&results.0);
+                        results.1 = Clock::start();
+                    }
+                }
+                Err(error) => {
+                    next.store(items.len(), Ordering::Relaxed);
+                    lock(&failed).get_or_insert(error);
+                }
             }
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         }
     };
     std::thread::scope(|scope| {
@@ -130,12 +185,16 @@ pub(super) fn in_parallel<T: Sync, R: Send>(
         }
         turn();
     });
-    // One without a result comes after one that failed.
-    results.into_iter().filter_map(|r| r.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    if let Some(error) = lock(&failed).take() {
+        return Err(error);
+    }
+    let rows = std::mem::take(&mut lock(&results).0);
+    Ok(rows.into_iter().flatten().collect())
 }
 
-fn next_of<T>(next: &AtomicUsize, items: &[T]) -> Option<usize> {
-    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < items.len())
+fn next_of<'t, T>(next: &AtomicUsize, items: &'t [T]) -> Option<(usize, &'t T)> {
+    let i = next.fetch_add(1, Ordering::Relaxed);
+    items.get(i).map(|item| (i, item))
 }
 
 /// The base target with one more option.
@@ -145,18 +204,24 @@ pub(super) fn with_option(base: &TargetName, key: &str, value: &str) -> TargetNa
     name
 }
 
-/// Tries the plan on one defect, the scenario `first` before all others, until something fails.
+/// Tries the plan on one defect, the scenario `first` before all others, until something fails; `None` if it was
+/// interrupted.
 ///
 /// # Errors
 /// A base target that takes no defect.
-pub fn hunt(options: &MatrixOptions, defect: Defect, first: Option<&str>) -> Result<DefectRow, EngineError> {
+pub fn hunt(
+    options: &MatrixOptions,
+    defect: Defect,
+    first: Option<&str>,
+    watch: &dyn Watch,
+) -> Result<Option<DefectRow>, EngineError> {
     let clock = Clock::start();
     let name = with_option(&options.base, "defect", defect.name());
     let target = name.to_string();
     let open = |setup: &Setup| target::open(&name, setup);
     let mut chosen: Vec<&Planned> = options.plan.entries.iter().filter(|e| e.left_out.is_none()).collect();
     chosen.sort_by_key(|e| Some(e.scenario.id.as_str()) != first); // stable: the others keep the plan's order
-    let budget = Budget { clock, limit: None };
+    let budget = Budget::new(None, &options.stop, watch);
     let mut tallies: Vec<Tally> = chosen.iter().map(|_| Tally::default()).collect();
     let (mut operations, mut kill, mut failing) = (0, None, 0);
     let mut round = 0;
@@ -173,6 +238,9 @@ pub fn hunt(options: &MatrixOptions, defect: Defect, first: Option<&str>) -> Res
             tried = true;
             let before = tally.operations;
             case.pass(tally, round, &budget)?;
+            if budget.is_stopped() {
+                return Ok(None);
+            }
             operations += tally.operations - before;
             if let Some(caught) = &tally.caught {
                 failing += 1;
@@ -195,26 +263,30 @@ pub fn hunt(options: &MatrixOptions, defect: Defect, first: Option<&str>) -> Res
         }
         round += 1;
     }
-    Ok(DefectRow {
+    Ok(Some(DefectRow {
         name: defect.name().to_owned(),
         copies: defect.copies().to_owned(),
         what: defect.what().to_owned(),
         kill,
         failing: options.full.then_some(failing),
         stamp: RowStamp { seconds: clock.seconds() },
-    })
+    }))
 }
 
-/// Tries the whole plan on one variation, once for each seed.
+/// Tries the whole plan on one variation, once for each seed; `None` if it was interrupted.
 ///
 /// # Errors
 /// A base target that takes no variation.
-pub fn vary(options: &MatrixOptions, variation: Variation) -> Result<VariationRow, EngineError> {
+pub fn vary(
+    options: &MatrixOptions,
+    variation: Variation,
+    watch: &dyn Watch,
+) -> Result<Option<VariationRow>, EngineError> {
     let clock = Clock::start();
     let name = with_option(&options.base, "variation", variation.name());
     let target = name.to_string();
     let open = |setup: &Setup| target::open(&name, setup);
-    let budget = Budget { clock, limit: None };
+    let budget = Budget::new(None, &options.stop, watch);
     let mut row = VariationRow {
         name: variation.name().to_owned(),
         what: variation.what().to_owned(),
@@ -227,7 +299,7 @@ pub fn vary(options: &MatrixOptions, variation: Variation) -> Result<VariationRo
         stamp: RowStamp::default(),
     };
     let mut said = BTreeSet::new();
-    for seed in (options.seed..).take(usize::try_from(row.seeds).unwrap_or(usize::MAX)) {
+    for seed in (0..row.seeds).map(|number| options.seed.wrapping_add(number)) {
         for entry in options.plan.entries.iter().filter(|e| e.left_out.is_none()) {
             let scenario = &entry.scenario;
             let case = Case {
@@ -242,8 +314,11 @@ pub fn vary(options: &MatrixOptions, variation: Variation) -> Result<VariationRo
             };
             let mut tally = Tally::default();
             case.pass(&mut tally, 0, &budget)?;
+            if budget.is_stopped() {
+                return Ok(None);
+            }
             row.operations += tally.operations;
-            let record = outcome::record(scenario, &tally);
+            let record = outcome::record(scenario, &tally, EndedBy::Complete);
             if seed == options.seed {
                 match record.outcome {
                     Outcome::Pass => row.passed += 1,
@@ -264,5 +339,5 @@ pub fn vary(options: &MatrixOptions, variation: Variation) -> Result<VariationRo
         }
     }
     row.stamp.seconds = clock.seconds();
-    Ok(row)
+    Ok(Some(row))
 }

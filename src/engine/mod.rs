@@ -25,11 +25,14 @@ mod metamorphic;
 mod naming;
 mod outcome;
 pub mod plan;
+mod premise;
 mod probes;
 pub mod regressions;
 pub mod replay;
 mod run;
+mod schedule;
 mod stamp;
+mod stop;
 pub mod stress;
 pub mod survival;
 pub mod sweep;
@@ -39,6 +42,7 @@ mod yardstick;
 
 use std::path::PathBuf;
 
+use crate::input::Looks;
 use crate::recording::RecordingError;
 use crate::target::TargetError;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
@@ -49,6 +53,8 @@ pub use kill_matrix::{MatrixOptions, MatrixProgress, kill_matrix};
 pub use plan::{Plan, PlanError, Shard, ShardError};
 pub use replay::{Replayed, replay_file};
 pub use run::{RunOptions, run, run_on};
+pub use stamp::Clock;
+pub use stop::{Stop, Watch};
 pub use survival::{SurvivalOptions, SurvivalProgress, survival};
 pub use sweep::SweepPlan;
 
@@ -63,6 +69,8 @@ pub enum EngineError {
     Write { path: PathBuf, source: std::io::Error },
     #[error("{}: not a sequence that poolproof can run again: {reason}", path.display())]
     NotASequence { path: PathBuf, reason: String },
+    #[error("{}: this is {}, and a sequence, a recording or a memory snapshot is wanted", path.display(), looks.name())]
+    Foreign { path: PathBuf, looks: Looks },
     #[error("{}: a recording, which only `--exact` replays", path.display())]
     Recording { path: PathBuf },
     #[error("{}: a sequence of poolproof, which `--exact` has nothing to compare with", path.display())]
@@ -71,6 +79,13 @@ pub enum EngineError {
     Snapshot { path: PathBuf },
     #[error("`{target}` cannot be called from several threads; reference@sim can")]
     NotThreaded { target: String },
+    #[error(
+        "{threads} threads with {calls} calls each are too many for one round, which holds {most} in memory; with a \
+         longer time there are more rounds"
+    )]
+    RoundTooLarge { threads: usize, calls: usize, most: usize },
+    #[error("{threads} threads cannot be started: {source}")]
+    Threads { threads: usize, source: std::io::Error },
     #[error(transparent)]
     BadRecording { source: Box<RecordingError> },
     #[error("{}: names the target `{name}`, which is not a target name", path.display())]
@@ -78,15 +93,15 @@ pub enum EngineError {
 }
 
 /// What a run tells whoever watches it. Called from several threads.
-pub trait Progress: Sync {
+pub trait Progress: Watch {
     /// So many scenarios will be run.
     fn begin(&self, _scenarios: usize) {}
 
-    /// A scenario ended (in the first pass over all of them).
+    /// A scenario has run what was planned of it, or what there was time for.
     fn finished(&self, _record: &ScenarioRecord) {}
 
-    /// What a report would say if the run ended now; asked for from time to time, by nobody if not here.
-    fn so_far(&self, _record: &RunRecord) {}
+    /// Asks for what the run has come to, from time to time and right after each new failure; made by nobody if not here.
+    fn so_far(&self, _record: &dyn Fn() -> RunRecord) {}
 
     /// Another pass with fresh sequences begins, to use up the time that was given; the first is 1.
     fn round(&self, _number: u64) {}
@@ -101,5 +116,7 @@ pub trait Progress: Sync {
 /// Nobody watches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
+
+impl Watch for Silent {}
 
 impl Progress for Silent {}

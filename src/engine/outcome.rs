@@ -4,23 +4,28 @@
 
 use crate::op::{Milestone, Text};
 use crate::spec::{Body, Scenario};
-use crate::verdict::record::{LeftOut, ScenarioRecord, ScenarioStamp};
+use crate::verdict::record::{EndedBy, LeftOut, ScenarioRecord, ScenarioStamp};
 use crate::verdict::{Finding, Outcome};
 
 use super::case::Tally;
 use super::failure::Caught;
+use super::premise;
 
-/// The record of a scenario that was run, or tried.
-pub(super) fn record(scenario: &Scenario, tally: &Tally) -> ScenarioRecord {
-    let (outcome, reason) = judge(scenario, tally);
+/// The record of a scenario that was run, or tried, or was to be; `by` says why it is not finished, if it is not.
+pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> ScenarioRecord {
+    let (outcome, reason) = judge(scenario, tally, by);
+    let left_out = (outcome == Outcome::Skipped).then_some(match by {
+        EndedBy::Complete | EndedBy::TimeUp => LeftOut::Time,
+        EndedBy::Interrupted | EndedBy::Killed => LeftOut::Interrupted,
+    });
     ScenarioRecord {
         outcome,
-        left_out: (outcome == Outcome::Skipped).then_some(LeftOut::Time),
+        left_out,
         missing: tally.missing.clone(),
         reason,
         sequences: tally.sequences,
-        planned: tally.planned,
-        unfinished: tally.cut_short,
+        planned: if tally.missing.is_empty() { tally.planned.saturating_sub(tally.inapplicable) } else { 0 },
+        unfinished: tally.is_unfinished(),
         operations: tally.operations,
         dropped: tally.dropped,
         pairs: tally.pairs,
@@ -30,41 +35,25 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally) -> ScenarioRecord {
     }
 }
 
-/// The record of a scenario that was left out.
+/// The record of a scenario that the user's selection leaves out.
 pub(super) fn left_out(scenario: &Scenario, why: LeftOut) -> ScenarioRecord {
-    let (outcome, reason) = match why {
-        LeftOut::Filter => (
-            Outcome::NotSelected,
-            Text::new(
-                "not selected by --scenario; a run without it includes this scenario",
-                "未被 --scenario 选中；去掉该选项即可执行",
-            ),
+    let reason = match why {
+        LeftOut::Share => Text::new(
+            "in another share than --shard asks for; the other shares run it",
+            "不属于 --shard 指定的分片；由其他分片执行",
         ),
-        LeftOut::Share => (
-            Outcome::NotSelected,
-            Text::new("in another share than --shard asks for; the other shares run it", "不属于 --shard 指定的分片；由其他分片执行"),
+        _ => Text::new(
+            "not selected by --scenario; a run without it includes this scenario",
+            "未被 --scenario 选中；去掉该选项即可执行",
         ),
-        LeftOut::Time | LeftOut::Interrupted => (Outcome::Skipped, interrupted()),
     };
-    ScenarioRecord { outcome, left_out: Some(why), reason: Some(reason), ..blank(scenario) }
+    ScenarioRecord { outcome: Outcome::NotSelected, left_out: Some(why), reason: Some(reason), ..blank(scenario) }
 }
 
 /// The failures to report: what a plain run finds comes before what a stored sequence shows, so that two
 /// runs with one seed say the same; then what a fault sweep found beside it.
 pub(super) fn findings(tally: &Tally) -> impl Iterator<Item = &Caught> {
     tally.caught.as_ref().or(tally.caught_again.as_ref()).into_iter().chain(&tally.swept)
-}
-
-/// The record of a scenario whose end a report of a run under way does not know.
-pub(super) fn unfinished(scenario: &Scenario) -> ScenarioRecord {
-    ScenarioRecord { unfinished: true, ..left_out(scenario, LeftOut::Interrupted) }
-}
-
-fn interrupted() -> Text {
-    Text::new(
-        "the run was interrupted before this scenario came to an end; a run that is left to end includes it",
-        "运行在本场景结束之前被中断；完整运行即可包含本场景",
-    )
 }
 
 /// What becomes of a scenario that stumbled over violations, once these are findings: it fails by its own promise, or
@@ -113,7 +102,7 @@ fn blank(scenario: &Scenario) -> ScenarioRecord {
     }
 }
 
-fn judge(scenario: &Scenario, tally: &Tally) -> (Outcome, Option<Text>) {
+fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Text>) {
     if !tally.missing.is_empty() {
         return (Outcome::NotApplicable, Some(lacks(&tally.missing)));
     }
@@ -123,17 +112,38 @@ fn judge(scenario: &Scenario, tally: &Tally) -> (Outcome, Option<Text>) {
     if let Some(crash) = &tally.crash {
         return (Outcome::Broken, Some(crash.text.clone()));
     }
-    if tally.cut_short {
-        return (Outcome::Skipped, Some(out_of_time(tally)));
+    if tally.is_unfinished() && tally.sequences == 0 {
+        return (Outcome::Skipped, Some(never_reached(by)));
     }
-    match shortcoming(scenario, tally) {
+    if let Some(reason) = tally.elsewhere.as_ref().filter(|_| tally.sequences == 0) {
+        return (Outcome::NotApplicable, Some(reason.clone()));
+    }
+    if !tally.is_unfinished()
+        && let Some(reason) = beyond_this_world(scenario, tally)
+    {
+        return (Outcome::NotApplicable, Some(reason));
+    }
+    match shortcoming(scenario, tally, by) {
         Some(reason) => (Outcome::Inconclusive, Some(reason)),
         None => (Outcome::Pass, None),
     }
 }
 
+/// What a scenario demands and did not reach on a target with so many devices as this one has.
+fn missed(scenario: &Scenario, tally: &Tally) -> Vec<Milestone> {
+    let devices = tally.info.as_ref().map_or(usize::MAX, |info| info.devices.len());
+    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices);
+    demanded.filter(|m| !tally.reached.contains_key(m)).copied().collect()
+}
+
+/// Why this world has no place for what a generated scenario missed, if it has none.
+fn beyond_this_world(scenario: &Scenario, tally: &Tally) -> Option<Text> {
+    let missed = Some(missed(scenario, tally)).filter(|m| !m.is_empty() && !tally.blind)?;
+    premise::out_of_reach(scenario, tally.info.as_ref()?, &missed)
+}
+
 /// Why a scenario in which nothing failed has shown nothing all the same.
-fn shortcoming(scenario: &Scenario, tally: &Tally) -> Option<Text> {
+fn shortcoming(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Option<Text> {
     if tally.blind {
         return Some(Text::new(
             "the target shows no device, so nothing could be observed",
@@ -149,14 +159,14 @@ fn shortcoming(scenario: &Scenario, tally: &Tally) -> Option<Text> {
             format!("有 {} 个步骤无法执行：所涉及的块不存在", tally.dropped),
         ));
     }
-    let devices = tally.info.as_ref().map_or(usize::MAX, |info| info.devices.len());
-    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices);
-    let missed: Vec<String> =
-        demanded.filter(|m| !tally.reached.contains_key(m)).map(|m| Milestone::name(*m)).collect();
+    let missed: Vec<String> = missed(scenario, tally).into_iter().map(Milestone::name).collect();
     if missed.is_empty() {
         return None;
     }
     let names = missed.join(", ");
+    if tally.is_unfinished() {
+        return Some(cut_short(tally, by, &names));
+    }
     if matches!(scenario.body, Body::Steps(_)) {
         return Some(Text::new(
             format!("its steps never reached: {names}; another target may"),
@@ -178,18 +188,37 @@ fn lacks(missing: &[String]) -> Text {
     )
 }
 
-fn out_of_time(tally: &Tally) -> Text {
-    let (done, planned) = (tally.sequences, tally.planned);
-    if done == 0 {
-        return Text::new(
+/// Why a scenario never had its turn.
+fn never_reached(by: EndedBy) -> Text {
+    match by {
+        EndedBy::Complete | EndedBy::TimeUp => Text::new(
             "the time limit was used up before its turn; a longer --time includes it",
             "轮到本场景之前时间已用尽；延长 --time 即可执行",
-        );
-    }
-    Text::new(
-        format!(
-            "the time limit ended it after {done} of {planned} sequences, none of which failed; a longer --time finishes it"
         ),
-        format!("时间限制使其在 {planned} 个序列中的第 {done} 个之后终止，其间无失败；延长 --time 即可完成"),
-    )
+        EndedBy::Interrupted | EndedBy::Killed => Text::new(
+            "the run was interrupted before its turn; a run that is left to end includes it",
+            "轮到本场景之前运行被中断；完整运行即可包含本场景",
+        ),
+    }
+}
+
+/// Why a scenario that had a part of its sequences did not come to what it had to.
+fn cut_short(tally: &Tally, by: EndedBy, missed: &str) -> Text {
+    let (done, planned) = (tally.sequences, tally.planned);
+    match by {
+        EndedBy::Complete | EndedBy::TimeUp => Text::new(
+            format!(
+                "not reached in the {done} of {planned} sequences that there was time for: {missed}; a longer --time runs the others"
+            ),
+            format!("时间仅够执行 {planned} 个序列中的 {done} 个，其间未到达：{missed}；延长 --time 即可执行其余序列"),
+        ),
+        EndedBy::Interrupted | EndedBy::Killed => Text::new(
+            format!(
+                "not reached in {done} of {planned} sequences, after which the run was interrupted: {missed}; a run that is left to end runs the others"
+            ),
+            format!(
+                "运行在执行 {planned} 个序列中的 {done} 个之后被中断，其间未到达：{missed}；完整运行即可执行其余序列"
+            ),
+        ),
+    }
 }

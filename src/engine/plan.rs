@@ -102,8 +102,7 @@ impl Plan {
             };
             Planned { scenario, left_out }
         });
-        let scope =
-            Scope { scenarios: globs.to_vec(), shard: shard.map(|s| s.to_string()), ..Scope::default() };
+        let scope = Scope { scenarios: globs.to_vec(), shard: shard.map(|s| s.to_string()), ..Scope::default() };
         let min_coverage = RunRecord::MIN_COVERAGE;
         Ok(Plan { entries: entries.collect(), selection, scope, min_coverage, faults: None, swarm: false })
     }

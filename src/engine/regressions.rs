@@ -1,10 +1,12 @@
-//! Sequences that failed once, kept to be run first next time: `proptest-regressions/<target>/<area>-<name>.json`.
+//! Sequences that failed once, kept to be run first next time: `proptest-regressions/<target>/<area>-<name>.json`, in
+//! the current folder where it is there already, and else below the results.
 //!
 //! Decides where they are and when one is kept. They are operations, not seeds: a change of the
 //! generators does not make them mean something else.
 
 use std::path::{Path, PathBuf};
 
+use crate::input;
 use crate::spec::{Body, Scenario};
 use crate::target::TargetName;
 use crate::verdict::Reproducer;
@@ -15,6 +17,15 @@ use super::files::write_whole;
 
 /// The folder's usual name.
 pub const FOLDER: &str = "proptest-regressions";
+
+/// Where sequences are kept of a run that names no folder for them and puts its results into `out`. A folder of that
+/// name in the current one is taken if it can be written; none is made there, as that folder is the user's.
+#[must_use]
+pub fn usual_folder(out: &Path) -> PathBuf {
+    let here = Path::new(FOLDER);
+    let is_usable = here.is_dir() && tempfile::tempfile_in(here).is_ok();
+    if is_usable { here.to_owned() } else { out.join(FOLDER) }
+}
 
 /// `frac-out-of-range` for `frac::out-of-range`: the form of an id in file names.
 #[must_use]
@@ -46,7 +57,7 @@ pub(super) fn load(root: &Path, target: &TargetName, scenario: &Scenario) -> Res
 /// `NotASequence` with the place in the file.
 pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Reproducer, EngineError> {
     let wrong = |reason: String| EngineError::NotASequence { path: path.to_owned(), reason };
-    let reproducer: Reproducer = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
+    let reproducer: Reproducer = serde_json::from_slice(input::without_mark(text)).map_err(|e| wrong(e.to_string()))?;
     if reproducer.format != Reproducer::FORMAT {
         return Err(wrong(format!("its format is `{}`, not `{}`", reproducer.format, Reproducer::FORMAT)));
     }

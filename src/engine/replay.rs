@@ -6,6 +6,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use crate::input::{self, Looks};
 use crate::op::Setup;
 use crate::recording;
 use crate::target::{self, TargetName};
@@ -45,13 +46,16 @@ pub enum Kind {
 /// Tells what a file is, gzip undone.
 ///
 /// # Errors
-/// `Read` if it cannot be read or unpacked.
+/// `Read` if it cannot be read or unpacked; `Foreign` if it is something else, by name.
 pub fn kind_of(path: &Path) -> Result<Kind, EngineError> {
     let fail = |source| EngineError::Read { path: path.to_owned(), source };
     let bytes = recording::first_bytes(path).map_err(fail)?;
-    if bytes.first() == Some(&0x80) {
-        return Ok(Kind::Snapshot); // how pickles begin, and no text
+    match input::looks(&bytes) {
+        Some(Looks::Pickle(_)) => return Ok(Kind::Snapshot),
+        Some(looks) => return Err(EngineError::Foreign { path: path.to_owned(), looks }),
+        None => {}
     }
+    let bytes = input::without_mark(&bytes);
     let start: Vec<u8> = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).take(9).collect();
     Ok(if start.starts_with(b"{\"trace\":") { Kind::Recording } else { Kind::Sequence })
 }
@@ -73,7 +77,8 @@ pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, Eng
 /// The file cannot be read, or holds something else.
 pub(super) fn kept(path: &Path) -> Result<Reproducer, EngineError> {
     let mut text = Vec::new();
-    let read = recording::open(path).and_then(|mut file| file.read_to_end(&mut text));
+    // A few bytes of gzip can stand for more than any memory holds.
+    let read = recording::open(path).and_then(|file| file.take(input::MOST_BYTES).read_to_end(&mut text));
     read.map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
     regressions::parse(path, &text)
 }

@@ -1,30 +1,27 @@
-//! A run: every chosen scenario on one target, spread over the cores, and the record of it.
+//! A run: every chosen scenario on one target, and the record of it.
 //!
-//! Decides the order of the record and of findings, which no schedule can change, and when to stop.
+//! Decides what is kept of it, and how it came to its end. What runs when is `schedule`'s.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::op::Setup;
 use crate::target::{self, TargetName};
 use crate::verdict::Reproducer;
-use crate::verdict::record::{RunRecord, RunStamp};
-use crate::verdict::sweep::SweepRecord;
+use crate::verdict::record::{EndedBy, RunRecord};
 
 use super::assemble::{Ended, broken_file};
 use super::attempt::Opener;
-use super::case::{Budget, Case, Tally};
+use super::case::{Case, Tally};
 use super::plan::{Plan, Planned};
-use super::stamp::{Clock, run_stamp};
-use super::{EngineError, Progress, assemble, files, regressions, sweep};
+use super::schedule::Pool;
+use super::stamp::run_stamp;
+use super::stop::{Budget, Stop};
+use super::{EngineError, Progress, assemble, files, regressions};
 
 /// The folder of sequences under way, below that of the results.
 const RUNNING: &str = "running";
-
-/// How often whoever watches is told what the run has come to.
-const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// What to run and how.
 #[derive(Debug, Clone)]
@@ -38,6 +35,8 @@ pub struct RunOptions {
     pub jobs: usize,
     /// Use this much time: stop when it is over, and draw fresh sequences until then.
     pub time: Option<Duration>,
+    /// Ends the run early, with what it came to so far.
+    pub stop: Stop,
     /// Where the results of this target go, as the user would type it: printed commands name files in it,
     /// and sequences that ended in a panic are kept there.
     pub out: PathBuf,
@@ -61,7 +60,7 @@ pub fn run(options: &RunOptions, progress: &dyn Progress) -> Result<RunRecord, E
 /// # Errors
 /// As `run`.
 pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) -> Result<RunRecord, EngineError> {
-    let budget = Budget { clock: Clock::start(), limit: options.time };
+    let budget = Budget::new(options.time, &options.stop, progress);
     let mut stamp = run_stamp(&options.command);
     let stored = load_stored(options)?;
     let target = options.target.to_string();
@@ -81,11 +80,24 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
             running: options.target.is_apart().then(|| options.out.join(running_file(&entry.scenario.id))),
         })
         .collect();
-    let (tallies, swept) = run_rounds(options, &cases, &budget, &stamp, progress)?;
-    keep_failures(options, &tallies)?;
+    let pool = Pool::new(options, &cases, &budget, &stamp, progress);
+    let swept = pool.run()?;
+    let tallies = pool.into_tallies();
+    (0..tallies.len()).try_for_each(|i| keep_failure(options, i, &tallies[i]))?;
     files::remove_folder_if_empty(&options.out.join(RUNNING))?;
-    let ended: Vec<Option<Ended>> = cases.iter().zip(&tallies).map(|(c, t)| Some(Ended::of(c.scenario, t))).collect();
-    let mut record = assemble::record(options, &ended, Some(open));
+    let is_cut = tallies.iter().any(Tally::is_unfinished) || swept.as_ref().is_some_and(|s| s.cut_short > 0);
+    // A request that comes when all is done ends nothing.
+    let had_more = is_cut || tallies.iter().any(|t| t.pending.is_some()) || budget.has_time_left();
+    let by = match (budget.is_stopped() && had_more, is_cut) {
+        (true, _) => EndedBy::Interrupted,
+        (false, true) => EndedBy::TimeUp,
+        (false, false) => EndedBy::Complete,
+    };
+    let ended: Vec<_> = cases.iter().zip(&tallies).map(|(c, t)| Some(Ended::of(c.scenario, t, by))).collect();
+    // Whoever stops a run does not want to wait for more of them.
+    let open = (!budget.is_stopped()).then_some(open);
+    let mut record = assemble::record(options, &ended, open);
+    record.ended = by;
     record.sweep = swept;
     stamp.seconds = budget.clock.seconds();
     record.stamp = stamp;
@@ -100,98 +112,6 @@ fn load_stored(options: &RunOptions) -> Result<Vec<Option<Reproducer>>, EngineEr
     options.plan.entries.iter().map(load).collect()
 }
 
-/// One pass over everything chosen; the fault sweep, if one is asked for; then, while time was given and is
-/// left, further passes.
-fn run_rounds(
-    options: &RunOptions,
-    cases: &[Case<'_>],
-    budget: &Budget,
-    stamp: &RunStamp,
-    progress: &dyn Progress,
-) -> Result<(Vec<Tally>, Option<SweepRecord>), EngineError> {
-    let so_far = Mutex::new(SoFar { ended: vec![None; cases.len()], told: None });
-    let pool = Pool { jobs: options.jobs.max(1), options, cases, budget, stamp, so_far, progress };
-    let tallies: Vec<Mutex<Tally>> = cases.iter().map(|_| Mutex::default()).collect();
-    let mut chosen: Vec<usize> = (0..cases.len()).filter(|&i| options.plan.entries[i].left_out.is_none()).collect();
-    chosen.sort_by_key(|&i| std::cmp::Reverse(cases[i].weight()));
-    progress.begin(chosen.len());
-    pool.pass(&chosen, &tallies, 0)?;
-    let swept = sweep::sweep(options, cases, &tallies, budget, progress)?;
-    let mut round = 1;
-    while budget.limit.is_some() && !budget.is_spent() {
-        chosen.retain(|&i| cases[i].can_go_on(&lock(&tallies[i])));
-        if chosen.is_empty() {
-            break;
-        }
-        progress.round(round);
-        pool.pass(&chosen, &tallies, round)?;
-        round += 1;
-    }
-    let tallies = tallies.into_iter().map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
-    Ok((tallies, swept))
-}
-
-struct Pool<'a> {
-    jobs: usize,
-    options: &'a RunOptions,
-    cases: &'a [Case<'a>],
-    budget: &'a Budget,
-    stamp: &'a RunStamp,
-    so_far: Mutex<SoFar>,
-    progress: &'a dyn Progress,
-}
-
-/// What is known while the run is under way, and when it was told last.
-struct SoFar {
-    ended: Vec<Option<Ended>>,
-    told: Option<Clock>,
-}
-
-impl Pool<'_> {
-    /// Each of `chosen` once, on as many threads as there are jobs. Scenarios share nothing, so that which
-    /// thread takes which one shows nowhere.
-    fn pass(&self, chosen: &[usize], tallies: &[Mutex<Tally>], round: u64) -> Result<(), EngineError> {
-        let next = AtomicUsize::new(0);
-        let failed: Mutex<Option<EngineError>> = Mutex::default();
-        let work = || {
-            while let Some(&index) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut tally = lock(&tallies[index]);
-                if let Err(error) = self.cases[index].pass(&mut tally, round, self.budget) {
-                    next.store(chosen.len(), Ordering::Relaxed);
-                    lock(&failed).get_or_insert(error);
-                    return;
-                }
-                let ended = Ended::of(self.cases[index].scenario, &tally);
-                if round == 0 {
-                    self.progress.finished(&ended.record);
-                }
-                self.tell(index, ended);
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.jobs.min(chosen.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-    }
-}
-
-impl Pool<'_> {
-    /// Keeps what a scenario came to, and from time to time says what the run has come to.
-    fn tell(&self, index: usize, ended: Ended) {
-        let mut so_far = lock(&self.so_far);
-        so_far.ended[index] = Some(ended);
-        if so_far.told.is_none_or(|told| told.is_past(Some(TELL_EVERY))) {
-            so_far.told = Some(Clock::start());
-            let mut record = assemble::record(self.options, &so_far.ended, None);
-            record.stamp = RunStamp { seconds: self.budget.clock.seconds(), ..self.stamp.clone() };
-            self.progress.so_far(&record);
-        }
-    }
-}
-
 /// A tally is only ever added to, so that one left behind by a panic still says what it counted.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -202,17 +122,16 @@ fn running_file(id: &str) -> String {
     format!("{RUNNING}/{}.json", regressions::slug(id))
 }
 
-fn keep_failures(options: &RunOptions, tallies: &[Tally]) -> Result<(), EngineError> {
-    for (entry, tally) in options.plan.entries.iter().zip(tallies) {
-        if let Some(root) = &options.regressions {
-            regressions::store(root, &options.target, &entry.scenario, tally)?;
-        }
-        let path = options.out.join(broken_file(&entry.scenario.id));
-        match tally.crash.as_ref().and_then(|c| c.reproducer.as_ref()) {
-            Some(reproducer) => files::write_whole(&path, &regressions::to_json(reproducer))?,
-            // One of an earlier run would speak of what this one did not see.
-            None => files::remove(&path)?,
-        }
+/// Keeps the sequence that failed or broke, for the next run and for whoever wants to repeat it.
+pub(super) fn keep_failure(options: &RunOptions, i: usize, tally: &Tally) -> Result<(), EngineError> {
+    let scenario = &options.plan.entries[i].scenario;
+    if let Some(root) = &options.regressions {
+        regressions::store(root, &options.target, scenario, tally)?;
     }
-    Ok(())
+    let path = options.out.join(broken_file(&scenario.id));
+    match tally.crash.as_ref().and_then(|c| c.reproducer.as_ref()) {
+        Some(reproducer) => files::write_whole(&path, &regressions::to_json(reproducer)),
+        // One of an earlier run would speak of what this one did not see.
+        None => files::remove(&path),
+    }
 }

@@ -7,22 +7,29 @@ use crate::verdict::record::RunStamp;
 
 /// A stopwatch.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
+pub struct Clock {
     start: Instant,
 }
 
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "time limits and stamps are read here and nowhere else")]
-    pub(super) fn start() -> Self {
+    #[must_use]
+    pub fn start() -> Self {
         Clock { start: Instant::now() }
     }
 
-    pub(super) fn seconds(&self) -> f64 {
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
     }
 
     pub(super) fn is_past(&self, limit: Option<Duration>) -> bool {
         limit.is_some_and(|limit| self.start.elapsed() >= limit)
+    }
+
+    /// What is left of a limit.
+    pub(super) fn left_of(&self, limit: Duration) -> Duration {
+        limit.saturating_sub(self.start.elapsed())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::op::Setup;
 use crate::reference::Defect;
 use crate::spec::{Body, Generate, Scenario};
 use crate::target::{self, TargetName};
+use crate::verdict::record::{EndedBy, RunStamp};
 use crate::verdict::survival::{Generator, HuntStamp, Hunts, Survival, SurvivalRow};
 use crate::workload;
 
@@ -17,6 +18,7 @@ use super::kill_matrix::{in_parallel, with_option};
 use super::lockstep::Course;
 use super::plan::Plan;
 use super::stamp::{Clock, run_stamp};
+use super::stop::{Budget, Stop, Watch};
 
 /// What to hunt and how.
 #[derive(Debug, Clone)]
@@ -33,14 +35,18 @@ pub struct SurvivalOptions {
     pub limit: u64,
     /// Threads; at least one is used.
     pub jobs: usize,
+    /// Ends the hunts early, with the defects that are done.
+    pub stop: Stop,
     /// The command line, for the stamp.
     pub command: String,
 }
 
 /// What a hunt tells whoever watches it. Called from several threads.
-pub trait SurvivalProgress: Sync {
+pub trait SurvivalProgress: Watch {
     fn begin(&self, _rows: usize) {}
     fn hunted(&self, _row: &SurvivalRow) {}
+    /// Asks from time to time for the defects that are done; made by nobody if not here.
+    fn so_far(&self, _survival: &dyn Fn() -> Survival) {}
 }
 
 impl SurvivalProgress for super::Silent {}
@@ -51,7 +57,7 @@ impl SurvivalProgress for super::Silent {}
 /// A base target that takes no defect.
 pub fn survival(options: &SurvivalOptions, progress: &dyn SurvivalProgress) -> Result<Survival, EngineError> {
     let clock = Clock::start();
-    let mut stamp = run_stamp(&options.command);
+    let stamp = run_stamp(&options.command);
     let open = |setup: &Setup| target::open(&options.base, setup);
     let mut chosen = Vec::new();
     for entry in options.plan.entries.iter().filter(|e| e.left_out.is_none()) {
@@ -61,57 +67,73 @@ pub fn survival(options: &SurvivalOptions, progress: &dyn SurvivalProgress) -> R
             chosen.push((&entry.scenario, generate));
         }
     }
-    progress.begin(options.defects.len());
-    let defects = in_parallel(options.jobs, &options.defects, |&defect| {
-        let row = hunt_with_all(options, &chosen, defect)?;
-        progress.hunted(&row);
-        Ok(row)
-    })?;
-    stamp.seconds = clock.seconds();
-    Ok(Survival {
+    let survival = |ended: EndedBy, defects: Vec<SurvivalRow>| Survival {
         format: Survival::FORMAT.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         base: options.base.to_string(),
         seed: options.seed,
         seeds: options.seeds,
         limit: options.limit,
+        ended,
         scenarios: chosen.len() as u64,
         selection: options.plan.selection.clone(),
+        untried: (options.defects.len() - defects.len()) as u64,
         defects,
-        stamp,
-    })
+        stamp: RunStamp { seconds: clock.seconds(), ..stamp.clone() },
+    };
+    progress.begin(options.defects.len());
+    progress.so_far(&|| survival(EndedBy::Killed, Vec::new()));
+    let work = |&defect: &Defect| {
+        let row = hunt_with_all(options, &chosen, defect, progress)?;
+        row.iter().for_each(|row| progress.hunted(row));
+        Ok(row)
+    };
+    let defects = in_parallel(options.jobs, &options.defects, work, &|rows| {
+        progress.so_far(&|| survival(EndedBy::Killed, rows.iter().flatten().cloned().collect()));
+    })?;
+    let ended = if options.stop.is_asked() { EndedBy::Interrupted } else { EndedBy::Complete };
+    Ok(survival(ended, defects))
 }
 
 /// A scenario to draw from.
 type Drawn<'a> = (&'a Scenario, &'a Generate);
 
-fn hunt_with_all(options: &SurvivalOptions, chosen: &[Drawn<'_>], defect: Defect) -> Result<SurvivalRow, EngineError> {
+/// `None` if it was interrupted.
+fn hunt_with_all(
+    options: &SurvivalOptions,
+    chosen: &[Drawn<'_>],
+    defect: Defect,
+    watch: &dyn Watch,
+) -> Result<Option<SurvivalRow>, EngineError> {
     let name = with_option(&options.base, "defect", defect.name());
     let open = |setup: &Setup| target::open(&name, setup);
+    let budget = Budget::new(None, &options.stop, watch);
     let mut hunts = Vec::new();
     for generator in Generator::DRAWN {
         let (operations, killed) = (Vec::new(), Vec::new());
         let mut all = Hunts { generator, operations, killed, stamp: HuntStamp::default() };
-        for seed in (options.seed..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
+        for seed in (0..options.seeds).map(|hunt| options.seed.wrapping_add(hunt)) {
             let clock = Clock::start();
-            let (operations, killed) = hunt(&open, chosen, generator, seed, options.limit)?;
+            let hunted = hunt(&open, chosen, generator, seed, options.limit, &budget)?;
+            let Some((operations, killed)) = hunted else { return Ok(None) };
             all.operations.push(operations);
             all.killed.push(killed);
             all.stamp.seconds.push(clock.seconds());
         }
         hunts.push(all);
     }
-    Ok(SurvivalRow { name: defect.name().to_owned(), hunts })
+    Ok(Some(SurvivalRow { name: defect.name().to_owned(), hunts }))
 }
 
-/// Operations up to the first conviction, or to the end; and whether there was one.
+/// Operations up to the first conviction, or to the end; and whether there was one. `None` if it was interrupted.
 fn hunt(
     open: &Opener<'_>,
     chosen: &[Drawn<'_>],
     generator: Generator,
     seed: u64,
     limit: u64,
-) -> Result<(u64, bool), EngineError> {
+    budget: &Budget<'_>,
+) -> Result<Option<(u64, bool)>, EngineError> {
     let mut operations = 0;
     for round in 0..u32::MAX {
         let before = operations;
@@ -122,24 +144,29 @@ fn hunt(
             let (setup, steps) = case.draw(generate, round);
             let relation = case.relation(round);
             let course = Course { relations: relation.as_slice(), ..case.course(&steps) };
-            match attempt(open, &setup, &course)? {
-                Attempt::Panicked(panicked) => return Ok((operations + panicked.step as u64, true)),
+            if budget.is_stopped() {
+                return Ok(None);
+            }
+            let attempt = attempt(open, &setup, &course)?;
+            budget.ran(attempt.operations());
+            match attempt {
+                Attempt::Panicked(panicked) => return Ok(Some((operations + panicked.step as u64, true))),
                 Attempt::Ran(run) => {
                     operations += run.operations;
                     if run.conviction.is_some() || run.lost.is_some() {
-                        return Ok((operations, true));
+                        return Ok(Some((operations, true)));
                     }
                 }
             }
             if operations >= limit {
-                return Ok((operations, false));
+                return Ok(Some((operations, false)));
             }
         }
         if operations == before {
             break; // nothing can be asked
         }
     }
-    Ok((operations, false))
+    Ok(Some((operations, false)))
 }
 
 /// The numbers below `count`, shuffled.
@@ -165,6 +192,7 @@ mod tests {
             seeds: 2,
             limit,
             jobs: 2,
+            stop: Stop::default(),
             command: String::new(),
         }
     }

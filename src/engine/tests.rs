@@ -2,6 +2,7 @@
 
 mod again;
 mod fake;
+mod stopped;
 
 use std::cell::Cell;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::requirement::Severity;
 use crate::spec::{Body, Generate, OpKind, Scenario, SizeClass, SizeDraw, Variant, Weights};
 use crate::target::Target;
 use crate::verdict::Outcome;
-use crate::verdict::record::{RunRecord, RunStamp, ScenarioStamp};
+use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioStamp};
 
 fn alloc(block: u32, bytes: u64) -> Step {
     let (device, stream) = (Some(DeviceId(0)), StreamId(0));
@@ -50,11 +51,13 @@ pub(super) fn scenario(id: &str) -> Scenario {
         config: None,
         oracles: [OracleName::Overlap, OracleName::Contents, OracleName::Exhaustion].into(),
         must_reach: [].into(),
+        exact_world: false,
         epilogue: true,
         body: Body::Steps(vec![Variant {
             label: String::new(),
             steps: vec![alloc(0, 1000), free(0)],
             names: Names::default(),
+            shares: Vec::new(),
         }]),
     }
 }
@@ -97,6 +100,7 @@ fn options(scenarios: Vec<Scenario>, root: &Path) -> RunOptions {
         cases: None,
         jobs: 2,
         time: None,
+        stop: Stop::default(),
         out: root.join("out"),
         regressions: Some(root.join("kept")),
         command: "test".to_owned(),
@@ -194,7 +198,7 @@ fn what_names_no_block_is_dropped_and_counted() {
     assert_eq!((run.operations, run.dropped), (1, 2));
     let steps = vec![free(3), alloc(0, 8)];
     let odd = Scenario {
-        body: Body::Steps(vec![Variant { label: String::new(), steps, names: Names::default() }]),
+        body: Body::Steps(vec![Variant { label: String::new(), steps, names: Names::default(), shares: Vec::new() }]),
         ..scenario("arg::odd")
     };
     let [(outcome, reason)] = &outcomes(Flaw::None, vec![odd])[..] else { panic!("one scenario") };
@@ -285,7 +289,8 @@ fn a_time_limit_skips_what_is_left_and_a_long_one_draws_more() {
     let mut options = options(vec![scenario("frac::a"), generated("oom::b")], root.path());
     options.time = Some(Duration::ZERO);
     let record = run_flawed(Flaw::None, &options).expect("it runs");
-    assert_eq!(record.count(Outcome::Skipped), 2);
+    assert_eq!((record.count(Outcome::Skipped), record.ended), (2, EndedBy::TimeUp));
+    assert!(record.scenarios.iter().all(|s| s.unfinished && s.planned > 0));
     assert_eq!(record.selection, ["--time 0s"]);
     options.time = Some(Duration::from_millis(300));
     let record = run_flawed(Flaw::None, &options).expect("it runs");

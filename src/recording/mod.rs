@@ -12,16 +12,20 @@ pub mod pickle;
 pub mod snapshot;
 mod stats;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
 use std::path::Path;
 
 pub use line::{End, Episode, Header, Line, PoolName, RecordedError, RecordedOp, Verb};
 pub use snapshot::{MemorySnapshot, PlacedEvent, SnapshotError};
 pub use stats::StatsChange;
 
+use crate::input;
+
 /// The version this code reads.
 pub const FORMAT: &str = "poolproof/1";
+
+/// A line with the final segments of a whole run is far shorter; a few bytes of gzip can stand for one without end.
+const LONGEST_LINE: u64 = input::MOST_BYTES;
 
 /// Why a recording could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +75,12 @@ impl Reader {
     pub fn next_text(&mut self) -> Result<Option<&str>, RecordingError> {
         self.buffer.clear();
         let cut = |source| RecordingError::Cut { file: self.file.clone(), line: self.line, source };
-        if self.input.read_line(&mut self.buffer).map_err(cut)? == 0 {
+        let read = self.input.by_ref().take(LONGEST_LINE).read_line(&mut self.buffer).map_err(cut)?;
+        if read == 0 {
             return Ok(None);
         }
         self.line += 1;
+        self.check_length(read)?;
         Ok(Some(self.buffer.trim_end()))
     }
 
@@ -82,9 +88,10 @@ impl Reader {
     fn next_bytes(&mut self) -> Result<bool, RecordingError> {
         self.bytes.clear();
         let cut = |source| RecordingError::Cut { file: self.file.clone(), line: self.line, source };
-        let more = self.input.read_until(b'\n', &mut self.bytes).map_err(cut)? > 0;
-        self.line += u64::from(more);
-        Ok(more)
+        let read = self.input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.bytes).map_err(cut)?;
+        self.line += u64::from(read > 0);
+        self.check_length(read)?;
+        Ok(read > 0)
     }
 
     /// Adds the next line with its end to some text; `false` at the end of the file.
@@ -93,9 +100,14 @@ impl Reader {
     /// As [`Reader::next_text`].
     pub fn append_line(&mut self, text: &mut String) -> Result<bool, RecordingError> {
         let cut = |source| RecordingError::Cut { file: self.file.clone(), line: self.line, source };
-        let more = self.input.read_line(text).map_err(cut)? > 0;
-        self.line += u64::from(more);
-        Ok(more)
+        let read = self.input.by_ref().take(LONGEST_LINE).read_line(text).map_err(cut)?;
+        self.line += u64::from(read > 0);
+        self.check_length(read)?;
+        Ok(read > 0)
+    }
+
+    fn check_length(&self, read: usize) -> Result<(), RecordingError> {
+        if (read as u64) < LONGEST_LINE { Ok(()) } else { Err(self.out_of_place("a line of more than 256 MiB")) }
     }
 
     /// The next line, read.
@@ -120,7 +132,7 @@ impl Reader {
         struct Version {
             trace: String,
         }
-        let Some(text) = self.next_text()?.map(str::to_owned) else {
+        let Some(text) = self.next_text()?.map(|text| text.trim_start_matches('\u{feff}').to_owned()) else {
             return Err(RecordingError::Empty { file: self.file.clone() });
         };
         let malformed = |source| RecordingError::Malformed { file: self.file.clone(), line: 1, source };
@@ -156,12 +168,26 @@ impl Reader {
 /// # Errors
 /// The file cannot be opened or read.
 pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let mut file = BufReader::with_capacity(1 << 16, input::open(path)?);
     let gzipped = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     if gzipped {
-        return Ok(Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(file))));
+        let unpacked = Unpacked(flate2::bufread::MultiGzDecoder::new(file));
+        return Ok(Box::new(BufReader::with_capacity(1 << 16, unpacked)));
     }
     Ok(Box::new(file))
+}
+
+/// Undoes gzip, and says so where it cannot.
+struct Unpacked<R>(flate2::bufread::MultiGzDecoder<R>);
+
+impl<R: BufRead> Read for Unpacked<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into).map_err(|e| match e.kind() {
+            ErrorKind::Interrupted => e,
+            ErrorKind::UnexpectedEof => Error::new(e.kind(), "the file is cut off: its gzip ends in the middle"),
+            kind => Error::new(kind, format!("it begins as gzip does, and cannot be unpacked: {e}")),
+        })
+    }
 }
 
 /// The first bytes of a file's contents, gzip undone: enough to tell what kind of file it is.
@@ -169,8 +195,8 @@ pub fn open(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
 /// # Errors
 /// The file cannot be opened or read.
 pub fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(64);
-    open(path)?.take(64).read_to_end(&mut bytes)?;
+    let mut bytes = Vec::with_capacity(input::HEAD);
+    open(path)?.take(input::HEAD as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

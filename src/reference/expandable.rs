@@ -94,7 +94,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             PoolKind::Large => self.settings.large_segment,
         };
         let total = self.device.total_bytes();
-        let bytes = (total + total / 8).div_ceil(page) * page;
+        let bytes = total.saturating_add(total / 8).div_ceil(page).saturating_mul(page);
         let address = match self.device.reserve_addresses(bytes) {
             Ok(address) => address,
             Err(_) if self.planted.has(Defect::AddressesErrorKept) => 0,

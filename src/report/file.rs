@@ -11,8 +11,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Language, junit, markdown};
+use crate::input::{self, Looks};
 use crate::verdict::Finding;
-use crate::verdict::files::write_whole;
+use crate::verdict::files::{Draft, write_whole};
 use crate::verdict::record::RunRecord;
 use crate::verdict::survival::{GuidedHunt, Survival};
 
@@ -23,6 +24,8 @@ pub enum ReportError {
     Read { path: PathBuf, source: io::Error },
     #[error("{}:{line}:{column}: not JSON: {reason}", path.display())]
     NotJson { path: PathBuf, line: usize, column: usize, reason: String },
+    #[error("{}: this is {}, and a record of poolproof is wanted (`{expected}`)", path.display(), looks.name())]
+    Foreign { path: PathBuf, looks: Looks, expected: &'static str },
     #[error("{}: not a record of poolproof: it has no `format`; `{expected}` is expected", path.display())]
     NoFormat { path: PathBuf, expected: &'static str },
     #[error("{}: unknown format `{found}`; this version reads `{expected}`", path.display())]
@@ -91,7 +94,9 @@ pub fn survival_json(survival: &Survival) -> Result<Vec<u8>, ReportError> {
 /// A file that cannot be read, or a line that is no hunt of a defect of the record.
 pub fn add_guided(survival: &mut Survival, path: &Path) -> Result<(), ReportError> {
     const FORMAT: &str = "a coverage-guided hunt";
-    let text = fs::read_to_string(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+    let unreadable = |source| ReportError::Read { path: path.to_owned(), source };
+    let bytes = input::read(path).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|e| unreadable(io::Error::new(io::ErrorKind::InvalidData, e)))?;
     let mut all: BTreeMap<(String, u64), GuidedHunt> = BTreeMap::new();
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let at = |error: ReportError| match error {
@@ -123,8 +128,12 @@ fn read_as<T: DeserializeOwned>(path: &Path, known: &[&'static str]) -> Result<T
         format: serde_json::Value,
     }
     let expected = known.first().copied().unwrap_or_default();
-    let bytes = fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
-    let head: Head = serde_json::from_slice(&bytes).map_err(|e| refused(path, expected, &e))?;
+    let bytes = input::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+    if let Some(looks) = input::looks(&bytes[..bytes.len().min(input::HEAD)]) {
+        return Err(ReportError::Foreign { path: path.to_owned(), looks, expected });
+    }
+    let bytes = input::without_mark(&bytes);
+    let head: Head = serde_json::from_slice(bytes).map_err(|e| refused(path, expected, &e))?;
     match head.format {
         serde_json::Value::String(format) if known.contains(&format.as_str()) => {}
         serde_json::Value::Null => return Err(ReportError::NoFormat { path: path.to_owned(), expected }),
@@ -133,7 +142,7 @@ fn read_as<T: DeserializeOwned>(path: &Path, known: &[&'static str]) -> Result<T
             return Err(ReportError::UnknownFormat { path: path.to_owned(), found, expected });
         }
     }
-    serde_json::from_slice(&bytes).map_err(|e| refused(path, expected, &e))
+    serde_json::from_slice(bytes).map_err(|e| refused(path, expected, &e))
 }
 
 fn refused(path: &Path, expected: &'static str, error: &serde_json::Error) -> ReportError {
@@ -163,13 +172,25 @@ pub fn write(record: &RunRecord, dir: &Path, languages: &[Language]) -> Result<V
     let earlier = read(&run_file).ok();
     let mut written = Vec::new();
     for finding in &record.findings {
-        written.push(whole(&dir.join(&finding.file), &json("a reproducer", &finding.reproducer)?)?);
+        let (path, text) = (dir.join(&finding.file), json("a reproducer", &finding.reproducer)?);
+        // A run under way writes its findings again and again, and few of them change.
+        if fs::read(&path).is_ok_and(|there| there == text) {
+            written.push(path);
+        } else {
+            written.push(whole(&path, &text)?);
+        }
     }
+    // One after the other at once, so that a process that is killed leaves files that agree.
+    let mut drafts = Vec::new();
     for &language in languages {
-        written.push(whole(&dir.join(language.file_name()), markdown(record, language).as_bytes())?);
+        drafts.push(draft(dir.join(language.file_name()), markdown(record, language).as_bytes())?);
     }
-    written.push(whole(&dir.join(JUNIT_FILE), junit(record)?.as_bytes())?);
-    written.push(whole(&run_file, &json("a run record", record)?)?);
+    drafts.push(draft(dir.join(JUNIT_FILE), junit(record)?.as_bytes())?);
+    drafts.push(draft(run_file, &json("a run record", record)?)?);
+    for (path, draft) in drafts {
+        draft.persist().map_err(|source| ReportError::Write { path: path.clone(), source })?;
+        written.push(path);
+    }
     if let Some(earlier) = earlier {
         clear(&earlier, dir, &written)?;
     }
@@ -198,6 +219,13 @@ fn json<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, ReportEr
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| ReportError::Json { what, source })?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+fn draft(path: PathBuf, bytes: &[u8]) -> Result<(PathBuf, Draft), ReportError> {
+    match Draft::new(&path, bytes) {
+        Ok(draft) => Ok((path, draft)),
+        Err(source) => Err(ReportError::Write { path, source }),
+    }
 }
 
 fn whole(path: &Path, bytes: &[u8]) -> Result<PathBuf, ReportError> {

@@ -68,11 +68,9 @@ fn status(scenario: &ScenarioRecord, findings: &[&Finding]) -> TestCaseStatus {
         Outcome::Pass => return TestCaseStatus::success(),
         Outcome::Fail | Outcome::UnexpectedPass => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Outcome::Broken | Outcome::Inconclusive => TestCaseStatus::non_success(NonSuccessKind::Error),
-        Outcome::ExpectedFail
-        | Outcome::Blocked
-        | Outcome::NotApplicable
-        | Outcome::NotSelected
-        | Outcome::Skipped => TestCaseStatus::skipped(),
+        Outcome::ExpectedFail | Outcome::Blocked | Outcome::NotApplicable | Outcome::NotSelected | Outcome::Skipped => {
+            TestCaseStatus::skipped()
+        }
     };
     let reason = scenario.reason.as_ref().map(|r| r.en.as_str());
     let message = match (findings.first(), reason) {

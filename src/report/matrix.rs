@@ -9,6 +9,7 @@ use super::page::{Page, code, escape, numbers, plural, thousands, words as text}
 use super::words;
 use crate::op::OracleName;
 use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
+use crate::verdict::record::EndedBy;
 
 /// The page: what was found by whom, and what legal policies were convicted of.
 #[must_use]
@@ -30,7 +31,24 @@ pub(super) fn body(page: &mut Page, matrix: &KillMatrix, level: usize) {
     variations(page, matrix);
 }
 
+/// What was not tried, before any figure of what was.
+fn interruption(page: &mut Page, matrix: &KillMatrix) {
+    if matrix.ended == EndedBy::Complete {
+        return;
+    }
+    let (defects, variations) = (matrix.untried_defects, matrix.untried_variations);
+    page.say(
+        format!(
+            "**Interrupted**: {} and {} not tried to the end; nothing is said of them.",
+            plural(defects, "defect"),
+            plural(variations, "variation")
+        ),
+        format!("**运行被中断**：{defects} 个缺陷与 {variations} 个变体未执行完毕，本页不包含其结果。"),
+    );
+}
+
 fn summary(page: &mut Page, matrix: &KillMatrix) {
+    interruption(page, matrix);
     let (killed, all, alarms) = (matrix.killed(), matrix.defects.len(), matrix.alarms());
     let (base, seed, scenarios) = (code(&matrix.base), matrix.seed, matrix.scenarios);
     let copied = matrix.defects.iter().filter(|d| d.copies.contains(" #")).count();

@@ -1,10 +1,10 @@
 //! Pages of studies: the kill matrix as an appendix, survival.
 
-use super::{Language, add_guided, markdown, matrix, read_survival, survival_json, survival_page};
+use super::{Language, add_guided, matrix, read_survival, survival_json, survival_page};
 use crate::op::{OracleName, Text};
 use crate::requirement::{Area, RequirementId};
 use crate::verdict::matrix::{Alarm, DefectRow, Kill, KillMatrix, RowStamp, VariationRow};
-use crate::verdict::record::RunStamp;
+use crate::verdict::record::{EndedBy, RunStamp};
 use crate::verdict::survival::{Generator, HuntStamp, Hunts, Survival, SurvivalRow};
 
 fn kill_matrix() -> KillMatrix {
@@ -38,6 +38,9 @@ fn kill_matrix() -> KillMatrix {
         base: "reference@sim".to_owned(),
         seed: 0,
         selection: Vec::new(),
+        ended: EndedBy::Complete,
+        untried_defects: 0,
+        untried_variations: 0,
         scenarios: 12,
         defects: vec![defect("found", Some(kill)), defect("hidden", None)],
         variations: vec![VariationRow {
@@ -73,6 +76,8 @@ fn survival() -> Survival {
         seed: 0,
         seeds: 2,
         limit: 1_000,
+        ended: EndedBy::Complete,
+        untried: 0,
         scenarios: 67,
         selection: Vec::new(),
         defects: vec![
@@ -85,18 +90,10 @@ fn survival() -> Survival {
 }
 
 #[test]
-fn a_kill_matrix_is_an_appendix_of_a_report() {
-    let mut record = super::tests::clean();
-    let without = markdown(&record, Language::En);
-    record.kill_matrix = Some(kill_matrix());
+fn a_kill_matrix_is_a_page_and_an_appendix() {
     for (language, name) in [(Language::En, "kill_matrix_in_english"), (Language::Zh, "kill_matrix_in_chinese")] {
-        let text = markdown(&record, language);
-        let appendix = text.split("\n## ").last().unwrap_or_default().to_owned();
-        insta::assert_snapshot!(name, appendix);
+        insta::assert_snapshot!(name, matrix::matrix_page(&kill_matrix(), language));
     }
-    let with = markdown(&record, Language::En);
-    assert!(with.starts_with(&without), "the appendix changes nothing else");
-    assert!(matrix::matrix_page(&kill_matrix(), Language::En).starts_with("# Kill matrix\n"));
 }
 
 #[test]
@@ -124,4 +121,17 @@ fn survival_is_a_page_with_the_longest_lived_first() {
     insta::assert_snapshot!(
         [refused(&line("who", 0, true)), refused("\n{\"defect\":"), refused("{\"defect\":\"late\"}")].join("\n")
     );
+}
+
+#[test]
+fn what_was_interrupted_says_so_first() {
+    let matrix =
+        KillMatrix { ended: EndedBy::Interrupted, untried_defects: 1, untried_variations: 12, ..kill_matrix() };
+    let page = matrix::matrix_page(&matrix, Language::En);
+    let said = page.lines().find(|l| !l.is_empty() && !l.starts_with('#')).expect("it says something");
+    assert_eq!(said, "**Interrupted**: 1 defect and 12 variations not tried to the end; nothing is said of them.");
+    assert!(matrix::matrix_page(&matrix, Language::Zh).contains("**运行被中断**：1 个缺陷与 12 个变体"));
+    let page = survival_page(&Survival { ended: EndedBy::Killed, untried: 3, ..survival() }, Language::En);
+    let said = page.lines().find(|l| !l.is_empty() && !l.starts_with('#')).expect("it says something");
+    assert_eq!(said, "**Interrupted**: 3 defects were not hunted to the end; nothing is said of what was not.");
 }

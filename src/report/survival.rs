@@ -4,6 +4,7 @@
 
 use super::Language;
 use super::page::{Page, code, numbers, plural, thousands, words as text};
+use crate::verdict::record::EndedBy;
 use crate::verdict::survival::{Generator, Hunts, Spread, Survival, SurvivalRow};
 
 /// The page: what each generator kills and how fast, and every defect, the hardest first.
@@ -11,6 +12,18 @@ use crate::verdict::survival::{Generator, Hunts, Spread, Survival, SurvivalRow};
 pub fn survival_page(survival: &Survival, language: Language) -> String {
     let mut page = Page::new(language);
     page.heading(1, "Survival of planted defects", "植入缺陷的存活");
+    if survival.ended != EndedBy::Complete {
+        page.say(
+            format!(
+                "**Interrupted**: {} not hunted to the end; nothing is said of what was not.",
+                match survival.untried {
+                    1 => "1 defect was".to_owned(),
+                    n => format!("{} defects were", thousands(n)),
+                }
+            ),
+            format!("**运行被中断**：{} 个缺陷未搜寻完毕，本页不包含其结果。", survival.untried),
+        );
+    }
     summary(&mut page, survival);
     page.heading(2, "Generators", "生成方式");
     generators(&mut page, survival);

@@ -48,7 +48,7 @@ pub fn sweep_table(sweep: &SweepRecord) -> String {
     let notes = [
         (sweep.convicted, "led to a violation or a panic"),
         (sweep.failing, "failed without any fault"),
-        (sweep.cut_short, "not finished for want of time"),
+        (sweep.cut_short, "not swept to the end"),
     ];
     for (count, what) in notes.into_iter().filter(|(count, _)| *count > 0) {
         out += &format!("{}: {what}\n", plural(count, "sequence"));

@@ -120,7 +120,10 @@ pub(super) fn condition(condition: &Condition) -> (String, String) {
             let (with_en, with_zh) = error.map_or_else(Default::default, |e| {
                 (format!(" with {}", code(e.name())), format!("，错误为 {}", code(e.name())))
             });
-            (format!("device call {name} number {number} failing{with_en}"), format!("第 {number} 次设备调用 {name} 失败{with_zh}"))
+            (
+                format!("device call {name} number {number} failing{with_en}"),
+                format!("第 {number} 次设备调用 {name} 失败{with_zh}"),
+            )
         }
         Condition::OutOfMemory => both("a request refused as out of memory", "一次因内存不足被拒绝的请求"),
         Condition::EmptiedCache => both("an emptied cache", "清空缓存"),
@@ -130,7 +133,10 @@ pub(super) fn condition(condition: &Condition) -> (String, String) {
         Condition::Captures(n) => (format!("{n} graph captures"), format!("{n} 次图捕获")),
         Condition::LargeRequest(bytes) => {
             let size = size::both(*bytes);
-            (format!("a request of {size} or more, as far as sizes were tried"), format!("不小于 {size} 的请求（就尝试过的大小而言）"))
+            (
+                format!("a request of {size} or more, as far as sizes were tried"),
+                format!("不小于 {size} 的请求（就尝试过的大小而言）"),
+            )
         }
         Condition::EmptyRequest => both("a request of 0 bytes", "0 字节请求"),
         Condition::Requests(n) => (format!("{n} requests"), format!("{n} 次请求")),
@@ -138,7 +144,9 @@ pub(super) fn condition(condition: &Condition) -> (String, String) {
         Condition::BadPointer => both("a pointer at which no live block starts", "不指向任何存活块起始处的指针"),
         Condition::MissingDevice => both("a device that does not exist", "不存在的设备"),
         Condition::Reset => both("a reset of figures", "重置统计数据"),
-        Condition::Closing => both("everything freed, waited for and emptied at the end", "最后全部释放、同步并清空缓存"),
+        Condition::Closing => {
+            both("everything freed, waited for and emptied at the end", "最后全部释放、同步并清空缓存")
+        }
     }
 }
 

@@ -4,6 +4,17 @@
 
 use std::fmt;
 
+use crate::input::shown;
+
+/// Mistakes of one file that are told in full; of the rest their number.
+pub(super) const MOST_TOLD: usize = 20;
+/// Characters of a message or hint: what is quoted from a file may be the whole file.
+const MOST_CHARACTERS: usize = 400;
+/// Characters of a file's name; no path is longer on Linux.
+const MOST_OF_A_NAME: usize = 4096;
+/// No name that is known here is as long; what is longer is not compared with them.
+const LONGEST_NAME: usize = 80;
+
 /// One mistake in one file. `line` and `column` count from 1; both are 0 where the file could not be read at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SpecError {
@@ -14,11 +25,76 @@ pub struct SpecError {
     pub hint: Option<String>,
 }
 
+impl SpecError {
+    /// Of the file as a whole.
+    pub(super) fn of_file(file: &str, message: impl Into<String>) -> Self {
+        SpecError { file: file.to_owned(), line: 0, column: 0, message: message.into(), hint: None }
+    }
+
+    /// At a place.
+    pub(super) fn at(file: &str, (line, column): (usize, usize), complaint: &Complaint) -> Self {
+        let message = shown(&complaint.message, MOST_CHARACTERS);
+        let hint = complaint.hint.as_ref().map(|hint| shown(hint, MOST_CHARACTERS));
+        SpecError { file: file.to_owned(), line, column, message, hint }
+    }
+}
+
+/// The mistakes of one file: the first ones in full, the rest counted.
+#[derive(Debug)]
+pub(super) struct Told {
+    file: String,
+    errors: Vec<SpecError>,
+    more: usize,
+}
+
+impl Told {
+    pub(super) fn of(file: &str) -> Self {
+        Told { file: file.to_owned(), errors: Vec::new(), more: 0 }
+    }
+
+    /// How many more are told in full.
+    pub(super) fn room(&self) -> usize {
+        MOST_TOLD - self.errors.len()
+    }
+
+    pub(super) fn push(&mut self, error: SpecError) {
+        if self.room() > 0 { self.errors.push(error) } else { self.more += 1 }
+    }
+
+    /// So many that are not even looked up.
+    pub(super) fn skip(&mut self, more: usize) {
+        self.more += more;
+    }
+
+    /// Those told in full, and a line for the rest.
+    pub(super) fn finish(mut self) -> Vec<SpecError> {
+        if self.more > 0 {
+            self.errors.push(SpecError::of_file(&self.file, format!("… and {} more", thousands(self.more))));
+        }
+        self.errors
+    }
+}
+
+/// A number with commas.
+pub(super) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A file's name may be anything, too.
+        let file = shown(&self.file, MOST_OF_A_NAME);
         match self.line {
-            0 => write!(f, "{}: {}", self.file, self.message)?,
-            _ => write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?,
+            0 => write!(f, "{file}: {}", self.message)?,
+            _ => write!(f, "{file}:{}:{}: {}", self.line, self.column, self.message)?,
         }
         self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
     }
@@ -70,6 +146,9 @@ impl Complaint {
 
 /// "did you mean `x`?" for the nearest of the known names, if any is near.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let distance = |known: &str| strsim::damerau_levenshtein(name, known);
     let best = known.into_iter().map(|k| (distance(k), k)).min()?;
     let letters = name.chars().count();
@@ -134,6 +213,23 @@ fn reword(text: &str) -> Complaint {
     Complaint::new(text)
 }
 
+pub(super) const BEGINS_NOTHING: &str = "this character begins nothing in YAML";
+
+/// The YAML library's own words, where ours are plainer.
+const YAML_SAYS: &[(&str, &str, &str)] = &[
+    (
+        "found character that cannot start any token",
+        BEGINS_NOTHING,
+        "a value that begins with @, ` or % wants quotes, and a tab does not indent",
+    ),
+    (
+        "repetition limit exceeded",
+        "aliases repeat far more than the file holds",
+        "write the values out, or use `repeat` and `for_each`",
+    ),
+    ("recursion limit exceeded", "nested more than 128 levels deep", "a scenario nests a few levels"),
+];
+
 /// The YAML library's error with its place taken out of the text.
 pub(super) fn from_yaml(file: &str, error: &serde_yaml::Error) -> SpecError {
     let mut text = error.to_string();
@@ -141,6 +237,10 @@ pub(super) fn from_yaml(file: &str, error: &serde_yaml::Error) -> SpecError {
     for noise in [format!(" at line {} column {}", place.0, place.1), " at position 0".to_owned()] {
         text = text.replacen(&noise, "", 1);
     }
-    let Complaint { message, hint } = Complaint::read(&text);
-    SpecError { file: file.to_owned(), line: place.0, column: place.1, message, hint }
+    let words = YAML_SAYS.iter().find(|(says, _, _)| text.contains(says) && !text.contains(OPEN));
+    let complaint = match words {
+        Some((_, message, hint)) => Complaint::new(*message).hint(*hint),
+        None => Complaint::read(&text),
+    };
+    SpecError::at(file, place, &complaint)
 }

@@ -1,61 +1,123 @@
 //! Scenario files: one text, a folder, or the ones built in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 
-use super::error::{self, SpecError};
+use super::error::{self, Complaint, SpecError, Told};
 use super::locate::{self, Segment};
-use super::lower::{self, Problem};
+use super::lower::{self, Found, Problem};
+use super::meter::Meter;
 use super::raw::RawScenario;
 use super::scenario::Scenario;
+use super::text::{self, Document};
+
+/// Bytes of a document that are read again for the places of its mistakes.
+const READ_AGAIN: usize = 16 << 20;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/specs");
-
-/// A scenario with the number of its document.
-struct Read {
-    document: usize,
-    scenario: Scenario,
-}
 
 /// Reads one file of one or more documents.
 ///
 /// # Errors
-/// Everything that is wrong, document by document; at least one error for each document that is wrong.
+/// What is wrong, document by document; at least one error for each file that is wrong, and no more than a person
+/// reads: of the rest the number.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Scenario>, Vec<SpecError>> {
-    join(&[(file.to_owned(), text.to_owned())])
+    let mut loading = Loading::default();
+    loading.add(file, text);
+    loading.finish()
 }
 
 /// Reads every `.yaml` and `.yml` file of a folder and of the folders in it, or the one file given, sorted by path.
-/// Folders called `expect` hold expected failures and are passed over.
+/// Files of expected failures are passed over.
 ///
 /// # Errors
-/// Everything that is wrong in any of them, files that cannot be read included.
+/// What is wrong in any of them, files that cannot be read included.
 pub fn load_dir(path: impl AsRef<FilePath>) -> Result<Vec<Scenario>, Vec<SpecError>> {
     let path = path.as_ref();
-    let mut files = Vec::new();
-    let mut errors = Vec::new();
-    collect(path, &mut files, &mut errors);
-    files.sort();
-    let mut texts = Vec::new();
-    for file in files {
-        match fs::read_to_string(&file) {
-            Ok(text) => texts.push((file.display().to_string(), text)),
-            Err(e) => errors.push(unreadable(&file, &e)),
+    let mut loading = Loading::default();
+    let mut any = false;
+    for file in yaml_files(path, &mut loading.errors) {
+        match read(&file) {
+            Ok(Contents::Scenarios(text)) => {
+                any = true;
+                loading.add(&file.display().to_string(), &text);
+            }
+            Ok(Contents::Expectations(_)) => {}
+            Err(error) => loading.errors.push(error),
         }
     }
-    if texts.is_empty() && errors.is_empty() {
-        let message = "no scenario files (.yaml) in this folder".to_owned();
-        errors.push(SpecError { file: path.display().to_string(), line: 0, column: 0, message, hint: None });
+    if !any && loading.errors.is_empty() {
+        let message = if path.is_file() {
+            "this file lists expected failures; it has no scenario (`poolproof run --expect` takes it)"
+        } else {
+            "no scenario files (.yaml) in this folder"
+        };
+        loading.errors.push(SpecError::of_file(&path.display().to_string(), message));
     }
-    match join(&texts) {
-        Ok(scenarios) if errors.is_empty() => Ok(scenarios),
-        Ok(_) => Err(errors),
-        Err(more) => Err(errors.into_iter().chain(more).collect()),
+    loading.finish()
+}
+
+/// Whether a folder's or a command line's files are well formed, scenarios and expected failures alike.
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub scenarios: Vec<Scenario>,
+    /// Entries of files of expected failures, and how many such files there are.
+    pub expected: usize,
+    pub expectations: usize,
+    pub errors: Vec<SpecError>,
+}
+
+/// Reads files and the `.yaml` and `.yml` files of folders, each file once, for what its contents show it to be.
+#[must_use]
+pub fn check(paths: &[PathBuf]) -> Checked {
+    let mut checked = Checked::default();
+    let mut loading = Loading::default();
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        let files = yaml_files(path, &mut loading.errors);
+        if files.is_empty() && path.is_dir() {
+            let message = "no scenario files (.yaml) in this folder";
+            loading.errors.push(SpecError::of_file(&path.display().to_string(), message));
+        }
+        for file in files {
+            if !seen.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
+                continue;
+            }
+            let name = file.display().to_string();
+            match read(&file) {
+                Ok(Contents::Scenarios(text)) => loading.add(&name, &text),
+                Ok(Contents::Expectations(text)) => match super::expect::parse(&name, &text) {
+                    Ok(read) => {
+                        (checked.expected, checked.expectations) =
+                            (checked.expected + read.entries.len(), checked.expectations + 1)
+                    }
+                    Err(errors) => loading.errors.extend(errors),
+                },
+                Err(error) => loading.errors.push(error),
+            }
+        }
     }
+    checked.scenarios = loading.scenarios;
+    checked.errors = loading.errors;
+    checked
+}
+
+/// The text of a file, by what it is about.
+enum Contents {
+    Scenarios(String),
+    Expectations(String),
+}
+
+/// A file is told by its keys; one whose keys say nothing, by its folder.
+fn read(file: &FilePath) -> Result<Contents, SpecError> {
+    let text = text::read(file)?;
+    let in_folder = || file.parent().is_some_and(is_of_expectations);
+    let expects = super::expect::is_meant(&text).unwrap_or_else(in_folder);
+    Ok(if expects { Contents::Expectations(text) } else { Contents::Scenarios(text) })
 }
 
 /// The scenarios that come with poolproof, sorted by path.
@@ -64,7 +126,9 @@ pub fn load_dir(path: impl AsRef<FilePath>) -> Result<Vec<Scenario>, Vec<SpecErr
 /// Never in a build that passed its tests: one of them reads every built-in file.
 #[must_use]
 pub fn built_in() -> Vec<Scenario> {
-    join(&built_in_texts()).unwrap_or_else(|errors| {
+    let mut loading = Loading::default();
+    built_in_texts().iter().for_each(|(file, text)| loading.add(file, text));
+    loading.finish().unwrap_or_else(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         panic!("a built-in scenario is wrong:\n{}", lines.join("\n"))
     })
@@ -101,97 +165,144 @@ fn is_of_expectations(path: &FilePath) -> bool {
     path.file_name().is_some_and(|name| name == super::expect::FOLDER)
 }
 
-pub(super) fn unreadable(file: &FilePath, error: &std::io::Error) -> SpecError {
-    let message = format!("cannot be read: {error}");
-    SpecError { file: file.display().to_string(), line: 0, column: 0, message, hint: None }
+/// The files that a path stands for, sorted.
+fn yaml_files(path: &FilePath, errors: &mut Vec<SpecError>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    collect(path, &mut BTreeSet::new(), &mut files, errors);
+    files.sort();
+    files
 }
 
-fn collect(path: &FilePath, files: &mut Vec<PathBuf>, errors: &mut Vec<SpecError>) {
-    if path.is_file() {
+/// `seen` has the folders that were looked into, under their own names: links may go round in a circle.
+fn collect(path: &FilePath, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<PathBuf>, errors: &mut Vec<SpecError>) {
+    let failed = |e: &std::io::Error| SpecError::of_file(&path.display().to_string(), format!("cannot be read: {e}"));
+    if !path.is_dir() {
         files.push(path.to_owned());
+        return;
+    }
+    if !seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
         return;
     }
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(e) => return errors.push(unreadable(path, &e)),
+        Err(e) => return errors.push(failed(&e)),
     };
     for entry in entries {
-        match entry {
-            Ok(entry) if is_of_expectations(&entry.path()) => {}
-            Ok(entry) if entry.path().is_dir() => collect(&entry.path(), files, errors),
-            Ok(entry) if entry.path().extension().is_some_and(|e| e == "yaml" || e == "yml") => {
-                files.push(entry.path())
-            }
+        match entry.map(|entry| entry.path()) {
+            Ok(inner) if inner.is_dir() => collect(&inner, seen, files, errors),
+            Ok(inner) if inner.extension().is_some_and(|e| e == "yaml" || e == "yml") => files.push(inner),
             Ok(_) => {}
-            Err(e) => errors.push(unreadable(path, &e)),
+            Err(e) => errors.push(failed(&e)),
         }
     }
 }
 
-/// Reads the files and refuses an id that is given twice, wherever.
-fn join(texts: &[(String, String)]) -> Result<Vec<Scenario>, Vec<SpecError>> {
-    let mut errors = Vec::new();
-    let mut scenarios = Vec::new();
-    let mut seen: BTreeMap<String, String> = BTreeMap::new();
-    for (file, text) in texts {
-        for Read { document, scenario } in documents(file, text, &mut errors) {
-            if let Some(first) = seen.get(&scenario.id) {
-                let at = [Segment::Key("scenario".to_owned())];
-                let (line, column) = locate::locate(text, document, &at);
-                let message = format!("there are two scenarios `{}`", scenario.id);
-                let hint = Some(format!("the first is in {first}"));
-                errors.push(SpecError { file: file.clone(), line, column, message, hint });
+/// Files being read; an id that is given twice, wherever, is refused.
+#[derive(Default)]
+struct Loading {
+    errors: Vec<SpecError>,
+    scenarios: Vec<Scenario>,
+    /// The file of each id.
+    seen: BTreeMap<String, String>,
+}
+
+impl Loading {
+    fn add(&mut self, file: &str, text: &str) {
+        let mut told = Told::of(file);
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for document in text::documents(text) {
+            if let Some(error) = document.refused(file) {
+                told.push(error);
                 continue;
             }
-            seen.insert(scenario.id.clone(), file.clone());
-            scenarios.push(scenario);
+            for scenario in scenarios(file, document, &mut told) {
+                self.keep(scenario, document, &mut told);
+            }
         }
+        self.errors.extend(told.finish());
     }
-    if errors.is_empty() { Ok(scenarios) } else { Err(errors) }
+
+    fn keep(&mut self, scenario: Scenario, document: Document<'_>, told: &mut Told) {
+        let Some(first) = self.seen.get(&scenario.id) else {
+            self.seen.insert(scenario.id.clone(), scenario.file.clone());
+            return self.scenarios.push(scenario);
+        };
+        let complaint = Complaint::new(format!("there are two scenarios `{}`", scenario.id));
+        let complaint = complaint.hint(format!("the first is in {first}"));
+        let path = vec![Segment::Key("scenario".to_owned())];
+        placed(&scenario.file, document, Found { kept: vec![Problem { path, complaint }], more: 0 }, told);
+    }
+
+    fn finish(self) -> Result<Vec<Scenario>, Vec<SpecError>> {
+        if self.errors.is_empty() { Ok(self.scenarios) } else { Err(self.errors) }
+    }
 }
 
-fn documents(file: &str, text: &str, errors: &mut Vec<SpecError>) -> Vec<Read> {
+/// What a document holds: one scenario if it is right.
+fn scenarios(file: &str, document: Document<'_>, told: &mut Told) -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    for (document, deserializer) in serde_yaml::Deserializer::from_str(text).enumerate() {
-        match RawScenario::deserialize(deserializer) {
+    for (number, deserializer) in locate::yaml(document.text).enumerate() {
+        let meter = Meter::of(document.text);
+        let raw = RawScenario::deserialize(meter.read(deserializer));
+        match raw {
             Err(e) => {
-                let again = || serde_yaml::Deserializer::from_str(text).nth(document);
-                let mut error = error::from_yaml(file, &e);
-                // The reader takes more characters for line ends than editors do.
-                error.line = error.line.min(text.lines().count() + 1);
-                if again().is_some_and(locate::is_empty) {
-                    error.message = "this document is empty".to_owned();
-                    error.hint = Some("a scenario begins with `scenario: its-name`".to_owned());
-                }
-                if error.message.ends_with("is given twice") {
-                    (error.line, error.column) =
-                        again().and_then(locate::duplicate).unwrap_or((error.line, error.column));
-                }
-                errors.push(error);
+                let again = || locate::yaml(document.text).nth(number);
+                told.push(refusal(file, document, &e, &again));
                 // The reader does not recover from broken YAML: it would offer the same document for ever.
                 if !again().is_some_and(locate::is_yaml) {
                     break;
                 }
             }
             Ok(raw) => match lower::scenario(&raw, file) {
-                Ok(scenario) => scenarios.push(Read { document, scenario }),
-                Err(problems) => errors.extend(placed(file, text, document, problems)),
+                Ok(scenario) => scenarios.push(scenario),
+                Err(found) => placed(file, document, found, told),
             },
         }
     }
     scenarios
 }
 
-/// Looks up where the problems stand, and sorts them so.
-pub(super) fn placed(file: &str, text: &str, document: usize, problems: Vec<Problem>) -> Vec<SpecError> {
-    let mut errors: Vec<SpecError> = problems
-        .into_iter()
-        .map(|problem| {
-            let (line, column) = locate::locate(text, document, &problem.path);
-            let (message, hint) = (problem.complaint.message, problem.complaint.hint);
-            SpecError { file: file.to_owned(), line, column, message, hint }
-        })
-        .collect();
+/// The reader's refusal of a document, at its place in the file.
+fn refusal<'t>(
+    file: &str,
+    document: Document<'t>,
+    error: &serde_yaml::Error,
+    again: &dyn Fn() -> Option<serde_yaml::Deserializer<'t>>,
+) -> SpecError {
+    let mut error = error::from_yaml(file, error);
+    if again().is_some_and(locate::is_empty) {
+        error.message = "this document is empty".to_owned();
+        error.hint = Some("a scenario begins with `scenario: its-name`".to_owned());
+    }
+    if error.message.ends_with("is given twice") {
+        (error.line, error.column) = again()
+            .and_then(|document_again| locate::duplicate(document_again, document.text))
+            .unwrap_or((error.line, error.column));
+    }
+    if error.message.starts_with(error::BEGINS_NOTHING) && is_tab(document.text, error.line, error.column) {
+        error.message = "a tab stands here, and YAML indents with spaces".to_owned();
+        error.hint = None;
+    }
+    // The reader takes more characters for line ends than editors do.
+    error.line = error.line.min(document.lines() + 1) + document.lines_before;
+    error
+}
+
+fn is_tab(text: &str, line: usize, column: usize) -> bool {
+    text.lines().nth(line.saturating_sub(1)).and_then(|l| l.chars().nth(column.saturating_sub(1))) == Some('\t')
+}
+
+/// Looks up where the problems stand, and tells them in that order. Each costs reading the document again up to its
+/// place: of a large one fewer are told.
+pub(super) fn placed(file: &str, document: Document<'_>, found: Found, told: &mut Told) {
+    let affordable = (READ_AGAIN / document.text.len().max(1)).max(1);
+    let room = told.room().min(affordable).min(found.kept.len());
+    let mut errors: Vec<SpecError> = Vec::new();
+    for problem in &found.kept[..room] {
+        let (line, column) = locate::locate(document.text, &problem.path);
+        errors.push(SpecError::at(file, (line + document.lines_before, column), &problem.complaint));
+    }
     errors.sort_by_key(|e| (e.line, e.column));
-    errors
+    errors.into_iter().for_each(|error| told.push(error));
+    told.skip(found.kept.len() - room + found.more);
 }

@@ -1,7 +1,7 @@
 //! Where in a file a key or an element stands.
 //!
 //! The YAML library gives places to errors only, so a place is found by reading the document again and
-//! raising an error at the path. Costs a second parse, paid only where something is wrong.
+//! raising an error at the path. Costs another reading, paid only where something is wrong, and for few mistakes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,8 +9,23 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::meter::Meter;
+
+/// The one door to the YAML reader: the documents of a text.
+pub(super) fn yaml(text: &str) -> serde_yaml::Deserializer<'_> {
+    #[cfg(test)]
+    READ.with(|read| read.set(read.get() + text.len()));
+    serde_yaml::Deserializer::from_str(text)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Bytes that this thread gave to the YAML reader, one reading after the other.
+    pub(super) static READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// One step of the way to a value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Segment {
     Key(String),
     Index(usize),
@@ -53,8 +68,8 @@ impl<'a> Path<'a> {
 }
 
 /// Line and column of the key or element that a path ends in, or of what is nearest above it.
-pub(super) fn locate(text: &str, document: usize, path: &[Segment]) -> (usize, usize) {
-    let Some(document) = serde_yaml::Deserializer::from_str(text).nth(document) else { return (1, 1) };
+pub(super) fn locate(text: &str, path: &[Segment]) -> (usize, usize) {
+    let Some(document) = yaml(text).next() else { return (1, 1) };
     let place = Finder { path }.deserialize(document).err().and_then(|e| e.location());
     place.map_or((1, 1), |at| (at.line(), at.column()))
 }
@@ -107,9 +122,9 @@ impl<'de> Visitor<'de> for Finder<'_> {
 }
 
 /// Tells whether a key is the one wanted, and fails there if the path ends in it.
-struct KeyFinder<'p> {
-    wanted: &'p str,
-    is_last: bool,
+pub(super) struct KeyFinder<'p> {
+    pub(super) wanted: &'p str,
+    pub(super) is_last: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for KeyFinder<'_> {
@@ -134,7 +149,7 @@ impl Visitor<'_> for KeyFinder<'_> {
 
 /// Whether a document holds nothing at all.
 pub(super) fn is_empty(document: serde_yaml::Deserializer<'_>) -> bool {
-    serde_yaml::Value::deserialize(document).is_ok_and(|value| value.is_null())
+    Option::<IgnoredAny>::deserialize(document).is_ok_and(|value| value.is_none())
 }
 
 /// Whether a document is YAML at all, whatever it says.
@@ -143,8 +158,9 @@ pub(super) fn is_yaml(document: serde_yaml::Deserializer<'_>) -> bool {
 }
 
 /// Where a key stands that its mapping has already, if one does.
-pub(super) fn duplicate(document: serde_yaml::Deserializer<'_>) -> Option<(usize, usize)> {
-    let error = Twice.deserialize(document).err()?;
+pub(super) fn duplicate(document: serde_yaml::Deserializer<'_>, text: &str) -> Option<(usize, usize)> {
+    let meter = Meter::of(text);
+    let error = Twice.deserialize(meter.read(document)).err()?;
     error.to_string().contains(TWICE).then(|| error.location())?.map(|at| (at.line(), at.column()))
 }
 

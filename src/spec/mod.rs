@@ -5,16 +5,19 @@
 pub mod error;
 pub mod expect;
 mod files;
+mod keys;
 mod locate;
 mod lower;
+mod meter;
 pub mod raw;
 pub mod scenario;
+mod text;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::SpecError;
-pub use files::{built_in, load_dir, parse};
+pub use files::{Checked, built_in, check, load_dir, parse};
 pub use scenario::{Body, FaultPlan, FaultWhen, Generate, OpKind, Scenario, SizeClass, SizeDraw, Variant, Weights};
 
 /// The JSON Schema of one scenario document, as published in `specs/scenario.schema.json`.

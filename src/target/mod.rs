@@ -4,6 +4,7 @@
 
 mod driver_pool;
 pub mod lost;
+mod meant;
 pub mod name;
 mod neighbours;
 mod on_gpu;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::cuda::{self, CudaError};
 
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
-use crate::reference::{Defect, Settings};
+use crate::reference::{Defect, Settings, Variation};
 
 pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
@@ -131,17 +132,19 @@ pub fn known() -> &'static [(&'static str, &'static str)] {
     KNOWN
 }
 
-/// The settings and the planted defect that the name of a reference on simulated devices gives; `None` for any
-/// other target.
+/// The settings, the planted defect and the variation that the name of a reference on simulated devices gives;
+/// `None` for any other target.
 ///
 /// # Errors
-/// An option, a defect or a setting that does not exist.
-pub fn reference_options(name: &TargetName) -> Result<Option<(Settings, Option<Defect>)>, TargetError> {
+/// An option, a defect, a variation or a setting that does not exist.
+pub fn reference_options(
+    name: &TargetName,
+) -> Result<Option<(Settings, Option<Defect>, Option<Variation>)>, TargetError> {
     let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
     if !is_ours {
         return Ok(None);
     }
-    reference::Options::read(name, false).map(|o| Some((o.settings, o.defect)))
+    reference::Options::read(name, false).map(|o| Some((o.settings, o.defect, o.variation)))
 }
 
 /// The same target under settings that make it call the device in other ways: what a sweep over device calls
@@ -167,7 +170,8 @@ pub fn siblings(name: &TargetName) -> Vec<TargetName> {
 /// The sound reference on simulated devices, under the settings that a target's name gives.
 #[must_use]
 pub fn sound_reference(name: &TargetName) -> TargetName {
-    let is_setting = |(key, value): &&(String, Option<String>)| key == "config" || (value.is_none() && key.contains(':'));
+    let is_setting =
+        |(key, value): &&(String, Option<String>)| key == "config" || (value.is_none() && key.contains(':'));
     let options = name.options.iter().filter(is_setting).cloned().collect();
     TargetName { allocator: "reference".to_owned(), place: "sim".to_owned(), options }
 }

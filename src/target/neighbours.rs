@@ -75,12 +75,13 @@ fn hold(ordinal: u32, leave: u64) -> Result<u32, String> {
 
 impl Neighbour {
     fn start(ordinal: u32, leave: u64) -> Result<Self, String> {
-        let mut child = Command::new(super::worker::program())
-            .args(["neighbour", "--gpu", &ordinal.to_string(), "--leave", &leave.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
+        let mut command = Command::new(super::worker::program());
+        command.args(["neighbour", "--gpu", &ordinal.to_string(), "--leave", &leave.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // A terminal sends INT to the whole group; the card is to stay as it is until the run has come to its end.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().map_err(|e| e.to_string())?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err("its pipes are missing".to_owned());
         };

@@ -46,10 +46,8 @@ impl ScenarioRecord {
     /// It ran and said something about its requirement.
     #[must_use]
     pub fn is_executed(&self) -> bool {
-        let said = matches!(
-            self.outcome,
-            Outcome::Pass | Outcome::Fail | Outcome::ExpectedFail | Outcome::UnexpectedPass
-        );
+        let said =
+            matches!(self.outcome, Outcome::Pass | Outcome::Fail | Outcome::ExpectedFail | Outcome::UnexpectedPass);
         said && self.operations > 0
     }
 
@@ -98,8 +96,10 @@ impl Conclusion {
         }
         let musts = Musts::of(record);
         let executed = record.scenarios.iter().any(ScenarioRecord::is_executed);
+        let is_late =
+            |s: &ScenarioRecord| s.outcome == Outcome::Skipped || s.outcome == Outcome::Inconclusive && s.unfinished;
         // Whoever selects wants each of the selected.
-        let late = has(Outcome::Skipped) && (record.scope.is_part() || !musts.open.is_empty());
+        let late = record.scenarios.iter().any(is_late) && (record.scope.is_part() || !musts.open.is_empty());
         if record.ended == EndedBy::TimeUp && late {
             return Conclusion::OutOfTime;
         }

@@ -1,17 +1,40 @@
 //! Results as files: they appear whole or not at all.
 
 use std::io::{ErrorKind, Result, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file by way of a temporary one beside it; makes its folder first.
 ///
 /// # Errors
 /// What the system says; no part of the file is left behind.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut draft = draft_beside(path)?;
-    draft.write_all(bytes)?;
-    draft.persist(path)?;
-    Ok(())
+    Draft::new(path, bytes)?.persist()
+}
+
+/// A file that is written and does not appear yet: several of them can appear as good as together.
+#[derive(Debug)]
+pub struct Draft {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// # Errors
+    /// What the system says; no part of the file is left behind.
+    pub fn new(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let mut file = draft_beside(path)?;
+        file.write_all(bytes)?;
+        Ok(Draft { file, path: path.to_owned() })
+    }
+
+    /// Lets the file appear.
+    ///
+    /// # Errors
+    /// What the system says; no part of the file is left behind.
+    pub fn persist(self) -> Result<()> {
+        self.file.persist(self.path)?;
+        Ok(())
+    }
 }
 
 /// An empty temporary file in the folder of `path`, which is made first.

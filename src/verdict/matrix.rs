@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::RunStamp;
+use super::record::{EndedBy, RunStamp};
 use crate::op::{OracleName, Text};
 use crate::requirement::RequirementId;
 
@@ -21,6 +21,14 @@ pub struct KillMatrix {
     /// What narrowed the run, as the command line says it.
     #[serde(default)]
     pub selection: Vec<String>,
+    /// How the hunts came to their end.
+    #[serde(default)]
+    pub ended: EndedBy,
+    /// Defects and variations that were not tried to the end before that.
+    #[serde(default)]
+    pub untried_defects: u64,
+    #[serde(default)]
+    pub untried_variations: u64,
     /// How many scenarios were tried on each.
     pub scenarios: u64,
     pub defects: Vec<DefectRow>,
@@ -107,7 +115,7 @@ impl KillMatrix {
         self.variations.iter().map(|v| v.alarms.len()).sum()
     }
 
-    /// Whether every defect was found and no variation convicted.
+    /// Whether every defect that was tried was found, and no variation convicted.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.killed() == self.defects.len() && self.alarms() == 0

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::RunStamp;
+use super::record::{EndedBy, RunStamp};
 
 /// How sequences come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +47,12 @@ pub struct Survival {
     pub seeds: u64,
     /// A drawn hunt ends without a kill after so many operations.
     pub limit: u64,
+    /// How the hunts came to their end.
+    #[serde(default)]
+    pub ended: EndedBy,
+    /// Defects that were not hunted to the end before that.
+    #[serde(default)]
+    pub untried: u64,
     /// Generated scenarios that sequences were drawn from.
     pub scenarios: u64,
     /// What narrowed the hunt, as the command line says it.
@@ -280,6 +286,8 @@ mod tests {
             seed: 0,
             seeds: 2,
             limit: 10,
+            ended: EndedBy::Complete,
+            untried: 0,
             scenarios: 1,
             selection: Vec::new(),
             defects: vec![row("a", &[true, true], &[true, true]), row("b", &[true, true], &[true, false])],

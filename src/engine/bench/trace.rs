@@ -23,6 +23,8 @@ pub struct Trace {
 pub enum TraceError {
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{name}: the file is empty, and a trace has records of 12 bytes")]
+    Empty { name: String },
     #[error("{name}: {bytes} bytes are not a whole number of records of 12 bytes")]
     Ragged { name: String, bytes: usize },
     #[error("{name}: record {index} names slot {slot}; at most a million slots are allowed")]
@@ -41,13 +43,17 @@ impl Trace {
     pub fn open(path: &Path) -> Result<Trace, TraceError> {
         let failed = |source| TraceError::Read { path: path.to_owned(), source };
         let mut bytes = Vec::new();
-        crate::recording::open(path).map_err(failed)?.read_to_end(&mut bytes).map_err(failed)?;
+        let file = crate::recording::open(path).map_err(failed)?;
+        file.take(crate::input::MOST_BYTES).read_to_end(&mut bytes).map_err(failed)?;
         Trace::parse(&path.display().to_string(), &bytes)
     }
 
     fn parse(name: &str, bytes: &[u8]) -> Result<Trace, TraceError> {
         let name = name.to_owned();
         let (records, rest) = bytes.as_chunks::<12>();
+        if bytes.is_empty() {
+            return Err(TraceError::Empty { name });
+        }
         if !rest.is_empty() {
             return Err(TraceError::Ragged { name, bytes: bytes.len() });
         }

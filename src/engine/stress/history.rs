@@ -1,6 +1,16 @@
 //! What must hold of the records of threads that shared an allocator, whatever their order was.
 //!
-//! Decides from moments: a block is surely held from the answer that gave it to the call that gives it back.
+//! What a history may claim. A call takes effect at one moment, while its device's lock is held, and of that moment
+//! is known only that it lies within the call's span: after the thread had in hand all that the call needs, before the
+//! thread went on with the answer. So one call surely came before another only if its span ended before the other's
+//! began; calls whose spans overlap may have come in either order, and nothing is concluded from the one seen. The
+//! moments are steps of one counter and not of a clock, and a thread that waits in between only makes a span longer:
+//! then less is claimed.
+//!
+//! Of this is decided: a block is *surely held* from the end of the call that gave it to the start of the call that
+//! gives it back, whoever makes that call. A block that was left to another thread is taken from the list before that
+//! start, so that it has a holder all the while; should the start be earlier than the end, nothing is claimed of it.
+//! A statistic that is read lies between what was surely so and what may have been so at some moment of the read.
 //! The order in which locks were taken is no part of this; `mod` lives that again beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,18 +49,24 @@ pub(super) fn judge(records: &[Record], devices: usize, totals: u64) -> Vec<Stre
 }
 
 /// The first two blocks that shared a byte while both were surely held.
-fn overlaps<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<StressFinding> {
+fn overlaps<'a>(events: impl Iterator<Item = &'a Event> + Clone) -> Vec<StressFinding> {
+    let given_back = events.clone().filter_map(|event| match event.what {
+        What::GaveBack(block) | What::NotTaken(block, _) => Some((block.got, event.span.from)),
+        _ => None,
+    });
+    let ends: BTreeMap<u64, u64> = given_back.collect();
     let mut moments: BTreeMap<u64, (bool, Held)> = BTreeMap::new();
     for event in events {
-        match event.what {
-            What::Got(block) => drop(moments.insert(event.to, (true, block))),
-            What::GaveBack(block) | What::NotTaken(block, _) => drop(moments.insert(event.from, (false, block))),
-            _ => {}
+        let What::Got(block) = event.what else { continue };
+        let end = ends.get(&block.got).copied();
+        if end.is_none_or(|end| block.got < end) {
+            moments.insert(block.got, (true, block));
+            moments.extend(end.map(|end| (end, (false, block))));
         }
     }
-    let mut held: BTreeSet<(u64, u64, u64)> = BTreeSet::new(); // start, id, end
+    let mut held: BTreeSet<(u64, u64, u64)> = BTreeSet::new(); // start, when it was got, end
     for (got, block) in moments.into_values() {
-        let entry = (block.address, block.id, block.address + block.bytes);
+        let entry = (block.address, block.got, block.address.saturating_add(block.bytes));
         if !got {
             held.remove(&entry);
             continue;
@@ -94,18 +110,20 @@ pub(super) fn torn(stats: &Stats) -> Option<String> {
         .then(|| format!("{allocated} B allocated, {active} B active, {reserved} B reserved"))
 }
 
-/// Reads that show more blocks than could be held at any moment of the read, or fewer.
+/// Reads that show more blocks than could be held at any moment of the read, or fewer. A block counts at least if it
+/// surely was given before and not given back before the end; it counts at most if it may have been given before the
+/// end and was not surely given back before.
 fn out_of_bounds<'a>(events: impl Iterator<Item = &'a Event>, device: usize) -> Option<StressFinding> {
     let (mut got, mut gave, mut reads) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()), Vec::new());
     for event in events {
         match &event.what {
             What::Got(block) if block.device == device => {
-                got.0.push(event.from);
-                got.1.push(event.to);
+                got.0.push(event.span.from);
+                got.1.push(event.span.to);
             }
             What::GaveBack(block) if block.device == device => {
-                gave.0.push(event.from);
-                gave.1.push(event.to);
+                gave.0.push(event.span.from);
+                gave.1.push(event.span.to);
             }
             What::Read(of, stats) if *of == device => reads.push((event, stats.all(Family::Allocation).current)),
             _ => {}
@@ -116,8 +134,8 @@ fn out_of_bounds<'a>(events: impl Iterator<Item = &'a Event>, device: usize) -> 
     }
     let before = |list: &[u64], moment: u64| i64::try_from(list.partition_point(|&t| t < moment)).unwrap_or(i64::MAX);
     reads.into_iter().find_map(|(read, shown)| {
-        let least = before(&got.1, read.from) - before(&gave.0, read.to);
-        let most = before(&got.0, read.to) - before(&gave.1, read.from);
+        let least = before(&got.1, read.span.from) - before(&gave.0, read.span.to);
+        let most = before(&got.0, read.span.to) - before(&gave.1, read.span.from);
         (shown < least || shown > most).then(|| {
             let text = format!("device {device} showed {shown} blocks when {least} to {most} can have been held");
             finding(Check::Bounds, text)

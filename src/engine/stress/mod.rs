@@ -17,16 +17,20 @@ use crate::device::Device;
 use crate::device::sim::SimDevice;
 use crate::op::Family;
 use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, StdLocks, live_again};
-use crate::reference::{Planted, Planting, Settings, Sound};
+use crate::reference::{Planted, Planting, Settings, Sound, Varied};
 use crate::target::{self, TargetName};
 
-use super::EngineError;
 use super::attempt::quietly;
 use super::stamp::Clock;
+use super::stop::{Stop, Watch};
+use super::{EngineError, Silent};
 use worker::{Record, What, World, give_back, script, work};
 
 /// The most findings of one round that are reported.
 const MOST_FINDINGS: usize = 5;
+
+/// The most calls of one round: what each came to is kept until the threads are done.
+pub const MOST_CALLS: usize = 4_000_000;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -91,13 +95,18 @@ pub struct StressFinding {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StressReport {
     pub rounds: u64,
+    /// What was asked of the allocator and its devices; calls of a script on a block that was not there are none.
     pub calls: u64,
+    /// Blocks that were handed out.
+    pub blocks: u64,
     /// Time in which the threads ran, checks left out.
     pub seconds: f64,
     pub reads: u64,
     pub refused: u64,
     /// Acts that one thread did again in the order of the locks.
     pub ordered: u64,
+    /// It was asked to end before its time was over.
+    pub interrupted: bool,
     /// The seed of the round that failed, and what it showed.
     pub failed: Option<(u64, Vec<StressFinding>)>,
 }
@@ -105,24 +114,41 @@ pub struct StressReport {
 /// Runs rounds until the time is over or one fails.
 ///
 /// # Errors
-/// A target that cannot be called from several threads, or an option of it that does not exist.
+/// A target that cannot be called from several threads, or an option of it that does not exist; a round too large to
+/// be kept; threads that the system does not start.
 pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
+    watched(options, &Stop::default(), &Silent)
+}
+
+/// The same, ended early where that is asked for: what the threads did of the round under way is checked still.
+///
+/// # Errors
+/// As `stress`.
+pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Result<StressReport, EngineError> {
     let not_threaded = || EngineError::NotThreaded { target: options.target.to_string() };
-    let (settings, defect) = target::reference_options(&options.target)?.ok_or_else(not_threaded)?;
+    let (settings, defect, variation) = target::reference_options(&options.target)?.ok_or_else(not_threaded)?;
+    let StressOptions { threads, calls, .. } = *options;
+    if threads.saturating_mul(calls) > MOST_CALLS {
+        return Err(EngineError::RoundTooLarge { threads, calls, most: MOST_CALLS });
+    }
     let clock = Clock::start();
     let mut report = StressReport::default();
     loop {
         let seed = options.seed.wrapping_add(report.rounds);
-        let found = match defect {
-            None => round(options, &settings, Sound, seed, &mut report),
-            Some(defect) => round(options, &settings, Planted(defect), seed, &mut report),
-        };
+        let before = report.calls;
+        let found = match (defect, variation) {
+            (Some(defect), _) => round(options, &settings, Planted(defect), seed, stop, &mut report),
+            (None, Some(variation)) => round(options, &settings, Varied(variation), seed, stop, &mut report),
+            (None, None) => round(options, &settings, Sound, seed, stop, &mut report),
+        }?;
         report.rounds += 1;
+        watch.ran(report.calls - before);
         if !found.is_empty() {
             report.failed = Some((seed, found));
             return Ok(report);
         }
-        if clock.is_past(Some(options.time)) {
+        report.interrupted = stop.is_asked();
+        if report.interrupted || clock.is_past(Some(options.time)) {
             return Ok(report);
         }
     }
@@ -133,8 +159,9 @@ fn round<P: Planting + Send + Sync>(
     settings: &Settings,
     planted: P,
     seed: u64,
+    stop: &Stop,
     report: &mut StressReport,
-) -> Vec<StressFinding> {
+) -> Result<Vec<StressFinding>, EngineError> {
     let world: World<P, StdLocks> = world(options, settings, planted);
     let scripts: Vec<_> =
         (0..options.threads).map(|t| script(seed, t, options.calls, options.devices, options.streams)).collect();
@@ -143,28 +170,31 @@ fn round<P: Planting + Send + Sync>(
         let world = &world;
         let mut threads = Vec::new();
         for calls in &scripts {
-            threads.push(scope.spawn(move || quietly(|| work(world, calls))));
+            threads.push(std::thread::Builder::new().spawn_scoped(scope, move || quietly(|| work(world, calls, stop))));
         }
-        threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err("a thread died".to_owned()))).collect()
-    });
+        let ended = threads.into_iter().map(|t| Ok(t?.join().unwrap_or_else(|_| Err("a thread died".to_owned()))));
+        ended.collect::<Result<_, std::io::Error>>()
+    })
+    .map_err(|source| EngineError::Threads { threads: options.threads, source })?;
     report.seconds += clock.seconds();
-    report.calls += (options.threads * options.calls) as u64;
+    report.calls += records.iter().flatten().map(|r| r.asked).sum::<u64>();
     for event in records.iter().flatten().flat_map(|r| &r.events) {
         report.reads += u64::from(matches!(event.what, What::Read(..)));
         report.refused += u64::from(matches!(event.what, What::Refused));
+        report.blocks += u64::from(matches!(event.what, What::Got(_)));
     }
     let (records, panics): (Vec<_>, Vec<_>) = records.into_iter().partition(Result::is_ok);
     if let Some(text) = panics.into_iter().find_map(Result::err) {
-        return vec![StressFinding { check: Check::Panic, text }];
+        return Ok(vec![StressFinding { check: Check::Panic, text }]);
     }
     let records: Vec<Record> = records.into_iter().flatten().collect();
-    match quietly(|| conclude(&world, &records, options, settings, planted)) {
+    Ok(match quietly(|| conclude(&world, &records, options, settings, planted)) {
         Ok((found, ordered)) => {
             report.ordered += ordered;
             found
         }
         Err(text) => vec![StressFinding { check: Check::Panic, text }],
-    }
+    })
 }
 
 /// Fresh devices behind fresh locks.
@@ -203,7 +233,7 @@ fn conclude<P: Planting + Send, L: Locks>(
         }
     }
     for block in held {
-        if let What::NotTaken(block, why) = give_back(world, block) {
+        if let What::NotTaken(block, why) = give_back(world, block).what {
             let text = format!("{} B at {:#x} were not taken back at the end: {why}", block.bytes, block.address);
             found.push(StressFinding { check: Check::Free, text });
         }

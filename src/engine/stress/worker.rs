@@ -1,10 +1,12 @@
 //! What one thread asks of a shared allocator, and its own record of it.
 //!
-//! Decides the calls, from a seed, and how each is timed. Judges nothing.
+//! Decides the calls, from a seed, and the moments between which each took effect; what may be concluded from
+//! moments stands in `history`. Judges nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::device::sim::SimDevice;
+use crate::engine::Stop;
 use crate::op::{Stats, StreamId};
 use crate::reference::Planting;
 use crate::reference::shared::{Act, Guarded, Locks, Shared};
@@ -16,7 +18,8 @@ const SIZES: [u64; 10] = [100, 512, 4096, 100 << 10, 900 << 10, 2 << 20, 3 << 20
 /// A block as its holder knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
-    pub(super) id: u64,
+    /// The moment after the answer that gave it, which no other block has.
+    pub(super) got: u64,
     pub(super) device: usize,
     pub(super) address: u64,
     pub(super) bytes: u64,
@@ -28,18 +31,33 @@ pub(super) struct World<P: Planting + Send, L: Locks> {
     /// Blocks that one thread leaves for another to free.
     pub(super) left: L::Mutex<Vec<Held>>,
     clock: AtomicU64,
-    ids: AtomicU64,
+}
+
+/// The moments around a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: u64,
+    pub(super) to: u64,
 }
 
 impl<P: Planting + Send, L: Locks> World<P, L> {
     pub(super) fn new(shared: Shared<SimDevice, P, L>) -> Self {
         let left = Guarded::new(Vec::new());
-        World { shared, left, clock: AtomicU64::new(0), ids: AtomicU64::new(0) }
+        World { shared, left, clock: AtomicU64::new(0) }
     }
 
-    /// A moment that no other event of the history has.
-    fn now(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::SeqCst)
+    /// A moment of a clock without time, which nobody else gets. All moments are in one order, and one sees all that
+    /// any thread did before it got an earlier one: that takes the release and the acquire of every step.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::AcqRel)
+    }
+
+    /// Asks the allocator one thing, and between which moments. Whatever the call is about (above all a block that
+    /// another thread left) is in hand before: the first moment is later than how it came there.
+    fn during<R>(&self, ask: impl FnOnce(&Shared<SimDevice, P, L>) -> R) -> (R, Span) {
+        let from = self.now();
+        let answer = ask(&self.shared);
+        (answer, Span { from, to: self.now() })
     }
 }
 
@@ -91,12 +109,10 @@ pub(super) fn script(seed: u64, thread: usize, length: usize, devices: usize, st
     calls
 }
 
-/// What a call came to, between two moments.
+/// What a call came to, and when it took effect: at some moment of its span.
 #[derive(Debug, Clone)]
 pub(super) struct Event {
-    /// Before it was asked, and after it was answered.
-    pub(super) from: u64,
-    pub(super) to: u64,
+    pub(super) span: Span,
     pub(super) what: What,
 }
 
@@ -108,7 +124,6 @@ pub(super) enum What {
     /// A block that its holder gave back was not taken.
     NotTaken(Held, String),
     Read(usize, Box<Stats>),
-    Other,
 }
 
 /// A thread's own record: its events and what it holds at the end.
@@ -116,76 +131,76 @@ pub(super) enum What {
 pub(super) struct Record {
     pub(super) events: Vec<Event>,
     pub(super) held: Vec<Held>,
+    /// Calls that were made: one on a block that is not there is none.
+    pub(super) asked: u64,
 }
 
-/// Makes the calls of a script.
-pub(super) fn work<P: Planting + Send, L: Locks>(world: &World<P, L>, script: &[Call]) -> Record {
+/// Makes the calls of a script, up to a request to stop.
+pub(super) fn work<P: Planting + Send, L: Locks>(world: &World<P, L>, script: &[Call], stop: &Stop) -> Record {
     let mut record = Record::default();
     for &call in script {
-        let from = world.now();
-        let what = make(world, call, &mut record.held);
-        record.events.push(Event { from, to: world.now(), what });
+        if stop.is_asked() {
+            break;
+        }
+        record.asked += u64::from(make(world, call, &mut record));
     }
     record
 }
 
-fn make<P: Planting + Send, L: Locks>(world: &World<P, L>, call: Call, held: &mut Vec<Held>) -> What {
+/// Makes one call, unless it is about a block that is not there: whether the allocator was asked anything. Calls
+/// without an event claim nothing about their moments.
+pub(super) fn make<P: Planting + Send, L: Locks>(world: &World<P, L>, call: Call, record: &mut Record) -> bool {
     let shared = &world.shared;
+    let Record { events, held, .. } = record;
     let nth = |held: &Vec<Held>, n: usize| n.checked_rem(held.len());
     match call {
         Call::Alloc { device, stream, bytes } => {
             let handle = shared.device(device, |d| d.stream_handle(StreamId(stream)));
-            match shared.alloc(device, bytes, handle) {
-                Ok(address) => {
-                    let id = world.ids.fetch_add(1, Ordering::Relaxed);
-                    let block = Held { id, device, address, bytes };
-                    held.push(block);
-                    What::Got(block)
-                }
-                Err(_) => What::Refused,
-            }
+            let (answer, span) = world.during(|shared| shared.alloc(device, bytes, handle));
+            let got = |address| Held { got: span.to, device, address, bytes };
+            held.extend(answer.as_ref().map(|&address| got(address)));
+            events.push(Event { span, what: answer.map_or(What::Refused, |address| What::Got(got(address))) });
         }
-        Call::Free(n) => nth(held, n).map_or(What::Other, |i| give_back(world, held.swap_remove(i))),
+        Call::Free(n) => {
+            let Some(i) = nth(held, n) else { return false };
+            events.push(give_back(world, held.swap_remove(i)));
+        }
         Call::Leave(n) => {
             if let Some(i) = nth(held, n) {
                 let block = held.swap_remove(i);
                 world.left.with(|left| left.push(block));
             }
-            What::Other
+            return false;
         }
-        Call::FreeLeft => world.left.with(Vec::pop).map_or(What::Other, |block| give_back(world, block)),
+        Call::FreeLeft => {
+            let Some(block) = world.left.with(Vec::pop) else { return false };
+            events.push(give_back(world, block));
+        }
         Call::Record(n, stream) => {
-            if let Some(i) = nth(held, n) {
-                let handle = shared.device(held[i].device, |d| d.stream_handle(StreamId(stream)));
-                shared.record_stream(held[i].address, handle);
-            }
-            What::Other
+            let Some(i) = nth(held, n) else { return false };
+            let handle = shared.device(held[i].device, |d| d.stream_handle(StreamId(stream)));
+            shared.record_stream(held[i].address, handle);
         }
-        Call::Read(device) => What::Read(device, Box::new(shared.stats(device))),
-        Call::EmptyCache => {
-            // A simulated device without planned faults refuses nothing; what stays shows at the end.
-            drop(shared.empty_cache());
-            What::Other
+        Call::Read(device) => {
+            let (stats, span) = world.during(|shared| shared.stats(device));
+            events.push(Event { span, what: What::Read(device, Box::new(stats)) });
         }
-        Call::ResetPeak(device) => {
-            shared.reset_peak(device);
-            What::Other
-        }
+        // A simulated device without planned faults refuses nothing; what stays shows at the end.
+        Call::EmptyCache => drop(shared.empty_cache()),
+        Call::ResetPeak(device) => shared.reset_peak(device),
         Call::Occupy(device, with) => {
             shared.act(device, Act::Device { what: |d, stream| drop(d.occupy(StreamId(stream))), with });
-            What::Other
         }
         Call::Finish(device, with) => {
             shared.act(device, Act::Device { what: |d, stream| drop(d.finish(StreamId(stream))), with });
-            What::Other
         }
     }
+    true
 }
 
 /// Frees a block; its holder is the only one who may.
-pub(super) fn give_back<P: Planting + Send, L: Locks>(world: &World<P, L>, block: Held) -> What {
-    match world.shared.free(block.address) {
-        Ok(()) => What::GaveBack(block),
-        Err(error) => What::NotTaken(block, error.to_string()),
-    }
+pub(super) fn give_back<P: Planting + Send, L: Locks>(world: &World<P, L>, block: Held) -> Event {
+    let (answer, span) = world.during(|shared| shared.free(block.address));
+    let what = answer.map_or_else(|error| What::NotTaken(block, error.to_string()), |()| What::GaveBack(block));
+    Event { span, what }
 }

@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use crate::engine::case::{Budget, Case};
+use crate::engine::case::Case;
 use crate::engine::lockstep::Conviction;
 use crate::engine::replay::{self, Kind, Replayed};
-use crate::engine::stamp::Clock;
+use crate::engine::stop::{Budget, Patience, Stop};
 use crate::engine::{EngineError, Progress};
 use crate::op::{OracleName, Setup, Step, Text};
 use crate::requirement::{Area, RequirementId, Severity};
@@ -46,10 +46,11 @@ pub fn sweep_file(
     on: Option<&TargetName>,
     plan: &SweepPlan,
     jobs: usize,
+    stop: &Stop,
     progress: &dyn Progress,
 ) -> Result<SweptFile, EngineError> {
     let contents = read(path)?;
-    let budget = Budget { clock: Clock::start(), limit: None };
+    let budget = Budget::new(None, stop, progress);
     let name = on.unwrap_or(&contents.target);
     let open = |setup: &Setup| target::open(name, setup);
     let variants = Variant::all(name, &open);
@@ -63,8 +64,10 @@ pub fn sweep_file(
         }
     }
     progress.begin_sweep(subjects.len());
-    let tried = try_all(jobs.max(1), &subjects, plan.pairs, &budget, progress)?;
-    let failures = keep(&subjects, &tried).into_iter().map(|(nth, failure)| again(&subjects[nth], failure));
+    let tried = try_all(jobs.max(1), &subjects, plan.pairs, &budget, progress, &|_, _| budget.found())?;
+    let failures = keep(&subjects, &tried)
+        .into_iter()
+        .map(|(nth, failure)| again(&subjects[nth], failure, Patience::new(&budget, None)));
     let failures = failures.collect::<Result<_, EngineError>>()?;
     let mut record = record_of(&tried);
     record.targets = variants.iter().map(|v| v.name.clone()).collect();
@@ -87,6 +90,7 @@ fn read(path: &Path) -> Result<Contents, EngineError> {
         config: None,
         oracles: oracles.iter().copied().collect(),
         must_reach: [].into(),
+        exact_world: false,
         epilogue: true,
         body: Body::Steps(Vec::new()),
     };
@@ -116,10 +120,10 @@ fn read(path: &Path) -> Result<Contents, EngineError> {
 }
 
 /// A failure made small, as a replay of it reads.
-fn again(subject: &Subject<'_>, failure: &Failure) -> Result<Replayed, EngineError> {
+fn again(subject: &Subject<'_>, failure: &Failure, patience: Patience<'_>) -> Result<Replayed, EngineError> {
     match &failure.found {
         Found::Convicted(conviction) => {
-            let caught = subject.pin_down(&failure.steps, conviction);
+            let caught = subject.pin_down(&failure.steps, conviction, patience);
             Ok(Replayed {
                 target: caught.reproducer.target.clone(),
                 operations: caught.transcript.len() as u64,

@@ -9,7 +9,6 @@ mod recorded;
 mod tests;
 mod trial;
 
-use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,11 +20,13 @@ use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
 use crate::workload;
 
 use super::Progress;
-use super::attempt::Opener;
-use super::case::{self, Budget, Case, Tally};
-use super::failure;
+use super::attempt::{Opener, inspect};
+use super::case::{self, Case, Tally};
+use super::failure::{self, Caught};
 use super::run::{RunOptions, lock};
+use super::schedule::Once;
 use super::stamp::Clock;
+use super::stop::{Budget, Patience};
 use trial::{Failure, Found, Subject, Tried};
 
 pub use file::{SweptFile, sweep_file};
@@ -76,13 +77,15 @@ impl<'a> Variant<'a> {
     }
 }
 
-/// Sweeps what a run chose, if its plan asks for it; what is found goes to the tallies.
+/// Sweeps what a run chose, if its plan asks for it; what is found goes to the tallies. `found` is told at once of the
+/// first failure of each kind, as it was found, and the number of its case: which comes first depends on the schedule.
 pub(super) fn sweep(
     options: &RunOptions,
     cases: &[Case<'_>],
     tallies: &[Mutex<Tally>],
-    budget: &Budget,
+    budget: &Budget<'_>,
     progress: &dyn Progress,
+    found: &(dyn Fn(usize, Caught) + Sync),
 ) -> Result<Option<SweepRecord>, TargetError> {
     let (Some(plan), Some(first)) = (options.plan.faults, cases.first()) else { return Ok(None) };
     let clock = Clock::start();
@@ -106,22 +109,32 @@ pub(super) fn sweep(
             }
         }
     }
-    let mut subjects: Vec<Subject<'_>> = swept.iter().flat_map(|case| subjects(&plan, case)).collect();
+    let mut subjects: Vec<Subject<'_>> =
+        swept.iter().map(|case| subjects(&plan, case)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     subjects.iter_mut().for_each(|s| s.as_given = s.case.target == variants[0].name);
     progress.begin_sweep(subjects.len());
-    let tried = try_all(options.jobs.max(1), &subjects, plan.pairs, budget, progress)?;
-    let kept = keep(&subjects, &tried);
-    for (nth, failure) in kept {
+    let place = |subject: &Subject<'_>| cases.iter().position(|c| c.scenario.id == subject.case.scenario.id);
+    let known = Once::new();
+    let tried = try_all(options.jobs.max(1), &subjects, plan.pairs, budget, progress, &|subject, failure| {
+        let Found::Convicted(conviction) = &failure.found else { return };
+        if kind(subject, failure).is_some_and(|kind| known.is_new(kind))
+            && let Some(i) = place(subject)
+        {
+            found(i, subject.as_found(&failure.steps, conviction));
+        }
+    })?;
+    let patience = Patience::new(budget, None);
+    for (nth, failure) in keep(&subjects, &tried) {
         let subject = &subjects[nth];
-        let Some(i) = cases.iter().position(|c| c.scenario.id == subject.case.scenario.id) else { continue };
+        let Some(i) = place(subject) else { continue };
         let mut tally = lock(&tallies[i]);
         match &failure.found {
             Found::Panicked(panicked) => {
-                let crash =
-                    failure::keep_crash(subject.case, &subject.setup, &failure.steps, panicked.clone(), &subject.names);
+                let Subject { case, setup, names, .. } = subject;
+                let crash = failure::keep_crash(case, setup, &failure.steps, panicked, names, patience);
                 tally.crash.get_or_insert(crash);
             }
-            Found::Convicted(conviction) => tally.swept.push(subject.pin_down(&failure.steps, conviction)),
+            Found::Convicted(conviction) => tally.swept.push(subject.pin_down(&failure.steps, conviction, patience)),
         }
     }
     let mut record = record_of(&tried);
@@ -141,7 +154,10 @@ fn with_faults(scenario: &Scenario) -> Scenario {
 
 /// The sequences of a scenario that are swept: all explicit ones, the first of the generated ones, and the one
 /// that failed once.
-fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Vec<Subject<'a>> {
+///
+/// # Errors
+/// What the target says where it cannot be built.
+fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Result<Vec<Subject<'a>>, TargetError> {
     let scenario = case.scenario;
     let mut all = Vec::new();
     let id = scenario.id.bytes().fold(case.seed, |h, b| workload::scatter(h ^ u64::from(b)));
@@ -151,7 +167,10 @@ fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Vec<Subject<'a>> {
             for variant in variants {
                 for world in 0..case::worlds(scenario) {
                     let setup = workload::world(scenario, world);
-                    let subject = Subject::new(case, &variant.label, setup, &variant.steps, seed(all.len()));
+                    // Faults change what is owed; what parts of a device come to does not depend on them.
+                    let Ok((info, _)) = inspect(case.open, &setup)? else { continue };
+                    let Ok(steps) = workload::steps_on(variant, &info) else { continue };
+                    let subject = Subject::new(case, &variant.label, setup, &steps, seed(all.len()));
                     all.push(Subject { names: variant.names.clone(), ..subject });
                 }
             }
@@ -169,7 +188,7 @@ fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Vec<Subject<'a>> {
         let subject = Subject::new(case, "", stored.setup.clone(), &stored.steps, seed(all.len()));
         all.push(Subject { names: stored.names.clone(), ..subject });
     }
-    all
+    Ok(all)
 }
 
 /// Every subject once, on as many threads as there are jobs. They share nothing.
@@ -177,14 +196,19 @@ fn try_all(
     jobs: usize,
     subjects: &[Subject<'_>],
     pairs: u32,
-    budget: &Budget,
+    budget: &Budget<'_>,
     progress: &dyn Progress,
+    failed: &(dyn Fn(&Subject<'_>, &Failure) + Sync),
 ) -> Result<Vec<Tried>, TargetError> {
     let next = AtomicUsize::new(0);
     let results: Vec<Mutex<Option<Result<Tried, TargetError>>>> = subjects.iter().map(|_| Mutex::default()).collect();
     let work = || {
         while let Some(nth) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&n| n < subjects.len()) {
-            *lock(&results[nth]) = Some(trial::sweep(&subjects[nth], pairs, budget));
+            let tried = trial::sweep(&subjects[nth], pairs, budget);
+            if let Ok(Tried { failure: Some(failure), .. }) = &tried {
+                failed(&subjects[nth], failure);
+            }
+            *lock(&results[nth]) = Some(tried);
             progress.swept();
         }
     };
@@ -198,31 +222,30 @@ fn try_all(
     results.into_iter().map(result).collect()
 }
 
-/// The promise that was broken, and who convicted.
-type Guilt = (RequirementId, OracleName);
+/// The promise that was broken and who convicted, if not a panic; and the call that failed.
+type Kind = (Option<(RequirementId, OracleName)>, Option<DeviceCall>);
+
+/// `None` for what fails on a sibling without any fault, which is for a run on that sibling to report.
+fn kind(subject: &Subject<'_>, failure: &Failure) -> Option<Kind> {
+    if failure.call.is_none() && !subject.as_given {
+        return None;
+    }
+    let guilt = match &failure.found {
+        Found::Convicted(conviction) => {
+            let first = &conviction.violations[0]; // never empty
+            Some((first.requirement.unwrap_or(subject.case.scenario.requirement), first.oracle))
+        }
+        Found::Panicked(_) => None,
+    };
+    Some((guilt, failure.call))
+}
 
 /// Of each kind of failure, by promise, judge and failed call, the first of the run. A mistake in an error path
 /// shows in most sequences, and one of them tells all.
 fn keep<'t>(subjects: &[Subject<'_>], tried: &'t [Tried]) -> Vec<(usize, &'t Failure)> {
-    let mut known: BTreeSet<(Option<Guilt>, Option<DeviceCall>)> = BTreeSet::new();
-    let mut kept = Vec::new();
-    for (nth, failure) in tried.iter().enumerate().filter_map(|(i, t)| Some((i, t.failure.as_ref()?))) {
-        // What fails on a sibling without any fault is for a run on that sibling to report.
-        if failure.call.is_none() && !subjects[nth].as_given {
-            continue;
-        }
-        let guilt = match &failure.found {
-            Found::Convicted(conviction) => {
-                let first = &conviction.violations[0]; // never empty
-                Some((first.requirement.unwrap_or(subjects[nth].case.scenario.requirement), first.oracle))
-            }
-            Found::Panicked(_) => None,
-        };
-        if known.insert((guilt, failure.call)) {
-            kept.push((nth, failure));
-        }
-    }
-    kept
+    let known = Once::new();
+    let failures = tried.iter().enumerate().filter_map(|(i, t)| Some((i, t.failure.as_ref()?)));
+    failures.filter(|&(nth, failure)| kind(&subjects[nth], failure).is_some_and(|kind| known.is_new(kind))).collect()
 }
 
 /// The figures of all sequences together.

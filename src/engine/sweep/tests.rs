@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::engine::{Plan, Silent, run};
+use crate::engine::{Plan, Silent, Stop, run};
 use crate::op::Op;
 use crate::reference::Defect;
 use crate::spec;
@@ -29,6 +29,7 @@ fn options(target: &str, jobs: usize) -> RunOptions {
         cases: Some(1),
         jobs,
         time: None,
+        stop: Stop::default(),
         out: PathBuf::from("unused"),
         regressions: None,
         command: String::new(),
@@ -91,7 +92,8 @@ fn a_finding_of_the_sweep_repeats_by_itself() {
     let again = crate::engine::replay_file(&path, None).expect("it is a sequence");
     assert_eq!(again.conviction.expect("it fails again").violations[0].message, finding.violation.message);
     let sound = "reference@sim".parse().expect("a target name");
-    let swept = sweep_file(&path, Some(&sound), &SweepPlan::default(), 1, &Silent).expect("it is a sequence");
+    let swept =
+        sweep_file(&path, Some(&sound), &SweepPlan::default(), 1, &Stop::default(), &Silent).expect("it is a sequence");
     assert_eq!(swept.failures, []);
     assert!(swept.record.total(|c| c.failed) > 0);
 }

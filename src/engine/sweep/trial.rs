@@ -10,9 +10,10 @@ use crate::verdict::Reproducer;
 use crate::workload::scatter;
 
 use crate::engine::attempt::{Attempt, Panicked, attempt};
-use crate::engine::case::{Budget, Case};
+use crate::engine::case::Case;
 use crate::engine::failure::{self, Author, Caught};
 use crate::engine::lockstep::Conviction;
+use crate::engine::stop::{Budget, Patience};
 
 /// The blocks with which a sequence ends that shows that requests are still served; sequences number theirs
 /// from 0, retries theirs from further up.
@@ -44,9 +45,17 @@ impl<'a> Subject<'a> {
     }
 
     /// A failure made small and run again.
-    pub(super) fn pin_down(&self, steps: &[Step], conviction: &Conviction) -> Caught {
-        let author = Author { label: &self.label, names: &self.names };
-        failure::pin_down(self.case, &self.setup, steps, conviction, author)
+    pub(super) fn pin_down(&self, steps: &[Step], conviction: &Conviction, patience: Patience<'_>) -> Caught {
+        failure::pin_down(self.case, &self.setup, steps, conviction, self.author(), patience)
+    }
+
+    /// The failure before it is made small.
+    pub(super) fn as_found(&self, steps: &[Step], conviction: &Conviction) -> Caught {
+        failure::as_found(self.case, &self.setup, steps, conviction, self.author())
+    }
+
+    fn author(&self) -> Author<'_> {
+        Author { label: &self.label, names: &self.names }
     }
 
     pub(super) fn reproducer(&self, steps: Vec<Step>) -> Reproducer {
@@ -136,7 +145,7 @@ impl From<TargetError> for Stop {
 }
 
 /// Sweeps one sequence, up to the first failure.
-pub(super) fn sweep(subject: &Subject<'_>, pairs: u32, budget: &Budget) -> Result<Tried, TargetError> {
+pub(super) fn sweep(subject: &Subject<'_>, pairs: u32, budget: &Budget<'_>) -> Result<Tried, TargetError> {
     let mut trial = Trial { subject, budget, tried: Tried::default(), calls: Vec::new() };
     match trial.all(pairs) {
         Err(Stop::Target(error)) => return Err(error),
@@ -148,7 +157,7 @@ pub(super) fn sweep(subject: &Subject<'_>, pairs: u32, budget: &Budget) -> Resul
 
 struct Trial<'a> {
     subject: &'a Subject<'a>,
-    budget: &'a Budget,
+    budget: &'a Budget<'a>,
     tried: Tried,
     /// Kinds of calls by device, and how many there are.
     calls: Vec<(DeviceId, DeviceCall, u32)>,
@@ -233,6 +242,7 @@ impl Trial<'_> {
         let case = self.subject.case;
         let attempt = attempt(case.open, &self.subject.setup, &case.course(&steps))?;
         self.tried.runs += 1;
+        self.budget.ran(attempt.operations());
         let found = match attempt {
             Attempt::Ran(run) => {
                 self.tried.operations += run.operations;

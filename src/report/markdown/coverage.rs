@@ -122,8 +122,7 @@ fn risks(page: &mut Page, facts: &Facts<'_>) {
 }
 
 fn area_risk(page: &Page, facts: &Facts<'_>, area: Area) -> Option<Vec<String>> {
-    let ids: Vec<_> =
-        facts.in_area(area).filter(|s| !s.is_covered()).map(|s| s.requirement.id).collect();
+    let ids: Vec<_> = facts.in_area(area).filter(|s| !s.is_covered()).map(|s| s.requirement.id).collect();
     if ids.is_empty() {
         return None;
     }
@@ -164,7 +163,7 @@ fn missing(page: &mut Page, facts: &Facts<'_>) {
         let n = gap.scenarios.len();
         let named = scenario_ids(page, gap.scenarios.iter().copied().take(NAMED));
         let (more_en, more_zh) =
-            if n > NAMED { (format!(" and {} more", n - NAMED), format!(" 等")) } else { Default::default() };
+            if n > NAMED { (format!(" and {} more", n - NAMED), " 等".to_owned()) } else { Default::default() };
         items.push(page.t(
             format!("{} {en}: {why} ({named}{more_en})", plural(n, "scenario")),
             format!("{n} 个用例{zh}：{why}（{named}{more_zh}）"),
@@ -185,10 +184,13 @@ fn missing(page: &mut Page, facts: &Facts<'_>) {
         ));
     }
     if facts.record.is_format_1() {
-        items.push(page.t(
-            "The record is of format 1: what the target lacks and where it ran are not in it as data",
-            "该记录为格式 1：其中不含目标所缺能力与运行位置的结构化数据",
-        ).to_owned());
+        items.push(
+            page.t(
+                "The record is of format 1: what the target lacks and where it ran are not in it as data",
+                "该记录为格式 1：其中不含目标所缺能力与运行位置的结构化数据",
+            )
+            .to_owned(),
+        );
     }
     if items.is_empty() {
         let n = facts.record.scenarios.len();

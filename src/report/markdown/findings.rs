@@ -81,8 +81,16 @@ fn account(page: &Page, facts: &Facts<'_>, finding: &Finding) -> Vec<String> {
         ));
     }
     items.push(page.t(
-        format!("**Requirement**: {} ({level_en}): {}. Judged by: {oracle_en}, in {scenario}", about.id, escape(about.en)),
-        format!("**需求**：{}（{level_zh}）：{}。判定依据：{oracle_zh}，见于用例 {scenario}", about.id, escape(about.zh)),
+        format!(
+            "**Requirement**: {} ({level_en}): {}. Judged by: {oracle_en}, in {scenario}",
+            about.id,
+            escape(about.en)
+        ),
+        format!(
+            "**需求**：{}（{level_zh}）：{}。判定依据：{oracle_zh}，见于用例 {scenario}",
+            about.id,
+            escape(about.zh)
+        ),
     ));
     items.push(root_cause(page, finding));
     items.extend(finding.reproduced.map(|reproduced| often(page, reproduced)));
@@ -122,7 +130,8 @@ fn root_cause(page: &Page, finding: &Finding) -> String {
             "**根因**：下列步骤即足以触发，去掉任一步骤即不再显现".to_owned(),
         ),
         (false, _) => page.t(
-            "**Root cause**: not narrowed down: the sequence below shows it, and was not taken apart to the end".to_owned(),
+            "**Root cause**: not narrowed down: the sequence below shows it, and was not taken apart to the end"
+                .to_owned(),
             "**根因**：尚未缩小：下列序列可复现，但未精简到最小".to_owned(),
         ),
     }

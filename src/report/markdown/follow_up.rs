@@ -70,10 +70,7 @@ fn repairs(page: &Page, facts: &Facts<'_>, severity: Severity) -> Vec<Item> {
                 format!("**修复 {id}**（预计 {days_zh} 人日）：{title}"),
             ),
             page.t(format!("Start here: {fix_en}"), format!("建议：{fix_zh}")),
-            page.t(
-                format!("Done when {command} finds no violation"),
-                format!("完成标准：{command} 不再发现违规"),
-            ),
+            page.t(format!("Done when {command} finds no violation"), format!("完成标准：{command} 不再发现违规")),
         ]);
     }
     items
@@ -109,10 +106,7 @@ fn upkeep(page: &Page, facts: &Facts<'_>) -> Vec<Item> {
                 format!("**Find out why {} broke**: {named}{more_en}. The first: {why}", plural(n, "scenario")),
                 format!("**查明 {n} 个用例中断的原因**：{named}{more_zh}。首个：{why}"),
             ),
-            page.t(
-                "Done when they come to a verdict".to_owned(),
-                "完成标准：这些用例得出结论".to_owned(),
-            ),
+            page.t("Done when they come to a verdict".to_owned(), "完成标准：这些用例得出结论".to_owned()),
         ]);
     }
     items
@@ -161,15 +155,20 @@ fn left_out(page: &Page, facts: &Facts<'_>) -> Vec<String> {
     let count = |why: LeftOut| facts.record.scenarios.iter().filter(|s| s.left_out == Some(why)).count();
     let all = [
         (LeftOut::Time, "Give more `--time`", "延长 `--time`", "had no turn or were not finished", "未轮到或未完成"),
-        (LeftOut::Interrupted, "Let the run come to its end", "让运行完整结束", "were not run to their end", "未执行完毕"),
+        (
+            LeftOut::Interrupted,
+            "Let the run come to its end",
+            "让运行完整结束",
+            "were not run to their end",
+            "未执行完毕",
+        ),
         (LeftOut::Filter, "Run without `--scenario`", "去掉 `--scenario`", "were not selected", "未被选中"),
         (LeftOut::Share, "Run the other shares", "运行其他分片", "belong to them", "属于其他分片"),
     ];
     let line = |(why, en, zh, what_en, what_zh): (LeftOut, &str, &str, &str, &str)| {
         let n = count(why);
-        (n > 0).then(|| {
-            page.t(format!("{en}: {} {what_en}", plural(n, "scenario")), format!("{zh}：{n} 个用例{what_zh}"))
-        })
+        (n > 0)
+            .then(|| page.t(format!("{en}: {} {what_en}", plural(n, "scenario")), format!("{zh}：{n} 个用例{what_zh}")))
     };
     all.into_iter().filter_map(line).collect()
 }
@@ -215,8 +214,9 @@ fn risk(page: &mut Page, facts: &Facts<'_>) {
     let mut en = format!("**Risk assessment**: {} residual risk.", level.0);
     let mut zh = format!("**风险评估**：剩余风险{}。", level.1);
     if !areas.is_empty() {
-        en +=
-            &format!(" Violated: {areas}; until that is repaired, users of the target cannot rely on these requirements.");
+        en += &format!(
+            " Violated: {areas}; until that is repaired, users of the target cannot rely on these requirements."
+        );
         zh += &format!("已发现违规的领域：{areas}；修复之前，使用者不能依赖相应需求。");
     }
     if unknown > 0 {

@@ -75,14 +75,19 @@ fn failures(page: &mut Page, facts: &Facts<'_>) {
     if facts.folded() > 0 {
         let (all, findings) = (facts.folded() + facts.record.findings.len(), facts.record.findings.len());
         page.say(
-            format!("{} were put down to {}; section 4 says why for each.", plural(all, "violation"), plural(findings, "finding")),
+            format!(
+                "{} were put down to {}; section 4 says why for each.",
+                plural(all, "violation"),
+                plural(findings, "finding")
+            ),
             format!("共 {all} 次违规归并为 {findings} 个问题，归并依据见第 4 节。"),
         );
     }
 }
 
 fn one(page: &Page, facts: &Facts<'_>, finding: &Finding) -> String {
-    let (id, title, (severity_en, severity_zh)) = (&finding.id, title(page, finding), words::severity(finding.severity));
+    let (id, title, (severity_en, severity_zh)) =
+        (&finding.id, title(page, finding), words::severity(finding.severity));
     let scenarios = finding.scenarios();
     let named = codes(page, scenarios.iter().copied().take(NAMED));
     let (more_en, more_zh) = match scenarios.len().checked_sub(NAMED).filter(|&n| n > 0) {
@@ -137,7 +142,10 @@ fn expectations(page: &mut Page, facts: &Facts<'_>) {
     if !elsewhere.is_empty() {
         let n = elsewhere.len();
         page.say(
-            format!("{} about other options, versions or devices.", if n == 1 { "1 entry is".to_owned() } else { format!("{n} entries are") }),
+            format!(
+                "{} about other options, versions or devices.",
+                if n == 1 { "1 entry is".to_owned() } else { format!("{n} entries are") }
+            ),
             format!("另有 {n} 条涉及其他选项、版本或设备。"),
         );
     }

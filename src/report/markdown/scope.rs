@@ -192,15 +192,22 @@ fn line(page: &Page, facts: &Facts<'_>, area: Area) -> (Mark, String) {
         plural(scenarios, "scenario"),
         plural(operations, "operation"),
     );
-    let mut zh =
-        format!("{sign} {name}：需求 {covered}/{all}，用例 {} 个，操作 {} 次", thousands(scenarios), thousands(operations));
+    let mut zh = format!(
+        "{sign} {name}：需求 {covered}/{all}，用例 {} 个，操作 {} 次",
+        thousands(scenarios),
+        thousands(operations)
+    );
     let broken: Vec<_> = facts.in_area(area).filter(|s| s.is_broken()).collect();
     if !broken.is_empty() {
         let each: Vec<String> = broken
             .iter()
             .map(|s| {
                 let ids: Vec<&str> = s.findings.iter().map(|f| f.id.as_str()).collect();
-                if ids.is_empty() { s.requirement.id.to_string() } else { format!("{} ({})", s.requirement.id, ids.join(", ")) }
+                if ids.is_empty() {
+                    s.requirement.id.to_string()
+                } else {
+                    format!("{} ({})", s.requirement.id, ids.join(", "))
+                }
             })
             .collect();
         let each = join(page, &each);

@@ -24,7 +24,7 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
 }
 
 /// What the run comes to, as the exit code says it.
-fn headline(facts: &Facts<'_>) -> (String, String) {
+pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
     let target = code(&facts.record.target.name);
     let musts = facts.musts();
     let (judged, applying, all, open) = (musts.judged, musts.applying, musts.all, musts.open.len());
@@ -35,20 +35,33 @@ fn headline(facts: &Facts<'_>) -> (String, String) {
         Conclusion::Broken => {
             let n = count(Outcome::Broken);
             (
-                format!("**Incomplete.** No violation was found on {target}, but {} broke before a verdict: the run does not show conformance.", plural(n, "scenario")),
-                format!("**测试未完成。** 在 {target} 上未发现违规，但有 {n} 个用例在得出结论前中断，本次运行不能证明其符合要求。"),
+                format!(
+                    "**Incomplete.** No violation was found on {target}, but {} broke before a verdict: the run does not show conformance.",
+                    plural(n, "scenario")
+                ),
+                format!(
+                    "**测试未完成。** 在 {target} 上未发现违规，但有 {n} 个用例在得出结论前中断，本次运行不能证明其符合要求。"
+                ),
             )
         }
         Conclusion::Interrupted => {
             let (en, zh) = stopped(facts.record.ended);
             (
-                format!("**Interrupted.** {en} Until then no violation was found on {target}: {judged} of the {applying} requirements of level must that apply had a verdict. This does not show conformance."),
-                format!("**运行被中断。** {zh}在此之前，在 {target} 上未发现违规：适用的 {applying} 项“必须”级需求中有 {judged} 项得出结论。本次运行不能证明其符合要求。"),
+                format!(
+                    "**Interrupted.** {en} Until then no violation was found on {target}: {judged} of the {applying} requirements of level must that apply had a verdict. This does not show conformance."
+                ),
+                format!(
+                    "**运行被中断。** {zh}在此之前，在 {target} 上未发现违规：适用的 {applying} 项“必须”级需求中有 {judged} 项得出结论。本次运行不能证明其符合要求。"
+                ),
             )
         }
         Conclusion::OutOfTime => (
-            format!("**Time ran out.** No violation was found on {target}, but only {judged} of the {applying} requirements of level must that apply have a verdict: a longer `--time` goes on."),
-            format!("**时间用尽。** 在 {target} 上未发现违规，但适用的 {applying} 项“必须”级需求中只有 {judged} 项得出结论；延长 `--time` 可继续。"),
+            format!(
+                "**Time ran out.** No violation was found on {target}, but only {judged} of the {applying} requirements of level must that apply have a verdict: a longer `--time` goes on."
+            ),
+            format!(
+                "**时间用尽。** 在 {target} 上未发现违规，但适用的 {applying} 项“必须”级需求中只有 {judged} 项得出结论；延长 `--time` 可继续。"
+            ),
         ),
         Conclusion::Nothing => (
             format!("**Nothing was tested.** No scenario came to a verdict on {target}."),
@@ -57,21 +70,34 @@ fn headline(facts: &Facts<'_>) -> (String, String) {
         Conclusion::Thin => {
             let percent = (facts.record.min_coverage * 100.0).round();
             (
-                format!("**Too little to judge.** No violation was found on {target}, but {judged} of {all} requirements of level must have a verdict, fewer than the {percent} % asked for (`--min-coverage`): this says little of the target."),
-                format!("**覆盖不足。** 在 {target} 上未发现违规，但 {all} 项“必须”级需求中只有 {judged} 项得出结论，低于要求的 {percent}%（`--min-coverage`），不足以评价该目标。"),
+                format!(
+                    "**Too little to judge.** No violation was found on {target}, but {judged} of {all} requirements of level must have a verdict, fewer than the {percent} % asked for (`--min-coverage`): this says little of the target."
+                ),
+                format!(
+                    "**覆盖不足。** 在 {target} 上未发现违规，但 {all} 项“必须”级需求中只有 {judged} 项得出结论，低于要求的 {percent}%（`--min-coverage`），不足以评价该目标。"
+                ),
             )
         }
         Conclusion::Inconclusive => {
             let n = count(Outcome::Inconclusive);
             (
-                format!("**Inconclusive.** No violation was found on {target}, but {} never reached what it was to test, and {open} of the {applying} requirements of level must that apply have no verdict.", plural(n, "scenario")),
-                format!("**结论不完整。** 在 {target} 上未发现违规，但有 {n} 个用例未进入其要检验的情形，适用的 {applying} 项“必须”级需求中有 {open} 项没有结论。"),
+                format!(
+                    "**Inconclusive.** No violation was found on {target}, but {} never reached what it was to test, and {open} of the {applying} requirements of level must that apply have no verdict.",
+                    plural(n, "scenario")
+                ),
+                format!(
+                    "**结论不完整。** 在 {target} 上未发现违规，但有 {n} 个用例未进入其要检验的情形，适用的 {applying} 项“必须”级需求中有 {open} 项没有结论。"
+                ),
             )
         }
         Conclusion::Selected => selected(facts, &target, executed),
         Conclusion::Passed => (
-            format!("**Passed.** {target} broke no requirement in what this run executed: {judged} of {all} requirements of level must have a verdict, which is every one that applies to it."),
-            format!("**测试通过。** 在本次执行的范围内，{target} 未违反任何需求：{all} 项“必须”级需求中有 {judged} 项得出结论，即适用于该目标的全部。"),
+            format!(
+                "**Passed.** {target} broke no requirement in what this run executed: {judged} of {all} requirements of level must have a verdict, which is every one that applies to it."
+            ),
+            format!(
+                "**测试通过。** 在本次执行的范围内，{target} 未违反任何需求：{all} 项“必须”级需求中有 {judged} 项得出结论，即适用于该目标的全部。"
+            ),
         ),
     }
 }
@@ -81,19 +107,34 @@ fn selected(facts: &Facts<'_>, target: &str, executed: usize) -> (String, String
     let all = facts.record.scenarios.len();
     let not_applicable = facts.record.count(Outcome::NotApplicable);
     let (rest_en, rest_zh) = if not_applicable > 0 {
-        (format!(" {} of the selection did not apply.", plural(not_applicable, "scenario")), format!("选中的用例中有 {not_applicable} 个不适用。"))
+        (
+            format!(" {} of the selection did not apply.", plural(not_applicable, "scenario")),
+            format!("选中的用例中有 {not_applicable} 个不适用。"),
+        )
     } else {
         Default::default()
     };
     if facts.record.scope.generated_only {
         return (
-            format!("**No violation in generated sequences.** {target} was asked {} of {}; explicit steps were not run, so this is no verdict on the target as a whole.{rest_en}", plural(facts.sequences(), "sequence"), plural(executed, "scenario")),
-            format!("**生成式序列中未发现违规。** 在 {target} 上执行了 {executed} 个用例的 {} 条序列；未执行显式步骤，因此不构成对该目标的整体结论。{rest_zh}", thousands(facts.sequences())),
+            format!(
+                "**No violation in generated sequences.** {target} was asked {} of {}; explicit steps were not run, so this is no verdict on the target as a whole.{rest_en}",
+                plural(facts.sequences(), "sequence"),
+                plural(executed, "scenario")
+            ),
+            format!(
+                "**生成式序列中未发现违规。** 在 {target} 上执行了 {executed} 个用例的 {} 条序列；未执行显式步骤，因此不构成对该目标的整体结论。{rest_zh}",
+                thousands(facts.sequences())
+            ),
         );
     }
     (
-        format!("**What was selected passed.** {executed} of {} came to a verdict on {target}, and none found a violation. The run was narrowed, so it says nothing of the rest.{rest_en}", plural(all, "scenario")),
-        format!("**所选用例通过。** {all} 个用例中有 {executed} 个在 {target} 上得出结论，均未发现违规。本次运行范围受限，不涉及其余部分。{rest_zh}"),
+        format!(
+            "**What was selected passed.** {executed} of {} came to a verdict on {target}, and none found a violation. The run was narrowed, so it says nothing of the rest.{rest_en}",
+            plural(all, "scenario")
+        ),
+        format!(
+            "**所选用例通过。** {all} 个用例中有 {executed} 个在 {target} 上得出结论，均未发现违规。本次运行范围受限，不涉及其余部分。{rest_zh}"
+        ),
     )
 }
 
@@ -232,7 +273,8 @@ fn open(page: &Page, facts: &Facts<'_>) -> Vec<String> {
         items.push(page.t(format!("{id} broke: {why}"), format!("{id} 执行中断：{why}")));
     }
     if let Some(rest) = broken.len().checked_sub(LISTED).filter(|&n| n > 0) {
-        items.push(page.t(format!("{rest} more broke (section 5)"), format!("另有 {rest} 个用例执行中断（见第 5 节）")));
+        items
+            .push(page.t(format!("{rest} more broke (section 5)"), format!("另有 {rest} 个用例执行中断（见第 5 节）")));
     }
     if items.is_empty() {
         items.push(page.t("No finding and no blocker", "无问题，无阻塞项").to_owned());
@@ -246,13 +288,20 @@ fn caveats(page: &Page, facts: &Facts<'_>) -> Vec<String> {
     if let Some(defect) = &facts.record.target.planted {
         let defect = code(defect);
         items.push(page.t(
-            format!("The defect {defect} was planted in the target on purpose: a violation is what this run should show"),
+            format!(
+                "The defect {defect} was planted in the target on purpose: a violation is what this run should show"
+            ),
             format!("目标中人为植入了缺陷 {defect}，本次运行理应发现违规"),
         ));
     }
     if !facts.record.selection.is_empty() {
         let selection = super::codes(page, facts.record.selection.iter().map(String::as_str));
-        items.push(page.t(format!("The run was narrowed by {selection}"), format!("本次运行的范围由以下选项限定：{selection}")));
+        items.push(
+            page.t(
+                format!("The run was narrowed by {selection}"),
+                format!("本次运行的范围由以下选项限定：{selection}"),
+            ),
+        );
     }
     for (outcome, en, zh) in
         [(Outcome::Inconclusive, "Inconclusive", "无结论"), (Outcome::ExpectedFail, "Failed as expected", "按预期失败")]

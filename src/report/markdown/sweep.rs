@@ -70,8 +70,8 @@ fn remarks(page: &Page, sweep: &SweepRecord) -> Vec<String> {
         (sweep.failing, "failed without any fault and was not swept", "条序列无故障时即失败，未注入故障"),
         (
             sweep.cut_short,
-            "was not finished for want of time; a longer --time finishes it",
-            "条序列因时间不足未完成；延长 --time 即可完成",
+            "was not swept to the end; a run that is left to end, or a longer --time, finishes it",
+            "条序列未扫描完毕；完整运行或延长 --time 即可完成",
         ),
     ];
     for (count, en, zh) in notes.into_iter().filter(|(count, ..)| *count > 0) {

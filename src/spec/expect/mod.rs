@@ -14,14 +14,27 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::range::Range;
-use super::error::{self, Complaint, SpecError, nearest};
-use super::locate::{self, Path, Segment};
-use super::{files, lower::Problem};
-use crate::op::{Text, Versions};
+use super::error::{self, Complaint, MOST_TOLD, SpecError, Told, nearest};
+use super::files;
+use super::keys;
+use super::locate::{self, Path};
+use super::lower::{Found, Problem};
+use super::meter::Meter;
+use super::raw::RawCapability;
+use super::text::{self, Document};
+use crate::input::shown;
+use crate::op::{Capability, Text, Versions};
 use crate::requirement::{ALL, RequirementId};
 
 /// The folder of these files, below that of the scenarios.
 pub const FOLDER: &str = "expect";
+
+/// The keys of such a file, and some of a scenario that it does not have.
+const KEYS: [&str; 2] = ["target", "expect"];
+const SCENARIO_KEYS: [&str; 4] = ["scenario", "requirement", "steps", "generate"];
+
+/// No glob that anyone writes is as long, and all up to here can be compiled.
+const LONGEST_GLOB: usize = 1000;
 
 /// One file: the expected failures of one target, or of several alike.
 #[derive(Debug, Clone)]
@@ -50,6 +63,8 @@ pub struct Expectation {
     pub owner: String,
     /// The last day that it holds.
     pub expires: Date,
+    /// It may also pass: whether it fails depends on settings or on what is drawn.
+    pub sometimes: bool,
     pub scope: Scope,
 }
 
@@ -69,6 +84,7 @@ pub struct Scope {
     device: Option<GlobMatcher>,
     driver: Option<Range>,
     options: Option<GlobMatcher>,
+    lacks: Option<Capability>,
 }
 
 /// Whether an entry is about the target at hand.
@@ -81,10 +97,13 @@ pub enum Reach {
 }
 
 impl Scope {
-    /// Whether a target of these versions, devices and options (as its name gives them) is meant.
+    /// Whether a target of these versions, devices, capabilities and options (as its name gives them) is meant.
     #[must_use]
-    pub fn reach(&self, versions: &Versions, devices: &[&str], options: &str) -> Reach {
+    pub fn reach(&self, versions: &Versions, devices: &[&str], capabilities: &[String], options: &str) -> Reach {
         if self.options.as_ref().is_some_and(|glob| !glob.is_match(options)) {
+            return Reach::Elsewhere;
+        }
+        if self.lacks.is_some_and(|capability| capabilities.contains(&capability.to_string())) {
             return Reach::Elsewhere;
         }
         for (what, range, version) in [
@@ -131,13 +150,16 @@ struct RawEntry {
     owner: String,
     /// The last day on which it holds, `2030-01-31`.
     expires: String,
+    /// It may also pass. False unless given: then a pass is a surprise.
+    #[serde(default)]
+    sometimes: bool,
     #[serde(default)]
     scope: Option<RawScope>,
 }
 
 /// Where the failure is expected.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of allocator, device, driver and options")]
+#[serde(deny_unknown_fields, expecting = "a mapping of allocator, device, driver, options and lacks")]
 struct RawScope {
     /// Versions: `2.12`, or comparisons such as `>=2.11, <2.13`.
     #[serde(default)]
@@ -151,6 +173,9 @@ struct RawScope {
     /// A glob over what follows `?` in the target's name: `*expandable_segments:True*`.
     #[serde(default)]
     options: Option<String>,
+    /// A capability that the target does not offer, by its settings for instance: `fixed_segments`.
+    #[serde(default)]
+    lacks: Option<RawCapability>,
 }
 
 /// The JSON Schema of such a file.
@@ -162,13 +187,32 @@ pub fn schema() -> serde_json::Value {
 /// Reads a file.
 ///
 /// # Errors
-/// Everything that is wrong, with its place.
+/// What is wrong, with its place.
 pub fn load(path: &FilePath) -> Result<Expectations, Vec<SpecError>> {
-    let file = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&file, &text),
-        Err(e) => Err(vec![files::unreadable(path, &e)]),
+    let text = text::read(path).map_err(|error| vec![error])?;
+    parse(&path.display().to_string(), &text)
+}
+
+/// Whether a text is meant as a file of expected failures, by the keys that it begins lines with; `None` where they
+/// do not say.
+pub(super) fn is_meant(text: &str) -> Option<bool> {
+    let begins = |line: &str, keys: &[&str]| {
+        let line = line.trim_start_matches(['"', '\'']);
+        let after = keys.iter().find_map(|key| line.strip_prefix(key));
+        after.is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':'))
+    };
+    if text.lines().any(|line| begins(line, &SCENARIO_KEYS)) {
+        return Some(false);
     }
+    if text.lines().any(|line| begins(line, &KEYS)) {
+        return Some(true);
+    }
+    // Between braces, keys stand anywhere.
+    let document = *text::documents(text).first()?;
+    let is_flow = document.text.contains('{') && document.refused("").is_none();
+    let has = |keys: &[&str]| keys::has_key(document.text, keys) == Some(true);
+    let expects = is_flow && !has(&SCENARIO_KEYS) && has(&KEYS);
+    expects.then_some(true)
 }
 
 /// The expected failures that come with poolproof for this target, if there are any.
@@ -186,45 +230,57 @@ pub fn built_in(allocator: &str, place: &str) -> Result<Option<Expectations>, Ve
 /// # Errors
 /// Everything that is wrong, with its place.
 pub fn parse(file: &str, text: &str) -> Result<Expectations, Vec<SpecError>> {
-    let mut documents = serde_yaml::Deserializer::from_str(text);
-    let document = documents.next().map(RawFile::deserialize);
-    let again = || serde_yaml::Deserializer::from_str(text).next();
-    let raw = match document {
-        Some(Ok(raw)) => raw,
-        Some(Err(e)) if !again().is_some_and(locate::is_empty) => {
-            let mut error = error::from_yaml(file, &e);
-            if error.message.ends_with("is given twice") {
-                (error.line, error.column) = again().and_then(locate::duplicate).unwrap_or((error.line, error.column));
-            }
-            return Err(vec![error]);
-        }
-        _ => {
-            let hint = Some("it begins with `target: allocator@where`".to_owned());
-            let message = "this file is empty".to_owned();
-            return Err(vec![SpecError { file: file.to_owned(), line: 1, column: 1, message, hint }]);
-        }
-    };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let documents = text::documents(text);
+    let mut told = Told::of(file);
+    let document = documents[0];
+    if let Some(error) = document.refused(file) {
+        return Err(vec![error]);
+    }
+    let raw = read(file, document).map_err(|error| vec![error])?;
     let mut problems = Vec::new();
-    if documents.next().is_some() {
+    if documents.len() > 1 {
         problems
             .push(Problem { path: Vec::new(), complaint: Complaint::new("there are several documents in this file") });
     }
-    let read = lower(file, text, &raw, &mut problems);
-    match read {
+    match lower(file, document, &raw, &mut problems) {
         Some(read) if problems.is_empty() => Ok(read),
-        _ => Err(files::placed(file, text, 0, problems)),
+        _ => {
+            files::placed(file, document, Found { kept: problems, more: 0 }, &mut told);
+            Err(told.finish())
+        }
     }
 }
 
-fn lower(file: &str, text: &str, raw: &RawFile, problems: &mut Vec<Problem>) -> Option<Expectations> {
+/// The document as it is written.
+fn read(file: &str, document: Document<'_>) -> Result<RawFile, SpecError> {
+    let again = || locate::yaml(document.text).next();
+    let meter = Meter::of(document.text);
+    let error = match again().map(|yaml| RawFile::deserialize(meter.read(yaml))) {
+        Some(Ok(raw)) => return Ok(raw),
+        Some(Err(e)) if !again().is_some_and(locate::is_empty) => e,
+        _ => {
+            let complaint = Complaint::new("this file is empty").hint("it begins with `target: allocator@where`");
+            return Err(SpecError::at(file, (1, 1), &complaint));
+        }
+    };
+    let mut error = error::from_yaml(file, &error);
+    if error.message.ends_with("is given twice") {
+        (error.line, error.column) =
+            again().and_then(|yaml| locate::duplicate(yaml, document.text)).unwrap_or((error.line, error.column));
+    }
+    Err(error)
+}
+
+fn lower(file: &str, document: Document<'_>, raw: &RawFile, problems: &mut Vec<Problem>) -> Option<Expectations> {
     let root = Path::ROOT;
     let target = glob(&raw.target, &root.key("target"), problems);
     let list = root.key("expect");
+    let lines = keys::lines_of_elements(document.text, "expect");
     let mut entries = Vec::new();
     for (index, entry) in raw.expect.iter().enumerate() {
-        let at = list.index(index);
-        let line = locate::locate(text, 0, &[Segment::Key("expect".to_owned()), Segment::Index(index)]).0;
-        entries.extend(lower_entry(line, entry, &at, problems));
+        let line = lines.get(index).copied().unwrap_or(0);
+        entries.extend(lower_entry(line, entry, &list.index(index), problems));
     }
     Some(Expectations { file: file.to_owned(), target: target?, entries })
 }
@@ -237,7 +293,9 @@ fn lower_entry(line: usize, raw: &RawEntry, at: &Path<'_>, problems: &mut Vec<Pr
             Err(unknown) => {
                 let ids: Vec<String> = ALL.iter().map(|r| r.id.to_string()).collect();
                 let mut complaint = Complaint::new(format!("{unknown}"));
-                complaint.hint = nearest(id, ids.iter().map(String::as_str));
+                if problems.len() < MOST_TOLD {
+                    complaint.hint = nearest(id, ids.iter().map(String::as_str));
+                }
                 complain(&at.key("requirement"), complaint, problems)
             }
         },
@@ -260,6 +318,7 @@ fn lower_entry(line: usize, raw: &RawEntry, at: &Path<'_>, problems: &mut Vec<Pr
         scope.allocator = range(raw.allocator.as_deref(), &at.key("allocator"), problems);
         scope.driver = range(raw.driver.as_deref(), &at.key("driver"), problems);
         scope.options = raw.options.as_ref().and_then(|text| glob(text, &at.key("options"), problems));
+        scope.lacks = raw.lacks.as_ref().map(|capability| capability.0);
         scope.device = raw.device.as_ref().and_then(|text| glob(text, &at.key("device"), problems));
     }
     Some(Expectation {
@@ -269,6 +328,7 @@ fn lower_entry(line: usize, raw: &RawEntry, at: &Path<'_>, problems: &mut Vec<Pr
         link: raw.link.clone().filter(|link| !link.trim().is_empty()),
         owner: raw.owner.clone(),
         expires: expires?,
+        sometimes: raw.sometimes,
         scope,
     })
 }
@@ -279,6 +339,9 @@ fn complain<T>(at: &Path<'_>, complaint: Complaint, problems: &mut Vec<Problem>)
 }
 
 fn glob(text: &str, at: &Path<'_>, problems: &mut Vec<Problem>) -> Option<GlobMatcher> {
+    if text.len() > LONGEST_GLOB {
+        return complain(at, Complaint::new(format!("a glob of more than {LONGEST_GLOB} bytes")), problems);
+    }
     match Glob::new(text) {
         Ok(glob) if !text.is_empty() => Some(glob.compile_matcher()),
         Ok(_) => complain(at, Complaint::new("this is empty"), problems),
@@ -294,21 +357,35 @@ fn range(text: Option<&str>, at: &Path<'_>, problems: &mut Vec<Problem>) -> Opti
     })
 }
 
+/// Whose failures a draft is of.
+#[derive(Debug, Clone)]
+pub struct Drafted {
+    /// The target with its options, for the reader.
+    pub name: String,
+    /// `allocator@where`.
+    pub target: String,
+    /// A glob over its options, if it has any.
+    pub options: Option<String>,
+}
+
 /// A file that expects what was found: complete but for who looks after it, which a person has to say.
 #[must_use]
-pub fn draft(target: &str, expires: Date, failures: &[(&str, &Text)]) -> String {
+pub fn draft(of: &Drafted, expires: Date, failures: &[(&str, &Text)]) -> String {
     let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
     let mut text = format!(
-        "# Expected failures of {target}. Each needs an owner before it counts.\ntarget: {}\nexpect:",
-        quoted(target)
+        "# Expected failures of {}. Each needs an owner before it counts.\ntarget: {}\nexpect:",
+        shown(&of.name, 200),
+        quoted(&of.target)
     );
+    let scope =
+        of.options.as_ref().map_or_else(String::new, |glob| format!("    scope: {{ options: {} }}\n", quoted(glob)));
     if failures.is_empty() {
         text.push_str(" []");
     }
     text.push('\n');
     for (scenario, reason) in failures {
         text.push_str(&format!(
-            "  - scenario: {}\n    reason:\n      en: {}\n      zh: {}\n    link: \"\"\n    owner: \"\"\n    expires: {expires}\n",
+            "  - scenario: {}\n    reason:\n      en: {}\n      zh: {}\n    link: \"\"\n    owner: \"\"\n    expires: {expires}\n{scope}",
             quoted(scenario),
             quoted(&reason.en),
             quoted(&reason.zh),

@@ -44,12 +44,12 @@ fn a_good_file_is_read() {
         allocator: allocator.map(str::to_owned),
         driver: driver.map(str::to_owned),
     };
-    let reach = |allocator, driver, device| second.scope.reach(&versions(allocator, driver), &[device], "");
+    let reach = |allocator, driver, device| second.scope.reach(&versions(allocator, driver), &[device], &[], "");
     assert_eq!(reach(Some("2.12.0"), Some("570.86"), "NVIDIA H200"), Reach::Here);
     assert_eq!(reach(Some("2.13.0"), Some("570.86"), "NVIDIA H200"), Reach::Elsewhere);
     assert_eq!(reach(Some("2.12.0"), Some("570.86"), "simulated"), Reach::Elsewhere);
     assert_eq!(reach(Some("2.12.0"), None, "NVIDIA H200"), Reach::Unknown("driver version"));
-    assert_eq!(first.scope.reach(&Versions::default(), &[], ""), Reach::Here);
+    assert_eq!(first.scope.reach(&Versions::default(), &[], &[], ""), Reach::Here);
 }
 
 #[test]
@@ -77,12 +77,23 @@ fn wrong_files_are_told_where() {
 #[test]
 fn a_draft_reads_back_once_it_has_owners() {
     let reason = Text::new("it \"reads\" 3: not 4", "读作 3\n而非 4");
-    let text = draft("torch@cuda", "2030-01-31".parse().expect("a date"), &[("oom::a", &reason), ("zero::b", &reason)]);
+    let of = |options: Option<&str>| Drafted {
+        name: "torch@cuda".to_owned(),
+        target: "torch@cuda".to_owned(),
+        options: options.map(str::to_owned),
+    };
+    let failures = [("oom::a", &reason), ("zero::b", &reason)];
+    let text = draft(&of(None), "2030-01-31".parse().expect("a date"), &failures);
     assert!(told(&text).starts_with("x.yaml:9:5: `owner` is empty"), "{}", told(&text));
     let read = parse("x.yaml", &text.replace("owner: \"\"", "owner: me")).expect("it is right now");
     assert_eq!((read.entries.len(), &read.entries[1].reason), (2, &reason));
     assert_eq!(read.entries[0].link, None);
-    assert!(parse("x.yaml", &draft("torch@cuda", read.entries[0].expires, &[])).is_ok());
+    assert!(parse("x.yaml", &draft(&of(None), read.entries[0].expires, &[])).is_ok());
+    let scoped =
+        draft(&of(Some("defect=[?]x")), read.entries[0].expires, &failures).replace("owner: \"\"", "owner: me");
+    let read = parse("x.yaml", &scoped).expect("it is right");
+    let reach = |options: &str| read.entries[1].scope.reach(&Versions::default(), &[], &[], options);
+    assert_eq!((reach("defect=?x"), reach("defect=y"), reach("")), (Reach::Here, Reach::Elsewhere, Reach::Elsewhere));
 }
 
 #[test]
@@ -99,7 +110,7 @@ fn every_file_that_comes_along_is_right() {
 #[test]
 fn an_entry_may_be_about_some_options_of_a_target() {
     let file = built_in("reference", "sim").expect("it is well formed").expect("there is one");
-    let reach = |options| file.entries[0].scope.reach(&Versions::default(), &[], options);
+    let reach = |options| file.entries[0].scope.reach(&Versions::default(), &[], &[], options);
     assert_eq!(reach("seed=1,expandable_segments:True"), Reach::Here);
     assert_eq!(reach(""), Reach::Elsewhere);
 }

@@ -10,9 +10,12 @@ mod reach;
 mod steps;
 
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 
-use super::error::Complaint;
+use rustc_hash::FxHasher;
+
+use super::error::{Complaint, MOST_TOLD};
 use super::locate::{Path, Segment};
 use super::raw::{Either, Ordered, RawScenario, RawStep, Scalar, Span};
 use super::scenario::{Body, Scenario, Variant};
@@ -26,16 +29,43 @@ pub(super) struct Problem {
     pub complaint: Complaint,
 }
 
+/// What is wrong with a document: what can be told, and how much more there is.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub kept: Vec<Problem>,
+    pub more: usize,
+}
+
 /// What is wrong with a document. Variants and repetitions say a thing once.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub(super) struct Problems {
+    found: Found,
+    /// Fingerprints of what was said.
+    said: BTreeSet<u64>,
+}
 
 impl Problems {
     fn add(&mut self, path: &Path<'_>, complaint: Complaint) {
         let problem = Problem { path: path.segments(), complaint };
-        if !self.0.contains(&problem) {
-            self.0.push(problem);
+        let mut hasher = FxHasher::default();
+        (&problem.path, &problem.complaint.message).hash(&mut hasher);
+        if !self.said.insert(hasher.finish()) {
+            return;
         }
+        if self.is_full() { self.found.more += 1 } else { self.found.kept.push(problem) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.found.kept.is_empty()
+    }
+
+    /// Whether more will only be counted, so that hints are not worth their time.
+    fn is_full(&self) -> bool {
+        self.found.kept.len() >= MOST_TOLD
+    }
+
+    fn count(&self) -> usize {
+        self.said.len()
     }
 }
 
@@ -50,12 +80,16 @@ pub(super) struct World {
 const MOST_DEVICES: u32 = 16;
 /// More combinations of `for_each` than anyone means.
 const MOST_VARIANTS: usize = 4096;
+/// More variables than anyone means: two values of each would be more combinations than are allowed.
+const MOST_VARIABLES: usize = 64;
+/// Steps of all combinations together; a sequence alone has fewer.
+const MOST_STEPS_IN_ALL: usize = 400_000;
 /// Device capacities unless given, in turn: different sizes catch what mixes devices up.
 const CAPACITIES: [u64; 4] = [1 << 30, 512 << 20, 2 << 30, 256 << 20];
 const STREAMS: u8 = 4;
 
 /// Checks one document.
-pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Vec<Problem>> {
+pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Found> {
     let mut problems = Problems::default();
     let root = Path::ROOT;
     identity(raw, &mut problems);
@@ -77,7 +111,7 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Vec<Pr
         problems.add(&root.key("oracles"), Complaint::new("no oracle judges this").hint("leave the key out for all"));
     }
     let device_bytes = device_bytes(raw, &mut problems);
-    let Some(body) = body else { return Err(problems.0) };
+    let Some(body) = body else { return Err(problems.found) };
     let scenario = Scenario {
         id: format!("{}::{}", requirement.area().code().to_lowercase(), raw.scenario),
         file: file.to_owned(),
@@ -92,14 +126,15 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Vec<Pr
         config: raw.config.clone(),
         oracles,
         must_reach: raw.must_reach.iter().copied().collect(),
+        exact_world: raw.exact_world.unwrap_or(false),
         epilogue: raw.epilogue.unwrap_or(true),
         body,
     };
-    if problems.0.is_empty() {
+    if problems.is_empty() {
         need::check(&scenario, &mut problems);
     }
     reach::check(&scenario, &raw.must_reach, &mut problems);
-    if problems.0.is_empty() { Ok(scenario) } else { Err(problems.0) }
+    if problems.is_empty() { Ok(scenario) } else { Err(problems.found) }
 }
 
 fn identity(raw: &RawScenario, problems: &mut Problems) {
@@ -251,6 +286,10 @@ fn variants(
             problems.add(&root.key("for_each").key(name), complaint);
         }
     }
+    if for_each.0.len() > MOST_VARIABLES {
+        problems.add(&root.key("for_each"), Complaint::new(format!("more than {MOST_VARIABLES} variables")));
+        return Vec::new();
+    }
     let combinations = combinations(for_each);
     if combinations.len() > MOST_VARIANTS {
         problems.add(&root.key("for_each"), Complaint::new(format!("more than {MOST_VARIANTS} combinations")));
@@ -258,10 +297,20 @@ fn variants(
     }
     let mut used = BTreeSet::new();
     let mut variants = Vec::new();
+    let mut in_all = 0;
     for bindings in &combinations {
         let label: Vec<String> = bindings.iter().map(|b| format!("{} = {}", b.name, b.value)).collect();
-        let (steps, names) = steps::lower(steps, bindings, world, &mut used, problems);
-        variants.push(Variant { label: label.join(", "), steps, names });
+        let (steps, names, shares) = steps::lower(steps, bindings, world, &mut used, problems);
+        in_all += steps.len();
+        variants.push(Variant { label: label.join(", "), steps, names, shares });
+        if in_all > MOST_STEPS_IN_ALL {
+            let message = format!("more than {MOST_STEPS_IN_ALL} steps in all its combinations");
+            problems.add(&root.key("for_each"), Complaint::new(message));
+        }
+        // With so much wrong there is no scenario in the end, and what else is wrong is not told.
+        if in_all > MOST_STEPS_IN_ALL || problems.is_full() {
+            return variants;
+        }
     }
     for (name, values) in &for_each.0 {
         if !used.contains(name) && !values.is_empty() && !combinations.is_empty() {

@@ -49,11 +49,12 @@ impl Names {
         Ok(id)
     }
 
-    fn find(&mut self, name: &Name, ends: bool) -> Result<u32, Complaint> {
+    fn find(&mut self, name: &Name, ends: bool, hints: bool) -> Result<u32, Complaint> {
         let what = self.what;
         let Some(bound) = self.bound.get_mut(&name.0) else {
             let complaint = Complaint::new(format!("{what} `{}` is used before it is made", name.0));
-            return Err(complaint.near(&name.0, self.bound.keys().map(String::as_str)));
+            let known = self.bound.keys().map(String::as_str);
+            return Err(if hints { complaint.near(&name.0, known) } else { complaint });
         };
         if bound.gone {
             return Err(Complaint::new(format!("{what} `{}` is gone", name.0)));
@@ -69,17 +70,17 @@ impl Pass<'_> {
     }
 
     fn pool(&mut self, name: &Name, ends: bool, path: &Path<'_>) -> Option<PoolName> {
-        let found = self.pools.find(name, ends);
+        let found = self.pools.find(name, ends, !self.problems.is_full());
         self.said(found, path).map(PoolName)
     }
 
     fn graph(&mut self, name: &Name, ends: bool, path: &Path<'_>) -> Option<GraphName> {
-        let found = self.graphs.find(name, ends);
+        let found = self.graphs.find(name, ends, !self.problems.is_full());
         self.said(found, path).map(GraphName)
     }
 
     /// Operations on pools and graphs.
-    pub(super) fn pool_operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    pub(super) fn pool_operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         match op {
             RawOp::PoolCreate(raw) => self.pool_create(raw, expects_refusal, path),
             RawOp::PoolEnter(raw) => {

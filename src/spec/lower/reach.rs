@@ -2,6 +2,8 @@
 //!
 //! A necessary condition only. Whether a run did reach them is counted by the engine.
 
+use std::collections::BTreeSet;
+
 use super::Problems;
 use crate::op::{Milestone, Op, Pointer};
 use crate::spec::error::Complaint;
@@ -11,7 +13,8 @@ use crate::spec::scenario::{Body, OpKind, Scenario, SizeDraw};
 /// Complains of each demanded situation that cannot occur.
 pub(super) fn check(scenario: &Scenario, demanded: &[Milestone], problems: &mut Problems) {
     let root = Path::ROOT;
-    for (index, milestone) in demanded.iter().enumerate() {
+    let mut looked = BTreeSet::new();
+    for (index, milestone) in demanded.iter().enumerate().filter(|(_, m)| looked.insert(**m)) {
         let missing = missing(&View { scenario }, *milestone);
         if let Some(missing) = missing {
             let complaint = Complaint::new(format!("`{}` cannot be reached: {missing}", milestone.name()));

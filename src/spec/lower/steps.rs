@@ -10,7 +10,8 @@ use crate::op::{BlockId, DeviceId, Names as BlockNames, Op, Pointer, Step, Strea
 use crate::spec::error::{Complaint, nearest};
 use crate::spec::locate::Path;
 use crate::spec::raw::step::{BlockOnStream, Interior, Place, RawAlloc, Repeat};
-use crate::spec::raw::{Either, Name, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::raw::{Either, Name, OrShare, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::scenario::{Share, SharePlace, Shared};
 
 /// More steps than a sequence can usefully have.
 const MOST_STEPS: usize = 100_000;
@@ -48,6 +49,7 @@ pub(super) struct Pass<'a> {
     rounds: u32,
     steps: Vec<Step>,
     names: BlockNames,
+    shares: Vec<Shared>,
 }
 
 /// Lowers the steps, and says what their blocks are called; what is wrong goes to `problems`, the variables that occur to `used`.
@@ -57,7 +59,7 @@ pub(super) fn lower(
     world: &World,
     used: &mut BTreeSet<String>,
     problems: &mut Problems,
-) -> (Vec<Step>, BlockNames) {
+) -> (Vec<Step>, BlockNames, Vec<Shared>) {
     let mut pass = Pass {
         world,
         bindings,
@@ -71,9 +73,10 @@ pub(super) fn lower(
         rounds: 0,
         steps: Vec::new(),
         names: BlockNames::default(),
+        shares: Vec::new(),
     };
     pass.steps(steps, &Path::ROOT.key("steps"));
-    (pass.steps, pass.names)
+    (pass.steps, pass.names, pass.shares)
 }
 
 impl Pass<'_> {
@@ -84,9 +87,8 @@ impl Pass<'_> {
     }
 
     fn step(&mut self, step: &RawStep, path: &Path<'_>) {
-        let operations = step.0.operations();
-        let expect = step.0.expect.as_ref();
-        match operations.as_slice() {
+        let expect = step.expect.as_deref();
+        match &*step.operations {
             [] if expect.is_none() => {
                 self.problems.add(path, Complaint::new("an empty step: write an operation, `expect`, or both"));
             }
@@ -104,7 +106,7 @@ impl Pass<'_> {
             }
             found => {
                 let expects_refusal = expect.is_some_and(|e| e.refused.is_some());
-                let op = found.first().map(|(key, op)| self.operation(*op, expects_refusal, &path.key(key)));
+                let op = found.first().map(|(key, op)| self.operation(op, expects_refusal, &path.key(key)));
                 let asked = found.first().map(|(key, _)| *key);
                 let expect = expect.map(|e| Box::new(expect::lower(self, e, asked, &path.key("expect"))));
                 // Where the operation is wrong there is no scenario in the end; what follows is checked all the same.
@@ -123,9 +125,11 @@ impl Pass<'_> {
         for _ in 0..times {
             self.rounds += 1;
             self.round = self.rounds;
-            let before = self.steps.len();
+            let before = (self.steps.len(), self.problems.count());
             self.steps(&repeat.steps, &path.key("steps"));
-            if self.steps.len() > MOST_STEPS || self.steps.len() == before {
+            // Where a round is wrong there is no scenario in the end, and another round is wrong the same way.
+            let is_wrong = self.problems.count() > before.1;
+            if self.steps.len() > MOST_STEPS || self.steps.len() == before.0 || is_wrong {
                 break;
             }
         }
@@ -197,7 +201,7 @@ impl Pass<'_> {
         Some((device?, stream?))
     }
 
-    fn operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    fn operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         let mut device = |argument: &Either<Slot<i32>, crate::spec::raw::step::ByDevice>| match argument {
             Either::Scalar(slot) => self.device(slot, expects_refusal, path),
             Either::Container(by) => self.device(&by.device, expects_refusal, &path.key("device")),
@@ -251,7 +255,7 @@ impl Pass<'_> {
         })
     }
 
-    fn block_operation(&mut self, op: RawOp<'_>, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
+    fn block_operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         match op {
             RawOp::Alloc(raw) => self.alloc(raw, expects_refusal, path),
             RawOp::Free(Either::Scalar(name)) => self.free(name, path),
@@ -274,9 +278,21 @@ impl Pass<'_> {
         let block = self.bind(&raw.block, fate, &path.key("block"));
         let device = self.some_device(raw.device.as_ref(), expects_refusal, path);
         let stream = raw.stream.as_ref().map_or(Some(StreamId(0)), |slot| self.stream(slot, &path.key("stream")));
-        let bytes = self.value(&raw.bytes, &path.key("bytes"));
+        let bytes = match self.value(&raw.bytes, &path.key("bytes")) {
+            Some(OrShare::Share(share)) => {
+                self.note_share(SharePlace::Bytes, share);
+                Some(1)
+            }
+            Some(OrShare::Is(size)) => Some(size.0),
+            None => None,
+        };
         let via = raw.via.as_ref().map_or(Some(crate::op::Via::Raw), |slot| self.value(slot, &path.key("via")));
-        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?.0, via: via? })
+        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?, via: via? })
+    }
+
+    /// Notes a part of a device in the step under way.
+    pub(super) fn note_share(&mut self, place: SharePlace, share: Share) {
+        self.shares.push(Shared { step: self.steps.len(), place, share });
     }
 
     fn free(&mut self, name: &Name, path: &Path<'_>) -> Option<Op> {
@@ -350,7 +366,9 @@ impl Pass<'_> {
         let found = self.blocks.get(&name.0).copied();
         if found.is_none() {
             let complaint = Complaint::new(format!("block `{}` is used before it is asked for", name.0));
-            self.problems.add(path, complaint.near(&name.0, self.blocks.keys().map(String::as_str)));
+            let known = self.blocks.keys().map(String::as_str);
+            let complaint = if self.problems.is_full() { complaint } else { complaint.near(&name.0, known) };
+            self.problems.add(path, complaint);
         }
         found
     }

@@ -1,6 +1,7 @@
 //! How single values combine: variables, two ways to write one thing, mappings in the order of the file.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -136,9 +137,10 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for OrderedVisitor<V> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries: Vec<(String, V)> = Vec::new();
+        let mut seen = BTreeSet::new();
         while let Some(key) = map.next_key::<Scalar>()? {
             let key = key.to_string();
-            if entries.iter().any(|(k, _)| *k == key) {
+            if !seen.insert(key.clone()) {
                 return Err(twice(&key).raise());
             }
             entries.push((key, map.next_value()?));

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::pool::{PoolOnDevice, RawCapture, RawPoolCreate};
-use super::{Either, Fraction, Name, RawExpect, Size, Slot, present};
+use super::{Either, Extent, Fraction, Name, RawExpect, Size, Slot, present};
 use crate::op::{DeviceCall, FaultError, Via};
 use crate::spec::error::Complaint;
 
@@ -19,25 +19,23 @@ macro_rules! operations {
         /// One step: one operation, `expect`, or both.
         #[derive(Debug, Default, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default, expecting = "a step such as `alloc: { block: a, bytes: 1MiB }`")]
-        pub struct StepFields {
+        struct StepFields {
             $($(#[$doc])*
             #[serde(rename = $name, deserialize_with = "present")]
-            pub $key: Option<$type>,)+
+            $key: Option<$type>,)+
             /// What must hold after the operation, or at this point if there is none.
-            pub expect: Option<RawExpect>,
+            expect: Option<RawExpect>,
         }
 
         /// What a step asks.
-        #[derive(Debug, Clone, Copy)]
-        pub enum RawOp<'a> { $($variant(&'a $type)),+ }
+        #[derive(Debug)]
+        pub enum RawOp { $($variant($type)),+ }
 
-        impl StepFields {
-            /// Every operation given, with its key. A right step has one at most.
-            #[must_use]
-            pub fn operations(&self) -> Vec<(&'static str, RawOp<'_>)> {
-                let mut found = Vec::new();
-                $(if let Some(given) = &self.$key { found.push(($name, RawOp::$variant(given))); })+
-                found
+        impl From<StepFields> for RawStep {
+            fn from(fields: StepFields) -> Self {
+                let mut operations = Vec::new();
+                $(if let Some(given) = fields.$key { operations.push(($name, RawOp::$variant(given))); })+
+                RawStep { operations: operations.into_boxed_slice(), expect: fields.expect.map(Box::new) }
             }
         }
     };
@@ -105,9 +103,14 @@ operations! {
     repeat, "repeat", Repeat(Repeat);
 }
 
-/// A step: a mapping, or the bare name of an operation that needs nothing more.
+/// A step: a mapping, or the bare name of an operation that needs nothing more. A file may hold hundreds of
+/// thousands, so that only what was given is kept.
 #[derive(Debug)]
-pub struct RawStep(pub StepFields);
+pub struct RawStep {
+    /// Every operation given, with its key. A right step has one at most.
+    pub operations: Box<[(&'static str, RawOp)]>,
+    pub expect: Option<Box<RawExpect>>,
+}
 
 const BARE: &[&str] = &["empty_cache", "snapshot", "cycle_end"];
 
@@ -121,7 +124,7 @@ impl<'de> Visitor<'de> for StepVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawStep, A::Error> {
-        StepFields::deserialize(MapAccessDeserializer::new(map)).map(RawStep)
+        StepFields::deserialize(MapAccessDeserializer::new(map)).map(RawStep::from)
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<RawStep, E> {
@@ -138,7 +141,7 @@ impl<'de> Visitor<'de> for StepVisitor {
                 return Err(complaint.hint(hint).near(name, BARE.iter().copied()).raise());
             }
         }
-        Ok(RawStep(fields))
+        Ok(RawStep::from(fields))
     }
 }
 
@@ -235,7 +238,7 @@ pub struct RawAlloc {
     /// The default stream unless given.
     #[serde(default)]
     pub stream: Option<Slot<u8>>,
-    pub bytes: Slot<Size>,
+    pub bytes: Slot<Extent>,
     /// `raw` unless given.
     #[serde(default)]
     pub via: Option<Slot<Via>>,

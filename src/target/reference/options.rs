@@ -2,9 +2,11 @@
 //!
 //! Decides which options there are and what they mean; `list targets` and the errors name them.
 
+use super::super::meant::likely;
 use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName};
-use crate::op::Setup;
+use crate::device::sim::GRANULE;
+use crate::op::{Setup, size};
 use crate::reference::{Defect, Settings, Variation};
 
 const ANYWHERE: &str = "defect=NAME, variation=NAME and config=SETTINGS";
@@ -14,7 +16,7 @@ const ON_A_GPU: &str = "defect=NAME, variation=NAME, config=SETTINGS, placement=
 #[derive(Debug, Clone, Default)]
 pub(in crate::target) struct Options {
     pub(in crate::target) defect: Option<Defect>,
-    pub(super) variation: Option<Variation>,
+    pub(in crate::target) variation: Option<Variation>,
     pub(in crate::target) settings: Settings,
     /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
     pub(super) follows: bool,
@@ -76,16 +78,16 @@ impl Options {
 
 fn find_variation(name: &TargetName, text: &str) -> Result<Variation, TargetError> {
     text.parse().map_err(|()| {
-        let nearest = |v: &&Variation| strsim::levenshtein(v.name(), text);
-        let hint = Variation::ALL.iter().min_by_key(nearest).map(|v| v.name().to_owned());
+        let all: Vec<_> = Variation::ALL.iter().map(|v| (v.name(), v.what())).collect();
+        let hint = likely(text, &all);
         TargetError::UnknownVariation { target: name.to_string(), variation: text.to_owned(), hint }
     })
 }
 
 fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
     text.parse().map_err(|()| {
-        let nearest = |d: &&Defect| strsim::levenshtein(d.name(), text);
-        let hint = Defect::ALL.iter().min_by_key(nearest).map(|d| d.name().to_owned());
+        let all: Vec<_> = Defect::ALL.iter().map(|d| (d.name(), d.what())).collect();
+        let hint = likely(text, &all);
         TargetError::UnknownDefect { target: name.to_string(), defect: text.to_owned(), hint }
     })
 }
@@ -93,5 +95,14 @@ fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
 fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError> {
     let refused =
         |e: crate::reference::SettingsError| TargetError::BadOption { target: name.to_string(), reason: e.to_string() };
-    text.parse().map_err(refused)
+    let settings: Settings = text.parse().map_err(refused)?;
+    if settings.expandable_segments && !settings.large_segment.is_multiple_of(GRANULE) {
+        let reason = format!(
+            "expandable_segments: pages of {} are no multiple of {}, the least that a device maps, so no large request would ever be served",
+            size::human(settings.large_segment),
+            size::human(GRANULE)
+        );
+        return Err(TargetError::BadOption { target: name.to_string(), reason });
+    }
+    Ok(settings)
 }

@@ -19,6 +19,9 @@ use crate::op::{Observation, Op, RefusalClass, Reply, Setup, TargetInfo, Version
 /// How long a call may take unless the name says otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Clocks can be put forward by so much.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// Processes in a row that could not open a target, after which no more are started on this thread.
 const TRIES: u32 = 3;
 
@@ -55,7 +58,7 @@ impl Recipe {
             None => DEADLINE,
             Some(text) => humantime::parse_duration(text.unwrap_or_default())
                 .ok()
-                .filter(|limit| !limit.is_zero())
+                .filter(|limit| !limit.is_zero() && *limit <= LONGEST)
                 .ok_or_else(|| bad("`deadline` is the time a call may take, for example deadline=30s".to_owned()))?,
         };
         let mut arguments = vec!["worker".to_owned(), name.inner(&OPTIONS).to_string()];

@@ -19,17 +19,20 @@ const PAIRS_UP_TO: usize = 24;
 /// Makes a failing sequence small: no step can be left out, no value simplified, and blocks are numbered from 0.
 ///
 /// `fails` says whether a candidate still fails (in the same way: that is the caller's to compare); it is
-/// called at most `budget` times. With too small a budget the result is merely smaller; it always failed
-/// when it was tried, or is the input. The map says what number each block that is left had before.
+/// called at most `budget` times, and not once more when `goes_on` denies it. With too small a budget the result is
+/// merely smaller; it always failed when it was tried, or is the input. The map says what number each block that is left
+/// had before.
 #[must_use]
 pub fn minimise(
     setup: &Setup,
     steps: &[Step],
     fails: &mut dyn FnMut(&Setup, &[Step]) -> bool,
     budget: u32,
+    goes_on: &dyn Fn() -> bool,
 ) -> (Setup, Vec<Step>, BTreeMap<BlockId, BlockId>) {
     // One call is kept for the new numbers.
-    let mut search = Search { setup: setup.clone(), steps: steps.to_vec(), fails, left: budget.saturating_sub(1) };
+    let left = budget.saturating_sub(1);
+    let mut search = Search { setup: setup.clone(), steps: steps.to_vec(), fails, left, goes_on };
     loop {
         search.delete();
         if !search.merge() && !search.simplify() && !search.delete_pairs() {
@@ -47,11 +50,15 @@ struct Search<'a> {
     steps: Vec<Step>,
     fails: &'a mut dyn FnMut(&Setup, &[Step]) -> bool,
     left: u32,
+    goes_on: &'a dyn Fn() -> bool,
 }
 
 impl Search<'_> {
     /// Whether the caller may still be asked.
     fn ask(&mut self) -> bool {
+        if !(self.goes_on)() {
+            self.left = 0;
+        }
         let may = self.left > 0;
         self.left = self.left.saturating_sub(1);
         may

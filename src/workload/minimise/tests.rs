@@ -39,7 +39,7 @@ fn names(steps: &[Step]) -> Vec<String> {
 /// Checks that no single step of the result can go, and that the result fails.
 fn minimal(mut fails: impl FnMut(&Setup, &[Step]) -> bool, steps: &[Step]) -> (Setup, Vec<Step>) {
     assert!(fails(&setup(), steps), "the failure is there to begin with");
-    let (world, least, _) = minimise(&setup(), steps, &mut fails, 20_000);
+    let (world, least, _) = minimise(&setup(), steps, &mut fails, 20_000, &|| true);
     assert!(fails(&world, &least));
     for i in 0..least.len() {
         let mut fewer = least.clone();
@@ -224,7 +224,7 @@ fn the_budget_bounds_the_calls_and_a_failure_is_never_lost() {
             calls += 1;
             live_bytes(steps) >= 100_000
         };
-        let (_, least, _) = minimise(&setup(), &long(), &mut fails, budget);
+        let (_, least, _) = minimise(&setup(), &long(), &mut fails, budget, &|| true);
         assert!(calls <= budget, "{calls} calls of {budget}");
         assert!(live_bytes(&least) >= 100_000);
     }
@@ -232,6 +232,20 @@ fn the_budget_bounds_the_calls_and_a_failure_is_never_lost() {
 
 #[test]
 fn the_same_failure_is_minimised_the_same_way() {
-    let run = || minimise(&setup(), &long(), &mut |_, steps| live_bytes(steps) >= 70_000, 5000);
+    let run = || minimise(&setup(), &long(), &mut |_, steps| live_bytes(steps) >= 70_000, 5000, &|| true);
     assert_eq!(run(), run());
+}
+
+#[test]
+fn what_is_smallest_so_far_is_kept_when_it_may_not_go_on() {
+    let asked = std::cell::Cell::new(0);
+    let mut fails = |_: &Setup, steps: &[Step]| {
+        asked.set(asked.get() + 1);
+        live_bytes(steps) >= 70_000
+    };
+    let (_, whole, _) = minimise(&setup(), &long(), &mut fails, 5000, &|| false);
+    assert_eq!((whole, asked.get()), (long(), 0));
+    let (_, some, _) = minimise(&setup(), &long(), &mut fails, 5000, &|| asked.get() < 5);
+    assert!(live_bytes(&some) >= 70_000 && some.len() < long().len(), "{} steps", some.len());
+    assert_eq!(asked.get(), 5);
 }
