@@ -7,7 +7,7 @@ theme! {
         "set_fraction applies to the current device instead of the one named.";
     DefaultDeviceZero, "default-device-zero", "rapidsai/rmm #628", [Iso 3],
         "A request that names no device goes to device 0 instead of the current one.";
-    FreeOnCurrentDevice, "free-on-current-device", "torch/cutorch #549", [Iso 3, Conc 2],
+    FreeOnCurrentDevice, "free-on-current-device", "torch/cutorch #549", [Iso 3, Conc 2, Live 4],
         "A block is looked for on the current device only when it is freed.";
     CallersShareCurrent, "callers-share-current", OWN, [Conc 1],
         "All threads have one current device.";
