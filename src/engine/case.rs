@@ -367,3 +367,27 @@ fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
 pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String>>, TargetError> {
     Ok(inspect(open, &largest_world(scenario))?.ok().map(|(info, _)| missing(scenario, &info)))
 }
+
+/// Why a scenario does not apply to this target: what it lacks, or a world in which none of its steps hold. `None` where it
+/// applies, or if the target panics before it can say.
+///
+/// # Errors
+/// What the target says where it cannot be built.
+pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Text>, TargetError> {
+    let Ok((info, _)) = inspect(open, &largest_world(scenario))? else { return Ok(None) };
+    let missing = missing(scenario, &info);
+    if !missing.is_empty() {
+        let names = missing.join(", ");
+        return Ok(Some(Text::new(format!("lacks {names}"), format!("不具备 {names}"))));
+    }
+    let Body::Steps(variants) = &scenario.body else { return Ok(None) };
+    let setups: Vec<Setup> = (0..worlds(scenario)).map(|world| workload::world(scenario, world)).collect();
+    let mut reason = None;
+    for (variant, setup) in variants.iter().flat_map(|v| setups.iter().map(move |s| (v, s))) {
+        match premise::steps_in(scenario, variant, setup, &info) {
+            Ok(_) => return Ok(None),
+            Err(elsewhere) => drop(reason.get_or_insert(elsewhere)),
+        }
+    }
+    Ok(reason)
+}

@@ -25,6 +25,8 @@ pub struct Journey {
     counts_parts: bool,
     /// Where they are not: what was one block each and is free now, as device, first address and end.
     former: Vec<(usize, u64, u64)>,
+    /// Memory went back to a device: what became of what is free is not known from here on.
+    gave_back: bool,
 }
 
 /// One device before and after a step.
@@ -49,6 +51,11 @@ impl Pair<'_> {
 
     fn freed(&self, family: Family) -> i64 {
         self.after.stats.all(family).freed - self.before.stats.all(family).freed
+    }
+
+    /// Memory went back to the device.
+    fn shrank(&self) -> bool {
+        self.counter(Counter::NumDeviceFree) > 0 || self.current(Family::ReservedBytes) < 0
     }
 
     /// Memory was got from the device.
@@ -103,6 +110,10 @@ impl Journey {
             // FaultFired: the count of fired faults rose on some device.
             let fired = before.devices.iter().zip(&after.devices).any(|(b, a)| a.faults_fired > b.faults_fired);
             self.mark_if(Milestone::FaultFired, fired);
+        }
+        if !self.counts_parts && (0..after.devices.len()).filter_map(pair).any(|p| p.shrank()) {
+            self.former.clear();
+            self.gave_back = true;
         }
         self.note_call(op, reply, before, after, model);
         match effect {
@@ -246,24 +257,24 @@ impl Journey {
         self.mark_if(Milestone::HelpedOnOom, helped);
     }
 
-    /// Split / Merge, where parts of segments are not counted: memory that was one block serves a smaller one, or what were
-    /// two blocks one that reaches over both, with nothing got from the device or given back in between.
+    /// Split / Merge, where parts of segments are not counted: with nothing got from the device, memory that was one block
+    /// or none serves a smaller one, or what were two blocks one that reaches over both.
     fn note_place(&mut self, pair: Pair<'_>, live: &Live) {
         if self.counts_parts {
             return;
         }
         let (device, start, end) = (live.device, live.address, live.address.saturating_add(live.bytes));
-        if pair.grew() || pair.counter(Counter::NumDeviceFree) > 0 {
-            self.former.retain(|f| f.0 != device);
-            return;
-        }
         let (over, rest) = std::mem::take(&mut self.former)
             .into_iter()
             .partition::<Vec<_>, _>(|&(d, from, to)| d == device && from < end && start < to);
         self.former = rest;
-        let apart = |from: u64, to: u64| to.saturating_sub(from) > live.bytes.saturating_add(1024); // more than rounding
-        self.mark_if(Milestone::Split, over.iter().any(|&(_, from, to)| from <= start && end <= to && apart(from, to)));
-        self.mark_if(Milestone::Merge, over.iter().filter(|&&(_, from, to)| start <= from || to <= end).count() >= 2);
+        if pair.grew() {
+            return;
+        }
+        let larger = |from: u64, to: u64| to.saturating_sub(from) > live.bytes.saturating_add(1024); // more than rounding
+        let part = over.iter().any(|&(_, from, to)| from <= start && end <= to && larger(from, to));
+        self.mark_if(Milestone::Split, part || over.is_empty() && !self.gave_back && live.bytes > 0);
+        self.mark_if(Milestone::Merge, over.len() >= 2);
     }
 
     fn note_freed(&mut self, pair: Pair<'_>) {

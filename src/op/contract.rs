@@ -53,6 +53,10 @@ pub enum Capability {
     GraphCapture,
     /// A freed block is kept and serves later requests, until the cache is emptied.
     Caching,
+    /// What is cached stays so until the cache is emptied or a request needs the room.
+    KeepsCached,
+    /// A cached block of any size may be cut to serve a smaller request.
+    CutsAnyBlock,
     /// Memory comes from the device in segments of fixed size, and not page by page.
     FixedSegments,
     /// Freeing a block that recorded streams still use does not wait for them.
@@ -92,6 +96,8 @@ impl Capability {
         (Capability::PrivatePools, "private_pools"),
         (Capability::GraphCapture, "graph_capture"),
         (Capability::Caching, "caching"),
+        (Capability::KeepsCached, "keeps_cached"),
+        (Capability::CutsAnyBlock, "cuts_any_block"),
         (Capability::FixedSegments, "fixed_segments"),
         (Capability::DeferredFree, "deferred_free"),
         (Capability::PytorchPolicy, "pytorch_policy"),

@@ -22,7 +22,7 @@ pub use file::{ReportError, add_guided, read, read_survival, run_schema, surviva
 pub use junit::junit;
 pub use markdown::{headline, markdown};
 pub use matrix::matrix_page;
-pub use survival::survival_page;
+pub use survival::{survival_kills, survival_page};
 pub use table::{sweep_table, table};
 
 /// A report's language.

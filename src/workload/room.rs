@@ -117,10 +117,13 @@ fn put_figure(step: &mut Step, shared: &Shared, rooms: &Rooms) {
 }
 
 /// A part of so many bytes, rounded down.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a byte more or less in 2^53; saturates"
+)]
 fn part(share: Share, whole: u64) -> i64 {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // a byte more or less in 2^53; saturates
-    let bytes = (whole as f64 * share.part).floor() as i64;
-    bytes
+    (whole as f64 * share.part).floor() as i64
 }
 
 #[cfg(test)]

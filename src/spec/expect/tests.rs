@@ -109,8 +109,17 @@ fn every_file_that_comes_along_is_right() {
 
 #[test]
 fn an_entry_may_be_about_some_options_of_a_target() {
-    let file = built_in("reference", "sim").expect("it is well formed").expect("there is one");
+    let text = "target: reference@*\nexpect:\n  - requirement: FRAC-01\n    reason: { en: known, zh: 已知 }\n    owner: us\n    expires: 2030-01-31\n    scope: { options: '*expandable_segments:True*' }\n";
+    let file = parse("x.yaml", text).expect("well formed");
     let reach = |options| file.entries[0].scope.reach(&Versions::default(), &[], &[], options);
     assert_eq!(reach("seed=1,expandable_segments:True"), Reach::Here);
     assert_eq!(reach(""), Reach::Elsewhere);
+}
+
+#[test]
+fn an_entry_may_be_about_targets_that_lack_something() {
+    let file = built_in("reference", "sim").expect("it is well formed").expect("there is one");
+    let reach = |has: &[String]| file.entries[0].scope.reach(&Versions::default(), &[], has, "");
+    assert_eq!(reach(&["caching".to_owned()]), Reach::Here);
+    assert_eq!(reach(&["fixed_segments".to_owned()]), Reach::Elsewhere);
 }

@@ -177,15 +177,17 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
 
 /// All there are, but for counts of devices, which depend on the world, and a second opinion, which takes somebody.
 fn capabilities(watched: bool, settings: &Settings) -> impl Iterator<Item = Capability> {
-    let expandable = settings.expandable_segments;
+    let Settings { expandable_segments: expandable, max_split, gc_threshold, .. } = *settings;
     // Once whole again, a segment for requests below 10 MiB is oversize, and serves no such request.
-    let reuses = expandable || settings.max_split > settings.large_segment;
+    let reuses = expandable || max_split > settings.large_segment;
     let names = Capability::names().into_iter().filter_map(|n| n.parse().ok());
     names.filter(move |c| match c {
         Capability::Devices(_) => false,
         Capability::Nvml => watched,
         Capability::FixedSegments => !expandable,
         Capability::Caching => reuses,
+        Capability::KeepsCached => gc_threshold <= 0.0,
+        Capability::CutsAnyBlock => max_split == u64::MAX,
         _ => true,
     })
 }
