@@ -107,7 +107,7 @@ pub struct Violation {
     /// The promise that was broken; without it the scenario's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirement: Option<RequirementId>,
-    /// What was promised and what happened, in one sentence with its figures.
+    /// What happened, in one sentence with its figures.
     pub message: Text,
     /// The figure that shows it; absent where no single one does, and in records of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
