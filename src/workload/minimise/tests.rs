@@ -243,9 +243,9 @@ fn what_is_smallest_so_far_is_kept_when_it_may_not_go_on() {
         asked.set(asked.get() + 1);
         live_bytes(steps) >= 70_000
     };
-    let (_, whole) = minimise(&setup(), &long(), &mut fails, 5000, &|| false);
+    let (_, whole, _) = minimise(&setup(), &long(), &mut fails, 5000, &|| false);
     assert_eq!((whole, asked.get()), (long(), 0));
-    let (_, some) = minimise(&setup(), &long(), &mut fails, 5000, &|| asked.get() < 5);
+    let (_, some, _) = minimise(&setup(), &long(), &mut fails, 5000, &|| asked.get() < 5);
     assert!(live_bytes(&some) >= 70_000 && some.len() < long().len(), "{} steps", some.len());
     assert_eq!(asked.get(), 5);
 }
