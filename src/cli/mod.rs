@@ -49,7 +49,8 @@ Examples:
 
 Exit codes:
   0 conformant   1 findings   2 wrong command line or file
-  3 a target could not be run   4 inconclusive";
+  3 a target could not be run   4 inconclusive
+  INT or TERM ends long work with a report of what there is so far; a second one ends it at once (130, 143)";
 
 /// Proves or disproves that a GPU caching allocator keeps its promises.
 ///
