@@ -132,17 +132,24 @@ fn second_opinion(
     }
 }
 
+impl Telemetry {
+    /// From a planted fault on, memory may stay with the device that the allocator gave back.
+    fn note_fault(&mut self, seen: &Seen<'_>) {
+        if let Some(Op::Fault { device, call: DeviceCall::Unmap | DeviceCall::Release, .. }) = seen.served()
+            && let Some(device) = device.index(seen.after.devices.len())
+        {
+            self.debt(device).returns_fail = true;
+        }
+    }
+}
+
 impl Oracle for Telemetry {
     fn name(&self) -> OracleName {
         OracleName::Telemetry
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
-        if let Some(Op::Fault { device, call: DeviceCall::Unmap | DeviceCall::Release, .. }) = seen.served()
-            && let Some(device) = device.index(seen.after.devices.len())
-        {
-            self.debt(device).returns_fail = true;
-        }
+        self.note_fault(seen);
         let mut convict = |requirement, message, (what, expected, actual): (Text, String, String)| {
             let violation = Violation::new(OracleName::Telemetry, Some(requirement), message);
             convictions.push(violation.figure(what, expected, actual));

@@ -134,19 +134,29 @@ pub fn known() -> &'static [(&'static str, &'static str)] {
     KNOWN
 }
 
+/// What the name of a reference says of it.
+#[derive(Debug, Clone)]
+pub struct ReferenceOptions {
+    /// As PyTorch would read them.
+    pub settings: Settings,
+    /// A mistake planted in it.
+    pub defect: Option<Defect>,
+    /// Another policy than PyTorch's.
+    pub variation: Option<Variation>,
+}
+
 /// The settings, the planted defect and the variation that the name of a reference on simulated devices gives;
 /// `None` for any other target.
 ///
 /// # Errors
 /// An option, a defect, a variation or a setting that does not exist.
-pub fn reference_options(
-    name: &TargetName,
-) -> Result<Option<(Settings, Option<Defect>, Option<Variation>)>, TargetError> {
+pub fn reference_options(name: &TargetName) -> Result<Option<ReferenceOptions>, TargetError> {
     let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
     if !is_ours {
         return Ok(None);
     }
-    reference::Options::read(name, false).map(|o| Some((o.settings, o.defect, o.variation)))
+    let reference::Options { settings, defect, variation, .. } = reference::Options::read(name, false)?;
+    Ok(Some(ReferenceOptions { settings, defect, variation }))
 }
 
 /// The same target under settings that make it call the device in other ways: what a sweep over device calls

@@ -19,7 +19,7 @@ use crate::device::sim::SimDevice;
 use crate::op::Family;
 use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, live_again};
 use crate::reference::{Planted, Planting, Settings, Sound};
-use crate::target::{self, TargetName};
+use crate::target::{self, ReferenceOptions, TargetName};
 
 use super::EngineError;
 use super::attempt::quietly;
@@ -129,7 +129,8 @@ pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
 /// As `stress`.
 pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Result<StressReport, EngineError> {
     let not_threaded = || EngineError::NotThreaded { target: options.target.to_string() };
-    let (settings, defect, variation) = target::reference_options(&options.target)?.ok_or_else(not_threaded)?;
+    let ReferenceOptions { settings, defect, variation } =
+        target::reference_options(&options.target)?.ok_or_else(not_threaded)?;
     let StressOptions { threads, calls, .. } = *options;
     if threads.saturating_mul(calls) > MOST_CALLS {
         return Err(EngineError::RoundTooLarge { threads, calls, most: MOST_CALLS });

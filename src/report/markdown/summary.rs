@@ -44,25 +44,7 @@ pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
                 ),
             )
         }
-        Conclusion::Interrupted => {
-            let (en, zh) = stopped(facts.record.ended);
-            (
-                format!(
-                    "**Interrupted.** {en} Until then no violation was found on {target}: {judged} of the {applying} requirements of level must that apply had a verdict. This does not show conformance."
-                ),
-                format!(
-                    "**运行被中断。** {zh}在此之前，在 {target} 上未发现违规：适用的 {applying} 项“必须”级需求中有 {judged} 项得出结论。本次运行不能证明其符合要求。"
-                ),
-            )
-        }
-        Conclusion::OutOfTime => (
-            format!(
-                "**Time ran out.** No violation was found on {target}, but only {judged} of the {applying} requirements of level must that apply have a verdict: a longer `--time` goes on."
-            ),
-            format!(
-                "**时间用尽。** 在 {target} 上未发现违规，但适用的 {applying} 项“必须”级需求中只有 {judged} 项得出结论；延长 `--time` 可继续。"
-            ),
-        ),
+        Conclusion::Interrupted | Conclusion::OutOfTime => cut_short(facts, &target),
         Conclusion::Nothing => (
             format!("**Nothing was tested.** No scenario came to a verdict on {target}."),
             format!("**未执行任何测试。** 在 {target} 上没有用例得出结论。"),
@@ -100,6 +82,32 @@ pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
             ),
         ),
     }
+}
+
+/// No violation, but the run did not come to its end.
+fn cut_short(facts: &Facts<'_>, target: &str) -> (String, String) {
+    let musts = facts.musts();
+    let (judged, applying) = (musts.judged, musts.applying);
+    if facts.conclusion() == Conclusion::OutOfTime {
+        return (
+            format!(
+                "**Time ran out.** No violation was found on {target}, but only {judged} of the {applying} requirements of level must that apply have a verdict: a longer `--time` goes on."
+            ),
+            format!(
+                "**时间用尽。** 在 {target} 上未发现违规，但适用的 {applying} 项“必须”级需求中只有 {judged} 项得出结论；延长 `--time` 可继续。"
+            ),
+        );
+    }
+
+    let (en, zh) = stopped(facts.record.ended);
+    (
+        format!(
+            "**Interrupted.** {en} Until then no violation was found on {target}: {judged} of the {applying} requirements of level must that apply had a verdict. This does not show conformance."
+        ),
+        format!(
+            "**运行被中断。** {zh}在此之前，在 {target} 上未发现违规：适用的 {applying} 项“必须”级需求中有 {judged} 项得出结论。本次运行不能证明其符合要求。"
+        ),
+    )
 }
 
 /// What was selected, and that it passed; a run of a part says nothing of the whole.
