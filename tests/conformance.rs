@@ -64,11 +64,10 @@ fn cases() -> Result<Option<u32>, Box<dyn Error>> {
     text.parse().map(Some).map_err(|_| format!("PROPTEST_CASES is `{text}`, which is not a number").into())
 }
 
-/// What the target lacks for this scenario, as a reason to ignore it. All are asked of one process.
+/// Why this scenario does not apply to the target, as a reason to ignore it. All are asked of one process.
 fn lacking(target: &TargetName, scenario: &Scenario) -> Result<Option<String>, Box<dyn Error>> {
     let open = |setup: &Setup| target::open(target, setup);
-    let lacks = engine::lacks(&open, scenario)?.unwrap_or_default();
-    Ok((!lacks.is_empty()).then(|| format!("lacks {}", lacks.join(", "))))
+    Ok(engine::inapplicable(&open, scenario)?.map(|reason| reason.en))
 }
 
 fn judge(target: &TargetName, scenario: &Scenario, cases: Option<u32>) -> Result<(), Failed> {

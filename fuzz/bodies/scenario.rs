@@ -18,7 +18,8 @@ pub fn run(data: &[u8], cells: &mut Cells) {
         Ok(scenarios) => scenarios.iter().take(2).for_each(|s| follow(s, cells)),
         Err(errors) => {
             assert!(!errors.is_empty(), "refused without a reason");
-            for error in errors {
+            // The last line of many counts those that are not told.
+            for error in errors.iter().filter(|e| !e.message.starts_with('…')) {
                 assert!(error.to_string().starts_with("fuzz.yaml"), "{error}");
                 assert!(error.line >= 1 && error.line <= text.lines().count() + 1, "{error}");
             }

@@ -56,6 +56,8 @@ pub(super) enum CliError {
     Exists { path: PathBuf },
     #[error("--write-expect writes one file, and this run has {targets} targets: name one with --target")]
     OneDraft { targets: usize },
+    #[error("--threads and --calls come to {calls} calls in a round; the most is {most}")]
+    TooManyCalls { calls: u64, most: u64 },
     #[error("no planted defect is called {globs}")]
     NoDefect { globs: String },
     #[error("stdout: {source}")]

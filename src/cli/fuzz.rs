@@ -69,7 +69,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     scenarios.retain(|s| matches!(s.body, Body::Generate(_)));
     // With kinds left out, a sequence need not come to what a scenario is about.
     scenarios.iter_mut().for_each(|s| s.must_reach.clear());
-    let plan = Plan { swarm: args.generator == Drawn::Swarm, ..Plan::new(scenarios, &[], None)? };
+    let mut plan = Plan { swarm: args.generator == Drawn::Swarm, ..Plan::new(scenarios, &[], None)? };
+    plan.scope.generated_only = true;
     let out = args.out.join(target.folder());
     ensure_writable(&out)?;
     let options = RunOptions {

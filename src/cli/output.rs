@@ -56,9 +56,18 @@ pub(super) fn note(text: impl Display) {
 /// An error, each of its lines marked as one.
 pub(super) fn complain(paint: Paint, error: &CliError) {
     for line in error.lines() {
-        note(format_args!("{} {line}", paint.red("error:")));
+        note(format_args!("{} {}", paint.red("error:"), printable(&line)));
     }
     if let Some(hint) = error.hint() {
-        note(format_args!("hint: {hint}"));
+        note(format_args!("hint: {}", printable(&hint)));
     }
+}
+
+/// A message with the names of files and targets in it, which may hold anything: nothing of it moves the cursor.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         return Err(CliError::OneSnapshot { files: args.files.len() });
     }
     let mut exit = Exit::Conformant;
-    let mut hash_order = 0;
+    let (mut hash_order, mut any) = (0, false);
     let pulse = Pulse::lines("replay", "files that differ or fail", context);
     pulse.begin(args.files.len() as u64, "files");
     for path in &args.files {
@@ -71,7 +71,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
             continue;
         }
         let came_to = match one(path, args, context, &mut hash_order, &pulse) {
-            Ok(exit) => exit,
+            Ok(exit) => {
+                any = true;
+                exit
+            }
             Err(error @ CliError::Stdout { .. }) => return Err(error),
             // The other files are wanted all the same.
             Err(error) => {
@@ -86,7 +89,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         exit = exit.and(came_to);
     }
     drop(pulse);
-    if args.exact {
+    if args.exact && any {
         let times = if hash_order == 1 { "once".to_owned() } else { format!("{hash_order} times") };
         context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {times}"))?;
     }

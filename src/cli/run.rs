@@ -80,6 +80,10 @@ pub(super) struct Args {
     /// Write what is found here, as a draft of expected failures
     #[arg(long, value_name = "FILE")]
     write_expect: Option<PathBuf>,
+    /// The share of the requirements of level must, in percent, that a run of everything has to come to a verdict on;
+    /// with fewer it exits with 4
+    #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u8).range(0..=100))]
+    min_coverage: u8,
     #[command(flatten)]
     kept: Kept,
 }
@@ -150,9 +154,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         None => spec::built_in(),
     };
     let mut plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
+    plan.scope.specs = args.specs.as_ref().map(|folder| folder.to_string_lossy().into_owned());
+    plan.selection.extend(plan.scope.specs.iter().map(|folder| format!("--specs {folder}")));
+    plan.min_coverage = f64::from(args.min_coverage) / 100.0;
     plan.faults = args.faults.map(|Faults::Sweep| SweepPlan::default());
     let targets = chosen(&args.targets)?;
-    let expected = args.expect.iter().map(|path| expect::load(path)).collect::<Result<Vec<_>, _>>()?;
+    let expected = expectations(&args.expect)?;
     check_expectations(&args, &targets, &expected)?;
     let cases = args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?;
     for target in &targets {
@@ -160,10 +167,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
     }
     signals::listen(&context.stop);
     let kept = args.kept.folder(&args.out)?;
-    let mut records = Vec::new();
+    let (mut records, mut all_run) = (Vec::new(), true);
     for target in targets {
         if context.stop.is_asked() {
             note(format_args!("{target}: not run, as the run was interrupted"));
+            all_run = false;
             continue;
         }
         let options = RunOptions {
@@ -201,7 +209,20 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         let written = report::write(&record, &options.out, args.lang.languages())?;
         records.push((record, written));
     }
-    summarise(&records, args.lang, context)
+    let exit = summarise(&records, args.lang, context)?;
+    Ok(if all_run { exit } else { exit.and(Exit::Inconclusive) })
+}
+
+/// The files of expected failures; what is wrong with any of them.
+fn expectations(paths: &[PathBuf]) -> Result<Vec<Expectations>, CliError> {
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for path in paths {
+        match expect::load(path) {
+            Ok(file) => files.push(file),
+            Err(more) => errors.extend(more),
+        }
+    }
+    if errors.is_empty() { Ok(files) } else { Err(errors.into()) }
 }
 
 /// Files that would go unused or be overwritten are found out before anything runs.
@@ -301,10 +322,11 @@ fn summarise(records: &[(RunRecord, Vec<PathBuf>)], lang: Lang, context: &mut Co
     for (record, written) in records {
         exit = exit.and(Exit::of(record));
         context.out.line("")?;
+        context.out.line(report::headline(record, language))?;
         if let Some(text) = ending(record) {
             context.out.line(text)?;
-            context.out.line("")?;
         }
+        context.out.line("")?;
         if let Some(sweep) = &record.sweep {
             context.out.text(report::sweep_table(sweep))?;
             context.out.line("")?;

@@ -58,7 +58,14 @@ pub(super) struct Args {
     race: Option<Race>,
 }
 
+/// Calls of a round, all threads together: each is kept until the round was checked.
+const MOST_CALLS: u64 = 20_000_000;
+
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    let calls = u64::from(args.threads) * u64::from(args.calls);
+    if calls > MOST_CALLS {
+        return Err(CliError::TooManyCalls { calls, most: MOST_CALLS });
+    }
     let options = StressOptions {
         target: args.target.clone(),
         threads: usize::from(args.threads),

@@ -24,7 +24,11 @@ Hunts every planted defect with the generated scenarios alone, by each generator
 seeds; writes DIR/{survival.json, survival.md, survival.zh.md, hardest.txt}. Explicit scenarios take
 no part; what the whole suite detects is `kill-matrix`.
 
-hardest.txt names the 15 that live longest of those that some hunt killed (the others only explicit
+Which of the two drawn generators does better is said only where intervals of 95 % do not overlap: those
+between ranks for the defects that one seed kills and for the operations to a kill (six seeds are the least that
+give one), Wilson's for the share of hunts that kill.
+
+hardest.txt names the 15 that lived longest of those that some hunt killed (the others only explicit
 scenarios show), for fuzz/survival.sh, which hunts them coverage-guided:
 
   poolproof survival --out study
@@ -141,6 +145,7 @@ fn say(survival: &Survival, context: &mut Context) -> Result<(), CliError> {
         let (name, found) = (generator.name(), hunts.iter().filter(|h| h.kills() > 0).count());
         context.out.line(format_args!("{name}: {kills} kills in {all} hunts, {found} of {} defects", hunts.len()))?;
     }
+    context.out.line(report::survival_kills(survival, report::Language::En))?;
     Ok(())
 }
 

@@ -155,7 +155,7 @@ fn finding(options: &RunOptions, suspects: &[Suspect<'_>], group: &Group, open: 
 }
 
 /// The promise's severity, raised by its scenario if that is about the same promise.
-pub(super) fn severity(scenario: &Scenario, requirement: RequirementId) -> Severity {
+fn severity(scenario: &Scenario, requirement: RequirementId) -> Severity {
     let promised = requirement.get().severity;
     if scenario.requirement == requirement { promised.min(scenario.severity) } else { promised }
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, Names, OracleName, Setup, Step, TargetInfo, Versions};
-use crate::spec::{Body, Generate, Scenario};
+use crate::op::{Capability, Milestone, Names, OracleName, Setup, Step, TargetInfo, Text, Versions};
+use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetError;
 use crate::verdict::Reproducer;
 use crate::workload;
@@ -20,7 +20,7 @@ use super::lockstep::{Course, Run};
 use super::loss::Loss;
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
-use super::{files, regressions};
+use super::{files, premise, regressions};
 
 /// How many sequences of a pass are also compared with a variant: each costs two bare runs.
 const COMPARED: u32 = 24;
@@ -52,6 +52,10 @@ pub(super) struct Tally {
     looked: bool,
     /// Capabilities that the scenario requires and the target lacks.
     pub(super) missing: Vec<String>,
+    /// Why explicit steps do not apply to the world that the target gives, where some do not.
+    pub(super) elsewhere: Option<Text>,
+    /// How many sequences of explicit steps do not.
+    pub(super) inapplicable: u64,
     /// Sequences that a run with enough time makes of it, not counting those that fill up the time that was given.
     pub(super) planned: u64,
     /// The number of the next sequence.
@@ -251,7 +255,8 @@ impl Case<'_> {
                 let (Some(variant), Ok(world)) = (variant, u32::try_from(number % worlds)) else { return Ok(()) };
                 let setup = workload::world(self.scenario, world);
                 let author = Author { label: &variant.label, names: &variant.names };
-                self.run_one(tally, &setup, &variant.steps, author, &[], budget)
+                let Some(steps) = self.applied(tally, variant, &setup) else { return Ok(()) };
+                self.run_one(tally, &setup, &steps, author, &[], budget)
             }
             Body::Generate(generate) => {
                 let nth = number % u64::from(self.number_of(generate)).max(1);
@@ -259,6 +264,19 @@ impl Case<'_> {
                 let (setup, steps) = self.draw(generate, index);
                 let author = Author { label: "", names: &Names::default() };
                 self.run_one(tally, &setup, &steps, author, self.relation(nth).as_slice(), budget)
+            }
+        }
+    }
+
+    /// The steps of a variant in the world that the target gives; `None` where they do not apply to it.
+    fn applied(&self, tally: &mut Tally, variant: &Variant, setup: &Setup) -> Option<Vec<Step>> {
+        let info = tally.info.as_ref()?;
+        match premise::steps_in(self.scenario, variant, setup, info) {
+            Ok(steps) => Some(steps),
+            Err(reason) => {
+                tally.elsewhere.get_or_insert(reason);
+                tally.inapplicable += 1;
+                None
             }
         }
     }
@@ -348,4 +366,28 @@ fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
 /// What the target says where it cannot be built.
 pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String>>, TargetError> {
     Ok(inspect(open, &largest_world(scenario))?.ok().map(|(info, _)| missing(scenario, &info)))
+}
+
+/// Why a scenario does not apply to this target: what it lacks, or a world in which none of its steps hold. `None` where it
+/// applies, or if the target panics before it can say.
+///
+/// # Errors
+/// What the target says where it cannot be built.
+pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Text>, TargetError> {
+    let Ok((info, _)) = inspect(open, &largest_world(scenario))? else { return Ok(None) };
+    let missing = missing(scenario, &info);
+    if !missing.is_empty() {
+        let names = missing.join(", ");
+        return Ok(Some(Text::new(format!("lacks {names}"), format!("不具备 {names}"))));
+    }
+    let Body::Steps(variants) = &scenario.body else { return Ok(None) };
+    let setups: Vec<Setup> = (0..worlds(scenario)).map(|world| workload::world(scenario, world)).collect();
+    let mut reason = None;
+    for (variant, setup) in variants.iter().flat_map(|v| setups.iter().map(move |s| (v, s))) {
+        match premise::steps_in(scenario, variant, setup, &info) {
+            Ok(_) => return Ok(None),
+            Err(elsewhere) => drop(reason.get_or_insert(elsewhere)),
+        }
+    }
+    Ok(reason)
 }

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 
 use crate::op::Text;
 use crate::spec::expect::{About, Drafted, Expectation, Expectations, Reach, draft};
-use crate::target::TargetName;
+use crate::target::{self, TargetName};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 use crate::verdict::{Finding, Outcome};
@@ -88,6 +88,9 @@ pub(super) fn apply_on(record: &mut RunRecord, files: &[&Expectations], today: D
             record.expectations.push(judged);
         }
     }
+    for (verdict, scenario) in verdicts.iter_mut().zip(&record.scenarios).filter(|(v, _)| v.is_none()) {
+        *verdict = excused_on_siblings(record, scenario, files, today).map(|text| (Outcome::ExpectedFail, text));
+    }
     for (scenario, verdict) in record.scenarios.iter_mut().zip(verdicts) {
         if let Some((outcome, reason)) = verdict {
             (scenario.outcome, scenario.reason) = (outcome, Some(reason));
@@ -110,7 +113,7 @@ fn judge(
     } else {
         let failing: Vec<usize> = concerned.iter().filter(failed).copied().collect();
         // Every scenario of a glob has to fail; of a requirement's, one is enough.
-        let excused = matches!(entry.about, About::Requirement(_)) && !failing.is_empty();
+        let excused = entry.sometimes || matches!(entry.about, About::Requirement(_)) && !failing.is_empty();
         let passing: Vec<usize> =
             concerned.iter().copied().filter(|&i| record.scenarios[i].outcome == Outcome::Pass && !excused).collect();
         failing.iter().for_each(|&i| verdicts[i] = Some((Outcome::ExpectedFail, excuse(file, entry))));
@@ -153,7 +156,7 @@ fn settled(
     // A target that never came up tells nothing of itself.
     let is_known = !record.target.devices.is_empty();
     let options = record.target.name.split_once('?').map_or("", |(_, options)| options);
-    match entry.scope.reach(&record.target.versions, &devices, options) {
+    match entry.scope.reach(&record.target.versions, &devices, &record.target.capabilities, options) {
         Reach::Here => {}
         _ if !is_known => return Some((Standing::NotRun, None)),
         Reach::Elsewhere => return Some((Standing::OutOfScope, None)),
@@ -170,10 +173,45 @@ fn settled(
     }
     let is_applicable = |&i: &usize| record.scenarios[i].outcome != Outcome::NotApplicable;
     if !concerned.iter().any(is_applicable) {
+        if entry.sometimes {
+            return Some((Standing::NotRun, None));
+        }
         let (en, zh) = ("the target lacks what its scenarios need", "目标不具备相关用例所需的能力");
         return Some((Standing::Stale, note(en, zh)));
     }
     None
+}
+
+/// Why a scenario may fail that failed on siblings of the target alone, where a fault sweep tried it too: each of its
+/// findings is expected of the target that it was made on.
+fn excused_on_siblings(
+    record: &RunRecord,
+    scenario: &ScenarioRecord,
+    files: &[&Expectations],
+    today: Date,
+) -> Option<Text> {
+    if scenario.outcome != Outcome::Fail {
+        return None;
+    }
+    let mut excuses = record.findings.iter().filter(|f| f.scenario == scenario.id).map(|finding| {
+        let sibling = &finding.reproducer.target;
+        let name: TargetName = sibling.parse().ok().filter(|_| *sibling != record.target.name)?;
+        let info = target::open(&name, &finding.reproducer.setup).ok()?.info().clone();
+        let capabilities: Vec<String> = info.capabilities.iter().map(ToString::to_string).collect();
+        let devices: Vec<&str> = info.devices.iter().map(|d| d.name.as_str()).collect();
+        let options = sibling.split_once('?').map_or("", |(_, options)| options);
+        let holds = |entry: &&Expectation| {
+            let meant = match &entry.about {
+                About::Scenario(glob) => glob.is_match(&scenario.id),
+                About::Requirement(id) => *id == finding.requirement,
+            };
+            let reach = entry.scope.reach(&record.target.versions, &devices, &capabilities, options);
+            meant && today <= entry.expires && reach == Reach::Here
+        };
+        files.iter().find_map(|file| Some(excuse(file, file.entries.iter().find(holds)?)))
+    });
+    let first = excuses.next()??;
+    excuses.all(|excuse| excuse.is_some()).then_some(first)
 }
 
 /// Whether an entry speaks of a scenario.

@@ -48,6 +48,17 @@ fn a_failure_that_was_expected_is_excused_with_its_reason() {
 }
 
 #[test]
+fn what_fails_sometimes_may_pass_and_need_not_apply() {
+    let (record, standing) = judged("scenario: '{frac,oom}::*'", "    sometimes: true\n");
+    assert_eq!(standing, Standing::Met);
+    assert_eq!(outcomes(&record), [Outcome::Pass, Outcome::ExpectedFail, Outcome::NotApplicable]);
+    for about in ["scenario: frac::sound", "scenario: strm::lacking"] {
+        let (record, standing) = judged(about, "    sometimes: true\n");
+        assert_eq!((outcomes(&record), standing), (AS_BEFORE.into(), Standing::NotRun), "{about}");
+    }
+}
+
+#[test]
 fn a_pass_that_was_not_expected_is_told() {
     for about in ["scenario: frac::sound", "requirement: FRAC-01", "scenario: '{frac,oom}::*'"] {
         let (record, standing) = judged(about, "");

@@ -5,12 +5,11 @@
 //! same calls, or where the smallest sequence of one also breaks the promise of the other. A second mistake that hides
 //! behind the first this way shows in the next run, once the first is repaired.
 
-use crate::op::{Op, OracleName, Setup, Step, StreamId};
-use crate::requirement::Severity;
+use crate::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId};
+use crate::requirement::{Area, RequirementId};
 use crate::spec::Scenario;
 use crate::verdict::Because;
 
-use super::assemble::severity;
 use super::attempt::{Attempt, Opener, attempt};
 use super::failure::{Caught, relations_of};
 use super::lockstep::Course;
@@ -43,29 +42,59 @@ pub(super) fn fold(suspects: &[Suspect<'_>], open: Option<&OpenNamed<'_>>) -> Ve
     let mut groups = Vec::new();
     while !left.is_empty() {
         let lead = left.remove(0);
-        let mut folded = Vec::new();
-        left.retain(|&other| match same(&suspects[lead], &suspects[other], open) {
-            Some(because) => {
-                folded.push((other, because));
-                false
-            }
-            None => true,
-        });
+        let mut folded: Vec<(usize, Because)> = Vec::new();
+        // One of each kind, the best first: what is put down to any of them is put down to the mistake.
+        let mut members = vec![lead];
+        let mut at = 0;
+        while let Some(&member) = members.get(at) {
+            at += 1;
+            left.retain(|&other| match same(&suspects[member], &suspects[other], open) {
+                Some(because) => {
+                    folded.push((other, because));
+                    let known = members.iter().any(|&m| suspects[m].caught.guilt == suspects[other].caught.guilt);
+                    if !known && members.len() < MEMBERS {
+                        members.push(other);
+                    }
+                    false
+                }
+                None => true,
+            });
+        }
         folded.sort_unstable();
         groups.push(Group { lead, folded });
     }
     groups
 }
 
-/// What shows a mistake best comes first: a judge that knows what any allocator owes before what one scenario expects,
-/// damaged data before wrong figures, and the shortest sequence of the shortest origin.
-fn rank(suspect: &Suspect<'_>, place: usize) -> (bool, bool, Severity, usize, u64, usize) {
-    let Suspect { scenario, caught } = suspect;
+/// Violations of one mistake that others are held against.
+const MEMBERS: usize = 12;
+
+/// Whether a promise is about figures. What an allocator does wrong shows in its figures, too, and not the other way
+/// round.
+fn is_bookkeeping(requirement: RequirementId) -> bool {
+    matches!(requirement.area(), Area::Stat | Area::Peak | Area::Tele | Area::Summ | Area::Leak)
+}
+
+/// What shows a mistake best comes first: damaged data before anything else, then what shows after the fewest calls, what
+/// was done before the figures of it, and the judge of one run before the comparison of two. What an author expects of
+/// some steps says less of its promise than a judge does: it counts as a call more, and is never taken for damage.
+fn rank(suspect: &Suspect<'_>, place: usize) -> impl Ord + use<> {
+    let Suspect { caught, .. } = suspect;
     let expects = caught.violation.oracle == OracleName::Expectation;
-    // What a scenario expects is seldom all that its promise says: the shortest sequence tells most.
-    let severity = if expects { Severity::High } else { severity(scenario, caught.requirement) };
-    let spares_data = !expects && !caught.requirement.get().corrupts;
-    (expects, spares_data, severity, caught.reproducer.steps.len(), caught.original_steps, place)
+    let requirement = caught.requirement;
+    let spares_data = expects || !requirement.get().corrupts;
+    let compares = caught.violation.oracle.compares_runs() || caught.violation.oracle == OracleName::Growth;
+    let calls = calls_made(caught) + usize::from(expects);
+    (spares_data, calls, is_bookkeeping(requirement), compares, requirement, caught.original_steps, place)
+}
+
+/// The calls that it takes, those of the harness included, less those that only fill and read blocks.
+fn calls_made(caught: &Caught) -> usize {
+    let looks = |asked: &str| asked.starts_with("fill ") || asked.starts_with("verify ");
+    let listed = caught.transcript.iter().filter(|line| !looks(&line.asked)).count();
+    // What was not run again has no listing.
+    let once = listed.max(caught.reproducer.steps.len());
+    if caught.violation.oracle.compares_runs() { 2 * once } else { once }
 }
 
 /// Why two violations come of one mistake; `None` if nothing shows that they do.
@@ -117,7 +146,7 @@ fn breaks(open: &OpenNamed<'_>, ran: &Caught, judged: &Caught) -> bool {
 }
 
 /// What a sequence asks: operations by name, with their blocks, streams and devices, and sizes only by their kind.
-fn calls(setup: &Setup, steps: &[Step]) -> Vec<(&'static str, Option<u32>, Option<StreamId>, Option<i32>, SizeKind)> {
+fn calls(setup: &Setup, steps: &[Step]) -> Vec<Call> {
     let largest = setup.device_bytes.iter().copied().max().unwrap_or(0);
     let kind = |op: &Op| match op {
         Op::Alloc { bytes: 0, .. } => SizeKind::Nothing,
@@ -126,8 +155,19 @@ fn calls(setup: &Setup, steps: &[Step]) -> Vec<(&'static str, Option<u32>, Optio
         Op::Alloc { .. } => SizeKind::Large,
         _ => SizeKind::None,
     };
-    let call = |op: &Op| (op.name(), op.block().map(|b| b.0), op.stream(), op.device().map(|d| d.0), kind(op));
+    let call =
+        |op: &Op| Call { name: op.name(), block: op.block(), stream: op.stream(), device: op.device(), size: kind(op) };
     steps.iter().filter_map(|s| s.op.as_ref()).map(call).collect()
+}
+
+/// An operation without its figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Call {
+    name: &'static str,
+    block: Option<BlockId>,
+    stream: Option<StreamId>,
+    device: Option<DeviceId>,
+    size: SizeKind,
 }
 
 /// Up to here most allocators serve requests in one way, and from here on in another.

@@ -299,7 +299,7 @@ pub fn vary(
         stamp: RowStamp::default(),
     };
     let mut said = BTreeSet::new();
-    for seed in (options.seed..).take(usize::try_from(row.seeds).unwrap_or(usize::MAX)) {
+    for seed in (0..row.seeds).map(|number| options.seed.wrapping_add(number)) {
         for entry in options.plan.entries.iter().filter(|e| e.left_out.is_none()) {
             let scenario = &entry.scenario;
             let case = Case {

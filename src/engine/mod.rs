@@ -25,6 +25,7 @@ mod metamorphic;
 mod naming;
 mod outcome;
 pub mod plan;
+mod premise;
 mod probes;
 pub mod regressions;
 pub mod replay;
@@ -46,7 +47,7 @@ use crate::recording::RecordingError;
 use crate::target::TargetError;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 
-pub use case::lacks;
+pub use case::{inapplicable, lacks};
 pub use files::write_whole;
 pub use kill_matrix::{MatrixOptions, MatrixProgress, kill_matrix};
 pub use plan::{Plan, PlanError, Shard, ShardError};

@@ -9,6 +9,7 @@ use crate::verdict::{Finding, Outcome};
 
 use super::case::Tally;
 use super::failure::Caught;
+use super::premise;
 
 /// The record of a scenario that was run, or tried, or was to be; `by` says why it is not finished, if it is not.
 pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> ScenarioRecord {
@@ -23,7 +24,7 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Scenari
         missing: tally.missing.clone(),
         reason,
         sequences: tally.sequences,
-        planned: if tally.missing.is_empty() { tally.planned } else { 0 },
+        planned: if tally.missing.is_empty() { tally.planned.saturating_sub(tally.inapplicable) } else { 0 },
         unfinished: tally.is_unfinished(),
         operations: tally.operations,
         dropped: tally.dropped,
@@ -114,10 +115,31 @@ fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Te
     if tally.is_unfinished() && tally.sequences == 0 {
         return (Outcome::Skipped, Some(never_reached(by)));
     }
+    if let Some(reason) = tally.elsewhere.as_ref().filter(|_| tally.sequences == 0) {
+        return (Outcome::NotApplicable, Some(reason.clone()));
+    }
+    if !tally.is_unfinished()
+        && let Some(reason) = beyond_this_world(scenario, tally)
+    {
+        return (Outcome::NotApplicable, Some(reason));
+    }
     match shortcoming(scenario, tally, by) {
         Some(reason) => (Outcome::Inconclusive, Some(reason)),
         None => (Outcome::Pass, None),
     }
+}
+
+/// What a scenario demands and did not reach on a target with so many devices as this one has.
+fn missed(scenario: &Scenario, tally: &Tally) -> Vec<Milestone> {
+    let devices = tally.info.as_ref().map_or(usize::MAX, |info| info.devices.len());
+    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices);
+    demanded.filter(|m| !tally.reached.contains_key(m)).copied().collect()
+}
+
+/// Why this world has no place for what a generated scenario missed, if it has none.
+fn beyond_this_world(scenario: &Scenario, tally: &Tally) -> Option<Text> {
+    let missed = Some(missed(scenario, tally)).filter(|m| !m.is_empty() && !tally.blind)?;
+    premise::out_of_reach(scenario, tally.info.as_ref()?, &missed)
 }
 
 /// Why a scenario in which nothing failed has shown nothing all the same.
@@ -137,10 +159,7 @@ fn shortcoming(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Option<Text> 
             format!("有 {} 个步骤无法执行：所涉及的块不存在", tally.dropped),
         ));
     }
-    let devices = tally.info.as_ref().map_or(usize::MAX, |info| info.devices.len());
-    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices);
-    let missed: Vec<String> =
-        demanded.filter(|m| !tally.reached.contains_key(m)).map(|m| Milestone::name(*m)).collect();
+    let missed: Vec<String> = missed(scenario, tally).into_iter().map(Milestone::name).collect();
     if missed.is_empty() {
         return None;
     }

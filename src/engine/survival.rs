@@ -112,7 +112,7 @@ fn hunt_with_all(
     for generator in Generator::DRAWN {
         let (operations, killed) = (Vec::new(), Vec::new());
         let mut all = Hunts { generator, operations, killed, stamp: HuntStamp::default() };
-        for seed in (options.seed..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
+        for seed in (0..options.seeds).map(|hunt| options.seed.wrapping_add(hunt)) {
             let clock = Clock::start();
             let hunted = hunt(&open, chosen, generator, seed, options.limit, &budget)?;
             let Some((operations, killed)) = hunted else { return Ok(None) };

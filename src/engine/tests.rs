@@ -51,11 +51,13 @@ pub(super) fn scenario(id: &str) -> Scenario {
         config: None,
         oracles: [OracleName::Overlap, OracleName::Contents, OracleName::Exhaustion].into(),
         must_reach: [].into(),
+        exact_world: false,
         epilogue: true,
         body: Body::Steps(vec![Variant {
             label: String::new(),
             steps: vec![alloc(0, 1000), free(0)],
             names: Names::default(),
+            shares: Vec::new(),
         }]),
     }
 }
@@ -196,7 +198,7 @@ fn what_names_no_block_is_dropped_and_counted() {
     assert_eq!((run.operations, run.dropped), (1, 2));
     let steps = vec![free(3), alloc(0, 8)];
     let odd = Scenario {
-        body: Body::Steps(vec![Variant { label: String::new(), steps, names: Names::default() }]),
+        body: Body::Steps(vec![Variant { label: String::new(), steps, names: Names::default(), shares: Vec::new() }]),
         ..scenario("arg::odd")
     };
     let [(outcome, reason)] = &outcomes(Flaw::None, vec![odd])[..] else { panic!("one scenario") };

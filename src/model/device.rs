@@ -3,6 +3,7 @@
 //! Counts; decides nothing.
 
 use super::Live;
+pub use crate::op::contract::limit_bytes;
 use crate::op::{Counter, DeviceView, StreamId};
 
 /// What the callers did to one device.
@@ -63,14 +64,6 @@ impl DeviceState {
         *count -= 1;
         self.streams_live -= u8::from(*count == 0);
     }
-}
-
-/// The most that may be reserved under a fraction; `None` for 1, which is no limit at all.
-#[must_use]
-pub fn limit_bytes(fraction: f64, total: u64) -> Option<u64> {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    // a double product, truncated, is how the limit is defined
-    (fraction < 1.0).then_some((fraction * total as f64) as u64)
 }
 
 /// Moves whenever the allocator may have waited for a stream to get memory back.

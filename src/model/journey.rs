@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Claim, Effect, Model, limit_bytes};
+use super::{Claim, Effect, Live, Model, limit_bytes};
 use crate::op::stats::Row;
 use crate::op::{
     Capability, Counter, DeviceView, Family, Milestone, Observation, Op, PoolSource, RefusalClass, Reply, TargetInfo,
@@ -21,6 +21,12 @@ pub struct Journey {
     counts_active: bool,
     /// Where they are not: freed blocks that recorded streams still used, as devices and streams.
     withheld: Vec<(usize, u64)>,
+    /// Parts of segments are counted; where they are not, splits and merges show in addresses.
+    counts_parts: bool,
+    /// Where they are not: what was one block each and is free now, as device, first address and end.
+    former: Vec<(usize, u64, u64)>,
+    /// Memory went back to a device: what became of what is free is not known from here on.
+    gave_back: bool,
 }
 
 /// One device before and after a step.
@@ -47,6 +53,11 @@ impl Pair<'_> {
         self.after.stats.all(family).freed - self.before.stats.all(family).freed
     }
 
+    /// Memory went back to the device.
+    fn shrank(&self) -> bool {
+        self.counter(Counter::NumDeviceFree) > 0 || self.current(Family::ReservedBytes) < 0
+    }
+
     /// Memory was got from the device.
     fn grew(&self) -> bool {
         self.counter(Counter::NumDeviceAlloc) > 0 || self.current(Family::ReservedBytes) > 0
@@ -59,7 +70,7 @@ impl Journey {
     pub fn new(info: &TargetInfo) -> Self {
         let counted = |family| info.can(Capability::Stats(family));
         let counts_active = counted(Family::Allocation) && counted(Family::Active);
-        Journey { counts_active, ..Journey::default() }
+        Journey { counts_active, counts_parts: info.contract.counts_segments, ..Journey::default() }
     }
 
     /// What has been reached, in the order of `Milestone`.
@@ -100,11 +111,16 @@ impl Journey {
             let fired = before.devices.iter().zip(&after.devices).any(|(b, a)| a.faults_fired > b.faults_fired);
             self.mark_if(Milestone::FaultFired, fired);
         }
+        if !self.counts_parts && (0..after.devices.len()).filter_map(pair).any(|p| p.shrank()) {
+            self.former.clear();
+            self.gave_back = true;
+        }
         self.note_call(op, reply, before, after, model);
         match effect {
             Effect::Allocated(_, live) => {
                 if let Some(pair) = pair(live.device) {
                     self.note_served(pair, live.device, model);
+                    self.note_place(pair, live);
                 }
             }
             // ZeroServed: a request of 0 bytes was answered.
@@ -117,6 +133,9 @@ impl Journey {
                     let waits = live.recorded != 0 && pair.freed(Family::Active) < pair.freed(Family::Allocation);
                     self.mark_if(Milestone::FreeDeferred, waits && model.pools().is_redirected(live.device));
                     self.note_freed(pair);
+                    if !self.counts_parts && live.recorded == 0 {
+                        self.former.push((live.device, live.address, live.address.saturating_add(live.bytes)));
+                    }
                     if !self.counts_active {
                         self.note_withheld(live.device, live.recorded & !pair.before.idle);
                     }
@@ -236,6 +255,26 @@ impl Journey {
         // HelpedOnOom: memory freed in a pool that helps out went to a request from outside.
         let helped = model.intrusion().is_some_and(|i| matches!(i.claim, Claim::Helper(_)));
         self.mark_if(Milestone::HelpedOnOom, helped);
+    }
+
+    /// Split / Merge, where parts of segments are not counted: with nothing got from the device, memory that was one block
+    /// or none serves a smaller one, or what were two blocks one that reaches over both.
+    fn note_place(&mut self, pair: Pair<'_>, live: &Live) {
+        if self.counts_parts {
+            return;
+        }
+        let (device, start, end) = (live.device, live.address, live.address.saturating_add(live.bytes));
+        let (over, rest) = std::mem::take(&mut self.former)
+            .into_iter()
+            .partition::<Vec<_>, _>(|&(d, from, to)| d == device && from < end && start < to);
+        self.former = rest;
+        if pair.grew() {
+            return;
+        }
+        let larger = |from: u64, to: u64| to.saturating_sub(from) > live.bytes.saturating_add(1024); // more than rounding
+        let part = over.iter().any(|&(_, from, to)| from <= start && end <= to && larger(from, to));
+        self.mark_if(Milestone::Split, part || over.is_empty() && !self.gave_back && live.bytes > 0);
+        self.mark_if(Milestone::Merge, over.len() >= 2);
     }
 
     fn note_freed(&mut self, pair: Pair<'_>) {

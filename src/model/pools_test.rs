@@ -18,7 +18,7 @@ const G: GraphName = GraphName(0);
 
 impl World {
     fn new() -> Self {
-        let device = DeviceInfo { name: "d".to_owned(), total_bytes: 1 << 30 };
+        let device = DeviceInfo::whole("d", 1 << 30);
         let model = Model::new(&TargetInfo {
             name: "fake".to_owned(),
             devices: vec![device; 2],

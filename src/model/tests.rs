@@ -8,7 +8,7 @@ const GIB: u64 = 1 << 30;
 fn info() -> TargetInfo {
     TargetInfo {
         name: "fake".to_owned(),
-        devices: vec![DeviceInfo { name: "d".to_owned(), total_bytes: GIB }; 2],
+        devices: vec![DeviceInfo::whole("d", GIB); 2],
         streams: 3,
         capabilities: [Capability::Counters].into(),
         contract: Contract {

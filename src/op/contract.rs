@@ -53,6 +53,12 @@ pub enum Capability {
     GraphCapture,
     /// A freed block is kept and serves later requests, until the cache is emptied.
     Caching,
+    /// What is cached stays so until the cache is emptied or a request needs the room.
+    KeepsCached,
+    /// A cached block of any size may be cut to serve a smaller request.
+    CutsAnyBlock,
+    /// Memory comes from the device in segments of fixed size, and not page by page.
+    FixedSegments,
     /// Freeing a block that recorded streams still use does not wait for them.
     DeferredFree,
     /// Sizes, segments and the choice of free blocks are PyTorch's under the settings in force.
@@ -90,6 +96,9 @@ impl Capability {
         (Capability::PrivatePools, "private_pools"),
         (Capability::GraphCapture, "graph_capture"),
         (Capability::Caching, "caching"),
+        (Capability::KeepsCached, "keeps_cached"),
+        (Capability::CutsAnyBlock, "cuts_any_block"),
+        (Capability::FixedSegments, "fixed_segments"),
         (Capability::DeferredFree, "deferred_free"),
         (Capability::PytorchPolicy, "pytorch_policy"),
         (Capability::Settings, "settings"),
@@ -168,6 +177,31 @@ impl JsonSchema for Capability {
 pub struct DeviceInfo {
     pub name: String,
     pub total_bytes: u64,
+    /// What may be reserved on it from the start, where its settings begin with a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u64>,
+}
+
+impl DeviceInfo {
+    /// A device without a limit.
+    #[must_use]
+    pub fn whole(name: impl Into<String>, total_bytes: u64) -> Self {
+        DeviceInfo { name: name.into(), total_bytes, limit_bytes: None }
+    }
+
+    /// What may be reserved on it from the start.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.limit_bytes.map_or(self.total_bytes, |limit| limit.min(self.total_bytes))
+    }
+}
+
+/// The most that may be reserved under a fraction; `None` for 1, which is no limit at all.
+#[must_use]
+pub fn limit_bytes(fraction: f64, total: u64) -> Option<u64> {
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // a double product, truncated, is how the limit is defined
+    (fraction < 1.0).then_some((fraction * total as f64) as u64)
 }
 
 /// How much more than asked an allocator may take from the device to serve a request: for `n` bytes at
@@ -193,6 +227,22 @@ impl Growth {
         let scaled = u128::from(bytes) * u128::from(self.numerator) / u128::from(self.denominator.max(1));
         let rounded = scaled.div_ceil(u128::from(self.granule.max(1))) * u128::from(self.granule.max(1));
         u64::try_from(rounded).unwrap_or(u64::MAX)
+    }
+
+    /// The largest request that takes no more than `room`; `None` where even the smallest may.
+    #[must_use]
+    pub fn fits(&self, room: u64) -> Option<u64> {
+        let whole = u128::from(room - room % self.granule.max(1));
+        let bytes = whole * u128::from(self.denominator.max(1)) / u128::from(self.numerator.max(1));
+        let bytes = u64::try_from(bytes).unwrap_or(room).min(room);
+        (bytes > 0 && self.at_most(bytes) <= room).then_some(bytes)
+    }
+
+    /// Whether it promises no less than segments of 20 MiB and whole pieces of 2 MiB, which steps may count on that
+    /// say nothing else.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        self.least <= 20 << 20 && self.granule <= 2 << 20 && self.numerator <= self.denominator
     }
 }
 
@@ -265,5 +315,18 @@ mod tests {
         assert_eq!(growth.at_most(1), 20 << 20);
         assert_eq!(growth.at_most((30 << 20) + 1), 32 << 20);
         assert_eq!(growth.at_most(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn what_fits_takes_no_more_and_a_byte_more_does() {
+        let plain = Growth { least: 20 << 20, granule: 2 << 20, numerator: 1, denominator: 1 };
+        let pages = Growth { granule: 20 << 20, ..plain };
+        let divided = Growth { numerator: 5, denominator: 4, ..plain };
+        for (growth, bytes) in [(plain, 64 << 20), (pages, 60 << 20), (divided, 53_687_091)] {
+            assert_eq!(growth.fits(64 << 20), Some(bytes));
+            assert!(growth.at_most(bytes) <= 64 << 20 && growth.at_most(bytes + 1) > 64 << 20);
+        }
+        assert_eq!(plain.fits((20 << 20) - 1), None);
+        assert_eq!(plain.fits(u64::MAX), Some(u64::MAX - u64::MAX % (2 << 20)));
     }
 }

@@ -127,6 +127,21 @@ impl Milestone {
         }
     }
 
+    /// Whether it takes a device, or what is allowed on it, to run out.
+    #[must_use]
+    pub fn is_scarcity(self) -> bool {
+        matches!(
+            self,
+            Milestone::Oom
+                | Milestone::SuccessAfterOom
+                | Milestone::FlushOnOom
+                | Milestone::RetrySucceeded
+                | Milestone::LimitRefusal
+                | Milestone::DeviceRefusal
+                | Milestone::HelpedOnOom
+        )
+    }
+
     /// How many devices it takes. A scenario for one device or more does not demand of one what takes two.
     #[must_use]
     pub fn devices(self) -> usize {

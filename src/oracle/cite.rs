@@ -26,6 +26,7 @@ cite! {
     ISO_01 = Iso 1, ISO_03 = Iso 3,
     STRM_01 = Strm 1, STRM_02 = Strm 2,
     LEAK_01 = Leak 1, LEAK_02 = Leak 2,
+    LIVE_04 = Live 4,
     GROW_01 = Grow 1, GROW_02 = Grow 2,
     TELE_01 = Tele 1, TELE_02 = Tele 2,
     SUMM_01 = Summ 1, SUMM_02 = Summ 2, SUMM_03 = Summ 3,

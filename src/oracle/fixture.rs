@@ -19,7 +19,7 @@ pub(super) fn info() -> TargetInfo {
     let capabilities = Capability::names().iter().filter_map(|name| name.parse().ok()).collect();
     TargetInfo {
         name: "fake".to_owned(),
-        devices: vec![DeviceInfo { name: "fake".to_owned(), total_bytes: GIB }; 2],
+        devices: vec![DeviceInfo::whole("fake", GIB); 2],
         streams: 3,
         capabilities,
         contract: Contract {

@@ -35,10 +35,7 @@ impl Replay {
         let devices = header["devices"].as_array().expect("a header");
         info.devices = devices
             .iter()
-            .map(|d| crate::op::DeviceInfo {
-                name: String::new(),
-                total_bytes: d["total_bytes"].as_u64().expect("bytes"),
-            })
+            .map(|d| crate::op::DeviceInfo::whole("", d["total_bytes"].as_u64().expect("bytes")))
             .collect();
         info.streams = 4;
         // What the settings promise: see the contract of the reference as a target.

@@ -145,7 +145,7 @@ fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<d
         OracleName::Growth if reserved => Box::new(growth::Growth::new(info)),
         OracleName::Refusal => Box::new(refusal::Refusal::new(info)),
         OracleName::Telemetry if info.can(Capability::MemoryInfo) && reserved => {
-            Box::new(telemetry::Telemetry::default())
+            Box::new(telemetry::Telemetry::new(info))
         }
         OracleName::PrivatePools
             if info.can(Capability::Counters)

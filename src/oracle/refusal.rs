@@ -5,8 +5,8 @@
 //! classes where a planned fault fired in the step, and peaks after a refusal (`peak`).
 
 use super::cite::{
-    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, OOM_01, OOM_02, OOM_05, OOM_06, SUMM_01, SUMM_02,
-    SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
+    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02, OOM_05, OOM_06, SUMM_01,
+    SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
 use super::view::{answered, first_difference, fraction, refusal};
 use super::{Oracle, Seen};
@@ -85,8 +85,11 @@ impl Refusal {
 
     /// A request that got no memory leaves what is allocated as it was; what was waiting may become free.
     fn judge_accounts_kept(&self, seen: &Seen<'_>, op: &Op, found: &mut Vec<Violation>) {
-        let requirement =
-            if seen.fault_fired() { OOM_06 } else { promise(seen, op).filter(|r| *r != OOM_01).unwrap_or(OOM_02) };
+        let requirement = if seen.fault_fired() {
+            OOM_06
+        } else {
+            promise(seen, op).filter(|r| ![OOM_01, LIVE_04].contains(r)).unwrap_or(OOM_02)
+        };
         let convict = |message: Text| Violation::new(OracleName::Refusal, Some(requirement), message);
         let asked = op.to_line();
         for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
@@ -209,7 +212,7 @@ fn looks(op: &Op) -> Option<RequirementId> {
     })
 }
 
-/// The promise behind the law of an operation; `None` leaves it to the scenario.
+/// The promise behind the law of an operation.
 fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
     if op.device().is_some_and(|d| d.index(seen.after.devices.len()).is_none()) {
         return Some(ARG_01);
@@ -229,9 +232,9 @@ fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
         },
         Op::Free { block } => {
             let empty = seen.model.block(block).is_some_and(|live| live.bytes == 0);
-            return empty.then_some(ZERO_02);
+            if empty { ZERO_02 } else { LIVE_04 }
         }
-        _ => return None,
+        _ => looks(op).unwrap_or(LIVE_04),
     })
 }
 

@@ -4,7 +4,8 @@
 //! in a call that returns memory), it keeps what the allocator cannot count: that is owed from then on, may be
 //! given back at any time, and is `leak`'s if it is not.
 //!
-//! The figure of the device that is played is judged to the byte. On a card, what the driver and NVML say of the whole
+//! The figure of the device that is played is judged to the byte, or to less than one piece of the device a call where
+//! segments are no whole pieces. On a card, what the driver and NVML say of the whole
 //! of it is judged too, against a measured baseline within one granule and the baseline's own noise, and only while
 //! nobody else is on it. Does not cover: a constant difference between the figures (contexts, other processes), the
 //! allocator's share of a card with neighbours, an allocator whose segments are no whole granules, and figures of the
@@ -13,13 +14,19 @@
 use super::cite::{TELE_01, TELE_02, say};
 use super::view::free;
 use super::{Oracle, Seen};
-use crate::op::{Company, DeviceCall, DeviceView, Family, NvmlView, Op, OracleName, Reply, Text, told};
+use crate::device::sim::GRANULE;
+use crate::op::{
+    Capability, Company, Counter, DeviceCall, DeviceView, Family, NvmlView, Op, OracleName, Reply, TargetInfo, Text,
+    told,
+};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
-#[derive(Default)]
 pub(super) struct Telemetry {
     devices: Vec<Debt>,
+    /// Segments are whole pieces of those in which a device gives memory, so that figures agree to the byte.
+    whole: bool,
+    counters: bool,
 }
 
 /// What a device keeps although it was to take it back.
@@ -31,6 +38,21 @@ struct Debt {
 }
 
 impl Telemetry {
+    pub(super) fn new(info: &TargetInfo) -> Self {
+        let growth = info.contract.growth;
+        let whole = [growth.least, growth.granule].iter().all(|bytes| bytes.is_multiple_of(GRANULE));
+        // What is less than a piece of the device is not rounded to one by anybody.
+        let fine = growth.least < GRANULE && growth.granule < GRANULE;
+        Telemetry { devices: Vec::new(), whole: whole || fine, counters: info.can(Capability::Counters) }
+    }
+
+    /// Whether the device's rounding of the segments that came and went in the step explains the difference.
+    fn is_rounding(&self, before: &DeviceView, after: &DeviceView, lost: i128) -> bool {
+        let calls = |which| i128::from(after.stats.counter(which) - before.stats.counter(which));
+        let calls = calls(Counter::NumDeviceAlloc) + calls(Counter::NumDeviceFree);
+        !self.whole && (!self.counters || lost.abs() < calls.saturating_mul(i128::from(GRANULE)))
+    }
+
     fn debt(&mut self, device: usize) -> &mut Debt {
         if self.devices.len() <= device {
             self.devices.resize(device + 1, Debt::default());
@@ -129,7 +151,8 @@ impl Oracle for Telemetry {
             let grew = reserved(after) - reserved(before);
             let (b, a) = (before.free_bytes, after.free_bytes);
             let fell = i128::from(b) - i128::from(a);
-            if self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
+            let rounded = self.is_rounding(before, after, fell - grew);
+            if !rounded && self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
                 let asked = seen.op.map_or_else(String::new, Op::to_line);
                 let (moved, due) = (told::bytes(grew), told::bytes(-grew));
                 let (was, is, by) = (told::bytes(b), told::bytes(a), told::bytes(-fell));
@@ -138,7 +161,7 @@ impl Oracle for Telemetry {
                     "`{asked}` 使设备 {device} 的保留内存变化 {moved}，但设备的空闲内存从 {was} 变为 {is}"
                 );
                 convict(TELE_01, message, (told::change_of(&free(device)), due, by));
-            } else if let Some(nvml) = &after.nvml {
+            } else if let Some(nvml) = after.nvml.as_ref().filter(|_| self.whole) {
                 second_opinion(device, after, (nvml, self.debt(device).owed), &mut convict);
             }
             let (was, total) = (before.total_bytes, after.total_bytes);

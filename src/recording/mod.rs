@@ -24,6 +24,9 @@ use crate::input;
 /// The version this code reads.
 pub const FORMAT: &str = "poolproof/1";
 
+/// A line with the final segments of a whole run is far shorter; a few bytes of gzip can stand for one without end.
+const LONGEST_LINE: u64 = input::MOST_BYTES;
+
 /// Why a recording could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
@@ -72,10 +75,12 @@ impl Reader {
     pub fn next_text(&mut self) -> Result<Option<&str>, RecordingError> {
         self.buffer.clear();
         let cut = |source| RecordingError::Cut { file: self.file.clone(), line: self.line, source };
-        if self.input.read_line(&mut self.buffer).map_err(cut)? == 0 {
+        let read = self.input.by_ref().take(LONGEST_LINE).read_line(&mut self.buffer).map_err(cut)?;
+        if read == 0 {
             return Ok(None);
         }
         self.line += 1;
+        self.check_length(read)?;
         Ok(Some(self.buffer.trim_end()))
     }
 
@@ -83,9 +88,10 @@ impl Reader {
     fn next_bytes(&mut self) -> Result<bool, RecordingError> {
         self.bytes.clear();
         let cut = |source| RecordingError::Cut { file: self.file.clone(), line: self.line, source };
-        let more = self.input.read_until(b'\n', &mut self.bytes).map_err(cut)? > 0;
-        self.line += u64::from(more);
-        Ok(more)
+        let read = self.input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.bytes).map_err(cut)?;
+        self.line += u64::from(read > 0);
+        self.check_length(read)?;
+        Ok(read > 0)
     }
 
     /// Adds the next line with its end to some text; `false` at the end of the file.
@@ -94,9 +100,14 @@ impl Reader {
     /// As [`Reader::next_text`].
     pub fn append_line(&mut self, text: &mut String) -> Result<bool, RecordingError> {
         let cut = |source| RecordingError::Cut { file: self.file.clone(), line: self.line, source };
-        let more = self.input.read_line(text).map_err(cut)? > 0;
-        self.line += u64::from(more);
-        Ok(more)
+        let read = self.input.by_ref().take(LONGEST_LINE).read_line(text).map_err(cut)?;
+        self.line += u64::from(read > 0);
+        self.check_length(read)?;
+        Ok(read > 0)
+    }
+
+    fn check_length(&self, read: usize) -> Result<(), RecordingError> {
+        if (read as u64) < LONGEST_LINE { Ok(()) } else { Err(self.out_of_place("a line of more than 256 MiB")) }
     }
 
     /// The next line, read.
@@ -121,7 +132,7 @@ impl Reader {
         struct Version {
             trace: String,
         }
-        let Some(text) = self.next_text()?.map(str::to_owned) else {
+        let Some(text) = self.next_text()?.map(|text| text.trim_start_matches('\u{feff}').to_owned()) else {
             return Err(RecordingError::Empty { file: self.file.clone() });
         };
         let malformed = |source| RecordingError::Malformed { file: self.file.clone(), line: 1, source };

@@ -226,7 +226,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let block = self.arena[slot];
         let mut result = Ok(());
         if !block.is_split() {
-            if !self.planted.has(Defect::AddressesLeak) {
+            // The device takes no addresses back behind which there still is memory.
+            let inside =
+                |&(address, _): &(u64, u64)| (segment.address..segment.address + segment.bytes).contains(&address);
+            if self.strays.iter().any(inside) {
+                result = self.unmap_strays();
+            }
+            if result.is_ok() && !self.planted.has(Defect::AddressesLeak) {
                 result = self.device.free_addresses(segment.address, segment.bytes);
             }
             if result.is_ok() {

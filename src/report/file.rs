@@ -94,7 +94,9 @@ pub fn survival_json(survival: &Survival) -> Result<Vec<u8>, ReportError> {
 /// A file that cannot be read, or a line that is no hunt of a defect of the record.
 pub fn add_guided(survival: &mut Survival, path: &Path) -> Result<(), ReportError> {
     const FORMAT: &str = "a coverage-guided hunt";
-    let text = fs::read_to_string(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+    let unreadable = |source| ReportError::Read { path: path.to_owned(), source };
+    let bytes = input::read(path).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|e| unreadable(io::Error::new(io::ErrorKind::InvalidData, e)))?;
     let mut all: BTreeMap<(String, u64), GuidedHunt> = BTreeMap::new();
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let at = |error: ReportError| match error {

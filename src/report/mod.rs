@@ -20,9 +20,9 @@ mod words;
 
 pub use file::{ReportError, add_guided, read, read_survival, run_schema, survival_json, write};
 pub use junit::junit;
-pub use markdown::markdown;
+pub use markdown::{headline, markdown};
 pub use matrix::matrix_page;
-pub use survival::survival_page;
+pub use survival::{survival_kills, survival_page};
 pub use table::{sweep_table, table};
 
 /// A report's language.

@@ -1,6 +1,6 @@
 //! Pages of studies: the kill matrix as an appendix, survival.
 
-use super::{Language, add_guided, markdown, matrix, read_survival, survival_json, survival_page};
+use super::{Language, add_guided, matrix, read_survival, survival_json, survival_kills, survival_page};
 use crate::op::{OracleName, Text};
 use crate::requirement::{Area, RequirementId};
 use crate::verdict::matrix::{Alarm, DefectRow, Kill, KillMatrix, RowStamp, VariationRow};
@@ -90,18 +90,44 @@ fn survival() -> Survival {
 }
 
 #[test]
-fn a_kill_matrix_is_an_appendix_of_a_report() {
-    let mut record = super::tests::clean();
-    let without = markdown(&record, Language::En);
-    record.kill_matrix = Some(kill_matrix());
+fn a_kill_matrix_is_a_page_and_an_appendix() {
     for (language, name) in [(Language::En, "kill_matrix_in_english"), (Language::Zh, "kill_matrix_in_chinese")] {
-        let text = markdown(&record, language);
-        let appendix = text.split("\n## ").last().unwrap_or_default().to_owned();
-        insta::assert_snapshot!(name, appendix);
+        insta::assert_snapshot!(name, matrix::matrix_page(&kill_matrix(), language));
     }
-    let with = markdown(&record, Language::En);
-    assert!(with.starts_with(&without), "the appendix changes nothing else");
-    assert!(matrix::matrix_page(&kill_matrix(), Language::En).starts_with("# Kill matrix\n"));
+}
+
+/// Hunts of the published study have twenty seeds each; these have as many, alike but for their operations.
+fn of_twenty(random: u64, swarm: u64, killed_by_swarm: usize) -> Survival {
+    let hunts = |generator, operations, kills| Hunts {
+        generator,
+        operations: vec![operations; 20],
+        killed: (0..20).map(|seed| seed < kills).collect(),
+        stamp: HuntStamp { seconds: vec![0.5; 20] },
+    };
+    let hunted = vec![hunts(Generator::Random, random, 20), hunts(Generator::Swarm, swarm, killed_by_swarm)];
+    let row = SurvivalRow { name: "soon".to_owned(), hunts: hunted };
+    Survival { seeds: 20, defects: vec![row], ..survival() }
+}
+
+#[test]
+fn a_difference_is_stated_where_intervals_are_apart_and_no_winner_is_named_on_a_tie() {
+    let said = |all: &Survival, language| {
+        let page = survival_page(all, language);
+        let part = page.split("\n## ").nth(1).unwrap_or_default().to_owned();
+        part.split_once("\n\n").map(|(_, text)| text.to_owned()).unwrap_or_default()
+    };
+    let tie = of_twenty(100, 100, 20);
+    insta::assert_snapshot!("survival_tie_in_english", said(&tie, Language::En));
+    insta::assert_snapshot!("survival_tie_in_chinese", said(&tie, Language::Zh));
+    insta::assert_snapshot!("survival_apart_in_english", said(&of_twenty(100, 50, 2), Language::En));
+    assert!(survival_kills(&of_twenty(100, 50, 2), Language::Zh).ends_with("区间不重叠：随机检出更多。"));
+    let few = survival_kills(&survival(), Language::En);
+    assert!(few.ends_with("Seeds are too few for an interval of 95 %: no difference is shown."), "{few}");
+    let mut unlike = of_twenty(100, 100, 20);
+    unlike.defects[0].hunts[1].killed.pop();
+    assert!(survival_kills(&unlike, Language::En).contains("not of the same seeds"));
+    unlike.defects.clear();
+    assert!(survival_kills(&unlike, Language::En).contains("not compared"));
 }
 
 #[test]

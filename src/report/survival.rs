@@ -4,8 +4,9 @@
 
 use super::Language;
 use super::page::{Page, code, numbers, plural, thousands, words as text};
+use crate::verdict::interval::{COVERAGE, Spread, wilson};
 use crate::verdict::record::EndedBy;
-use crate::verdict::survival::{Generator, Hunts, Spread, Survival, SurvivalRow};
+use crate::verdict::survival::{Apart, Generator, Hunts, Survival, SurvivalRow};
 
 /// The page: what each generator kills and how fast, and every defect, the hardest first.
 #[must_use]
@@ -70,16 +71,13 @@ fn generators(page: &mut Page, survival: &Survival) {
         numbers("Found by every seed", "每个种子都检出"),
         numbers("By some", "部分种子检出"),
         numbers("By none", "均未检出"),
-        numbers("Median of the medians, operations", "中位数的中位数（操作数）"),
+        numbers("Killed by one seed, median", "单个种子检出的缺陷数（中位数）"),
     ];
     let row = |g: Generator| {
         let all: Vec<&Hunts> = survival.hunts(g).collect();
         let seeds = |h: &Hunts| h.killed.len() as u64;
         let count = |is: &dyn Fn(&Hunts) -> bool| all.iter().filter(|h| is(h)).count();
         let sum = |of: &dyn Fn(&Hunts) -> u64| all.iter().map(|h| of(h)).sum::<u64>();
-        let mut medians: Vec<f64> = all.iter().map(|h| h.operations().median.unwrap_or(f64::INFINITY)).collect();
-        medians.sort_by(f64::total_cmp);
-        let middle = medians.get(medians.len() / 2).copied().filter(|m| m.is_finite());
         vec![
             generator(page, g),
             thousands(all.len()),
@@ -88,7 +86,7 @@ fn generators(page: &mut Page, survival: &Survival) {
             thousands(count(&|h| h.kills() == seeds(h))),
             thousands(count(&|h| h.kills() > 0 && h.kills() < seeds(h))),
             thousands(count(&|h| h.kills() == 0)),
-            figure(middle, 0),
+            survival.killed_by_a_seed(g).map_or_else(String::new, whole),
         ]
     };
     let used = Generator::ALL.into_iter().filter(|&g| survival.hunts(g).next().is_some());
@@ -96,16 +94,67 @@ fn generators(page: &mut Page, survival: &Survival) {
     page.table(&columns, &rows);
 }
 
-fn choice(page: &mut Page, survival: &Survival) {
-    let better = survival.better().name();
-    let (wins, losses) = survival.duel(Generator::Swarm, Generator::Random);
-    page.say(
-        format!(
-            "Under swarm the median is lower for {} and higher for {}. More kills: {better}.",
-            plural(wins, "defect"),
-            thousands(losses)
+/// Which drawn generator kills more defects by one seed, as far as the intervals tell them apart.
+#[must_use]
+pub fn survival_kills(survival: &Survival, language: Language) -> String {
+    let [random, swarm] = Generator::DRAWN.map(|g| survival.killed_by_a_seed(g));
+    let Some((random, swarm)) = random.zip(swarm) else {
+        let (en, zh) = (
+            "The hunts of the two generators are not of the same seeds: they are not compared.",
+            "两种生成方式的搜寻种子不一致，不作比较。",
+        );
+        return language.pick(en, zh).to_owned();
+    };
+    let defects = survival.defects.len();
+    let coverage = random.coverage.min(swarm.coverage);
+    let (en, zh) = match survival.kills_more() {
+        Some(more) => {
+            let zh = if more == Generator::Random { "随机" } else { more.name() };
+            (format!("The intervals are apart: {} kills more.", more.name()), format!("区间不重叠：{zh}检出更多。"))
+        }
+        None if coverage < COVERAGE => (
+            "Seeds are too few for an interval of 95 %: no difference is shown.".to_owned(),
+            "种子太少，得不到 95 % 的区间：未显示差异。".to_owned(),
         ),
-        format!("swarm 的中位数在 {wins} 个缺陷上更低，在 {losses} 个上更高。检出更多者：{better}。"),
+        None => ("The intervals overlap: no difference is shown.".to_owned(), "区间重叠：未显示差异。".to_owned()),
+    };
+    let (random, swarm, percent) = (whole(random), whole(swarm), coverage * 100.0);
+    language.pick(
+        format!(
+            "Of {} one seed kills, as the median over the seeds and its rank interval ({percent:.1} %): random {random}, swarm \
+             {swarm}. {en}",
+            plural(defects, "defect"),
+        ),
+        format!("{defects} 个缺陷中由单个种子检出的数目（各种子的中位数及其秩区间，{percent:.1} %）：随机 {random}，swarm {swarm}。{zh}"),
+    )
+}
+
+fn choice(page: &mut Page, survival: &Survival) {
+    page.say(survival_kills(survival, Language::En), survival_kills(survival, Language::Zh));
+    let columns = [
+        text("Each defect by itself", "逐个缺陷比较"),
+        numbers("Random is ahead", "随机占优"),
+        numbers("Swarm is ahead", "swarm 占优"),
+        numbers("No difference is shown", "未显示差异"),
+    ];
+    let row = |en: &str, zh: &str, apart: Apart| {
+        let counts = [apart.random, apart.swarm, apart.neither].map(thousands);
+        [vec![page.t(en, zh).to_owned()], counts.to_vec()].concat()
+    };
+    let rows = [
+        row("Hunts that kill: Wilson score interval", "检出的搜寻所占比例：Wilson 得分区间", survival.shares_apart()),
+        row(
+            "Operations to the kill: rank interval of the median",
+            "检出所需操作数：中位数的秩区间",
+            survival.operations_apart(),
+        ),
+    ];
+    page.table(&columns, &rows);
+    page.say(
+        "One is ahead only where the two intervals of 95 % do not overlap; among many comparisons a few may come out so by \
+         chance. Kills of all defects together are counted by seed, since hunts of several defects with one \
+         seed ask the same sequences.",
+        "仅当两个 95 % 区间不重叠时才判定占优；比较次数多时，少数结果可能出于偶然。全部缺陷的检出按种子计数，因为同一种子对各缺陷执行相同的序列。",
     );
     if survival.hunts(Generator::Guided).next().is_some() {
         page.say(
@@ -144,18 +193,42 @@ fn defects(page: &mut Page, survival: &Survival) {
     };
     let rows: Vec<Vec<String>> = survival.longest_lived().into_iter().map(row).collect();
     page.table(&columns, &rows);
-    let coverage = |g| survival.hunts(g).next().map(|h| h.operations().coverage * 100.0);
-    let drawn = coverage(Generator::Random).unwrap_or_default();
+    let coverage = |g| survival.hunts(g).map(|h| h.operations().coverage * 100.0).reduce(f64::min);
+    let drawn = Generator::DRAWN.into_iter().filter_map(coverage).reduce(f64::min).unwrap_or_default();
     let guided = coverage(Generator::Guided);
-    let also = guided.map_or_else(String::new, |c| format!("; coverage-guided: {c:.1} %, the least and the greatest"));
-    let also_zh = guided.map_or_else(String::new, |c| format!("；覆盖率引导：{c:.1} %，即最小值与最大值"));
+    let also = guided.map_or_else(String::new, |c| format!(" (coverage-guided: {c:.1} %)"));
+    let also_zh = guided.map_or_else(String::new, |c| format!("（覆盖率引导：{c:.1} %）"));
     page.say(
         format!(
-            "Median and, in brackets, the interval between two ranks that holds the true median with {drawn:.1} %{also}. \
-             `-`: longer than was hunted.",
+            "Median and, in brackets, the interval between two ranks that holds the true median with at least {drawn:.1} \
+             %{also}. `-`: longer than was hunted. The order is that of the figures seen: defects whose intervals overlap are \
+             not told apart.",
         ),
-        format!("中位数，方括号内为以 {drawn:.1} % 的概率包含真实中位数的秩区间{also_zh}。`-` 表示超过搜寻上限。"),
+        format!(
+            "中位数，方括号内为至少以 {drawn:.1} % 的概率包含真实中位数的秩区间{also_zh}。`-` 表示超过搜寻上限。\
+             排序依据观测值：区间重叠的缺陷之间未显示差异。"
+        ),
     );
+    let percent = |share: Option<(f64, f64)>| share.map(|(low, high)| (low * 100.0, high * 100.0));
+    let n = survival.seeds;
+    if let (Some((all, _)), Some((_, none))) = (percent(wilson(n, n)), percent(wilson(0, n))) {
+        page.say(
+            format!(
+                "Wilson score interval of 95 % for the share of all seeds: {n}/{n} is {all:.1} to 100 %, 0/{n} is 0 to \
+                 {none:.1} %.",
+            ),
+            format!(
+                "在全部种子中所占比例的 95 % Wilson 得分区间：{n}/{n} 为 {all:.1} 至 100 %，0/{n} 为 0 至 {none:.1} %。"
+            ),
+        );
+    }
+}
+
+/// A median of counts and its interval.
+fn whole(spread: Spread) -> String {
+    let half = spread.median.is_some_and(|m| m.fract() != 0.0);
+    let [low, high] = [spread.low, spread.high].map(|v| figure(v, 0));
+    format!("{} [{low}, {high}]", figure(spread.median, usize::from(half)))
 }
 
 fn interval(spread: Spread, decimals: usize) -> String {

@@ -316,6 +316,12 @@ pub static ALL: &[Requirement] = &[
         "任何调用都不会使设备陷入后续调用全部失败的状态",
     ),
     must(
+        Live,
+        4,
+        "A call with valid arguments is served: only a request for memory may be refused, for lack of it",
+        "参数有效的调用必须成功：只有内存请求可因内存不足被拒绝",
+    ),
+    must(
         Same,
         1,
         "Streams other than the default one are treated alike, whatever their handles",

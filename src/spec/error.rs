@@ -10,6 +10,8 @@ use crate::input::shown;
 pub(super) const MOST_TOLD: usize = 20;
 /// Characters of a message or hint: what is quoted from a file may be the whole file.
 const MOST_CHARACTERS: usize = 400;
+/// Characters of a file's name; no path is longer on Linux.
+const MOST_OF_A_NAME: usize = 4096;
 /// No name that is known here is as long; what is longer is not compared with them.
 const LONGEST_NAME: usize = 80;
 
@@ -78,7 +80,7 @@ pub(super) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -88,9 +90,11 @@ pub(super) fn thousands(number: usize) -> String {
 
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A file's name may be anything, too.
+        let file = shown(&self.file, MOST_OF_A_NAME);
         match self.line {
-            0 => write!(f, "{}: {}", self.file, self.message)?,
-            _ => write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?,
+            0 => write!(f, "{file}: {}", self.message)?,
+            _ => write!(f, "{file}:{}:{}: {}", self.line, self.column, self.message)?,
         }
         self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
     }

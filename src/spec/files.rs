@@ -17,8 +17,6 @@ use super::text::{self, Document};
 
 /// Bytes of a document that are read again for the places of its mistakes.
 const READ_AGAIN: usize = 16 << 20;
-/// Folders inside each other; deeper only where links go round in a circle.
-const MOST_FOLDERS: usize = 32;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/specs");
 
@@ -170,20 +168,20 @@ fn is_of_expectations(path: &FilePath) -> bool {
 /// The files that a path stands for, sorted.
 fn yaml_files(path: &FilePath, errors: &mut Vec<SpecError>) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    collect(path, 0, &mut files, errors);
+    collect(path, &mut BTreeSet::new(), &mut files, errors);
     files.sort();
     files
 }
 
-fn collect(path: &FilePath, depth: usize, files: &mut Vec<PathBuf>, errors: &mut Vec<SpecError>) {
+/// `seen` has the folders that were looked into, under their own names: links may go round in a circle.
+fn collect(path: &FilePath, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<PathBuf>, errors: &mut Vec<SpecError>) {
     let failed = |e: &std::io::Error| SpecError::of_file(&path.display().to_string(), format!("cannot be read: {e}"));
     if !path.is_dir() {
         files.push(path.to_owned());
         return;
     }
-    if depth > MOST_FOLDERS {
-        let message = format!("more than {MOST_FOLDERS} folders inside each other: do links go round in a circle?");
-        return errors.push(SpecError::of_file(&path.display().to_string(), message));
+    if !seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
+        return;
     }
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
@@ -191,7 +189,7 @@ fn collect(path: &FilePath, depth: usize, files: &mut Vec<PathBuf>, errors: &mut
     };
     for entry in entries {
         match entry.map(|entry| entry.path()) {
-            Ok(inner) if inner.is_dir() => collect(&inner, depth + 1, files, errors),
+            Ok(inner) if inner.is_dir() => collect(&inner, seen, files, errors),
             Ok(inner) if inner.extension().is_some_and(|e| e == "yaml" || e == "yml") => files.push(inner),
             Ok(_) => {}
             Err(e) => errors.push(failed(&e)),

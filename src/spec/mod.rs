@@ -5,6 +5,7 @@
 pub mod error;
 pub mod expect;
 mod files;
+mod keys;
 mod locate;
 mod lower;
 mod meter;

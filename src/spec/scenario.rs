@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use crate::op::{Capability, DeviceCall, Milestone, Names, OracleName, Step, Text};
+use crate::op::{Capability, DeviceCall, DeviceId, Milestone, Names, OracleName, Step, Text};
 use crate::requirement::{RequirementId, Severity};
 
 /// One YAML document, checked.
@@ -29,6 +29,8 @@ pub struct Scenario {
     pub config: Option<String>,
     pub oracles: BTreeSet<OracleName>,
     pub must_reach: BTreeSet<Milestone>,
+    /// Whether the steps hold only in the world asked for.
+    pub exact_world: bool,
     /// Whether the closing operations (free all, wait, empty the cache) follow each sequence.
     pub epilogue: bool,
     pub body: Body,
@@ -45,9 +47,50 @@ pub enum Body {
 pub struct Variant {
     /// `fraction = NaN`; empty without `for_each`.
     pub label: String,
+    /// With 1 B or 0 wherever `shares` has a part of a device.
     pub steps: Vec<Step>,
     /// What the author calls the blocks of these steps.
     pub names: Names,
+    pub shares: Vec<Shared>,
+}
+
+/// A part of a device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share {
+    /// 0.25 is a quarter; below 0 for a figure that falls.
+    pub part: f64,
+    pub of: Whole,
+}
+
+/// What a part is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    /// What may be reserved on the device at that step: all of it, or what its memory fraction leaves.
+    Limit,
+    Device,
+}
+
+/// A place in the steps that holds a part of a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shared {
+    pub step: usize,
+    pub place: SharePlace,
+    pub share: Share,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SharePlace {
+    /// What the request asks for.
+    Bytes,
+    /// A figure that is expected, or its change in the step.
+    Figure { device: DeviceId, name: String, change: bool, bound: Bound },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    Exactly,
+    AtLeast,
+    AtMost,
 }
 
 /// What kind of sequences to draw.

@@ -47,14 +47,15 @@ fn by_meaning<'a>(text: &str, all: &[(&'a str, &str)]) -> Vec<&'a str> {
     let mut scored: Vec<(f64, &str)> = all.iter().map(|entry| (score(entry), entry.0)).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     let best = scored.first().map_or(0.0, |(score, _)| *score);
-    scored.retain(|(score, _)| *score > 0.0 && *score > best * 0.6);
+    scored.retain(|(score, _)| *score > 0.0 && *score > best * 0.75);
     scored.into_iter().take(MOST).map(|(_, name)| name).collect()
 }
 
 fn rarity(word: &str, all: &[(&str, &str)]) -> f64 {
     let has = |(name, what): &&(&str, &str)| words(name).iter().chain(&words(what)).any(|other| alike(word, other));
     let count = u32::try_from(all.iter().filter(has).count()).unwrap_or(u32::MAX);
-    1.0 / f64::from(count.max(1))
+    let all = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    (1.0 + f64::from(all) / f64::from(count.max(1))).ln()
 }
 
 /// Words of three letters and more, in small letters.
@@ -64,9 +65,9 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Words that say nothing here.
-const EMPTY: [&str; 17] = [
+const EMPTY: [&str; 22] = [
     "the", "and", "not", "for", "that", "its", "are", "was", "with", "into", "from", "one", "has", "does", "than",
-    "when", "which",
+    "when", "which", "after", "use", "used", "uses", "never",
 ];
 
 /// The same word, up to its ending: `freed`, `frees` and `free`.

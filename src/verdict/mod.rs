@@ -6,6 +6,7 @@ pub mod conclusion;
 pub mod condition;
 pub mod expectation;
 pub mod files;
+pub mod interval;
 pub mod matrix;
 pub mod record;
 pub mod survival;

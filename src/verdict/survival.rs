@@ -1,11 +1,13 @@
 //! Survival: how long planted defects live under each way of drawing sequences.
 //!
-//! Decides the shape of `survival.json`, and what a median is where some hunts ended without a kill. Whatever
-//! differs between two runs of one seed stands under `stamp`.
+//! Decides the shape of `survival.json`, and what of the hunts may be called a difference between two generators: what
+//! their intervals tell apart, and not which figure is the higher. Whatever differs between two runs of one seed stands
+//! under `stamp`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::interval::{Spread, spread, wilson};
 use super::record::{EndedBy, RunStamp};
 
 /// How sequences come about.
@@ -95,14 +97,12 @@ pub struct GuidedHunt {
     pub seconds: f64,
 }
 
-/// A median and an interval around it; `None` stands for "longer than was hunted".
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    pub median: Option<f64>,
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-    /// The probability that the interval holds the true median, whatever the distribution.
-    pub coverage: f64,
+/// Of how many defects a difference between the drawn generators is shown, and of how many none is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Apart {
+    pub random: u64,
+    pub swarm: u64,
+    pub neither: u64,
 }
 
 impl Survival {
@@ -126,21 +126,69 @@ impl Survival {
         found.take(count).map(|row| row.name.as_str()).collect()
     }
 
-    /// The drawn generator that kills in more hunts; with as many, the one with the lower median more often.
+    /// How many of the defects one seed kills under a drawn generator. Hunts of several defects with one seed ask the
+    /// same sequences, so that seeds are independent of each other and hunts are not. `None` where the hunts of the
+    /// defects are not of the same seeds.
     #[must_use]
-    pub fn better(&self) -> Generator {
-        let kills = |g| self.hunts(g).map(Hunts::kills).sum::<u64>();
-        let (random, swarm) = (kills(Generator::Random), kills(Generator::Swarm));
-        let (wins, losses) = self.duel(Generator::Swarm, Generator::Random);
-        if (swarm, wins) > (random, losses) { Generator::Swarm } else { Generator::Random }
+    pub fn killed_by_a_seed(&self, generator: Generator) -> Option<Spread> {
+        let hunts: Vec<&Hunts> = self.hunts(generator).collect();
+        let seeds = hunts.first()?.killed.len();
+        if generator == Generator::Guided || hunts.iter().any(|h| h.killed.len() != seeds) {
+            return None;
+        }
+        let kills = |seed: usize| hunts.iter().filter(|h| h.killed.get(seed) == Some(&true)).count();
+        #[expect(clippy::cast_precision_loss, reason = "there are few defects")]
+        let counts = (0..seeds).map(|seed| (kills(seed) as f64, true));
+        Some(spread(counts))
     }
 
-    /// How many defects have a lower, and how many a higher median number of operations under the first.
+    /// Which drawn generator kills more: none where the intervals of `killed_by_a_seed` overlap.
     #[must_use]
-    pub fn duel(&self, first: Generator, second: Generator) -> (u64, u64) {
-        let median = |row: &SurvivalRow, g| row.of(g).map(|h| h.operations().median.unwrap_or(f64::INFINITY));
-        let pairs = self.defects.iter().filter_map(|row| Some((median(row, first)?, median(row, second)?)));
-        pairs.fold((0, 0), |(wins, losses), (a, b)| (wins + u64::from(a < b), losses + u64::from(a > b)))
+    pub fn kills_more(&self) -> Option<Generator> {
+        let [random, swarm] = Generator::DRAWN.map(|g| self.killed_by_a_seed(g));
+        let (random, swarm) = random.zip(swarm)?;
+        if swarm.is_below(&random) {
+            Some(Generator::Random)
+        } else if random.is_below(&swarm) {
+            Some(Generator::Swarm)
+        } else {
+            None
+        }
+    }
+
+    /// For how many defects the share of hunts that kill is shown to be higher under each drawn generator: their
+    /// Wilson score intervals do not overlap.
+    #[must_use]
+    pub fn shares_apart(&self) -> Apart {
+        self.apart(|better, worse| better.share().zip(worse.share()).is_some_and(|(b, w)| w.1 < b.0))
+    }
+
+    /// For how many defects fewer operations are shown to lead to a kill under each drawn generator: the rank
+    /// intervals of the medians do not overlap.
+    #[must_use]
+    pub fn operations_apart(&self) -> Apart {
+        #[expect(clippy::cast_precision_loss, reason = "counts of operations are far below 2^53")]
+        let limit = self.limit as f64;
+        // What survives is known to live longer than the limit, and no more than that.
+        let within = |spread: &Spread| spread.high.is_some_and(|high| high <= limit);
+        self.apart(|better, worse| {
+            let (better, worse) = (better.operations(), worse.operations());
+            better.is_below(&worse) && (worse.low.is_some() || within(&better))
+        })
+    }
+
+    fn apart(&self, is_better: impl Fn(&Hunts, &Hunts) -> bool) -> Apart {
+        let mut apart = Apart::default();
+        for row in &self.defects {
+            let Some((random, swarm)) = row.of(Generator::Random).zip(row.of(Generator::Swarm)) else { continue };
+            let count = match (is_better(random, swarm), is_better(swarm, random)) {
+                (true, _) => &mut apart.random,
+                (_, true) => &mut apart.swarm,
+                _ => &mut apart.neither,
+            };
+            *count += 1;
+        }
+        apart
     }
 
     /// Puts these coverage-guided hunts in place of any there were.
@@ -192,6 +240,12 @@ impl Hunts {
         self.killed.iter().filter(|&&k| k).count() as u64
     }
 
+    /// The share of hunts that kill, as Wilson's score interval of 95 %; `None` without a hunt.
+    #[must_use]
+    pub fn share(&self) -> Option<(f64, f64)> {
+        wilson(self.kills(), self.killed.len() as u64)
+    }
+
     /// Operations to kill.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // counts of operations are far below 2^53
@@ -206,39 +260,6 @@ impl Hunts {
     }
 }
 
-/// The median and a distribution-free interval of 95 % around it: the ranks between which the median of all
-/// possible seeds lies so often. With too few values for that, the least and the greatest.
-fn spread(hunts: impl Iterator<Item = (f64, bool)>) -> Spread {
-    let mut values: Vec<f64> = hunts.map(|(value, killed)| if killed { value } else { f64::INFINITY }).collect();
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    let at = |rank: usize| values.get(rank).copied().filter(|v| v.is_finite());
-    let (rank, coverage) = rank_for(n);
-    let median = match n % 2 {
-        1 => at(n / 2),
-        // Halfway to a value beyond the limit is beyond it.
-        _ => at((n / 2).wrapping_sub(1)).zip(at(n / 2)).map(|(a, b)| f64::midpoint(a, b)),
-    };
-    Spread { median, low: at(rank), high: at((n.wrapping_sub(1)).wrapping_sub(rank)), coverage }
-}
-
-/// The rank (from 0) of the interval's lower end among `n` sorted values, and the interval's coverage: the
-/// largest with at most 2.5 % in each tail of the binomial distribution, or 0.
-fn rank_for(n: usize) -> (usize, f64) {
-    let mut term = 0.5_f64.powi(i32::try_from(n).unwrap_or(i32::MAX));
-    let (mut tail, mut best) = (0.0, (0, 0.0));
-    for k in 0..n / 2 {
-        tail += term; // how often at most k of the values lie below the median
-        if k == 0 || tail <= 0.025 {
-            best = (k, 1.0 - 2.0 * tail);
-        }
-        #[allow(clippy::cast_precision_loss)] // few seeds
-        let ratio = (n - k) as f64 / (k + 1) as f64;
-        term *= ratio;
-    }
-    best
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,21 +267,6 @@ mod tests {
     fn hunts(operations: &[u64], killed: &[bool]) -> Hunts {
         let stamp = HuntStamp { seconds: operations.iter().map(|_| 1.0).collect() };
         Hunts { generator: Generator::Random, operations: operations.to_vec(), killed: killed.to_vec(), stamp }
-    }
-
-    #[test]
-    fn twenty_seeds_give_the_sixth_and_the_fifteenth() {
-        let all: Vec<u64> = (1..=20).rev().collect();
-        let spread = hunts(&all, &[true; 20]).operations();
-        assert_eq!((spread.median, spread.low, spread.high), (Some(10.5), Some(6.0), Some(15.0)));
-        assert!((spread.coverage - 0.9586).abs() < 1e-4, "{}", spread.coverage);
-    }
-
-    #[test]
-    fn five_seeds_give_the_least_and_the_greatest() {
-        let spread = hunts(&[5, 1, 4, 2, 3], &[true; 5]).operations();
-        assert_eq!((spread.median, spread.low, spread.high), (Some(3.0), Some(1.0), Some(5.0)));
-        assert!((spread.coverage - 0.9375).abs() < 1e-9, "{}", spread.coverage);
     }
 
     #[test]
@@ -272,32 +278,86 @@ mod tests {
         assert_eq!(hunts(&[], &[]).operations().median, None);
     }
 
-    #[test]
-    fn the_one_that_kills_more_often_is_better() {
-        let row = |name: &str, random: &[bool], swarm: &[bool]| {
-            let mut hunted = [hunts(&[10, 10], random), hunts(&[5, 5], swarm)];
-            hunted[1].generator = Generator::Swarm;
-            SurvivalRow { name: name.to_owned(), hunts: hunted.to_vec() }
-        };
-        let mut survival = Survival {
+    fn survival(rows: Vec<SurvivalRow>) -> Survival {
+        Survival {
             format: Survival::FORMAT.to_owned(),
             version: String::new(),
             base: String::new(),
             seed: 0,
-            seeds: 2,
-            limit: 10,
+            seeds: 20,
+            limit: 100,
             ended: EndedBy::Complete,
             untried: 0,
             scenarios: 1,
             selection: Vec::new(),
-            defects: vec![row("a", &[true, true], &[true, true]), row("b", &[true, true], &[true, false])],
+            defects: rows,
             stamp: RunStamp::default(),
+        }
+    }
+
+    /// A defect whose hunts take these operations under either generator; more than 100 is no kill.
+    fn row(name: &str, random: &[u64], swarm: &[u64]) -> SurvivalRow {
+        let of = |generator, operations: &[u64]| {
+            let killed: Vec<bool> = operations.iter().map(|&n| n <= 100).collect();
+            Hunts { generator, ..hunts(operations, &killed) }
         };
-        assert_eq!((survival.better(), survival.hardest(1)), (Generator::Random, vec!["b"]));
-        survival.defects.push(row("c", &[false, false], &[false, false]));
-        assert_eq!((survival.hardest(1), survival.longest_lived()[0].name.as_str()), (vec!["b"], "c"));
-        survival.defects.pop();
-        survival.defects.pop();
-        assert_eq!((survival.better(), survival.duel(Generator::Swarm, Generator::Random)), (Generator::Swarm, (1, 0)));
+        SurvivalRow { name: name.to_owned(), hunts: vec![of(Generator::Random, random), of(Generator::Swarm, swarm)] }
+    }
+
+    #[test]
+    fn the_longest_lived_come_first_and_what_nothing_kills_is_not_hunted_further() {
+        let mut all = survival(vec![row("a", &[10, 10], &[5, 5]), row("b", &[10, 10], &[5, 200])]);
+        assert_eq!(all.hardest(1), ["b"]);
+        all.defects.push(row("c", &[200, 200], &[200, 200]));
+        assert_eq!((all.hardest(1), all.longest_lived()[0].name.as_str()), (vec!["b"], "c"));
+    }
+
+    #[test]
+    fn more_kills_are_stated_only_where_the_intervals_of_seeds_are_apart() {
+        let (kills, lives) = ([10; 20], [200; 20]);
+        let some = |n: usize| [vec![10; n], vec![200; 20 - n]].concat();
+        let same = survival(vec![row("a", &kills, &kills), row("b", &lives, &lives)]);
+        assert_eq!(same.kills_more(), None);
+        // 14 kills against none: the medians differ, and the intervals have a value in common.
+        let close = survival(vec![row("a", &kills, &kills), row("b", &some(14), &lives)]);
+        let [random, swarm] = Generator::DRAWN.map(|g| close.killed_by_a_seed(g).expect("the same seeds"));
+        assert_eq!((random.median, random.low, random.high), (Some(2.0), Some(1.0), Some(2.0)));
+        assert_eq!((swarm.median, swarm.high, close.kills_more()), (Some(1.0), Some(1.0), None));
+        let apart = |of: [Vec<SurvivalRow>; 2]| of.map(|rows| survival(rows).kills_more());
+        let more = [vec![row("b", &some(15), &lives)], vec![row("b", &lives, &some(15))]];
+        assert_eq!(apart(more), [Some(Generator::Random), Some(Generator::Swarm)]);
+        let few = [vec![row("b", &[10; 5], &[200; 5])], vec![row("b", &[10; 6], &[200; 6])]];
+        assert_eq!(apart(few), [None, Some(Generator::Random)], "five seeds give no interval of 95 %");
+        assert_eq!(survival(vec![row("a", &kills, &kills), row("b", &[10], &[10])]).kills_more(), None);
+        assert_eq!(survival(Vec::new()).kills_more(), None);
+    }
+
+    #[test]
+    fn each_defect_differs_only_where_its_intervals_are_apart() {
+        let counted = |random: &[u64], swarm: &[u64]| {
+            let all = survival(vec![row("a", random, swarm)]);
+            [all.shares_apart(), all.operations_apart()].map(|a| (a.random, a.swarm, a.neither))
+        };
+        let (one, other, neither) = ((1, 0, 0), (0, 1, 0), (0, 0, 1));
+        let some = |n: usize| [vec![10; n], vec![200; 20 - n]].concat();
+        assert_eq!(counted(&[10; 20], &[10; 20]), [neither, neither]);
+        assert_eq!(counted(&[10; 20], &[11; 20]), [neither, one]);
+        assert_eq!(counted(&[200; 20], &some(20)), [other, other]);
+        // 20 of 20 is 83.9 % at least, 12 of 20 are 78.1 % at most and 13 of 20 81.9 %, 14 of 20 85.5 %.
+        assert_eq!(counted(&[10; 20], &some(13)), [one, neither]);
+        assert_eq!(counted(&[10; 20], &some(14)), [neither, neither]);
+        let spread: Vec<u64> = (1..=20).collect();
+        let later = |by: u64| (1 + by..=20 + by).collect::<Vec<u64>>();
+        assert_eq!(counted(&spread, &later(9))[1], neither, "6 to 15 and 15 to 24 touch");
+        assert_eq!(counted(&spread, &later(10))[1], one);
+        assert_eq!(counted(&[10; 5], &[90; 5])[1], neither, "five seeds give no interval of 95 %");
+    }
+
+    #[test]
+    fn a_kill_past_the_limit_is_not_sooner_than_what_lives_longer_than_the_limit() {
+        let late = |generator, killed| Hunts { generator, ..hunts(&[105; 20], &[killed; 20]) };
+        let hunts = vec![late(Generator::Random, true), late(Generator::Swarm, false)];
+        let all = survival(vec![SurvivalRow { name: "a".to_owned(), hunts }]);
+        assert_eq!(all.operations_apart(), Apart { neither: 1, ..Apart::default() });
     }
 }

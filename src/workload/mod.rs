@@ -8,6 +8,7 @@ mod draft;
 mod minimise;
 mod redirect;
 mod resolve;
+mod room;
 mod seed;
 mod sequence;
 mod size;
@@ -20,6 +21,7 @@ use crate::op::{Setup, StreamId};
 use crate::spec::Scenario;
 
 pub use minimise::minimise;
+pub use room::{Rooms, TooSmall, steps_on};
 pub use seed::scatter;
 pub use sequence::sequence;
 pub use swarm::swarm;

@@ -71,6 +71,7 @@ fn scenario(generate: &Generate) -> Scenario {
         config: None,
         oracles: BTreeSet::new(),
         must_reach: BTreeSet::new(),
+        exact_world: false,
         epilogue: true,
         body: Body::Generate(generate.clone()),
     }
@@ -176,7 +177,7 @@ fn pools_and_captures_are_well_formed() {
     for (index, ops) in (0..).zip(many(&generate)) {
         let mut model = crate::model::Model::new(&crate::op::TargetInfo {
             name: "none".to_owned(),
-            devices: vec![crate::op::DeviceInfo { name: "d".to_owned(), total_bytes: 1 << 40 }; index % 3 + 1],
+            devices: vec![crate::op::DeviceInfo::whole("d", 1 << 40); index % 3 + 1],
             streams: 4,
             capabilities: BTreeSet::new(),
             contract: crate::op::Contract {

@@ -115,7 +115,13 @@ fn convicted(
         match &scenario.body {
             // Explicit steps are not compared with variants.
             Body::Steps(_) if !relations.is_empty() => {}
-            Body::Steps(variants) => variants.iter().for_each(|v| run(&workload::world(scenario, 0), &v.steps, &[])),
+            Body::Steps(variants) => {
+                let setup = workload::world(scenario, 0);
+                let info = open(&setup).expect("opens").info().clone();
+                for variant in variants {
+                    run(&setup, &workload::steps_on(variant, &info).expect("the world asked for"), &[]);
+                }
+            }
             Body::Generate(generate) => {
                 for index in 0..sequences {
                     let setup = workload::world(scenario, index);

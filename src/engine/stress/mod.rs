@@ -5,6 +5,7 @@
 //! that repeats its orders in `shuttle_test`.
 
 mod history;
+mod jostle;
 #[cfg(test)]
 mod shuttle_test;
 #[cfg(test)]
@@ -16,7 +17,7 @@ use std::time::Duration;
 use crate::device::Device;
 use crate::device::sim::SimDevice;
 use crate::op::Family;
-use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, StdLocks, live_again};
+use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, live_again};
 use crate::reference::{Planted, Planting, Settings, Sound, Varied};
 use crate::target::{self, TargetName};
 
@@ -24,6 +25,7 @@ use super::attempt::quietly;
 use super::stamp::Clock;
 use super::stop::{Stop, Watch};
 use super::{EngineError, Silent};
+use jostle::Jostled;
 use worker::{Record, What, World, give_back, script, work};
 
 /// The most findings of one round that are reported.
@@ -162,7 +164,7 @@ fn round<P: Planting + Send + Sync>(
     stop: &Stop,
     report: &mut StressReport,
 ) -> Result<Vec<StressFinding>, EngineError> {
-    let world: World<P, StdLocks> = world(options, settings, planted);
+    let world: World<P, Jostled> = world(options, settings, planted);
     let scripts: Vec<_> =
         (0..options.threads).map(|t| script(seed, t, options.calls, options.devices, options.streams)).collect();
     let clock = Clock::start();

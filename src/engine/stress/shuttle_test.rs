@@ -72,6 +72,11 @@ type Small = World<Sound, ShuttleLocks>;
 /// Makes the calls of a script and keeps the record, as `work` does.
 type Clerk = fn(&Small, &[Call]) -> Record;
 
+/// The calls of a thread, all of them.
+fn to_the_end(world: &Small, script: &[Call]) -> Record {
+    work(world, script, &Stop::default())
+}
+
 /// One schedule of some scripts: the allocator afterwards, and what the threads recorded.
 fn play(scripts: Vec<Vec<Call>>, race: Option<Race>, clerk: Clerk) -> (Arc<Small>, Vec<Record>) {
     let world: Arc<Small> = Arc::new(world(&options(race), &Settings::default(), Sound));
@@ -91,7 +96,7 @@ fn work(world: &Small, script: &[Call]) -> Record {
 
 /// One schedule with everything that is checked; panics with what was convicted.
 fn case(scripts: Vec<Vec<Call>>, race: Option<Race>) {
-    let (world, records) = play(scripts, race, work);
+    let (world, records) = play(scripts, race, to_the_end);
     let (found, _) = conclude(&world, &records, &options(race), &Settings::default(), Sound);
     if let Some(first) = found.first() {
         panic!("{}: {}", first.check.name(), first.text);
@@ -248,7 +253,7 @@ fn the_schedule_that_once_convicted_the_sound_front_does_so_no_more() {
     let freed = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&freed);
     let now = move || {
-        let (world, records) = play(leaving(), None, work);
+        let (world, records) = play(leaving(), None, to_the_end);
         let gave_back = |e: &&Event| matches!(e.what, What::GaveBack(_));
         *counted.lock().expect("one at a time") = records.iter().flat_map(|r| &r.events).filter(gave_back).count();
         taken_as_seen(&records);
@@ -310,7 +315,7 @@ fn after_the_answer(world: &Small, script: &[Call]) -> Record {
 
 #[test]
 fn what_a_history_claims_of_before_and_after_the_locks_bear_out() {
-    let ran = Runner::new(RandomScheduler::new_from_seed(6, 400), config()).run(|| spans_agree_with_locks(work));
+    let ran = Runner::new(RandomScheduler::new_from_seed(6, 400), config()).run(|| spans_agree_with_locks(to_the_end));
     assert_eq!(ran, 400);
     let late = conviction(RandomScheduler::new_from_seed(7, 400), || spans_agree_with_locks(after_the_answer));
     assert_eq!(late.as_deref(), Some("the order of the moments contradicts that of the locks"));

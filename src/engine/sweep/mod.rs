@@ -20,7 +20,7 @@ use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
 use crate::workload;
 
 use super::Progress;
-use super::attempt::Opener;
+use super::attempt::{Opener, inspect};
 use super::case::{self, Case, Tally};
 use super::failure::{self, Caught};
 use super::run::{RunOptions, lock};
@@ -109,7 +109,8 @@ pub(super) fn sweep(
             }
         }
     }
-    let mut subjects: Vec<Subject<'_>> = swept.iter().flat_map(|case| subjects(&plan, case)).collect();
+    let mut subjects: Vec<Subject<'_>> =
+        swept.iter().map(|case| subjects(&plan, case)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     subjects.iter_mut().for_each(|s| s.as_given = s.case.target == variants[0].name);
     progress.begin_sweep(subjects.len());
     let place = |subject: &Subject<'_>| cases.iter().position(|c| c.scenario.id == subject.case.scenario.id);
@@ -153,7 +154,10 @@ fn with_faults(scenario: &Scenario) -> Scenario {
 
 /// The sequences of a scenario that are swept: all explicit ones, the first of the generated ones, and the one
 /// that failed once.
-fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Vec<Subject<'a>> {
+///
+/// # Errors
+/// What the target says where it cannot be built.
+fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Result<Vec<Subject<'a>>, TargetError> {
     let scenario = case.scenario;
     let mut all = Vec::new();
     let id = scenario.id.bytes().fold(case.seed, |h, b| workload::scatter(h ^ u64::from(b)));
@@ -163,7 +167,10 @@ fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Vec<Subject<'a>> {
             for variant in variants {
                 for world in 0..case::worlds(scenario) {
                     let setup = workload::world(scenario, world);
-                    let subject = Subject::new(case, &variant.label, setup, &variant.steps, seed(all.len()));
+                    // Faults change what is owed; what parts of a device come to does not depend on them.
+                    let Ok((info, _)) = inspect(case.open, &setup)? else { continue };
+                    let Ok(steps) = workload::steps_on(variant, &info) else { continue };
+                    let subject = Subject::new(case, &variant.label, setup, &steps, seed(all.len()));
                     all.push(Subject { names: variant.names.clone(), ..subject });
                 }
             }
@@ -181,7 +188,7 @@ fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Vec<Subject<'a>> {
         let subject = Subject::new(case, "", stored.setup.clone(), &stored.steps, seed(all.len()));
         all.push(Subject { names: stored.names.clone(), ..subject });
     }
-    all
+    Ok(all)
 }
 
 /// Every subject once, on as many threads as there are jobs. They share nothing.

@@ -51,7 +51,12 @@ fn another_end_is_no_reproduction() {
     let step = Step { expect: Some(Box::new(refused)), ..alloc(0, 8) };
     let scenario = Scenario {
         oracles: [OracleName::Expectation].into(),
-        body: Body::Steps(vec![Variant { label: String::new(), steps: vec![step], names: Names::default() }]),
+        body: Body::Steps(vec![Variant {
+            label: String::new(),
+            steps: vec![step],
+            names: Names::default(),
+            shares: Vec::new(),
+        }]),
         ..scenario("oom::odd")
     };
     // What an author expects is not taken apart: a look, the run, and one more before the runs that count.
@@ -67,7 +72,12 @@ fn after_a_loss_the_device_is_asked() {
     let dying = || {
         let steps = vec![alloc(0, 8), alloc(1, 1000)];
         Scenario {
-            body: Body::Steps(vec![Variant { label: String::new(), steps, names: Names::default() }]),
+            body: Body::Steps(vec![Variant {
+                label: String::new(),
+                steps,
+                names: Names::default(),
+                shares: Vec::new(),
+            }]),
             ..scenario("zero::dying")
         }
     };
@@ -94,7 +104,7 @@ fn after_a_loss_the_device_is_asked() {
 
     let steps = vec![alloc(0, 64 << 10)];
     let deadly = Scenario {
-        body: Body::Steps(vec![Variant { label: String::new(), steps, names: Names::default() }]),
+        body: Body::Steps(vec![Variant { label: String::new(), steps, names: Names::default(), shares: Vec::new() }]),
         ..dying()
     };
     let still = finding(deadly, |_| Ok(Flaw::DiesAt(64 << 10)));

@@ -44,7 +44,7 @@ pub(super) struct Bump {
 
 impl Bump {
     pub(super) fn new(setup: &Setup, flaw: Flaw) -> Self {
-        let device = |bytes: &u64| DeviceInfo { name: "range".to_owned(), total_bytes: *bytes };
+        let device = |bytes: &u64| DeviceInfo::whole("range", *bytes);
         let capabilities = [Capability::EmptyCache, Capability::OomTyped, Capability::Contents].into();
         Bump {
             info: TargetInfo {

@@ -133,7 +133,7 @@ fn what_is_being_made_small_is_kept_as_small_as_it_is_and_run_again() {
     // Blocks that come and go, and then some that stay.
     let mut steps: Vec<Step> = (0..30).flat_map(|b| [alloc(b, 8), free(b)]).collect();
     steps.extend((30..34).map(|b| alloc(b, 8)));
-    let body = Body::Steps(vec![Variant { label: String::new(), steps, names: crate::op::Names::default() }]);
+    let body = Body::Steps(vec![Variant { label: String::new(), steps, names: Names::default(), shares: Vec::new() }]);
     let finding = |watcher: &Watcher| {
         let root = tempfile::tempdir().expect("a temporary folder");
         let scenarios = vec![Scenario { body: body.clone(), ..scenario("oom::long") }];

@@ -3,8 +3,9 @@
 //! Decides what a lock covers, as PyTorch does: one lock a device, held for the whole of a call, the calls of the
 //! device included; and a table of pointers in shards with locks of their own. A pointer enters the table after the
 //! device's lock was let go (nobody else can know it yet) and leaves it before that lock is taken, so that of two
-//! frees of one pointer one is refused. No two locks are ever held together. `empty_cache` takes the devices one
-//! after the other. Other than in PyTorch the limit is set under the lock.
+//! frees of one pointer one is refused. No two locks are ever held together. So a call takes effect at one moment, in
+//! its hold of the device's lock; `empty_cache`, which takes the devices one after the other, at one on each. Other
+//! than in PyTorch the limit is set under the lock.
 //! Not modelled: `release_lock_on_cudamalloc`, the lock around `cudaFree` that NCCL shares, observers, and pools.
 
 mod act;

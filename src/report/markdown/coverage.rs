@@ -163,7 +163,7 @@ fn missing(page: &mut Page, facts: &Facts<'_>) {
         let n = gap.scenarios.len();
         let named = scenario_ids(page, gap.scenarios.iter().copied().take(NAMED));
         let (more_en, more_zh) =
-            if n > NAMED { (format!(" and {} more", n - NAMED), format!(" 等")) } else { Default::default() };
+            if n > NAMED { (format!(" and {} more", n - NAMED), " 等".to_owned()) } else { Default::default() };
         items.push(page.t(
             format!("{} {en}: {why} ({named}{more_en})", plural(n, "scenario")),
             format!("{n} 个用例{zh}：{why}（{named}{more_zh}）"),

@@ -40,6 +40,13 @@ pub fn markdown(record: &RunRecord, language: Language) -> String {
     page.finish()
 }
 
+/// What a run comes to in one sentence or two, as plain text: the first paragraph of its report.
+#[must_use]
+pub fn headline(record: &RunRecord, language: Language) -> String {
+    let (en, zh) = summary::headline(&Facts::new(record));
+    language.pick(en, zh).replace("**", "")
+}
+
 /// `a`, `b` and their like, in either language.
 fn join(page: &Page, items: &[String]) -> String {
     items.join(page.t(", ", "、"))

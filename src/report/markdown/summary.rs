@@ -24,7 +24,7 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
 }
 
 /// What the run comes to, as the exit code says it.
-fn headline(facts: &Facts<'_>) -> (String, String) {
+pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
     let target = code(&facts.record.target.name);
     let musts = facts.musts();
     let (judged, applying, all, open) = (musts.judged, musts.applying, musts.all, musts.open.len());

@@ -16,12 +16,14 @@ use serde::Deserialize;
 use self::range::Range;
 use super::error::{self, Complaint, MOST_TOLD, SpecError, Told, nearest};
 use super::files;
+use super::keys;
 use super::locate::{self, Path};
 use super::lower::{Found, Problem};
 use super::meter::Meter;
+use super::raw::RawCapability;
 use super::text::{self, Document};
 use crate::input::shown;
-use crate::op::{Text, Versions};
+use crate::op::{Capability, Text, Versions};
 use crate::requirement::{ALL, RequirementId};
 
 /// The folder of these files, below that of the scenarios.
@@ -61,6 +63,8 @@ pub struct Expectation {
     pub owner: String,
     /// The last day that it holds.
     pub expires: Date,
+    /// It may also pass: whether it fails depends on settings or on what is drawn.
+    pub sometimes: bool,
     pub scope: Scope,
 }
 
@@ -80,6 +84,7 @@ pub struct Scope {
     device: Option<GlobMatcher>,
     driver: Option<Range>,
     options: Option<GlobMatcher>,
+    lacks: Option<Capability>,
 }
 
 /// Whether an entry is about the target at hand.
@@ -92,10 +97,13 @@ pub enum Reach {
 }
 
 impl Scope {
-    /// Whether a target of these versions, devices and options (as its name gives them) is meant.
+    /// Whether a target of these versions, devices, capabilities and options (as its name gives them) is meant.
     #[must_use]
-    pub fn reach(&self, versions: &Versions, devices: &[&str], options: &str) -> Reach {
+    pub fn reach(&self, versions: &Versions, devices: &[&str], capabilities: &[String], options: &str) -> Reach {
         if self.options.as_ref().is_some_and(|glob| !glob.is_match(options)) {
+            return Reach::Elsewhere;
+        }
+        if self.lacks.is_some_and(|capability| capabilities.contains(&capability.to_string())) {
             return Reach::Elsewhere;
         }
         for (what, range, version) in [
@@ -142,13 +150,16 @@ struct RawEntry {
     owner: String,
     /// The last day on which it holds, `2030-01-31`.
     expires: String,
+    /// It may also pass. False unless given: then a pass is a surprise.
+    #[serde(default)]
+    sometimes: bool,
     #[serde(default)]
     scope: Option<RawScope>,
 }
 
 /// Where the failure is expected.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of allocator, device, driver and options")]
+#[serde(deny_unknown_fields, expecting = "a mapping of allocator, device, driver, options and lacks")]
 struct RawScope {
     /// Versions: `2.12`, or comparisons such as `>=2.11, <2.13`.
     #[serde(default)]
@@ -162,6 +173,9 @@ struct RawScope {
     /// A glob over what follows `?` in the target's name: `*expandable_segments:True*`.
     #[serde(default)]
     options: Option<String>,
+    /// A capability that the target does not offer, by its settings for instance: `fixed_segments`.
+    #[serde(default)]
+    lacks: Option<RawCapability>,
 }
 
 /// The JSON Schema of such a file.
@@ -196,7 +210,7 @@ pub(super) fn is_meant(text: &str) -> Option<bool> {
     // Between braces, keys stand anywhere.
     let document = *text::documents(text).first()?;
     let is_flow = document.text.contains('{') && document.refused("").is_none();
-    let has = |keys: &[&str]| locate::has_key(document.text, keys) == Some(true);
+    let has = |keys: &[&str]| keys::has_key(document.text, keys) == Some(true);
     let expects = is_flow && !has(&SCENARIO_KEYS) && has(&KEYS);
     expects.then_some(true)
 }
@@ -262,7 +276,7 @@ fn lower(file: &str, document: Document<'_>, raw: &RawFile, problems: &mut Vec<P
     let root = Path::ROOT;
     let target = glob(&raw.target, &root.key("target"), problems);
     let list = root.key("expect");
-    let lines = locate::lines_of_elements(document.text, "expect");
+    let lines = keys::lines_of_elements(document.text, "expect");
     let mut entries = Vec::new();
     for (index, entry) in raw.expect.iter().enumerate() {
         let line = lines.get(index).copied().unwrap_or(0);
@@ -304,6 +318,7 @@ fn lower_entry(line: usize, raw: &RawEntry, at: &Path<'_>, problems: &mut Vec<Pr
         scope.allocator = range(raw.allocator.as_deref(), &at.key("allocator"), problems);
         scope.driver = range(raw.driver.as_deref(), &at.key("driver"), problems);
         scope.options = raw.options.as_ref().and_then(|text| glob(text, &at.key("options"), problems));
+        scope.lacks = raw.lacks.as_ref().map(|capability| capability.0);
         scope.device = raw.device.as_ref().and_then(|text| glob(text, &at.key("device"), problems));
     }
     Some(Expectation {
@@ -313,6 +328,7 @@ fn lower_entry(line: usize, raw: &RawEntry, at: &Path<'_>, problems: &mut Vec<Pr
         link: raw.link.clone().filter(|link| !link.trim().is_empty()),
         owner: raw.owner.clone(),
         expires: expires?,
+        sometimes: raw.sometimes,
         scope,
     })
 }

@@ -44,12 +44,12 @@ fn a_good_file_is_read() {
         allocator: allocator.map(str::to_owned),
         driver: driver.map(str::to_owned),
     };
-    let reach = |allocator, driver, device| second.scope.reach(&versions(allocator, driver), &[device], "");
+    let reach = |allocator, driver, device| second.scope.reach(&versions(allocator, driver), &[device], &[], "");
     assert_eq!(reach(Some("2.12.0"), Some("570.86"), "NVIDIA H200"), Reach::Here);
     assert_eq!(reach(Some("2.13.0"), Some("570.86"), "NVIDIA H200"), Reach::Elsewhere);
     assert_eq!(reach(Some("2.12.0"), Some("570.86"), "simulated"), Reach::Elsewhere);
     assert_eq!(reach(Some("2.12.0"), None, "NVIDIA H200"), Reach::Unknown("driver version"));
-    assert_eq!(first.scope.reach(&Versions::default(), &[], ""), Reach::Here);
+    assert_eq!(first.scope.reach(&Versions::default(), &[], &[], ""), Reach::Here);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_draft_reads_back_once_it_has_owners() {
     let scoped =
         draft(&of(Some("defect=[?]x")), read.entries[0].expires, &failures).replace("owner: \"\"", "owner: me");
     let read = parse("x.yaml", &scoped).expect("it is right");
-    let reach = |options: &str| read.entries[1].scope.reach(&Versions::default(), &[], options);
+    let reach = |options: &str| read.entries[1].scope.reach(&Versions::default(), &[], &[], options);
     assert_eq!((reach("defect=?x"), reach("defect=y"), reach("")), (Reach::Here, Reach::Elsewhere, Reach::Elsewhere));
 }
 
@@ -109,8 +109,17 @@ fn every_file_that_comes_along_is_right() {
 
 #[test]
 fn an_entry_may_be_about_some_options_of_a_target() {
-    let file = built_in("reference", "sim").expect("it is well formed").expect("there is one");
-    let reach = |options| file.entries[0].scope.reach(&Versions::default(), &[], options);
+    let text = "target: reference@*\nexpect:\n  - requirement: FRAC-01\n    reason: { en: known, zh: 已知 }\n    owner: us\n    expires: 2030-01-31\n    scope: { options: '*expandable_segments:True*' }\n";
+    let file = parse("x.yaml", text).expect("well formed");
+    let reach = |options| file.entries[0].scope.reach(&Versions::default(), &[], &[], options);
     assert_eq!(reach("seed=1,expandable_segments:True"), Reach::Here);
     assert_eq!(reach(""), Reach::Elsewhere);
+}
+
+#[test]
+fn an_entry_may_be_about_targets_that_lack_something() {
+    let file = built_in("reference", "sim").expect("it is well formed").expect("there is one");
+    let reach = |has: &[String]| file.entries[0].scope.reach(&Versions::default(), &[], has, "");
+    assert_eq!(reach(&["caching".to_owned()]), Reach::Here);
+    assert_eq!(reach(&["fixed_segments".to_owned()]), Reach::Elsewhere);
 }

@@ -9,7 +9,8 @@ use crate::op::{DeviceId, Expect};
 use crate::spec::error::Complaint;
 use crate::spec::locate::Path;
 use crate::spec::raw::expect::AddressWord;
-use crate::spec::raw::{Either, Fraction, Ordered, Quantity, RawAmount, RawExpect, Slot, WrittenAddress};
+use crate::spec::raw::{Either, Figure, Fraction, OrShare, Ordered, RawAmount, RawExpect, Slot, WrittenAddress};
+use crate::spec::scenario::{Bound, SharePlace};
 
 /// Lowers an expectation about the operation `asked`, if there is one.
 pub(super) fn lower(pass: &mut Pass<'_>, raw: &RawExpect, asked: Option<&str>, path: &Path<'_>) -> Expect {
@@ -20,14 +21,14 @@ pub(super) fn lower(pass: &mut Pass<'_>, raw: &RawExpect, asked: Option<&str>, p
         unchanged: raw.unchanged,
         address: raw.address.as_ref().and_then(|a| address(pass, a, &path.key("address"))),
         fraction: fractions(pass, &raw.fraction, &path.key("fraction")),
-        stats: figures(pass, &raw.stats, &path.key("stats")),
-        change: figures(pass, &raw.change, &path.key("change")),
+        stats: figures(pass, &raw.stats, false, &path.key("stats")),
+        change: figures(pass, &raw.change, true, &path.key("change")),
         contains: raw.contains.clone(),
         lacks: raw.lacks.clone(),
         keys: raw.keys,
         segments: by_device(pass, &raw.segments, &path.key("segments")),
         private_bytes: by_device(pass, &raw.private_bytes, &path.key("private_bytes")),
-        lines: raw.lines.as_ref().and_then(|a| amount(pass, a, &path.key("lines"))),
+        lines: raw.lines.as_ref().and_then(|a| amount(pass, a, None, &path.key("lines"))),
     };
     let says_nothing = raw.refused.is_none() && raw.fraction.0.is_empty() && raw.stats.0.is_empty();
     if says_nothing && expect == Expect::default() {
@@ -116,7 +117,12 @@ fn fractions(pass: &mut Pass<'_>, raw: &Ordered<Slot<Fraction>>, path: &Path<'_>
     entries.collect()
 }
 
-fn figures(pass: &mut Pass<'_>, raw: &Ordered<Ordered<RawAmount>>, path: &Path<'_>) -> BTreeMap<DeviceId, Figures> {
+fn figures(
+    pass: &mut Pass<'_>,
+    raw: &Ordered<Ordered<RawAmount>>,
+    change: bool,
+    path: &Path<'_>,
+) -> BTreeMap<DeviceId, Figures> {
     let mut all = BTreeMap::new();
     for (key, figures) in &raw.0 {
         let here = path.key(key);
@@ -131,7 +137,8 @@ fn figures(pass: &mut Pass<'_>, raw: &Ordered<Ordered<RawAmount>>, path: &Path<'
                 let known = if pass.problems.is_full() { Vec::new() } else { known() };
                 pass.problems.add(&here, complaint.near(name, known.iter().map(String::as_str)));
             }
-            if let Some(amount) = amount(pass, raw, &here) {
+            let place = device.map(|device| FigurePlace { device, name, change });
+            if let Some(amount) = amount(pass, raw, place, &here) {
                 amounts.insert(name.clone(), amount);
             }
         }
@@ -147,25 +154,58 @@ fn by_device(pass: &mut Pass<'_>, raw: &Ordered<RawAmount>, path: &Path<'_>) -> 
     let entries = raw.0.iter().filter_map(|(key, raw)| {
         let here = path.key(key);
         let device = device(pass, key, &here);
-        let amount = amount(pass, raw, &here);
+        let amount = amount(pass, raw, None, &here);
         Some((device?, amount?))
     });
     entries.collect()
 }
 
-fn amount(pass: &mut Pass<'_>, raw: &RawAmount, path: &Path<'_>) -> Option<Amount> {
+/// A figure of a device that may be a part of it.
+#[derive(Clone, Copy)]
+struct FigurePlace<'a> {
+    device: DeviceId,
+    name: &'a str,
+    change: bool,
+}
+
+fn amount(pass: &mut Pass<'_>, raw: &RawAmount, place: Option<FigurePlace<'_>>, path: &Path<'_>) -> Option<Amount> {
     let bounds = match raw {
-        Either::Scalar(slot) => return pass.value(slot, path).map(|q| Amount::Exactly(q.0)),
+        Either::Scalar(slot) => return one(pass, slot, place, Bound::Exactly, path).map(Amount::Exactly),
         Either::Container(bounds) => bounds,
     };
-    let mut read =
-        |slot: &Option<Slot<Quantity>>, key| slot.as_ref().and_then(|s| pass.value(s, &path.key(key))).map(|q| q.0);
-    let (at_least, at_most) = (read(&bounds.at_least, "at_least"), read(&bounds.at_most, "at_most"));
+    let mut read = |slot: Option<&Slot<Figure>>, key, bound| {
+        let is_share = !matches!(slot, Some(Slot::Is(OrShare::Is(_))));
+        slot.and_then(|s| Some((is_share, one(pass, s, place, bound, &path.key(key))?)))
+    };
+    let low = read(bounds.at_least.as_ref(), "at_least", Bound::AtLeast);
+    let high = read(bounds.at_most.as_ref(), "at_most", Bound::AtMost);
     if bounds.at_least.is_none() && bounds.at_most.is_none() {
         pass.problems.add(path, Complaint::new("bounds need `at_least`, `at_most` or both"));
     }
-    if at_least.zip(at_most).is_some_and(|(low, high)| low > high) {
+    // What a part of a device comes to is not known here.
+    if low.zip(high).is_some_and(|((shared, low), (too, high))| low > high && !shared && !too) {
         pass.problems.add(path, Complaint::new("`at_least` is above `at_most`: nothing is between them"));
     }
-    Some(Amount::Between { at_least, at_most })
+    Some(Amount::Between { at_least: low.map(|l| l.1), at_most: high.map(|h| h.1) })
+}
+
+/// One number of a figure; 0 where a part of the device comes in its place.
+fn one(
+    pass: &mut Pass<'_>,
+    slot: &Slot<Figure>,
+    place: Option<FigurePlace<'_>>,
+    bound: Bound,
+    path: &Path<'_>,
+) -> Option<i64> {
+    match (pass.value(slot, path)?, place) {
+        (OrShare::Is(quantity), _) => Some(quantity.0),
+        (OrShare::Share(share), Some(FigurePlace { device, name, change })) => {
+            pass.note_share(SharePlace::Figure { device, name: name.to_owned(), change, bound }, share);
+            Some(0)
+        }
+        (OrShare::Share(_), None) => {
+            pass.problems.add(path, Complaint::new("no part of a device is meant here").hint("write a number"));
+            None
+        }
+    }
 }

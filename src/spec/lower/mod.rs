@@ -126,6 +126,7 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Found>
         config: raw.config.clone(),
         oracles,
         must_reach: raw.must_reach.iter().copied().collect(),
+        exact_world: raw.exact_world.unwrap_or(false),
         epilogue: raw.epilogue.unwrap_or(true),
         body,
     };
@@ -299,9 +300,9 @@ fn variants(
     let mut in_all = 0;
     for bindings in &combinations {
         let label: Vec<String> = bindings.iter().map(|b| format!("{} = {}", b.name, b.value)).collect();
-        let (steps, names) = steps::lower(steps, bindings, world, &mut used, problems);
+        let (steps, names, shares) = steps::lower(steps, bindings, world, &mut used, problems);
         in_all += steps.len();
-        variants.push(Variant { label: label.join(", "), steps, names });
+        variants.push(Variant { label: label.join(", "), steps, names, shares });
         if in_all > MOST_STEPS_IN_ALL {
             let message = format!("more than {MOST_STEPS_IN_ALL} steps in all its combinations");
             problems.add(&root.key("for_each"), Complaint::new(message));

@@ -10,7 +10,8 @@ use crate::op::{BlockId, DeviceId, Names as BlockNames, Op, Pointer, Step, Strea
 use crate::spec::error::{Complaint, nearest};
 use crate::spec::locate::Path;
 use crate::spec::raw::step::{BlockOnStream, Interior, Place, RawAlloc, Repeat};
-use crate::spec::raw::{Either, Name, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::raw::{Either, Name, OrShare, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::scenario::{Share, SharePlace, Shared};
 
 /// More steps than a sequence can usefully have.
 const MOST_STEPS: usize = 100_000;
@@ -48,6 +49,7 @@ pub(super) struct Pass<'a> {
     rounds: u32,
     steps: Vec<Step>,
     names: BlockNames,
+    shares: Vec<Shared>,
 }
 
 /// Lowers the steps, and says what their blocks are called; what is wrong goes to `problems`, the variables that occur to `used`.
@@ -57,7 +59,7 @@ pub(super) fn lower(
     world: &World,
     used: &mut BTreeSet<String>,
     problems: &mut Problems,
-) -> (Vec<Step>, BlockNames) {
+) -> (Vec<Step>, BlockNames, Vec<Shared>) {
     let mut pass = Pass {
         world,
         bindings,
@@ -71,9 +73,10 @@ pub(super) fn lower(
         rounds: 0,
         steps: Vec::new(),
         names: BlockNames::default(),
+        shares: Vec::new(),
     };
     pass.steps(steps, &Path::ROOT.key("steps"));
-    (pass.steps, pass.names)
+    (pass.steps, pass.names, pass.shares)
 }
 
 impl Pass<'_> {
@@ -275,9 +278,21 @@ impl Pass<'_> {
         let block = self.bind(&raw.block, fate, &path.key("block"));
         let device = self.some_device(raw.device.as_ref(), expects_refusal, path);
         let stream = raw.stream.as_ref().map_or(Some(StreamId(0)), |slot| self.stream(slot, &path.key("stream")));
-        let bytes = self.value(&raw.bytes, &path.key("bytes"));
+        let bytes = match self.value(&raw.bytes, &path.key("bytes")) {
+            Some(OrShare::Share(share)) => {
+                self.note_share(SharePlace::Bytes, share);
+                Some(1)
+            }
+            Some(OrShare::Is(size)) => Some(size.0),
+            None => None,
+        };
         let via = raw.via.as_ref().map_or(Some(crate::op::Via::Raw), |slot| self.value(slot, &path.key("via")));
-        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?.0, via: via? })
+        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?, via: via? })
+    }
+
+    /// Notes a part of a device in the step under way.
+    pub(super) fn note_share(&mut self, place: SharePlace, share: Share) {
+        self.shares.push(Shared { step: self.steps.len(), place, share });
     }
 
     fn free(&mut self, name: &Name, path: &Path<'_>) -> Option<Op> {

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
-use super::{Either, Fraction, Name, Ordered, Quantity, Slot, present};
+use super::{Either, Figure, Fraction, Name, Ordered, Slot, present};
 use crate::op::RefusalClass;
 
 /// What must hold after the step.
@@ -45,16 +45,16 @@ pub struct RawExpect {
 }
 
 /// A figure: exactly, or within bounds.
-pub type RawAmount = Either<Slot<Quantity>, Bounds>;
+pub type RawAmount = Either<Slot<Figure>, Bounds>;
 
 /// Bounds of a figure, both inclusive.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "{ at_least: ..., at_most: ... }")]
 pub struct Bounds {
     #[serde(default)]
-    pub at_least: Option<Slot<Quantity>>,
+    pub at_least: Option<Slot<Figure>>,
     #[serde(default)]
-    pub at_most: Option<Slot<Quantity>>,
+    pub at_most: Option<Slot<Figure>>,
 }
 
 /// `null`, `not_null`, or a comparison with a block's address.

@@ -6,6 +6,7 @@ pub mod expect;
 pub mod generate;
 pub mod pool;
 pub mod shape;
+pub mod share;
 pub mod step;
 pub mod value;
 
@@ -19,6 +20,7 @@ use serde::de::Deserializer;
 pub use expect::{RawAddress, RawAmount, RawExpect, WrittenAddress};
 pub use generate::{RawGenerate, RawSize};
 pub use shape::{Either, Ordered, Slot};
+pub use share::{Extent, Figure, OrShare};
 pub use step::{RawOp, RawPointer, RawStep, WrittenPointer};
 pub use value::{Every, Fraction, Name, Quantity, Scalar, Size, Span, Weight};
 
@@ -60,6 +62,10 @@ pub struct RawScenario {
     /// Settings that the allocator starts with, as PyTorch writes them: `expandable_segments:True`.
     #[serde(default)]
     pub config: Option<String>,
+    /// Figures in the steps hold only in the world asked for: devices of those sizes, no limit on them, segments of 20 MiB
+    /// and whole pieces of 2 MiB. Elsewhere the scenario does not apply. False unless given.
+    #[serde(default)]
+    pub exact_world: Option<bool>,
     /// Who judges: `all`, which is the default, or a list.
     #[serde(default)]
     pub oracles: Option<Either<AllWord, BTreeSet<OracleName>>>,

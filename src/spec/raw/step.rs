@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::pool::{PoolOnDevice, RawCapture, RawPoolCreate};
-use super::{Either, Fraction, Name, RawExpect, Size, Slot, present};
+use super::{Either, Extent, Fraction, Name, RawExpect, Size, Slot, present};
 use crate::op::{DeviceCall, FaultError, Via};
 use crate::spec::error::Complaint;
 
@@ -238,7 +238,7 @@ pub struct RawAlloc {
     /// The default stream unless given.
     #[serde(default)]
     pub stream: Option<Slot<u8>>,
-    pub bytes: Slot<Size>,
+    pub bytes: Slot<Extent>,
     /// `raw` unless given.
     #[serde(default)]
     pub via: Option<Slot<Via>>,

@@ -66,7 +66,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     };
     let pools: Vec<CudaPool> =
         (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<_, _>>().map_err(unavailable)?;
-    let devices = pools.iter().map(|p| DeviceInfo { name: p.device().name(), total_bytes: p.total_bytes() }).collect();
+    let devices = pools.iter().map(|p| DeviceInfo::whole(p.device().name(), p.total_bytes())).collect();
     let watched = pools.iter().all(|p| p.device().is_watched());
     let info = TargetInfo {
         name: name.to_string(),

@@ -2,7 +2,7 @@
 
 use super::{Held, ReferenceTarget};
 use crate::device::{DeviceError, Playground};
-use crate::op::{BlockId, DeviceId, Drop, MemoryInfo, Op, Pointer, RefusalClass, Reply, StreamId, Via};
+use crate::op::{BlockId, DeviceCall, DeviceId, Drop, MemoryInfo, Op, Pointer, RefusalClass, Reply, StreamId, Via};
 use crate::reference::{AllocError, Defect, FreeError, Planting, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 
 /// An answer, or the refusal that ends the call early.
@@ -114,7 +114,10 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
                 Reply::Done
             }
             Op::Fault { call, skip, error, .. } => {
-                allocator.device_mut().fault(*call, *skip, *error);
+                // Memory is got by another call where it is mapped page by page.
+                let by_pages = *call == DeviceCall::Reserve && !self.info.contract.counts_segments;
+                let call = if by_pages { DeviceCall::Map } else { *call };
+                allocator.device_mut().fault(call, *skip, *error);
                 Reply::Done
             }
             _ => Reply::Done,

@@ -18,12 +18,12 @@ use crate::device::Playground;
 use crate::device::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
-use crate::op::contract::Growth;
+use crate::op::contract::{Growth, limit_bytes};
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
     StreamId, TargetInfo, Versions,
 };
-use crate::reference::rounding::{MIB, MIN_BLOCK, SEGMENT_ROUND};
+use crate::reference::rounding::{MIB, MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
 use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied};
 use mistakes::Memo;
 pub(super) use options::Options;
@@ -143,9 +143,9 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     fn new(name: &TargetName, devices: Vec<D>, streams: u8, settings: &Settings, planted: P) -> Self {
         let info = TargetInfo {
             name: name.to_string(),
-            devices: devices.iter().map(|d| DeviceInfo { name: d.name(), total_bytes: d.total_bytes() }).collect(),
+            devices: devices.iter().map(|d| device_info(d, settings)).collect(),
             streams,
-            capabilities: capabilities(devices.iter().all(Playground::is_watched)).collect(),
+            capabilities: capabilities(devices.iter().all(Playground::is_watched), settings).collect(),
             contract: contract(settings),
         };
         ReferenceTarget {
@@ -176,21 +176,42 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
 }
 
 /// All there are, but for counts of devices, which depend on the world, and a second opinion, which takes somebody.
-fn capabilities(watched: bool) -> impl Iterator<Item = Capability> {
+fn capabilities(watched: bool, settings: &Settings) -> impl Iterator<Item = Capability> {
+    let Settings { expandable_segments: expandable, max_split, gc_threshold, .. } = *settings;
+    // Once whole again, a segment for requests below 10 MiB is oversize, and serves no such request.
+    let reuses = expandable || max_split > settings.large_segment;
     let names = Capability::names().into_iter().filter_map(|n| n.parse().ok());
-    names.filter(move |c| !matches!(c, Capability::Devices(_)) && (watched || *c != Capability::Nvml))
+    names.filter(move |c| match c {
+        Capability::Devices(_) => false,
+        Capability::Nvml => watched,
+        Capability::FixedSegments => !expandable,
+        Capability::Caching => reuses,
+        Capability::KeepsCached => gc_threshold <= 0.0,
+        Capability::CutsAnyBlock => max_split == u64::MAX,
+        _ => true,
+    })
+}
+
+/// A device as it is at first, under the fraction that the settings begin with.
+fn device_info(device: &impl Playground, settings: &Settings) -> DeviceInfo {
+    let total_bytes = device.total_bytes();
+    DeviceInfo {
+        limit_bytes: limit_bytes(settings.fraction, total_bytes),
+        ..DeviceInfo::whole(device.name(), total_bytes)
+    }
 }
 
 fn contract(settings: &Settings) -> Contract {
-    let divided = settings.roundup_divisions.iter().any(|&d| d > 1);
+    // Between two powers of two a request is rounded up by one of so many steps at most.
+    let divisions = settings.roundup_divisions.iter().copied().filter(|&d| d > 1).min();
     let granule = if settings.expandable_segments { settings.large_segment } else { SEGMENT_ROUND };
     Contract {
         alignment: MIN_BLOCK,
         growth: Growth {
-            least: settings.large_segment.max(20 * MIB),
+            least: settings.large_segment.max(MIN_LARGE),
             granule,
-            numerator: if divided { 2 } else { 1 },
-            denominator: 1,
+            numerator: divisions.map_or(1, |d| d.saturating_add(1)),
+            denominator: divisions.unwrap_or(1),
         },
         counts_segments: !settings.expandable_segments,
         tensor_limit: Some(TENSOR_LIMIT),

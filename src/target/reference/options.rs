@@ -5,7 +5,8 @@
 use super::super::meant::likely;
 use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName};
-use crate::op::Setup;
+use crate::device::sim::GRANULE;
+use crate::op::{Setup, size};
 use crate::reference::{Defect, Settings, Variation};
 
 const ANYWHERE: &str = "defect=NAME, variation=NAME and config=SETTINGS";
@@ -94,5 +95,14 @@ fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
 fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError> {
     let refused =
         |e: crate::reference::SettingsError| TargetError::BadOption { target: name.to_string(), reason: e.to_string() };
-    text.parse().map_err(refused)
+    let settings: Settings = text.parse().map_err(refused)?;
+    if settings.expandable_segments && !settings.large_segment.is_multiple_of(GRANULE) {
+        let reason = format!(
+            "expandable_segments: pages of {} are no multiple of {}, the least that a device maps, so no large request would ever be served",
+            size::human(settings.large_segment),
+            size::human(GRANULE)
+        );
+        return Err(TargetError::BadOption { target: name.to_string(), reason });
+    }
+    Ok(settings)
 }

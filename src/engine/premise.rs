@@ -1,0 +1,344 @@
+//! The world that a scenario is written for, held against the one that a target gives.
+//!
+//! Explicit steps count on what they ask for: devices of that size, nothing that limits them from the start, and the usual
+//! segments. Where the world is another one, the contract decides whether they hold all the same: every request that is to
+//! be served must be owed to the caller, every one that is to be refused must be too large. Where that is not so the steps
+//! would accuse a sound target, and do not apply. Decides nothing about answers.
+
+use std::collections::BTreeMap;
+
+use crate::op::size::human;
+use crate::op::{BlockId, Milestone, Op, RefusalClass, Setup, Step, StreamId, TargetInfo, Text, Via};
+use crate::spec::{Body, Generate, OpKind, Scenario, Variant};
+use crate::workload::{self, Rooms, TooSmall};
+
+/// The steps of a variant as they are asked in this world, or why they do not apply to it.
+pub(super) fn steps_in(
+    scenario: &Scenario,
+    variant: &Variant,
+    setup: &Setup,
+    info: &TargetInfo,
+) -> Result<Vec<Step>, Text> {
+    let info =
+        TargetInfo { devices: info.devices.iter().take(setup.device_bytes.len()).cloned().collect(), ..info.clone() };
+    let difference = difference(scenario, setup, &info);
+    if let Some(difference) = difference.as_ref().filter(|_| scenario.exact_world) {
+        return Err(Text::new(
+            format!("its figures hold only in the world that it asks for: {}", difference.en),
+            format!("其数据仅在所要求的环境中成立：{}", difference.zh),
+        ));
+    }
+    let steps = workload::steps_on(variant, &info).map_err(too_small)?;
+    if difference.is_some() {
+        Book::new(&info).check(&steps)?;
+    }
+    Ok(steps)
+}
+
+/// What is not as the scenario asks for, if anything.
+fn difference(scenario: &Scenario, setup: &Setup, info: &TargetInfo) -> Option<Text> {
+    for (at, (device, &asked)) in info.devices.iter().zip(&setup.device_bytes).enumerate() {
+        let (total, room, asked_text) = (human(device.total_bytes), human(device.room()), human(asked));
+        if device.total_bytes != asked {
+            return Some(Text::new(
+                format!("device {at} has {total} and not {asked_text}"),
+                format!("设备 {at} 的容量为 {total} 而非 {asked_text}"),
+            ));
+        }
+        if device.room() < device.total_bytes && scenario.config.is_none() {
+            return Some(Text::new(
+                format!("only {room} of device {at} may be reserved from the start"),
+                format!("设备 {at} 从一开始就只允许保留 {room}"),
+            ));
+        }
+    }
+    let growth = info.contract.growth;
+    (!growth.is_ordinary() && scenario.config.is_none()).then(|| {
+        let (small, large) = (human(growth.at_most(1)), human(growth.at_most(64 << 20)));
+        Text::new(
+            format!("a request of 1 B may take {small} here, and one of 64 MiB {large}"),
+            format!("此处 1 B 的申请可能占用 {small}，64 MiB 的申请可能占用 {large}"),
+        )
+    })
+}
+
+fn too_small(small: TooSmall) -> Text {
+    let (device, part, least) = (small.device, human(small.part_bytes), human(small.least));
+    Text::new(
+        format!("its steps ask for {part} of device {device}, and a request may take {least} here"),
+        format!("其步骤要在设备 {device} 上申请 {part}，而此处一次申请可能占用 {least}"),
+    )
+}
+
+/// Why a generated scenario could not reach what it missed in the world of this target: there is no room for it, or far
+/// more than it asks for. `None` where the world gives no reason.
+pub(super) fn out_of_reach(scenario: &Scenario, info: &TargetInfo, missed: &[Milestone]) -> Option<Text> {
+    let Body::Generate(generate) = &scenario.body else { return None };
+    let names = missed.iter().map(|m| m.name()).collect::<Vec<_>>().join(", ");
+    let (en, zh) = cramped(generate, info)
+        .or_else(|| roomy(scenario, info).filter(|_| missed.iter().all(|m| m.is_scarcity())))
+        .or_else(|| limited(generate, info).filter(|_| missed.iter().all(|m| *m == Milestone::DeviceRefusal)))?;
+    Some(Text::new(format!("out of reach here: {names}; {en}"), format!("此处无法到达：{names}；{zh}")))
+}
+
+/// A device on which two segments have no room, where that is not the scenario's own doing.
+fn cramped(generate: &Generate, info: &TargetInfo) -> Option<(String, String)> {
+    let growth = info.contract.growth;
+    let is_foreign = !growth.is_ordinary() || info.devices.iter().any(|d| d.limit_bytes.is_some());
+    let room = |bytes: u64| bytes.min(generate.limit_bytes.unwrap_or(u64::MAX));
+    let mut rooms = info.devices.iter().map(|device| room(device.room())).enumerate();
+    let (at, room) = rooms.find(|(_, room)| is_foreign && *room < growth.least.saturating_mul(2))?;
+    let (room, least) = (human(room), human(growth.least));
+    Some((
+        format!("device {at} has room for {room}, and a request may take {least}"),
+        format!("设备 {at} 仅可容纳 {room}，而一次申请可能占用 {least}"),
+    ))
+}
+
+/// A device that is larger than the scenario asks for.
+fn roomy(scenario: &Scenario, info: &TargetInfo) -> Option<(String, String)> {
+    let world = workload::world(scenario, u32::from(scenario.devices.end() - scenario.devices.start()));
+    let mut devices = info.devices.iter().zip(&world.device_bytes).enumerate();
+    let (at, (device, &asked)) = devices.find(|(_, (device, asked))| device.total_bytes > **asked)?;
+    let (total, asked) = (human(device.total_bytes), human(asked));
+    Some((format!("device {at} has {total} and not {asked}"), format!("设备 {at} 的容量为 {total} 而非 {asked}")))
+}
+
+/// A device whose limit nothing in the scenario moves.
+fn limited(generate: &Generate, info: &TargetInfo) -> Option<(String, String)> {
+    let moves = generate.weights.entries.iter().any(|(kind, _)| *kind == OpKind::SetFraction);
+    let at = info.devices.iter().position(|d| d.room() < d.total_bytes)?;
+    (!moves && generate.limit_bytes.is_none()).then(|| {
+        (
+            format!("the limit on device {at} is reached before the device is full"),
+            format!("设备 {at} 的上限先于设备容量耗尽"),
+        )
+    })
+}
+
+/// A block as the steps hold it.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    device: usize,
+    stream: StreamId,
+    bytes: u64,
+    most: u64,
+    /// From a private pool or a graph, which keeps its memory to itself.
+    kept: bool,
+    recorded: bool,
+}
+
+/// What the steps have reserved at least, and at most.
+struct Book<'a> {
+    info: &'a TargetInfo,
+    rooms: Rooms,
+    live: BTreeMap<BlockId, Held>,
+    /// Blocks given back whose memory may still be theirs.
+    cached: Vec<Held>,
+    least: Vec<u64>,
+    most: Vec<u64>,
+    /// Pools entered and captures under way.
+    redirections: u32,
+    occupied: bool,
+}
+
+impl<'a> Book<'a> {
+    fn new(info: &'a TargetInfo) -> Self {
+        let zeros = vec![0; info.devices.len()];
+        Book {
+            info,
+            rooms: Rooms::new(&info.devices),
+            live: BTreeMap::new(),
+            cached: Vec::new(),
+            least: zeros.clone(),
+            most: zeros,
+            redirections: 0,
+            occupied: false,
+        }
+    }
+
+    fn check(mut self, steps: &[Step]) -> Result<(), Text> {
+        for step in steps {
+            let Some(op) = &step.op else { continue };
+            let refused = step.expect.as_ref().and_then(|e| e.refused);
+            if let Some(class) = refused {
+                if class == RefusalClass::OutOfMemory {
+                    self.refused(op)?;
+                }
+                continue;
+            }
+            self.rooms.note(op);
+            self.served(op)?;
+        }
+        Ok(())
+    }
+
+    /// A request that is to be refused must be larger than what is left at most.
+    fn refused(&self, op: &Op) -> Result<(), Text> {
+        let Op::Alloc { device, bytes, via, .. } = *op else { return Ok(()) };
+        let Some(at) = self.rooms.position(device) else { return Ok(()) };
+        let never = self.info.contract.tensor_limit.is_some_and(|limit| via == Via::Tensor && bytes >= limit);
+        if never || self.least[at].saturating_add(bytes) > self.rooms.room(at) {
+            return Ok(());
+        }
+        let (bytes, room, used) = (human(bytes), human(self.rooms.room(at)), human(self.least[at]));
+        Err(Text::new(
+            format!(
+                "its steps expect {bytes} to be refused on device {at}, where {room} may be reserved and {used} are in use"
+            ),
+            format!("其步骤预期在设备 {at} 上申请 {bytes} 被拒绝，而此处可保留 {room}，已用 {used}"),
+        ))
+    }
+
+    fn served(&mut self, op: &Op) -> Result<(), Text> {
+        match *op {
+            Op::Alloc { block, device, stream, bytes: bytes @ 1.., .. } => {
+                let Some(at) = self.rooms.position(device) else { return Ok(()) };
+                return self.alloc(block, at, stream, bytes);
+            }
+            Op::Free { block } => self.free(block),
+            Op::RecordStream { block, .. } | Op::Use { block, .. } => {
+                if let Some(held) = self.live.get_mut(&block) {
+                    held.recorded = true;
+                }
+            }
+            Op::Occupy { .. } => self.occupied = true,
+            Op::PoolEnter { .. } | Op::CaptureBegin { .. } => self.redirections += 1,
+            Op::PoolExit { .. } | Op::CaptureEnd { .. } => self.redirections = self.redirections.saturating_sub(1),
+            Op::PoolDelete { .. } | Op::GraphReset { .. } => {
+                for held in std::mem::take(&mut self.cached).into_iter().filter(|h| h.kept) {
+                    self.forget(held);
+                }
+                self.live.values_mut().for_each(|h| h.kept = false);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A request that is to be served must be owed, unless a block like it was given back just there.
+    fn alloc(&mut self, block: BlockId, device: usize, stream: StreamId, bytes: u64) -> Result<(), Text> {
+        let most = self.info.contract.growth.at_most(bytes);
+        let like = |h: &Held| h.device == device && h.stream == stream && h.bytes == bytes;
+        let again = self.cached.iter().position(like).map(|i| self.cached.swap_remove(i));
+        // What a pool keeps helps others out only where there is no room.
+        let (used, room) = (self.least[device], self.rooms.room(device));
+        if again.is_some_and(|h| h.kept) && self.redirections == 0 && used.saturating_add(bytes) <= room {
+            let (bytes, room, used) = (human(bytes), human(room), human(used));
+            return Err(Text::new(
+                format!(
+                    "its steps count on no room for {bytes} on device {device}, where {room} may be reserved and {used} are in use"
+                ),
+                format!("其步骤假定设备 {device} 已无 {bytes} 的余量，而此处可保留 {room}，已用 {used}"),
+            ));
+        }
+        if let Some(held) = again.filter(|h| h.kept) {
+            self.forget(held);
+        }
+        self.most[device] = self.most[device].saturating_add(most);
+        self.least[device] = self.least[device].saturating_add(bytes);
+        let kept = self.redirections > 0;
+        self.live.insert(block, Held { device, stream, bytes, most, kept, recorded: false });
+        let (need, room) = (self.most[device], self.rooms.room(device));
+        if again.is_some() || need <= room {
+            return Ok(());
+        }
+        let (need, room) = (human(need), human(room));
+        Err(Text::new(
+            format!("its steps may need {need} on device {device}, where {room} may be reserved"),
+            format!("其步骤可能需要设备 {device} 上的 {need}，而此处可保留 {room}"),
+        ))
+    }
+
+    fn free(&mut self, block: BlockId) {
+        let Some(held) = self.live.remove(&block) else { return };
+        let waits = held.recorded && self.occupied;
+        if waits {
+            self.least[held.device] = self.least[held.device].saturating_sub(held.bytes);
+        } else if !held.kept {
+            self.forget(held);
+        }
+        self.cached.push(held);
+    }
+
+    fn forget(&mut self, held: Held) {
+        self.most[held.device] = self.most[held.device].saturating_sub(held.most);
+        self.least[held.device] = self.least[held.device].saturating_sub(held.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::scenario;
+    use crate::op::contract::{DeviceInfo, Growth};
+    use crate::op::{BlockId, DeviceId};
+
+    const MIB: u64 = 1 << 20;
+
+    fn alloc(id: u32, mib: u64) -> Op {
+        let (block, device) = (BlockId(id), Some(DeviceId(0)));
+        Op::Alloc { block, device, stream: StreamId(0), bytes: mib * MIB, via: Via::Raw }
+    }
+
+    fn refused(op: Op) -> Step {
+        let expect = crate::op::Expect { refused: Some(RefusalClass::OutOfMemory), ..Default::default() };
+        Step { op: Some(op), expect: Some(Box::new(expect)) }
+    }
+
+    fn target(total: u64, least: u64) -> TargetInfo {
+        let setup = Setup { device_bytes: vec![total * MIB], streams: 4, config: None };
+        let name = "reference@sim".parse().expect("a target name");
+        let mut info = crate::target::open(&name, &setup).expect("it opens").info().clone();
+        info.contract.growth = Growth { least: least * MIB, granule: 2 * MIB, numerator: 1, denominator: 1 };
+        info
+    }
+
+    /// What is said of these steps, written for a device of 64 MiB, on such a target.
+    fn said(steps: Vec<Step>, info: &TargetInfo) -> Option<String> {
+        let setup = Setup { device_bytes: vec![64 * MIB], streams: 4, config: None };
+        let variant = Variant { label: String::new(), steps, names: crate::op::Names::default(), shares: Vec::new() };
+        steps_in(&scenario("oom::steps"), &variant, &setup, info).err().map(|text| text.en)
+    }
+
+    #[test]
+    fn the_world_asked_for_is_taken_at_its_word() {
+        let steps = vec![alloc(0, 60).into(), alloc(1, 60).into(), refused(alloc(2, 1))];
+        assert_eq!(said(steps, &target(64, 20)), None);
+    }
+
+    #[test]
+    fn what_is_not_owed_elsewhere_does_not_apply() {
+        let steps = || vec![alloc(0, 30).into(), alloc(1, 3).into()];
+        assert_eq!(said(steps(), &target(128, 20)), None);
+        let text = said(steps(), &target(64, 40)).expect("two segments of 40 MiB are too much");
+        assert_eq!(text, "its steps may need 80 MiB on device 0, where 64 MiB may be reserved");
+        let limited = TargetInfo {
+            devices: vec![DeviceInfo { limit_bytes: Some(32 * MIB), ..DeviceInfo::whole("d", 64 * MIB) }],
+            ..target(64, 20)
+        };
+        assert!(said(steps(), &limited).is_some());
+    }
+
+    #[test]
+    fn what_need_not_be_refused_elsewhere_does_not_apply() {
+        let steps = || vec![alloc(0, 40).into(), refused(alloc(1, 40))];
+        assert_eq!(said(steps(), &target(78, 20)), None);
+        let text = said(steps(), &target(80, 20)).expect("it fits");
+        assert_eq!(
+            text,
+            "its steps expect 40 MiB to be refused on device 0, where 80 MiB may be reserved and 40 MiB are in use"
+        );
+    }
+
+    #[test]
+    fn memory_that_was_freed_counts_no_more_and_a_block_like_it_needs_none() {
+        let free = |id| Step::from(Op::Free { block: BlockId(id) });
+        let again = vec![alloc(0, 40).into(), free(0), alloc(1, 50).into()];
+        assert_eq!(said(again, &target(66, 20)), None);
+        let lowered = Op::SetFraction { device: Some(DeviceId(0)), fraction: 0.0 };
+        let cached = |mib| vec![alloc(0, 40).into(), free(0), lowered.clone().into(), alloc(1, mib).into()];
+        assert_eq!(said(cached(40), &target(66, 20)), None);
+        assert!(said(cached(30), &target(66, 20)).is_some());
+    }
+}
