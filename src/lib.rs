@@ -6,14 +6,14 @@
 //! 5 `cli` · 4 `engine`, `replay`, `report` · 3 `workload`, `oracle`, `target` · 2 `reference`, `model` ·
 //! 1 `device`, `spec`, `verdict`, `recording` · 0 `input`, `op`, `requirement`
 
-pub mod cli;
+mod cli;
 pub mod device;
 pub mod engine;
-pub mod input;
-pub mod model;
+mod input;
+mod model;
 pub mod op;
-pub mod oracle;
-pub mod recording;
+mod oracle;
+mod recording;
 pub mod reference;
 pub mod replay;
 pub mod report;
@@ -22,3 +22,5 @@ pub mod spec;
 pub mod target;
 pub mod verdict;
 pub mod workload;
+
+pub use cli::main;

@@ -1,5 +1,5 @@
 //! The command line's door: everything is in `cli`.
 
 fn main() -> std::process::ExitCode {
-    poolproof::cli::main()
+    poolproof::main()
 }

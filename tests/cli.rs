@@ -367,6 +367,13 @@ fn threads_share_an_allocator_and_a_target_that_cannot_be_shared_is_refused() {
     let alone = call(folder.path(), &["stress", "--threads", "4", "--time", "1ms", "--calls", "200"]);
     assert_eq!(alone.code, Some(0), "{}{}", alone.stdout, alone.stderr);
     assert!(alone.stdout.contains("no violation"), "{}", alone.stdout);
+    let nothing = call(folder.path(), &["stress", "--time", "1ms", "--calls", "50", "--device-bytes", "1MiB"]);
+    assert_eq!(nothing.code, Some(4), "{}{}", nothing.stdout, nothing.stderr);
+    assert!(nothing.stdout.contains("inconclusive: no block was handed out"), "{}", nothing.stdout);
+    let raced = call(folder.path(), &["stress", "--race", "table-erased-late", "--device-bytes", "256MiB"]);
+    assert_eq!(raced.code, Some(1), "{}{}", raced.stdout, raced.stderr);
+    assert!(raced.stdout.contains("--device-bytes 268435456 --calls 2000 --seed "), "{}", raced.stdout);
+    refused(&folder, &["stress", "--threads", "256", "--calls", "1000000"], &["too many for one round"]);
     refused(&folder, &["stress", "--target", "torch@cuda"], &["cannot be called from several threads"]);
     refused(&folder, &["stress", "--race", "none"], &["the planted races are stats-outside-lock"]);
 }

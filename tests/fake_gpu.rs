@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+#[expect(dead_code, reason = "each test uses some of it")]
 mod fakes;
 
 /// The fake driver, built with these flags, in a folder of its own.

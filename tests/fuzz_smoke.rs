@@ -3,6 +3,7 @@
 //! Decides that `fuzz/` does not rot: what it calls is compiled and run here. Finds little that coverage would find.
 
 #[path = "../fuzz/bodies/mod.rs"]
+#[expect(dead_code, reason = "the fuzz targets use the rest")]
 mod bodies;
 
 use std::panic::catch_unwind;

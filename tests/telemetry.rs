@@ -15,6 +15,7 @@ use poolproof::device::telemetry::{GpuProcess, ProcessList, Query, Telemetry, Te
 use poolproof::engine::bench;
 use tempfile::TempDir;
 
+#[expect(dead_code, reason = "each test uses some of it")]
 mod fakes;
 
 /// The fake as compiled, its case not yet written.

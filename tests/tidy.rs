@@ -1,11 +1,17 @@
 //! The tree checks itself: floors, rooms, doors, file sizes, opening lines, and words that must not stay.
 //!
-//! Decides nothing about behaviour. Reads source text with a small scanner of its own (comments and
-//! literals blanked), so it does not see through macros that write paths.
+//! Decides nothing about behaviour, and asks of `tests/` only size and opening lines. Reads source text with a small
+//! scanner of its own (`tidy/scan.rs`).
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use poolproof::op::OracleName;
+use scan::{code_of, heads, rooms_named, tokens};
+
+#[path = "tidy/scan.rs"]
+mod scan;
 
 /// Every room by floor. A room sees the rooms of lower floors, and none of its own or above.
 const FLOORS: [(u8, &[&str]); 6] = [
@@ -54,146 +60,6 @@ fn floor(room: &str) -> Option<u8> {
     FLOORS.iter().find(|(_, rooms)| rooms.contains(&room)).map(|(floor, _)| *floor)
 }
 
-/// The source with comments and the insides of literals blanked. Line ends stay where they are.
-fn code_of(source: &str) -> String {
-    let chars: Vec<char> = source.chars().collect();
-    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
-    let mut out = String::with_capacity(source.len());
-    let mut i = 0;
-    while i < chars.len() {
-        let end = end_of_blank(&at, i, chars.len());
-        if end > i {
-            out.extend((i..end).map(|k| if at(k) == '\n' { '\n' } else { ' ' }));
-            i = end;
-        } else {
-            out.push(at(i));
-            i += 1;
-        }
-    }
-    out
-}
-
-/// Where the comment or literal that starts at `i` ends, or `i` where none starts.
-fn end_of_blank(at: &impl Fn(usize) -> char, i: usize, len: usize) -> usize {
-    let find = |from: usize, done: &dyn Fn(usize) -> bool| (from..len).find(|&k| done(k)).unwrap_or(len);
-    match (at(i), at(i + 1)) {
-        ('/', '/') => find(i, &|k| at(k) == '\n'),
-        ('/', '*') => {
-            let (mut depth, mut k) = (1, i + 2);
-            while depth > 0 && k < len {
-                match (at(k), at(k + 1)) {
-                    ('/', '*') => (depth, k) = (depth + 1, k + 2),
-                    ('*', '/') => (depth, k) = (depth - 1, k + 2),
-                    _ => k += 1,
-                }
-            }
-            k
-        }
-        ('"', _) => {
-            let mut k = i + 1;
-            while k < len && at(k) != '"' {
-                k += if at(k) == '\\' { 2 } else { 1 };
-            }
-            (k + 1).min(len)
-        }
-        ('r', '#' | '"') if i == 0 || !is_word(at(i - 1)) || at(i - 1) == 'b' => {
-            let hashes = find(i + 1, &|k| at(k) != '#') - (i + 1);
-            if at(i + 1 + hashes) != '"' {
-                return i; // a raw identifier
-            }
-            let closes = |k: usize| at(k) == '"' && (1..=hashes).all(|h| at(k + h) == '#');
-            (find(i + 2 + hashes, &closes) + 1 + hashes).min(len)
-        }
-        ('\'', '\\') => (find(i + 3, &|k| at(k) == '\'') + 1).min(len),
-        ('\'', _) if at(i + 2) == '\'' => i + 3,
-        _ => i,
-    }
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-/// Words, `::` and single marks, each with its line.
-fn tokens(code: &str) -> Vec<(usize, String)> {
-    let mut all: Vec<(usize, String)> = Vec::new();
-    for (number, line) in (1..).zip(code.lines()) {
-        let mut rest = line.trim_start();
-        while let Some(first) = rest.chars().next() {
-            let length = if is_word(first) {
-                rest.find(|c| !is_word(c)).unwrap_or(rest.len())
-            } else if rest.starts_with("::") {
-                2
-            } else {
-                first.len_utf8()
-            };
-            all.push((number, rest[..length].to_owned()));
-            rest = rest[length..].trim_start();
-        }
-    }
-    all
-}
-
-/// The first names of the path, or of each path of the group, that follows at `from`.
-fn heads(tokens: &[(usize, String)], from: usize) -> Vec<(usize, &str)> {
-    let word = |i: usize| tokens.get(i).map(|(line, text)| (*line, text.as_str()));
-    let Some((line, first)) = word(from) else { return Vec::new() };
-    if first != "{" {
-        return vec![(line, first)];
-    }
-    let (mut depth, mut found, mut i) = (0_u32, Vec::new(), from);
-    while let Some((line, text)) = word(i) {
-        match text {
-            "{" => depth += 1,
-            "}" => depth -= 1,
-            _ => {}
-        }
-        let opens = matches!(word(i.wrapping_sub(1)), Some((_, "{" | ",")));
-        if depth == 0 {
-            break;
-        } else if depth == 1 && opens && text != "," && i > from {
-            found.push((line, text));
-        }
-        i += 1;
-    }
-    found
-}
-
-/// Every room that the code names: by `crate::`, or by climbing to the crate's root with `super::`.
-fn rooms_named(tokens: &[(usize, String)], file_depth: usize) -> Vec<(usize, String)> {
-    let text = |i: usize| tokens.get(i).map_or("", |(_, text)| text.as_str());
-    let (mut braces, mut inline, mut found, mut i) = (0_usize, Vec::new(), Vec::new(), 0);
-    while i < tokens.len() {
-        match text(i) {
-            "{" => {
-                braces += 1;
-                if i >= 2 && text(i - 2) == "mod" {
-                    inline.push(braces);
-                }
-            }
-            "}" => {
-                inline.pop_if(|opened| *opened == braces);
-                braces = braces.saturating_sub(1);
-            }
-            "crate" if text(i + 1) == "::" => {
-                found.extend(heads(tokens, i + 2).into_iter().map(|(line, room)| (line, room.to_owned())));
-            }
-            "super" if text(i + 1) == "::" => {
-                let mut climbed = 1;
-                while text(i + 2) == "super" {
-                    (climbed, i) = (climbed + 1, i + 2);
-                }
-                if climbed >= file_depth + inline.len() {
-                    found.extend(heads(tokens, i + 2).into_iter().map(|(line, room)| (line, room.to_owned())));
-                }
-            }
-            _ => {}
-        }
-        i += 1;
-    }
-    found
-}
-
 /// Checks one file; `path` is relative to the repository, with forward slashes.
 fn check(path: &str, source: &str) -> Vec<Complaint> {
     let mut complaints = Vec::new();
@@ -205,6 +71,9 @@ fn check(path: &str, source: &str) -> Vec<Complaint> {
     if !source.starts_with("//!") {
         complain(1, "does not open with `//!`: say what it decides and what it does not".to_owned());
     }
+    if path.starts_with("tests/") {
+        return complaints;
+    }
     for (number, line) in (1..).zip(source.lines()) {
         if let Some(word) = ["TODO", "FIXME"].into_iter().find(|word| line.contains(word)) {
             complain(number, format!("`{word}`: do it, or write it into the issue"));
@@ -213,6 +82,10 @@ fn check(path: &str, source: &str) -> Vec<Complaint> {
     let tokens = tokens(&code_of(source));
     for (i, (line, text)) in tokens.iter().enumerate() {
         let bang = tokens.get(i + 1).is_some_and(|(_, next)| next == "!");
+        let holds = |at: usize, word: &str| tokens.get(i + at).is_some_and(|(_, text)| text == word);
+        if text == "Other" && holds(1, "(") && holds(2, "String") {
+            complain(*line, "`Other(String)`: an error says with fields what went wrong".to_owned());
+        }
         if bang && matches!(text.as_str(), "todo" | "unimplemented") {
             complain(*line, format!("`{text}!`"));
         }
@@ -314,6 +187,7 @@ fn root() -> &'static Path {
 fn the_tree_is_tidy() {
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files);
+    sources(&root().join("tests"), &mut files);
     assert!(files.len() > FLOORS.len(), "the sources were not found");
     let mut complaints = Vec::new();
     for file in files {
@@ -322,6 +196,27 @@ fn the_tree_is_tidy() {
         complaints.extend(check(&path, &source).iter().map(ToString::to_string));
     }
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+/// What ARCHITECTURE.md says of files: where `unsafe` may stand, and where each judge of steps is.
+#[test]
+fn the_files_that_are_named_are_those() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
+    let (_, after) = text.split_once("**`unsafe`**").expect("a policy about `unsafe`");
+    let named: Vec<&str> = after.split('`').filter(|word| word.starts_with("src/") && word.ends_with(".rs")).collect();
+    assert_eq!(named, UNSAFE);
+    for path in UNSAFE {
+        let source = fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert!(code_of(&source).contains("unsafe"), "{path} needs no place in the list any more");
+    }
+    for oracle in OracleName::ALL.iter().filter(|o| !o.compares_runs()) {
+        let path = format!("src/oracle/{}.rs", oracle.name());
+        let source = fs::read_to_string(root().join(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert!(code_of(&source).contains("impl Oracle for"), "{path} holds no oracle");
+        let opening: Vec<&str> = source.lines().take_while(|line| line.starts_with("//!")).collect();
+        let opening = opening.join(" ").to_lowercase();
+        assert!(["not cover", "not judged"].iter().any(|words| opening.contains(words)), "{path}: what not?");
+    }
 }
 
 #[test]
@@ -355,8 +250,10 @@ fn the_checker_convicts() {
         ("src/attic.rs", "//! x\n", "unknown room `attic`"),
         ("src/op/x.rs", "use std::fmt;", "1: does not open with `//!`"),
         ("src/op/x.rs", &long, "401 lines"),
+        ("tests/x.rs", &long, "401 lines"),
         ("src/op/x.rs", "//! x\nfn f() { unsafe { g() } }", "`unsafe` outside"),
         ("src/lib.rs", "//! x\nunsafe fn g() {}", "`unsafe` outside"),
+        ("src/op/x.rs", "//! x\npub enum E { Other(String) }", "2: `Other(String)`"),
         ("src/op/x.rs", "//! x\n// TODO later", "2: `TODO`"),
         ("src/op/x.rs", "//! x\nfn f() { todo!() }", "`todo!`"),
         ("src/op/x.rs", "//! x\nfn f() { unimplemented!(\"soon\") }", "`unimplemented!`"),
@@ -382,7 +279,7 @@ fn the_checker_acquits() {
         ("src/report/a/b.rs", "//! x\nuse super::super::facts;\nmod tests { use super::super::super::page; }"),
         ("src/op/x.rs", "//! x\npub(crate) fn std_env() { env!(\"X\"); let r#unsafe_code = 'c'; std::env_like(); }"),
         ("src/spec/tests.rs", "//! x\nfn f() { std::env::temp_dir(); }"),
-        ("src/main.rs", "//! x\nfn main() { poolproof::cli::main() }"),
+        ("src/main.rs", "//! x\nfn main() { poolproof::main() }"),
     ];
     for (path, source) in innocent {
         let found: Vec<String> = check(path, source).iter().map(ToString::to_string).collect();

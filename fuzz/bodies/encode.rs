@@ -85,7 +85,7 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
         }
         Op::SetFraction { device, fraction } if (0.0..=1.0).contains(fraction) => {
             draft.place = device.map_or(7 << 5, on);
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // between 0 and 1000
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
             let thousandths = (fraction * 1000.0) as u32;
             draft.size = thousandths;
         }

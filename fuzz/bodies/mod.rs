@@ -3,8 +3,6 @@
 //! A body panics where poolproof is at fault, and nowhere else: an input that is refused with a typed error
 //! is as good as one that is accepted.
 
-#![allow(dead_code, reason = "a fuzz target uses one body of these")]
-
 pub mod canary;
 pub mod coverage;
 pub mod draft;

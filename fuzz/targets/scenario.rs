@@ -2,6 +2,7 @@
 #![no_main]
 
 #[path = "../bodies/mod.rs"]
+#[allow(dead_code, reason = "a target uses one body of these")]
 mod bodies;
 #[path = "../counters.rs"]
 mod counters;

@@ -116,7 +116,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
 
 fn through_harness(name: &TargetName, effort: Effort, context: &mut Context) -> Result<(), CliError> {
     let speed = bench::throughput(name, effort).map_err(crate::engine::EngineError::Target)?;
-    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let rate = |count: u64, seconds: f64| count as f64 / seconds;
     context.out.line(format_args!("\nthrough the harness, mixed operations on one core, {name}"))?;
     context.out.line(format_args!(

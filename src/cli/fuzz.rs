@@ -106,7 +106,7 @@ fn summary(record: &RunRecord) -> String {
     let sum =
         |count: fn(&crate::verdict::record::ScenarioRecord) -> u64| record.scenarios.iter().map(count).sum::<u64>();
     let (sequences, operations) = (sum(|s| s.sequences), sum(|s| s.operations));
-    #[allow(clippy::cast_precision_loss)] // a rate is printed
+    #[expect(clippy::cast_precision_loss, reason = "a rate is printed")]
     let rate = operations as f64 / record.stamp.seconds.max(1e-9);
     let findings = record.findings.len();
     format!("{sequences} sequences, {operations} operations, {rate:.0} operations/s, {findings} findings")

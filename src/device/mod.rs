@@ -3,11 +3,11 @@
 //! Decides what a device can be asked. Does not know what an allocator is.
 
 pub mod cuda;
-pub mod cuda_probe;
+pub(crate) mod cuda_probe;
 mod faults;
 mod gaps;
 mod playground;
-pub mod recorded;
+pub(crate) mod recorded;
 pub mod sim;
 pub mod telemetry;
 
@@ -26,6 +26,7 @@ pub struct Event(pub u64);
 
 /// Why a device call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum DeviceError {
     #[error("out of memory")]
     OutOfMemory,

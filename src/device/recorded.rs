@@ -129,12 +129,6 @@ impl RecordedDevice {
         }
     }
 
-    /// Acts of the recorded driver that were never asked for.
-    #[must_use]
-    pub fn acts_left(&self) -> usize {
-        self.acts_to_come().len()
-    }
-
     fn acts_to_come(&self) -> &[RecordedAct] {
         self.acts.get(self.done..).unwrap_or_default()
     }

@@ -28,7 +28,9 @@ pub struct Panicked {
 /// How an attempt at a sequence ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
+    /// To its end, or to a conviction.
     Ran(Run),
+    /// The target or the harness panicked.
     Panicked(Panicked),
 }
 

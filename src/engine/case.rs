@@ -191,7 +191,13 @@ impl Case<'_> {
             }
             self.run_stored(tally)?;
         }
-        while tally.next < end && !tally.is_over() && !budget.is_spent() && !clock.is_past(slice) {
+        // One at least: the first look may have taken the whole slice, and whoever runs nothing is taken to be done.
+        let first = tally.next;
+        while tally.next < end
+            && !tally.is_over()
+            && !budget.is_spent()
+            && (tally.next == first || !clock.is_past(slice))
+        {
             let number = tally.next;
             tally.next += 1;
             self.run_number(tally, number, budget)?;

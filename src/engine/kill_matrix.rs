@@ -30,7 +30,9 @@ const TELL_EVERY: Duration = Duration::from_secs(3);
 pub struct MatrixOptions {
     /// The target that takes `defect=` and `variation=`.
     pub base: TargetName,
+    /// Which scenarios.
     pub plan: Plan,
+    /// What every drawn sequence follows from.
     pub seed: u64,
     /// Seeds for each variation, from `seed` on.
     pub seeds: u64,
@@ -50,8 +52,11 @@ pub struct MatrixOptions {
 
 /// What a hunt tells whoever watches it. Called from several threads.
 pub trait MatrixProgress: Watch {
+    /// So many defects and variations will be tried.
     fn begin(&self, _rows: usize) {}
+    /// A defect was hunted.
     fn hunted(&self, _row: &DefectRow) {}
+    /// A variation was tried.
     fn varied(&self, _row: &VariationRow) {}
     /// Asks from time to time for the rows that are whole; made by nobody if not here.
     fn so_far(&self, _matrix: &dyn Fn() -> KillMatrix) {}

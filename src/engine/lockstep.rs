@@ -21,7 +21,9 @@ use super::probes::Probes;
 /// What to run, and who judges it.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {
+    /// What is asked, in order.
     pub steps: &'a [Step],
+    /// Who judges.
     pub oracles: &'a BTreeSet<OracleName>,
     /// Whether the closing operations follow.
     pub epilogue: bool,
@@ -45,7 +47,9 @@ impl<'a> Course<'a> {
 /// scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Guilt {
+    /// Who convicts.
     pub oracle: OracleName,
+    /// The promise, where the judge says which.
     pub cited: Option<RequirementId>,
 }
 
@@ -75,6 +79,7 @@ pub struct Conviction {
 /// How a sequence went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Run {
+    /// The first step that broke a promise.
     pub conviction: Option<Conviction>,
     /// Operations executed, added ones included.
     pub operations: u64,
@@ -82,11 +87,15 @@ pub struct Run {
     pub judged: u64,
     /// Planted faults that fired, and the steps judged from the first of them on.
     pub fired: u64,
+    /// See `fired`.
     pub judged_after_fault: u64,
+    /// Operations that were not asked because what they needed was not there.
     pub dropped: u64,
     /// Pairs of runs that were compared.
     pub pairs: u64,
+    /// Situations that came about.
     pub reached: BTreeSet<Milestone>,
+    /// What was asked and answered, if that was wanted.
     pub transcript: Vec<TranscriptLine>,
     /// The target shows no device: nothing can be said of it, and nothing was asked.
     pub blind: bool,

@@ -8,9 +8,9 @@ mod assemble;
 pub mod attempt;
 pub mod bench;
 mod case;
-pub mod command;
+pub(crate) mod command;
 mod conditions;
-pub mod doctor;
+pub(crate) mod doctor;
 pub mod expect;
 #[cfg(test)]
 mod expect_test;
@@ -20,7 +20,7 @@ mod fold;
 mod health;
 pub mod kill_matrix;
 pub mod lockstep;
-pub mod loss;
+pub(crate) mod loss;
 mod metamorphic;
 mod naming;
 mod outcome;
@@ -33,9 +33,9 @@ mod run;
 mod schedule;
 mod stamp;
 mod stop;
-pub mod stress;
+pub(crate) mod stress;
 pub mod survival;
-pub mod sweep;
+pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
 mod yardstick;
@@ -60,6 +60,7 @@ pub use sweep::SweepPlan;
 
 /// Why a run or a replay could not be made. What a target *did* is never an error: it is an outcome.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum EngineError {
     #[error(transparent)]
     Target(#[from] TargetError),

@@ -15,13 +15,17 @@ const NEAR: usize = 3;
 /// Part `index` of `of`, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
+    /// Which part, from 1.
     pub index: u32,
+    /// How many parts.
     pub of: u32,
 }
 
+/// A text that names no part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a share: write K/N with 1 <= K <= N, for example 1/4")]
 pub struct ShardError {
+    /// The text.
     pub text: String,
 }
 
@@ -44,6 +48,7 @@ impl std::fmt::Display for Shard {
 
 /// Why a selection was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum PlanError {
     #[error("`{glob}` is not a glob: {reason}")]
     BadGlob { glob: String, reason: String },
@@ -62,13 +67,16 @@ fn near_text(near: &[String]) -> String {
 /// A scenario of a plan; with a reason, it is left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
+    /// What is to run.
     pub scenario: Scenario,
+    /// Why it does not.
     pub left_out: Option<LeftOut>,
 }
 
 /// The scenarios of a run in the order of its report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
+    /// In the order of the record.
     pub entries: Vec<Planned>,
     /// What narrowed it, as the command line says it.
     pub selection: Vec<String>,

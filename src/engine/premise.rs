@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::op::size::human;
+use crate::op::step::AddressExpect;
 use crate::op::{BlockId, Milestone, Op, RefusalClass, Setup, Step, StreamId, TargetInfo, Text, Via};
 use crate::spec::{Body, Generate, OpKind, Scenario, Variant};
 use crate::workload::{self, Rooms, TooSmall};
@@ -119,6 +120,7 @@ fn limited(generate: &Generate, info: &TargetInfo) -> Option<(String, String)> {
 /// A block as the steps hold it.
 #[derive(Debug, Clone, Copy)]
 struct Held {
+    block: BlockId,
     device: usize,
     stream: StreamId,
     bytes: u64,
@@ -168,7 +170,11 @@ impl<'a> Book<'a> {
                 continue;
             }
             self.rooms.note(op);
-            self.served(op)?;
+            let same_as = step.expect.as_ref().and_then(|e| match e.address {
+                Some(AddressExpect::SameAs(block)) => Some(block),
+                _ => None,
+            });
+            self.served(op, same_as)?;
         }
         Ok(())
     }
@@ -190,11 +196,11 @@ impl<'a> Book<'a> {
         ))
     }
 
-    fn served(&mut self, op: &Op) -> Result<(), Text> {
+    fn served(&mut self, op: &Op, same_as: Option<BlockId>) -> Result<(), Text> {
         match *op {
             Op::Alloc { block, device, stream, bytes: bytes @ 1.., .. } => {
                 let Some(at) = self.rooms.position(device) else { return Ok(()) };
-                return self.alloc(block, at, stream, bytes);
+                return self.alloc((block, same_as), (at, stream), bytes);
             }
             Op::Free { block } => self.free(block),
             Op::RecordStream { block, .. } | Op::Use { block, .. } => {
@@ -217,13 +223,22 @@ impl<'a> Book<'a> {
     }
 
     /// A request that is to be served must be owed, unless a block like it was given back just there.
-    fn alloc(&mut self, block: BlockId, device: usize, stream: StreamId, bytes: u64) -> Result<(), Text> {
+    fn alloc(
+        &mut self,
+        (block, same_as): (BlockId, Option<BlockId>),
+        (device, stream): (usize, StreamId),
+        bytes: u64,
+    ) -> Result<(), Text> {
         let most = self.info.contract.growth.at_most(bytes);
+        let kept = self.redirections > 0;
         let like = |h: &Held| h.device == device && h.stream == stream && h.bytes == bytes;
-        let again = self.cached.iter().position(like).map(|i| self.cached.swap_remove(i));
+        let helper = |h: &Held| like(h) && h.kept && !kept && Some(h.block) == same_as;
+        let own = |h: &Held| like(h) && h.kept == kept;
+        let again = self.cached.iter().position(helper).or_else(|| self.cached.iter().position(own));
+        let again = again.map(|i| self.cached.swap_remove(i));
         // What a pool keeps helps others out only where there is no room.
         let (used, room) = (self.least[device], self.rooms.room(device));
-        if again.is_some_and(|h| h.kept) && self.redirections == 0 && used.saturating_add(bytes) <= room {
+        if again.is_some_and(|h| helper(&h)) && used.saturating_add(bytes) <= room {
             let (bytes, room, used) = (human(bytes), human(room), human(used));
             return Err(Text::new(
                 format!(
@@ -237,8 +252,7 @@ impl<'a> Book<'a> {
         }
         self.most[device] = self.most[device].saturating_add(most);
         self.least[device] = self.least[device].saturating_add(bytes);
-        let kept = self.redirections > 0;
-        self.live.insert(block, Held { device, stream, bytes, most, kept, recorded: false });
+        self.live.insert(block, Held { block, device, stream, bytes, most, kept, recorded: false });
         let (need, room) = (self.most[device], self.rooms.room(device));
         if again.is_some() || need <= room {
             return Ok(());

@@ -22,13 +22,17 @@ use super::regressions;
 /// What a replay came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replayed {
+    /// What was in the file.
     pub reproducer: Reproducer,
     /// The target it ran on, which may be another than the reproducer's.
     pub target: String,
+    /// Operations asked.
     pub operations: u64,
+    /// The promise that was broken, if one was.
     pub conviction: Option<Conviction>,
     /// What a panic said, or how the target was lost, if it ended in either.
     pub panic: Option<String>,
+    /// What was asked and answered.
     pub transcript: Vec<TranscriptLine>,
 }
 

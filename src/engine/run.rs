@@ -26,8 +26,11 @@ const RUNNING: &str = "running";
 /// What to run and how.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
+    /// What is run.
     pub target: TargetName,
+    /// Which scenarios.
     pub plan: Plan,
+    /// What every drawn sequence follows from.
     pub seed: u64,
     /// Sequences of each generated scenario, instead of its own number.
     pub cases: Option<u32>,

@@ -12,12 +12,14 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// Starts now.
     #[expect(clippy::disallowed_methods, reason = "time limits and stamps are read here and nowhere else")]
     #[must_use]
     pub fn start() -> Self {
         Clock { start: Instant::now() }
     }
 
+    /// How long it has run.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()

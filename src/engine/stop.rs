@@ -13,10 +13,12 @@ use super::stamp::Clock;
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
+    /// Whoever looks stops as soon as it can.
     pub fn ask(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
+    /// Whether somebody has asked.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::SeqCst)

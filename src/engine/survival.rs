@@ -25,9 +25,11 @@ use super::stop::{Budget, Stop, Watch};
 pub struct SurvivalOptions {
     /// The target that takes `defect=`.
     pub base: TargetName,
+    /// Scenarios to draw from.
     pub plan: Plan,
     /// What is hunted.
     pub defects: Vec<Defect>,
+    /// The first seed.
     pub seed: u64,
     /// Hunts of each defect by each generator, from `seed` on.
     pub seeds: u64,
@@ -43,7 +45,9 @@ pub struct SurvivalOptions {
 
 /// What a hunt tells whoever watches it. Called from several threads.
 pub trait SurvivalProgress: Watch {
+    /// So many defects will be hunted.
     fn begin(&self, _rows: usize) {}
+    /// One was hunted with every seed.
     fn hunted(&self, _row: &SurvivalRow) {}
     /// Asks from time to time for the defects that are done; made by nobody if not here.
     fn so_far(&self, _survival: &dyn Fn() -> Survival) {}

@@ -18,6 +18,7 @@ use rustc_hash::FxHashMap;
 use crate::op::{BlockId, Capability, Contract, DeviceId, Observation, Op, RefusalClass, Reply, StreamId, TargetInfo};
 
 pub use device::{DeviceState, limit_bytes};
+#[cfg(test)]
 pub use journey::Journey;
 pub use pools::{Pools, Route};
 pub use territory::{Claim, Intrusion, Owner};

@@ -12,6 +12,7 @@ use super::stats::Family;
 
 /// One thing a target can be asked. Written as in scenario files: `record_stream`, `stats:segment`, `devices:2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the operation or the figures of that name")]
 pub enum Capability {
     /// Streams beside the default one.
     Streams,
@@ -124,9 +125,11 @@ impl fmt::Display for Capability {
     }
 }
 
+/// A word that names no capability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is not a capability")]
 pub struct UnknownCapability {
+    /// The word.
     pub name: String,
 }
 
@@ -175,7 +178,9 @@ impl JsonSchema for Capability {
 /// A device of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceInfo {
+    /// What the driver or the simulation calls it.
     pub name: String,
+    /// Its size in bytes.
     pub total_bytes: u64,
     /// What may be reserved on it from the start, where its settings begin with a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -199,8 +204,12 @@ impl DeviceInfo {
 /// The most that may be reserved under a fraction; `None` for 1, which is no limit at all.
 #[must_use]
 pub fn limit_bytes(fraction: f64, total: u64) -> Option<u64> {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    // a double product, truncated, is how the limit is defined
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a double product, truncated, is how the limit is defined"
+    )]
     (fraction < 1.0).then_some((fraction * total as f64) as u64)
 }
 
@@ -208,9 +217,13 @@ pub fn limit_bytes(fraction: f64, total: u64) -> Option<u64> {
 /// most `max(least, round_up(n * numerator / denominator, granule))`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Growth {
+    /// So much may be taken for any request.
     pub least: u64,
+    /// What is taken is a multiple of this.
     pub granule: u64,
+    /// Requests may grow by this over `denominator` before they are rounded up.
     pub numerator: u64,
+    /// See `numerator`.
     pub denominator: u64,
 }
 
@@ -251,6 +264,7 @@ impl Growth {
 pub struct Contract {
     /// Every address is a multiple of this.
     pub alignment: u64,
+    /// How much a request may take from the device.
     pub growth: Growth,
     /// Segments are counted (`segment.*`): not so where memory is mapped page by page.
     pub counts_segments: bool,
@@ -262,13 +276,16 @@ pub struct Contract {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
+    /// The allocator's own version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocator: Option<String>,
+    /// The driver's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
 }
 
 impl Versions {
+    /// Nothing is known.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         *self == Versions::default()
@@ -278,15 +295,20 @@ impl Versions {
 /// What a target says of itself before the first operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetInfo {
+    /// Its name as it was opened, options included.
     pub name: String,
+    /// By position.
     pub devices: Vec<DeviceInfo>,
     /// Streams a device has, the default one included.
     pub streams: u8,
+    /// What can be asked of it, or seen.
     pub capabilities: BTreeSet<Capability>,
+    /// What it promises otherwise than others.
     pub contract: Contract,
 }
 
 impl TargetInfo {
+    /// Whether it has this capability.
     #[must_use]
     pub fn can(&self, capability: Capability) -> bool {
         match capability {

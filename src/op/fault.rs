@@ -10,6 +10,7 @@ use super::DeviceCall;
 /// An error of the CUDA driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "`name` is the driver's")]
 pub enum FaultError {
     InvalidValue,
     OutOfMemory,

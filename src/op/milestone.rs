@@ -75,6 +75,7 @@ pub enum Milestone {
 }
 
 impl Milestone {
+    /// Every milestone.
     pub const ALL: &'static [Milestone] = &[
         Milestone::Oom,
         Milestone::SuccessAfterOom,

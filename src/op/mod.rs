@@ -89,6 +89,7 @@ impl fmt::Display for StreamId {
 /// A pointer handed to `free` that no live block starts at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "a field is what its type says")]
 pub enum Pointer {
     /// Address 0: freeing it must do nothing.
     Null,
@@ -115,17 +116,26 @@ pub enum Via {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceCall {
+    /// Takes a segment: `cudaMalloc`.
     Reserve,
+    /// Gives a segment back: `cudaFree`.
     Release,
+    /// Takes a range of addresses without memory: `cuMemAddressReserve`.
     ReserveAddresses,
+    /// Puts memory behind a part of a range: `cuMemCreate` and `cuMemMap`.
     Map,
+    /// Lets a device read and write a mapped part: `cuMemSetAccess`.
     SetAccess,
+    /// Takes the memory away again: `cuMemUnmap` and `cuMemRelease`.
     Unmap,
+    /// Marks a place in a stream's work: `cudaEventRecord`.
     RecordEvent,
+    /// Asks whether work has come to that place: `cudaEventQuery`.
     QueryEvent,
 }
 
 impl DeviceCall {
+    /// Every call.
     pub const ALL: [DeviceCall; 8] = [
         DeviceCall::Reserve,
         DeviceCall::Release,
@@ -141,6 +151,7 @@ impl DeviceCall {
 /// One thing asked of a target. `device: None` means the caller's current device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "a field is what its type says, and its operation says what is done with it")]
 pub enum Op {
     /// Ask for `bytes` on a stream; the block that results is called `block` from here on.
     Alloc {
@@ -153,45 +164,26 @@ pub enum Op {
         via: Via,
     },
     /// Give a block back.
-    Free {
-        block: BlockId,
-    },
+    Free { block: BlockId },
     /// Give back a pointer that is not the start of a live block.
-    FreePointer {
-        pointer: Pointer,
-    },
+    FreePointer { pointer: Pointer },
     /// Tell the allocator that `stream` uses the block, so that a later free waits for it.
-    RecordStream {
-        block: BlockId,
-        stream: StreamId,
-    },
+    RecordStream { block: BlockId, stream: StreamId },
     /// Enqueue work on `stream` that rewrites the block with its own pattern.
-    Use {
-        block: BlockId,
-        stream: StreamId,
-    },
+    Use { block: BlockId, stream: StreamId },
     /// Keep a stream busy: whatever is enqueued on it later waits.
-    Occupy {
-        device: DeviceId,
-        stream: StreamId,
-    },
+    Occupy { device: DeviceId, stream: StreamId },
     /// The work that keeps a stream busy ends by itself.
-    Finish {
-        device: DeviceId,
-        stream: StreamId,
-    },
+    Finish { device: DeviceId, stream: StreamId },
     /// Wait for everything enqueued on a device.
-    Synchronize {
-        device: DeviceId,
-    },
+    Synchronize { device: DeviceId },
     /// Give cached memory back to every device.
     EmptyCache,
-    ResetPeak {
-        device: DeviceId,
-    },
-    ResetAccumulated {
-        device: DeviceId,
-    },
+    /// Every peak becomes the value now.
+    ResetPeak { device: DeviceId },
+    /// Every sum of increases or decreases becomes 0.
+    ResetAccumulated { device: DeviceId },
+    /// From now on at most this fraction of the device may be reserved.
     SetFraction {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<DeviceId>,
@@ -199,39 +191,27 @@ pub enum Op {
         #[schemars(with = "reply::FloatText")]
         fraction: f64,
     },
+    /// Read that fraction back.
     GetFraction {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<DeviceId>,
     },
     /// Change the current device of the calling thread.
-    SetCurrent {
-        device: DeviceId,
-    },
+    SetCurrent { device: DeviceId },
     /// From here on the calls come from another thread, with a current device of its own.
-    Caller {
-        caller: u8,
-    },
+    Caller { caller: u8 },
     /// Read the statistics as the dictionary that a user gets.
-    Dictionary {
-        device: DeviceId,
-    },
+    Dictionary { device: DeviceId },
     /// Read the table that a person gets.
-    Summary {
-        device: DeviceId,
-        abbreviated: bool,
-    },
+    Summary { device: DeviceId, abbreviated: bool },
+    /// Read segments and blocks of every device.
     Snapshot,
-    MemoryInfo {
-        device: DeviceId,
-    },
+    /// Read what is free of a device.
+    MemoryInfo { device: DeviceId },
     /// Write the block's pattern to all of its bytes, in the order of its own stream.
-    Fill {
-        block: BlockId,
-    },
+    Fill { block: BlockId },
     /// Read all of a block's bytes and compare them with its pattern.
-    Verify {
-        block: BlockId,
-    },
+    Verify { block: BlockId },
     /// From now on let `skip` device calls of this kind succeed and fail the next one.
     Fault {
         device: DeviceId,
@@ -255,18 +235,11 @@ pub enum Op {
         no_split: bool,
     },
     /// From here on what this caller asks for on the device comes from the pool (`use_mem_pool`).
-    PoolEnter {
-        pool: PoolName,
-        device: DeviceId,
-    },
-    PoolExit {
-        pool: PoolName,
-        device: DeviceId,
-    },
+    PoolEnter { pool: PoolName, device: DeviceId },
+    /// The end of what `PoolEnter` began.
+    PoolExit { pool: PoolName, device: DeviceId },
     /// The last reference to a `MemPool` is gone.
-    PoolDelete {
-        pool: PoolName,
-    },
+    PoolDelete { pool: PoolName },
     /// A stream begins to record a graph. What is asked for on it comes from `pool`, or from a pool of the graph's own.
     CaptureBegin {
         graph: GraphName,
@@ -275,13 +248,10 @@ pub enum Op {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pool: Option<PoolSource>,
     },
-    CaptureEnd {
-        graph: GraphName,
-    },
+    /// The graph is recorded.
+    CaptureEnd { graph: GraphName },
     /// The graph is gone; so is its claim to the memory it was captured with.
-    GraphReset {
-        graph: GraphName,
-    },
+    GraphReset { graph: GraphName },
 }
 
 impl Op {

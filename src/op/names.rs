@@ -18,6 +18,7 @@ const LONGEST: usize = 40;
 pub struct Names(BTreeMap<BlockId, String>);
 
 impl Names {
+    /// No block has one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

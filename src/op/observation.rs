@@ -9,9 +9,11 @@ use super::stats::Stats;
 /// One device as seen from outside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceView {
+    /// The allocator's statistics; what the target does not count is 0.
     pub stats: Stats,
     /// What is free of the device, or of the size that a card plays: not the allocator's figure.
     pub free_bytes: u64,
+    /// The size of the device, or the size that a card plays.
     pub total_bytes: u64,
     /// The memory fraction as the target reads it back; 1 where it has none.
     #[serde(with = "float_text")]
@@ -29,6 +31,7 @@ pub struct DeviceView {
 }
 
 impl DeviceView {
+    /// Whether everything enqueued on that stream has finished.
     #[must_use]
     pub fn is_idle(&self, stream: super::StreamId) -> bool {
         self.idle >> (stream.0 & 63) & 1 == 1
@@ -38,9 +41,13 @@ impl DeviceView {
 /// A device's memory as NVML states it. What the driver keeps for itself (`reserved_bytes`) is in neither of the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NvmlMemory {
+    /// The size of the device.
     pub total_bytes: u64,
+    /// What is in use, by whomever.
     pub used_bytes: u64,
+    /// What nobody uses.
     pub free_bytes: u64,
+    /// What the driver keeps for itself.
     pub reserved_bytes: u64,
 }
 
@@ -74,10 +81,13 @@ pub struct Baseline {
 /// NVML may follow the driver late (`poolproof bench --telemetry` says how late).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NvmlView {
+    /// NVML's figures.
     pub memory: NvmlMemory,
     /// `cuMemGetInfo`'s, of the whole device; a target may play a smaller one.
     pub driver_free_bytes: u64,
+    /// Where both stood before the target did anything.
     pub baseline: Baseline,
+    /// Who else was on the device.
     pub company: Company,
 }
 
@@ -140,6 +150,7 @@ impl Baseline {
 /// Every device of a target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Observation {
+    /// By position.
     pub devices: Vec<DeviceView>,
 }
 

@@ -3,43 +3,63 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A judge. Each lives in one file of `oracle`, or of `engine::metamorphic` if it compares runs, and says there what it
-/// does not cover.
+/// A judge. Those that judge steps have a file each in `oracle`, which says what they do not cover; those that compare two
+/// runs are `engine::metamorphic`'s; a process that hangs or crashes is told by `engine::loss`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OracleName {
     /// What the scenario's own `expect` says.
     Expectation,
+    /// Live blocks share no byte.
     Overlap,
+    /// An address is a multiple of what the target promises.
     Alignment,
+    /// A block's bytes are what was last written to it.
     Contents,
+    /// Memory goes to another stream only after the work on it is done.
     StreamOrder,
+    /// Statistics say what was asked for and given back, and agree with each other.
     Accounts,
+    /// A peak is the highest value that was reached since it was reset.
     Peak,
+    /// What is asked of one device changes no figure of another.
     Isolation,
+    /// When all is freed, waited for and emptied, nothing is reserved.
     Leak,
+    /// Memory is refused only when nothing fits, and an identical request right after is refused too.
     Exhaustion,
+    /// The memory fraction is never exceeded.
     Limit,
+    /// A request takes no more from the device than the contract says, and a steady cycle of requests comes to rest.
     Growth,
+    /// What must be refused is, with the right class, and changes nothing; what must be served is.
     Refusal,
+    /// The device's own figures move with what is reserved.
     Telemetry,
+    /// The dictionary, the table and the snapshot that a user gets agree with the figures.
     Summary,
+    /// Memory goes to the private pool that requests are redirected to, and stays there.
     PrivatePools,
     /// A call did not return before its deadline.
     Hang,
     /// The target's process died of a call, or no call can succeed in it any more.
     Crash,
-    /// From here on: judges of two runs, of a sequence and of one that must come to the same.
+    /// Compares two runs, as do all that follow: with streams renamed, the same comes of it.
     StreamNames,
+    /// With devices of one size renamed.
     DeviceNames,
+    /// After requests that were freed and emptied away again.
     WarmUp,
+    /// With the cache emptied also where it holds nothing.
     SpareTrim,
+    /// With the calls of one device before those of another.
     DeviceOrder,
+    /// With other sizes of the same alignment unit.
     SizeBin,
 }
 
 impl OracleName {
-    /// Those that judge steps, one file each.
+    /// Those that a scenario can ask for: all that judge steps or compare runs.
     pub const ALL: &'static [OracleName] = &[
         OracleName::Expectation,
         OracleName::Overlap,

@@ -33,7 +33,9 @@ impl fmt::Display for GraphName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PoolSource {
+    /// One that was made.
     Pool(PoolName),
+    /// The pool of a captured graph.
     Graph(GraphName),
 }
 

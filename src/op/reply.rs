@@ -35,9 +35,12 @@ impl RefusalClass {
     }
 }
 
+/// A call that was not served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
+    /// What a program can act on.
     pub class: RefusalClass,
+    /// What the target says to people.
     pub message: String,
 }
 
@@ -65,15 +68,19 @@ pub enum Drop {
     Capturing,
 }
 
+/// A device's memory as `cudaMemGetInfo` states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryInfo {
+    /// Bytes that nobody holds.
     pub free_bytes: u64,
+    /// Bytes in all.
     pub total_bytes: u64,
 }
 
 /// What reading a block's bytes found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "a field is what its name says")]
 pub enum ContentsReport {
     Intact,
     /// Work on the block's own stream has not run yet: nothing can be said now.
@@ -93,6 +100,7 @@ pub enum ContentsReport {
 /// The answer to one operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "an answer is what its type says")]
 pub enum Reply {
     Done,
     /// The address handed out; 0 for a request of 0 bytes.
@@ -121,16 +129,19 @@ impl Reply {
         Reply::Refused(Refusal { class, message: message.into() })
     }
 
+    /// The refusal, if the answer is one.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         if let Reply::Refused(refusal) = self { Some(refusal) } else { None }
     }
 
+    /// Refused for lack of memory.
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
         self.refusal().is_some_and(|r| r.class == RefusalClass::OutOfMemory)
     }
 
+    /// The operation was never asked.
     #[must_use]
     pub fn is_dropped(&self) -> bool {
         matches!(self, Reply::Dropped(_))
@@ -174,12 +185,15 @@ impl Reply {
 /// A float in JSON where NaN and the infinities must survive: a number, or one of three words.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[expect(missing_docs, reason = "one of two ways to write it")]
 pub enum FloatText {
     Number(f64),
     Word(FloatWord),
 }
 
+/// What no JSON number can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "as IEEE 754 names them")]
 pub enum FloatWord {
     #[serde(rename = "nan")]
     Nan,

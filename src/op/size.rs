@@ -2,6 +2,7 @@
 
 /// Why a size could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum SizeError {
     #[error("`{text}` is not a size: write a number of bytes, or a number and one of B, KiB, MiB, GiB, TiB")]
     Malformed { text: String },
@@ -44,7 +45,7 @@ pub fn human(bytes: u64) -> String {
     if shift == 0 {
         return format!("{bytes} B");
     }
-    #[allow(clippy::cast_precision_loss)] // two decimals are printed
+    #[expect(clippy::cast_precision_loss, reason = "two decimals are printed")]
     let value = bytes as f64 / (1_u64 << shift) as f64;
     let text = format!("{value:.2}");
     format!("{} {unit}", text.trim_end_matches('0').trim_end_matches('.'))

@@ -10,13 +10,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(C)]
 pub struct Stat {
+    /// The value now.
     pub current: i64,
+    /// The highest value since the peak was reset.
     pub peak: i64,
+    /// The sum of all increases since it was reset.
     pub allocated: i64,
+    /// The sum of all decreases since it was reset.
     pub freed: i64,
 }
 
 impl Stat {
+    /// Adds to the value, and to the sum of increases; the peak follows.
     #[inline]
     pub fn increase(&mut self, by: i64) {
         self.current = self.current.wrapping_add(by);
@@ -26,21 +31,25 @@ impl Stat {
         }
     }
 
+    /// Takes from the value, and adds to the sum of decreases.
     #[inline]
     pub fn decrease(&mut self, by: i64) {
         self.current = self.current.wrapping_sub(by);
         self.freed = self.freed.wrapping_add(by);
     }
 
+    /// The peak becomes the value now.
     pub fn reset_peak(&mut self) {
         self.peak = self.current;
     }
 
+    /// Both sums become 0.
     pub fn reset_accumulated(&mut self) {
         self.allocated = 0;
         self.freed = 0;
     }
 
+    /// The figure under that column.
     #[must_use]
     pub fn column(&self, column: Column) -> i64 {
         match column {
@@ -56,9 +65,10 @@ macro_rules! named {
     ($(#[$meta:meta])* $name:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-        pub enum $name { $(#[serde(rename = $text)] $variant),+ }
+        pub enum $name { $(#[doc = concat!("`", $text, "` in statistics keys.")] #[serde(rename = $text)] $variant),+ }
 
         impl $name {
+            /// All of them, in the order of the nested form.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
 
             /// The name in statistics keys.
@@ -128,11 +138,14 @@ named!(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PoolKind {
+    /// For requests up to 1 MiB.
     Small,
+    /// For all others.
     Large,
 }
 
 impl PoolKind {
+    /// The row of a family that counts this pool.
     #[must_use]
     pub fn row(self) -> Row {
         match self {
@@ -155,38 +168,45 @@ impl Stats {
     /// How many keys there are.
     pub const KEYS: usize = 122;
 
+    /// A family's figures of one row.
     #[must_use]
     #[inline]
     pub fn get(&self, family: Family, row: Row) -> &Stat {
         &self.families[family as usize][row as usize]
     }
 
+    /// A family's figures of both pools together.
     #[must_use]
     #[inline]
     pub fn all(&self, family: Family) -> &Stat {
         self.get(family, Row::All)
     }
 
+    /// The same, to be changed.
     #[inline]
     pub fn get_mut(&mut self, family: Family, row: Row) -> &mut Stat {
         &mut self.families[family as usize][row as usize]
     }
 
+    /// Figures of blocks or segments at or above `max_split_size`.
     #[must_use]
     pub fn oversize(&self, which: Oversize) -> &Stat {
         &self.oversize[which as usize]
     }
 
+    /// The same, to be changed.
     pub fn oversize_mut(&mut self, which: Oversize) -> &mut Stat {
         &mut self.oversize[which as usize]
     }
 
+    /// The number under that name.
     #[must_use]
     #[inline]
     pub fn counter(&self, which: Counter) -> i64 {
         self.counters[which as usize]
     }
 
+    /// The same, to be changed.
     #[inline]
     pub fn counter_mut(&mut self, which: Counter) -> &mut i64 {
         &mut self.counters[which as usize]
@@ -218,6 +238,7 @@ impl Stats {
         Key::all().map(|key| (key, self.value(key)))
     }
 
+    /// The figure under a key.
     #[must_use]
     pub fn value(&self, key: Key) -> i64 {
         match key {
@@ -256,6 +277,7 @@ impl Stats {
 
 /// The name of one statistic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "a key of its kind")]
 pub enum Key {
     Counter(Counter),
     Family(Family, Row, Column),

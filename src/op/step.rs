@@ -25,8 +25,10 @@ pub struct Setup {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// What is asked; without it, only the expectation is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub op: Option<Op>,
+    /// What must hold then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Box<Expect>>,
 }
@@ -41,16 +43,21 @@ impl From<Op> for Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Amount {
+    /// This figure.
     Exactly(i64),
+    /// No less than one and no more than the other; one that is not given bounds nothing.
     Between {
+        /// The least.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_least: Option<i64>,
+        /// The most.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_most: Option<i64>,
     },
 }
 
 impl Amount {
+    /// Whether the figure is as it must be.
     #[must_use]
     pub fn holds(&self, value: i64) -> bool {
         match *self {
@@ -78,7 +85,9 @@ impl Amount {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AddressExpect {
+    /// Address 0.
     Null,
+    /// Any other.
     NotNull,
     /// Where that block is or was.
     SameAs(BlockId),
@@ -96,11 +105,13 @@ pub struct Expect {
     /// The call is refused with this class. Without it, and with `succeeds`, it must not be refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusalClass>,
+    /// The call is served.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub succeeds: bool,
     /// Nothing observable differs from before the step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unchanged: bool,
+    /// What must be said of the address handed out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<AddressExpect>,
     /// What the fraction of each device reads back as, to within one byte of the device's memory.

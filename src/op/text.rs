@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Text {
+    /// In English.
     pub en: String,
+    /// In Chinese.
     pub zh: String,
 }
 
 impl Text {
+    /// The same statement in English and in Chinese.
     #[must_use]
     pub fn new(en: impl Into<String>, zh: impl Into<String>) -> Self {
         Text { en: en.into(), zh: zh.into() }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What happened. The names are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "`name` is PyTorch's")]
 pub enum Action {
     Alloc,
     FreeRequested,
@@ -18,6 +19,7 @@ pub enum Action {
 }
 
 impl Action {
+    /// PyTorch's name for it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -37,10 +39,12 @@ impl Action {
 /// One event of one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceEvent {
+    /// What happened.
     pub action: Action,
     /// The block's or segment's address; for an OOM what the device had free.
     pub address: u64,
     /// The original request for blocks, bytes for segments, the rounded request for an OOM.
     pub bytes: u64,
+    /// The raw stream handle.
     pub stream: u64,
 }

@@ -165,7 +165,7 @@ impl Replay {
 }
 
 fn readback(fraction: f64, total: u64) -> f64 {
-    #[allow(clippy::cast_precision_loss)]
+    #[expect(clippy::cast_precision_loss, reason = "devices are far smaller than 2^53 bytes")]
     crate::model::limit_bytes(fraction, total).map_or(1.0, |limit| limit as f64 / total as f64)
 }
 

@@ -126,7 +126,7 @@ fn reserved_of(device: usize) -> Text {
 
 /// Whether a fraction reads back to within one byte of the device's memory.
 pub(super) fn within_a_byte(wanted: f64, read: f64, total: u64) -> bool {
-    #[allow(clippy::cast_precision_loss)] // devices are far smaller than 2^53 bytes
+    #[expect(clippy::cast_precision_loss, reason = "devices are far smaller than 2^53 bytes")]
     let bytes = (wanted - read).abs() * total as f64;
     bytes <= 1.000_001
 }

@@ -1,4 +1,5 @@
-//! Floor 3, the judges: each file is one oracle and says what it does not cover.
+//! Floor 3, the judges: each oracle has a file of its name, which says what it does not cover; `accounts_explain`, `cite`,
+//! `table` and `view` are what they share.
 //!
 //! Decides whether a step broke a promise. Does not run anything, and asks the target nothing:
 //! what must be read from memory (contents) comes as `Fill` and `Verify` steps of the engine.

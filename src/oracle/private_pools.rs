@@ -239,7 +239,9 @@ impl Oracle for PrivatePools {
         if seen.model.pools().is_empty() {
             return;
         }
-        if let Effect::Allocated(block, live) = seen.effect {
+        if let Effect::Allocated(block, live) = seen.effect
+            && !seen.is_unlawful_service()
+        {
             self.judge_intrusion(seen, block, &live, found);
         }
         if self.reserved && seen.asked().is_some() {

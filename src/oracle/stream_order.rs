@@ -20,6 +20,9 @@ impl Oracle for StreamOrder {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        if seen.is_unlawful_service() {
+            return;
+        }
         let (Effect::Allocated(block, live), Some(early)) = (seen.effect, seen.model.trespass()) else { return };
         let (address, end, stream) = (live.address, live.end(), live.stream.0);
         let (start, stop, own) = (early.address, early.end, early.own.0);

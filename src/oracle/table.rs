@@ -70,7 +70,7 @@ fn cell(unit: Unit, (value, reference): (i64, i64)) -> String {
         Unit::Bytes => (&["B  ", "KiB", "MiB", "GiB", "TiB", "PiB"], 786_432.0, 1024),
         Unit::Count => (&[" ", "K", "M"], 750_000.0, 1000),
     };
-    #[allow(clippy::cast_precision_loss)] // it only chooses a unit
+    #[expect(clippy::cast_precision_loss, reason = "it only chooses a unit")]
     let (mut value, mut reference, mut name) = (value, reference as f64, names[0]);
     for next in &names[1..] {
         if reference < threshold {
@@ -78,7 +78,7 @@ fn cell(unit: Unit, (value, reference): (i64, i64)) -> String {
         }
         name = next;
         value = value.div_euclid(base);
-        #[allow(clippy::cast_precision_loss)] // 1000 or 1024
+        #[expect(clippy::cast_precision_loss, reason = "1000 or 1024")]
         let by = base as f64;
         reference /= by;
     }

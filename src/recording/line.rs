@@ -223,11 +223,11 @@ impl Line {
     /// Not JSON, not what the key calls for, or figures that no allocator has.
     pub fn parse(text: &str) -> Result<Line, serde_json::Error> {
         if text.starts_with("{\"episode\"") {
-            checked(serde_json::from_str(text)?, Episode::check).map(Line::Episode)
+            checked(serde_json::from_slice(text.as_bytes())?, Episode::check).map(Line::Episode)
         } else if text.starts_with("{\"end\"") {
             End::parse(text.as_bytes()).map(Line::End)
         } else {
-            checked(serde_json::from_str(text)?, RecordedOp::check).map(Line::Op)
+            checked(serde_json::from_slice(text.as_bytes())?, RecordedOp::check).map(Line::Op)
         }
     }
 }

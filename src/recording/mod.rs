@@ -15,7 +15,7 @@ mod stats;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
 use std::path::Path;
 
-pub use line::{End, Episode, Header, Line, PoolName, RecordedError, RecordedOp, Verb};
+pub use line::{End, Episode, Header, Line, PoolName, RecordedOp, Verb};
 pub use snapshot::{MemorySnapshot, PlacedEvent, SnapshotError};
 pub use stats::StatsChange;
 
@@ -136,11 +136,11 @@ impl Reader {
             return Err(RecordingError::Empty { file: self.file.clone() });
         };
         let malformed = |source| RecordingError::Malformed { file: self.file.clone(), line: 1, source };
-        let version: Version = serde_json::from_str(&text).map_err(malformed)?;
+        let version: Version = serde_json::from_slice(text.as_bytes()).map_err(malformed)?;
         if version.trace != FORMAT {
             return Err(RecordingError::Version { file: self.file.clone(), found: version.trace });
         }
-        let header: Header = serde_json::from_str(&text).map_err(malformed)?;
+        let header: Header = serde_json::from_slice(text.as_bytes()).map_err(malformed)?;
         header.check().map_err(|what| self.out_of_place(what))?;
         Ok(header)
     }

@@ -21,6 +21,7 @@ use crate::op::{Counter, PoolKind, Stats};
 
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum AllocError {
     #[error("{0}")]
     OutOfMemory(Box<OutOfMemory>),
@@ -289,7 +290,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return;
         }
         let total = self.device.total_bytes();
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "truncated, as PyTorch does"
+        )]
         let limit = (fraction * total as f64) as u64; // truncated, as PyTorch does
         if self.planted.has(Defect::LimitOnlyShrinks) {
             self.limit = Some(limit.min(self.limit.unwrap_or(total)));
@@ -302,20 +308,23 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     #[must_use]
     pub fn fraction(&self) -> f64 {
         let total = self.device.total_bytes();
-        #[allow(clippy::cast_precision_loss)]
+        #[expect(clippy::cast_precision_loss, reason = "devices are far smaller than 2^53 bytes")]
         self.limit.map_or(1.0, |limit| limit as f64 / total.max(1) as f64)
     }
 
+    /// The statistics now.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
+    /// The device below.
     #[must_use]
     pub fn device(&self) -> &D {
         &self.device
     }
 
+    /// The same, to be worked on.
     pub fn device_mut(&mut self) -> &mut D {
         &mut self.device
     }

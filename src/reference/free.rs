@@ -12,6 +12,7 @@ use crate::op::trace::Action;
 
 /// Why a pointer was not taken back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum FreeError {
     #[error("invalid device pointer: {address:#x}")]
     InvalidPointer { address: u64 },

@@ -21,7 +21,7 @@ const FEW: u16 = 28;
 
 /// The class of a size: never lower for a larger one. The leading bits of a float are what is wanted, with no branch.
 #[inline]
-#[allow(clippy::cast_precision_loss)]
+#[expect(clippy::cast_precision_loss, reason = "only the order of magnitude counts")]
 fn class_of(size: u64) -> usize {
     const ONE: u64 = 1_f64.to_bits() >> (f64::MANTISSA_DIGITS - 1 - STEPS);
     let granules = (size >> GRANULE_BITS).cast_signed() as f64;

@@ -123,7 +123,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         } else if !(planted.has(Defect::LimitRoundedUp) || planted.has(Defect::ZeroFractionUnlimited)) {
             return None;
         }
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "as the sound allocator computes its limit"
+        )]
         let mut limit = (fraction * total as f64) as u64;
         if planted.has(Defect::LimitRoundedUp) {
             limit = limit.next_multiple_of(SEGMENT_ROUND);

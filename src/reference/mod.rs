@@ -37,7 +37,7 @@ pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 pub use private::{Catch, PoolError, PoolFlags, PoolId};
 pub use settings::{Settings, SettingsError};
-pub use variation::{Variation, Varied};
+pub use variation::Variation;
 
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::snapshot::Snapshot;
@@ -57,6 +57,7 @@ fn counted(bytes: u64) -> i64 {
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("Invalid fraction value: {fraction}. Allowed range: 0~1")]
 pub struct FractionError {
+    /// As it was given.
     pub fraction: f64,
 }
 
@@ -68,6 +69,7 @@ pub struct Reference<D, P = Sound> {
 }
 
 impl<D: Device, P: Planting> Reference<D, P> {
+    /// An allocator on each device, in the order given.
     #[must_use]
     pub fn new(devices: Vec<D>, settings: &Settings, planted: P) -> Self {
         let devices =
@@ -75,25 +77,30 @@ impl<D: Device, P: Planting> Reference<D, P> {
         Reference { devices, planted }
     }
 
+    /// What it does otherwise.
     #[must_use]
     pub fn planted(&self) -> P {
         self.planted
     }
 
+    /// How many devices it has.
     #[must_use]
     pub fn device_count(&self) -> usize {
         self.devices.len()
     }
 
+    /// The allocator of a device, by position; panics where there is none.
     #[must_use]
     pub fn device(&self, index: usize) -> &DeviceAllocator<D, P> {
         &self.devices[index]
     }
 
+    /// The same, to be asked.
     pub fn device_mut(&mut self, index: usize) -> &mut DeviceAllocator<D, P> {
         &mut self.devices[index]
     }
 
+    /// The allocators of all devices, in order.
     pub fn devices(&self) -> impl Iterator<Item = &DeviceAllocator<D, P>> {
         self.devices.iter()
     }

@@ -17,12 +17,17 @@ pub const TENSOR_LIMIT_MESSAGE: &str = "CUDA out of memory. Tried to allocate mo
 /// The figures of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutOfMemory {
+    /// By position.
     pub device: usize,
     /// The segment that was asked for.
     pub segment: u64,
+    /// Bytes of the device.
     pub total: u64,
+    /// Bytes of it that nobody holds.
     pub free: u64,
+    /// Bytes that may be reserved; `None` without a limit.
     pub limit: Option<u64>,
+    /// Bytes handed out.
     pub allocated: u64,
     /// Cached in private pools.
     pub private: u64,
@@ -58,7 +63,7 @@ impl fmt::Display for OutOfMemory {
 /// PyTorch's own format: a unit only above its first multiple, so that 1 MiB prints as `1024.00 KiB`.
 #[must_use]
 pub fn format_size(bytes: u64) -> String {
-    #[allow(clippy::cast_precision_loss)] // two decimals are printed
+    #[expect(clippy::cast_precision_loss, reason = "two decimals are printed")]
     let of = |unit: u64| bytes as f64 / unit as f64;
     if bytes <= 1 << 10 {
         format!("{bytes} bytes")

@@ -11,7 +11,7 @@ const NONE: StreamHandle = StreamHandle(0);
 
 fn planted(defect: Defect, settings: &str) -> Reference<SimDevice, Planted> {
     let settings = settings.parse().expect("settings are read");
-    Reference::new(vec![SimDevice::new(0, 256 * MIB, 2)], &settings, Planted(defect))
+    Reference::new(vec![SimDevice::new(0, 256 * MIB, 2)], &settings, Planted::Defect(defect))
 }
 
 fn alloc<P: Planting>(reference: &mut Reference<SimDevice, P>, bytes: u64) -> u64 {

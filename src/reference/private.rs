@@ -41,6 +41,7 @@ pub struct PoolFlags {
 
 /// Why a pool call was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum PoolError {
     #[error("there is no pool ({}, {}) on this device", id.0, id.1)]
     Unknown { id: PoolId },

@@ -93,7 +93,12 @@ fn processes_that_run_at_once_keep_their_limits_and_leave_nothing() {
 
 /// Requests and frees, with the limit held against what is reserved after each.
 fn churn(process: &mut Process, seed: u64, fraction: f64) -> Vec<u64> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "truncated, as PyTorch does"
+    )]
     let limit = (fraction * TOTAL as f64) as u64;
     let (mut state, mut held) = (seed + 1, Vec::new());
     for _ in 0..400 {

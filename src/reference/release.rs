@@ -125,7 +125,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Gives back the oldest unsplit segments of the large pool until the cache is below its threshold.
     pub(super) fn collect_garbage(&mut self) {
         let Some(limit) = self.limit else { return };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "truncated, as PyTorch does"
+        )]
         let threshold = (self.settings.gc_threshold * limit as f64) as u64; // truncated, as PyTorch does
         let reserved = u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0);
         if reserved <= threshold || self.planted.has(Defect::GcNeverRuns) {
@@ -143,11 +148,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let mut progress = true;
         while reclaimed < target && progress && count > 0 {
             progress = false;
-            #[allow(clippy::cast_precision_loss)]
+            #[expect(clippy::cast_precision_loss, reason = "a mean of ages, as PyTorch computes it")]
             let cut = total_age as f64 / count as f64;
             candidates.retain(|&(slot, age)| {
                 let block = self.arena[slot];
-                #[allow(clippy::cast_precision_loss)]
+                #[expect(clippy::cast_precision_loss, reason = "compared with a mean, as PyTorch does")]
                 let (age_now, youngest) = (age as f64, self.planted.has(Defect::GcTakesYoungest));
                 let old = if youngest { age_now <= cut } else { age_now >= cut };
                 if block.expandable || !old || self.release_block(slot).is_err() {

@@ -5,7 +5,9 @@
 use super::settings::Settings;
 use crate::op::PoolKind;
 
+/// Bytes of a KiB.
 pub const KIB: u64 = 1 << 10;
+/// Bytes of a MiB.
 pub const MIB: u64 = 1 << 20;
 /// Granularity and least size of a block.
 pub const MIN_BLOCK: u64 = 512;
@@ -40,6 +42,7 @@ fn round_to_division(request: u64, divisions: u64) -> Option<u64> {
     if step == 0 { below.checked_mul(2) } else { request.checked_next_multiple_of(step) }
 }
 
+/// The pool that serves a rounded size.
 #[must_use]
 pub fn pool_kind(size: u64) -> PoolKind {
     if size <= SMALL_LIMIT { PoolKind::Small } else { PoolKind::Large }

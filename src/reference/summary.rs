@@ -79,7 +79,7 @@ fn count_cell(value: i64, reference: i64) -> String {
 }
 
 fn scale(mut value: i64, reference: i64, base: i64, turn: i64, units: &[&'static str]) -> (i64, &'static str) {
-    #[allow(clippy::cast_precision_loss)] // compared with a threshold of a few hundred thousand
+    #[expect(clippy::cast_precision_loss, reason = "compared with a threshold of a few hundred thousand")]
     let (mut reference, turn, step) = (reference as f64, (turn * base) as f64, base as f64);
     let mut unit = units[0];
     for &next in &units[1..] {

@@ -59,26 +59,6 @@ impl std::str::FromStr for Variation {
     }
 }
 
-/// One variation, for showing that nobody is convicted of a policy.
-#[derive(Debug, Clone, Copy)]
-pub struct Varied(pub Variation);
-
-impl Planting for Varied {
-    #[inline]
-    fn has(self, _: Defect) -> bool {
-        false
-    }
-
-    fn varies(self, variation: Variation) -> bool {
-        self.0 == variation
-    }
-
-    fn chooses(self) -> bool {
-        use Variation::{FirstFit, NewestFirst, NextFit};
-        matches!(self.0, FirstFit | NextFit | NewestFirst)
-    }
-}
-
 /// Settings under a variation.
 pub(super) fn settings(mut settings: Settings, planted: impl Planting) -> Settings {
     if planted.varies(Variation::LargerSegments) {

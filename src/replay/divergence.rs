@@ -4,6 +4,7 @@ use std::fmt;
 
 /// What differs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum DivergenceKind {
     #[error("{key} on device {device}: recorded {recorded}, predicted {predicted}")]
     Stat { device: usize, key: String, recorded: i64, predicted: i64 },
@@ -33,10 +34,14 @@ pub enum Place {
     Line(u64),
     /// An event of a snapshot's trace, or the end of the trace.
     Event {
+        /// By position.
         device: usize,
+        /// From 0.
         index: u32,
     },
+    /// After the last event.
     End {
+        /// By position.
         device: usize,
     },
 }
@@ -54,9 +59,11 @@ impl fmt::Display for Place {
 /// One divergence, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Divergence {
+    /// Where in the file.
     pub place: Place,
     /// The operation in a few words, or `end of the episode`.
     pub at: String,
+    /// What differs.
     pub kinds: Vec<DivergenceKind>,
 }
 

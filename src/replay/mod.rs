@@ -32,6 +32,7 @@ use invariants::Invariants;
 
 /// Why a recording could not be replayed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum ReplayError {
     #[error(transparent)]
     Recording(#[from] RecordingError),
@@ -70,7 +71,9 @@ pub enum ReplayError {
 /// What came of replaying one file.
 #[derive(Debug, Default)]
 pub struct ReplayReport {
+    /// Operations replayed.
     pub operations: u64,
+    /// How many of them came to something else.
     pub divergences: u64,
     /// The first divergence, in full.
     pub first: Option<Divergence>,
@@ -89,10 +92,13 @@ pub struct ReplayReport {
 /// What the reference came to, to be looked at: of a recording, its last episode.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Lived {
+    /// The settings as PyTorch writes them.
     pub config: String,
+    /// The same, read.
     pub settings: Settings,
     /// By device, oldest first.
     pub traces: Vec<Vec<TraceEvent>>,
+    /// By device, then by address.
     pub segments: Vec<SegmentView>,
 }
 

@@ -8,6 +8,7 @@ use crate::op::Capability;
 use crate::requirement::Area;
 
 /// What a violation in this area does to the people who use the allocator.
+#[expect(clippy::too_many_lines, reason = "one sentence an area")]
 pub(super) fn impact(area: Area) -> Pair {
     match area {
         Area::Stat => (
@@ -100,6 +101,7 @@ pub(super) fn impact(area: Area) -> Pair {
 }
 
 /// Where to look first, and what to change.
+#[expect(clippy::too_many_lines, reason = "one sentence an area")]
 pub(super) fn fix(area: Area) -> Pair {
     match area {
         Area::Stat => (

@@ -19,6 +19,7 @@ use crate::verdict::survival::{GuidedHunt, Survival};
 
 /// Why a run record could not be read, or a report not written.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum ReportError {
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },

@@ -28,11 +28,14 @@ pub use table::{sweep_table, table};
 /// A report's language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Language {
+    /// English.
     En,
+    /// Chinese.
     Zh,
 }
 
 impl Language {
+    /// Both.
     pub const ALL: [Language; 2] = [Language::En, Language::Zh];
 
     /// The name of the Markdown report beside `run.json`.

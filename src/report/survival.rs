@@ -244,7 +244,7 @@ fn interval(spread: Spread, decimals: usize) -> String {
 fn figure(value: Option<f64>, decimals: usize) -> String {
     match value {
         None => "-".to_owned(),
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count of operations
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of operations")]
         Some(value) if decimals == 0 => thousands(value.round() as u64),
         Some(value) => format!("{value:.decimals$}"),
     }

@@ -18,6 +18,7 @@ pub use registry::ALL;
 /// What a requirement is about. The order is the order of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "`title` names each")]
 pub enum Area {
     Stat,
     Peak,
@@ -44,6 +45,7 @@ pub enum Area {
 }
 
 impl Area {
+    /// Every area.
     pub const ALL: [Area; 22] = [
         Area::Stat,
         Area::Peak,
@@ -140,6 +142,7 @@ impl RequirementId {
         RequirementId { area, number }
     }
 
+    /// What the requirement is about.
     #[must_use]
     pub fn area(self) -> Area {
         self.area
@@ -167,9 +170,11 @@ impl fmt::Debug for RequirementId {
     }
 }
 
+/// A text that is the id of no requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no requirement `{id}`")]
 pub struct UnknownRequirement {
+    /// The text.
     pub id: String,
 }
 
@@ -209,6 +214,7 @@ impl JsonSchema for RequirementId {
 /// How binding a requirement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words of RFC 2119")]
 pub enum Level {
     Must,
     Should,
@@ -218,6 +224,7 @@ pub enum Level {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 // the worst is the first: a smaller one is worse
+#[expect(missing_docs, reason = "ranks, worst first")]
 pub enum Severity {
     High,
     Medium,
@@ -239,14 +246,18 @@ impl Severity {
 /// A numbered promise of an allocator to its callers.
 #[derive(Debug)]
 pub struct Requirement {
+    /// Its number, which is never reused.
     pub id: RequirementId,
+    /// How firmly it binds.
     pub level: Level,
     /// How bad a violation is at least; a scenario may only raise it.
     pub severity: Severity,
     /// A violation can mean that two owners share bytes, that a write goes where no memory is, or that results are
     /// silently wrong. These come first among findings of one severity.
     pub corrupts: bool,
+    /// The promise in English.
     pub en: &'static str,
+    /// The promise in Chinese.
     pub zh: &'static str,
     /// What happened where the promise was broken, in English and Chinese: the title of a finding.
     pub broken: (&'static str, &'static str),

@@ -18,10 +18,15 @@ const LONGEST_NAME: usize = 80;
 /// One mistake in one file. `line` and `column` count from 1; both are 0 where the file could not be read at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SpecError {
+    /// As it was given.
     pub file: String,
+    /// From 1.
     pub line: usize,
+    /// From 1.
     pub column: usize,
+    /// What is wrong.
     pub message: String,
+    /// What may have been meant.
     pub hint: Option<String>,
 }
 

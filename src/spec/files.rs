@@ -64,10 +64,13 @@ pub fn load_dir(path: impl AsRef<FilePath>) -> Result<Vec<Scenario>, Vec<SpecErr
 /// Whether a folder's or a command line's files are well formed, scenarios and expected failures alike.
 #[derive(Debug, Default)]
 pub struct Checked {
+    /// In the order of the files.
     pub scenarios: Vec<Scenario>,
     /// Entries of files of expected failures, and how many such files there are.
     pub expected: usize,
+    /// See `expected`.
     pub expectations: usize,
+    /// What is not well formed.
     pub errors: Vec<SpecError>,
 }
 

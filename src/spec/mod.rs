@@ -9,7 +9,7 @@ mod keys;
 mod locate;
 mod lower;
 mod meter;
-pub mod raw;
+mod raw;
 pub mod scenario;
 mod text;
 

@@ -13,11 +13,15 @@ pub struct Scenario {
     pub id: String,
     /// The file it came from, as given.
     pub file: String,
+    /// The promise that it is about.
     pub requirement: RequirementId,
+    /// What it says of itself.
     pub title: Text,
     /// That of its promise, or worse.
     pub severity: Severity,
+    /// Days that mending a violation usually takes.
     pub effort_days: f64,
+    /// What a target must have for it.
     pub requires: BTreeSet<Capability>,
     /// How many devices a world of this scenario has; worlds take turns over the range.
     pub devices: RangeInclusive<u8>,
@@ -27,22 +31,28 @@ pub struct Scenario {
     pub streams: u8,
     /// Settings that the allocator starts with.
     pub config: Option<String>,
+    /// Who judges.
     pub oracles: BTreeSet<OracleName>,
+    /// Situations without which a sequence shows nothing.
     pub must_reach: BTreeSet<Milestone>,
     /// Whether the steps hold only in the world asked for.
     pub exact_world: bool,
     /// Whether the closing operations (free all, wait, empty the cache) follow each sequence.
     pub epilogue: bool,
+    /// What is asked.
     pub body: Body,
 }
 
+/// Where sequences come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// Explicit steps; one variant for each value of `for_each`, or a single one.
     Steps(Vec<Variant>),
+    /// Drawn ones.
     Generate(Generate),
 }
 
+/// One sequence of explicit steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
     /// `fraction = NaN`; empty without `for_each`.
@@ -51,6 +61,7 @@ pub struct Variant {
     pub steps: Vec<Step>,
     /// What the author calls the blocks of these steps.
     pub names: Names,
+    /// Where the steps hold parts of a device.
     pub shares: Vec<Shared>,
 }
 
@@ -59,6 +70,7 @@ pub struct Variant {
 pub struct Share {
     /// 0.25 is a quarter; below 0 for a figure that falls.
     pub part: f64,
+    /// What it is a part of.
     pub of: Whole,
 }
 
@@ -67,18 +79,24 @@ pub struct Share {
 pub enum Whole {
     /// What may be reserved on the device at that step: all of it, or what its memory fraction leaves.
     Limit,
+    /// The whole device.
     Device,
 }
 
 /// A place in the steps that holds a part of a device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shared {
+    /// By position.
     pub step: usize,
+    /// Where in the step.
     pub place: SharePlace,
+    /// The part that goes there.
     pub share: Share,
 }
 
+/// What of a step can be a part of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "a field is what its name says")]
 pub enum SharePlace {
     /// What the request asks for.
     Bytes,
@@ -86,10 +104,14 @@ pub enum SharePlace {
     Figure { device: DeviceId, name: String, change: bool, bound: Bound },
 }
 
+/// How a figure is held against a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
+    /// It must be that.
     Exactly,
+    /// No less.
     AtLeast,
+    /// No more.
     AtMost,
 }
 
@@ -98,6 +120,7 @@ pub enum Bound {
 pub struct Generate {
     /// How many; `PROPTEST_CASES` overrides.
     pub sequences: u32,
+    /// Operations of a sequence, or of a round.
     pub length: RangeInclusive<u32>,
     /// Streams in use, the default one included.
     pub streams: RangeInclusive<u8>,
@@ -105,7 +128,9 @@ pub struct Generate {
     pub callers: RangeInclusive<u8>,
     /// A memory fraction set at the start so that this many bytes are allowed on each device.
     pub limit_bytes: Option<u64>,
+    /// How sizes are drawn.
     pub sizes: Vec<SizeClass>,
+    /// How often what is asked.
     pub weights: Weights,
     /// Faults to plant, each at a drawn moment of the sequence.
     pub faults: Vec<FaultPlan>,
@@ -119,11 +144,15 @@ pub struct Generate {
 /// A weighted way to draw a size in bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SizeClass {
+    /// Relative to the others.
     pub weight: u32,
+    /// How a size comes about.
     pub draw: SizeDraw,
 }
 
+/// A way to draw a size in bytes.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "a field is what its name says")]
 pub enum SizeDraw {
     /// Log-uniform over the inclusive range.
     LogUniform(u64, u64),
@@ -136,6 +165,7 @@ pub enum SizeDraw {
 /// Relative weights of generated operations, in thousandths (a YAML weight of 0.2 is 200).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Weights {
+    /// Each kind at most once.
     pub entries: Vec<(OpKind, u32)>,
 }
 
@@ -144,6 +174,7 @@ pub struct Weights {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as in `Op`, and what is drawn otherwise by its name")]
 pub enum OpKind {
     Alloc,
     AllocTensor,
@@ -183,10 +214,13 @@ pub enum OpKind {
 /// A device call to fail, once for each plan and sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FaultPlan {
+    /// The kind of call.
     pub call: DeviceCall,
+    /// Which one.
     pub when: FaultWhen,
 }
 
+/// Which call of a kind fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultWhen {
     /// At a moment drawn from the seed.

@@ -8,7 +8,9 @@ use std::time::Duration;
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
+    /// By itself, with this exit code.
     Code(i32),
+    /// By this signal.
     Signal(i32),
     /// The system does not say.
     Unknown,
@@ -44,6 +46,7 @@ fn signal_name(signal: i32) -> Option<&'static str> {
 
 /// How a process broke the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum ProtocolError {
     #[error("it wrote a line that is no answer ({reason}): {start}")]
     Malformed { reason: String, start: String },
@@ -65,6 +68,7 @@ pub enum ProtocolError {
 
 /// Why nothing more can be asked of a target. `stderr` is the end of what its process wrote there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum Lost {
     #[error("the process ended with {end}")]
     Exited { end: End, stderr: String },

@@ -27,6 +27,7 @@ pub use name::{TargetName, TargetNameError};
 /// Operations on blocks that are not live are the *engine's* to drop; a target may rely on every
 /// block id it is given (in `Free`, `RecordStream`, `Use`, `Fill`, `Verify`) being live.
 pub trait Target {
+    /// What it says of itself; the same from the first operation to the last.
     fn info(&self) -> &TargetInfo;
 
     /// Of what is tested, as far as the target can tell.
@@ -66,6 +67,7 @@ impl TargetError {
 /// Why a target could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the message of each says what is wrong")]
 pub enum TargetError {
     #[error("there is no target `{name}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
     Unknown { name: String, hint: Option<String> },

@@ -6,7 +6,9 @@ use std::str::FromStr;
 /// A target as a user names it: `reference@sim?defect=stale-peak`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetName {
+    /// What stands before `@`, `worker:` included.
     pub allocator: String,
+    /// Where it allocates: `sim`, `cuda`.
     pub place: String,
     /// Everything after `?`, in order. `torch@cuda?expandable_segments:True` has one key without a value.
     pub options: Vec<(String, Option<String>)>,
@@ -15,8 +17,12 @@ pub struct TargetName {
 /// Why a target name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetNameError {
+    /// No `@`, or nothing on one side of it.
     #[error("`{name}` is not a target name: write allocator@where, for example reference@sim")]
-    Malformed { name: String },
+    Malformed {
+        /// As it was given.
+        name: String,
+    },
 }
 
 impl FromStr for TargetName {

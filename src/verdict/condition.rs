@@ -10,6 +10,7 @@ use crate::op::{DeviceCall, FaultError};
 /// One thing without which the violation does not show.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "a field is what its type says")]
 pub enum Condition {
     /// Settings of the allocator, as PyTorch writes them.
     Settings(String),

@@ -25,6 +25,7 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// As records write it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,12 +56,16 @@ pub struct ExpectationRecord {
     /// The requirement, if that is what it speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirement: Option<RequirementId>,
+    /// Why it fails, as the entry says.
     pub reason: Text,
+    /// Where more is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Who sees to it.
     pub owner: String,
     /// Year, month and day of the last day that it holds.
     pub expires: String,
+    /// What became of it.
     pub standing: Standing,
     /// Why it stands so, where that needs saying.
     #[serde(default, skip_serializing_if = "Option::is_none")]

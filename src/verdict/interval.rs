@@ -5,8 +5,11 @@
 /// A median and an interval around it; `None` stands for "longer than was hunted".
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
+    /// Half of the values are no larger.
     pub median: Option<f64>,
+    /// The lower end of the interval.
     pub low: Option<f64>,
+    /// The upper end.
     pub high: Option<f64>,
     /// The least probability that the interval holds the true median, whatever the distribution.
     pub coverage: f64,

@@ -24,7 +24,9 @@ pub use condition::Condition;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
+    /// Everything that was asked of it held.
     Pass,
+    /// A promise was broken.
     Fail,
     /// Failed as a written expectation said it would.
     ExpectedFail,
@@ -45,6 +47,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
     pub const ALL: [Outcome; 10] = [
         Outcome::Pass,
         Outcome::Fail,
@@ -58,6 +61,7 @@ impl Outcome {
         Outcome::Inconclusive,
     ];
 
+    /// As records write it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -78,7 +82,9 @@ impl Outcome {
 /// A figure or observation that supports a violation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
+    /// What it is.
     pub label: Text,
+    /// The figure, or what was seen.
     pub value: String,
 }
 
@@ -87,27 +93,32 @@ pub struct Evidence {
 pub struct Figure {
     /// What is counted or observed, with its device, pool and family where it has them.
     pub what: Text,
+    /// What it should have been.
     pub expected: Text,
+    /// What it was.
     pub actual: Text,
 }
 
 /// One oracle's conviction at one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Violation {
+    /// Who convicts.
     pub oracle: OracleName,
     /// The promise that was broken; without it the scenario's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirement: Option<RequirementId>,
-    /// What was promised and what happened, in one sentence with its figures.
+    /// What happened, in one sentence with its figures.
     pub message: Text,
     /// The figure that shows it; absent where no single one does, and in records of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figure: Option<Figure>,
+    /// What supports it.
     #[serde(default)]
     pub evidence: Vec<Evidence>,
 }
 
 impl Violation {
+    /// A conviction without evidence yet.
     #[must_use]
     pub fn new(oracle: OracleName, requirement: Option<RequirementId>, message: Text) -> Self {
         Violation { oracle, requirement, message, figure: None, evidence: Vec::new() }
@@ -134,12 +145,17 @@ impl Violation {
 pub struct Reproducer {
     /// `poolproof-reproducer/1`.
     pub format: String,
+    /// The target that it failed on, options included.
     pub target: String,
     /// The scenario it came from, `area::name`.
     pub scenario: String,
+    /// The promise that it breaks.
     pub requirement: RequirementId,
+    /// The world.
     pub setup: Setup,
+    /// Who judges.
     pub oracles: Vec<OracleName>,
+    /// What is asked.
     pub steps: Vec<Step>,
     /// What the author of the scenario calls the blocks; absent where nobody named them.
     #[serde(default, skip_serializing_if = "Names::is_empty")]
@@ -149,6 +165,7 @@ pub struct Reproducer {
 }
 
 impl Reproducer {
+    /// What `format` says.
     pub const FORMAT: &'static str = "poolproof-reproducer/1";
 }
 
@@ -157,6 +174,7 @@ impl Reproducer {
 pub struct TranscriptLine {
     /// The operation in one line.
     pub asked: String,
+    /// The answer in one line.
     pub answered: String,
     /// Added by the harness (a retry after a refusal, filling and reading blocks, the closing operations).
     pub added: bool,
@@ -166,6 +184,7 @@ pub struct TranscriptLine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reproduced {
+    /// Runs that failed so.
     pub times: u32,
     /// Runs, each on a fresh target.
     pub of: u32,
@@ -188,11 +207,13 @@ pub struct Finding {
     pub id: String,
     /// The scenario that the sequence comes from.
     pub scenario: String,
+    /// The promise that was broken.
     pub requirement: RequirementId,
     /// The promise's, or more if the scenario says so.
     pub severity: Severity,
     /// What fixing such a finding usually costs.
     pub effort_days: f64,
+    /// What happened.
     pub violation: Violation,
     /// What the sequence cannot do without. Empty where it is not minimal, and in records of format 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -201,6 +222,7 @@ pub struct Finding {
     /// not taken apart.
     #[serde(default)]
     pub minimal: bool,
+    /// The shortest sequence that still shows it.
     pub reproducer: Reproducer,
     /// The reproducer as it ran, up to the violation.
     pub transcript: Vec<TranscriptLine>,
@@ -254,9 +276,13 @@ impl Finding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Folded {
+    /// The scenario that came upon it, `area::name`.
     pub scenario: String,
+    /// The promise that was said to be broken.
     pub requirement: RequirementId,
+    /// Who convicted.
     pub oracle: OracleName,
+    /// What was promised and what happened.
     pub message: Text,
     /// Steps of its own smallest sequence.
     pub steps: u64,

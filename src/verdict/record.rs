@@ -22,7 +22,9 @@ pub struct RunRecord {
     pub format: String,
     /// The version of poolproof that ran.
     pub version: String,
+    /// What was run.
     pub target: TargetRecord,
+    /// What every drawn sequence follows from.
     pub seed: u64,
     /// What narrowed the run, as the command line says it: scenario globs, shard, time limit. Empty for a full run.
     #[serde(default)]
@@ -36,7 +38,9 @@ pub struct RunRecord {
     /// How the run came to its end.
     #[serde(default)]
     pub ended: EndedBy,
+    /// Every scenario of the plan, in its order.
     pub scenarios: Vec<ScenarioRecord>,
+    /// The worst first.
     pub findings: Vec<Finding>,
     /// Device calls failed in turn, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,10 +51,12 @@ pub struct RunRecord {
     /// The failures that were expected, entry by entry, and what became of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expectations: Vec<ExpectationRecord>,
+    /// What differs between two runs of one seed.
     pub stamp: RunStamp,
 }
 
 impl RunRecord {
+    /// What `format` says.
     pub const FORMAT: &'static str = "poolproof-run/2";
     /// The usual `min_coverage`.
     pub const MIN_COVERAGE: f64 = 0.25;
@@ -139,6 +145,7 @@ pub enum EndedBy {
     Killed,
 }
 
+/// The target of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetRecord {
     /// As the user named it.
@@ -157,10 +164,12 @@ pub struct TargetRecord {
     pub simulated: Option<bool>,
     /// Devices as the target had them in the largest world of the run.
     pub devices: Vec<DeviceInfo>,
+    /// What can be asked of it or seen, by name.
     pub capabilities: Vec<String>,
     /// A defect that was planted on purpose, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planted: Option<String>,
+    /// What ran under that name.
     #[serde(default, skip_serializing_if = "Versions::is_unknown")]
     pub versions: Versions,
 }
@@ -169,6 +178,7 @@ pub struct TargetRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetOption {
+    /// What stands before `=`.
     pub key: String,
     /// Absent for settings written without a key: `expandable_segments:True`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,10 +204,15 @@ pub enum LeftOut {
 pub struct ScenarioRecord {
     /// `area::name`.
     pub id: String,
+    /// The promise that it is about.
     pub requirement: RequirementId,
+    /// What it says of itself.
     pub title: Text,
+    /// How bad a violation is.
     pub severity: Severity,
+    /// Days that mending such a violation usually takes.
     pub effort_days: f64,
+    /// How it ended.
     pub outcome: Outcome,
     /// Why it was left out, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,6 +228,7 @@ pub struct ScenarioRecord {
     pub reason: Option<Text>,
     /// Explicit steps, or generated sequences.
     pub generated: bool,
+    /// Sequences that ran.
     pub sequences: u64,
     /// Sequences that a run with enough time makes of it; 0 if it was left out, or the record is an old one.
     #[serde(default)]
@@ -227,28 +243,38 @@ pub struct ScenarioRecord {
     /// Sequences that were also compared with a variant of themselves.
     #[serde(default)]
     pub pairs: u64,
+    /// Who judged.
     pub oracles: Vec<OracleName>,
     /// Situations that had to be reached.
     pub must_reach: Vec<Milestone>,
     /// In how many sequences each situation was reached.
     pub reached: BTreeMap<Milestone, u64>,
+    /// What differs between two runs of one seed.
     pub stamp: ScenarioStamp,
 }
 
+/// What differs between two runs of one scenario with one seed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioStamp {
+    /// Seconds of wall-clock time.
     pub seconds: f64,
     /// Stored failing sequences that were run first.
     pub regressions: u64,
 }
 
+/// When, where and for how long something ran.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunStamp {
     /// RFC 3339, UTC.
     pub started: String,
+    /// Seconds of wall-clock time.
     pub seconds: f64,
+    /// The operating system.
     pub os: String,
+    /// The processor, as the system names it.
     pub cpu: String,
+    /// Cores that the system offers.
     pub cores: u64,
+    /// The command line.
     pub command: String,
 }

@@ -23,10 +23,12 @@ pub enum Generator {
 }
 
 impl Generator {
+    /// Every one.
     pub const ALL: [Generator; 3] = [Generator::Random, Generator::Swarm, Generator::Guided];
     /// Those that `poolproof` itself draws by.
     pub const DRAWN: [Generator; 2] = [Generator::Random, Generator::Swarm];
 
+    /// As records write it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -42,10 +44,13 @@ impl Generator {
 pub struct Survival {
     /// `poolproof-survival/1`.
     pub format: String,
+    /// The version of poolproof that hunted.
     pub version: String,
     /// The target that defects are options of.
     pub base: String,
+    /// The first seed.
     pub seed: u64,
+    /// How many seeds, one after the other.
     pub seeds: u64,
     /// A drawn hunt ends without a kill after so many operations.
     pub limit: u64,
@@ -60,52 +65,69 @@ pub struct Survival {
     /// What narrowed the hunt, as the command line says it.
     #[serde(default)]
     pub selection: Vec<String>,
+    /// By the order of the catalogue.
     pub defects: Vec<SurvivalRow>,
+    /// What differs between two hunts of one seed.
     pub stamp: RunStamp,
 }
 
 /// A defect and its hunts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SurvivalRow {
+    /// The defect's name in target options.
     pub name: String,
+    /// One entry a generator.
     pub hunts: Vec<Hunts>,
 }
 
 /// The hunts of one generator; entry `i` of each list is the i-th seed's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hunts {
+    /// How the sequences came about.
     pub generator: Generator,
     /// Operations asked up to the conviction, or to the end.
     pub operations: Vec<u64>,
+    /// Whether the defect was found.
     pub killed: Vec<bool>,
+    /// What differs between two hunts of one seed.
     pub stamp: HuntStamp,
 }
 
+/// How long hunts took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HuntStamp {
+    /// Of wall-clock time, entry by entry.
     pub seconds: Vec<f64>,
 }
 
 /// A coverage-guided hunt of one defect with one seed, as `fuzz/survival.sh` writes it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct GuidedHunt {
+    /// The defect's name.
     pub defect: String,
+    /// The seed of libFuzzer.
     pub seed: u64,
+    /// Whether the defect was found.
     pub killed: bool,
     /// Operations asked up to the conviction, or to the end.
     pub operations: u64,
+    /// Seconds of wall-clock time.
     pub seconds: f64,
 }
 
 /// Of how many defects a difference between the drawn generators is shown, and of how many none is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Apart {
+    /// Random sequences find it sooner.
     pub random: u64,
+    /// Sequences by weights of their own do.
     pub swarm: u64,
+    /// Their intervals meet.
     pub neither: u64,
 }
 
 impl Survival {
+    /// What `format` says.
     pub const FORMAT: &'static str = "poolproof-survival/1";
 
     /// The defects, those first that live longest under drawn sequences: by how often they survive, then by their
@@ -235,6 +257,7 @@ impl SurvivalRow {
 }
 
 impl Hunts {
+    /// Hunts that found the defect.
     #[must_use]
     pub fn kills(&self) -> u64 {
         self.killed.iter().filter(|&&k| k).count() as u64
@@ -248,7 +271,7 @@ impl Hunts {
 
     /// Operations to kill.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)] // counts of operations are far below 2^53
+    #[expect(clippy::cast_precision_loss, reason = "counts of operations are far below 2^53")]
     pub fn operations(&self) -> Spread {
         spread(self.operations.iter().map(|&n| n as f64).zip(self.killed.iter().copied()))
     }

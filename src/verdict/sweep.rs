@@ -22,20 +22,24 @@ pub struct SweepRecord {
     pub convicted: u64,
     /// Runs of a sequence, those without a fault included.
     pub runs: u64,
+    /// Operations asked in all of these runs.
     pub operations: u64,
     /// One entry for each kind of call, in the order of `DeviceCall`.
     pub calls: Vec<SweptCall>,
+    /// What differs between two runs of one seed.
     pub stamp: SweepStamp,
 }
 
 /// The calls of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SweptCall {
+    /// Which kind.
     pub call: DeviceCall,
     /// Calls that the sequences make when nothing fails.
     pub seen: u64,
     /// How many of them were failed, each with every error.
     pub failed: u64,
+    /// The errors that it was failed with.
     pub errors: Vec<FaultError>,
     /// Runs in which exactly one call failed, and it was one of these.
     pub singles: u64,
@@ -45,8 +49,10 @@ pub struct SweptCall {
     pub states: u64,
 }
 
+/// How long a sweep took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SweepStamp {
+    /// Seconds of wall-clock time.
     pub seconds: f64,
 }
 

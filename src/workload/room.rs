@@ -60,8 +60,11 @@ impl Rooms {
 /// A request that has no size in a world: even the smallest may take more than the part of the device that is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooSmall {
+    /// By position.
     pub device: usize,
+    /// The part of it that is meant.
     pub part_bytes: u64,
+    /// What even the smallest request may take.
     pub least: u64,
 }
 

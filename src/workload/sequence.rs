@@ -44,7 +44,7 @@ fn within(draw: u32, range: &std::ops::RangeInclusive<u8>, most: u8) -> u8 {
 /// The memory fraction that leaves `limit_bytes` on each device.
 fn limits<'a>(generate: &Generate, setup: &'a Setup) -> impl Iterator<Item = Op> + 'a {
     let limit = generate.limit_bytes;
-    #[allow(clippy::cast_precision_loss)] // a byte more or less in 2^53
+    #[expect(clippy::cast_precision_loss, reason = "a byte more or less in 2^53")]
     let fraction = move |total: u64| limit.map(|l| if l < total { l as f64 / total as f64 } else { 1.0 });
     (0..).zip(&setup.device_bytes).filter_map(move |(device, &total)| {
         Some(Op::SetFraction { device: Some(DeviceId(device)), fraction: fraction(total)? })

@@ -50,7 +50,6 @@ fn of(size: &SizeDraw, draw: u64) -> u64 {
     }
 }
 
-#[allow(clippy::cast_possible_truncation)] // 32 bits are left
 fn high_half(draw: u64) -> u32 {
     (draw >> 32) as u32
 }

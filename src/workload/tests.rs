@@ -368,7 +368,7 @@ fn rounds_repeat_with_fresh_blocks_and_free_them() {
 fn nothing_to_free_is_asked_for_and_odd_ranges_do_no_harm() {
     let mut generate = generate(&[OpKind::Free]);
     assert_eq!(many(&generate).concat(), [], "no request has any weight");
-    #[allow(clippy::reversed_empty_ranges)]
+    #[expect(clippy::reversed_empty_ranges, reason = "what nobody should ask for")]
     {
         generate = Generate { length: 9..=3, streams: 7..=0, callers: 0..=0, sizes: vec![], ..generate };
     }

@@ -1,7 +1,6 @@
 //! What tests run on where there is no GPU: a CUDA driver and an NVML, built where tests may write.
 //!
 //! Decides how they are built. What they answer stands in their sources, beside this file and in `tests/fake_cuda`.
-#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -79,6 +79,7 @@ impl fmt::Display for Code {
 
 /// Why a GPU cannot be used here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum CudaError {
     #[error("no CUDA driver is installed here (libcuda was not found)")]
     NoDriver,

@@ -50,11 +50,15 @@ pub use timing::{Bandwidth, CallTimes, bandwidth, call_times};
 /// One GPU as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpuInfo {
+    /// CUDA's number in this process.
     pub ordinal: u32,
+    /// The card's, as the driver says it.
     pub name: String,
+    /// The size of its memory.
     pub total_bytes: u64,
     /// `GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`, as NVML writes it.
     pub uuid: String,
+    /// Major and minor.
     pub compute_capability: (i32, i32),
 }
 
@@ -63,6 +67,7 @@ pub struct GpuInfo {
 pub struct CudaInfo {
     /// 13000 for CUDA 13.0.
     pub driver_version: i32,
+    /// By CUDA's number.
     pub gpus: Vec<GpuInfo>,
 }
 
@@ -137,6 +142,7 @@ pub struct CudaOptions {
     pub total_bytes: u64,
     /// Streams, the default one included (1 to 64; clamped).
     pub streams: u8,
+    /// Who holds the rest of the card.
     pub ballast: Ballast,
     /// Place segments at addresses in the simulation's order, by the virtual-memory calls instead of `cuMemAlloc`.
     pub ordered: bool,

@@ -17,7 +17,7 @@ pub(super) fn word(tag: u32, index: u64) -> u64 {
 /// The pattern that a word is of, and its index there (the low 32 bits).
 pub(super) fn read(word: u64) -> (u32, u32) {
     let plain = (word ^ word >> 32).wrapping_mul(inverse());
-    #[allow(clippy::cast_possible_truncation)] // the two halves
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     let halves = ((plain >> 32) as u32, plain as u32);
     halves
 }

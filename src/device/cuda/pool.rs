@@ -20,9 +20,13 @@ use crate::op::{DeviceCall, StreamId};
 /// What the pool says of itself, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolFigures {
+    /// Bytes handed out.
     pub used: u64,
+    /// The most of them since it was reset.
     pub used_high: u64,
+    /// Bytes that the pool holds.
     pub reserved: u64,
+    /// The most of them since it was reset.
     pub reserved_high: u64,
 }
 
@@ -69,6 +73,7 @@ impl CudaPool {
         &mut self.device
     }
 
+    /// The GPU below.
     #[must_use]
     pub fn device(&self) -> &CudaDevice {
         &self.device

@@ -16,8 +16,11 @@ const S1: StreamId = StreamId(1);
 /// One thing that was tried: what it showed, or what was wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
+    /// What was tried.
     pub name: &'static str,
+    /// What it showed, or what was wrong.
     pub result: Result<String, String>,
+    /// How long it took.
     pub seconds: f64,
 }
 

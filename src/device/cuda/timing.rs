@@ -13,16 +13,22 @@ const ROUNDS: u32 = 10;
 /// Bytes a second; a copy counts both what it reads and what it writes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bandwidth {
+    /// Of the buffer.
     pub bytes: u64,
+    /// Bytes a second of writing a pattern.
     pub fill: f64,
+    /// Bytes a second of reading it back and comparing.
     pub verify: f64,
+    /// Bytes a second that the card's own copy reads and writes.
     pub copy: f64,
 }
 
 /// Nanoseconds that getting and giving back a piece of memory takes together, by the driver's two ways.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CallTimes {
+    /// Of the request.
     pub bytes: u64,
+    /// From the device and to it: `cuMemAlloc` and `cuMemFree`.
     pub alloc_free: f64,
     /// Out of a warm pool, in the order of a stream.
     pub pooled: f64,
@@ -64,7 +70,7 @@ fn measure(gpu: &Gpu, from: u64, to: u64, bytes: u64) -> Result<Bandwidth, Code>
         }
         Ok(best)
     };
-    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let volume = bytes as f64;
     Ok(Bandwidth {
         bytes,

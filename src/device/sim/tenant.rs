@@ -14,6 +14,7 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// A tenant of the device.
     #[must_use]
     pub fn new(device: SimDevice) -> Self {
         Tenant { device: Arc::new(Mutex::new(device)) }

@@ -6,6 +6,7 @@ use nvml_wrapper::error::NvmlError;
 
 /// What NVML was being asked when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is what its name says")]
 pub enum Query {
     Init,
     Shutdown,
@@ -42,6 +43,7 @@ impl Query {
 
 /// Why telemetry could not be read. `device` is NVML's index, absent where no device was asked about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum TelemetryError {
     #[error("NVML's library `{library}` was not found")]
     LibraryMissing { library: String },

@@ -49,14 +49,18 @@ pub struct DriverInfo {
 pub struct GpuInfo {
     /// NVML's, which need not be CUDA's.
     pub index: u32,
+    /// As NVML writes it.
     pub uuid: Result<String, TelemetryError>,
+    /// The card's.
     pub name: Result<String, TelemetryError>,
+    /// Of the whole card.
     pub memory: Result<NvmlMemory, TelemetryError>,
 }
 
 /// The processes on a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessList {
+    /// By number.
     pub processes: Vec<GpuProcess>,
     /// Why those with graphics contexts alone are left out, where they are.
     pub graphics_missing: Option<TelemetryError>,
@@ -79,6 +83,7 @@ impl Telemetry {
         Ok(Telemetry { nvml })
     }
 
+    /// The driver's versions.
     #[must_use]
     pub fn driver(&self) -> DriverInfo {
         let version = self.nvml.sys_driver_version().map_err(of(Query::DriverVersion, None));

@@ -12,6 +12,7 @@ use crate::op::observation::Company;
 
 /// What kinds of context a process has on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the kinds of contexts that NVML lists")]
 pub enum ProcessKind {
     Compute,
     Graphics,
@@ -19,6 +20,7 @@ pub enum ProcessKind {
 }
 
 impl ProcessKind {
+    /// As lists write it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -34,6 +36,7 @@ impl ProcessKind {
 pub struct GpuProcess {
     /// In the namespace of the driver, which in a container is not this one.
     pub pid: u32,
+    /// What it has on the device.
     pub kind: ProcessKind,
     /// `None` where the driver does not say (a virtual GPU, WDDM, a container).
     pub used_bytes: Option<u64>,
@@ -41,6 +44,7 @@ pub struct GpuProcess {
     pub gpu_instance: Option<u32>,
     /// `None` where it ended meanwhile, or runs in another PID namespace.
     pub name: Option<String>,
+    /// It is this one.
     pub is_own: bool,
 }
 

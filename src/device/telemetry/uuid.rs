@@ -14,6 +14,7 @@ pub struct Uuid(pub [u8; 16]);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a device's UUID (GPU- or MIG- and 32 hexadecimal digits)")]
 pub struct UuidError {
+    /// What was read.
     pub text: String,
 }
 

@@ -36,6 +36,7 @@ const BASELINE: usize = 50;
 
 /// Why telemetry could not be followed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum FollowError {
     #[error("the device refused: {0}")]
     Device(#[from] DeviceError),
@@ -58,15 +59,19 @@ pub type Now<'a> = &'a mut dyn FnMut() -> Duration;
 /// What one rate came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Followed {
-    /// Changes a second: asked for, and reached.
+    /// Changes a second that were asked for.
     pub rate: u32,
+    /// Changes a second that came about.
     pub reached: f64,
+    /// Changes of memory that were made.
     pub changes: u32,
     /// Changes that were shown before the next one was made.
     pub shown: u32,
+    /// Readings in all.
     pub samples: u64,
     /// From the return of the device call to the end of the first reading that shows it, over those shown.
     pub delay_median: Option<Duration>,
+    /// The delay that 99 of 100 do not exceed.
     pub delay_p99: Option<Duration>,
     /// The most that the last reading before a change was off, in bytes.
     pub worst_error_bytes: u64,

@@ -12,7 +12,9 @@ const REPEATS: u32 = 5;
 /// Nanoseconds for a request and its free together, with the memory in the target's cache.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairTimes {
+    /// Of the request.
     pub bytes: u64,
+    /// With nothing else asked in between.
     pub plain: f64,
     /// With all statistics and the device's figures read after each of the two.
     pub observed: f64,

@@ -18,15 +18,20 @@ pub struct Throughput {
     pub given: u64,
     /// Operations executed with all oracles on: filling and reading blocks included.
     pub executed: u64,
+    /// How long the best reading took with all oracles on.
     pub seconds_judged: f64,
+    /// And without any.
     pub seconds_bare: f64,
 }
 
 /// The cost of one operation with so many live blocks, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurvePoint {
+    /// How many blocks.
     pub live: u32,
+    /// With all oracles on.
     pub judged: f64,
+    /// Without any.
     pub bare: f64,
 }
 
@@ -61,11 +66,14 @@ fn mixed(draw: &mut Draw, length: u32) -> Vec<Step> {
 /// How many sequences are measured, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
+    /// Sequences of a reading.
     pub sequences: u32,
+    /// Readings, of which the best counts.
     pub repeats: u32,
 }
 
 impl Effort {
+    /// For simulated devices.
     pub const FULL: Effort = Effort { sequences: 200, repeats: REPEATS };
     /// For targets whose contents are really written.
     pub const SHORT: Effort = Effort { sequences: 40, repeats: 2 };

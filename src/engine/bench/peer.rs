@@ -19,6 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Why a peer could not be timed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum PeerError {
     #[error("{what}: {source}")]
     Io { what: &'static str, source: std::io::Error },
@@ -34,7 +35,9 @@ pub enum PeerError {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PeerTiming {
     trace: String,
+    /// The least of all readings.
     pub nanoseconds_per_operation: f64,
+    /// The version that was timed.
     pub torch: String,
     /// `c++`, or a loop that includes Python's own time.
     #[serde(rename = "loop")]

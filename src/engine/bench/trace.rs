@@ -12,7 +12,9 @@ use crate::reference::{DeviceAllocator, Reference, Settings, Sound};
 /// Records of a slot and a size; 0 bytes free the slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
+    /// The path of its file, or the name of a built-in one.
     pub name: String,
+    /// Slot and bytes; 0 bytes give the slot back.
     pub records: Vec<(u32, u64)>,
     /// Slots are below this.
     pub slots: usize,
@@ -20,6 +22,7 @@ pub struct Trace {
 
 /// Why a trace could not be run.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum TraceError {
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
@@ -101,9 +104,13 @@ pub fn built_in_traces() -> Result<Vec<Trace>, TraceError> {
 /// What a trace cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceTiming {
+    /// The trace's.
     pub name: String,
+    /// Of one reading.
     pub operations: usize,
+    /// The least of all readings.
     pub nanoseconds_per_operation: f64,
+    /// The most blocks that were live at a time.
     pub peak_live_blocks: i64,
 }
 
@@ -124,7 +131,7 @@ pub fn time_trace(trace: &Trace, repeats: u32) -> Result<TraceTiming, TraceError
         drain(allocator, &mut addresses);
     }
     let operations = trace.records.len();
-    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let per_operation = super::least(readings.into_iter()) * 1e9 / operations.max(1) as f64;
     Ok(TraceTiming {
         name: trace.name.clone(),

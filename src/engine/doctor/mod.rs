@@ -16,8 +16,9 @@ use crate::device::cuda_probe::{CudaProbe, cuda_probe};
 use crate::device::telemetry::{DriverInfo, GpuInfo, Place, Telemetry, TelemetryError, Uuid, places};
 use crate::target;
 
-pub use advice::Advice;
-pub use machine::{Machine, System};
+pub use machine::Machine;
+#[cfg(test)]
+pub use machine::System;
 pub use python::{DEADLINE, Import, PACKAGES, Python};
 
 /// What was found.

@@ -18,13 +18,13 @@ use crate::device::Device;
 use crate::device::sim::SimDevice;
 use crate::op::Family;
 use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, live_again};
-use crate::reference::{Planted, Planting, Settings, Sound, Varied};
+use crate::reference::{Planted, Planting, Settings, Sound};
 use crate::target::{self, TargetName};
 
+use super::EngineError;
 use super::attempt::quietly;
 use super::stamp::Clock;
 use super::stop::{Stop, Watch};
-use super::{EngineError, Silent};
 use jostle::Jostled;
 use worker::{Record, What, World, give_back, script, work};
 
@@ -118,8 +118,9 @@ pub struct StressReport {
 /// # Errors
 /// A target that cannot be called from several threads, or an option of it that does not exist; a round too large to
 /// be kept; threads that the system does not start.
+#[cfg(test)]
 pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
-    watched(options, &Stop::default(), &Silent)
+    watched(options, &Stop::default(), &super::Silent)
 }
 
 /// The same, ended early where that is asked for: what the threads did of the round under way is checked still.
@@ -139,8 +140,10 @@ pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Resul
         let seed = options.seed.wrapping_add(report.rounds);
         let before = report.calls;
         let found = match (defect, variation) {
-            (Some(defect), _) => round(options, &settings, Planted(defect), seed, stop, &mut report),
-            (None, Some(variation)) => round(options, &settings, Varied(variation), seed, stop, &mut report),
+            (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, stop, &mut report),
+            (None, Some(variation)) => {
+                round(options, &settings, Planted::Variation(variation), seed, stop, &mut report)
+            }
             (None, None) => round(options, &settings, Sound, seed, stop, &mut report),
         }?;
         report.rounds += 1;

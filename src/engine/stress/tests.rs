@@ -49,6 +49,16 @@ fn one_thread_alone_shows_no_planted_race_and_several_show_a_defect() {
 }
 
 #[test]
+fn every_planted_race_shows_among_real_threads() {
+    // Under load one round showed most of them, and four showed each.
+    for race in Race::ALL {
+        let round = |seed| StressOptions { race: Some(race), seed, ..options(8, 2000, "reference@sim") };
+        let shows = |seed: &u64| stress(&round(*seed)).expect("threaded").failed.is_some();
+        assert!((1..=500).any(|seed| shows(&seed)), "{}", race.name());
+    }
+}
+
+#[test]
 fn other_policies_are_run_and_no_legal_one_is_convicted() {
     for variation in Variation::ALL {
         let target = format!("reference@sim?variation={}", variation.name());

@@ -29,7 +29,7 @@ use super::stamp::Clock;
 use super::stop::{Budget, Patience};
 use trial::{Failure, Found, Subject, Tried};
 
-pub use file::{SweptFile, sweep_file};
+pub use file::sweep_file;
 
 /// How much is swept beside every explicit sequence and every single fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

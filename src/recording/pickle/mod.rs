@@ -25,7 +25,7 @@ mod machine;
 mod tests;
 mod writer;
 
-pub use document::{Document, Plain, Value};
+pub use document::{Document, Value};
 pub use machine::read;
 pub use writer::Writer;
 

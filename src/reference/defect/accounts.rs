@@ -17,7 +17,7 @@ theme! {
         "After the first retry, blocks are handed out without being counted.";
     OomCountedEarly, "oom-counted-early", "pytorch/pytorch #193195", [Stat 7],
         "num_ooms rises at the first failed attempt, even if the retry succeeds.";
-    ActiveFallsEarly, "active-falls-early", OWN, [Stat 3],
+    ActiveFallsEarly, "active-falls-early", OWN, [Stat 3, Stat 4],
         "active falls when a block is freed, though it still waits for a stream.";
     RequestedIsRounded, "requested-is-rounded", OWN, [Stat 4],
         "requested_bytes rises by the size of the block and falls by the size of the request.";
@@ -25,7 +25,7 @@ theme! {
         "allocated_bytes rises by the size of the request and falls by the size of the block.";
     FreedInSmallPool, "freed-in-small-pool", OWN, [Pool 1, Stat 1],
         "The free of a large block is counted in the row of the small pool.";
-    SegmentInLargePool, "segment-in-large-pool", OWN, [Pool 1, Stat 1],
+    SegmentInLargePool, "segment-in-large-pool", OWN, [Pool 1, Stat 1, Stat 3],
         "Every new segment is counted in the row of the large pool.";
     SplitNotCounted, "split-not-counted", OWN, [Pool 6, Stat 1],
         "inactive_split does not rise when a whole segment is cut.";

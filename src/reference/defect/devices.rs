@@ -7,7 +7,7 @@ theme! {
         "set_fraction applies to the current device instead of the one named.";
     DefaultDeviceZero, "default-device-zero", "rapidsai/rmm #628", [Iso 3],
         "A request that names no device goes to device 0 instead of the current one.";
-    FreeOnCurrentDevice, "free-on-current-device", "torch/cutorch #549", [Iso 3, Conc 2],
+    FreeOnCurrentDevice, "free-on-current-device", "torch/cutorch #549", [Iso 3, Conc 2, Live 4],
         "A block is looked for on the current device only when it is freed.";
     CallersShareCurrent, "callers-share-current", OWN, [Conc 1],
         "All threads have one current device.";
@@ -15,11 +15,11 @@ theme! {
         "A device that does not exist is taken as the nearest one that does.";
     NegativeIsCurrent, "negative-is-current", OWN, [Arg 1],
         "Device -1 is taken as the current device.";
-    ContextOnDeviceZero, "context-on-device-zero", "pytorch/pytorch #10832", [Iso 1, Tele 1],
+    ContextOnDeviceZero, "context-on-device-zero", "pytorch/pytorch #10832", [Iso 1, Iso 3, Tele 1],
         "The first request on another device takes memory of device 0.";
-    TrimWakesDeviceZero, "trim-wakes-device-zero", "pytorch/pytorch #25752", [Iso 1, Tele 1],
+    TrimWakesDeviceZero, "trim-wakes-device-zero", "pytorch/pytorch #25752", [Iso 1, Tele 1, Leak 1],
         "empty_cache takes memory of device 0 where only other devices were used.";
-    TrimCurrentDeviceOnly, "trim-current-device-only", "NVIDIA-Genomics-Research/GenomeWorks #306", [Trim 1],
+    TrimCurrentDeviceOnly, "trim-current-device-only", "NVIDIA-Genomics-Research/GenomeWorks #306", [Trim 1, Leak 1],
         "empty_cache gives back what the current device has cached, and nothing of the others.";
     OomFlushesAllDevices, "oom-flushes-all-devices", OWN, [Iso 4, Iso 1],
         "Lack of memory on one device flushes the caches of all.";
@@ -39,7 +39,7 @@ theme! {
         "Freeing a pointer that no block starts at succeeds and does nothing.";
     NullFreeRefused, "null-free-refused", OWN, [Zero 2],
         "Freeing the null pointer is refused.";
-    ZeroSizeTakesBlock, "zero-size-takes-block", "pytorch/pytorch #159892", [Zero 1],
+    ZeroSizeTakesBlock, "zero-size-takes-block", "pytorch/pytorch #159892", [Zero 1, Stat 4],
         "A request of 0 bytes reaches the allocator and takes a block.";
     ZeroSizeRefused, "zero-size-refused", OWN, [Zero 1],
         "A request of 0 bytes is refused.";

@@ -9,7 +9,7 @@ theme! {
         "reserved_bytes falls before a segment is given back, and stays so if the device refuses.";
     ErrorSticks, "error-sticks", "NVIDIA/cub #328", [Oom 6],
         "After a segment could not be given back, the device is as if locked: every request on it fails.";
-    AccessErrorLeaks, "access-error-leaks", OWN, [Leak 2, Conf 2],
+    AccessErrorLeaks, "access-error-leaks", OWN, [Leak 2, Tele 1, Conf 2],
         "If mapped pages cannot be made usable, they stay mapped and are forgotten.";
     AddressesErrorKept, "addresses-error-kept", OWN, [Oom 6, Conf 2],
         "If no range of addresses can be got, one that begins at 0 is entered, and every later growth fails there.";

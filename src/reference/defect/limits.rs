@@ -7,29 +7,29 @@ theme! {
         "A request is refused without giving cached segments back first.";
     LimitChecksAllocated, "limit-checks-allocated", "pytorch/pytorch #58466", [Frac 1],
         "The limit is held against allocated instead of reserved bytes.";
-    LimitOnlyShrinks, "limit-only-shrinks", "ovg-project/kvcached #498", [Frac 6],
+    LimitOnlyShrinks, "limit-only-shrinks", "ovg-project/kvcached #498", [Frac 6, Frac 5],
         "A new limit never raises the one in force.";
     LimitForgetsRequest, "limit-forgets-request", OWN, [Frac 1],
         "The limit is held against what is reserved already, without the segment that is asked for.";
     LimitForgetsSegment, "limit-forgets-segment", OWN, [Frac 1],
         "The limit is held against the size of the block instead of the segment that holds it.";
-    LimitRoundedUp, "limit-rounded-up", OWN, [Frac 1],
+    LimitRoundedUp, "limit-rounded-up", OWN, [Frac 1, Frac 5],
         "The limit is rounded up to the next 2 MiB.";
     LimitChargedOnce, "limit-charged-once", "Project-HAMi/HAMi-core #96", [Frac 1],
         "Only the first segment is held against the limit.";
     LimitSlack, "limit-slack", "ROCm/hip #3775", [Frac 1, Oom 1],
         "The limit is held against 32 MiB more than what is reserved.";
-    ZeroFractionUnlimited, "zero-fraction-unlimited", OWN, [Frac 3],
+    ZeroFractionUnlimited, "zero-fraction-unlimited", OWN, [Frac 3, Frac 5],
         "A limit of 0 counts as no limit.";
     FractionClamped, "fraction-clamped", OWN, [Frac 2],
         "A fraction outside [0, 1] is taken as the nearest one inside.";
     FractionNanAccepted, "fraction-nan-accepted", OWN, [Frac 2],
         "A fraction that is not a number passes the check, and lifts the limit.";
-    FractionActsThoughRefused, "fraction-acts-though-refused", OWN, [Frac 2],
+    FractionActsThoughRefused, "fraction-acts-though-refused", OWN, [Frac 2, Frac 5],
         "A fraction is put into force before its range is checked.";
     FractionTrims, "fraction-trims", OWN, [Frac 6],
         "Setting a fraction gives the cache back.";
-    FractionOfFree, "fraction-of-free", OWN, [Frac 1, Oom 1],
+    FractionOfFree, "fraction-of-free", OWN, [Frac 1, Frac 5, Oom 1],
         "The limit is a fraction of the memory that is free when it is set.";
     FractionLostEarly, "fraction-lost-early", "ROCm/rocm-systems #11690", [Frac 5, Frac 1],
         "A fraction that is set before the first segment is accepted and forgotten.";

@@ -49,18 +49,33 @@ impl Planting for Sound {
     }
 }
 
-/// One defect, for showing that somebody would notice.
+/// What an allocator does otherwise. One type for both: the allocator is compiled anew for every kind of planting.
 #[derive(Debug, Clone, Copy)]
-pub struct Planted(pub Defect);
+pub enum Planted {
+    /// One defect, for showing that somebody would notice.
+    Defect(Defect),
+    /// One variation, for showing that nobody is convicted of a policy.
+    Variation(Variation),
+}
 
 impl Planting for Planted {
     #[inline]
     fn has(self, defect: Defect) -> bool {
-        self.0 == defect
+        matches!(self, Planted::Defect(planted) if planted == defect)
+    }
+
+    fn varies(self, variation: Variation) -> bool {
+        matches!(self, Planted::Variation(planted) if planted == variation)
     }
 
     fn chooses(self) -> bool {
-        matches!(self.0, Defect::StreamIgnored | Defect::StealsWithoutWaiting | Defect::ExactSizeOnly)
+        use Variation::{FirstFit, NewestFirst, NextFit};
+        match self {
+            Planted::Defect(d) => {
+                matches!(d, Defect::StreamIgnored | Defect::StealsWithoutWaiting | Defect::ExactSizeOnly)
+            }
+            Planted::Variation(v) => matches!(v, FirstFit | NextFit | NewestFirst),
+        }
     }
 }
 
@@ -95,6 +110,7 @@ use theme;
 /// A mistake that can be planted. What each does is said in the table of its theme, in the same order.
 #[rustfmt::skip]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the tables of the themes say what each does")]
 pub enum Defect {
     // blocks
     SegmentIndexWraps, MergeAcrossSegments, BlockTooSmall, SegmentTooSmall, LargeFreeLost, HugeSizeWraps,

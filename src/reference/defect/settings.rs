@@ -31,17 +31,17 @@ theme! {
         "Mapped pages are not made accessible.";
     AccessFailureIgnored, "access-failure-ignored", OWN, [Mem 1, Oom 6],
         "Pages are used although making them accessible failed.";
-    MapFailureKeepsPages, "map-failure-keeps-pages", "invergent-ai/surogate #117", [Leak 2, Conf 2],
+    MapFailureKeepsPages, "map-failure-keeps-pages", "invergent-ai/surogate #117", [Leak 2, Tele 1, Conf 2],
         "Where a later page cannot be mapped, the earlier ones stay mapped and are forgotten.";
     UnmapTakesPartialPages, "unmap-takes-partial-pages", OWN, [Mem 1, Conf 2],
         "Emptying the cache unmaps the whole page that a free block begins in, live bytes included.";
     UnmapDoesNotWait, "unmap-does-not-wait", "pytorch/pytorch #196257", [Strm 2, Conf 2, Mem 1],
         "Pages are unmapped while work on them is still queued.";
-    UnmapFailureForgotten, "unmap-failure-forgotten", OWN, [Leak 2, Oom 6],
+    UnmapFailureForgotten, "unmap-failure-forgotten", OWN, [Leak 2, Oom 6, Tele 1],
         "Pages that the device will not unmap are dropped from the books.";
     AddressesLeak, "addresses-leak", "ggml-org/llama.cpp #4680", [Conf 2],
         "The addresses of an expandable segment are never given back.";
-    ExpandableCountsRequest, "expandable-counts-request", OWN, [Conf 2, Tele 1],
+    ExpandableCountsRequest, "expandable-counts-request", OWN, [Conf 2, Tele 1, Conf 1],
         "Growing an expandable segment raises reserved_bytes by the request instead of whole pages.";
     MergesUnmapped, "merges-unmapped", OWN, [Mem 1, Conf 2],
         "A mapped free block merges with unmapped addresses beside it.";

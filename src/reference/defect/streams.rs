@@ -9,7 +9,7 @@ theme! {
         "The event of a freed block is recorded on the default stream instead of the recorded one.";
     EventsBlockEachOther, "events-block-each-other", "pytorch/pytorch #183501", [Strm 3],
         "All streams share one queue of events: the first unfinished one holds up all later ones.";
-    SideStreamNotRegistered, "side-stream-not-registered", "Project-HAMi/HAMi-core #217", [Strm 4, Leak 1],
+    SideStreamNotRegistered, "side-stream-not-registered", "Project-HAMi/HAMi-core #217", [Live 4, Leak 1],
         "A block of another than the default stream is not registered, so that freeing it is refused.";
     RecordIgnored, "record-ignored", "pytorch/pytorch #58384", [Strm 2],
         "A block is free as soon as it is freed, whatever streams are recorded on it.";

@@ -131,7 +131,12 @@ impl<D: Device> Naive<D> {
 
     /// The limit is the product truncated; at 1 there is none.
     pub(super) fn set_fraction(&mut self, fraction: f64) {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "truncated, as PyTorch does"
+        )]
         let product = (fraction * self.device.total_bytes() as f64).trunc() as u64;
         self.limit = if fraction == 1.0 { None } else { Some(product) };
     }

@@ -106,7 +106,12 @@ impl<D: Device> Naive<D> {
     /// Above the threshold, gives back what has been cached for longer than the average, until the excess is gone.
     pub(super) fn collect_garbage(&mut self) -> Result<(), DeviceError> {
         let Some(limit) = self.limit.filter(|_| self.settings.gc_threshold > 0.0) else { return Ok(()) };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "rounded down, as PyTorch does"
+        )]
         let threshold = (self.settings.gc_threshold * limit as f64).floor() as u64;
         if self.reserved() <= threshold {
             return Ok(());
@@ -118,7 +123,7 @@ impl<D: Device> Naive<D> {
         let mut reclaimed = 0;
         while reclaimed < excess && !left.is_empty() {
             let total: u64 = left.iter().map(|b| now - b.freed_at).sum();
-            #[allow(clippy::cast_precision_loss)]
+            #[expect(clippy::cast_precision_loss, reason = "compared with a mean, as PyTorch does")]
             let old = |age: u64| age as f64 >= total as f64 / left.len() as f64;
             let is_due = |b: &Block| !self.is_expandable(b) && old(now - b.freed_at);
             let (due, kept): (Vec<Block>, Vec<Block>) = left.iter().cloned().partition(is_due);

@@ -119,7 +119,7 @@ fn the_reference_agrees_with_the_naive_allocator() {
 fn every_planted_defect_in_reach_is_a_disagreement() {
     let is_hidden = |defect: Defect| {
         let found = runner(60, 0)
-            .run(&case(), |case| live_through(&case, Planted(defect)).map(|_| ()).map_err(TestCaseError::fail));
+            .run(&case(), |case| live_through(&case, Planted::Defect(defect)).map(|_| ()).map_err(TestCaseError::fail));
         !matches!(found, Err(TestError::Fail(..)))
     };
     let hidden: Vec<&str> = Defect::ALL.iter().filter(|&&d| is_hidden(d)).map(|d| d.name()).collect();

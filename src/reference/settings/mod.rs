@@ -19,6 +19,7 @@ pub struct Settings {
     pub gc_threshold: f64,
     /// Divisions by power of two of the request in MiB, from below 2 MiB to 32 GiB and more.
     pub roundup_divisions: [u64; 16],
+    /// Segments grow page by page in a range of addresses.
     pub expandable_segments: bool,
     /// Segment size for large requests below 10 MiB, and the page of large expandable segments.
     pub large_segment: u64,

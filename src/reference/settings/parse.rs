@@ -8,6 +8,7 @@ use crate::reference::rounding::MIB;
 
 /// Why a settings string was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum SettingsError {
     #[error("`{key}` is not a setting of the native allocator{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
     UnknownKey { key: String, hint: Option<String> },

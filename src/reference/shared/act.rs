@@ -9,6 +9,7 @@ use crate::reference::{DeviceAllocator, Planting, Settings};
 
 /// One call on one device.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "a field is what its type says, and an act what its name says")]
 pub enum Act<D> {
     Alloc {
         bytes: u64,
@@ -45,8 +46,11 @@ impl<D> Copy for Act<D> {}
 /// What came of an act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
+    /// It was done.
     Done,
+    /// Memory was handed out there.
     Address(u64),
+    /// It was refused, with these words.
     Refused(String),
 }
 
@@ -95,8 +99,11 @@ pub type Order<D> = Vec<(Act<D>, Outcome)>;
 pub struct Departure {
     /// The act, by position; `None` for the statistics at the end.
     pub at: Option<usize>,
+    /// What was asked.
     pub act: String,
+    /// What it came to among threads.
     pub shared: String,
+    /// What it came to alone.
     pub alone: String,
 }
 

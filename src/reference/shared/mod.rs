@@ -68,6 +68,7 @@ impl<D: Device + Send, P: Planting + Send, L: Locks> Shared<D, P, L> {
         }
     }
 
+    /// How many devices there are.
     #[must_use]
     pub fn device_count(&self) -> usize {
         self.devices.len()
@@ -185,6 +186,7 @@ impl<D: Device + Send, P: Planting + Send, L: Locks> Shared<D, P, L> {
         self.devices[device].with(|guard| *guard.allocator.stats())
     }
 
+    /// Every peak of the device becomes the value now.
     pub fn reset_peak(&self, device: usize) {
         if self.race == Some(Race::PeakResetTorn) {
             let seen = self.stats(device);

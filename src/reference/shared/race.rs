@@ -25,6 +25,7 @@ pub enum Race {
 }
 
 impl Race {
+    /// Every race.
     pub const ALL: [Race; 5] = [
         Race::StatsOutsideLock,
         Race::CacheCheckedFirst,
@@ -33,6 +34,7 @@ impl Race {
         Race::TrimListsFirst,
     ];
 
+    /// Its name in the list of defects.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -5,11 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 /// A kind of locks.
 pub trait Locks: 'static {
+    /// A lock of this kind around a value.
     type Mutex<T: Send>: Guarded<T>;
 }
 
 /// A value behind a lock.
 pub trait Guarded<T>: Send + Sync {
+    /// The value, with nobody in it.
     fn new(value: T) -> Self;
 
     /// Does something while nobody else has the value.

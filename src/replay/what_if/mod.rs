@@ -21,15 +21,21 @@ pub const DEVICE_BYTES: u64 = 80 << 30;
 /// What one device came to under one setting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
+    /// The settings as PyTorch writes them.
     pub config: String,
+    /// By position.
     pub device: usize,
+    /// The most bytes that were reserved.
     pub peak_reserved: u64,
+    /// The most bytes that were allocated.
     pub peak_allocated: u64,
     /// What was allocated when the peak of reserved memory was first reached.
     pub allocated_then: u64,
     /// Calls that got memory from the driver or gave it back.
     pub device_calls: u64,
+    /// Requests that were served after the cache was given back.
     pub retries: u64,
+    /// Requests that were refused.
     pub refusals: u64,
     /// The first request that was refused: which it was, from 1, and its bytes.
     pub first_refusal: Option<(u64, u64)>,
@@ -38,7 +44,7 @@ pub struct Row {
 impl Row {
     /// The share of reserved memory that was not allocated when the most was reserved.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)] // a percentage is printed
+    #[expect(clippy::cast_precision_loss, reason = "a percentage is printed")]
     pub fn fragmentation(&self) -> f64 {
         if self.peak_reserved == 0 { 0.0 } else { 1.0 - self.allocated_then as f64 / self.peak_reserved as f64 }
     }
@@ -47,6 +53,7 @@ impl Row {
 /// What the rows have in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
+    /// The size that every device had.
     pub device_bytes: u64,
     /// The recorded settings first, then the others as asked.
     pub rows: Vec<Row>,

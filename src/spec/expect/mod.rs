@@ -39,9 +39,11 @@ const LONGEST_GLOB: usize = 1000;
 /// One file: the expected failures of one target, or of several alike.
 #[derive(Debug, Clone)]
 pub struct Expectations {
+    /// As it was given.
     pub file: String,
     /// Which targets it speaks of, by `allocator@where` without options.
     target: GlobMatcher,
+    /// In the order of the file.
     pub entries: Vec<Expectation>,
 }
 
@@ -56,15 +58,21 @@ impl Expectations {
 /// One failure that is expected.
 #[derive(Debug, Clone)]
 pub struct Expectation {
+    /// Where the entry begins, from 1.
     pub line: usize,
+    /// What fails.
     pub about: About,
+    /// Why.
     pub reason: Text,
+    /// Where more is said.
     pub link: Option<String>,
+    /// Who sees to it.
     pub owner: String,
     /// The last day that it holds.
     pub expires: Date,
     /// It may also pass: whether it fails depends on settings or on what is drawn.
     pub sometimes: bool,
+    /// Where it fails.
     pub scope: Scope,
 }
 
@@ -90,7 +98,9 @@ pub struct Scope {
 /// Whether an entry is about the target at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
+    /// It is.
     Here,
+    /// It is about others.
     Elsewhere,
     /// The target does not tell this figure.
     Unknown(&'static str),

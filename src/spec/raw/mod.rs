@@ -17,12 +17,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
-pub use expect::{RawAddress, RawAmount, RawExpect, WrittenAddress};
+pub use expect::{RawAmount, RawExpect, WrittenAddress};
 pub use generate::{RawGenerate, RawSize};
 pub use shape::{Either, Ordered, Slot};
 pub use share::{Extent, Figure, OrShare};
 pub use step::{RawOp, RawPointer, RawStep, WrittenPointer};
-pub use value::{Every, Fraction, Name, Quantity, Scalar, Size, Span, Weight};
+pub use value::{Every, Fraction, Name, Scalar, Size, Span, Weight};
 
 use value::FromScalar;
 

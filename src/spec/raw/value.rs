@@ -180,7 +180,7 @@ from_scalar!(Quantity, "a number, a size, or { at_least: ..., at_most: ... }", |
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fraction(pub f64);
 
-#[allow(clippy::cast_precision_loss)] // nobody tests a fraction of 2^53
+#[expect(clippy::cast_precision_loss, reason = "nobody tests a fraction of 2^53")]
 fn fraction_of(scalar: Scalar) -> Result<Fraction, Complaint> {
     match scalar {
         Scalar::Float(value) => Ok(Fraction(value)),
@@ -206,7 +206,7 @@ from_scalar!(Weight, "a weight of 0 or more", |scalar| {
     if value.is_nan() || value > 1e6 {
         return Err(Complaint::new(format!("weight {value} is not a number from 0 to 1000000")));
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked: 0 to 10^9
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked: 0 to 10^9")]
     Ok(Weight((value * 1000.0).round() as u32))
 }, { "description": "A relative weight, 0 or more", "type": "number", "minimum": 0 });
 

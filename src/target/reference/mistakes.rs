@@ -166,7 +166,12 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             free_bytes = total_bytes.saturating_sub(allocated.cast_unsigned());
         }
         if self.has(Defect::TotalIsLimit) {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "as the sound allocator computes its limit"
+            )]
             let limit = (allocator.fraction() * total_bytes as f64) as u64;
             total_bytes = limit;
         }

@@ -24,7 +24,7 @@ use crate::op::{
     StreamId, TargetInfo, Versions,
 };
 use crate::reference::rounding::{MIB, MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
-use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation, Varied};
+use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation};
 use mistakes::Memo;
 pub(super) use options::Options;
 
@@ -110,10 +110,10 @@ fn boxed<D: Playground + 'static>(
     let repeats = name.place != "cuda" || options.ordered;
     match (options.defect, options.variation) {
         (Some(defect), _) => Box::new(
-            ReferenceTarget::new(name, devices, streams, settings, Planted(defect)).following(follows, repeats),
+            ReferenceTarget::new(name, devices, streams, settings, Planted::Defect(defect)).following(follows, repeats),
         ),
         (None, Some(variation)) => {
-            let varied = ReferenceTarget::new(name, devices, streams, settings, Varied(variation));
+            let varied = ReferenceTarget::new(name, devices, streams, settings, Planted::Variation(variation));
             let mut target = varied.following(false, repeats);
             vary(&mut target.info, variation);
             Box::new(target)

@@ -1,10 +1,10 @@
 //! Ways for a worker to go wrong on request, so that the harness can be seen to survive them.
 //!
-//! For tests only: `worker:reference@sim?misbehave=hang-at:7`. Operations are counted from 1 in each sequence.
+//! For tests only: `worker:reference@sim?misbehave=hang-at:7`. Operations are counted from 1 in each sequence; 0 is the
+//! first question to the process, before any sequence.
 
 use std::io::Write;
 use std::str::FromStr;
-use std::time::Duration;
 
 use super::super::TargetName;
 use crate::device::cuda;
@@ -14,6 +14,7 @@ const GPU: u32 = 0;
 
 /// What goes wrong, and at which operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each does at an operation what its name says")]
 pub enum Misbehaviour {
     HangAt(u64),
     ExitAt(u64),
@@ -33,7 +34,7 @@ pub enum Misbehaviour {
     SpinAt(u64),
     /// A kernel writes where there is no memory, and the operation is then asked.
     IllegalAt(u64),
-    /// So many milliseconds until the first answer.
+    /// Everybody else goes first so many times before the first answer.
     SlowStart(u64),
 }
 
@@ -41,6 +42,7 @@ pub enum Misbehaviour {
 #[error(
     "`{text}` is no misbehaviour: hang-at, exit-at, abort-at, panic-at, garbage-at, flood-at, chatter-at, deaf-at, poison-at, spin-at, illegal-at or slow-start, each with `:N`"
 )]
+/// A text that names no misbehaviour.
 pub struct UnknownMisbehaviour {
     text: String,
 }
@@ -77,7 +79,12 @@ impl Misbehaviour {
         !matches!(self, Misbehaviour::SpinAt(_) | Misbehaviour::IllegalAt(_)) || name.place == "cuda"
     }
 
-    pub(super) fn is_due(self, operation: u64) -> bool {
+    /// Whether it has come to it, or is past it.
+    pub(super) fn has_begun(self, operation: u64) -> bool {
+        operation >= self.at()
+    }
+
+    fn at(self) -> u64 {
         match self {
             Misbehaviour::HangAt(at)
             | Misbehaviour::ExitAt(at)
@@ -89,22 +96,22 @@ impl Misbehaviour {
             | Misbehaviour::DeafAt(at)
             | Misbehaviour::PoisonAt(at)
             | Misbehaviour::SpinAt(at)
-            | Misbehaviour::IllegalAt(at) => at == operation,
-            Misbehaviour::SlowStart(_) => false,
+            | Misbehaviour::IllegalAt(at) => at,
+            Misbehaviour::SlowStart(_) => 0,
         }
     }
 
     /// Before the first answer.
-    pub(super) fn at_start(self) {
-        if let Misbehaviour::SlowStart(milliseconds) = self {
-            // Parking may end early without a reason: this is a delay at most.
-            std::thread::park_timeout(Duration::from_millis(milliseconds));
+    pub(super) fn at_start(self, output: &mut impl Write) {
+        if let Misbehaviour::SlowStart(times) = self {
+            (0..times).for_each(|_| std::thread::yield_now());
         }
+        self.at_operation(0, output);
     }
 
     /// Before an operation.
     pub(super) fn at_operation(self, operation: u64, output: &mut impl Write) {
-        if !self.is_due(operation) {
+        if self.at() != operation {
             return;
         }
         match self {

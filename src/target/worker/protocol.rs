@@ -30,6 +30,7 @@ pub const MOST_DEVICES: usize = 256;
 /// What the harness says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "a field is what its type says")]
 pub enum Ask<'a> {
     Hello {
         protocol: Cow<'a, str>,
@@ -68,6 +69,7 @@ pub type Changed = Option<DeviceView>;
 /// What the process says. Devices are listed by position.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "a field is what its type says")]
 pub enum Answer {
     Hello {
         protocol: String,

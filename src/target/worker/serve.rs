@@ -12,6 +12,7 @@ use crate::op::Observation;
 
 /// Why serving ended before the questions did.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum ServeError {
     #[error("--misbehave asks for a kernel that goes wrong, and {name} runs none")]
     NoKernels { name: TargetName },
@@ -99,7 +100,7 @@ impl Server<'_> {
         match ask {
             Ask::Hello { .. } => {
                 if let Some(misbehaviour) = self.misbehaviour {
-                    misbehaviour.at_start();
+                    misbehaviour.at_start(output);
                 }
                 Answer::Hello { protocol: PROTOCOL.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
             }
@@ -152,7 +153,7 @@ impl Server<'_> {
     }
 
     fn poisoned(&self) -> Option<String> {
-        if let Some(Misbehaviour::PoisonAt(_)) = self.misbehaviour.filter(|m| m.is_due(self.applied)) {
+        if let Some(Misbehaviour::PoisonAt(_)) = self.misbehaviour.filter(|m| m.has_begun(self.applied)) {
             return Some("poisoned on request".to_owned());
         }
         let target = self.open.as_ref()?;

@@ -1,7 +1,8 @@
 //! The harness's side: a `Target` whose allocator is in another process.
 //!
 //! Decides when a process is started, kept for the next sequence, and replaced. Options of its own:
-//! `deadline=DURATION` for each call, and `misbehave=WHAT:N` for tests; all others are the inner target's.
+//! `deadline=DURATION` for each call, and `misbehave=WHAT:N` for tests; all others are the inner target's. With both, a
+//! call before the misbehaviour may take as long as if no deadline were given: how busy the machine is decides nothing.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -47,7 +48,24 @@ struct Recipe {
     /// The name as the harness knows it.
     name: String,
     arguments: Vec<String>,
+    patience: Patience,
+}
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
     deadline: Duration,
+    misbehaviour: Option<Misbehaviour>,
+}
+
+impl Patience {
+    /// For the call that asks this operation, counted as the misbehaviour counts.
+    fn with(self, operation: u64) -> Duration {
+        match self.misbehaviour {
+            Some(misbehaviour) if !misbehaviour.has_begun(operation) => self.deadline.max(DEADLINE),
+            _ => self.deadline,
+        }
+    }
 }
 
 impl Recipe {
@@ -62,21 +80,23 @@ impl Recipe {
                 .ok_or_else(|| bad("`deadline` is the time a call may take, for example deadline=30s".to_owned()))?,
         };
         let mut arguments = vec!["worker".to_owned(), name.inner(&OPTIONS).to_string()];
+        let mut misbehaviour = None;
         if let Some(text) = given("misbehave") {
             let text = text.unwrap_or_default();
-            let misbehaviour = text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
-            if !misbehaviour.suits(name) {
+            let asked_for = text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
+            misbehaviour = Some(asked_for);
+            if !asked_for.suits(name) {
                 return Err(bad(format!("`misbehave={text}` is about a kernel, and this target runs none")));
             }
             arguments.extend(["--misbehave".to_owned(), text.to_owned()]);
         }
-        Ok(Recipe { name: name.to_string(), arguments, deadline })
+        Ok(Recipe { name: name.to_string(), arguments, patience: Patience { deadline, misbehaviour } })
     }
 
     /// A process that has said what it speaks.
     fn start(&self) -> Result<Process, Lost> {
         let mut process = Process::start(&self.arguments)?;
-        match process.ask(&Ask::Hello { protocol: Cow::Borrowed(PROTOCOL) }, self.deadline)? {
+        match process.ask(&Ask::Hello { protocol: Cow::Borrowed(PROTOCOL) }, self.patience.with(0))? {
             Answer::Hello { protocol, version } if protocol == PROTOCOL => {
                 log::debug!("{}: a new process of poolproof {version}", self.name);
                 Ok(process)
@@ -138,7 +158,9 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
 struct WorkerTarget {
     told: Told,
     name: String,
-    deadline: Duration,
+    patience: Patience,
+    /// Operations asked.
+    operations: u64,
     /// `None` once it was given back or is lost.
     process: Option<Process>,
     /// Nobody has looked since the last answer.
@@ -148,14 +170,15 @@ struct WorkerTarget {
 
 impl WorkerTarget {
     fn open(mut process: Process, recipe: &Recipe, setup: &Setup) -> Result<Result<Self, TargetError>, Lost> {
-        let answer = process.ask(&Ask::Open { setup: Cow::Borrowed(setup) }, recipe.deadline)?;
+        let answer = process.ask(&Ask::Open { setup: Cow::Borrowed(setup) }, recipe.patience.with(0))?;
         match Told::opened(answer) {
             Ok(Ok(mut told)) => {
                 told.info.name.clone_from(&recipe.name);
                 Ok(Ok(WorkerTarget {
                     told,
                     name: recipe.name.clone(),
-                    deadline: recipe.deadline,
+                    patience: recipe.patience,
+                    operations: 0,
                     process: Some(process),
                     is_news: true,
                     lost: None,
@@ -171,7 +194,7 @@ impl WorkerTarget {
 
     /// Asks; `None` if there is nobody to ask any more. What comes back in time and in form is an answer.
     fn ask(&mut self, ask: &Ask<'_>) -> Option<Answer> {
-        match self.process.as_mut()?.ask(ask, self.deadline) {
+        match self.process.as_mut()?.ask(ask, self.patience.with(self.operations)) {
             Ok(answer) => Some(answer),
             Err(lost) => {
                 self.lose(lost);
@@ -220,6 +243,7 @@ impl Target for WorkerTarget {
     }
 
     fn apply(&mut self, op: &Op) -> Reply {
+        self.operations += 1;
         if let Some(answer) = self.ask(&Ask::Apply { op: Cow::Borrowed(op) }) {
             let answered = self.told.applied(answer);
             if let Some(reply) = self.note(answered) {
@@ -274,9 +298,10 @@ mod tests {
         let recipe = |name: &str| Recipe::new(&name.parse().expect("well formed"));
         let given = recipe("worker:reference@sim?deadline=250ms&defect=stale-peak&misbehave=exit-at:3");
         let given = given.expect("both exist");
-        assert_eq!(given.deadline, Duration::from_millis(250));
+        let short = Duration::from_millis(250);
+        assert_eq!([0, 2, 3, 4].map(|n| given.patience.with(n)), [DEADLINE, DEADLINE, short, short]);
         assert_eq!(given.arguments, ["worker", "reference@sim?defect=stale-peak", "--misbehave", "exit-at:3"]);
-        assert_eq!(recipe("reference@cuda").expect("no options").deadline, DEADLINE);
+        assert_eq!(recipe("reference@cuda").expect("no options").patience.with(0), DEADLINE);
         for name in [
             "worker:a@b?deadline",
             "worker:a@b?deadline=0s",

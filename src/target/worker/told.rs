@@ -11,7 +11,9 @@ use crate::op::{Observation, Reply, StreamId, TargetInfo, Versions};
 /// A target as its worker describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
+    /// What the target says of itself.
     pub info: TargetInfo,
+    /// What runs under its name.
     pub versions: Versions,
     /// As told last.
     pub seen: Observation,

@@ -155,7 +155,7 @@ impl Slot<'_> {
         }
     }
 
-    #[allow(clippy::cast_possible_truncation)] // values of a slot come from slots of its kind, or are small
+    #[expect(clippy::cast_possible_truncation, reason = "values of a slot come from slots of its kind, or are small")]
     fn write(self, value: u64) {
         let device = DeviceId((value as u32).cast_signed());
         match self {
