@@ -66,8 +66,8 @@ fn words(text: &str) -> Vec<String> {
 
 /// Words that say nothing here.
 const EMPTY: [&str; 22] = [
-    "the", "and", "not", "for", "that", "its", "are", "was", "with", "into", "from", "one", "has", "does", "than", "when",
-    "which", "after", "use", "used", "uses", "never",
+    "the", "and", "not", "for", "that", "its", "are", "was", "with", "into", "from", "one", "has", "does", "than",
+    "when", "which", "after", "use", "used", "uses", "never",
 ];
 
 /// The same word, up to its ending: `freed`, `frees` and `free`.
