@@ -77,7 +77,7 @@ mod tests {
         let found = "the pattern of b7".to_owned();
         let (op, reply) = verify(ContentsReport::Changed { offset: 256, bytes: 16, found });
         let found = bench.step(op, reply, |_| {}).convicts("MEM-03");
-        insta::assert_snapshot!(found.message.en, @"b1 no longer holds what was written: 16 of its 512 B, from offset 256, hold the pattern of b7");
+        insta::assert_snapshot!(found.message.en, @"b1 no longer holds what was written: 16 B of its 512 B, from offset 256, hold the pattern of b7");
         let (op, reply) = verify(ContentsReport::Unmapped { offset: 0 });
         bench.step(op, reply, |_| {}).convicts("MEM-01");
     }

@@ -264,7 +264,7 @@ fn unreserved(lines: &[Value]) -> Vec<i64> {
 /// With expandable segments the allocator holds a request's size against the limit and then maps whole pages:
 /// a true finding.
 const KNOWN: &str = "expandable-pressure.jsonl.gz: 244 Limit Some(FRAC-01): reserved memory of device 0 grew to \
-     3003121664 B, 924058 B past the limit of 3002197606 B";
+     2.8 GiB (3003121664 B), 902.4 KiB (924058 B) past the limit of 2.8 GiB (3002197606 B)";
 
 #[test]
 fn recordings_of_the_real_allocator_are_not_convicted() {

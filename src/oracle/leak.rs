@@ -129,7 +129,7 @@ mod tests {
         bench.step(Op::CycleEnd, Reply::Done, lose).passes();
         bench.step(Op::EmptyCache, Reply::Done, |_| {}).passes();
         let found = bench.end().convicts("LEAK-02");
-        insta::assert_snapshot!(found.message.zh, @"全部释放、同步并清空后，设备 1 空闲 1 GiB (1073741312 B)：比开始时少 512 B");
+        insta::assert_snapshot!(found.message.zh, @"全部释放、同步并清空后，设备 1 空闲 1024 MiB (1073741312 B)：比开始时少 512 B");
     }
 
     #[test]

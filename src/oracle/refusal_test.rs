@@ -62,7 +62,7 @@ fn the_wrong_class_convicts() {
     bench().step(alloc(2, 512), no(RefusalClass::DeviceError), |_| {}).convicts("OOM-01");
     bench().step(alloc(2, 0), oom(), |_| {}).convicts("ZERO-01");
     bench().step(pointer(Pointer::Null), no(RefusalClass::InvalidPointer), |_| {}).convicts("ZERO-02");
-    bench().step(free(1), no(RefusalClass::InvalidPointer), |_| {}).convicts("-");
+    bench().step(free(1), no(RefusalClass::InvalidPointer), |_| {}).convicts("LIVE-04");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_fault_excuses_a_refusal_only_where_it_fires() {
     let refused = || no(RefusalClass::DeviceError);
     let mut bench = bench();
     bench.step(fault.clone(), Reply::Done, |_| {}).passes();
-    bench.step(Op::EmptyCache, refused(), |_| {}).convicts("-");
+    bench.step(Op::EmptyCache, refused(), |_| {}).convicts("LIVE-04");
     bench.step(Op::EmptyCache, refused(), |o| o.devices[0].faults_fired = 1).passes();
     bench.step(Op::EmptyCache, refused(), |_| {}).convicts("OOM-06");
 }

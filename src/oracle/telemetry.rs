@@ -251,7 +251,7 @@ mod tests {
             o.devices[0].free_bytes -= 1024;
         });
         let found = judged.convicts("TELE-01");
-        insta::assert_snapshot!(found.message.en, @"in `free b1` reserved memory of device 0 moved by -1 KiB, but the device's free memory went from 1 GiB (1073740800 B) to 1 GiB (1073740800 B)");
+        insta::assert_snapshot!(found.message.en, @"in `free b1` reserved memory of device 0 moved by -1 KiB, but the device's free memory went from 1024 MiB (1073740800 B) to 1024 MiB (1073740800 B)");
     }
 
     #[test]

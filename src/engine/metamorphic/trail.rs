@@ -124,10 +124,11 @@ fn figures(relation: OracleName, ours: &[Held], theirs: &[Held], variant: &Varia
                 continue;
             }
             let key = Key::Family(family, Row::All, Column::Current);
+            let (en, zh) = told::words_of_family(family);
             let what = if named == device {
-                told::statistic(key, device)
+                Text::new(format!("{en} of device {device}"), format!("设备 {device} 的{zh}"))
             } else {
-                let Text { en, zh } = told::statistic(key, device);
+                let (en, zh) = (format!("{en} of device {device}"), format!("设备 {device} 的{zh}"));
                 Text::new(format!("{en} (there device {named})"), format!("{zh}（另一次运行中为设备 {named}）"))
             };
             let (one, other) = (told::amount(key, held[index]), told::amount(key, other[index]));
