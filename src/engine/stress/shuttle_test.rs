@@ -84,6 +84,11 @@ fn play(scripts: Vec<Vec<Call>>, race: Option<Race>, clerk: Clerk) -> (Arc<Small
     (world, records)
 }
 
+/// The calls of a script, which nobody interrupts.
+fn work(world: &Small, script: &[Call]) -> Record {
+    worker::work(world, script, &Stop::default())
+}
+
 /// One schedule with everything that is checked; panics with what was convicted.
 fn case(scripts: Vec<Vec<Call>>, race: Option<Race>) {
     let (world, records) = play(scripts, race, work);
