@@ -86,11 +86,8 @@ fn generators(page: &mut Page, survival: &Survival) {
 pub fn survival_kills(survival: &Survival, language: Language) -> String {
     let [random, swarm] = Generator::DRAWN.map(|g| survival.killed_by_a_seed(g));
     let Some((random, swarm)) = random.zip(swarm) else {
-        let (en, zh) = (
-            "The hunts of the two generators are not of the same seeds: they are not compared.",
-            "两种生成方式的搜寻种子不一致，不作比较。",
-        );
-        return language.pick(en, zh).to_owned();
+        let en = "The defects have no hunts of the same seeds: the generators are not compared.";
+        return language.pick(en, "各缺陷没有相同种子的搜寻：不比较两种生成方式。").to_owned();
     };
     let defects = survival.defects.len();
     let coverage = random.coverage.min(swarm.coverage);
