@@ -131,14 +131,14 @@ pub fn known() -> &'static [(&'static str, &'static str)] {
     KNOWN
 }
 
-/// The settings, the planted defect and the variation that the name of a reference on simulated devices gives;
-/// `None` for any other target.
+/// What the name of a reference says of it: its settings, a planted defect, a variation of its policy.
+pub type ReferenceOptions = (Settings, Option<Defect>, Option<Variation>);
+
+/// The options that the name of a reference on simulated devices gives; `None` for any other target.
 ///
 /// # Errors
 /// An option, a defect, a variation or a setting that does not exist.
-pub fn reference_options(
-    name: &TargetName,
-) -> Result<Option<(Settings, Option<Defect>, Option<Variation>)>, TargetError> {
+pub fn reference_options(name: &TargetName) -> Result<Option<ReferenceOptions>, TargetError> {
     let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
     if !is_ours {
         return Ok(None);
