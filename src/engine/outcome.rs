@@ -184,7 +184,7 @@ fn lacks(missing: &[String]) -> Text {
     let names = missing.join(", ");
     Text::new(
         format!("the target lacks {names}; a target that offers it can be tested"),
-        format!("目标不具备 {names}；具备该能力的目标可执行本场景"),
+        format!("目标不具备 {names}；具备该能力的目标可执行本用例"),
     )
 }
 
@@ -193,11 +193,11 @@ fn never_reached(by: EndedBy) -> Text {
     match by {
         EndedBy::Complete | EndedBy::TimeUp => Text::new(
             "the time limit was used up before its turn; a longer --time includes it",
-            "轮到本场景之前时间已用尽；延长 --time 即可执行",
+            "轮到本用例之前时间已用尽；延长 --time 即可执行",
         ),
         EndedBy::Interrupted | EndedBy::Killed => Text::new(
             "the run was interrupted before its turn; a run that is left to end includes it",
-            "轮到本场景之前运行被中断；完整运行即可包含本场景",
+            "轮到本用例之前运行被中断；完整运行即可包含本用例",
         ),
     }
 }

@@ -88,7 +88,9 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
     let tallies = pool.into_tallies();
     (0..tallies.len()).try_for_each(|i| keep_failure(options, i, &tallies[i]))?;
     files::remove_folder_if_empty(&options.out.join(RUNNING))?;
-    let is_cut = tallies.iter().any(Tally::is_unfinished) || swept.as_ref().is_some_and(|s| s.cut_short > 0);
+    let chosen = options.plan.entries.iter().zip(&tallies).filter(|(entry, _)| entry.left_out.is_none());
+    let is_cut =
+        chosen.into_iter().any(|(_, tally)| tally.is_unfinished()) || swept.as_ref().is_some_and(|s| s.cut_short > 0);
     // A request that comes when all is done ends nothing.
     let had_more = is_cut || tallies.iter().any(|t| t.pending.is_some()) || budget.has_time_left();
     let by = match (budget.is_stopped() && had_more, is_cut) {

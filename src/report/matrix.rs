@@ -60,7 +60,7 @@ fn summary(page: &mut Page, matrix: &KillMatrix) {
             plural(matrix.variations.len(), "variation")
         ),
         format!(
-            "{scenarios} 个场景在 {base} 上（种子 {seed}）检出 {all} 个植入缺陷中的 {killed} 个，其中 {copied} 个复现真实分配器的公开报告。\
+            "{scenarios} 个用例在 {base} 上（种子 {seed}）检出 {all} 个植入缺陷中的 {killed} 个，其中 {copied} 个复现真实分配器的公开报告。\
              {} 个合法策略变体共产生 {alarms} 次误报。",
             matrix.variations.len()
         ),
@@ -73,7 +73,7 @@ fn summary(page: &mut Page, matrix: &KillMatrix) {
     let most = |all: &[u64]| all.last().copied().unwrap_or(0);
     page.say(
         format!(
-            "Operations until the first conviction: median {}, most {}. Steps of the shortest sequence: median {}, most {}.",
+            "Operations until the first violation: median {}, most {}. Steps of the shortest sequence: median {}, most {}.",
             thousands(middle(&operations)),
             thousands(most(&operations)),
             middle(&steps),
@@ -96,13 +96,13 @@ fn defects(page: &mut Page, matrix: &KillMatrix) {
         text("Copies", "来源"),
         text("Requirement", "需求"),
         text("Oracle", "判定器"),
-        text("Scenario", "场景"),
+        text("Scenario", "用例"),
         numbers("Operations", "操作数"),
         numbers("Steps found", "原始步数"),
         numbers("Steps left", "最短步数"),
     ];
     if full {
-        columns.push(numbers("Scenarios failing", "失败场景数"));
+        columns.push(numbers("Scenarios failing", "失败用例数"));
     }
     let rows: Vec<Vec<String>> = matrix.defects.iter().map(|row| defect(page, row, full)).collect();
     page.table(&columns, &rows);
@@ -144,7 +144,7 @@ fn oracles(page: &mut Page, matrix: &KillMatrix) {
     }
     rows.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let columns =
-        [text("Oracle", "判定器"), numbers("Found first", "首先检出"), text("Areas of the promises", "涉及领域")];
+        [text("Oracle", "判定器"), numbers("Found first", "首先检出"), text("Areas of the requirements", "涉及领域")];
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, row)| row).collect();
     page.table(&columns, &rows);
 }
@@ -172,7 +172,7 @@ fn variations(page: &mut Page, matrix: &KillMatrix) {
     page.say(
         "Outcomes are those of the first seed. A scenario that demands PyTorch's own policy is not applicable to a \
          variation; one that needs a situation which the policy never gets into is inconclusive.",
-        "各结果取自第一个种子。要求 PyTorch 自身策略的场景不适用于变体；所需情形在该策略下不会出现的场景记为无结论。",
+        "各结果取自第一个种子。要求 PyTorch 自身策略的用例不适用于变体；所需情形在该策略下不会出现的用例记为无结论。",
     );
     let mut items = Vec::new();
     for variation in &matrix.variations {

@@ -46,8 +46,8 @@ fn summary(page: &mut Page, survival: &Survival) {
              core in all). Explicit scenarios take no part, so a defect that only they show survives here.",
         ),
         format!(
-            "{defects} 个缺陷在 {base} 上由每种生成方式各以 {seeds} 个种子搜寻：{} 个生成型场景轮流产生序列，直至首次定罪或执行满 \
-             {limit} 次操作（合计单核 {minutes:.1} 分钟）。显式场景不参与，因此只能由显式场景发现的缺陷在此存活。",
+            "{defects} 个缺陷在 {base} 上由每种生成方式各以 {seeds} 个种子搜寻：{} 个生成型用例轮流产生序列，直至首次定罪或执行满 \
+             {limit} 次操作（合计单核 {minutes:.1} 分钟）。显式用例不参与，因此只能由显式用例发现的缺陷在此存活。",
             survival.scenarios
         ),
     );
@@ -55,7 +55,7 @@ fn summary(page: &mut Page, survival: &Survival) {
 
 fn generator(page: &Page, generator: Generator) -> String {
     let (en, zh) = match generator {
-        Generator::Random => ("random: the scenario's weights", "随机：场景自身的权重"),
+        Generator::Random => ("random: the scenario's weights", "随机：用例自身的权重"),
         Generator::Swarm => ("swarm: weights of its own for each sequence", "swarm：每条序列自有权重"),
         Generator::Guided => ("coverage-guided (libFuzzer)", "覆盖率引导（libFuzzer）"),
     };
@@ -99,11 +99,8 @@ fn generators(page: &mut Page, survival: &Survival) {
 pub fn survival_kills(survival: &Survival, language: Language) -> String {
     let [random, swarm] = Generator::DRAWN.map(|g| survival.killed_by_a_seed(g));
     let Some((random, swarm)) = random.zip(swarm) else {
-        let (en, zh) = (
-            "The hunts of the two generators are not of the same seeds: they are not compared.",
-            "两种生成方式的搜寻种子不一致，不作比较。",
-        );
-        return language.pick(en, zh).to_owned();
+        let en = "The defects have no hunts of the same seeds: the generators are not compared.";
+        return language.pick(en, "各缺陷没有相同种子的搜寻：不比较两种生成方式。").to_owned();
     };
     let defects = survival.defects.len();
     let coverage = random.coverage.min(swarm.coverage);
@@ -161,7 +158,7 @@ fn choice(page: &mut Page, survival: &Survival) {
             "The coverage-guided hunts are of defects that live long but were killed by some drawn hunt. They start from an \
              empty corpus with sequences of their own (`fuzz/bodies`), so their operations are not those of the scenarios, \
              and end at their limit of seconds, not of operations.",
-            "覆盖率引导只搜寻存活较久、但曾被某次抽取搜寻检出的缺陷。它从空语料开始，使用自己的序列（`fuzz/bodies`），其操作不同于场景中的操作，并以秒数而非操作数为上限。",
+            "覆盖率引导只搜寻存活较久、但曾被某次抽取搜寻检出的缺陷。它从空语料开始，使用自己的序列（`fuzz/bodies`），其操作不同于用例中的操作，并以秒数而非操作数为上限。",
         );
     }
 }

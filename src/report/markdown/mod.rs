@@ -13,7 +13,7 @@ mod sweep;
 use super::Language;
 use super::facts::Facts;
 use super::page::{Page, code, escape};
-use crate::op::Milestone;
+use crate::op::{Milestone, OracleName};
 use crate::requirement::RequirementId;
 use crate::verdict::Finding;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
@@ -75,10 +75,20 @@ fn situations(page: &Page, milestones: &[Milestone]) -> String {
     join(page, &milestones.iter().map(|&m| situation(page, m)).collect::<Vec<_>>())
 }
 
-/// What happened, in one sentence without figures.
+/// Characters of a title at most.
+const TITLE: usize = 90;
+
+/// What happened, in one sentence. What a scenario expects may be less than its requirement, or only prepare for it: then
+/// the message tells, and not what breaking the requirement means.
 fn title(page: &Page, finding: &Finding) -> String {
-    let (en, zh) = finding.requirement.get().broken;
-    escape(page.t(en, zh))
+    if finding.violation.oracle != OracleName::Expectation {
+        let (en, zh) = finding.requirement.get().broken;
+        return escape(page.t(en, zh));
+    }
+    let message = page.t(&finding.violation.message.en, &finding.violation.message.zh);
+    let short: String = message.chars().take(TITLE).collect();
+    let more = if short.len() < message.len() { " …" } else { "" };
+    format!("{}{more}", escape(&short))
 }
 
 /// The reason of a scenario that did not pass, or that none was given.

@@ -4,6 +4,7 @@ use super::super::facts::Facts;
 use super::super::page::{Page, code, plural, thousands};
 use super::super::words;
 use super::{reason, requirement_ids, scenario_ids, title};
+use crate::op::OracleName;
 use crate::requirement::Severity;
 use crate::verdict::Outcome;
 use crate::verdict::conclusion::Conclusion;
@@ -175,7 +176,8 @@ fn failed(facts: &Facts<'_>, target: &str) -> (String, String) {
     }
     let folded: usize = findings.iter().map(|f| f.folded.len()).sum();
     if folded > 0 {
-        en.push(format!("{} came down to them.", plural(folded + findings.len(), "violation")));
+        let them = if findings.len() == 1 { "it" } else { "them" };
+        en.push(format!("{} came down to {them}.", plural(folded + findings.len(), "violation")));
         zh.push(format!("共观察到 {} 次违规，归并为上述问题。", folded + findings.len()));
     }
     let blocked = facts.record.count(Outcome::Blocked);
@@ -248,12 +250,18 @@ fn open(page: &Page, facts: &Facts<'_>) -> Vec<String> {
     let findings = facts.open_findings();
     for finding in findings.iter().take(LISTED) {
         let (en, zh) = words::severity(finding.severity);
-        let (id, title, message) = (&finding.id, title(page, finding), page.of(&finding.violation.message));
+        let (id, message) = (&finding.id, page.of(&finding.violation.message));
+        let (title_en, title_zh) = if finding.violation.oracle == OracleName::Expectation {
+            Default::default()
+        } else {
+            let title = title(page, finding);
+            (format!("{title}: "), format!("{title}："))
+        };
         let (unsteady_en, unsteady_zh) = words::comes_and_goes(finding)
             .map_or_else(Default::default, |(en, zh)| (format!(" ({en})"), format!("（{zh}）")));
         items.push(page.t(
-            format!("**{id}** ({en}): {title}: {message}{unsteady_en}"),
-            format!("**{id}**（{zh}）{title}：{message}{unsteady_zh}"),
+            format!("**{id}** ({en}): {title_en}{message}{unsteady_en}"),
+            format!("**{id}**（{zh}）{title_zh}{message}{unsteady_zh}"),
         ));
     }
     if let Some(rest) = findings.len().checked_sub(LISTED).filter(|&n| n > 0) {
