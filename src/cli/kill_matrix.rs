@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::{self, EngineError, MatrixOptions, MatrixProgress, Plan, RunOptions};
+use crate::reference::Defect;
 use crate::report;
 use crate::spec;
 use crate::target::TargetName;
@@ -11,7 +12,7 @@ use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
 use crate::verdict::record::EndedBy;
 
 use super::progress::Rows;
-use super::run::{Lang, cases_from_environment, cores, duration, ensure_writable, jobs_for};
+use super::run::{Lang, cases_from_environment, cores, duration, ensure_writable, jobs_for, targets};
 use super::{CliError, Context, Exit, signals};
 
 /// Hunt every planted defect, and see that no legal variation of policy is convicted
@@ -95,12 +96,20 @@ impl MatrixProgress for Rows<'_, KillMatrix> {
     }
 }
 
+/// A target that takes no defect is found out before anything is written.
+fn takes_defects(base: &TargetName) -> Result<(), CliError> {
+    let mut name = base.clone();
+    name.options.extend(Defect::ALL.first().map(|d| ("defect".to_owned(), Some(d.name().to_owned()))));
+    targets(&[name.to_string()]).map(|_| ())
+}
+
 pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
     let base: TargetName = args.target.parse()?;
     let scenarios = match &args.specs {
         Some(folder) => spec::load_dir(folder)?,
         None => spec::built_in(),
     };
+    takes_defects(&base)?;
     ensure_writable(&args.out)?;
     let jobs = args.jobs.map_or_else(|| jobs_for(&base), usize::from);
     let options = MatrixOptions {

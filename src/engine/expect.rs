@@ -157,8 +157,8 @@ fn settled(
     let is_known = !record.target.devices.is_empty();
     let options = record.target.name.split_once('?').map_or("", |(_, options)| options);
     match entry.scope.reach(&record.target.versions, &devices, &record.target.capabilities, options) {
-        Reach::Here => {}
         _ if !is_known => return Some((Standing::NotRun, None)),
+        Reach::Here => {}
         Reach::Elsewhere => return Some((Standing::OutOfScope, None)),
         Reach::Unknown(what) => {
             let (en, zh) = (format!("the target does not tell its {what}"), format!("目标未提供其版本信息（{what}）"));
@@ -167,6 +167,9 @@ fn settled(
     }
     if today > entry.expires {
         return Some((Standing::Expired, None));
+    }
+    if concerned.is_empty() && record.scope.specs.is_some() {
+        return Some((Standing::NotRun, None)); // it speaks of other scenarios than the user's own
     }
     if concerned.is_empty() {
         return Some((Standing::Stale, note("no scenario is called so", "没有与之匹配的用例")));

@@ -100,8 +100,7 @@ fn calls_made(caught: &Caught) -> usize {
 /// Why two violations come of one mistake; `None` if nothing shows that they do.
 fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -> Option<Because> {
     let (a, b) = (lead.caught, other.caught);
-    let expects = |c: &Caught| c.guilt.oracle == OracleName::Expectation;
-    let judged_alike = a.guilt == b.guilt && !expects(a);
+    let judged_alike = a.guilt == b.guilt && a.requirement == b.requirement;
     let same_world =
         a.reproducer.target == b.reproducer.target && a.reproducer.setup.config == b.reproducer.setup.config;
     if judged_alike && (same_world || loss::is_loss(a.guilt.oracle)) {

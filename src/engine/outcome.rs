@@ -59,10 +59,7 @@ pub(super) fn findings(tally: &Tally) -> impl Iterator<Item = &Caught> {
 /// What becomes of a scenario that stumbled over violations, once these are findings: it fails by its own promise, or
 /// another's violation stopped it.
 pub(super) fn after_findings(record: &mut ScenarioRecord, findings: &[Finding]) {
-    let of_its_own = |f: &&Finding| {
-        f.scenario == record.id && f.requirement == record.requirement
-            || f.folded.iter().any(|x| x.scenario == record.id && x.requirement == record.requirement)
-    };
+    let of_its_own = |f: &&Finding| f.requirements().contains(&record.requirement);
     let concerning = || findings.iter().filter(|f| f.concerns(&record.id));
     if record.outcome != Outcome::Fail || concerning().any(|f| of_its_own(&f)) || concerning().next().is_none() {
         return;

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use crate::op::size::human;
-use crate::op::step::AddressExpect;
-use crate::op::{BlockId, Milestone, Op, RefusalClass, Setup, Step, StreamId, TargetInfo, Text, Via};
+use crate::op::step::{AddressExpect, Amount};
+use crate::op::{BlockId, Expect, Milestone, Op, RefusalClass, Setup, Step, StreamId, TargetInfo, Text, Via};
 use crate::spec::{Body, Generate, OpKind, Scenario, Variant};
 use crate::workload::{self, Rooms, TooSmall};
 
@@ -117,6 +117,24 @@ fn limited(generate: &Generate, info: &TargetInfo) -> Option<(String, String)> {
     })
 }
 
+/// Whether a request is expected to give memory back on its way: it does where memory runs short, and nowhere else.
+fn counts_on_scarcity(expect: &Expect) -> bool {
+    const GIVES_BACK: [&str; 3] = ["num_device_free", "num_alloc_retries", "num_sync_all_streams"];
+    let least = |amount: &Amount| match *amount {
+        Amount::Exactly(value) => Some(value),
+        Amount::Between { at_least, .. } => at_least,
+    };
+    let most = |amount: &Amount| match *amount {
+        Amount::Exactly(value) => Some(value),
+        Amount::Between { at_most, .. } => at_most,
+    };
+    expect.change.values().flatten().any(|(name, amount)| {
+        let counted = GIVES_BACK.contains(&name.as_str()) && least(amount).is_some_and(|n| n > 0);
+        let fell = name.starts_with("reserved_bytes") && most(amount).is_some_and(|n| n < 0);
+        counted || fell
+    })
+}
+
 /// A block as the steps hold it.
 #[derive(Debug, Clone, Copy)]
 struct Held {
@@ -168,6 +186,12 @@ impl<'a> Book<'a> {
                     self.refused(op)?;
                 }
                 continue;
+            }
+            if matches!(op, Op::Alloc { .. }) && step.expect.as_ref().is_some_and(|e| counts_on_scarcity(e)) {
+                return Err(Text::new(
+                    "its steps count on memory that runs short at a certain request, as it does only in the world that they ask for",
+                    "其步骤假定内存在某次申请时不足，这只在所要求的环境中成立",
+                ));
             }
             self.rooms.note(op);
             let same_as = step.expect.as_ref().and_then(|e| match e.address {

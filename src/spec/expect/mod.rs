@@ -3,6 +3,7 @@
 //! Decides what such a file may say. Whether an entry is met, stale or expired is the engine's to find out.
 
 mod range;
+mod scope;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::range::Range;
+pub use self::scope::{Reach, Scope};
 use super::error::{self, Complaint, MOST_TOLD, SpecError, Told, nearest};
 use super::files;
 use super::keys;
@@ -23,7 +25,7 @@ use super::meter::Meter;
 use super::raw::RawCapability;
 use super::text::{self, Document};
 use crate::input::shown;
-use crate::op::{Capability, Text, Versions};
+use crate::op::Text;
 use crate::requirement::{ALL, RequirementId};
 
 /// The folder of these files, below that of the scenarios.
@@ -83,54 +85,6 @@ pub enum About {
     Scenario(GlobMatcher),
     /// At least one scenario, with a finding that breaks this promise.
     Requirement(RequirementId),
-}
-
-/// Where it is expected; what is not given may be anything.
-#[derive(Debug, Clone, Default)]
-pub struct Scope {
-    allocator: Option<Range>,
-    device: Option<GlobMatcher>,
-    driver: Option<Range>,
-    options: Option<GlobMatcher>,
-    lacks: Option<Capability>,
-}
-
-/// Whether an entry is about the target at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// It is.
-    Here,
-    /// It is about others.
-    Elsewhere,
-    /// The target does not tell this figure.
-    Unknown(&'static str),
-}
-
-impl Scope {
-    /// Whether a target of these versions, devices, capabilities and options (as its name gives them) is meant.
-    #[must_use]
-    pub fn reach(&self, versions: &Versions, devices: &[&str], capabilities: &[String], options: &str) -> Reach {
-        if self.options.as_ref().is_some_and(|glob| !glob.is_match(options)) {
-            return Reach::Elsewhere;
-        }
-        if self.lacks.is_some_and(|capability| capabilities.contains(&capability.to_string())) {
-            return Reach::Elsewhere;
-        }
-        for (what, range, version) in [
-            ("allocator version", &self.allocator, &versions.allocator),
-            ("driver version", &self.driver, &versions.driver),
-        ] {
-            match (range, version) {
-                (Some(_), None) => return Reach::Unknown(what),
-                (Some(range), Some(version)) if !range.holds(version) => return Reach::Elsewhere,
-                _ => {}
-            }
-        }
-        match &self.device {
-            Some(glob) if !devices.iter().any(|name| glob.is_match(name)) => Reach::Elsewhere,
-            _ => Reach::Here,
-        }
-    }
 }
 
 /// The failures that are expected of a target.

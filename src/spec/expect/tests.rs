@@ -1,6 +1,7 @@
 //! Files of expected failures: what is read, and what a wrong one is told.
 
 use super::*;
+use crate::op::Versions;
 
 const GOOD: &str = "\
 target: torch@*
