@@ -224,7 +224,7 @@ fn options_change_the_world_and_convict_nobody() {
         "reference@cuda?device_bytes=64MiB&ballast=real&peers=on",
         "reference@cuda?device_bytes=64MiB&ballast=neighbour&deadline=10m",
         "reference@cuda?device_bytes=96MiB&config=large_segment_size_mb:32",
-        "driver-pool@cuda?device_bytes=96MiB&ballast=real",
+        "driver-pool@cuda?device_bytes=160MiB&ballast=real",
     ] {
         let explicit = ["oom::[!g]*[!d]", "frac::[!g]*[!d]", "zero::[!g]*[!d]", "conf::[!g]*[!d]"];
         let (code, said) = run(&driver, &two, target, &explicit);

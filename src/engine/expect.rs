@@ -108,7 +108,7 @@ fn judge(
 ) -> ExpectationRecord {
     let concerned: Vec<usize> = (0..record.scenarios.len()).filter(|&i| is_about(record, entry, i)).collect();
     let failed = |i: &&usize| is_failure(record.scenarios[**i].outcome) && fails_so(record, entry, **i);
-    let (standing, note) = if let Some(settled) = settled(record, entry, today, &concerned) {
+    let (standing, note) = if let Some(settled) = settled(record, file, entry, today, &concerned) {
         settled
     } else {
         let failing: Vec<usize> = concerned.iter().filter(failed).copied().collect();
@@ -147,6 +147,7 @@ fn judge(
 /// How an entry stands whose scenarios need not be looked at one by one.
 fn settled(
     record: &RunRecord,
+    file: &Expectations,
     entry: &Expectation,
     today: Date,
     concerned: &[usize],
@@ -168,8 +169,9 @@ fn settled(
     if today > entry.expires {
         return Some((Standing::Expired, None));
     }
-    if concerned.is_empty() && record.scope.specs.is_some() {
-        return Some((Standing::NotRun, None)); // it speaks of other scenarios than the user's own
+    // What comes along speaks of other scenarios than the user's own.
+    if concerned.is_empty() && file.built_in && record.scope.specs.is_some() {
+        return Some((Standing::NotRun, None));
     }
     if concerned.is_empty() {
         return Some((Standing::Stale, note("no scenario is called so", "没有与之匹配的用例")));

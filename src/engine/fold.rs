@@ -1,7 +1,7 @@
 //! Which violations of a run come of one mistake: they are folded into one finding.
 //!
 //! Decides what counts as the same mistake, and which violation of several shows it best. Two are put down to one mistake
-//! where the same judge saw the same promise broken under the same settings, where their smallest sequences make the
+//! where the same judge, or an author's expectation, saw the same promise broken under the same settings, where their smallest sequences make the
 //! same calls, or where the smallest sequence of one also breaks the promise of the other. A second mistake that hides
 //! behind the first this way shows in the next run, once the first is repaired.
 
@@ -77,14 +77,20 @@ fn is_bookkeeping(requirement: RequirementId) -> bool {
 
 /// What shows a mistake best comes first: damaged data before anything else, then what shows after the fewest calls, what
 /// was done before the figures of it, and the judge of one run before the comparison of two. What an author expects of
-/// some steps says less of its promise than a judge does: it counts as a call more, and is never taken for damage.
+/// some steps says less of its promise than a judge does, and a snapshot that does not add up less than what it shows:
+/// they count as some calls more, and an expectation is never taken for damage.
 fn rank(suspect: &Suspect<'_>, place: usize) -> impl Ord + use<> {
     let Suspect { caught, .. } = suspect;
     let expects = caught.violation.oracle == OracleName::Expectation;
     let requirement = caught.requirement;
     let spares_data = expects || !requirement.get().corrupts;
     let compares = caught.violation.oracle.compares_runs() || caught.violation.oracle == OracleName::Growth;
-    let calls = calls_made(caught) + usize::from(expects);
+    let says_less = match caught.violation.oracle {
+        OracleName::Expectation => 3,
+        OracleName::Summary => 2,
+        _ => 0,
+    };
+    let calls = calls_made(caught) + says_less;
     (spares_data, calls, is_bookkeeping(requirement), compares, requirement, caught.original_steps, place)
 }
 
@@ -100,7 +106,9 @@ fn calls_made(caught: &Caught) -> usize {
 /// Why two violations come of one mistake; `None` if nothing shows that they do.
 fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -> Option<Because> {
     let (a, b) = (lead.caught, other.caught);
-    let judged_alike = a.guilt == b.guilt && a.requirement == b.requirement;
+    // What an author expects of a requirement, and what a judge sees of it, are one.
+    let expects = |c: &Caught| c.guilt.oracle == OracleName::Expectation;
+    let judged_alike = a.requirement == b.requirement && (a.guilt.oracle == b.guilt.oracle || expects(a) || expects(b));
     let same_world =
         a.reproducer.target == b.reproducer.target && a.reproducer.setup.config == b.reproducer.setup.config;
     if judged_alike && (same_world || loss::is_loss(a.guilt.oracle)) {

@@ -13,6 +13,8 @@ use super::lockstep::Course;
 /// A sound allocator of the same policy and settings, on simulated devices.
 pub(super) struct Yardstick {
     name: TargetName,
+    /// The sizes of the target's devices, which may be others than the world asks for.
+    device_bytes: Vec<u64>,
 }
 
 impl Yardstick {
@@ -20,12 +22,15 @@ impl Yardstick {
     pub(super) fn of(case: &Case<'_>, setup: &Setup) -> Option<Self> {
         let target: TargetName = case.target.parse().ok()?;
         let Ok(Ok((info, _))) = inspect(case.open, setup) else { return None };
-        info.can(Capability::PytorchPolicy).then(|| Yardstick { name: target::sound_reference(&target) })
+        let device_bytes = info.devices.iter().map(|device| device.total_bytes).collect();
+        info.can(Capability::PytorchPolicy).then(|| Yardstick { name: target::sound_reference(&target), device_bytes })
     }
 
     /// Whether it gets through the steps without a violation, leaving none of them out.
     pub(super) fn meets(&self, setup: &Setup, course: &Course<'_>) -> bool {
         let open = |setup: &Setup| target::open(&self.name, setup);
-        matches!(attempt(&open, setup, course), Ok(Attempt::Ran(run)) if run.conviction.is_none() && run.dropped == 0)
+        let device_bytes = self.device_bytes.iter().copied().take(setup.device_bytes.len()).collect();
+        let setup = Setup { device_bytes, ..setup.clone() };
+        matches!(attempt(&open, &setup, course), Ok(Attempt::Ran(run)) if run.conviction.is_none() && run.dropped == 0)
     }
 }

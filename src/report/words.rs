@@ -153,7 +153,10 @@ pub(super) fn condition(condition: &Condition) -> (String, String) {
 /// Why a violation is put down to another one's mistake.
 pub(super) fn because(because: Because) -> Pair {
     match because {
-        Because::SamePromise => ("same requirement, same oracle", "同一需求、同一判定器"),
+        Because::SamePromise => (
+            "same requirement, seen in the same way or as expected by a scenario",
+            "同一需求，以相同方式或由用例期望发现",
+        ),
         Because::SameCalls => ("same calls", "调用序列相同"),
         Because::SequenceBreaksIt => ("the sequence above breaks it, too", "上述序列同样违反该需求"),
         Because::BreaksInItsSequence => ("its own sequence shows this finding, too", "其自身序列同样显现本问题"),

@@ -287,7 +287,7 @@ fn refusal<'t>(
         error.hint = None;
     }
     // The reader takes more characters for line ends than editors do.
-    error.line = error.line.min(document.lines() + 1) + document.lines_before;
+    error.line = error.line.min(document.lines()) + document.lines_before;
     error
 }
 

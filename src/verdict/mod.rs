@@ -294,7 +294,7 @@ pub struct Folded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Because {
-    /// The same judge saw the same promise broken, under the same settings.
+    /// The same judge, or an author's expectation, saw the same promise broken, under the same settings.
     SamePromise,
     /// Their smallest sequences make the same calls.
     SameCalls,

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
-use poolproof::verdict::record::RunRecord;
+use poolproof::verdict::record::{EndedBy, RunRecord};
 use poolproof::verdict::{Finding, Outcome};
 
 use super::stage::{Stage, children, expect, kill, lives, pause, until};
@@ -124,17 +124,19 @@ pub fn killed_harness(stage: &Stage) -> Result<(), Failed> {
     let before = stage.used(gpu)?;
     let results = stage.results(TARGET)?;
     let running = results.join("running/mem-long.json");
-    let one_is_over = || stage.record(TARGET).is_ok_and(|record| record.count(Outcome::Pass) == 1);
     let mut run = stage.start(&arguments(TARGET))?;
-    until(stage.limit(), "the second scenario runs", || Ok((running.exists() && one_is_over()) || run.is_over()?))?;
+    until(stage.limit(), "the second scenario runs", || Ok(running.exists() || run.is_over()?))?;
     let workers = children(run.pid());
     expect(!workers.is_empty() && !run.is_over()?, || format!("it is over: {}", run.complaints()))?;
     run.kill()?;
     until(Duration::from_secs(10), "its workers are gone", || Ok(!workers.iter().any(|pid| lives(*pid))))?;
     stage.is_back_to(gpu, before)?;
-    let passed = stage.record(TARGET)?.count(Outcome::Pass);
-    expect(passed == 1, || format!("{passed} scenarios were over"))?;
-    let report = stage.call(&["report", &so_far.display().to_string(), "--lang", "en"])?;
+    // Results are written every few seconds: the first scenario may be among them or not.
+    let record = stage.record(TARGET)?;
+    let passed = record.count(Outcome::Pass);
+    let is_partial = record.ended == EndedBy::Killed && record.scenarios.len() == 3;
+    expect(is_partial && passed <= 1 && record.findings.is_empty(), || format!("{passed} passed: {:?}", record.ended))?;
+    let report = stage.call(&["report", &results.join("run.json").display().to_string(), "--lang", "en"])?;
     let is_right = report.code == Some(0) && report.out.contains("the run was interrupted");
     expect(is_right, || format!("{report:?}"))?;
     expect(running.exists(), || "the sequence under way is not kept".to_owned())

@@ -136,14 +136,17 @@ fn environment(page: &mut Page, facts: &Facts<'_>) {
         ));
     }
     if items.is_empty() {
-        let unknown = facts.record.is_format_1() && facts.record.count(Outcome::NotApplicable) > 0;
-        items.push(if unknown {
+        items.push(if facts.record.is_format_1() {
             page.t(
-                "Scenarios did not apply, and this record of format 1 does not say as data what the target lacked (section 5 has the reasons)".to_owned(),
-                "部分用例不适用，而该格式 1 的记录未以数据形式说明目标所缺的能力（原因见第 5 节）".to_owned(),
+                "This record of format 1 does not say as data what was lacking or left out (section 5 has the reasons)"
+                    .to_owned(),
+                "该格式 1 的记录未以数据形式说明所缺能力与被略过的用例（原因见第 5 节）".to_owned(),
             )
         } else {
-            page.t("Every scenario found what it needs in this environment".to_owned(), "本次环境满足全部用例的需要".to_owned())
+            page.t(
+                "Every scenario found what it needs in this environment".to_owned(),
+                "本次环境满足全部用例的需要".to_owned(),
+            )
         });
     }
     page.heading(3, "Environment", "环境调整建议");

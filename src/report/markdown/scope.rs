@@ -13,7 +13,10 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     target(page, facts);
     environment(page, facts);
     strategy(page, facts);
-    let lines: Vec<(Mark, String)> = Area::ALL.iter().map(|&area| line(page, facts, area)).collect();
+    let left_out =
+        |area: &Area| facts.in_area(*area).all(|s| s.outcome() == Some(Outcome::NotSelected) && !s.is_covered());
+    let (out, within): (Vec<Area>, Vec<Area>) = Area::ALL.iter().copied().partition(left_out);
+    let lines: Vec<(Mark, String)> = within.into_iter().map(|area| line(page, facts, area)).collect();
     let of = |wanted: fn(Mark) -> bool| {
         lines.iter().filter(|(mark, _)| wanted(*mark)).map(|(_, line)| line.clone()).collect::<Vec<_>>()
     };
@@ -22,7 +25,12 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     page.lead("Covered in part", "部分覆盖项");
     page.bullets(&or_none(page, of(|mark| mark == Mark::Part)));
     page.lead("Not covered, or broken", "未覆盖项与违规项");
-    page.bullets(&or_none(page, of(|mark| matches!(mark, Mark::Broken | Mark::Nothing))));
+    let mut amiss = of(|mark| matches!(mark, Mark::Broken | Mark::Nothing));
+    if !out.is_empty() {
+        let names = join(page, &out.iter().map(|&area| area_name(page, area)).collect::<Vec<_>>());
+        amiss.push(page.t(format!("✗ not selected: {names}"), format!("✗ 未选中：{names}")));
+    }
+    page.bullets(&or_none(page, amiss));
 }
 
 /// How an area stands. A tick is for an area of which every requirement has a verdict and none is broken.

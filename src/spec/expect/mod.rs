@@ -47,6 +47,8 @@ pub struct Expectations {
     target: GlobMatcher,
     /// In the order of the file.
     pub entries: Vec<Expectation>,
+    /// It comes with poolproof, and speaks of the scenarios that do.
+    pub built_in: bool,
 }
 
 impl Expectations {
@@ -186,7 +188,7 @@ pub(super) fn is_meant(text: &str) -> Option<bool> {
 pub fn built_in(allocator: &str, place: &str) -> Result<Option<Expectations>, Vec<SpecError>> {
     let path = format!("{FOLDER}/{allocator}.yaml");
     let file = files::built_in_text(&path).map(|text| parse(&format!("specs/{path}"), text)).transpose()?;
-    Ok(file.filter(|file| file.concerns(allocator, place)))
+    Ok(file.filter(|file| file.concerns(allocator, place)).map(|file| Expectations { built_in: true, ..file }))
 }
 
 /// Reads the text of a file.
@@ -246,7 +248,7 @@ fn lower(file: &str, document: Document<'_>, raw: &RawFile, problems: &mut Vec<P
         let line = lines.get(index).copied().unwrap_or(0);
         entries.extend(lower_entry(line, entry, &list.index(index), problems));
     }
-    Some(Expectations { file: file.to_owned(), target: target?, entries })
+    Some(Expectations { file: file.to_owned(), target: target?, entries, built_in: false })
 }
 
 fn lower_entry(line: usize, raw: &RawEntry, at: &Path<'_>, problems: &mut Vec<Problem>) -> Option<Expectation> {
