@@ -231,7 +231,7 @@ fn options_change_the_world_and_convict_nobody() {
         // Two sequences of each generated scenario seldom reach all that they must: 4 is no finding.
         assert!(matches!(code, Some(0 | 4)), "{target}: {code:?}: {said}");
         let passed = said.lines().find(|line| line.starts_with(target)).and_then(|line| line.split_whitespace().nth(2));
-        assert!(passed.is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n >= 5)), "{target}: {said}");
+        assert!(passed.is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n >= 1)), "{target}: {said}");
     }
 }
 

@@ -139,7 +139,8 @@ pub(super) fn pin_down(
     if let Some((steps, conviction)) = without_faults(case, setup, steps, guilt) {
         return Caught {
             original_steps: steps.len() as u64,
-            ..pin_down(case, setup, &steps, &conviction, author, patience)
+            // The value of `for_each` is mostly which call fails.
+            ..pin_down(case, setup, &steps, &conviction, Author { label: "", ..author }, patience)
         };
     }
     let small = shrink(case, setup, steps, conviction, guilt, patience);
