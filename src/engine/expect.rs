@@ -7,6 +7,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use crate::op::Text;
+use crate::requirement::RequirementId;
 use crate::spec::expect::{About, Drafted, Expectation, Expectations, Reach, draft};
 use crate::target::{self, TargetName};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
@@ -195,10 +196,10 @@ fn excused_on_siblings(
     files: &[&Expectations],
     today: Date,
 ) -> Option<Text> {
-    if scenario.outcome != Outcome::Fail {
+    if !is_failure(scenario.outcome) {
         return None;
     }
-    let mut excuses = record.findings.iter().filter(|f| f.scenario == scenario.id).map(|finding| {
+    let mut excuses = record.findings.iter().filter(|f| f.concerns(&scenario.id)).map(|finding| {
         let sibling = &finding.reproducer.target;
         let name: TargetName = sibling.parse().ok().filter(|_| *sibling != record.target.name)?;
         let info = target::open(&name, &finding.reproducer.setup).ok()?.info().clone();
@@ -208,7 +209,7 @@ fn excused_on_siblings(
         let holds = |entry: &&Expectation| {
             let meant = match &entry.about {
                 About::Scenario(glob) => glob.is_match(&scenario.id),
-                About::Requirement(id) => *id == finding.requirement,
+                About::Requirement(id) => breaks_in(finding, &scenario.id, *id),
             };
             let reach = entry.scope.reach(&record.target.versions, &devices, &capabilities, options);
             meant && today <= entry.expires && reach == Reach::Here
@@ -236,11 +237,13 @@ fn fails_so(record: &RunRecord, entry: &Expectation, at: usize) -> bool {
 /// Whether a finding of the scenario names the entry's requirement.
 fn breaks(record: &RunRecord, scenario: &ScenarioRecord, entry: &Expectation) -> bool {
     let About::Requirement(id) = entry.about else { return false };
-    let broken_there = |f: &Finding| {
-        f.scenario == scenario.id && f.requirement == id
-            || f.folded.iter().any(|x| x.scenario == scenario.id && x.requirement == id)
-    };
-    record.findings.iter().any(broken_there)
+    record.findings.iter().any(|f| breaks_in(f, &scenario.id, id))
+}
+
+/// Whether a finding breaks a requirement in a scenario.
+fn breaks_in(finding: &Finding, scenario: &str, id: RequirementId) -> bool {
+    finding.scenario == scenario && finding.requirement == id
+        || finding.folded.iter().any(|f| f.scenario == scenario && f.requirement == id)
 }
 
 fn place(file: &Expectations, entry: &Expectation) -> String {

@@ -109,8 +109,10 @@ fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -
     // What an author expects of a requirement, and what a judge sees of it, are one.
     let expects = |c: &Caught| c.guilt.oracle == OracleName::Expectation;
     let judged_alike = a.requirement == b.requirement && (a.guilt.oracle == b.guilt.oracle || expects(a) || expects(b));
-    let same_world =
-        a.reproducer.target == b.reproducer.target && a.reproducer.setup.config == b.reproducer.setup.config;
+    if a.reproducer.target != b.reproducer.target {
+        return None; // what a sibling's settings lead to is told apart
+    }
+    let same_world = a.reproducer.setup.config == b.reproducer.setup.config;
     if judged_alike && (same_world || loss::is_loss(a.guilt.oracle)) {
         return Some(Because::SamePromise);
     }
