@@ -9,9 +9,9 @@ use poolproof::op::{Capability, Observation, Op, Refusal, RefusalClass, Reply, S
 use poolproof::report::{self, Language, headline, junit, markdown, table};
 use poolproof::spec;
 use poolproof::target::{self, Target};
-use poolproof::verdict::Outcome;
 use poolproof::verdict::conclusion::Conclusion;
 use poolproof::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioStamp};
+use poolproof::verdict::{Condition, Outcome};
 
 /// How a target is changed before it is tried.
 type Wrap = dyn Fn(Box<dyn Target>) -> Box<dyn Target> + Sync;
@@ -129,7 +129,9 @@ fn one_mistake_is_one_finding_with_a_name_that_stays() {
     assert_eq!(record.findings.len(), 1, "{:?}", record.findings.iter().map(|f| &f.id).collect::<Vec<_>>());
     assert_eq!(finding.requirement.to_string(), "STRM-02");
     assert!(finding.folded.len() >= 3, "{:?}", finding.folded);
-    assert!(finding.minimal && !finding.conditions.is_empty(), "{finding:?}");
+    let needs = |wanted: &Condition| finding.conditions.contains(wanted);
+    assert!(finding.minimal, "{finding:?}");
+    assert!(needs(&Condition::BusyStream { step: 1 }) && needs(&Condition::RecordedStream), "{:?}", finding.conditions);
     let fails: Vec<&str> =
         record.scenarios.iter().filter(|s| s.outcome == Outcome::Fail).map(|s| s.id.as_str()).collect();
     for id in fails {
@@ -140,6 +142,20 @@ fn one_mistake_is_one_finding_with_a_name_that_stays() {
     (other.seed, other.jobs, other.cases) = (7, 1, None);
     let other = run(&other, &|target| target);
     assert_eq!(other.findings.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), [finding.id.as_str()]);
+}
+
+#[test]
+fn two_mistakes_are_two_findings() {
+    let wrap = |inner| Box::new(Rude { inner, panics: false }) as Box<dyn Target>;
+    let record = run(&options("reference@sim?defect=event-on-default-stream", &["strm::*", "frac::*"]), &wrap);
+    let of = |area: &str| record.findings.iter().filter(|f| f.id.starts_with(area)).count();
+    assert_eq!(of("STRM-02"), 1, "{:?}", record.findings.iter().map(|f| &f.id).collect::<Vec<_>>());
+    assert!(record.findings.len() > 1, "refused fractions have nothing to do with streams");
+    for finding in &record.findings {
+        let streams = finding.requirements().iter().any(|r| r.to_string().starts_with("STRM-"));
+        let fractions = finding.requirements().iter().any(|r| r.to_string().starts_with("FRAC-"));
+        assert!(!(streams && fractions), "{}: {:?}", finding.id, finding.folded);
+    }
 }
 
 #[test]
