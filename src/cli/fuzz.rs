@@ -94,6 +94,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     report::write(&record, &options.out, languages)?;
     context.out.text(report::table(&[&record]))?;
     context.out.line("")?;
+    context.out.line(report::headline(&record, report::Language::En))?;
     if let Some(text) = ending(&record) {
         context.out.line(text)?;
     }

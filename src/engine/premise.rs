@@ -277,7 +277,10 @@ impl<'a> Book<'a> {
         self.most[device] = self.most[device].saturating_add(most);
         self.least[device] = self.least[device].saturating_add(bytes);
         self.live.insert(block, Held { block, device, stream, bytes, most, kept, recorded: false });
-        let (need, room) = (self.most[device], self.rooms.room(device));
+        // A pool need not get at what is cached outside of it.
+        let outside = self.cached.iter().filter(|h| kept && !h.kept && h.device == device).map(|h| h.most);
+        let need = outside.fold(self.most[device], u64::saturating_add);
+        let room = self.rooms.room(device);
         if again.is_some() || need <= room {
             return Ok(());
         }
