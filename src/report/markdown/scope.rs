@@ -164,8 +164,8 @@ fn strategy(page: &mut Page, facts: &Facts<'_>) {
             format!("执行操作 {} 次；另有 {} 次因所需对象不存在而未提交", thousands(operations), thousands(dropped)),
         ),
         page.t(
-            format!("Oracles, by what they watch, and in how many executed scenarios: {oracles}"),
-            format!("判定器（按检查内容）及其判定的已执行用例数：{oracles}"),
+            format!("Oracles, by what they watch, and how many executed scenarios ask for each (one is left out where the target does not show what it judges): {oracles}"),
+            format!("判定器（按检查内容）及要求它的已执行用例数（目标未提供其所需数据时不启用）：{oracles}"),
         ),
     ];
     if stored > 0 {
