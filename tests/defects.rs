@@ -33,6 +33,7 @@ fn options(cases: u32, seeds: u64) -> MatrixOptions {
         plan: Plan::new(spec::built_in(), &[], None).expect("everything is chosen"),
         seed: 0,
         seeds,
+        exact: false,
         cases: Some(cases),
         jobs: cores(),
         time: Duration::ZERO, // one pass: no clock decides what is found
@@ -88,6 +89,7 @@ fn the_sound_allocator_is_not_convicted() {
         target: base,
         plan,
         seed: 0,
+        exact: false,
         cases: Some(CASES),
         jobs: cores(),
         time: None,

@@ -3,6 +3,7 @@
 //! Decides that nothing is silently green. Knows nothing of how the sequences ran.
 
 use crate::op::{Milestone, Text};
+use crate::requirement::Area;
 use crate::spec::{Body, Scenario};
 use crate::verdict::record::{EndedBy, LeftOut, ScenarioRecord, ScenarioStamp};
 use crate::verdict::{Finding, Outcome};
@@ -16,7 +17,7 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Scenari
     let (outcome, reason) = judge(scenario, tally, by);
     let left_out = (outcome == Outcome::Skipped).then_some(match by {
         EndedBy::Complete | EndedBy::TimeUp => LeftOut::Time,
-        EndedBy::Interrupted | EndedBy::Killed => LeftOut::Interrupted,
+        EndedBy::Interrupted | EndedBy::Killed | EndedBy::Hung => LeftOut::Interrupted,
     });
     ScenarioRecord {
         outcome,
@@ -41,6 +42,10 @@ pub(super) fn left_out(scenario: &Scenario, why: LeftOut) -> ScenarioRecord {
         LeftOut::Share => Text::new(
             "in another share than --shard asks for; the other shares run it",
             "不属于 --shard 指定的分片；由其他分片执行",
+        ),
+        LeftOut::NoExact => Text::new(
+            "left out by --no-exact; a run without it includes this scenario",
+            "已被 --no-exact 排除；去掉该选项即可执行",
         ),
         _ => Text::new(
             "not selected by --scenario; a run without it includes this scenario",
@@ -105,6 +110,10 @@ fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Te
     }
     if let Some(caught) = findings(tally).next() {
         return (Outcome::Fail, Some(caught.violation.message.clone()));
+    }
+    let about_policy = scenario.requirement.area() == Area::Exact;
+    if let Some(departed) = tally.departed.as_ref().filter(|_| about_policy) {
+        return (Outcome::Fail, Some(departed.violation.message.clone()));
     }
     if let Some(crash) = &tally.crash {
         return (Outcome::Broken, Some(crash.text.clone()));
@@ -196,6 +205,10 @@ fn never_reached(by: EndedBy) -> Text {
             "the run was interrupted before its turn; a run that is left to end includes it",
             "轮到本用例之前运行被中断；完整运行即可包含本用例",
         ),
+        EndedBy::Hung => Text::new(
+            "a call that never returned ended the run before its turn; `worker:` in front of the target's name lets a run go on after such a call",
+            "轮到本用例之前，有调用未返回而使运行结束；在目标名前加 `worker:` 可使运行在此类调用之后继续",
+        ),
     }
 }
 
@@ -216,6 +229,12 @@ fn cut_short(tally: &Tally, by: EndedBy, missed: &str) -> Text {
             format!(
                 "运行在执行 {planned} 个序列中的 {done} 个之后被中断，其间未到达：{missed}；完整运行即可执行其余序列"
             ),
+        ),
+        EndedBy::Hung => Text::new(
+            format!(
+                "not reached in {done} of {planned} sequences, after which a call that never returned ended the run: {missed}"
+            ),
+            format!("在执行 {planned} 个序列中的 {done} 个之后，有调用未返回而使运行结束，其间未到达：{missed}"),
         ),
     }
 }

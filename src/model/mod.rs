@@ -287,17 +287,20 @@ impl Model {
                     self.retired.enqueued(device, 1 << (stream.0 & 63));
                 }
             }
-            Op::Use { block, stream } if served => {
-                if let Some(device) = self.block(block).map(|live| live.device) {
-                    self.retired.enqueued(device, 1 << (stream.0 & 63));
-                }
-            }
-            Op::Fill { block } if served => {
-                if let Some((device, stream)) = self.block(block).map(|live| (live.device, live.stream)) {
-                    self.retired.enqueued(device, 1 << (stream.0 & 63));
-                }
-            }
+            Op::Use { .. } | Op::Fill { .. } if served => self.note_work(op),
             _ => {}
+        }
+    }
+
+    /// A write to a block was put on a stream.
+    pub fn note_work(&mut self, op: &Op) {
+        let (block, stream) = match *op {
+            Op::Use { block, stream } => (block, Some(stream)),
+            Op::Fill { block } => (block, None),
+            _ => return,
+        };
+        if let Some(&Live { device, stream: own, .. }) = self.block(block) {
+            self.retired.enqueued(device, 1 << (stream.unwrap_or(own).0 & 63));
         }
     }
 

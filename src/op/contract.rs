@@ -64,6 +64,8 @@ pub enum Capability {
     DeferredFree,
     /// Sizes, segments and the choice of free blocks are PyTorch's under the settings in force.
     PytorchPolicy,
+    /// Everything it does is what PyTorch's allocator would do, under whatever settings are in force.
+    ExactPolicy,
     /// Settings can be given before the first operation, as PyTorch writes them.
     Settings,
     /// A fresh target that is asked the same gives the same answers, so that two runs can be compared.
@@ -102,6 +104,7 @@ impl Capability {
         (Capability::FixedSegments, "fixed_segments"),
         (Capability::DeferredFree, "deferred_free"),
         (Capability::PytorchPolicy, "pytorch_policy"),
+        (Capability::ExactPolicy, "exact_policy"),
         (Capability::Settings, "settings"),
         (Capability::Repeatable, "repeatable"),
     ];

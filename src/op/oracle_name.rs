@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A judge. Those that judge steps have a file each in `oracle`, which says what they do not cover; those that compare two
-/// runs are `engine::metamorphic`'s; a process that hangs or crashes is told by `engine::loss`.
+/// runs are `engine::metamorphic`'s; a process that hangs or crashes is told by `engine::loss`; `engine::twin` compares
+/// with the sound reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OracleName {
@@ -44,6 +45,10 @@ pub enum OracleName {
     Hang,
     /// The target's process died of a call, or no call can succeed in it any more.
     Crash,
+    /// A call did not come to its end: the target panicked in the harness's own process.
+    Panic,
+    /// What the target answers and shows is what the policy that it claims would have come to, address by address.
+    Exact,
     /// Compares two runs, as do all that follow: with streams renamed, the same comes of it.
     StreamNames,
     /// With devices of one size renamed.
@@ -101,8 +106,10 @@ impl OracleName {
         OracleName::RELATIONS.contains(&self)
     }
 
-    /// Those that watch the process of a target that has one of its own: always, whatever a scenario asks for.
-    pub const WATCH: &'static [OracleName] = &[OracleName::Hang, OracleName::Crash];
+    /// Those that judge whatever a scenario asks for: whether calls return and the process lives, and the policy that a
+    /// target claims.
+    pub const WATCH: &'static [OracleName] =
+        &[OracleName::Hang, OracleName::Crash, OracleName::Panic, OracleName::Exact];
 
     /// The name in scenario files and reports.
     #[must_use]
@@ -126,6 +133,8 @@ impl OracleName {
             OracleName::PrivatePools => "private_pools",
             OracleName::Hang => "hang",
             OracleName::Crash => "crash",
+            OracleName::Panic => "panic",
+            OracleName::Exact => "exact",
             OracleName::StreamNames => "stream_names",
             OracleName::DeviceNames => "device_names",
             OracleName::WarmUp => "warm_up",

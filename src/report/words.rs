@@ -90,6 +90,8 @@ pub(super) fn oracle(oracle: OracleName) -> Pair {
         OracleName::PrivatePools => ("private pools and graph captures", "私有池与图捕获"),
         OracleName::Hang => ("calls that do not return", "调用不返回"),
         OracleName::Crash => ("death of the process", "进程存活"),
+        OracleName::Panic => ("calls that panic", "调用引发 panic"),
+        OracleName::Exact => ("the policy that is claimed, address by address", "与所声称策略逐地址对照"),
         OracleName::StreamNames => ("two runs, streams renamed", "两次运行对比：流改名"),
         OracleName::DeviceNames => ("two runs, devices renamed", "两次运行对比：设备改名"),
         OracleName::WarmUp => ("two runs, one after a warm-up", "两次运行对比：预热后归还"),

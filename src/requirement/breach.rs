@@ -121,7 +121,7 @@ breaches! {
     Conf 2 High, "Memory mapped page by page did not work like other memory", "按页映射的内存未能像其他内存一样工作";
     Conf 3 High, "With a setting in force, another promise was broken", "启用配置项后其他承诺被破坏";
     Live 1 High, "A call did not return in time", "调用未在时限内返回";
-    Live 2 High, "The allocator's process died", "分配器所在的进程终止";
+    Live 2 High, "A call ended the allocator's process, or panicked", "调用使分配器所在的进程终止，或引发 panic";
     Live 3 High, "After a call the device no longer worked properly", "某次调用之后设备无法正常工作";
     Live 4 High, "A valid call was refused, or refused with the wrong error", "有效的调用被拒绝，或拒绝类型有误";
     Same 1 Medium, "Streams were treated differently because of their handles", "流因句柄不同而受到不同对待";
@@ -130,4 +130,5 @@ breaches! {
     Same 4 Medium, "Emptying an empty cache changed what came later", "清空空缓存影响了之后的行为";
     Same 5 Medium, "The order of calls to different devices changed the result", "对不同设备的调用次序改变了结果";
     Same 6 Low, "Sizes of one alignment unit were served differently", "同一对齐单位内的大小得到不同的处理";
+    Exact 1 Low, "The allocator departed from the policy that it claims", "分配器偏离了其所声称的策略";
 }

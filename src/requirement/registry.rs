@@ -17,8 +17,8 @@ const fn new(level: Level, area: Area, number: u8, en: &'static str, zh: &'stati
 }
 
 use Area::{
-    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm, Summ, Tele,
-    Trim, Zero,
+    Arg, Capt, Conc, Conf, Exact, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm,
+    Summ, Tele, Trim, Zero,
 };
 
 /// Every requirement.
@@ -347,4 +347,10 @@ pub static ALL: &[Requirement] = &[
     ),
     must(Same, 5, "The order of calls to different devices makes no difference", "对不同设备的调用次序不影响结果"),
     should(Same, 6, "Sizes of one alignment unit are served alike", "同一对齐单位内的大小得到同样的处理"),
+    should(
+        Exact,
+        1,
+        "An allocator that claims PyTorch's policy chooses, counts and says what PyTorch's would",
+        "声称遵循 PyTorch 策略的分配器，其选择、计数与文本均与 PyTorch 一致",
+    ),
 ];

@@ -108,7 +108,7 @@ fn convicted(
     for scenario in scenarios {
         let mut run = |setup: &Setup, steps: &[Step], relations: &[OracleName]| {
             let (oracles, epilogue) = (&scenario.oracles, scenario.epilogue);
-            let course = Course { steps, oracles, epilogue, transcript: false, relations, only: None };
+            let course = Course { steps, oracles, epilogue, transcript: false, relations, only: None, exact: false };
             let Ok(Attempt::Ran(run)) = attempt(&open, setup, &course) else { panic!("{}", scenario.id) };
             guilty.extend(run.conviction.iter().flat_map(|c| &c.violations).map(|v| v.oracle));
         };

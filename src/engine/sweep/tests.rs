@@ -26,6 +26,7 @@ fn options(target: &str, jobs: usize) -> RunOptions {
         target: target.parse().expect("a target name"),
         plan,
         seed: 0,
+        exact: true,
         cases: Some(1),
         jobs,
         time: None,

@@ -19,6 +19,7 @@ use crate::device::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::{Growth, limit_bytes};
+use crate::op::trace::TraceEvent;
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
     StreamId, TargetInfo, Versions,
@@ -62,6 +63,8 @@ pub struct ReferenceTarget<D, P> {
     on_gpus: bool,
     /// The device of the latest request; only a planted defect goes by it.
     latest: Option<usize>,
+    /// Somebody wants to know what is done to the devices.
+    tells: bool,
 }
 
 /// Builds `reference@sim` with its options: `defect=NAME` or `variation=NAME`, and settings as PyTorch writes
@@ -127,6 +130,7 @@ fn boxed<D: Playground + 'static>(
 /// What a variation promises otherwise.
 fn vary(info: &mut TargetInfo, variation: Variation) {
     info.capabilities.remove(&Capability::Settings);
+    info.capabilities.remove(&Capability::ExactPolicy);
     match variation {
         Variation::LargerSegments => info.contract.growth.least = 32 * MIB,
         // Without a cache there is nothing to keep apart.
@@ -160,6 +164,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             memo: Memo::default(),
             on_gpus: name.place == "cuda",
             latest: None,
+            tells: false,
         }
     }
 
@@ -230,6 +235,18 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
 
     fn apply(&mut self, op: &Op) -> Reply {
         self.answer(op)
+    }
+
+    fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {
+        if !std::mem::replace(&mut self.tells, true) {
+            self.reference.record_trace();
+        }
+        into.resize_with(self.reference.device_count(), Vec::new);
+        for (device, events) in into.iter_mut().enumerate() {
+            events.clear();
+            self.reference.device_mut(device).take_trace(events);
+        }
+        true
     }
 
     fn poisoned(&self) -> Option<i32> {
