@@ -13,8 +13,11 @@ impl<D, P> super::DeviceAllocator<D, P> {
         self.trace.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Adds what happened since the trace was last taken.
+    /// Puts what happened since the trace was last taken in place of what is there.
     pub fn take_trace(&mut self, into: &mut Vec<TraceEvent>) {
-        into.extend(self.trace.iter_mut().flat_map(|trace| trace.drain(..)));
+        into.clear();
+        if let Some(trace) = &mut self.trace {
+            std::mem::swap(trace, into);
+        }
     }
 }

@@ -243,7 +243,6 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
         }
         into.resize_with(self.reference.device_count(), Vec::new);
         for (device, events) in into.iter_mut().enumerate() {
-            events.clear();
             self.reference.device_mut(device).take_trace(events);
         }
         true
