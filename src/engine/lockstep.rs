@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 use crate::model::journey::Journey;
 use crate::model::{Effect, Law, Model};
 use crate::op::stats::Row;
-use crate::op::{DeviceView, Expect, Family, Milestone, Observation, Op, OracleName, Reply, Step, TargetInfo};
+use crate::op::trace::TraceEvent;
+use crate::op::{
+    Capability, DeviceView, Expect, Family, Milestone, Observation, Op, OracleName, Reply, Step, TargetInfo,
+};
 use crate::oracle::{Oracle, Seen};
 use crate::requirement::RequirementId;
 use crate::target::Target;
@@ -139,6 +142,9 @@ pub(super) struct Session<'a> {
     journey: Journey,
     pub(super) before: Observation,
     after: Observation,
+    /// What the target told of the latest operation, if it tells.
+    events: Vec<Vec<TraceEvent>>,
+    tells: bool,
     convictions: Vec<Violation>,
     only: Option<Guilt>,
     /// The given step that convictions are put down to.
@@ -171,8 +177,10 @@ pub fn run(target: &mut dyn Target, course: &Course<'_>, at: &Cell<usize>) -> Ru
 impl<'a> Session<'a> {
     fn new(target: &'a mut dyn Target, course: &Course<'_>) -> Self {
         let info = target.info().clone();
-        let mut before = Observation::default();
+        let (mut before, mut events) = (Observation::default(), Vec::new());
         target.observe(&mut before);
+        let wanted = course.oracles.contains(&OracleName::History) && info.can(Capability::DeviceEvents);
+        let tells = wanted && target.take_events(&mut events);
         let oracles =
             if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(course.oracles, &info, &before) };
         Session {
@@ -183,6 +191,8 @@ impl<'a> Session<'a> {
             before,
             info,
             target,
+            events,
+            tells,
             convictions: Vec::new(),
             only: course.only,
             step: 0,
@@ -214,7 +224,11 @@ impl<'a> Session<'a> {
         probes.retry(self)?;
         at.set(course.steps.len());
         self.step = course.steps.len();
-        if course.epilogue { probes.close(self) } else { probes.verify_all(self) }
+        if course.epilogue {
+            return probes.close(self);
+        }
+        probes.verify_all(self)?;
+        probes.look(self)
     }
 
     /// Asks one operation and has it judged.
@@ -228,6 +242,7 @@ impl<'a> Session<'a> {
         let law = self.model.law(op);
         let reply = self.target.apply(op);
         self.target.observe(&mut self.after);
+        self.tells = self.tells && self.target.take_events(&mut self.events);
         if loss::lost(self.target, &self.after).is_some() {
             self.run.operations += 1;
             self.write_down(op, &reply, role);
@@ -268,6 +283,11 @@ impl<'a> Session<'a> {
         self.model.devices().iter().map(|d| d.armed).sum()
     }
 
+    /// The same on one device.
+    pub(super) fn armed_on(&self, device: usize) -> u32 {
+        self.model.device(device).map_or(0, |d| d.armed)
+    }
+
     /// Judges an expectation that stands without an operation.
     fn expect(&mut self, expect: Option<&Expect>) -> Result<(), Stop> {
         if expect.is_none() {
@@ -297,6 +317,7 @@ impl<'a> Session<'a> {
             effect: judged.effect,
             model: &self.model,
             is_retry: judged.is_retry,
+            events: self.tells.then_some(self.events.as_slice()),
             is_end: judged.is_end,
         };
         self.run.judged += 1;

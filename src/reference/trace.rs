@@ -9,7 +9,12 @@ impl<D, P> super::DeviceAllocator<D, P> {
     }
 
     /// What happened since the trace was last taken.
-    pub fn take_trace(&mut self) -> Vec<TraceEvent> {
+    pub fn taken_trace(&mut self) -> Vec<TraceEvent> {
         self.trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Adds what happened since the trace was last taken.
+    pub fn take_trace(&mut self, into: &mut Vec<TraceEvent>) {
+        into.extend(self.trace.iter_mut().flat_map(|trace| trace.drain(..)));
     }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::cuda::{self, CudaError};
 
+use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
 use crate::reference::{Defect, Settings, Variation};
 
@@ -40,6 +41,12 @@ pub trait Target {
 
     /// Writes what can be seen now into `into`, reusing its memory.
     fn observe(&mut self, into: &mut Observation);
+
+    /// What was done to each device, in order, since this was last asked; `false` where the target does not tell. The first
+    /// call only has it tell from then on.
+    fn take_events(&mut self, _into: &mut Vec<Vec<TraceEvent>>) -> bool {
+        false
+    }
 
     /// Why nothing more can be asked of this target, once that is so: its process is gone, or its device
     /// refuses everything. Answers from then on mean nothing. The next sequence gets a fresh target.

@@ -9,7 +9,7 @@ mod pools;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -19,6 +19,7 @@ use crate::device::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::{Growth, limit_bytes};
+use crate::op::trace::TraceEvent;
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
     StreamId, TargetInfo, Versions,
@@ -58,10 +59,14 @@ pub struct ReferenceTarget<D, P> {
     pools: BTreeMap<PoolName, PoolHome>,
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
+    /// Devices on which a stream captures.
+    capturing: BTreeSet<usize>,
     memo: Memo,
     on_gpus: bool,
     /// The device of the latest request; only a planted defect goes by it.
     latest: Option<usize>,
+    /// Somebody wants to know what is done to the devices.
+    tells: bool,
 }
 
 /// Builds `reference@sim` with its options: `defect=NAME` or `variation=NAME`, and settings as PyTorch writes
@@ -157,9 +162,11 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
+            capturing: BTreeSet::new(),
             memo: Memo::default(),
             on_gpus: name.place == "cuda",
             latest: None,
+            tells: false,
         }
     }
 
@@ -232,6 +239,18 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
         self.answer(op)
     }
 
+    fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {
+        if !std::mem::replace(&mut self.tells, true) {
+            self.reference.record_trace();
+        }
+        into.resize_with(self.reference.device_count(), Vec::new);
+        for (device, events) in into.iter_mut().enumerate() {
+            events.clear();
+            self.reference.device_mut(device).take_trace(events);
+        }
+        true
+    }
+
     fn poisoned(&self) -> Option<i32> {
         self.reference.devices().find_map(|d| d.device().poisoned())
     }
@@ -248,7 +267,7 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
             view.nvml = device.second_opinion(reserved);
             view.total_bytes = device.total_bytes();
             // A device that cannot tell any more is broken, which its next answer says; 0 would convict at once.
-            view.free_bytes = device.free_bytes().unwrap_or(0);
+            view.free_bytes = device.look_at_free_bytes().unwrap_or(0);
             view.idle = device.idle_mask();
             view.faults_fired = device.faults_fired();
         }
