@@ -56,7 +56,7 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
     pulse.leave();
     let body = || {
         let mut target = pulse.inside(|| open(setup))?;
-        let twin = if course.exact { Twin::of(&mut *target, setup) } else { None };
+        let twin = if course.exact { Twin::of(target.info(), setup) } else { None };
         let mut run = lockstep::run_beside(&mut *target, twin, course, &at);
         drop(target); // a GPU has one borrower at a time
         if run.conviction.is_none() && !run.blind {

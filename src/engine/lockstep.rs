@@ -9,7 +9,10 @@ use std::sync::Arc;
 use crate::model::journey::Journey;
 use crate::model::{Effect, Law, Model};
 use crate::op::stats::Row;
-use crate::op::{ContentsReport, DeviceView, Expect, Family, Observation, Op, Reply, TargetInfo};
+use crate::op::trace::TraceEvent;
+use crate::op::{
+    Capability, ContentsReport, DeviceView, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo,
+};
 use crate::oracle::{Oracle, Seen};
 use crate::target::Target;
 use crate::verdict::{TranscriptLine, Violation};
@@ -57,6 +60,9 @@ pub(super) struct Session<'a> {
     journey: Journey,
     pub(super) before: Observation,
     after: Observation,
+    /// What the target told of the latest operation, if it tells.
+    events: Vec<Vec<TraceEvent>>,
+    tells: bool,
     convictions: Vec<Violation>,
     only: Option<Guilt>,
     /// The given step that convictions are put down to.
@@ -95,8 +101,10 @@ pub(super) fn run_beside(target: &mut dyn Target, twin: Option<Twin>, course: &C
 impl<'a> Session<'a> {
     fn new(target: &'a mut dyn Target, twin: Option<Twin>, course: &Course<'_>) -> Self {
         let info = target.info().clone();
-        let mut before = Observation::default();
+        let (mut before, mut events) = (Observation::default(), Vec::new());
         target.observe(&mut before);
+        let wanted = course.oracles.contains(&OracleName::History) || twin.is_some();
+        let tells = wanted && info.can(Capability::DeviceEvents) && target.take_events(&mut events);
         let oracles =
             if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(course.oracles, &info, &before) };
         Session {
@@ -108,6 +116,8 @@ impl<'a> Session<'a> {
             before,
             info,
             target,
+            events,
+            tells,
             convictions: Vec::new(),
             only: course.only,
             step: 0,
@@ -140,7 +150,11 @@ impl<'a> Session<'a> {
         probes.retry(self)?;
         at.set(course.steps.len());
         self.step = course.steps.len();
-        if course.epilogue { probes.close(self) } else { probes.verify_all(self) }
+        if course.epilogue {
+            return probes.close(self);
+        }
+        probes.verify_all(self)?;
+        probes.look(self)
     }
 
     /// Asks one operation and has it judged.
@@ -158,6 +172,7 @@ impl<'a> Session<'a> {
             self.target.observe(&mut self.after);
             reply
         });
+        self.tells = self.tells && self.target.take_events(&mut self.events);
         if loss::lost(self.target, &self.after).is_some() {
             self.run.operations += 1;
             self.write_down(op, &reply, role);
@@ -217,7 +232,9 @@ impl<'a> Session<'a> {
     /// Asks the twin the same. Where the two part, the twin has said all it has to say.
     fn depart(&mut self, op: &Op, reply: &Reply) -> Result<(), Stop> {
         let Some(twin) = &mut self.twin else { return Ok(()) };
-        let Some(violation) = twin.follow(self.target, op, reply, &self.after) else { return Ok(()) };
+        let Some(violation) = twin.follow(op, reply, &self.after, self.tells.then_some(&self.events)) else {
+            return Ok(());
+        };
         self.twin = None;
         self.run.departure = Some(Conviction { step: self.step, violations: vec![violation] });
         if self.only == Some(twin::GUILT) { Err(Stop) } else { Ok(()) }
@@ -238,6 +255,11 @@ impl<'a> Session<'a> {
     /// Planted faults that have not fired yet, on any device.
     pub(super) fn armed(&self) -> u32 {
         self.model.devices().iter().map(|d| d.armed).sum()
+    }
+
+    /// The same on one device.
+    pub(super) fn armed_on(&self, device: usize) -> u32 {
+        self.model.device(device).map_or(0, |d| d.armed)
     }
 
     /// Judges an expectation that stands without an operation.
@@ -270,6 +292,7 @@ impl<'a> Session<'a> {
             effect: judged.effect,
             model: &self.model,
             is_retry: judged.is_retry,
+            events: self.tells.then_some(self.events.as_slice()),
             is_end: judged.is_end,
         };
         for oracle in &mut self.oracles {

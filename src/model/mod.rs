@@ -4,6 +4,7 @@
 //! Knows nothing of small and large pools, splitting or caching, and never looks at `reference`.
 
 mod device;
+mod journal;
 pub mod journey;
 mod law;
 mod owner;
@@ -322,14 +323,6 @@ impl Model {
     #[must_use]
     pub fn block(&self, block: BlockId) -> Option<&Live> {
         self.held.get(&block)
-    }
-
-    /// Live block ids in ascending order (including blocks of 0 bytes).
-    #[must_use]
-    pub fn live_ids(&self) -> Vec<BlockId> {
-        let mut ids: Vec<BlockId> = self.held.keys().copied().collect();
-        ids.sort_unstable();
-        ids
     }
 
     /// Where a block is, or was if it is among the latest freed.

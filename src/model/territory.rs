@@ -170,6 +170,11 @@ impl Territory {
         Some(sum)
     }
 
+    /// The ranges of a device that are cached, as far as is known, each with its pool.
+    pub(super) fn of_cached(&self, device: usize) -> impl Iterator<Item = (u64, u64, Option<PoolSource>)> + '_ {
+        self.cached.0.iter().filter(move |(_, r)| r.device == device).map(|(&at, r)| (at, r.end, r.of))
+    }
+
     /// The ranges that graphs hold on a device.
     pub(super) fn of_graphs(&self, device: usize) -> impl Iterator<Item = (u64, u64, PoolSource)> + '_ {
         self.graphs.0.iter().filter(move |(_, r)| r.device == device).map(|(&at, r)| (at, r.end, r.of))

@@ -70,6 +70,8 @@ pub enum Capability {
     Settings,
     /// A fresh target that is asked the same gives the same answers, so that two runs can be compared.
     Repeatable,
+    /// What is done to each device can be told, event by event.
+    DeviceEvents,
     /// At least this many devices.
     Devices(u8),
 }
@@ -107,6 +109,7 @@ impl Capability {
         (Capability::ExactPolicy, "exact_policy"),
         (Capability::Settings, "settings"),
         (Capability::Repeatable, "repeatable"),
+        (Capability::DeviceEvents, "device_events"),
     ];
 
     /// Every name that `from_str` reads, for hints and for the published schema.

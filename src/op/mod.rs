@@ -132,11 +132,13 @@ pub enum DeviceCall {
     RecordEvent,
     /// Asks whether work has come to that place: `cudaEventQuery`.
     QueryEvent,
+    /// Asks what is free: `cudaMemGetInfo`.
+    MemoryInfo,
 }
 
 impl DeviceCall {
     /// Every call.
-    pub const ALL: [DeviceCall; 8] = [
+    pub const ALL: [DeviceCall; 9] = [
         DeviceCall::Reserve,
         DeviceCall::Release,
         DeviceCall::ReserveAddresses,
@@ -145,6 +147,7 @@ impl DeviceCall {
         DeviceCall::Unmap,
         DeviceCall::RecordEvent,
         DeviceCall::QueryEvent,
+        DeviceCall::MemoryInfo,
     ];
 }
 

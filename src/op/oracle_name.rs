@@ -41,6 +41,10 @@ pub enum OracleName {
     Summary,
     /// Memory goes to the private pool that requests are redirected to, and stays there.
     PrivatePools,
+    /// Emptying the cache gives back what nobody uses, on every device that lets it.
+    Trim,
+    /// The events that a target records tell what happened, once and in order.
+    History,
     /// A call did not return before its deadline.
     Hang,
     /// The target's process died of a call, or no call can succeed in it any more.
@@ -61,6 +65,8 @@ pub enum OracleName {
     DeviceOrder,
     /// With other sizes of the same alignment unit.
     SizeBin,
+    /// Without the calls that were refused.
+    WithoutRefused,
 }
 
 impl OracleName {
@@ -82,22 +88,26 @@ impl OracleName {
         OracleName::Telemetry,
         OracleName::Summary,
         OracleName::PrivatePools,
+        OracleName::Trim,
+        OracleName::History,
         OracleName::StreamNames,
         OracleName::DeviceNames,
         OracleName::WarmUp,
         OracleName::SpareTrim,
         OracleName::DeviceOrder,
         OracleName::SizeBin,
+        OracleName::WithoutRefused,
     ];
 
     /// Those that compare two runs.
-    pub const RELATIONS: [OracleName; 6] = [
+    pub const RELATIONS: [OracleName; 7] = [
         OracleName::StreamNames,
         OracleName::DeviceNames,
         OracleName::WarmUp,
         OracleName::SpareTrim,
         OracleName::DeviceOrder,
         OracleName::SizeBin,
+        OracleName::WithoutRefused,
     ];
 
     /// Whether it compares two runs instead of judging the steps of one.
@@ -131,6 +141,8 @@ impl OracleName {
             OracleName::Telemetry => "telemetry",
             OracleName::Summary => "summary",
             OracleName::PrivatePools => "private_pools",
+            OracleName::Trim => "trim",
+            OracleName::History => "history",
             OracleName::Hang => "hang",
             OracleName::Crash => "crash",
             OracleName::Panic => "panic",
@@ -141,6 +153,7 @@ impl OracleName {
             OracleName::SpareTrim => "spare_trim",
             OracleName::DeviceOrder => "device_order",
             OracleName::SizeBin => "size_bin",
+            OracleName::WithoutRefused => "without_refused",
         }
     }
 }

@@ -6,7 +6,7 @@
 //! after them), and wrong grants (`limit`, `overlap`). A request in whose refusal waiting blocks became free
 //! may be served when asked again: an allocator that waits for streams last does not search its cache once more.
 //! While requests on the device are redirected nothing need be flushed, and a private pool keeps what it has
-//! cached: cached memory is not judged while there is either.
+//! cached there: cached memory is not judged while there is either. What happens on other devices excuses nothing.
 
 use super::cite::{OOM_01, OOM_04, say};
 use super::limit::limit_of;
@@ -60,8 +60,8 @@ impl Exhaustion {
         }
         let active = view.stats.all(Family::Active).current | view.stats.all(Family::ActiveBytes).current;
         let pools = seen.model.pools();
-        let kept = pools.is_redirected(device) || pools.any_alive();
-        let idle = !kept && self.active && state.live == 0 && active == 0 && view.faults_fired == 0;
+        let kept = pools.is_redirected(device) || pools.any_alive_on(device);
+        let idle = !kept && self.active && state.live == 0 && active == 0;
         let whole = free.saturating_add(reserved);
         if idle && whole >= most && limit.is_none_or(|limit| most <= limit) {
             let [asked, cost, free, reserved] = [bytes, most, free, reserved].map(told::bytes);
@@ -112,7 +112,7 @@ impl Oracle for Exhaustion {
                 convictions.push(violation.figure(what, refusal("out_of_memory"), Text::new("served", "成功")));
             }
             Effect::Refused { device } => {
-                let fault = seen.fault_fired();
+                let fault = seen.fired_on(device);
                 self.excused = fault || resolved(seen, device) || flushed_in_part(seen, device);
                 if self.figures && !fault {
                     self.judge_refusal(seen, device, *bytes, convictions);

@@ -4,7 +4,7 @@
 //! A cycle is judged at the end, from the figures at each end of a round: the last quarter of the rounds must not
 //! reserve more, nor hold more device allocations, than those before ended with. Does not cover: fewer
 //! than four rounds; rounds that do not ask the same things in the same order (the first apart); and
-//! devices on which, after the first round, a request was refused or retried, a planned fault fired, or a block
+//! devices on which, after the first round, a request was refused for lack of memory or retried, a planned fault fired, or a block
 //! was freed that had outlived its private pool: what it leaves may wait for the next flush, as it does in PyTorch.
 
 use std::hash::{Hash, Hasher};
@@ -15,7 +15,8 @@ use super::cite::{GROW_01, GROW_02, say};
 use super::{Oracle, Seen};
 use crate::model::{Effect, Owner};
 use crate::op::{
-    BlockId, Capability, Counter, Family, GraphName, Observation, Op, OracleName, PoolName, TargetInfo, told,
+    BlockId, Capability, Counter, Family, GraphName, Observation, Op, OracleName, PoolName, RefusalClass, TargetInfo,
+    told,
 };
 use crate::verdict::Violation;
 
@@ -145,15 +146,18 @@ impl Growth {
         for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
             let moved = |which| before.stats.counter(which) != after.stats.counter(which);
             let retried = self.counters && (moved(Counter::NumAllocRetries) || moved(Counter::NumOoms));
-            let reset = matches!(seen.op, Some(Op::ResetAccumulated { .. }));
+            let is_meant = |op: &&Op| seen.model.device_of(op) == Some(device);
+            let reset = seen.served().filter(is_meant).is_some_and(|op| matches!(op, Op::ResetAccumulated { .. }));
             if (retried || reset || before.faults_fired != after.faults_fired)
                 && let Some(disturbed) = self.disturbed.get_mut(device)
             {
                 *disturbed = true;
             }
         }
-        if seen.reply.refusal().is_some() {
-            self.disturbed.iter_mut().for_each(|d| *d = true);
+        // A call that is refused for its arguments changes nothing, and so excuses nothing.
+        let class = seen.reply.refusal().map(|r| r.class);
+        if matches!(class, Some(RefusalClass::OutOfMemory | RefusalClass::DeviceError | RefusalClass::Unsupported)) {
+            seen.scope().positions(self.disturbed.len()).for_each(|device| self.disturbed[device] = true);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Floor 3, the judges: each oracle has a file of its name, which says what it does not cover; `accounts_explain`, `cite`,
-//! `table` and `view` are what they share.
+//! `message`, `segments`, `snapshot`, `table` and `view` are what they share.
 //!
 //! Decides whether a step broke a promise. Does not run anything, and asks the target nothing:
 //! what must be read from memory (contents) comes as `Fill` and `Verify` steps of the engine.
@@ -12,17 +12,22 @@ mod contents;
 mod exhaustion;
 mod expectation;
 mod growth;
+mod history;
 mod isolation;
 mod leak;
 mod limit;
+mod message;
 mod overlap;
 mod peak;
 mod private_pools;
 mod refusal;
+mod segments;
+mod snapshot;
 mod stream_order;
 mod summary;
 mod table;
 mod telemetry;
+mod trim;
 mod view;
 
 #[cfg(test)]
@@ -33,6 +38,7 @@ mod lawful_test;
 use std::collections::BTreeSet;
 
 use crate::model::{Effect, Law, Model};
+use crate::op::trace::TraceEvent;
 use crate::op::{Capability, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo};
 use crate::verdict::Violation;
 
@@ -52,6 +58,8 @@ pub struct Seen<'a> {
     pub model: &'a Model,
     /// The identical request was refused for lack of memory in the step just before (a probe of the engine).
     pub is_retry: bool,
+    /// What the target told of each device in this step, if it tells anything.
+    pub events: Option<&'a [Vec<TraceEvent>]>,
     /// The last step of a sequence: everything was freed, waited for and emptied.
     pub is_end: bool,
 }
@@ -90,6 +98,17 @@ impl<'a> Seen<'a> {
     /// Whether a planned fault fired in this step, on any device.
     fn fault_fired(&self) -> bool {
         self.before.devices.iter().zip(&self.after.devices).any(|(b, a)| b.faults_fired != a.faults_fired)
+    }
+
+    /// Whether a planned fault fired on that device in this step.
+    fn fired_on(&self, device: usize) -> bool {
+        let fired = |views: &Observation| views.devices.get(device).map_or(0, |d| d.faults_fired);
+        fired(self.before) != fired(self.after)
+    }
+
+    /// Whether a planned fault fired in this step on a device that the operation is about.
+    fn fired_in_scope(&self) -> bool {
+        self.fault_fired() && self.scope().positions(self.after.devices.len()).any(|device| self.fired_on(device))
     }
 
     /// Whether a call was served that must be refused: `refusal` says so, and what the figures of such a
@@ -154,6 +173,8 @@ fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<d
         {
             Box::new(private_pools::PrivatePools::new(info))
         }
+        OracleName::History if info.can(Capability::DeviceEvents) => Box::new(history::History::new(info)),
+        OracleName::Trim if info.can(Capability::EmptyCache) && reserved => Box::new(trim::Trim::new(info, first)),
         OracleName::Summary if summary::Summary::can_judge(info) => Box::new(summary::Summary::new(info)),
         _ => return None,
     })

@@ -113,8 +113,11 @@ impl<D: Device, P: Planting> Reference<D, P> {
         if address == 0 {
             return Ok(());
         }
-        let owner = self.devices.iter().position(|d| d.owns(address)).unwrap_or(0);
-        self.devices.get_mut(owner).map_or(Err(FreeError::InvalidPointer { address }), |d| d.free(address))
+        let owner = self.devices.iter().position(|d| d.owns(address));
+        if owner.is_none() {
+            self.devices.iter_mut().for_each(DeviceAllocator::note_refused);
+        }
+        self.devices.get_mut(owner.unwrap_or(0)).map_or(Err(FreeError::InvalidPointer { address }), |d| d.free(address))
     }
 
     /// Records that a stream uses a live block, whichever device it is on.

@@ -103,6 +103,7 @@ breaches! {
     Summ 1 Medium, "The statistics dictionary was wrong, or reading it changed something", "统计字典有误，或读取改变了状态";
     Summ 2 Low, "The summary table was wrong, or printing it changed something", "摘要表格有误，或输出时改变了状态";
     Summ 3 Medium, "A snapshot or report disagreed with the figures, or changed them", "快照或报告与统计不符，或改变了统计";
+    Summ 4 Medium, "The recorded events missed, repeated or misstated what happened", "所记录的事件遗漏、重复或误报了实际情况";
     Mem 1 High corrupts, "A live block overlapped another, or lacked memory of its own", "存活块与其他块重叠，或没有自己的内存";
     Mem 2 High, "An address was not aligned as promised", "地址未按承诺对齐";
     Mem 3 High corrupts, "A block no longer held what was written to it", "块中写入的内容被改变";
@@ -130,5 +131,6 @@ breaches! {
     Same 4 Medium, "Emptying an empty cache changed what came later", "清空空缓存影响了之后的行为";
     Same 5 Medium, "The order of calls to different devices changed the result", "对不同设备的调用次序改变了结果";
     Same 6 Low, "Sizes of one alignment unit were served differently", "同一对齐单位内的大小得到不同的处理";
+    Same 7 Medium, "A refused call changed what came later", "被拒绝的调用影响了之后的行为";
     Exact 1 Low, "The allocator departed from the policy that it claims", "分配器偏离了其所声称的策略";
 }

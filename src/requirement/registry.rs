@@ -240,6 +240,12 @@ pub static ALL: &[Requirement] = &[
         "摘要表格符合文档形状且与数据一致",
     ),
     must(Summ, 3, "The snapshot's segments and blocks add up to the figures", "快照中的段与块合计与数据一致"),
+    must(
+        Summ,
+        4,
+        "The events recorded tell each request, free and segment once and in order, and agree with the figures",
+        "所记录的事件对每次申请、释放与段各记一次且有序，并与数据一致",
+    ),
     must(Mem, 1, "Live blocks never overlap and lie in memory of their device", "存活块互不重叠，且位于其设备的内存中"),
     must(Mem, 2, "Every address is aligned as promised", "每个地址都按承诺对齐"),
     must(Mem, 3, "A block keeps what was written to it until it is freed", "块在释放前保持写入的内容"),
@@ -347,6 +353,7 @@ pub static ALL: &[Requirement] = &[
     ),
     must(Same, 5, "The order of calls to different devices makes no difference", "对不同设备的调用次序不影响结果"),
     should(Same, 6, "Sizes of one alignment unit are served alike", "同一对齐单位内的大小得到同样的处理"),
+    must(Same, 7, "A call that is refused leaves no trace in what comes later", "被拒绝的调用不影响之后的行为"),
     should(
         Exact,
         1,

@@ -103,7 +103,7 @@ pub fn throughput(name: &TargetName, effort: Effort) -> Result<Throughput, Targe
         Ok(clock.seconds())
     };
     let (mut judged, mut bare, mut exact) = (f64::INFINITY, f64::INFINITY, f64::INFINITY);
-    let has_twin = Twin::of(&mut *target::open(name, &setup)?, &setup).is_some();
+    let has_twin = Twin::of(target::open(name, &setup)?.info(), &setup).is_some();
     let mut executed_judged = 0;
     for _ in 0..effort.repeats {
         bare = bare.min(time(&none)?);
@@ -169,7 +169,7 @@ pub fn curve(name: &TargetName, points: &[u32]) -> Result<Vec<CurvePoint>, Targe
 fn run(name: &TargetName, setup: &Setup, steps: &[Step], oracles: &BTreeSet<OracleName>) -> Result<u64, TargetError> {
     let mut target = target::open(name, setup)?;
     let course = Course { only: None, ..Course::new(steps, oracles, false) };
-    let twin = if course.exact { Twin::of(&mut *target, setup) } else { None };
+    let twin = if course.exact { Twin::of(target.info(), setup) } else { None };
     let run = lockstep::run_beside(&mut *target, twin, &course, &Cell::new(0));
     debug_assert!(run.conviction.is_none() && run.departure.is_none(), "a sound target: {run:?}");
     Ok(run.operations)

@@ -35,7 +35,7 @@ fn judged(defect: &str, ops: &[Op], relation: OracleName) -> Judged {
 fn lines(relation: OracleName, ops: &[Op]) -> Vec<String> {
     let all: Vec<&Op> = ops.iter().collect();
     let mut target = target::open(&target(""), &world()).expect("the target opens");
-    let base = Trail::of(&mut *target, &all);
+    let base = Trail::of(&mut *target, &all, false);
     let variant = variant::of(relation, target.info(), &world(), &all, &base).expect("the relation applies");
     variant
         .ops
@@ -54,6 +54,8 @@ fn each_relation_makes_another_sequence_of_the_same() {
         Op::Free { block: BlockId(1) },
         Op::Free { block: BlockId(0) },
         Op::EmptyCache,
+        Op::ResetPeak { device: DeviceId(9) },
+        alloc(3, Some(0), 0, 512),
     ];
     let mut text = String::new();
     for relation in OracleName::RELATIONS {
@@ -86,13 +88,14 @@ fn a_broken_relation_shows_both_sequences() {
 }
 
 /// The defects that are there for the relations, in the order of `OracleName::RELATIONS`.
-const DEFECTS: [Defect; 6] = [
+const DEFECTS: [Defect; 7] = [
     Defect::StreamHandleSizes,
     Defect::OddDeviceSizes,
     Defect::ReleaseChangesSizes,
     Defect::TrimsCounted,
     Defect::LastDeviceSizes,
     Defect::OddBytesSizes,
+    Defect::RefusedFreeSizes,
 ];
 
 /// Who convicts the named target over scenarios: the judges of one run, or these relations.

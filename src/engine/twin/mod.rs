@@ -29,27 +29,22 @@ pub(super) struct Twin {
     sound: Box<dyn Target>,
     /// What it shows.
     seen: Observation,
-    /// The target tells what it does to its devices.
-    tells: bool,
-    theirs: Vec<Vec<TraceEvent>>,
-    own: Vec<Vec<TraceEvent>>,
+    /// What it did to its devices.
+    events: Vec<Vec<TraceEvent>>,
 }
 
 impl Twin {
     /// The twin of a target that nothing was asked of yet; `None` where nobody here knows its policy, or its devices
     /// are none that could be simulated alike.
-    pub(super) fn of(target: &mut dyn Target, setup: &Setup) -> Option<Twin> {
-        let info = target.info();
+    pub(super) fn of(info: &TargetInfo, setup: &Setup) -> Option<Twin> {
         let name: TargetName = info.name.parse().ok()?;
         if !info.can(Capability::ExactPolicy) || name.place != "sim" {
             return None;
         }
-        let setup = world(info, setup);
-        let mut sound = target::open_here(&target::sound_reference(&name), &setup).ok()?;
-        let mut twin_events = Vec::new();
-        let mut theirs = Vec::new();
-        let tells = target.take_events(&mut theirs) && sound.take_events(&mut twin_events);
-        Some(Twin { sound, seen: Observation::default(), tells, theirs, own: twin_events })
+        let mut sound = target::open_here(&target::sound_reference(&name), &world(info, setup)).ok()?;
+        let mut events = Vec::new();
+        sound.take_events(&mut events);
+        Some(Twin { sound, seen: Observation::default(), events })
     }
 
     /// Lives an operation of which nothing has to be compared.
@@ -57,24 +52,25 @@ impl Twin {
         self.sound.apply(op);
     }
 
-    /// Lives one operation that the target was asked, and says where the two part. After the first departure a twin
-    /// has nothing more to say: everything that follows may be a consequence.
+    /// Lives one operation that the target was asked, and says where the two part; `events` is what the target did to its
+    /// devices, if it tells. After the first departure a twin has nothing more to say: everything that follows may be a
+    /// consequence.
     pub(super) fn follow(
         &mut self,
-        target: &mut dyn Target,
         op: &Op,
         reply: &Reply,
         after: &Observation,
+        events: Option<&Vec<Vec<TraceEvent>>>,
     ) -> Option<Violation> {
         if matches!(op, Op::Verify { .. }) {
             return None; // what memory holds is the device's, and judged by what was written
         }
         let predicted = self.sound.apply(op);
         self.sound.observe(&mut self.seen);
-        let done = self.tells && target.take_events(&mut self.theirs) && self.sound.take_events(&mut self.own);
+        self.sound.take_events(&mut self.events);
         // What was done comes before what was answered, and both before the figures of it.
-        let acts = || if done { compare::events(&self.own, &self.theirs) } else { None };
-        let difference = acts()
+        let difference = events
+            .and_then(|theirs| compare::events(&self.events, theirs))
             .or_else(|| compare::replies(&predicted, reply))
             .or_else(|| compare::observations(&self.seen, after))?;
         Some(violation(op, &difference, &predicted, reply))

@@ -166,6 +166,7 @@ pub enum Defect {
     ReserveErrorCounted, ReleaseErrorCounted, ErrorSticks, AccessErrorLeaks, AddressesErrorKept, QueryErrorPasses,
     // seen only by comparing runs
     StreamHandleSizes, OddDeviceSizes, ReleaseChangesSizes, TrimsCounted, LastDeviceSizes, OddBytesSizes,
+    RefusedFreeSizes,
 }
 
 const TABLES: [&[Entry]; 12] = [

@@ -9,7 +9,7 @@ mod pools;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -59,6 +59,8 @@ pub struct ReferenceTarget<D, P> {
     pools: BTreeMap<PoolName, PoolHome>,
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
+    /// Devices on which a stream captures.
+    capturing: BTreeSet<usize>,
     memo: Memo,
     on_gpus: bool,
     /// The device of the latest request; only a planted defect goes by it.
@@ -161,6 +163,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
+            capturing: BTreeSet::new(),
             memo: Memo::default(),
             on_gpus: name.place == "cuda",
             latest: None,
@@ -264,7 +267,7 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
             view.nvml = device.second_opinion(reserved);
             view.total_bytes = device.total_bytes();
             // A device that cannot tell any more is broken, which its next answer says; 0 would convict at once.
-            view.free_bytes = device.free_bytes().unwrap_or(0);
+            view.free_bytes = device.look_at_free_bytes().unwrap_or(0);
             view.idle = device.idle_mask();
             view.faults_fired = device.faults_fired();
         }
