@@ -208,6 +208,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if !self.planted.has(Defect::RetryNotCounted) {
             *self.stats.counter_mut(Counter::NumAllocRetries) += 1;
         }
+        if let Some(slot) = self.search_after_flush(request) {
+            return Ok(slot);
+        }
         if !self.planted.has(Defect::NoSecondTry)
             && let Some(slot) = self.grow(request)?
         {

@@ -166,6 +166,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.pools[pool].free.slots(&self.arena).find(|&s| self.arena[s].next.as_ref().is_some_and(is_free))
     }
 
+    /// What a variation finds once the cache was flushed: streams were waited for, and their blocks may be borrowed now.
+    pub(in crate::reference) fn search_after_flush(&mut self, request: &Request) -> Option<Slot> {
+        if self.lends() { self.find_free(request) } else { None }
+    }
+
     /// What a variation tries before memory is asked of the device.
     ///
     /// # Errors

@@ -41,11 +41,18 @@ fn may_grow(growth: &mut Growth, numerator: u64, denominator: u64) {
 
 /// What a variation cannot be asked for.
 fn unclaimed(variation: Variation) -> &'static [Capability] {
-    use Capability::{Caching, DeferredFree, GraphCapture, KeepsCached, PrivatePools};
+    use Capability::{
+        Caching, CutsAnyBlock, DeferredFree, GraphCapture, KeepsCached, MergesAtFree, PrivatePools, SmallPool,
+    };
     match variation {
         // Without a cache there is nothing to keep apart.
-        Variation::EagerTrimming | Variation::NeverCaches => &[Caching, PrivatePools, GraphCapture],
-        Variation::UncachedLarge | Variation::BoundedCache => &[Caching, KeepsCached],
+        Variation::EagerTrimming => &[Caching, PrivatePools, GraphCapture],
+        Variation::NeverCaches => &[Caching, PrivatePools, GraphCapture, CutsAnyBlock, MergesAtFree],
+        Variation::NoSplitting | Variation::WholeLargeBlocks => &[CutsAnyBlock, MergesAtFree],
+        Variation::LazyMerging => &[MergesAtFree],
+        Variation::NoSmallPool | Variation::ArenaByStream => &[SmallPool],
+        Variation::UncachedLarge => &[Caching, KeepsCached, CutsAnyBlock],
+        Variation::BoundedCache => &[Caching, KeepsCached],
         Variation::UnusedForgotten | Variation::FlushesFirst => &[KeepsCached],
         Variation::WaitsAtFree => &[DeferredFree],
         _ => &[],
