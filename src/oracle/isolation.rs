@@ -84,7 +84,7 @@ impl Oracle for Isolation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{DeviceId, Reply};
+    use crate::op::{DeviceId, Observation, PoolKind, Reply};
     use crate::oracle::fixture::{Bench, alloc, free, hand_out, reset_peak, take_back};
 
     fn bench() -> Bench {
@@ -106,6 +106,26 @@ mod tests {
         let both = |o: &mut crate::op::Observation| o.devices.iter_mut().for_each(|d| hand_out(d, 512));
         let found = bench().step(alloc(2, 512), Reply::Allocated { address: 0x2000 }, both).convicts("ISO-01");
         insta::assert_snapshot!(found.message.en, @"`alloc b2: 512 B on device 0, stream 0` is about device 0, but num_device_alloc of device 1 went from 0 to 1");
+    }
+
+    #[test]
+    fn a_block_that_waited_on_another_device_may_become_free_meanwhile() {
+        let mut bench = bench();
+        let waits = |o: &mut Observation| {
+            let stats = &mut o.devices[0].stats;
+            stats.decrease(Family::Allocation, PoolKind::Small, 1);
+            stats.decrease(Family::AllocatedBytes, PoolKind::Small, 1024);
+        };
+        bench.step(free(1), Reply::Done, waits).passes();
+        let free_at_last = |o: &mut Observation| {
+            let stats = &mut o.devices[0].stats;
+            stats.decrease(Family::Active, PoolKind::Small, 1);
+            stats.decrease(Family::ActiveBytes, PoolKind::Small, 1024);
+            stats.decrease(Family::RequestedBytes, PoolKind::Small, 600);
+        };
+        let other = Op::Synchronize { device: DeviceId(1) };
+        bench.step(other.clone(), Reply::Done, free_at_last).passes();
+        bench.step(other, Reply::Done, free_at_last).convicts("ISO-03"); // nothing waits any more
     }
 
     #[test]

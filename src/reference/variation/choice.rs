@@ -168,7 +168,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// What a variation finds once the cache was flushed: streams were waited for, and their blocks may be borrowed now.
     pub(in crate::reference) fn search_after_flush(&mut self, request: &Request) -> Option<Slot> {
-        if self.lends() { self.find_free(request) } else { None }
+        if self.planted.varies(Variation::BorrowsWaiting) {
+            return self.find_free(request).or_else(|| self.borrow_waiting(request));
+        }
+        if self.planted.varies(Variation::BorrowsIdle) { self.find_free(request) } else { None }
     }
 
     /// What a variation tries before memory is asked of the device.
