@@ -30,7 +30,7 @@ enum What {
     Oracles,
     /// Defects that can be planted: reference@sim?defect=NAME
     Defects,
-    /// Legal variations of policy: reference@sim?variation=NAME
+    /// Legal variations of policy: reference@sim?variation=NAME, several joined by +
     Variations,
 }
 

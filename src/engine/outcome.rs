@@ -2,7 +2,9 @@
 //!
 //! Decides that nothing is silently green. Knows nothing of how the sequences ran.
 
-use crate::op::{Milestone, Text};
+use std::collections::BTreeSet;
+
+use crate::op::{Capability, Milestone, Text};
 use crate::requirement::Area;
 use crate::spec::{Body, Scenario};
 use crate::verdict::record::{EndedBy, LeftOut, ScenarioRecord, ScenarioStamp};
@@ -125,7 +127,7 @@ fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Te
         return (Outcome::NotApplicable, Some(reason.clone()));
     }
     if !tally.is_unfinished()
-        && let Some(reason) = beyond_this_world(scenario, tally)
+        && let Some(reason) = beyond_this_target(scenario, tally).or_else(|| beyond_this_world(scenario, tally))
     {
         return (Outcome::NotApplicable, Some(reason));
     }
@@ -138,8 +140,27 @@ fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Te
 /// What a scenario demands and did not reach on a target with so many devices as this one has.
 fn missed(scenario: &Scenario, tally: &Tally) -> Vec<Milestone> {
     let devices = tally.info.as_ref().map_or(usize::MAX, |info| info.devices.len());
-    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices);
+    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices && ruled_out(**m, tally).is_none());
     demanded.filter(|m| !tally.reached.contains_key(m)).copied().collect()
+}
+
+/// What the target says it lacks, and could not be in this situation without.
+fn ruled_out(milestone: Milestone, tally: &Tally) -> Option<Capability> {
+    let info = tally.info.as_ref()?;
+    milestone.takes().filter(|&capability| !info.can(capability))
+}
+
+/// Why nothing that a scenario demands can be reached on this target, if that is so.
+fn beyond_this_target(scenario: &Scenario, tally: &Tally) -> Option<Text> {
+    let lacks = |m: &Milestone| ruled_out(*m, tally).filter(|_| !tally.reached.contains_key(m));
+    let lacking: Option<BTreeSet<Capability>> = scenario.must_reach.iter().map(lacks).collect();
+    let names: Vec<String> = lacking.filter(|all| !all.is_empty())?.iter().map(ToString::to_string).collect();
+    let situations: Vec<String> = scenario.must_reach.iter().map(|m| m.name()).collect();
+    let (names, situations) = (names.join(", "), situations.join(", "));
+    Some(Text::new(
+        format!("the target lacks {names}, and so is never in the situation that this is about: {situations}"),
+        format!("目标不具备 {names}，因而从不处于本用例所涉及的情形：{situations}"),
+    ))
 }
 
 /// Why this world has no place for what a generated scenario missed, if it has none.

@@ -298,6 +298,19 @@ fn nothing_is_silently_green() {
 }
 
 #[test]
+fn what_a_target_says_it_is_never_in_is_not_demanded() {
+    let waits = Scenario { must_reach: [Milestone::PendingFree].into(), ..scenario("oom::waits") };
+    let both = Scenario { must_reach: [Milestone::PendingFree, Milestone::Oom].into(), ..scenario("oom::both") };
+    let rest = Scenario { must_reach: [Milestone::PendingFree, Milestone::CacheHit].into(), ..scenario("oom::rest") };
+    let seen = outcomes(Flaw::None, vec![waits, both, rest]);
+    assert_eq!(seen[0].0, Outcome::NotApplicable, "nothing is left of it");
+    assert!(seen[0].1.contains("lacks deferred_free") && seen[0].1.contains("pending_free"), "{seen:?}");
+    assert_eq!(seen[1].0, Outcome::Inconclusive);
+    assert!(seen[1].1.contains("oom") && !seen[1].1.contains("pending_free"), "{seen:?}");
+    assert_eq!(seen[2].0, Outcome::Pass);
+}
+
+#[test]
 fn the_record_does_not_depend_on_the_schedule() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let ids = ["frac::a", "oom::b", "zero::c", "peak::d", "iso::e"];

@@ -4,6 +4,7 @@
 //! Knows nothing of small and large pools, splitting or caching, and never looks at `reference`.
 
 mod device;
+mod former;
 mod journal;
 pub mod journey;
 mod law;
@@ -80,9 +81,6 @@ pub enum Effect {
     },
 }
 
-/// Former addresses are remembered for about this many freed blocks.
-const FORMER: usize = 1024;
-
 /// The callers' side of the world.
 #[derive(Debug)]
 pub struct Model {
@@ -93,8 +91,7 @@ pub struct Model {
     held: FxHashMap<BlockId, Live>,
     /// Ends of live blocks of at least one byte, by start; the id keeps double bookings apart.
     ranges: BTreeMap<(u64, BlockId), u64>,
-    /// Where freed blocks were, at the position of their id modulo `FORMER`.
-    former: Vec<Option<(BlockId, u64)>>,
+    former: former::FormerBlocks,
     devices: Vec<DeviceState>,
     /// The current device of each caller, as far as any has changed it.
     current: Vec<usize>,
@@ -121,7 +118,7 @@ impl Model {
             counters: info.can(Capability::Counters),
             held: FxHashMap::default(),
             ranges: BTreeMap::new(),
-            former: vec![None; FORMER],
+            former: former::FormerBlocks::default(),
             devices: vec![DeviceState::new(); info.devices.len()],
             current: Vec::new(),
             caller: 0,
@@ -194,7 +191,7 @@ impl Model {
 
     fn freed(&mut self, block: BlockId, after: &Observation) -> Effect {
         let Some(live) = self.held.remove(&block) else { return Effect::None };
-        self.former[block.0 as usize % FORMER] = Some((block, live.address));
+        let mut waited = false;
         if live.bytes > 0 {
             self.devices[live.device].remove(&live);
             self.ranges.remove(&(live.address, block));
@@ -205,13 +202,15 @@ impl Model {
             // a stream recorded under a redirection counts for captured work, which does not run
             let redirected = if self.pools.is_redirected(live.device) { live.redirected } else { 0 };
             let duty = (own | live.recorded & !redirected) & busy;
+            waited = duty != 0;
             if !self.pools.is_empty() {
-                self.territory.put(&live, &self.pools);
+                self.territory.put(&live, &self.pools, self.devices[live.device].returned);
             }
             if duty != 0 {
                 self.retired.put(&live, duty);
             }
         }
+        self.former.put(block, &live, waited, &self.devices[live.device]);
         Effect::Freed(block, live)
     }
 
@@ -265,6 +264,7 @@ impl Model {
             }
             let waits = device::waits(view);
             let state = &mut self.devices[device];
+            state.observe(view, self.counters);
             let calls = view.stats.counter(crate::op::Counter::NumDeviceAlloc);
             state.grew = std::mem::replace(&mut state.calls, calls) != calls;
             let moved = std::mem::replace(&mut state.waits, waits) != waits;
@@ -332,8 +332,7 @@ impl Model {
     }
 
     fn former_address(&self, block: BlockId) -> Option<u64> {
-        let slot = self.former.get(block.0 as usize % FORMER)?;
-        slot.filter(|(id, _)| *id == block).map(|(_, address)| address)
+        self.former.get(block).map(|former| former.address)
     }
 
     /// A live block other than `block` that shares a byte with it.

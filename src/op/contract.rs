@@ -58,6 +58,10 @@ pub enum Capability {
     KeepsCached,
     /// A cached block of any size may be cut to serve a smaller request.
     CutsAnyBlock,
+    /// Free neighbours become one block as soon as both are free.
+    MergesAtFree,
+    /// Small requests are served from memory of their own, and counted apart.
+    SmallPool,
     /// Memory comes from the device in segments of fixed size, and not page by page.
     FixedSegments,
     /// Freeing a block that recorded streams still use does not wait for them.
@@ -103,6 +107,8 @@ impl Capability {
         (Capability::Caching, "caching"),
         (Capability::KeepsCached, "keeps_cached"),
         (Capability::CutsAnyBlock, "cuts_any_block"),
+        (Capability::MergesAtFree, "merges_at_free"),
+        (Capability::SmallPool, "small_pool"),
         (Capability::FixedSegments, "fixed_segments"),
         (Capability::DeferredFree, "deferred_free"),
         (Capability::PytorchPolicy, "pytorch_policy"),

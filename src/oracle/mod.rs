@@ -151,7 +151,7 @@ fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<d
     let any = Family::ALL.iter().any(|&f| has(f));
     let reserved = has(Family::ReservedBytes);
     Some(match name {
-        OracleName::Expectation => Box::new(expectation::Expectation),
+        OracleName::Expectation => Box::new(expectation::Expectation::new(info)),
         OracleName::Overlap => Box::new(overlap::Overlap),
         OracleName::Alignment => Box::new(alignment::Alignment::new(info)),
         OracleName::Contents if info.can(Capability::Contents) => Box::new(contents::Contents),

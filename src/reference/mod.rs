@@ -37,7 +37,7 @@ pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 pub use private::{Catch, PoolError, PoolFlags, PoolId};
 pub use settings::{Settings, SettingsError};
-pub use variation::Variation;
+pub use variation::{Variation, Variations};
 
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::snapshot::Snapshot;

@@ -18,7 +18,7 @@ use crate::device::cuda::{self, CudaError};
 
 use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
-use crate::reference::{Defect, Settings, Variation};
+use crate::reference::{Defect, Settings, Variations};
 
 pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
@@ -149,7 +149,7 @@ pub struct ReferenceOptions {
     /// A mistake planted in it.
     pub defect: Option<Defect>,
     /// Another policy than PyTorch's.
-    pub variation: Option<Variation>,
+    pub variations: Option<Variations>,
 }
 
 /// The settings, the planted defect and the variation that the name of a reference on simulated devices gives;
@@ -162,8 +162,8 @@ pub fn reference_options(name: &TargetName) -> Result<Option<ReferenceOptions>, 
     if !is_ours {
         return Ok(None);
     }
-    let reference::Options { settings, defect, variation, .. } = reference::Options::read(name, false)?;
-    Ok(Some(ReferenceOptions { settings, defect, variation }))
+    let reference::Options { settings, defect, variations, .. } = reference::Options::read(name, false)?;
+    Ok(Some(ReferenceOptions { settings, defect, variations }))
 }
 
 /// The same target under settings that make it call the device in other ways: what a sweep over device calls

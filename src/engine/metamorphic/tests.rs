@@ -87,6 +87,18 @@ fn a_broken_relation_shows_both_sequences() {
     insta::assert_snapshot!(format!("{}\n{}\n{}", violation.message.en, violation.message.zh, evidence.join("\n")));
 }
 
+#[test]
+fn another_choice_among_free_blocks_breaks_no_relation() {
+    let all = spec::built_in();
+    let own: Vec<Scenario> = all.into_iter().filter(|s| s.requirement.area() == Area::Same).collect();
+    for policy in ["scattered-fit", "borrows-idle", "borrows-waiting"] {
+        let name: TargetName = format!("reference@sim?variation={policy}").parse().expect("a target's name");
+        for seed in 0..2 {
+            assert_eq!(convicted(&name, &own, &OracleName::RELATIONS, 16, seed), BTreeSet::new(), "{policy}");
+        }
+    }
+}
+
 /// The defects that are there for the relations, in the order of `OracleName::RELATIONS`.
 const DEFECTS: [Defect; 7] = [
     Defect::StreamHandleSizes,

@@ -8,6 +8,7 @@ mod options;
 mod pools;
 #[cfg(test)]
 mod tests;
+mod varied;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +25,8 @@ use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
     StreamId, TargetInfo, Versions,
 };
-use crate::reference::rounding::{MIB, MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
-use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation};
+use crate::reference::rounding::{MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
+use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
 use mistakes::Memo;
 pub(super) use options::Options;
 
@@ -113,35 +114,19 @@ fn boxed<D: Playground + 'static>(
     let (settings, follows) = (&options.settings, options.follows);
     // A driver puts segments elsewhere each time, and which block is lowest decides much.
     let repeats = name.place != "cuda" || options.ordered;
-    match (options.defect, options.variation) {
+    match (options.defect, options.variations) {
         (Some(defect), _) => Box::new(
             ReferenceTarget::new(name, devices, streams, settings, Planted::Defect(defect)).following(follows, repeats),
         ),
-        (None, Some(variation)) => {
-            let varied = ReferenceTarget::new(name, devices, streams, settings, Planted::Variation(variation));
+        (None, Some(variations)) => {
+            let varied = ReferenceTarget::new(name, devices, streams, settings, Planted::Variations(variations));
             let mut target = varied.following(false, repeats);
-            vary(&mut target.info, variation);
+            varied::restate(&mut target.info, variations);
             Box::new(target)
         }
         (None, None) => {
             Box::new(ReferenceTarget::new(name, devices, streams, settings, Sound).following(follows, repeats))
         }
-    }
-}
-
-/// What a variation promises otherwise.
-fn vary(info: &mut TargetInfo, variation: Variation) {
-    info.capabilities.remove(&Capability::Settings);
-    info.capabilities.remove(&Capability::ExactPolicy);
-    match variation {
-        Variation::LargerSegments => info.contract.growth.least = 32 * MIB,
-        // Without a cache there is nothing to keep apart.
-        Variation::EagerTrimming | Variation::NeverCaches => {
-            let without = [Capability::Caching, Capability::PrivatePools, Capability::GraphCapture];
-            info.capabilities.retain(|c| !without.contains(c));
-        }
-        Variation::WaitsAtFree => drop(info.capabilities.remove(&Capability::DeferredFree)),
-        _ => {}
     }
 }
 
@@ -259,6 +244,7 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
         into.devices.resize(self.reference.device_count(), DeviceView::default());
         for (i, view) in into.devices.iter_mut().enumerate() {
             let allocator = self.reference.device_mut(i);
+            allocator.before_reading();
             view.stats = *allocator.stats();
             view.fraction = allocator.fraction();
             let reserved = view.stats.all(Family::ReservedBytes).current.max(0).unsigned_abs();
