@@ -38,6 +38,7 @@ pub mod survival;
 pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
+pub mod unfaithful;
 mod yardstick;
 
 use std::path::PathBuf;
@@ -57,6 +58,7 @@ pub use stamp::Clock;
 pub use stop::{Stop, Watch};
 pub use survival::{SurvivalOptions, SurvivalProgress, survival};
 pub use sweep::SweepPlan;
+pub use unfaithful::{UnfaithfulOptions, UnfaithfulProgress, unfaithful};
 
 /// Why a run or a replay could not be made. What a target *did* is never an error: it is an outcome.
 #[derive(Debug, thiserror::Error)]

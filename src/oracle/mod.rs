@@ -15,6 +15,7 @@ mod growth;
 mod isolation;
 mod leak;
 mod limit;
+mod observables;
 mod overlap;
 mod peak;
 mod private_pools;
@@ -29,6 +30,8 @@ mod view;
 mod fixture;
 #[cfg(test)]
 mod lawful_test;
+
+pub use observables::judges;
 
 use std::collections::BTreeSet;
 
