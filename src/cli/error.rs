@@ -60,6 +60,8 @@ pub(super) enum CliError {
     TooManyCalls { calls: u64, most: u64 },
     #[error("no planted defect is called {globs}")]
     NoDefect { globs: String },
+    #[error("`{target}` runs in a process of its own, and reporters are tried in this one; reference@sim can be")]
+    Apart { target: String },
     #[error("no observable is called {globs}")]
     NoObservable { globs: String },
     #[error("stdout: {source}")]

@@ -74,6 +74,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     ensure_writable(&args.out)?;
     let base: TargetName = args.target.parse()?;
     targets(&[base.to_string()])?;
+    if base.is_apart() {
+        return Err(CliError::Apart { target: args.target.clone() });
+    }
     let options = UnfaithfulOptions {
         base,
         plan: Plan::new(spec::built_in(), &args.scenarios, None)?,

@@ -4,15 +4,14 @@
 //! scenarios that expect figures of their own (`expectation`) and relations between runs are not counted.
 
 use crate::op::OracleName;
-use crate::op::observable::{BlockField, DeviceFigure, Observable, RefusalNumber, ReplyField, SegmentField};
+use crate::op::observable::{DeviceFigure, Observable, ReplyField, SegmentField};
 use crate::op::stats::{Column, Counter, Key};
 
 /// The judges of an observable, in the order of their names.
 #[must_use]
 pub fn judges(observable: Observable) -> Vec<OracleName> {
     use OracleName::{
-        Accounts, Alignment, Contents, Exhaustion, Growth, Isolation, Leak, Limit, Overlap, Peak, Refusal, Summary,
-        Telemetry,
+        Alignment, Contents, Exhaustion, Growth, Isolation, Leak, Limit, Overlap, Refusal, Summary, Telemetry,
     };
     match observable {
         Observable::Statistic(key) => statistic(key),
