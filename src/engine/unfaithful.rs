@@ -149,3 +149,63 @@ fn hunt(
         noticed,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Silent;
+    use crate::op::OracleName;
+    use crate::op::observable::Observable;
+    use crate::spec;
+
+    /// What is told wrongly always, of these observables, each in every way.
+    fn hunted(observables: &[&str], scenarios: &[&str]) -> Unfaithful {
+        let globs: Vec<String> = scenarios.iter().map(|glob| (*glob).to_owned()).collect();
+        let of = |name: &&str| Corruption::of(name.parse::<Observable>().expect("an observable"));
+        let options = UnfaithfulOptions {
+            base: "reference@sim".parse().expect("is a target name"),
+            plan: Plan::new(spec::built_in(), &globs, None).expect("is a plan"),
+            corruptions: observables.iter().map(of).collect(),
+            seed: 0,
+            cases: Some(4),
+            jobs: 2,
+            stop: Stop::default(),
+            command: String::new(),
+        };
+        unfaithful(&options, &Silent).expect("the target opens")
+    }
+
+    #[test]
+    fn what_is_told_wrongly_is_noticed_by_those_who_are_said_to_judge_it() {
+        let observables = [
+            "requested_bytes.small_pool.current",
+            "inactive_split.all.peak",
+            "oversize_segments.allocated",
+            "num_device_free",
+            "device.total_bytes",
+            "device.idle",
+            "dictionary.active.all.current",
+            "reply.fraction",
+        ];
+        let study = hunted(&observables, &["stat::*", "tele::*", "summ::*", "frac::*", "iso::*"]);
+        assert_eq!(study.rows.len(), observables.iter().map(|o| Corruption::of(o.parse().expect("is one")).len()).sum::<usize>());
+        let score = study.score(|_| true);
+        assert!(score.percent() >= 90.0, "{score:?}");
+        for row in &study.rows {
+            let Some(oracle) = row.noticed.as_ref().and_then(|n| n.oracle) else { continue };
+            let is_said = row.judges.contains(&oracle) || oracle == OracleName::Expectation || oracle.compares_runs();
+            assert!(is_said || row.kind == "swapped", "{}: {oracle:?}", row.name());
+        }
+        for observable in observables {
+            let noticed = |r: &&ReporterRow| r.observable == observable && r.noticed.is_some();
+            assert!(study.rows.iter().any(|r| noticed(&r)), "{observable}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_noticed_where_nothing_is_told_wrongly() {
+        let study = hunted(&["oversize_allocations.current"], &["zero::*"]);
+        let unreached = study.rows.iter().filter(|r| r.told == 0).count();
+        assert!(unreached > 0 && study.rows.iter().all(|r| r.told > 0 || r.noticed.is_none()));
+    }
+}
