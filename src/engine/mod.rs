@@ -42,6 +42,7 @@ pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
 mod twin;
+pub mod unfaithful;
 mod watchdog;
 mod yardstick;
 
@@ -62,6 +63,7 @@ pub use stamp::Clock;
 pub use stop::{Stop, Watch};
 pub use survival::{SurvivalOptions, SurvivalProgress, survival};
 pub use sweep::SweepPlan;
+pub use unfaithful::{UnfaithfulOptions, UnfaithfulProgress, unfaithful};
 
 /// Why a run or a replay could not be made. What a target *did* is never an error: it is an outcome.
 #[derive(Debug, thiserror::Error)]

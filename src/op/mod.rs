@@ -4,9 +4,11 @@
 //! that is said twice, in `reference` (one exact policy) and in `model` (what any policy owes).
 
 pub mod contract;
+pub mod corruption;
 pub mod fault;
 pub mod milestone;
 mod names;
+pub mod observable;
 pub mod observation;
 pub mod oracle_name;
 mod place;

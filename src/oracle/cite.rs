@@ -15,7 +15,7 @@ macro_rules! cite {
 
 cite! {
     STAT_01 = Stat 1, STAT_02 = Stat 2, STAT_03 = Stat 3, STAT_04 = Stat 4, STAT_05 = Stat 5, STAT_06 = Stat 6,
-    STAT_07 = Stat 7,
+    STAT_07 = Stat 7, STAT_08 = Stat 8, STAT_09 = Stat 9, STAT_10 = Stat 10, STAT_11 = Stat 11,
     PEAK_01 = Peak 1, PEAK_02 = Peak 2, PEAK_03 = Peak 3,
     POOL_01 = Pool 1,
     ZERO_01 = Zero 1, ZERO_02 = Zero 2,
@@ -28,7 +28,7 @@ cite! {
     LEAK_01 = Leak 1, LEAK_02 = Leak 2,
     LIVE_04 = Live 4,
     GROW_01 = Grow 1, GROW_02 = Grow 2,
-    TELE_01 = Tele 1, TELE_02 = Tele 2,
+    TELE_01 = Tele 1, TELE_02 = Tele 2, TELE_03 = Tele 3,
     SUMM_01 = Summ 1, SUMM_02 = Summ 2, SUMM_03 = Summ 3, SUMM_04 = Summ 4,
     MEM_01 = Mem 1, MEM_02 = Mem 2, MEM_03 = Mem 3,
     PRIV_01 = Priv 1, PRIV_02 = Priv 2, PRIV_04 = Priv 4, PRIV_05 = Priv 5,

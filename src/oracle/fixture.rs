@@ -167,7 +167,11 @@ impl Bench {
     }
 
     pub fn with(names: &[OracleName], info: &TargetInfo) -> Self {
-        let now = first();
+        Self::starting(names, info, first())
+    }
+
+    /// A world that shows this before the first step.
+    pub fn starting(names: &[OracleName], info: &TargetInfo, now: Observation) -> Self {
         let oracles = build(&names.iter().copied().collect(), info, &now);
         Bench { model: Model::new(info), now, oracles, is_retry: false, is_end: false, events: None }
     }

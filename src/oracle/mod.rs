@@ -1,10 +1,12 @@
-//! Floor 3, the judges: each oracle has a file of its name, which says what it does not cover; `accounts_explain`, `cite`,
-//! `message`, `segments`, `snapshot`, `table` and `view` are what they share.
+//! Floor 3, the judges: each oracle has a file of its name, which says what it does not cover; `accounts_*` and `telemetry_*` are parts of one,
+//! `cite`, `message`, `segments`, `snapshot`, `table` and `view` what they share, and `observables` says who judges what.
 //!
 //! Decides whether a step broke a promise. Does not run anything, and asks the target nothing:
 //! what must be read from memory (contents) comes as `Fill` and `Verify` steps of the engine.
 
 mod accounts;
+mod accounts_blocks;
+mod accounts_counters;
 mod accounts_explain;
 mod alignment;
 mod cite;
@@ -17,6 +19,7 @@ mod isolation;
 mod leak;
 mod limit;
 mod message;
+mod observables;
 mod overlap;
 mod peak;
 mod private_pools;
@@ -27,6 +30,7 @@ mod stream_order;
 mod summary;
 mod table;
 mod telemetry;
+mod telemetry_streams;
 mod trim;
 mod view;
 
@@ -34,6 +38,8 @@ mod view;
 mod fixture;
 #[cfg(test)]
 mod lawful_test;
+
+pub use observables::judges;
 
 use std::collections::BTreeSet;
 

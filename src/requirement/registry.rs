@@ -50,6 +50,30 @@ pub static ALL: &[Requirement] = &[
         "Out-of-memory refusals, retries and device calls are counted once each",
         "内存不足拒绝、重试与设备调用各计一次",
     ),
+    must(
+        Stat,
+        8,
+        "An allocator that holds nothing before the first request has counted nothing",
+        "首次申请之前未持有内存的分配器各项统计均为零",
+    ),
+    must(
+        Stat,
+        9,
+        "What was requested is what callers asked for, in blocks that they hold or that were freed and wait",
+        "请求字节即调用者所申请之量，仅含其持有的块与已释放而在等待的块",
+    ),
+    must(
+        Stat,
+        10,
+        "Device calls are counted as often as segments or reserved memory come and go",
+        "设备调用的计数与段或保留内存的增减相符",
+    ),
+    must(
+        Stat,
+        11,
+        "Oversize figures count what is as large as max_split_size, which no call changes",
+        "超大统计只计不小于 max_split_size 者，且该设置不因调用而改变",
+    ),
     must(Peak, 1, "A peak is the highest current value since the last reset", "峰值是自上次重置以来当前值的最大者"),
     must(
         Peak,
@@ -227,6 +251,12 @@ pub static ALL: &[Requirement] = &[
     ),
     must(Tele, 1, "What the device reports as used moves with what is reserved", "设备报告的已用量随保留量变化"),
     must(Tele, 2, "The device's total never changes, and free is at most total", "设备总量不变，且空闲量不超过总量"),
+    must(
+        Tele,
+        3,
+        "A stream is busy while it is kept so, and idle once the device was waited for",
+        "流在被占用期间为忙，在等待设备完成之后为空闲",
+    ),
     must(
         Summ,
         1,

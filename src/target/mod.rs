@@ -9,6 +9,7 @@ pub mod name;
 mod neighbours;
 mod on_gpu;
 pub mod reference;
+mod unfaithful;
 pub mod worker;
 
 use schemars::JsonSchema;
@@ -22,6 +23,7 @@ use crate::reference::{Defect, Settings, Variations};
 
 pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
+pub use unfaithful::open_counted;
 
 /// An allocator under test. A target is built for one sequence and dropped after it.
 ///
@@ -84,6 +86,8 @@ pub enum TargetError {
     UnknownDefect { target: String, defect: String, hint: Option<String> },
     #[error("target `{target}`: there is no variation `{variation}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
     UnknownVariation { target: String, variation: String, hint: Option<String> },
+    #[error("target `{target}`: there is no observable `{observable}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
+    UnknownObservable { target: String, observable: String, hint: Option<String> },
     #[error("target `{target}`: {reason}")]
     BadOption { target: String, reason: String },
     /// Only a harness says this: no message between processes does.
@@ -123,6 +127,9 @@ pub fn make_room(name: &TargetName) {
 /// # Errors
 /// A name, an option or a value of one that does not exist.
 pub fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    if let Some((_, Some(text))) = name.options.iter().rfind(|(key, _)| key == unfaithful::OPTION) {
+        return unfaithful::open(name, text, setup);
+    }
     match (name.allocator.as_str(), name.place.as_str()) {
         ("reference", "sim") => reference::open(name, setup),
         ("reference", "cuda") => reference::open_cuda(name, setup),
@@ -162,7 +169,8 @@ pub fn reference_options(name: &TargetName) -> Result<Option<ReferenceOptions>, 
     if !is_ours {
         return Ok(None);
     }
-    let reference::Options { settings, defect, variations, .. } = reference::Options::read(name, false)?;
+    let name = name.inner(&[unfaithful::OPTION]);
+    let reference::Options { settings, defect, variations, .. } = reference::Options::read(&name, false)?;
     Ok(Some(ReferenceOptions { settings, defect, variations }))
 }
 

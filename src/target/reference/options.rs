@@ -9,8 +9,9 @@ use crate::device::sim::GRANULE;
 use crate::op::{Setup, size};
 use crate::reference::{Defect, Settings, Variation, Variations};
 
-const ANYWHERE: &str = "defect=NAME, variation=NAME and config=SETTINGS";
-const ON_A_GPU: &str = "defect=NAME, variation=NAME, config=SETTINGS, placement=driver|ordered, peers=on|off, ";
+const ANYWHERE: &str = "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN and config=SETTINGS";
+const ON_A_GPU: &str =
+    "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN, config=SETTINGS, placement=driver|ordered, peers=on|off, ";
 
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
