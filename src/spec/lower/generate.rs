@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
-use super::{Problems, World};
+use super::{Problems, World, world};
 use crate::spec::error::Complaint;
 use crate::spec::locate::Path;
 use crate::spec::raw::{RawGenerate, RawSize, Span, Weight};
@@ -21,9 +21,10 @@ const FRACTIONS: [f64; 6] = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0];
 pub(super) fn lower(raw: &RawGenerate, world: &World, problems: &mut Problems) -> Option<Generate> {
     let root = Path::ROOT;
     let here = root.key("generate");
+    let drawn = world::lower(raw, problems, &here);
     let weights = weights(raw, problems, &here);
     let asks = |kind: &OpKind| matches!(kind, OpKind::Alloc | OpKind::AllocTensor);
-    if raw.sizes.is_empty() && weights.entries.iter().any(|(kind, weight)| asks(kind) && *weight > 0) {
+    if raw.sizes.is_empty() && drawn.is_none() && weights.entries.iter().any(|(kind, weight)| asks(kind) && *weight > 0) {
         let complaint = Complaint::new("`alloc` has a weight, but there is no `sizes` to draw from");
         problems.add(&here, complaint.hint("for example `sizes: [ { log_uniform: [1, 1MiB] } ]`"));
     }
@@ -62,6 +63,7 @@ pub(super) fn lower(raw: &RawGenerate, world: &World, problems: &mut Problems) -
         problems.add(&here.key("length"), complaint);
     }
     Some(Generate {
+        world: drawn,
         sequences,
         length,
         streams: narrow(raw.streams.as_ref(), world.streams, "streams", problems, &here),
