@@ -38,6 +38,8 @@ pub(super) struct Redirects {
     made: (u32, u32),
     /// How many pools there are at a time at most.
     most: usize,
+    /// Some pools help out when memory runs out.
+    helps: bool,
 }
 
 fn pick<T: Copy>(from: &[T], draw: u32) -> Option<T> {
@@ -45,8 +47,8 @@ fn pick<T: Copy>(from: &[T], draw: u32) -> Option<T> {
 }
 
 impl Redirects {
-    pub(super) fn new(most: usize) -> Self {
-        Redirects { most, ..Redirects::default() }
+    pub(super) fn new(most: usize, helps: bool) -> Self {
+        Redirects { most, helps, ..Redirects::default() }
     }
 
     pub(super) fn is_capturing(&self) -> bool {
@@ -77,7 +79,7 @@ impl Redirects {
         let name = PoolName(self.made.0);
         self.made.0 += 1;
         self.pools.push(Pool { name, home, graphs: 0, spent: false });
-        let (use_on_oom, no_split) = (draft.twist >> 8 & 3 == 0, draft.twist >> 16 & 7 == 0);
+        let (use_on_oom, no_split) = (self.helps && draft.twist >> 8 & 3 == 0, draft.twist >> 16 & 7 == 0);
         Op::PoolCreate { pool: name, device: home, use_on_oom, no_split }
     }
 

@@ -107,7 +107,8 @@ impl<'a> Resolver<'a> {
             device_calls: DEVICE_CALLS.into_iter().filter(|&(k, needs)| offered(k, needs)).map(|(k, _)| k).collect(),
             blocks: Blocks::default(),
             occupied: Vec::new(),
-            redirects: Redirects::new(bounds.pools),
+            // By pages PyTorch's pools help nobody (`specs/expect`).
+            redirects: Redirects::new(bounds.pools, !bounds.pages),
             leaning: None,
         }
     }

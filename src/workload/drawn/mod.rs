@@ -81,7 +81,10 @@ pub(super) fn sequence(
         .phases
         .iter()
         .map(|p| match &generate.sizes[..] {
-            [] => p.mood.sizes(&mut dice, world.scale, world.setup.device_bytes.get(p.home).copied().unwrap_or(0)),
+            [] => {
+                let capacity = world.setup.device_bytes.get(p.home).copied().unwrap_or(0);
+                p.mood.sizes(&mut dice, world.scale, capacity, world.most)
+            }
             given => given.to_vec(),
         })
         .collect();
@@ -91,13 +94,13 @@ pub(super) fn sequence(
         streams: world.setup.streams,
         callers: world.callers,
         pools: usize::from(world.pools),
-        pages: offers.pages || world.settings.named[0],
+        pages: offers.pages || world.settings.pages(),
     };
     let all = Table::new(&world.weights, |_| true);
     let mut resolver = Resolver::new(offers.capabilities, generate, &all, bounds);
     let mut ops = Vec::new();
     for (at, phase) in world.phases.iter().enumerate() {
-        let fractions = match phase.mood.fractions() {
+        let fractions = match phase.mood.fractions(bounds.pages) {
             [] => &generate.fractions[..],
             own => own,
         };

@@ -96,17 +96,20 @@ impl Mood {
         Weights { entries: of.entries.iter().map(scaled).collect() }
     }
 
-    /// Fractions that limits are set to; none for those that a scenario names.
-    pub(super) fn fractions(self) -> &'static [f64] {
+    /// Fractions that limits are set to; none for those that a scenario names. By whole `pages` PyTorch grows past every limit
+    /// but 0 (`specs/expect`).
+    pub(super) fn fractions(self, pages: bool) -> &'static [f64] {
         match self {
+            _ if pages => &[0.0, 1.0, 1.0],
             Mood::Recover => &[1.0],
             Mood::Starve => &[0.0, 0.02, 0.1, 0.25, 0.5],
             _ => &[],
         }
     }
 
-    /// From what sizes are drawn on a device of so many bytes, where the scenario names none.
-    pub(super) fn sizes(self, dice: &mut Dice, scale: Scale, capacity: u64) -> Vec<SizeClass> {
+    /// From what sizes are drawn on a device of so many bytes, where the scenario names none and no request is to have more
+    /// than `limit`.
+    pub(super) fn sizes(self, dice: &mut Dice, scale: Scale, capacity: u64, limit: u64) -> Vec<SizeClass> {
         let class = |weight, draw| SizeClass { weight, draw };
         let part = |of: u64| (capacity / of).max(MIB);
         let small = SizeDraw::LogUniform(1, MIB);
@@ -130,7 +133,23 @@ impl Mood {
             Mood::Misuse => all.push(class(2, absurd)),
             _ => {}
         }
+        all.retain_mut(|class| keep_below(&mut class.draw, limit));
         all
+    }
+}
+
+/// Leaves out what is above the limit; whether anything is left.
+fn keep_below(draw: &mut SizeDraw, limit: u64) -> bool {
+    match draw {
+        SizeDraw::LogUniform(low, high) => {
+            *high = (*high).min(limit);
+            low <= high
+        }
+        SizeDraw::Around { centres, within } => {
+            centres.retain(|c| c.saturating_add(*within) <= limit);
+            !centres.is_empty()
+        }
+        SizeDraw::Exactly(_) => true, // never served
     }
 }
 

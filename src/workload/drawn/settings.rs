@@ -42,6 +42,25 @@ const DIVISIONS: [&str; 10] = [
 pub(super) struct Drawn {
     pub(super) text: Option<String>,
     pub(super) named: [bool; NAMES.len()],
+    /// What a shared segment, or a page of a large one, has.
+    pub(super) segment: u64,
+}
+
+impl Drawn {
+    /// Segments grow page by page.
+    pub(super) fn pages(&self) -> bool {
+        self.named[0]
+    }
+
+    /// Large blocks are never cut.
+    pub(super) fn oversize(&self) -> bool {
+        self.named[1]
+    }
+
+    /// Devices start with a limit.
+    pub(super) fn limits(&self) -> bool {
+        self.named[5]
+    }
 }
 
 /// So many settings for devices of which the smallest has `least` bytes.
@@ -55,7 +74,10 @@ pub(super) fn draw(dice: &mut Dice, count: u8, least: u64) -> Drawn {
     // A segment that no device has room for leaves nothing to see.
     let fits: Vec<u64> = SEGMENTS.into_iter().filter(|s| s * MIB <= least / 2).collect();
     drawn.named[4] &= !fits.is_empty();
+    // Whole pages go past a limit, in PyTorch too.
+    drawn.named[5] &= !drawn.pages();
     let segment = if drawn.named[4] { dice.one(&fits) } else { SEGMENT };
+    drawn.segment = segment * MIB;
     let mut parts = Vec::new();
     for (name, _) in NAMES.iter().zip(drawn.named).filter(|(_, named)| *named) {
         let value = match *name {
