@@ -7,7 +7,7 @@ use crate::op::size::human;
 use crate::spec::error::Complaint;
 use crate::spec::locate::Path;
 use crate::spec::raw::{Either, RawGenerate, RawScenario, RawWorld, Span};
-use crate::spec::scenario::DrawnWorld;
+use crate::spec::scenario::{DrawnWorld, OpKind, Weights};
 
 /// From the smallest device that serves a large request at all to more than any card has.
 const CAPACITY: RangeInclusive<u64> = (16 << 20)..=(1 << 40);
@@ -74,3 +74,46 @@ pub(super) fn check(raw: &RawScenario, world: &DrawnWorld, problems: &mut Proble
         problems.add(&root.key("generate").key("cycles"), complaint.hint("leave one of them out"));
     }
 }
+
+/// Every kind that a world does not name, with its usual weight.
+pub(super) fn fill_up(weights: &mut Weights) {
+    let named: Vec<OpKind> = weights.entries.iter().map(|(kind, _)| *kind).collect();
+    weights.entries.extend(USUAL.iter().filter(|(kind, _)| !named.contains(kind)));
+}
+
+/// Weights in thousandths: mostly requests and frees, a little of all else.
+const USUAL: [(OpKind, u32); 33] = [
+    (OpKind::Alloc, 6000),
+    (OpKind::AllocTensor, 400),
+    (OpKind::AllocZero, 100),
+    (OpKind::Free, 4000),
+    (OpKind::FreeNewest, 600),
+    (OpKind::FreeOldest, 600),
+    (OpKind::FreeInvalid, 100),
+    (OpKind::RecordStream, 800),
+    (OpKind::Use, 600),
+    (OpKind::Occupy, 400),
+    (OpKind::Finish, 500),
+    (OpKind::Synchronize, 100),
+    (OpKind::EmptyCache, 150),
+    (OpKind::ResetPeak, 100),
+    (OpKind::ResetAccumulated, 100),
+    (OpKind::SetFraction, 100),
+    (OpKind::SetFractionInvalid, 30),
+    (OpKind::GetFraction, 50),
+    (OpKind::SetCurrent, 200),
+    (OpKind::Caller, 200),
+    (OpKind::Dictionary, 50),
+    (OpKind::Summary, 50),
+    (OpKind::Snapshot, 100),
+    (OpKind::MemoryInfo, 100),
+    (OpKind::BadDevice, 50),
+    (OpKind::PoolCreate, 300),
+    (OpKind::PoolEnter, 400),
+    (OpKind::PoolExit, 400),
+    (OpKind::PoolDelete, 100),
+    (OpKind::CaptureBegin, 150),
+    (OpKind::CaptureEnd, 200),
+    (OpKind::GraphReset, 100),
+    (OpKind::Fault, 150),
+];

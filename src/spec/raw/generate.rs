@@ -34,7 +34,9 @@ pub struct RawGenerate {
     /// How to draw sizes.
     #[serde(default)]
     pub sizes: Vec<RawSize>,
-    /// Relative weights of the operations.
+    /// Relative weights of the operations. Required, but in a drawn world: there every kind has a usual weight, and these
+    /// come instead of it; 0 leaves a kind out.
+    #[serde(default)]
     #[schemars(with = "BTreeMap<OpKind, Weight>")]
     pub weights: Ordered<Weight>,
     /// Device calls to fail.
