@@ -231,7 +231,7 @@ impl Case<'_> {
 
     /// Looks at the target in the largest world, to learn whether it has what the scenario requires.
     fn look(&self, tally: &mut Tally) -> Result<(), EngineError> {
-        match inspect(self.open, &workload::largest_world(self.scenario, self.is_real())) {
+        match inspect(self.open, &workload::widest_world(self.scenario)) {
             Ok(Ok((info, versions))) => {
                 tally.versions = versions;
                 tally.missing = missing(self.scenario, &info);
@@ -389,7 +389,7 @@ pub(super) fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
 /// # Errors
 /// What the target says where it cannot be built.
 pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String>>, TargetError> {
-    Ok(inspect(open, &workload::largest_world(scenario, false))?.ok().map(|(info, _)| missing(scenario, &info)))
+    Ok(inspect(open, &workload::widest_world(scenario))?.ok().map(|(info, _)| missing(scenario, &info)))
 }
 
 /// Why a scenario does not apply to this target: what it lacks, or a world in which none of its steps hold. `None` where it
@@ -398,7 +398,7 @@ pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String
 /// # Errors
 /// What the target says where it cannot be built.
 pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Text>, TargetError> {
-    let Ok((info, _)) = inspect(open, &workload::largest_world(scenario, false))? else { return Ok(None) };
+    let Ok((info, _)) = inspect(open, &workload::widest_world(scenario))? else { return Ok(None) };
     let missing = missing(scenario, &info);
     if !missing.is_empty() {
         let names = missing.join(", ");

@@ -66,7 +66,7 @@ pub fn survival(options: &SurvivalOptions, progress: &dyn SurvivalProgress) -> R
     let mut chosen = Vec::new();
     for entry in options.plan.entries.iter().filter(|e| e.left_out.is_none()) {
         let Body::Generate(generate) = &entry.scenario.body else { continue };
-        let Ok((info, _)) = inspect(&open, &workload::largest_world(&entry.scenario, false))? else { continue };
+        let Ok((info, _)) = inspect(&open, &workload::widest_world(&entry.scenario))? else { continue };
         if case::missing(&entry.scenario, &info).is_empty() {
             chosen.push((&entry.scenario, generate, info));
         }
@@ -99,7 +99,7 @@ pub fn survival(options: &SurvivalOptions, progress: &dyn SurvivalProgress) -> R
     Ok(survival(ended, defects))
 }
 
-/// A scenario to draw from, and the target in its largest world.
+/// A scenario to draw from, and the target in its widest world.
 type Drawn<'a> = (&'a Scenario, &'a Generate, TargetInfo);
 
 /// `None` if it was interrupted.

@@ -50,11 +50,11 @@ pub fn world(scenario: &Scenario, index: u32) -> Setup {
     }
 }
 
-/// The largest world of a scenario, on devices that are `real` or not.
+/// The world of a scenario with the most devices: what a target offers there it may be asked in any.
 #[must_use]
-pub fn largest_world(scenario: &Scenario, real: bool) -> Setup {
+pub fn widest_world(scenario: &Scenario) -> Setup {
     if let Body::Generate(Generate { world: Some(drawn), .. }) = &scenario.body {
-        return drawn::largest(scenario, drawn, real);
+        return drawn::widest(scenario, drawn);
     }
     let count = u32::from(scenario.devices.end().saturating_sub(*scenario.devices.start())) + 1;
     let all = (0..count).map(|index| world(scenario, index));

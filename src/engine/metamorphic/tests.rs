@@ -123,7 +123,7 @@ fn convicted(
                 }
             }
             Body::Generate(generate) => {
-                let info = open(&workload::largest_world(scenario, false)).expect("opens").info().clone();
+                let info = open(&workload::widest_world(scenario)).expect("opens").info().clone();
                 let offers = workload::Offers::of(&info, false);
                 for index in 0..sequences {
                     let (setup, steps) = workload::draw(scenario, generate, &offers, (seed, index, 0));

@@ -180,7 +180,7 @@ fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Result<Vec<Subject<'a>>
         }
         Body::Generate(generate) => {
             let number = case.cases.unwrap_or(generate.sequences).min(plan.generated);
-            let Ok((info, _)) = inspect(case.open, &workload::largest_world(scenario, case.is_real()))? else {
+            let Ok((info, _)) = inspect(case.open, &workload::widest_world(scenario))? else {
                 return Ok(all);
             };
             let offers = Offers::of(&info, case.is_real());

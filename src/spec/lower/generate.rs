@@ -27,7 +27,8 @@ pub(super) fn lower(raw: &RawGenerate, world: &World, problems: &mut Problems) -
         world::fill_up(&mut weights);
     }
     let asks = |kind: &OpKind| matches!(kind, OpKind::Alloc | OpKind::AllocTensor);
-    if raw.sizes.is_empty() && drawn.is_none() && weights.entries.iter().any(|(kind, weight)| asks(kind) && *weight > 0) {
+    if raw.sizes.is_empty() && drawn.is_none() && weights.entries.iter().any(|(kind, weight)| asks(kind) && *weight > 0)
+    {
         let complaint = Complaint::new("`alloc` has a weight, but there is no `sizes` to draw from");
         problems.add(&here, complaint.hint("for example `sizes: [ { log_uniform: [1, 1MiB] } ]`"));
     }

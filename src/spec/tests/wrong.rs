@@ -169,7 +169,10 @@ fn of_sequences() -> Vec<Case> {
         ("no weights", generated("  weights: { alloc: 1 }\n", "")),
         ("a world of another kind", generated("length", "world: draw\n  length")),
         ("a world with a strange key", generated("length", "world: { capacities: [1GiB, 2GiB] }\n  length")),
-        ("a world without room", generated("length", "world: { capacity: [1KiB, 2TiB], settings: 0..9, pools: 0 }\n  length")),
+        (
+            "a world without room",
+            generated("length", "world: { capacity: [1KiB, 2TiB], settings: 0..9, pools: 0 }\n  length"),
+        ),
         (
             "a drawn world that is fixed",
             format!("{HEAD}device_bytes: 1GiB\nconfig: expandable_segments:True\nrequires: [settings]\n{GENERATE}")

@@ -83,17 +83,21 @@ fn features(world: &World) -> Vec<u8> {
     add(bucket(u64::from(world.setup.streams), &[1, 4, 8]), 4);
     add(bucket(pools, &[0, 2, 9]), 4);
     add(bucket(u64::from(world.length()), &[100, 1000, 5000]), 4);
-    add(match world.scale {
-        Scale::Small => 0,
-        Scale::Mixed => 1,
-        Scale::Large => 2,
-    }, 3);
+    add(
+        match world.scale {
+            Scale::Small => 0,
+            Scale::Mixed => 1,
+            Scale::Large => 2,
+        },
+        3,
+    );
     for setting in 0..NAMES.len() {
         add(usize::from(world.settings.named[setting]), 2);
     }
     add(usize::from(world.callers > 1), 2);
     add(usize::from(world.phases.iter().any(|p| p.again.is_some())), 2);
-    for of in [Group::Record, Group::Busy, Group::Flush, Group::Limit, Group::Who, Group::Read, Group::Capture, Group::Fault]
+    for of in
+        [Group::Record, Group::Busy, Group::Flush, Group::Limit, Group::Who, Group::Read, Group::Capture, Group::Fault]
     {
         add(usize::from(has(of)), 2);
     }

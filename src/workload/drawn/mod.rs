@@ -38,7 +38,7 @@ pub struct Offers<'a> {
 }
 
 impl<'a> Offers<'a> {
-    /// What a target offers that says this of itself in the largest world.
+    /// What a target offers that says this of itself in the widest world.
     #[must_use]
     pub fn of(info: &'a TargetInfo, real: bool) -> Self {
         Offers {
@@ -54,9 +54,9 @@ impl<'a> Offers<'a> {
     }
 }
 
-/// The largest of the worlds that are drawn.
-pub(super) fn largest(scenario: &Scenario, drawn: &DrawnWorld, real: bool) -> Setup {
-    world::largest(scenario, drawn, real)
+/// The widest of the worlds that are drawn.
+pub(super) fn widest(scenario: &Scenario, drawn: &DrawnWorld) -> Setup {
+    world::widest(scenario, drawn)
 }
 
 /// Which candidates for their worlds the first `count` sequences get; none where no world is drawn.
@@ -76,7 +76,8 @@ pub(super) fn sequence(
 ) -> (Setup, Vec<Step>) {
     let mut dice = Dice::new(seed, &scenario.id, index, candidate);
     let world = world::draw(scenario, generate, drawn, offers, &mut dice);
-    let tables: Vec<Table> = world.phases.iter().map(|p| Table::new(&p.mood.weights(&world.weights), |_| true)).collect();
+    let tables: Vec<Table> =
+        world.phases.iter().map(|p| Table::new(&p.mood.weights(&world.weights), |_| true)).collect();
     let sizes: Vec<_> = world
         .phases
         .iter()
@@ -85,7 +86,7 @@ pub(super) fn sequence(
                 let capacity = world.setup.device_bytes.get(p.home).copied().unwrap_or(0);
                 p.mood.sizes(&mut dice, world.scale, capacity, world.most)
             }
-            given => given.to_vec(),
+            given => mood::kept_below(given, world.most),
         })
         .collect();
     let (drafts, faults) = drafts(scenario, generate, &world.phases, (seed, index));

@@ -133,9 +133,18 @@ impl Mood {
             Mood::Misuse => all.push(class(2, absurd)),
             _ => {}
         }
-        all.retain_mut(|class| keep_below(&mut class.draw, limit));
-        all
+        kept_below(&all, limit)
     }
+}
+
+/// The same without requests of more than the limit.
+pub(super) fn kept_below(classes: &[SizeClass], limit: u64) -> Vec<SizeClass> {
+    let mut all = classes.to_vec();
+    all.retain_mut(|class| keep_below(&mut class.draw, limit));
+    if all.is_empty() {
+        all.push(SizeClass { weight: 1, draw: SizeDraw::LogUniform(1, limit.max(1)) });
+    }
+    all
 }
 
 /// Leaves out what is above the limit; whether anything is left.
@@ -149,7 +158,11 @@ fn keep_below(draw: &mut SizeDraw, limit: u64) -> bool {
             centres.retain(|c| c.saturating_add(*within) <= limit);
             !centres.is_empty()
         }
-        SizeDraw::Exactly(_) => true, // never served
+        SizeDraw::Exactly(sizes) => {
+            // Those at the end of the range are never served.
+            sizes.retain(|&s| s <= limit || s >= 1 << 50);
+            !sizes.is_empty()
+        }
     }
 }
 

@@ -131,5 +131,8 @@ fn sequences_come_to_what_fixed_worlds_never_do() {
             recorded = recorded.max(streams.values().map(BTreeSet::len).max().unwrap_or(0));
         }
     }
-    assert!(pools >= 10 && recorded >= 5 && largest > 100 << 30 && longest > 10_000, "{pools} {recorded} {largest} {longest}");
+    assert!(
+        pools >= 10 && recorded >= 5 && largest > 100 << 30 && longest > 10_000,
+        "{pools} {recorded} {largest} {longest}"
+    );
 }

@@ -116,9 +116,9 @@ fn tamed(settings: &Drawn, weights: &mut Weights, least: u64, length: u32) -> u6
     share
 }
 
-/// The largest of all worlds: what a target offers there it may be asked in any.
-pub(super) fn largest(scenario: &Scenario, drawn: &DrawnWorld, real: bool) -> Setup {
-    let bytes = capacities(drawn, real).end().to_owned();
+/// A world with the most devices, none of them larger than a card can play.
+pub(super) fn widest(scenario: &Scenario, drawn: &DrawnWorld) -> Setup {
+    let bytes = *capacities(drawn, true).end();
     let count = usize::from(*scenario.devices.end()).max(1);
     Setup {
         device_bytes: vec![bytes; count],
@@ -183,8 +183,12 @@ fn weights(generate: &Generate, offers: &Offers<'_>, settings: &Drawn, dice: &mu
 }
 
 /// Captures need streams beside the default one. What PyTorch is known to break under a setting (`specs/expect`) is left out:
-/// it forgets a graph's pool that grew page by page, and gives large blocks of a graph back.
+/// it forgets a graph's pool that grew page by page, gives large blocks of a graph back, and does not look again at what is
+/// left of a large block that lost pages for a request past a limit.
 fn is_allowed(kind: OpKind, offers: &Offers<'_>, settings: &Drawn) -> bool {
+    if kind == OpKind::SetFraction {
+        return !(settings.pages() && settings.oversize());
+    }
     let captures = offers.can(Capability::Streams) && !settings.pages() && !settings.oversize();
     group(kind) != Group::Capture || captures
 }
@@ -213,7 +217,8 @@ fn phases(
     let (mut left, mut parts) = (length, count);
     while parts > 0 && left > 0 {
         let fair = left / parts;
-        let share = if parts == 1 { left } else { fair / 2 + u32::try_from(dice.below(fair as usize + 1)).unwrap_or(0) };
+        let share =
+            if parts == 1 { left } else { fair / 2 + u32::try_from(dice.below(fair as usize + 1)).unwrap_or(0) };
         let share = share.clamp(1, left);
         let home = dice.below(devices);
         let used = dice.few(&(1..=streams.max(1)));
