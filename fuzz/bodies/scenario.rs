@@ -3,9 +3,9 @@
 //! Decides how much of an accepted scenario is run: its first worlds and variants, shortened. What an author expects of
 //! explicit steps is left out; it may be anything.
 
-use poolproof::op::{OracleName, Step};
-use poolproof::spec::{self, Body, Scenario};
-use poolproof::workload;
+use poolproof::op::{Capability, OracleName, Setup, Step};
+use poolproof::spec::{self, Body, Generate, Scenario};
+use poolproof::workload::{self, Offers};
 
 use super::coverage::Cells;
 use super::operations;
@@ -27,20 +27,27 @@ pub fn run(data: &[u8], cells: &mut Cells) {
     }
 }
 
+/// The sequence of that number on a target that offers everything, and its world.
+pub fn drawn(scenario: &Scenario, generate: &Generate, index: u32) -> (Setup, Vec<Step>) {
+    let capabilities = Capability::names().iter().filter_map(|name| name.parse().ok()).collect();
+    let offers = Offers { capabilities: &capabilities, devices: 4, pages: false, real: true };
+    workload::draw(scenario, generate, &offers, (0, index, 0))
+}
+
 fn follow(scenario: &Scenario, cells: &mut Cells) {
     let target = operations::reference("");
     for index in 0..2 {
-        let setup = workload::world(scenario, index);
-        let steps = match &scenario.body {
+        let (setup, steps) = match &scenario.body {
             Body::Steps(variants) => {
                 let Some(variant) = variants.get(index as usize) else { break };
-                variant.steps.iter().take(STEPS).filter_map(|s| s.op.clone()).map(Step::from).collect()
+                let steps = variant.steps.iter().take(STEPS).filter_map(|s| s.op.clone()).map(Step::from).collect();
+                (workload::world(scenario, index), steps)
             }
             Body::Generate(generate) => {
                 let mut generate = generate.clone();
                 generate.cycles = generate.cycles.min(3);
                 generate.length = (*generate.length.start()).min(60)..=(*generate.length.end()).min(60);
-                workload::sequence(scenario, &generate, &setup, 0, index)
+                drawn(scenario, &generate, index)
             }
         };
         if let Some(failure) = operations::failure(&target, &setup, &steps, cells) {

@@ -12,7 +12,6 @@ use poolproof::replay;
 use poolproof::spec::{self, Body, Scenario};
 use poolproof::target::worker::{self, Ask};
 use poolproof::verdict::Reproducer;
-use poolproof::workload;
 
 use super::encode;
 use super::files::on_disk;
@@ -38,8 +37,7 @@ pub fn of(target: &str, root: &Path) -> Vec<(String, Vec<u8>)> {
 fn generated() -> impl Iterator<Item = (Scenario, Setup, Vec<poolproof::op::Step>)> {
     spec::built_in().into_iter().filter_map(|scenario| {
         let Body::Generate(generate) = &scenario.body else { return None };
-        let setup = workload::world(&scenario, 1);
-        let steps = workload::sequence(&scenario, generate, &setup, 0, 1);
+        let (setup, steps) = super::scenario::drawn(&scenario, generate, 1);
         Some((scenario, setup, steps))
     })
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::op::{Capability, Milestone, Names, OracleName, Setup, Step, TargetInfo, Text, Versions};
 use crate::spec::{Body, Generate, Scenario, Variant};
-use crate::target::TargetError;
+use crate::target::{TargetError, TargetName};
 use crate::verdict::Reproducer;
-use crate::workload;
+use crate::workload::{self, Offers};
 
 use super::EngineError;
 use super::attempt::{Attempt, Opener, attempt, inspect, lost_by};
@@ -62,6 +62,8 @@ pub(super) struct Tally {
     pub(super) planned: u64,
     /// The number of the next sequence.
     next: u64,
+    /// Which candidates the planned sequences get for their worlds, where worlds are drawn.
+    candidates: Option<Vec<u32>>,
     pub(super) sequences: u64,
     pub(super) operations: u64,
     pub(super) judged: u64,
@@ -233,7 +235,7 @@ impl Case<'_> {
 
     /// Looks at the target in the largest world, to learn whether it has what the scenario requires.
     fn look(&self, tally: &mut Tally) -> Result<(), EngineError> {
-        match inspect(self.open, &largest_world(self.scenario)) {
+        match inspect(self.open, &workload::widest_world(self.scenario)) {
             Ok(Ok((info, versions))) => {
                 tally.versions = versions;
                 tally.missing = missing(self.scenario, &info);
@@ -271,7 +273,12 @@ impl Case<'_> {
             Body::Generate(generate) => {
                 let nth = number % u64::from(self.number_of(generate)).max(1);
                 let (Ok(index), Ok(nth)) = (u32::try_from(number), u32::try_from(nth)) else { return Ok(()) };
-                let (setup, steps) = self.draw(generate, index);
+                let Some(info) = &tally.info else { return Ok(()) };
+                let offers = Offers::of(info, self.is_real());
+                let plan = || workload::plan(self.scenario, generate, &offers, self.seed, self.number_of(generate));
+                let candidates = tally.candidates.get_or_insert_with(plan);
+                let candidate = candidates.get(index as usize).copied().unwrap_or(0);
+                let (setup, steps) = self.draw(generate, &offers, index, candidate);
                 let author = Author { label: "", names: &Names::default() };
                 self.run_one(tally, &setup, &steps, author, self.relation(nth).as_slice(), budget)
             }
@@ -291,12 +298,23 @@ impl Case<'_> {
         }
     }
 
-    /// The sequence of that number, and its world.
-    pub(super) fn draw(&self, generate: &Generate, index: u32) -> (Setup, Vec<Step>) {
-        let setup = workload::world(self.scenario, index);
-        let own = self.swarm.then(|| workload::swarm(generate, self.seed, &self.scenario.id, index));
-        let steps = workload::sequence(self.scenario, own.as_ref().unwrap_or(generate), &setup, self.seed, index);
-        (setup, steps)
+    /// The sequence of that number, and its world: where worlds are drawn, that of those which could be its own.
+    pub(super) fn draw(
+        &self,
+        generate: &Generate,
+        offers: &Offers<'_>,
+        index: u32,
+        candidate: u32,
+    ) -> (Setup, Vec<Step>) {
+        // Drawn worlds leave kinds out anyway.
+        let swarms = self.swarm && generate.world.is_none();
+        let own = swarms.then(|| workload::swarm(generate, self.seed, &self.scenario.id, index));
+        workload::draw(self.scenario, own.as_ref().unwrap_or(generate), offers, (self.seed, index, candidate))
+    }
+
+    /// Whether its devices are real, so that every call takes its time.
+    pub(super) fn is_real(&self) -> bool {
+        is_real(self.target)
     }
 
     /// The relation under which a generated sequence is compared with a variant of itself: they take turns, over the
@@ -364,14 +382,14 @@ pub(super) fn worlds(scenario: &Scenario) -> u32 {
     u32::from(scenario.devices.end().saturating_sub(*scenario.devices.start())) + 1
 }
 
-fn largest_world(scenario: &Scenario) -> Setup {
-    let all = (0..worlds(scenario)).map(|index| workload::world(scenario, index));
-    all.max_by_key(|w| w.device_bytes.len()).unwrap_or_else(|| workload::world(scenario, 0))
+/// Whether a target of that name allocates on real devices.
+fn is_real(target: &str) -> bool {
+    target.parse::<TargetName>().is_ok_and(|name| name.place != "sim")
 }
 
 /// What a scenario requires and a target lacks, as capabilities are written; what shows that it reached what it must is
 /// required too.
-fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
+pub(super) fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
     let places = Capability::Devices(*scenario.devices.start());
     let shown = scenario.must_reach.iter().filter_map(|m| m.shown_by());
     let wanted = scenario.requires.iter().copied().chain(shown).chain([places]);
@@ -384,7 +402,7 @@ fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
 /// # Errors
 /// What the target says where it cannot be built.
 pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String>>, TargetError> {
-    Ok(inspect(open, &largest_world(scenario))?.ok().map(|(info, _)| missing(scenario, &info)))
+    Ok(inspect(open, &workload::widest_world(scenario))?.ok().map(|(info, _)| missing(scenario, &info)))
 }
 
 /// Why a scenario does not apply to this target: what it lacks, or a world in which none of its steps hold. `None` where it
@@ -393,7 +411,7 @@ pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String
 /// # Errors
 /// What the target says where it cannot be built.
 pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Text>, TargetError> {
-    let Ok((info, _)) = inspect(open, &largest_world(scenario))? else { return Ok(None) };
+    let Ok((info, _)) = inspect(open, &workload::widest_world(scenario))? else { return Ok(None) };
     let missing = missing(scenario, &info);
     if !missing.is_empty() {
         let names = missing.join(", ");

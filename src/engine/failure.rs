@@ -3,6 +3,7 @@
 //!
 //! Decides what counts as the same failure. How sequences are made smaller is `workload`'s.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::op::{BlockId, Names, Op, OracleName, Setup, Step, Text};
@@ -25,6 +26,9 @@ use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
 const BUDGET: u32 = 3000;
+
+/// How many operations these may have together: of long sequences not so many can be tried.
+const OPERATIONS: u64 = 6_000_000;
 
 /// A violation and the sequence that shows it.
 #[derive(Debug, Clone)]
@@ -238,6 +242,7 @@ fn shrink(
     patience: Patience<'_>,
 ) -> Small {
     let relations = relations_for(guilt.oracle);
+    let patience = Tries { patience, operations: &Cell::new(0) };
     let still_fails = |setup: &Setup, steps: &[Step]| {
         let attempt = attempt(case.open, setup, &course_for(case, steps, guilt, &relations));
         patience.ran(attempt.as_ref().map_or(0, Attempt::operations));
@@ -268,13 +273,31 @@ fn shrink(
     minimise(setup, &start, budget, still_fails, patience)
 }
 
+/// The patience for one failure, and the operations that went into making it small.
+#[derive(Clone, Copy)]
+struct Tries<'a> {
+    patience: Patience<'a>,
+    operations: &'a Cell<u64>,
+}
+
+impl Tries<'_> {
+    fn ran(self, operations: u64) {
+        self.patience.ran(operations);
+        self.operations.set(self.operations.get().saturating_add(operations));
+    }
+
+    fn may_shrink(self) -> bool {
+        self.patience.may_shrink() && self.operations.get() < OPERATIONS
+    }
+}
+
 /// Makes it small with so many tries, and says whether they were enough.
 fn minimise(
     setup: &Setup,
     steps: &[Step],
     budget: u32,
     fails: impl Fn(&Setup, &[Step]) -> bool,
-    patience: Patience<'_>,
+    patience: Tries<'_>,
 ) -> Small {
     let mut tries = 0;
     let mut fails = |setup: &Setup, steps: &[Step]| {
@@ -360,7 +383,12 @@ pub(super) fn keep_crash(
         return found;
     }
     let goes_on = || patience.may_shrink();
-    let mut fails = |setup: &Setup, steps: &[Step]| still(setup, steps);
+    let operations = Cell::new(0_u64);
+    let goes_on = || goes_on() && operations.get() < OPERATIONS;
+    let mut fails = |setup: &Setup, steps: &[Step]| {
+        operations.set(operations.get().saturating_add(steps.len() as u64));
+        still(setup, steps)
+    };
     let (setup, small, origins) = workload::minimise(setup, steps, &mut fails, BUDGET, &goes_on);
     Crash { reproducer: Some(reproducer(case, setup, small, names.follow(&origins))), ..found }
 }

@@ -111,7 +111,7 @@ fn cramped(generate: &Generate, info: &TargetInfo) -> Option<(String, String)> {
 
 /// A device that is larger than the scenario asks for.
 fn roomy(scenario: &Scenario, info: &TargetInfo) -> Option<(String, String)> {
-    let world = workload::world(scenario, u32::from(scenario.devices.end() - scenario.devices.start()));
+    let world = workload::widest_world(scenario);
     let mut devices = info.devices.iter().zip(&world.device_bytes).enumerate();
     let (at, (device, &asked)) = devices.find(|(_, (device, asked))| device.total_bytes > **asked)?;
     let (total, asked) = (human(device.total_bytes), human(asked));

@@ -3,16 +3,16 @@
 //! Decides which sequence comes next: generated scenarios take turns in an order of the seed, a sequence a turn, so
 //! that no defect profits from its scenario's place in the plan. Nothing is made small here; explicit scenarios take no part.
 
-use crate::op::Setup;
+use crate::op::{Setup, TargetInfo};
 use crate::reference::Defect;
 use crate::spec::{Body, Generate, Scenario};
 use crate::target::{self, TargetName};
 use crate::verdict::record::{EndedBy, RunStamp};
 use crate::verdict::survival::{Generator, HuntStamp, Hunts, Survival, SurvivalRow};
-use crate::workload;
+use crate::workload::{self, Offers};
 
 use super::EngineError;
-use super::attempt::{Attempt, Opener, attempt};
+use super::attempt::{Attempt, Opener, attempt, inspect};
 use super::case::{self, Case};
 use super::kill_matrix::{in_parallel, with_option};
 use super::lockstep::Course;
@@ -66,9 +66,9 @@ pub fn survival(options: &SurvivalOptions, progress: &dyn SurvivalProgress) -> R
     let mut chosen = Vec::new();
     for entry in options.plan.entries.iter().filter(|e| e.left_out.is_none()) {
         let Body::Generate(generate) = &entry.scenario.body else { continue };
-        // One that panics before it can say what it has will be convicted of that.
-        if case::lacks(&open, &entry.scenario)?.is_none_or(|lacks| lacks.is_empty()) {
-            chosen.push((&entry.scenario, generate));
+        let Ok((info, _)) = inspect(&open, &workload::widest_world(&entry.scenario))? else { continue };
+        if case::missing(&entry.scenario, &info).is_empty() {
+            chosen.push((&entry.scenario, generate, info));
         }
     }
     let survival = |ended: EndedBy, defects: Vec<SurvivalRow>| Survival {
@@ -99,8 +99,8 @@ pub fn survival(options: &SurvivalOptions, progress: &dyn SurvivalProgress) -> R
     Ok(survival(ended, defects))
 }
 
-/// A scenario to draw from.
-type Drawn<'a> = (&'a Scenario, &'a Generate);
+/// A scenario to draw from, and the target in its widest world.
+type Drawn<'a> = (&'a Scenario, &'a Generate, TargetInfo);
 
 /// `None` if it was interrupted.
 fn hunt_with_all(
@@ -142,7 +142,7 @@ fn hunt(
     for round in 0..u32::MAX {
         let before = operations;
         for at in order(chosen.len(), seed, round) {
-            let Some((scenario, generate)) = chosen.get(at) else { continue };
+            let Some((scenario, generate, info)) = chosen.get(at) else { continue };
             let swarm = generator == Generator::Swarm;
             let case = Case {
                 scenario,
@@ -155,7 +155,8 @@ fn hunt(
                 exact: false,
                 running: None,
             };
-            let (setup, steps) = case.draw(generate, round);
+            // The defect changes nothing of what it offers.
+            let (setup, steps) = case.draw(generate, &Offers::of(info, false), round, 0);
             let relation = case.relation(round);
             let course = Course { relations: relation.as_slice(), ..case.course(&steps) };
             if budget.is_stopped() {

@@ -66,6 +66,7 @@ pub(super) fn scenario(id: &str) -> Scenario {
 fn generated(id: &str) -> Scenario {
     let sizes = vec![SizeClass { weight: 1, draw: SizeDraw::LogUniform(1, 4096) }];
     let body = Body::Generate(Generate {
+        world: None,
         sequences: 8,
         length: 20..=40,
         streams: 1..=1,

@@ -123,7 +123,7 @@ impl Capability {
     pub fn names() -> Vec<String> {
         let plain = Self::PLAIN.iter().map(|(_, name)| (*name).to_owned());
         let stats = Family::ALL.iter().map(|f| format!("stats:{}", f.name()));
-        plain.chain(stats).chain((1..=4).map(|n| format!("devices:{n}"))).collect()
+        plain.chain(stats).chain((1..=8).map(|n| format!("devices:{n}"))).collect()
     }
 }
 

@@ -133,6 +133,7 @@ breaches! {
     Live 2 High, "A call ended the allocator's process, or panicked", "调用使分配器所在的进程终止，或引发 panic";
     Live 3 High, "After a call the device no longer worked properly", "某次调用之后设备无法正常工作";
     Live 4 High, "A valid call was refused, or refused with the wrong error", "有效的调用被拒绝，或拒绝类型有误";
+    Live 5 High, "In a world that combines many conditions a promise was broken", "在多种条件组合的环境中有承诺被破坏";
     Same 1 Medium, "Streams were treated differently because of their handles", "流因句柄不同而受到不同对待";
     Same 2 Medium, "Devices of one size were treated differently because of their numbers", "同容量的设备因编号不同而受到不同对待";
     Same 3 Low, "Requests that were given back changed what came later", "已归还的请求影响了之后的行为";

@@ -358,6 +358,12 @@ pub static ALL: &[Requirement] = &[
         "参数有效的调用必须成功：只有内存请求可因内存不足被拒绝",
     ),
     must(
+        Live,
+        5,
+        "Every promise holds in any world: whatever devices, streams, pools, settings and failures come together",
+        "任何环境中一切承诺均成立：无论设备、流、内存池、配置与故障如何组合",
+    ),
+    must(
         Same,
         1,
         "Streams other than the default one are treated alike, whatever their handles",

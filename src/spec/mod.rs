@@ -18,7 +18,9 @@ mod tests;
 
 pub use error::SpecError;
 pub use files::{Checked, built_in, check, load_dir, parse};
-pub use scenario::{Body, FaultPlan, FaultWhen, Generate, OpKind, Scenario, SizeClass, SizeDraw, Variant, Weights};
+pub use scenario::{
+    Body, DrawnWorld, FaultPlan, FaultWhen, Generate, OpKind, Scenario, SizeClass, SizeDraw, Variant, Weights,
+};
 
 /// The JSON Schema of one scenario document, as published in `specs/scenario.schema.json`.
 #[must_use]

@@ -118,6 +118,8 @@ pub enum Bound {
 /// What kind of sequences to draw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generate {
+    /// The world of each sequence is drawn, too; else worlds take turns over the scenario's devices.
+    pub world: Option<DrawnWorld>,
     /// How many; `PROPTEST_CASES` overrides.
     pub sequences: u32,
     /// Operations of a sequence, or of a round.
@@ -139,6 +141,19 @@ pub struct Generate {
     pub cycles: u32,
     /// Fractions for `set_fraction` to draw from.
     pub fractions: Vec<f64>,
+}
+
+/// From what the world of a sequence is drawn, besides the ranges of devices, streams and callers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrawnWorld {
+    /// How much a device may hold.
+    pub capacity: RangeInclusive<u64>,
+    /// How many settings are in force together, where the target takes any.
+    pub settings: RangeInclusive<u8>,
+    /// How many private pools there may be at a time.
+    pub pools: RangeInclusive<u8>,
+    /// In how many parts, each with a mood of its own, a sequence falls.
+    pub phases: RangeInclusive<u8>,
 }
 
 /// A weighted way to draw a size in bytes.
@@ -209,6 +224,43 @@ pub enum OpKind {
     CaptureBegin,
     CaptureEnd,
     GraphReset,
+    /// Have a device call fail: any kind, on any device, with any of its documented errors.
+    Fault,
+}
+
+impl OpKind {
+    /// What a target must have to be asked operations of this kind, if that is anything.
+    #[must_use]
+    pub fn needs(self) -> Option<Capability> {
+        use Capability as C;
+        Some(match self {
+            OpKind::Alloc
+            | OpKind::AllocZero
+            | OpKind::Free
+            | OpKind::FreeNewest
+            | OpKind::FreeOldest
+            | OpKind::Synchronize
+            | OpKind::BadDevice => return None,
+            OpKind::AllocTensor => C::Tensors,
+            OpKind::FreeInvalid => C::RawFree,
+            OpKind::RecordStream => C::RecordStream,
+            OpKind::Use => C::Contents,
+            OpKind::Occupy | OpKind::Finish => C::StreamControl,
+            OpKind::EmptyCache => C::EmptyCache,
+            OpKind::ResetPeak => C::PeakReset,
+            OpKind::ResetAccumulated => C::AccumulatedReset,
+            OpKind::SetFraction | OpKind::SetFractionInvalid | OpKind::GetFraction => C::MemoryFraction,
+            OpKind::SetCurrent => C::CurrentDevice,
+            OpKind::Caller => C::Callers,
+            OpKind::Dictionary => C::Dictionary,
+            OpKind::Summary => C::Summary,
+            OpKind::Snapshot => C::Snapshot,
+            OpKind::MemoryInfo => C::MemoryInfo,
+            OpKind::PoolCreate | OpKind::PoolEnter | OpKind::PoolExit | OpKind::PoolDelete => C::PrivatePools,
+            OpKind::CaptureBegin | OpKind::CaptureEnd | OpKind::GraphReset => C::GraphCapture,
+            OpKind::Fault => C::Faults,
+        })
+    }
 }
 
 /// A device call to fail, once for each plan and sequence.

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod draft;
+mod drawn;
 mod minimise;
 mod redirect;
 mod resolve;
@@ -17,14 +18,16 @@ mod swarm;
 mod tests;
 mod weights;
 
-use crate::op::{Setup, StreamId};
-use crate::spec::Scenario;
+use crate::op::{Setup, Step, StreamId};
+use crate::spec::{Body, Generate, Scenario};
 
+pub use drawn::{Offers, plan};
 pub use minimise::minimise;
 pub use room::{Rooms, TooSmall, steps_on};
 pub use seed::scatter;
-pub use sequence::sequence;
 pub use swarm::swarm;
+
+use sequence::sequence;
 
 /// The capacity of a device where a scenario names none.
 const DEVICE_BYTES: u64 = 1 << 30;
@@ -44,5 +47,35 @@ pub fn world(scenario: &Scenario, index: u32) -> Setup {
         device_bytes: (0..count).map(capacity).collect(),
         streams: scenario.streams.clamp(1, StreamId::LIMIT),
         config: scenario.config.clone(),
+    }
+}
+
+/// The world of a scenario with the most devices: what a target offers there it may be asked in any.
+#[must_use]
+pub fn widest_world(scenario: &Scenario) -> Setup {
+    if let Body::Generate(Generate { world: Some(drawn), .. }) = &scenario.body {
+        return drawn::widest(scenario, drawn);
+    }
+    let count = u32::from(scenario.devices.end().saturating_sub(*scenario.devices.start())) + 1;
+    let all = (0..count).map(|index| world(scenario, index));
+    all.max_by_key(|w| w.device_bytes.len()).unwrap_or_else(|| world(scenario, 0))
+}
+
+/// The generated sequence of a number, and its world: the same seed gives the same ones on every machine. Where worlds
+/// are drawn, `candidate` says which of those that could be its world it gets (`plan` chooses).
+#[must_use]
+pub fn draw(
+    scenario: &Scenario,
+    generate: &Generate,
+    offers: &Offers<'_>,
+    (seed, index, candidate): (u64, u32, u32),
+) -> (Setup, Vec<Step>) {
+    match &generate.world {
+        Some(drawn) => drawn::sequence(scenario, generate, drawn, offers, (seed, index, candidate)),
+        None => {
+            let setup = world(scenario, index);
+            let steps = sequence(scenario, generate, &setup, seed, index);
+            (setup, steps)
+        }
     }
 }

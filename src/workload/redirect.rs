@@ -9,9 +9,6 @@ use super::size::below;
 use crate::op::{DeviceId, GraphName, Op, PoolName, PoolSource, StreamId};
 use crate::spec::OpKind;
 
-/// More pools at a time than a redirection is likely to come back to.
-const MOST_POOLS: usize = 5;
-
 #[derive(Debug, Clone, Copy)]
 struct Pool {
     name: PoolName,
@@ -39,6 +36,10 @@ pub(super) struct Redirects {
     capturing: Option<(Graph, StreamId)>,
     /// Names given out.
     made: (u32, u32),
+    /// How many pools there are at a time at most.
+    most: usize,
+    /// Some pools help out when memory runs out.
+    helps: bool,
 }
 
 fn pick<T: Copy>(from: &[T], draw: u32) -> Option<T> {
@@ -46,6 +47,10 @@ fn pick<T: Copy>(from: &[T], draw: u32) -> Option<T> {
 }
 
 impl Redirects {
+    pub(super) fn new(most: usize, helps: bool) -> Self {
+        Redirects { most, helps, ..Redirects::default() }
+    }
+
     pub(super) fn is_capturing(&self) -> bool {
         self.capturing.is_some()
     }
@@ -59,7 +64,7 @@ impl Redirects {
     /// The operation a draw stands for; `device` and `streams` are what it can name.
     pub(super) fn resolve(&mut self, kind: OpKind, draft: &Draft, device: DeviceId, streams: u8) -> Option<Op> {
         Some(match kind {
-            OpKind::PoolCreate if self.pools.len() >= MOST_POOLS => return self.delete(draft),
+            OpKind::PoolCreate if self.pools.len() >= self.most => return self.delete(draft),
             OpKind::PoolCreate => self.create(draft, device),
             OpKind::PoolEnter => self.enter(draft, device),
             OpKind::PoolExit => self.exit(draft).unwrap_or_else(|| self.enter(draft, device)),
@@ -74,7 +79,7 @@ impl Redirects {
         let name = PoolName(self.made.0);
         self.made.0 += 1;
         self.pools.push(Pool { name, home, graphs: 0, spent: false });
-        let (use_on_oom, no_split) = (draft.twist >> 8 & 3 == 0, draft.twist >> 16 & 7 == 0);
+        let (use_on_oom, no_split) = (self.helps && draft.twist >> 8 & 3 == 0, draft.twist >> 16 & 7 == 0);
         Op::PoolCreate { pool: name, device: home, use_on_oom, no_split }
     }
 

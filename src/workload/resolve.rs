@@ -3,17 +3,32 @@
 //! Decides what a draft means. Pure: the same drafts give the same operations. Does not know what will
 //! be served, so a block that was asked for counts as there until it is freed.
 
+use std::collections::BTreeSet;
+
 use super::blocks::Blocks;
 use super::draft::Draft;
 use super::redirect::Redirects;
 use super::size::{self, below};
 use super::weights::Table;
-use crate::op::{BlockId, Capability, DeviceId, Op, Pointer, StreamId, Via};
-use crate::spec::{Generate, OpKind, Scenario, SizeClass};
+use crate::op::{BlockId, Capability, DeviceCall, DeviceId, Op, Pointer, StreamId, Via};
+use crate::spec::{Generate, OpKind, SizeClass};
 
 /// Drawn from where a scenario names no fractions: both ends, and values that leave little or much room.
 const FRACTIONS: [f64; 9] = [0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0];
 const BAD_FRACTIONS: [f64; 5] = [-0.1, 1.000_000_1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+
+/// Calls by which memory comes and goes, and those that follow streams.
+const CALLS_BY_SEGMENT: [DeviceCall; 4] =
+    [DeviceCall::Reserve, DeviceCall::Release, DeviceCall::RecordEvent, DeviceCall::QueryEvent];
+/// The same where segments grow page by page.
+const CALLS_BY_PAGE: [DeviceCall; 6] = [
+    DeviceCall::ReserveAddresses,
+    DeviceCall::Map,
+    DeviceCall::SetAccess,
+    DeviceCall::Unmap,
+    DeviceCall::RecordEvent,
+    DeviceCall::QueryEvent,
+];
 
 /// Calls that can name a device that does not exist, and what says that a target offers them.
 const DEVICE_CALLS: [(OpKind, Option<Capability>); 9] = [
@@ -34,6 +49,24 @@ pub(super) struct Bounds {
     pub(super) devices: usize,
     pub(super) streams: u8,
     pub(super) callers: u8,
+    /// Private pools at a time.
+    pub(super) pools: usize,
+    /// Memory comes page by page.
+    pub(super) pages: bool,
+}
+
+/// What a part of a sequence prefers, where not all of it is drawn alike.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaning<'a> {
+    pub(super) table: &'a Table,
+    pub(super) sizes: &'a [SizeClass],
+    pub(super) fractions: &'a [f64],
+    /// Three calls out of four name this device.
+    pub(super) home: usize,
+    /// The first of the streams that requests are made on, and how many they are; the last is followed by the first.
+    pub(super) lanes: (u8, u8),
+    /// Streams are recorded on the newest block mostly.
+    pub(super) clings: bool,
 }
 
 /// Turns drafts into operations, one after the other.
@@ -47,6 +80,7 @@ pub(super) struct Resolver<'a> {
     blocks: Blocks,
     occupied: Vec<(DeviceId, StreamId)>,
     redirects: Redirects,
+    leaning: Option<Leaning<'a>>,
 }
 
 /// One of a list that is not empty.
@@ -55,9 +89,15 @@ fn choose<T: Copy>(from: &[T], draw: u32) -> T {
 }
 
 impl<'a> Resolver<'a> {
-    pub(super) fn new(scenario: &Scenario, generate: &'a Generate, table: &'a Table, bounds: Bounds) -> Self {
+    /// `offered` is what the target can be asked for sure.
+    pub(super) fn new(
+        offered: &BTreeSet<Capability>,
+        generate: &'a Generate,
+        table: &'a Table,
+        bounds: Bounds,
+    ) -> Self {
         let offered = |kind: OpKind, needs: Option<Capability>| {
-            table.has(kind) || needs.is_none_or(|c| generate.cycles <= 1 && scenario.requires.contains(&c))
+            table.has(kind) || needs.is_none_or(|c| generate.cycles <= 1 && offered.contains(&c))
         };
         Resolver {
             sizes: &generate.sizes,
@@ -67,8 +107,16 @@ impl<'a> Resolver<'a> {
             device_calls: DEVICE_CALLS.into_iter().filter(|&(k, needs)| offered(k, needs)).map(|(k, _)| k).collect(),
             blocks: Blocks::default(),
             occupied: Vec::new(),
-            redirects: Redirects::default(),
+            // By pages PyTorch's pools help nobody (`specs/expect`).
+            redirects: Redirects::new(bounds.pools, !bounds.pages),
+            leaning: None,
         }
+    }
+
+    /// From here on operations are drawn so.
+    pub(super) fn lean(&mut self, leaning: Leaning<'a>) {
+        (self.table, self.sizes, self.fractions) = (leaning.table, leaning.sizes, leaning.fractions);
+        self.leaning = Some(leaning);
     }
 
     /// Block ids given out so far.
@@ -136,6 +184,7 @@ impl<'a> Resolver<'a> {
             OpKind::Snapshot => Op::Snapshot,
             OpKind::MemoryInfo => Op::MemoryInfo { device },
             OpKind::BadDevice => self.bad_device(draft),
+            OpKind::Fault => self.fault(draft, device),
             OpKind::PoolCreate
             | OpKind::PoolEnter
             | OpKind::PoolExit
@@ -147,11 +196,21 @@ impl<'a> Resolver<'a> {
     }
 
     fn device(&self, draft: &Draft) -> DeviceId {
-        DeviceId(i32::try_from(below(draft.device, self.bounds.devices)).unwrap_or(0)) // devices are few
+        let any = below(draft.device, self.bounds.devices);
+        // The low bits have no part in `any`.
+        let place = self.leaning.map(|l| l.home).filter(|_| draft.device & 3 != 0).unwrap_or(any);
+        DeviceId(i32::try_from(place).unwrap_or(0)) // devices are few
     }
 
     fn stream(&self, draft: &Draft) -> StreamId {
         StreamId(one_of(draft.stream, self.bounds.streams))
+    }
+
+    /// The stream of a request.
+    fn lane(&self, draft: &Draft) -> StreamId {
+        let Some(Leaning { lanes: (first, count), .. }) = self.leaning else { return self.stream(draft) };
+        let lane = u16::from(first) + u16::from(one_of(draft.stream, count));
+        StreamId(u8::try_from(lane % u16::from(self.bounds.streams.max(1))).unwrap_or(0)) // below a u8
     }
 
     /// A third of the calls leave the device out, where the current one moves.
@@ -163,7 +222,7 @@ impl<'a> Resolver<'a> {
     fn alloc(&mut self, draft: &Draft, bytes: u64, via: Via) -> Op {
         let (device, stream) = match self.redirects.steer(draft) {
             Some((device, stream)) => (Some(device), stream),
-            None => (self.maybe_current(draft), self.stream(draft)),
+            None => (self.maybe_current(draft), self.lane(draft)),
         };
         let block = self.blocks.ask(bytes, stream);
         Op::Alloc { block, device, stream, bytes, via }
@@ -190,13 +249,23 @@ impl<'a> Resolver<'a> {
     }
 
     fn touch(&mut self, kind: OpKind, draft: &Draft) -> Option<Op> {
-        let Some(block) = self.blocks.pick(draft.pick) else { return self.alloc_instead(draft) };
+        let clings = kind == OpKind::RecordStream && self.leaning.is_some_and(|l| l.clings) && draft.twist & 3 != 0;
+        let block = if clings { self.blocks.newest() } else { self.blocks.pick(draft.pick) };
+        let Some(block) = block else { return self.alloc_instead(draft) };
         if kind == OpKind::Use {
             return Some(Op::Use { block, stream: self.blocks.user(block, draft.stream) });
         }
         let stream = self.stream(draft);
         self.blocks.record(block, stream);
         Some(Op::RecordStream { block, stream })
+    }
+
+    /// A call that the allocator makes, soon, with any error that is documented for it, or with that which is usual.
+    fn fault(&self, draft: &Draft, device: DeviceId) -> Op {
+        let call = choose(if self.bounds.pages { &CALLS_BY_PAGE } else { &CALLS_BY_SEGMENT }, draft.pick);
+        let skip = u32::try_from(below(draft.class, 8)).unwrap_or(0).saturating_sub(4); // 0 five times out of eight
+        let error = (draft.twist & 1 == 1).then(|| choose(call.documented_errors(), draft.twist));
+        Op::Fault { device, call, skip, error }
     }
 
     fn occupy(&mut self, device: DeviceId, stream: StreamId) -> Op {

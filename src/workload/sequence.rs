@@ -13,6 +13,9 @@ use crate::spec::{FaultWhen, Generate, OpKind, Scenario};
 /// A planned fault lets at most this many calls go ahead, less one.
 const SKIPS: usize = 4;
 
+/// More pools at a time than a redirection is likely to come back to.
+const MOST_POOLS: usize = 5;
+
 /// Draws one sequence. The same scenario, seed and index give the same operations on every machine.
 #[must_use]
 pub fn sequence(scenario: &Scenario, generate: &Generate, setup: &Setup, seed: u64, index: u32) -> Vec<Step> {
@@ -22,12 +25,14 @@ pub fn sequence(scenario: &Scenario, generate: &Generate, setup: &Setup, seed: u
         devices: setup.device_bytes.len(),
         streams: within(drafts.streams, &generate.streams, setup.streams.min(StreamId::LIMIT)),
         callers: within(drafts.callers, &generate.callers, u8::MAX),
+        pools: MOST_POOLS,
+        pages: false,
     };
     let body = if generate.cycles > 1 {
         rounds(scenario, generate, &drafts, bounds)
     } else {
         let table = Table::new(&generate.weights, |_| true);
-        let mut resolver = Resolver::new(scenario, generate, &table, bounds);
+        let mut resolver = Resolver::new(&scenario.requires, generate, &table, bounds);
         let ops = drafts.ops.iter().filter_map(|d| resolver.resolve(d)).collect();
         plant(ops, generate, &drafts.faults, bounds.devices)
     };
@@ -42,7 +47,7 @@ fn within(draw: u32, range: &std::ops::RangeInclusive<u8>, most: u8) -> u8 {
 }
 
 /// The memory fraction that leaves `limit_bytes` on each device.
-fn limits<'a>(generate: &Generate, setup: &'a Setup) -> impl Iterator<Item = Op> + 'a {
+pub(super) fn limits<'a>(generate: &Generate, setup: &'a Setup) -> impl Iterator<Item = Op> + 'a {
     let limit = generate.limit_bytes;
     #[expect(clippy::cast_precision_loss, reason = "a byte more or less in 2^53")]
     let fraction = move |total: u64| limit.map(|l| if l < total { l as f64 / total as f64 } else { 1.0 });
@@ -52,7 +57,7 @@ fn limits<'a>(generate: &Generate, setup: &'a Setup) -> impl Iterator<Item = Op>
 }
 
 /// Puts the planned faults between the operations.
-fn plant(ops: Vec<Op>, generate: &Generate, drafts: &[FaultDraft], devices: usize) -> Vec<Op> {
+pub(super) fn plant(ops: Vec<Op>, generate: &Generate, drafts: &[FaultDraft], devices: usize) -> Vec<Op> {
     if generate.faults.is_empty() {
         return ops;
     }
@@ -90,17 +95,17 @@ fn plant(ops: Vec<Op>, generate: &Generate, drafts: &[FaultDraft], devices: usiz
 /// One drawn round, again and again with fresh blocks. A round starts from the same callers and current
 /// devices, frees what it asked for, and leaves no stream busy, so that any growth is the allocator's.
 fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bounds) -> Vec<Op> {
-    use OpKind::{ResetAccumulated, ResetPeak, SetFraction, SetFractionInvalid};
+    use OpKind::{Fault, ResetAccumulated, ResetPeak, SetFraction, SetFractionInvalid};
     // what a graph held, or a pool with live blocks, stays until a flush
     let leaves =
         |kind| matches!(kind, OpKind::CaptureBegin | OpKind::CaptureEnd | OpKind::GraphReset | OpKind::PoolDelete);
     let flushes = generate.weights.entries.iter().any(|&(kind, weight)| kind == OpKind::EmptyCache && weight > 0);
     let steady = |kind| {
-        let moves = matches!(kind, SetFraction | SetFractionInvalid | ResetPeak | ResetAccumulated);
+        let moves = matches!(kind, SetFraction | SetFractionInvalid | ResetPeak | ResetAccumulated | Fault);
         !moves && (flushes || !leaves(kind))
     };
     let table = Table::new(&generate.weights, steady);
-    let mut resolver = Resolver::new(scenario, generate, &table, bounds);
+    let mut resolver = Resolver::new(&scenario.requires, generate, &table, bounds);
     let mut round = start(&table, bounds.callers);
     round.extend(drafts.ops.iter().filter_map(|d| resolver.resolve(d)));
     resolver.end_redirects(&mut round);

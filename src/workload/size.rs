@@ -55,7 +55,7 @@ fn high_half(draw: u64) -> u32 {
 }
 
 /// Every doubling equally likely, and every size within a doubling.
-fn log_uniform(low: u64, high: u64, draw: u64) -> u64 {
+pub(super) fn log_uniform(low: u64, high: u64, draw: u64) -> u64 {
     let low = low.max(1);
     let high = high.max(low);
     let (from, to) = (logarithm(low), logarithm(high));

@@ -40,6 +40,7 @@ const KINDS: [OpKind; 25] = {
 
 fn generate(kinds: &[OpKind]) -> Generate {
     Generate {
+        world: None,
         sequences: 1,
         length: 20..=60,
         streams: 1..=3,

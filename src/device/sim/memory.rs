@@ -15,7 +15,7 @@ use crate::op::{ContentsReport, DeviceCall};
 pub const GRANULE: u64 = 2 << 20;
 
 /// Addresses of one device, from the first to one past the last, where nothing else is asked for.
-pub(super) const SPAN: u64 = 1 << 40;
+pub(super) const SPAN: u64 = 1 << 52;
 const FIRST: u64 = 0x7f00_0000_0000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

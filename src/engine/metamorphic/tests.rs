@@ -138,9 +138,10 @@ fn convicted(
                 }
             }
             Body::Generate(generate) => {
+                let info = open(&workload::widest_world(scenario)).expect("opens").info().clone();
+                let offers = workload::Offers::of(&info, false);
                 for index in 0..sequences {
-                    let setup = workload::world(scenario, index);
-                    let steps = workload::sequence(scenario, generate, &setup, seed, index);
+                    let (setup, steps) = workload::draw(scenario, generate, &offers, (seed, index, 0));
                     run(&setup, &steps, relations);
                 }
             }

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::op::{Capability, DeviceCall, OracleName, Setup};
 use crate::requirement::RequirementId;
-use crate::spec::{Body, Scenario};
+use crate::spec::{Body, Generate, OpKind, Scenario};
 use crate::target::{self, TargetError, TargetName};
 use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
-use crate::workload;
+use crate::workload::{self, Offers};
 
 use super::Progress;
 use super::attempt::{Opener, inspect};
@@ -77,6 +77,9 @@ impl<'a> Variant<'a> {
         }
     }
 }
+
+/// Operations of a swept sequence where worlds are drawn.
+const LONGEST: u32 = 200;
 
 /// Sweeps what a run chose, if its plan asks for it; what is found goes to the tallies. `found` is told at once of the
 /// first failure of each kind, as it was found, and the number of its case: which comes first depends on the schedule.
@@ -178,9 +181,13 @@ fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Result<Vec<Subject<'a>>
         }
         Body::Generate(generate) => {
             let number = case.cases.unwrap_or(generate.sequences).min(plan.generated);
+            let Ok((info, _)) = inspect(case.open, &workload::widest_world(scenario))? else {
+                return Ok(all);
+            };
+            let offers = Offers::of(&info, case.is_real());
+            let short = shortened(generate);
             for index in 0..number {
-                let setup = workload::world(scenario, index);
-                let steps = workload::sequence(scenario, generate, &setup, case.seed, index);
+                let (setup, steps) = workload::draw(scenario, &short, &offers, (case.seed, index, 0));
                 all.push(Subject::new(case, "", setup, &steps, seed(all.len())));
             }
         }
@@ -190,6 +197,18 @@ fn subjects<'a>(plan: &SweepPlan, case: &'a Case<'a>) -> Result<Vec<Subject<'a>>
         all.push(Subject { names: stored.names.clone(), ..subject });
     }
     Ok(all)
+}
+
+/// The same with sequences of which every call can be failed in turn: the sequences of drawn worlds may be long, and have
+/// failing calls of their own.
+fn shortened(generate: &Generate) -> Generate {
+    let mut short = generate.clone();
+    if short.world.is_some() {
+        let low = (*short.length.start()).min(LONGEST);
+        short.length = low..=(*short.length.end()).min(LONGEST);
+        short.weights.entries.retain(|(kind, _)| *kind != OpKind::Fault);
+    }
+    short
 }
 
 /// Every subject once, on as many threads as there are jobs. They share nothing.

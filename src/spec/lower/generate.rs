@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
-use super::{Problems, World};
+use super::{Problems, World, world};
 use crate::spec::error::Complaint;
 use crate::spec::locate::Path;
 use crate::spec::raw::{RawGenerate, RawSize, Span, Weight};
@@ -21,9 +21,14 @@ const FRACTIONS: [f64; 6] = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0];
 pub(super) fn lower(raw: &RawGenerate, world: &World, problems: &mut Problems) -> Option<Generate> {
     let root = Path::ROOT;
     let here = root.key("generate");
-    let weights = weights(raw, problems, &here);
+    let drawn = world::lower(raw, problems, &here);
+    let mut weights = weights(raw, problems, &here);
+    if drawn.is_some() {
+        world::fill_up(&mut weights);
+    }
     let asks = |kind: &OpKind| matches!(kind, OpKind::Alloc | OpKind::AllocTensor);
-    if raw.sizes.is_empty() && weights.entries.iter().any(|(kind, weight)| asks(kind) && *weight > 0) {
+    if raw.sizes.is_empty() && drawn.is_none() && weights.entries.iter().any(|(kind, weight)| asks(kind) && *weight > 0)
+    {
         let complaint = Complaint::new("`alloc` has a weight, but there is no `sizes` to draw from");
         problems.add(&here, complaint.hint("for example `sizes: [ { log_uniform: [1, 1MiB] } ]`"));
     }
@@ -62,6 +67,7 @@ pub(super) fn lower(raw: &RawGenerate, world: &World, problems: &mut Problems) -
         problems.add(&here.key("length"), complaint);
     }
     Some(Generate {
+        world: drawn,
         sequences,
         length,
         streams: narrow(raw.streams.as_ref(), world.streams, "streams", problems, &here),
@@ -86,6 +92,10 @@ fn narrow(span: Option<&Span>, most: u8, key: &str, problems: &mut Problems, her
 }
 
 fn weights(raw: &RawGenerate, problems: &mut Problems, here: &Path<'_>) -> Weights {
+    if raw.weights.0.is_empty() && raw.world.is_none() {
+        let complaint = Complaint::new("there are no `weights`: no operation can be drawn");
+        problems.add(here, complaint.hint("for example `weights: { alloc: 6, free: 4 }`"));
+    }
     let here = here.key("weights");
     let mut entries = Vec::new();
     for (name, Weight(weight)) in &raw.weights.0 {
@@ -100,7 +110,7 @@ fn weights(raw: &RawGenerate, problems: &mut Problems, here: &Path<'_>) -> Weigh
             }
         }
     }
-    if entries.iter().all(|(_, weight)| *weight == 0) && entries.len() == raw.weights.0.len() {
+    if entries.iter().all(|(_, weight)| *weight == 0) && entries.len() == raw.weights.0.len() && !entries.is_empty() {
         problems.add(&here, Complaint::new("every weight is 0: no operation can be drawn"));
     }
     Weights { entries }

@@ -8,6 +8,7 @@ mod need;
 mod pools;
 mod reach;
 mod steps;
+mod world;
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -18,7 +19,7 @@ use rustc_hash::FxHasher;
 use super::error::{Complaint, MOST_TOLD};
 use super::locate::{Path, Segment};
 use super::raw::{Either, Ordered, RawScenario, RawStep, Scalar, Span};
-use super::scenario::{Body, Scenario, Variant};
+use super::scenario::{Body, Generate, Scenario, Variant};
 use crate::op::{Capability, OracleName, StreamId};
 use crate::requirement::Severity;
 
@@ -111,6 +112,9 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Found>
         problems.add(&root.key("oracles"), Complaint::new("no oracle judges this").hint("leave the key out for all"));
     }
     let device_bytes = device_bytes(raw, &mut problems);
+    if let Some(Body::Generate(Generate { world: Some(drawn), .. })) = &body {
+        world::check(raw, drawn, &mut problems);
+    }
     let Some(body) = body else { return Err(problems.found) };
     let scenario = Scenario {
         id: format!("{}::{}", requirement.area().code().to_lowercase(), raw.scenario),

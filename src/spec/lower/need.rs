@@ -11,7 +11,7 @@ use crate::op::stats::{Family, Key, Oversize};
 use crate::op::{Expect, Op, PoolSource, Step, StreamId, Via};
 use crate::spec::error::Complaint;
 use crate::spec::locate::Path;
-use crate::spec::scenario::{Body, Generate, OpKind, Scenario};
+use crate::spec::scenario::{Body, Generate, Scenario};
 
 /// Capabilities, each with what first needs it.
 type Needs = BTreeMap<Capability, String>;
@@ -129,8 +129,11 @@ fn expect_needs(expect: &Expect, needs: &mut Needs) {
 }
 
 fn generate_needs(generate: &Generate, needs: &mut Needs) {
+    if generate.world.is_some() {
+        return; // what a target lacks is left out of its worlds
+    }
     for (kind, weight) in &generate.weights.entries {
-        if let Some(capability) = kind_needs(*kind).filter(|_| *weight > 0) {
+        if let Some(capability) = kind.needs().filter(|_| *weight > 0) {
             let name = serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
             add(needs, capability, format!("`{name}`"));
         }
@@ -147,34 +150,4 @@ fn generate_needs(generate: &Generate, needs: &mut Needs) {
     if !generate.faults.is_empty() {
         add(needs, Capability::Faults, "`faults`");
     }
-}
-
-fn kind_needs(kind: OpKind) -> Option<Capability> {
-    use Capability as C;
-    Some(match kind {
-        OpKind::Alloc
-        | OpKind::AllocZero
-        | OpKind::Free
-        | OpKind::FreeNewest
-        | OpKind::FreeOldest
-        | OpKind::Synchronize
-        | OpKind::BadDevice => return None,
-        OpKind::AllocTensor => C::Tensors,
-        OpKind::FreeInvalid => C::RawFree,
-        OpKind::RecordStream => C::RecordStream,
-        OpKind::Use => C::Contents,
-        OpKind::Occupy | OpKind::Finish => C::StreamControl,
-        OpKind::EmptyCache => C::EmptyCache,
-        OpKind::ResetPeak => C::PeakReset,
-        OpKind::ResetAccumulated => C::AccumulatedReset,
-        OpKind::SetFraction | OpKind::SetFractionInvalid | OpKind::GetFraction => C::MemoryFraction,
-        OpKind::SetCurrent => C::CurrentDevice,
-        OpKind::Caller => C::Callers,
-        OpKind::Dictionary => C::Dictionary,
-        OpKind::Summary => C::Summary,
-        OpKind::Snapshot => C::Snapshot,
-        OpKind::MemoryInfo => C::MemoryInfo,
-        OpKind::PoolCreate | OpKind::PoolEnter | OpKind::PoolExit | OpKind::PoolDelete => C::PrivatePools,
-        OpKind::CaptureBegin | OpKind::CaptureEnd | OpKind::GraphReset => C::GraphCapture,
-    })
 }

@@ -83,7 +83,7 @@ impl View<'_> {
 
     fn faults(&self) -> bool {
         let planned = matches!(&self.scenario.body, Body::Generate(g) if !g.faults.is_empty());
-        planned || self.has(|op| matches!(op, Op::Fault { .. }), &[])
+        planned || self.has(|op| matches!(op, Op::Fault { .. }), &[OpKind::Fault])
     }
 
     fn limits(&self) -> bool {

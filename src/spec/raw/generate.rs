@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Every, Fraction, Ordered, Size, Span, Weight};
+use super::{Either, Every, Fraction, Ordered, Size, Span, Weight};
 use crate::op::DeviceCall;
 use crate::spec::scenario::OpKind;
 
@@ -13,6 +13,10 @@ use crate::spec::scenario::OpKind;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping that says what to draw")]
 pub struct RawGenerate {
+    /// `drawn`, or a mapping that says from what: each sequence has a world of its own, with devices, sizes, settings and
+    /// phases. Worlds take turns over `devices` unless given.
+    #[serde(default)]
+    pub world: Option<Either<DrawnWord, RawWorld>>,
     /// How many sequences; 64 unless given. `PROPTEST_CASES` overrides.
     #[serde(default)]
     pub sequences: Option<u32>,
@@ -30,7 +34,9 @@ pub struct RawGenerate {
     /// How to draw sizes.
     #[serde(default)]
     pub sizes: Vec<RawSize>,
-    /// Relative weights of the operations.
+    /// Relative weights of the operations. Required, but in a drawn world: there every kind has a usual weight, and these
+    /// come instead of it; 0 leaves a kind out.
+    #[serde(default)]
     #[schemars(with = "BTreeMap<OpKind, Weight>")]
     pub weights: Ordered<Weight>,
     /// Device calls to fail.
@@ -42,6 +48,27 @@ pub struct RawGenerate {
     /// Fractions that `set_fraction` draws from.
     #[serde(default)]
     pub fractions: Vec<Fraction>,
+}
+
+/// The word `drawn`.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DrawnWord {
+    Drawn,
+}
+
+/// From what worlds are drawn, besides `devices`, `streams` and `callers`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "`drawn`, or a mapping that says from what worlds are drawn")]
+pub struct RawWorld {
+    /// The smallest and the largest capacity of a device. 16MiB and 1TiB unless given.
+    pub capacity: Option<[Size; 2]>,
+    /// How many settings are in force together, on targets that take any. 0..3 unless given.
+    pub settings: Option<Span>,
+    /// How many private pools there are at a time at most. 1..64 unless given.
+    pub pools: Option<Span>,
+    /// How many phases a sequence has. 1..8 unless given.
+    pub phases: Option<Span>,
 }
 
 /// A weighted way to draw sizes: exactly one of `log_uniform`, `around` and `exactly`.

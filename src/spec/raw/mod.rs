@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 pub use expect::{RawAmount, RawExpect, WrittenAddress};
-pub use generate::{RawGenerate, RawSize};
+pub use generate::{RawGenerate, RawSize, RawWorld};
 pub use shape::{Either, Ordered, Slot};
 pub use share::{Extent, Figure, OrShare};
 pub use step::{RawOp, RawPointer, RawStep, WrittenPointer};

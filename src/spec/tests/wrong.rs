@@ -166,6 +166,18 @@ fn of_sequences() -> Vec<Case> {
         ("a fault that never fires", generated("length", "faults: [ { call: reserve, every: 0 } ]\n  length")),
         ("a device call that is none", generated("length", "faults: [ { call: reserv, every: 1 } ]\n  length")),
         ("no fraction", generated("length", "fractions: [0.5, 1.5]\n  length")),
+        ("no weights", generated("  weights: { alloc: 1 }\n", "")),
+        ("a world of another kind", generated("length", "world: draw\n  length")),
+        ("a world with a strange key", generated("length", "world: { capacities: [1GiB, 2GiB] }\n  length")),
+        (
+            "a world without room",
+            generated("length", "world: { capacity: [1KiB, 2TiB], settings: 0..9, pools: 0 }\n  length"),
+        ),
+        (
+            "a drawn world that is fixed",
+            format!("{HEAD}device_bytes: 1GiB\nconfig: expandable_segments:True\nrequires: [settings]\n{GENERATE}")
+                .replace("  length", "  world: drawn\n  cycles: 3\n  length"),
+        ),
         ("for_each of generated sequences", format!("{HEAD}for_each: {{ a: [1] }}\n{GENERATE}")),
     ]
 }

@@ -33,6 +33,7 @@ pub fn minimise(
     // One call is kept for the new numbers.
     let left = budget.saturating_sub(1);
     let mut search = Search { setup: setup.clone(), steps: steps.to_vec(), fails, left, goes_on };
+    search.delete_at_large();
     loop {
         search.delete();
         if !search.merge() && !search.simplify() && !search.delete_pairs() {
@@ -83,6 +84,36 @@ impl Search<'_> {
 
     fn without(&self, mut gone: impl FnMut(usize, &Step) -> bool) -> Vec<Step> {
         self.steps.iter().enumerate().filter(|&(i, s)| !gone(i, s)).map(|(_, s)| s.clone()).collect()
+    }
+
+    /// Leaves out of a long sequence all that is about one device, then all of one kind: few tries that each take much.
+    fn delete_at_large(&mut self) {
+        if self.steps.len() <= PAIRS_UP_TO {
+            return;
+        }
+        for device in (0..self.setup.device_bytes.len()).rev() {
+            let device = i32::try_from(device).ok().map(DeviceId);
+            let on_it = |s: &Step| s.op.as_ref().is_some_and(|op| op.device().is_some() && op.device() == device);
+            let blocks: BTreeSet<BlockId> = self.steps.iter().filter(|s| on_it(s)).filter_map(block).collect();
+            self.try_fewer(|s| on_it(s) || block(s).is_some_and(|b| blocks.contains(&b)));
+        }
+        let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for op in self.steps.iter().filter_map(|s| s.op.as_ref()) {
+            *kinds.entry(op.name()).or_default() += 1;
+        }
+        let mut kinds: Vec<(usize, &str)> = kinds.into_iter().map(|(name, count)| (count, name)).collect();
+        kinds.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, kind) in kinds {
+            self.try_fewer(|s| s.op.as_ref().is_some_and(|op| op.name() == kind));
+        }
+    }
+
+    /// Tries to leave out the steps that are meant, if those are some and not all.
+    fn try_fewer(&mut self, gone: impl Fn(&Step) -> bool) {
+        let fewer = self.without(|_, s| gone(s));
+        if !fewer.is_empty() && fewer.len() < self.steps.len() {
+            self.try_steps(fewer);
+        }
     }
 
     /// Leaves out as much as possible, large parts first, until no single step can go.

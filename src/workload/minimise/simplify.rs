@@ -100,9 +100,9 @@ impl Search<'_> {
         any
     }
 
-    /// Fewer devices, then fewer streams.
+    /// Fewer settings, then fewer devices, then fewer streams.
     fn shrink_world(&mut self) -> bool {
-        let mut any = false;
+        let mut any = self.settle_less();
         for count in 1..self.setup.device_bytes.len() {
             let device_bytes = self.setup.device_bytes[..count].to_vec();
             if self.try_setup(Setup { device_bytes, ..self.setup.clone() }) {
@@ -118,7 +118,47 @@ impl Search<'_> {
         any
     }
 
+    /// Tries to do without settings: all of them, then one after the other.
+    fn settle_less(&mut self) -> bool {
+        let Some(all) = self.setup.config.clone() else { return false };
+        if self.try_setup(Setup { config: None, ..self.setup.clone() }) {
+            return true;
+        }
+        let mut left: Vec<String> = settings(&all);
+        let before = left.len();
+        for at in (0..before).rev().filter(|_| before > 1) {
+            let mut fewer = left.clone();
+            fewer.remove(at);
+            if self.try_setup(Setup { config: Some(fewer.join(",")), ..self.setup.clone() }) {
+                left = fewer;
+            }
+        }
+        left.len() < before
+    }
+
     fn ops_mut(&mut self) -> impl Iterator<Item = &mut Op> {
         self.steps.iter_mut().filter_map(|s: &mut Step| s.op.as_mut())
     }
+}
+
+/// The single settings of a text: commas between brackets belong to a value.
+fn settings(text: &str) -> Vec<String> {
+    let (mut all, mut depth) = (vec![String::new()], 0_usize);
+    for c in text.chars() {
+        match c {
+            ',' if depth == 0 => all.push(String::new()),
+            _ => {
+                depth = match c {
+                    '[' => depth + 1,
+                    ']' => depth.saturating_sub(1),
+                    _ => depth,
+                };
+                if let Some(last) = all.last_mut() {
+                    last.push(c);
+                }
+            }
+        }
+    }
+    all.retain(|setting| !setting.trim().is_empty());
+    all
 }

@@ -249,3 +249,35 @@ fn what_is_smallest_so_far_is_kept_when_it_may_not_go_on() {
     assert!(live_bytes(&some) >= 70_000 && some.len() < long().len(), "{} steps", some.len());
     assert_eq!(asked.get(), 5);
 }
+
+#[test]
+fn a_long_sequence_loses_devices_and_kinds_before_single_steps() {
+    let steps: Vec<Step> = (0..100).flat_map(|_| long()).collect();
+    let culprit = |s: &Step| matches!(s.op, Some(Op::SetFraction { .. }));
+    let mut tries = 0;
+    let mut fails = |_: &Setup, steps: &[Step]| {
+        tries += 1;
+        // Fewer than so many are not enough.
+        steps.iter().filter(|s| culprit(s)).count() >= 1200
+    };
+    let (_, least, _) = minimise(&setup(), &steps, &mut fails, 12, &|| true);
+    assert!(least.len() == 1200 && tries <= 12, "{} of {} steps after {tries}", least.len(), steps.len());
+}
+
+#[test]
+fn settings_that_a_failure_does_not_need_go_one_by_one() {
+    let config = "max_split_size_mb:64,roundup_power2_divisions:[256:1,>:8],expandable_segments:True";
+    let world = Setup { config: Some(config.to_owned()), ..setup() };
+    let needs = |wanted: &'static [&'static str]| {
+        move |setup: &Setup, _: &[Step]| {
+            let given = setup.config.clone().unwrap_or_default();
+            wanted.iter().all(|w| given.contains(w))
+        }
+    };
+    let left = |wanted: &'static [&'static str]| {
+        minimise(&world, &[alloc(0, 0, 0, 1)], &mut needs(wanted), 500, &|| true).0.config
+    };
+    assert_eq!(left(&[]), None);
+    assert_eq!(left(&[">:8"]).as_deref(), Some("roundup_power2_divisions:[256:1,>:8]"));
+    assert_eq!(left(&["max", "exp"]).as_deref(), Some("max_split_size_mb:64,expandable_segments:True"));
+}

@@ -1,0 +1,95 @@
+//! Settings of a drawn world: some of those that change what PyTorch's allocator does, with values that it accepts.
+//!
+//! Decides which and how they are written. What they mean is the target's to know.
+
+use super::dice::Dice;
+
+/// The settings that there are to draw from, as their names are written.
+pub(super) const NAMES: [&str; 7] = [
+    "expandable_segments",
+    "max_split_size_mb",
+    "garbage_collection_threshold",
+    "roundup_power2_divisions",
+    "large_segment_size_mb",
+    "per_process_memory_fraction",
+    "max_non_split_rounding_mb",
+];
+
+const MIB: u64 = 1 << 20;
+/// What a shared segment holds unless a setting says otherwise, in MiB.
+const SEGMENT: u64 = 20;
+/// Even ones, for pages of an odd number of MiB are no multiple of what a device maps.
+const SEGMENTS: [u64; 6] = [12, 16, 24, 32, 64, 128];
+/// How far above the least a size in MiB is that must not be below a segment.
+const ABOVE: [u64; 6] = [0, 1, 12, 44, 180, 1004];
+const THRESHOLDS: [&str; 5] = ["0.05", "0.3", "0.6", "0.8", "0.99"];
+const FRACTIONS: [&str; 6] = ["0.25", "0.5", "0.75", "0.9", "0.99", "1.0"];
+const DIVISIONS: [&str; 10] = [
+    "1",
+    "2",
+    "4",
+    "8",
+    "16",
+    "[256:1,512:2,1024:4,>:8]",
+    "[1:8,2:4,>:2]",
+    "[32:1,64:0,>:4]",
+    "[2:16,16:0,4096:2]",
+    "[>:2]",
+];
+
+/// What a world has in force: the text, and which of `NAMES`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Drawn {
+    pub(super) text: Option<String>,
+    pub(super) named: [bool; NAMES.len()],
+    /// What a shared segment, or a page of a large one, has.
+    pub(super) segment: u64,
+}
+
+impl Drawn {
+    /// Segments grow page by page.
+    pub(super) fn pages(&self) -> bool {
+        self.named[0]
+    }
+
+    /// Large blocks are never cut.
+    pub(super) fn oversize(&self) -> bool {
+        self.named[1]
+    }
+
+    /// Devices start with a limit.
+    pub(super) fn limits(&self) -> bool {
+        self.named[5]
+    }
+}
+
+/// So many settings for devices of which the smallest has `least` bytes.
+pub(super) fn draw(dice: &mut Dice, count: u8, least: u64) -> Drawn {
+    let mut drawn = Drawn::default();
+    let mut left: Vec<usize> = (0..NAMES.len()).collect();
+    for _ in 0..count {
+        let place = dice.below(left.len());
+        drawn.named[left.swap_remove(place)] = true;
+    }
+    // A segment that no device has room for leaves nothing to see.
+    let fits: Vec<u64> = SEGMENTS.into_iter().filter(|s| s * MIB <= least / 2).collect();
+    drawn.named[4] &= !fits.is_empty();
+    // Whole pages go past a limit, in PyTorch too.
+    drawn.named[5] &= !drawn.pages();
+    let segment = if drawn.named[4] { dice.one(&fits) } else { SEGMENT };
+    drawn.segment = segment * MIB;
+    let mut parts = Vec::new();
+    for (name, _) in NAMES.iter().zip(drawn.named).filter(|(_, named)| *named) {
+        let value = match *name {
+            "expandable_segments" => "True".to_owned(),
+            "large_segment_size_mb" => segment.to_string(),
+            "garbage_collection_threshold" => dice.one(&THRESHOLDS).to_owned(),
+            "roundup_power2_divisions" => dice.one(&DIVISIONS).to_owned(),
+            "per_process_memory_fraction" => dice.one(&FRACTIONS).to_owned(),
+            _ => (segment + dice.one(&ABOVE)).to_string(),
+        };
+        parts.push(format!("{name}:{value}"));
+    }
+    drawn.text = (!parts.is_empty()).then(|| parts.join(","));
+    drawn
+}
