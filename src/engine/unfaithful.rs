@@ -188,7 +188,10 @@ mod tests {
             "reply.fraction",
         ];
         let study = hunted(&observables, &["stat::*", "tele::*", "summ::*", "frac::*", "iso::*"]);
-        assert_eq!(study.rows.len(), observables.iter().map(|o| Corruption::of(o.parse().expect("is one")).len()).sum::<usize>());
+        assert_eq!(
+            study.rows.len(),
+            observables.iter().map(|o| Corruption::of(o.parse().expect("is one")).len()).sum::<usize>()
+        );
         let score = study.score(|_| true);
         assert!(score.percent() >= 90.0, "{score:?}");
         for row in &study.rows {
