@@ -142,6 +142,36 @@ fn second_opinion(
     }
 }
 
+/// What the allocator answers of a device's memory is what the device shows.
+fn memory_info(seen: &Seen<'_>, convict: &mut impl FnMut(RequirementId, Text, (Text, String, String))) {
+    if let (Some(op), Reply::MemoryInfo(info)) = (seen.op, seen.reply)
+        && let Some(device) = seen.model.device_of(op)
+        && let Some(view) = seen.after.devices.get(device)
+        && (info.total_bytes != view.total_bytes || info.free_bytes != view.free_bytes)
+    {
+        let figures = [info.free_bytes, info.total_bytes, view.free_bytes, view.total_bytes];
+        let [free, total, real, whole] = figures.map(told::bytes);
+        let message = say!(
+            "memory_info of device {device} answered {free} free of {total}, but the device has {real} free of {whole}",
+            "设备 {device} 的 memory_info 应答空闲 {free}、总量 {total}，而设备实为空闲 {real}、总量 {whole}"
+        );
+        let (what, due, told) = if info.total_bytes == view.total_bytes {
+            (
+                say!("free memory of device {device} in memory_info", "memory_info 中设备 {device} 的空闲内存"),
+                real,
+                free,
+            )
+        } else {
+            (
+                say!("total memory of device {device} in memory_info", "memory_info 中设备 {device} 的总内存"),
+                whole,
+                total,
+            )
+        };
+        convict(TELE_02, message, (what, due, told));
+    }
+}
+
 impl Telemetry {
     /// From a planted fault on, memory may stay with the device that the allocator gave back.
     fn note_fault(&mut self, seen: &Seen<'_>) {
@@ -204,32 +234,7 @@ impl Oracle for Telemetry {
         if let (Some(streams), Some(op)) = (self.streams, seen.served()) {
             streams::judge(seen, op, streams, &mut convict);
         }
-        if let (Some(op), Reply::MemoryInfo(info)) = (seen.op, seen.reply)
-            && let Some(device) = seen.model.device_of(op)
-            && let Some(view) = seen.after.devices.get(device)
-            && (info.total_bytes != view.total_bytes || info.free_bytes != view.free_bytes)
-        {
-            let figures = [info.free_bytes, info.total_bytes, view.free_bytes, view.total_bytes];
-            let [free, total, real, whole] = figures.map(told::bytes);
-            let message = say!(
-                "memory_info of device {device} answered {free} free of {total}, but the device has {real} free of {whole}",
-                "设备 {device} 的 memory_info 应答空闲 {free}、总量 {total}，而设备实为空闲 {real}、总量 {whole}"
-            );
-            let (what, due, told) = if info.total_bytes == view.total_bytes {
-                (
-                    say!("free memory of device {device} in memory_info", "memory_info 中设备 {device} 的空闲内存"),
-                    real,
-                    free,
-                )
-            } else {
-                (
-                    say!("total memory of device {device} in memory_info", "memory_info 中设备 {device} 的总内存"),
-                    whole,
-                    total,
-                )
-            };
-            convict(TELE_02, message, (what, due, told));
-        }
+        memory_info(seen, &mut convict);
     }
 }
 

@@ -51,3 +51,40 @@ fn state(device: usize, stream: StreamId, expected: &str, actual: &str) -> (Text
     let what = say!("state of {stream} of device {device}", "设备 {device} 的流 {number} 的状态");
     (what, expected.to_owned(), actual.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{DeviceId, Observation, OracleName, Reply};
+    use crate::oracle::fixture::{self, Bench};
+
+    const DEVICE: DeviceId = DeviceId(1);
+    const STREAM: StreamId = StreamId(2);
+
+    fn busy(o: &mut Observation) {
+        o.devices[1].idle &= !(1 << STREAM.0);
+    }
+
+    #[test]
+    fn a_stream_is_busy_while_it_is_kept_so_and_idle_once_waited_for() {
+        let occupy = || Op::Occupy { device: DEVICE, stream: STREAM };
+        let wait = || Op::Synchronize { device: DEVICE };
+        let mut bench = Bench::new(OracleName::Telemetry);
+        bench.step(occupy(), Reply::Done, busy).passes();
+        bench.step(wait(), Reply::Done, |o| o.devices[1].idle = u64::MAX).passes();
+        let found = bench.step(occupy(), Reply::Done, |_| {}).convicts("TELE-03");
+        assert_eq!(found.message.en, "stream 2 of device 1 was kept busy, and is shown as idle");
+        bench.step(occupy(), Reply::Done, busy).passes();
+        let found = bench.step(wait(), Reply::Done, |_| {}).convicts("TELE-03");
+        assert_eq!(found.message.zh, "已等待设备 1 完成，其流 2 却被示为忙");
+    }
+
+    #[test]
+    fn a_total_other_than_the_target_stated_convicts() {
+        let mut first = fixture::first();
+        first.devices[1].total_bytes += 1;
+        first.devices[1].free_bytes += 1;
+        let mut bench = Bench::starting(&[OracleName::Telemetry], &fixture::info(), first);
+        bench.step(Op::EmptyCache, Reply::Done, |_| {}).convicts("TELE-02");
+    }
+}

@@ -163,3 +163,57 @@ fn survivors(page: &mut Page, study: &Unfaithful) {
         [text("Observable", "可观察量"), text("Kind", "失实方式"), text("Occasions", "时机"), text("Promise", "承诺")];
     page.table(&columns, &rows);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requirement::{Area, RequirementId};
+    use crate::verdict::record::RunStamp;
+    use crate::verdict::unfaithful::Noticed;
+
+    fn row(kind: &str, told: u64, noticed: bool, judges: &[OracleName]) -> ReporterRow {
+        let requirement = RequirementId::new(Area::Stat, 7);
+        let noticed = noticed.then(|| Noticed {
+            requirement,
+            oracle: Some(OracleName::Accounts),
+            scenario: "stat::counted-once".to_owned(),
+            operations: 12,
+        });
+        ReporterRow {
+            observable: "num_ooms".to_owned(),
+            group: "num_ooms".to_owned(),
+            kind: kind.to_owned(),
+            occasion: "always".to_owned(),
+            judges: judges.to_vec(),
+            told,
+            noticed,
+        }
+    }
+
+    fn study(rows: Vec<ReporterRow>) -> Unfaithful {
+        Unfaithful {
+            format: Unfaithful::FORMAT.to_owned(),
+            version: "1".to_owned(),
+            base: "reference@sim".to_owned(),
+            seed: 0,
+            selection: Vec::new(),
+            ended: EndedBy::Complete,
+            untried: 0,
+            scenarios: 3,
+            rows,
+            stamp: RunStamp::default(),
+        }
+    }
+
+    #[test]
+    fn the_page_says_what_was_noticed_and_names_what_was_not() {
+        let judges = [OracleName::Accounts];
+        let rows = vec![row("stale", 4, true, &judges), row("zero", 9, false, &judges), row("lost", 0, false, &judges)];
+        let page = unfaithful_page(&study(rows), Language::En);
+        assert!(page.contains("1 of 2 that were told wrongly were noticed by 3 scenarios (seed 0): 50.0 %"), "{page}");
+        assert!(page.contains("| `num_ooms` | `zero` | always    | promised |"), "{page}");
+        assert!(!page.contains("`lost` | always"), "{page}");
+        let page = unfaithful_page(&study(vec![row("stale", 4, true, &judges)]), Language::Zh);
+        assert!(page.contains("无：所有报错均被察觉。") && page.contains("100.0%"), "{page}");
+    }
+}
