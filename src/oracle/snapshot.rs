@@ -294,9 +294,9 @@ fn not_shown(id: BlockId, live: &Live, shown: Option<(&SegmentView, &BlockView)>
 /// Freed memory that is shown as free although a recorded stream still uses it.
 fn withheld(seen: &Seen<'_>, segment: &SegmentView) -> Option<Violation> {
     let device = device_of(segment)?;
-    let free = segment.blocks.iter().filter(|b| b.state == BlockState::Inactive);
+    let mut free = segment.blocks.iter().filter(|b| b.state == BlockState::Inactive);
     let used = |b: &BlockView| seen.model.used_elsewhere(device, b.address, b.address.saturating_add(b.size));
-    let (block, waiting) = free.filter_map(|b| Some((b, used(b)?))).next()?;
+    let (block, waiting) = free.find_map(|b| Some((b, used(b)?)))?;
     let (start, end) = (block.address, block.address.saturating_add(block.size));
     let (address, stop, streams) = (waiting.address, waiting.end, waiting.streams);
     let stream = streams.trailing_zeros();

@@ -202,8 +202,8 @@ fn traces(ours: &Observation, theirs: &Observation, variant: &Variant, at: usize
     for (device, (one, other)) in ours.devices.iter().zip(&theirs.devices).enumerate() {
         let is_loose = variant.loose.get(device).is_some_and(|from| from.is_some_and(|from| from < at));
         let held = |key: &Key| *key == Key::Family(Family::Allocation, Row::All, Column::Current);
-        let pairs = one.stats.entries().zip(other.stats.entries());
-        let unlike = pairs.filter(|((key, a), (_, b))| a != b && (!is_loose || held(key))).next();
+        let mut pairs = one.stats.entries().zip(other.stats.entries());
+        let unlike = pairs.find(|((key, a), (_, b))| a != b && (!is_loose || held(key)));
         if let Some(((key, a), (_, b))) = unlike {
             let (what, one, other) = (told::statistic(key, device), told::amount(key, a), told::amount(key, b));
             return Some(Difference { at: None, what, one, other });
