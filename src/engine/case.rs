@@ -3,13 +3,13 @@
 //! Decides whether the target can run it, which sequence comes next and what is counted. How many are run before
 //! other scenarios get their turn is `schedule`'s, what the counts mean `outcome`'s, how a failure is made small `failure`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Capability, Milestone, Names, OracleName, Setup, Step, TargetInfo, Text, Versions};
+use crate::op::{Milestone, Names, OracleName, Setup, Step, TargetInfo, Text, Versions};
 use crate::spec::{Body, Generate, Scenario, Variant};
-use crate::target::{TargetError, TargetName};
+use crate::target::TargetName;
 use crate::verdict::Reproducer;
 use crate::workload::{self, Offers};
 
@@ -18,6 +18,7 @@ use super::attempt::{Attempt, Opener, attempt, inspect, lost_by};
 use super::failure::{self, Author, Caught, Crash, Pending};
 use super::lockstep::{Course, Run};
 use super::loss::Loss;
+use super::requires::missing;
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
 use super::{files, premise, pulse, regressions};
@@ -385,46 +386,4 @@ pub(super) fn worlds(scenario: &Scenario) -> u32 {
 /// Whether a target of that name allocates on real devices.
 fn is_real(target: &str) -> bool {
     target.parse::<TargetName>().is_ok_and(|name| name.place != "sim")
-}
-
-/// What a scenario requires and a target lacks, as capabilities are written; what shows that it reached what it must is
-/// required too.
-pub(super) fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
-    let places = Capability::Devices(*scenario.devices.start());
-    let shown = scenario.must_reach.iter().filter_map(|m| m.shown_by());
-    let wanted = scenario.requires.iter().copied().chain(shown).chain([places]);
-    let lacking: BTreeSet<Capability> = wanted.filter(|c| !info.can(*c)).collect();
-    lacking.iter().map(ToString::to_string).collect()
-}
-
-/// What a scenario requires and this target lacks; `None` if the target panics before it can say.
-///
-/// # Errors
-/// What the target says where it cannot be built.
-pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String>>, TargetError> {
-    Ok(inspect(open, &workload::widest_world(scenario))?.ok().map(|(info, _)| missing(scenario, &info)))
-}
-
-/// Why a scenario does not apply to this target: what it lacks, or a world in which none of its steps hold. `None` where it
-/// applies, or if the target panics before it can say.
-///
-/// # Errors
-/// What the target says where it cannot be built.
-pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Text>, TargetError> {
-    let Ok((info, _)) = inspect(open, &workload::widest_world(scenario))? else { return Ok(None) };
-    let missing = missing(scenario, &info);
-    if !missing.is_empty() {
-        let names = missing.join(", ");
-        return Ok(Some(Text::new(format!("lacks {names}"), format!("不具备 {names}"))));
-    }
-    let Body::Steps(variants) = &scenario.body else { return Ok(None) };
-    let setups: Vec<Setup> = (0..worlds(scenario)).map(|world| workload::world(scenario, world)).collect();
-    let mut reason = None;
-    for (variant, setup) in variants.iter().flat_map(|v| setups.iter().map(move |s| (v, s))) {
-        match premise::steps_in(scenario, variant, setup, &info) {
-            Ok(_) => return Ok(None),
-            Err(elsewhere) => drop(reason.get_or_insert(elsewhere)),
-        }
-    }
-    Ok(reason)
 }

@@ -13,10 +13,11 @@ use crate::workload::{self, Offers};
 
 use super::EngineError;
 use super::attempt::{Attempt, Opener, attempt, inspect};
-use super::case::{self, Case};
+use super::case::Case;
 use super::kill_matrix::{in_parallel, with_option};
 use super::lockstep::Course;
 use super::plan::Plan;
+use super::requires;
 use super::stamp::{Clock, run_stamp};
 use super::stop::{Budget, Stop, Watch};
 
@@ -67,7 +68,7 @@ pub fn survival(options: &SurvivalOptions, progress: &dyn SurvivalProgress) -> R
     for entry in options.plan.entries.iter().filter(|e| e.left_out.is_none()) {
         let Body::Generate(generate) = &entry.scenario.body else { continue };
         let Ok((info, _)) = inspect(&open, &workload::widest_world(&entry.scenario))? else { continue };
-        if case::missing(&entry.scenario, &info).is_empty() {
+        if requires::missing(&entry.scenario, &info).is_empty() {
             chosen.push((&entry.scenario, generate, info));
         }
     }

@@ -23,6 +23,7 @@ use super::Progress;
 use super::attempt::{Opener, inspect};
 use super::case::{self, Case, Tally};
 use super::failure::{self, Caught};
+use super::requires;
 use super::run::{RunOptions, lock};
 use super::schedule::Once;
 use super::stamp::Clock;
@@ -107,7 +108,7 @@ pub(super) fn sweep(
         for &i in &clean {
             let scenario = &scenarios[i];
             // A target that panics before it can say what it is has been reported by the plain run.
-            if case::lacks(&*variant.open, scenario)?.is_some_and(|lacks| lacks.is_empty()) {
+            if requires::lacks(&*variant.open, scenario)?.is_some_and(|lacks| lacks.is_empty()) {
                 let Case { seed, cases, stored, .. } = cases[i];
                 swept.push(Case { seed, cases, stored, ..variant.case(scenario) });
             }

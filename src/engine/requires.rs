@@ -1,0 +1,56 @@
+//! Whether a scenario applies to a target: what it requires and the target lacks, or a world in which none of its steps hold.
+//!
+//! Decides from what the target says of itself in the scenario's widest world. Whether steps hold in a world is `premise`'s.
+
+use std::collections::BTreeSet;
+
+use crate::op::{Capability, Setup, TargetInfo, Text};
+use crate::spec::{Body, Scenario};
+use crate::target::TargetError;
+use crate::workload;
+
+use super::attempt::{Opener, inspect};
+use super::case::worlds;
+use super::premise;
+
+/// What a scenario requires and a target lacks, as capabilities are written; what shows that it reached what it must is
+/// required too.
+pub(super) fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
+    let places = Capability::Devices(*scenario.devices.start());
+    let shown = scenario.must_reach.iter().filter_map(|m| m.shown_by());
+    let wanted = scenario.requires.iter().copied().chain(shown).chain([places]);
+    let lacking: BTreeSet<Capability> = wanted.filter(|c| !info.can(*c)).collect();
+    lacking.iter().map(ToString::to_string).collect()
+}
+
+/// What a scenario requires and this target lacks; `None` if the target panics before it can say.
+///
+/// # Errors
+/// What the target says where it cannot be built.
+pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String>>, TargetError> {
+    Ok(inspect(open, &workload::widest_world(scenario))?.ok().map(|(info, _)| missing(scenario, &info)))
+}
+
+/// Why a scenario does not apply to this target: what it lacks, or a world in which none of its steps hold. `None` where it
+/// applies, or if the target panics before it can say.
+///
+/// # Errors
+/// What the target says where it cannot be built.
+pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Text>, TargetError> {
+    let Ok((info, _)) = inspect(open, &workload::widest_world(scenario))? else { return Ok(None) };
+    let missing = missing(scenario, &info);
+    if !missing.is_empty() {
+        let names = missing.join(", ");
+        return Ok(Some(Text::new(format!("lacks {names}"), format!("不具备 {names}"))));
+    }
+    let Body::Steps(variants) = &scenario.body else { return Ok(None) };
+    let setups: Vec<Setup> = (0..worlds(scenario)).map(|world| workload::world(scenario, world)).collect();
+    let mut reason = None;
+    for (variant, setup) in variants.iter().flat_map(|v| setups.iter().map(move |s| (v, s))) {
+        match premise::steps_in(scenario, variant, setup, &info) {
+            Ok(_) => return Ok(None),
+            Err(elsewhere) => drop(reason.get_or_insert(elsewhere)),
+        }
+    }
+    Ok(reason)
+}
