@@ -51,6 +51,11 @@ impl Redirects {
         Redirects { most, helps, ..Redirects::default() }
     }
 
+    /// Requests go elsewhere than usual, on some device.
+    pub(super) fn is_redirecting(&self) -> bool {
+        self.is_capturing() || !self.entered.is_empty()
+    }
+
     pub(super) fn is_capturing(&self) -> bool {
         self.capturing.is_some()
     }

@@ -256,7 +256,10 @@ impl<'a> Resolver<'a> {
             return Some(Op::Use { block, stream: self.blocks.user(block, draft.stream) });
         }
         let stream = self.stream(draft);
-        self.blocks.record(block, stream);
+        // What is recorded under a redirection counts for captured work in PyTorch, which waits for nothing else.
+        if !self.redirects.is_redirecting() {
+            self.blocks.record(block, stream);
+        }
         Some(Op::RecordStream { block, stream })
     }
 
