@@ -12,7 +12,7 @@ use crate::{requirement, target};
 
 use super::{CliError, Context, Exit};
 
-/// Print what there is: scenarios, requirements, targets, oracles, defects, variations or observables
+/// Print what there is, from scenarios and requirements to defects and observables
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   poolproof list requirements

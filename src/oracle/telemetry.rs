@@ -231,10 +231,10 @@ impl Oracle for Telemetry {
                 convict(TELE_02, message, (free(device), format!("≤ {total}"), left));
             }
         }
-        if let (Some(streams), Some(op)) = (self.streams, seen.served()) {
-            streams::judge(seen, op, streams, &mut convict);
-        }
         memory_info(seen, &mut convict);
+        if let (Some(streams), Some(op)) = (self.streams, seen.served()) {
+            convictions.extend(streams::judge(seen, op, streams));
+        }
     }
 }
 

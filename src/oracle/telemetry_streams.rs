@@ -4,58 +4,54 @@
 
 use super::Seen;
 use super::cite::{TELE_03, say};
-use crate::op::{Op, StreamId, Text};
-use crate::requirement::RequirementId;
+use crate::op::{DeviceId, DeviceView, Op, OracleName, StreamId, Text};
+use crate::verdict::Violation;
+
+const BUSY: (&str, &str) = ("busy", "忙");
+const IDLE: (&str, &str) = ("idle", "空闲");
 
 /// Judges an answered operation on a target with so many streams a device.
-pub(super) fn judge(
-    seen: &Seen<'_>,
-    op: &Op,
-    streams: u8,
-    convict: &mut impl FnMut(RequirementId, Text, (Text, String, String)),
-) {
-    let view = |device: crate::op::DeviceId| {
-        let device = device.index(seen.after.devices.len())?;
-        Some((device, &seen.after.devices[device]))
-    };
+pub(super) fn judge(seen: &Seen<'_>, op: &Op, streams: u8) -> Option<Violation> {
     match *op {
         Op::Occupy { device, stream } => {
-            let Some((device, view)) = view(device) else { return };
-            if view.is_idle(stream) {
-                let number = stream.0;
-                let message = say!(
-                    "{stream} of device {device} was kept busy, and is shown as idle",
-                    "设备 {device} 的流 {number} 正被占用，却被示为空闲"
-                );
-                convict(TELE_03, message, state(device, stream, "busy", "idle"));
-            }
+            let (device, view) = view(seen, device)?;
+            let number = stream.0;
+            let message = say!(
+                "{stream} of device {device} was kept busy, and is shown as idle",
+                "设备 {device} 的流 {number} 正被占用，却被示为空闲"
+            );
+            view.is_idle(stream).then(|| convict(message, device, stream, BUSY, IDLE))
         }
         Op::Synchronize { device } => {
-            let Some((device, view)) = view(device) else { return };
-            let busy = (0..streams.min(StreamId::LIMIT)).map(StreamId).find(|&stream| !view.is_idle(stream));
-            if let Some(stream) = busy {
-                let number = stream.0;
-                let message = say!(
-                    "device {device} was waited for, and its {stream} is shown as busy",
-                    "已等待设备 {device} 完成，其流 {number} 却被示为忙"
-                );
-                convict(TELE_03, message, state(device, stream, "idle", "busy"));
-            }
+            let (device, view) = view(seen, device)?;
+            let stream = (0..streams.min(StreamId::LIMIT)).map(StreamId).find(|&stream| !view.is_idle(stream))?;
+            let number = stream.0;
+            let message = say!(
+                "device {device} was waited for, and its {stream} is shown as busy",
+                "已等待设备 {device} 完成，其流 {number} 却被示为忙"
+            );
+            Some(convict(message, device, stream, IDLE, BUSY))
         }
-        _ => {}
+        _ => None,
     }
 }
 
-fn state(device: usize, stream: StreamId, expected: &str, actual: &str) -> (Text, String, String) {
+fn view<'s>(seen: &Seen<'s>, device: DeviceId) -> Option<(usize, &'s DeviceView)> {
+    let device = device.index(seen.after.devices.len())?;
+    Some((device, &seen.after.devices[device]))
+}
+
+fn convict(message: Text, device: usize, stream: StreamId, expected: (&str, &str), actual: (&str, &str)) -> Violation {
     let number = stream.0;
     let what = say!("state of {stream} of device {device}", "设备 {device} 的流 {number} 的状态");
-    (what, expected.to_owned(), actual.to_owned())
+    let [expected, actual] = [expected, actual].map(|(en, zh)| Text::new(en, zh));
+    Violation::new(OracleName::Telemetry, Some(TELE_03), message).figure(what, expected, actual)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{DeviceId, Observation, OracleName, Reply};
+    use crate::op::{Observation, Reply};
     use crate::oracle::fixture::{self, Bench};
 
     const DEVICE: DeviceId = DeviceId(1);

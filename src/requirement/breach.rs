@@ -52,10 +52,10 @@ breaches! {
     Stat 7 Medium, "Out-of-memory, retry, synchronization or device-call counters were wrong",
         "内存不足、重试、同步或设备调用的计数有误";
     Stat 8 Medium, "Statistics were not zero before the first request", "首次申请之前统计值不为零";
-    Stat 9 Medium, "Requested or waiting memory did not match what callers asked for and freed",
+    Stat 9 Medium, "Requested or waiting memory did not match requests and frees",
         "请求量或等待量与调用者的申请和释放不符";
-    Stat 10 Medium, "Device-call counters did not match the segments or memory that came and went",
-        "设备调用计数与段或内存的增减不符";
+    Stat 10 Medium, "Device-call counters did not match the segments that came and went",
+        "设备调用计数与段的增减不符";
     Stat 11 Medium, "Oversize figures or max_split_size were wrong", "超大统计或 max_split_size 有误";
     Peak 1 High, "A peak was not the highest value reached", "峰值不是实际达到的最大值";
     Peak 2 Medium, "Resetting peaks left a wrong value or changed something else", "重置峰值后留下错误的值，或改变了其他状态";
@@ -106,8 +106,8 @@ breaches! {
     Conc 2 High, "A block could not be freed properly by another thread", "块无法由其他线程正常释放";
     Tele 1 Medium, "Device memory in use and reserved memory did not move together", "设备已用内存与保留内存的变化不一致";
     Tele 2 Medium, "Device memory was reported wrongly, or asking changed something", "设备内存量报告有误，或查询改变了状态";
-    Tele 3 Medium, "A stream was shown as idle while busy, or as busy after it was waited for",
-        "流在忙时被示为空闲，或在等待完成后仍被示为忙";
+    Tele 3 Medium, "A stream was shown as idle while busy, or the reverse",
+        "流在忙时被示为空闲，或相反";
     Summ 1 Medium, "The statistics dictionary was wrong, or reading it changed something", "统计字典有误，或读取改变了状态";
     Summ 2 Low, "The summary table was wrong, or printing it changed something", "摘要表格有误，或输出时改变了状态";
     Summ 3 Medium, "A snapshot or report disagreed with the figures, or changed them", "快照或报告与统计不符，或改变了统计";
