@@ -51,6 +51,11 @@ impl Redirects {
         Redirects { most, helps, ..Redirects::default() }
     }
 
+    /// Whether some requests go to a private pool.
+    pub(super) fn is_redirecting(&self) -> bool {
+        !self.entered.is_empty() || self.is_capturing()
+    }
+
     pub(super) fn is_capturing(&self) -> bool {
         self.capturing.is_some()
     }
