@@ -16,6 +16,8 @@ pub(super) struct Blocks {
     all: Vec<(u64, usize)>,
     /// By id: the streams that may work on it, its own and the recorded ones, one bit each.
     streams: Vec<u64>,
+    /// By id: recorded streams that nothing is to work on.
+    barred: Vec<u64>,
     held: Vec<u32>,
     /// By age; blocks that are gone are dropped when they come to an end of it.
     aged: VecDeque<u32>,
@@ -27,6 +29,7 @@ impl Blocks {
     pub(super) fn ask(&mut self, bytes: u64, stream: StreamId) -> BlockId {
         let id = self.fresh();
         self.streams.push(1 << (stream.0 & 63));
+        self.barred.push(0);
         self.all.push((bytes, self.held.len()));
         self.held.push(id);
         self.aged.push_back(id);
@@ -37,6 +40,7 @@ impl Blocks {
     pub(super) fn ask_in_vain(&mut self) -> BlockId {
         let id = self.fresh();
         self.streams.push(0);
+        self.barred.push(0);
         self.all.push((0, GONE));
         BlockId(id)
     }
@@ -74,9 +78,21 @@ impl Blocks {
         }
     }
 
+    /// A stream is recorded on the block, and nothing on it will work on the block; `false` if something may have.
+    pub(super) fn bar(&mut self, block: BlockId, stream: StreamId) -> bool {
+        let (at, bit) = (block.0 as usize, 1 << (stream.0 & 63));
+        let is_used = self.streams.get(at).is_some_and(|streams| streams & bit != 0);
+        match self.barred.get_mut(at).filter(|_| !is_used) {
+            Some(barred) => *barred |= bit,
+            None => return false,
+        }
+        true
+    }
+
     /// One of the streams that may work on the block.
     pub(super) fn user(&self, block: BlockId, draw: u32) -> StreamId {
-        let streams = self.streams.get(block.0 as usize).copied().unwrap_or(1);
+        let of = |masks: &[u64]| masks.get(block.0 as usize).copied();
+        let streams = of(&self.streams).unwrap_or(1) & !of(&self.barred).unwrap_or(0);
         let all: Vec<u8> = (0..StreamId::LIMIT).filter(|s| streams >> s & 1 == 1).collect();
         StreamId(all.get(below(draw, all.len())).copied().unwrap_or(0))
     }

@@ -51,9 +51,9 @@ impl Redirects {
         Redirects { most, helps, ..Redirects::default() }
     }
 
-    /// Requests go elsewhere than usual, on some device.
+    /// Whether some requests go to a private pool.
     pub(super) fn is_redirecting(&self) -> bool {
-        self.is_capturing() || !self.entered.is_empty()
+        !self.entered.is_empty() || self.is_capturing()
     }
 
     pub(super) fn is_capturing(&self) -> bool {

@@ -256,10 +256,11 @@ impl<'a> Resolver<'a> {
             return Some(Op::Use { block, stream: self.blocks.user(block, draft.stream) });
         }
         let stream = self.stream(draft);
-        // What is recorded under a redirection counts for captured work in PyTorch, which waits for nothing else.
-        if !self.redirects.is_redirecting() {
-            self.blocks.record(block, stream);
+        // PyTorch forgets streams that were recorded under a redirection, and its blocks wait for them in vain.
+        if self.leaning.is_some() && self.redirects.is_redirecting() {
+            return self.blocks.bar(block, stream).then_some(Op::RecordStream { block, stream });
         }
+        self.blocks.record(block, stream);
         Some(Op::RecordStream { block, stream })
     }
 
