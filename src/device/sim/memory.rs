@@ -14,8 +14,11 @@ use crate::op::{ContentsReport, DeviceCall};
 /// The unit in which memory is got from the device and addresses are handed out.
 pub const GRANULE: u64 = 2 << 20;
 
-/// Addresses of one device, from the first to one past the last, where nothing else is asked for.
-pub(super) const SPAN: u64 = 1 << 52;
+/// From the first address of a device to that of the next, where nothing else is asked for.
+pub(super) const SPACING: u64 = 1 << 52;
+/// So many times its size a device has in addresses, and no less than so many: whoever never gives ranges back runs out.
+pub(super) const SPAN_FACTOR: u64 = 1024;
+pub(super) const LEAST_SPAN: u64 = 1 << 40;
 const FIRST: u64 = 0x7f00_0000_0000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +75,9 @@ fn invalid<T>(call: DeviceCall) -> Result<T, DeviceError> {
 }
 
 impl Memory {
-    pub(super) fn new(device: u32, total: u64, span: u64) -> Self {
+    pub(super) fn new(device: u32, total: u64, span: u64, spacing: u64) -> Self {
         Memory {
-            base: FIRST.wrapping_add(u64::from(device).wrapping_mul(span)),
+            base: FIRST.wrapping_add(u64::from(device).wrapping_mul(spacing)),
             total,
             used: 0,
             gaps: Gaps::new(span / GRANULE),

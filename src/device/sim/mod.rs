@@ -47,16 +47,21 @@ impl SimDevice {
     /// Devices of one process differ in `index`, and so in their addresses.
     #[must_use]
     pub fn new(index: u32, total_bytes: u64, streams: u8) -> Self {
-        SimDevice::spanning(index, total_bytes, streams, memory::SPAN)
+        let span = total_bytes.saturating_mul(memory::SPAN_FACTOR).clamp(memory::LEAST_SPAN, memory::SPACING);
+        SimDevice::placed(index, streams, Memory::new(index, total_bytes, span, memory::SPACING))
     }
 
     /// As [`SimDevice::new`] with that many bytes of addresses, of which expandable segments take many. The
     /// devices of one process must have equally many.
     #[must_use]
     pub fn spanning(index: u32, total_bytes: u64, streams: u8, span: u64) -> Self {
+        SimDevice::placed(index, streams, Memory::new(index, total_bytes, span, span))
+    }
+
+    fn placed(index: u32, streams: u8, memory: Memory) -> Self {
         SimDevice {
             index,
-            memory: Memory::new(index, total_bytes, span),
+            memory,
             streams: Streams::new(index, streams),
             faults: Faults::default(),
             captures: false,

@@ -53,7 +53,7 @@ fn memory_is_counted_in_granules_up_to_the_capacity() {
     assert_eq!(device.reserve(u64::MAX), Err(DeviceError::OutOfMemory));
     assert_eq!(device.total_bytes(), 5 * MIB);
     let mut endless = SimDevice::new(0, u64::MAX, 1);
-    assert_eq!(endless.reserve(memory::SPAN + 1), Err(DeviceError::OutOfMemory));
+    assert_eq!(endless.reserve(memory::SPACING + 1), Err(DeviceError::OutOfMemory));
 }
 
 #[test]
