@@ -15,8 +15,16 @@ use crate::operators::{self, mutant, short};
 /// The places of a file, outer ones before what is in them. What is called on the way is added to `names`, and functions
 /// that are not among them are left out.
 pub fn find(file: &syn::File, source: &str, names: &mut Called) -> Vec<Edit> {
-    let mut finder =
-        Finder { source, names, edits: Vec::new(), function: String::new(), constants: Constants::new(), answers: Vec::new(), loops: 0, closures: 0 };
+    let mut finder = Finder {
+        source,
+        names,
+        edits: Vec::new(),
+        function: String::new(),
+        constants: Constants::new(),
+        answers: Vec::new(),
+        loops: 0,
+        closures: 0,
+    };
     finder.visit_file(file);
     finder.edits
 }
@@ -89,24 +97,46 @@ impl Finder<'_> {
     /// What may be done otherwise with a whole statement.
     fn statement(&mut self, nth: usize, stmt: &Stmt) {
         let source = short(self.text(stmt));
-        if nth > 0 && self.closures == 0 && !matches!(stmt, Stmt::Item(_)) {
+        // Leaving before what leaves anyway is no change.
+        let leaves = |text: &str| self.text(stmt).trim_end_matches(';').trim_start_matches("return ") == text;
+        let (ends, breaks, continues) =
+            (self.answers.first().is_some_and(|a| leaves(a)), leaves("break"), leaves("continue"));
+        if nth > 0 && !ends && self.closures == 0 && !matches!(stmt, Stmt::Item(_)) {
             if let Some(answer) = self.answers.first().cloned() {
                 let words = format!("returned `{answer}` before `{source}`");
-                self.around(stmt, "early return", (&format!("if crate::mutant::on(#) {{ return {answer}; }} "), ""), words);
+                self.around(
+                    stmt,
+                    "early return",
+                    (&format!("if crate::mutant::on(#) {{ return {answer}; }} "), ""),
+                    words,
+                );
             }
         }
         if self.loops > 0 && !matches!(stmt, Stmt::Item(_)) {
-            for word in ["break", "continue"] {
+            for word in ["break", "continue"]
+                .into_iter()
+                .filter(|w| !(*w == "break" && breaks || *w == "continue" && continues))
+            {
                 let words = format!("`{word}` before `{source}`");
                 self.around(stmt, "loop left", (&format!("if crate::mutant::on(#) {{ {word}; }} "), ""), words);
             }
         }
         let Stmt::Expr(e, semi) = stmt else { return };
         match e {
-            Expr::MethodCall(_) | Expr::Call(_) | Expr::Assign(_) | Expr::Binary(_) | Expr::Try(_) | Expr::Continue(_)
+            Expr::MethodCall(_)
+            | Expr::Call(_)
+            | Expr::Assign(_)
+            | Expr::Binary(_)
+            | Expr::Try(_)
+            | Expr::Continue(_)
                 if semi.is_some() =>
             {
-                self.around(stmt, "statement dropped", ("if crate::mutant::off(#) { ", " }"), format!("dropped `{source}`"));
+                self.around(
+                    stmt,
+                    "statement dropped",
+                    ("if crate::mutant::off(#) { ", " }"),
+                    format!("dropped `{source}`"),
+                );
                 let again = tokens(stmt);
                 let adds = ["increase", "decrease", "note", "note_growth", "push"];
                 let counts = matches!(e, Expr::MethodCall(call) if adds.contains(&call.method.to_string().as_str()));
@@ -116,11 +146,21 @@ impl Finder<'_> {
                 }
                 if let Expr::Try(inner) = e {
                     let instead = format!("if crate::mutant::on(#) {{ let _ = {}; }} else {{ ", tokens(&inner.expr));
-                    self.around(stmt, "failure swallowed", (&instead, " }"), format!("the failure of `{source}` was ignored"));
+                    self.around(
+                        stmt,
+                        "failure swallowed",
+                        (&instead, " }"),
+                        format!("the failure of `{source}` was ignored"),
+                    );
                 }
             }
             Expr::ForLoop(_) | Expr::While(_) => {
-                self.around(stmt, "statement dropped", ("if crate::mutant::off(#) { ", " }"), format!("dropped `{source}`"));
+                self.around(
+                    stmt,
+                    "statement dropped",
+                    ("if crate::mutant::off(#) { ", " }"),
+                    format!("dropped `{source}`"),
+                );
             }
             _ => {}
         }
@@ -177,7 +217,12 @@ impl Finder<'_> {
                     mutants.push(mutant("option", "None".to_owned(), &source, "None"));
                 }
                 if name == "kind_of" {
-                    mutants.push(mutant("pool", format!("crate::mutant::other({})", tokens(c)), &source, "the other kind of pool"));
+                    mutants.push(mutant(
+                        "pool",
+                        format!("crate::mutant::other({})", tokens(c)),
+                        &source,
+                        "the other kind of pool",
+                    ));
                 }
             }
             _ => {}
@@ -268,7 +313,18 @@ impl Finder<'_> {
             self.around(m, "one too few", ("", ".skip(crate::mutant::one(#))"), words);
         }
         self.place(&m.receiver);
-        let asks = ["filter", "any", "all", "find", "position", "rposition", "retain", "take_while", "is_some_and", "is_none_or"];
+        let asks = [
+            "filter",
+            "any",
+            "all",
+            "find",
+            "position",
+            "rposition",
+            "retain",
+            "take_while",
+            "is_some_and",
+            "is_none_or",
+        ];
         for argument in &m.args {
             match argument {
                 Expr::Closure(c) => self.closure(c, asks.contains(&name.as_str())),
@@ -306,7 +362,12 @@ impl Finder<'_> {
             return;
         }
         if let (Expr::Block(block), true) = (&**other, constant.is_none()) {
-            if block.block.stmts.iter().any(|s| matches!(s, Stmt::Expr(_, Some(_)) | Stmt::Expr(Expr::If(_) | Expr::ForLoop(_), None))) {
+            if block
+                .block
+                .stmts
+                .iter()
+                .any(|s| matches!(s, Stmt::Expr(_, Some(_)) | Stmt::Expr(Expr::If(_) | Expr::ForLoop(_), None)))
+            {
                 let words = format!("forgot the `else` of `{}`", short(self.text(&i.cond)));
                 self.around(&**other, "else forgotten", ("{ if crate::mutant::off(#) ", " }"), words);
             }
@@ -349,7 +410,12 @@ impl Finder<'_> {
             }
             let source = short(self.text(&arm.pat));
             if open && arm.guard.is_none() && nth + 1 < m.arms.len() {
-                self.around(&arm.pat, "arm dropped", ("", " if crate::mutant::off(#)"), format!("the arm `{source}` was dropped"));
+                self.around(
+                    &arm.pat,
+                    "arm dropped",
+                    ("", " if crate::mutant::off(#)"),
+                    format!("the arm `{source}` was dropped"),
+                );
             }
             if let (Some((_, guard)), None) = (&arm.guard, constant) {
                 self.condition(guard, true);
@@ -357,7 +423,10 @@ impl Finder<'_> {
             if let Expr::MethodCall(call) = &*arm.body {
                 let words = short(self.text(call));
                 let twice = format!("{{ {0}; {0} }}", tokens(call));
-                let mutants = vec![mutant("statement dropped", "()".to_owned(), &words, "()"), mutant("done twice", twice, &words, "done twice")];
+                let mutants = vec![
+                    mutant("statement dropped", "()".to_owned(), &words, "()"),
+                    mutant("done twice", twice, &words, "done twice"),
+                ];
                 self.push(call, Shape::Choose, mutants);
             }
             self.value(&arm.body);
@@ -365,7 +434,11 @@ impl Finder<'_> {
     }
 
     fn fields(&mut self, s: &syn::ExprStruct) {
-        let base = s.rest.as_ref().map(|rest| tokens(rest)).filter(|text| text.chars().all(|c| c.is_alphanumeric() || c == '_'));
+        let base = s
+            .rest
+            .as_ref()
+            .map(|rest| tokens(rest))
+            .filter(|text| text.chars().all(|c| c.is_alphanumeric() || c == '_'));
         for field in &s.fields {
             let name = tokens(&field.member);
             if field.colon_token.is_none() {
@@ -393,7 +466,11 @@ impl Finder<'_> {
         let parser = syn::punctuated::Punctuated::<Expr, syn::Token![,]>::parse_terminated;
         if let Ok(arguments) = mac.parse_body_with(parser) {
             let skipped = usize::from(name == "write");
-            arguments.iter().skip(skipped).filter(|a| !matches!(a, Expr::Lit(l) if matches!(l.lit, syn::Lit::Str(_)))).for_each(|a| self.value(a));
+            arguments
+                .iter()
+                .skip(skipped)
+                .filter(|a| !matches!(a, Expr::Lit(l) if matches!(l.lit, syn::Lit::Str(_))))
+                .for_each(|a| self.value(a));
         } else {
             self.names.add_text(&tokens(mac));
         }
@@ -465,13 +542,20 @@ impl<'ast> Visit<'ast> for Finder<'_> {
                             continue;
                         }
                     }
+                    if let (Pat::Tuple(names), Expr::Tuple(values)) = (&local.pat, &*init.expr) {
+                        for (name, value) in names.elems.iter().zip(&values.elems) {
+                            if let (Pat::Ident(name), Some(value)) = (name, self.is_constant(value)) {
+                                self.constants.insert(name.ident.to_string(), value);
+                            }
+                        }
+                    }
                     self.value(&init.expr);
                     if let Some((_, diverge)) = &init.diverge {
                         self.value(diverge);
                     }
                 }
                 Stmt::Expr(e, _) => {
-                    if is_idle(e) {
+                    if is_idle(e) || matches!(e, Expr::Binary(b) if is_nothing(&b.right, &self.constants)) {
                         continue;
                     }
                     if let Expr::If(i) = e {

@@ -8,10 +8,23 @@ use syn::{BinOp, Expr, Lit, Pat, UnOp};
 
 /// Functions beside the allocator that do nothing, answer `false` or answer `None` where nothing is planted.
 const IDLE: [&str; 13] = [
-    "miscount", "misround", "vary", "miscount_refused", "miscount_oom", "misgrow", "misfree", "misreset_peaks",
-    "misreset_accumulated", "trim_eagerly", "note_trim", "note_visit", "stop_waiting",
+    "miscount",
+    "misround",
+    "vary",
+    "miscount_refused",
+    "miscount_oom",
+    "misgrow",
+    "misfree",
+    "misreset_peaks",
+    "misreset_accumulated",
+    "trim_eagerly",
+    "note_trim",
+    "note_visit",
+    "stop_waiting",
 ];
 const FALSE: [&str; 2] = ["loses", "tears_off"];
+/// Functions there that the sound allocator goes through.
+const LIVE: [&str; 7] = ["segment_for", "flush_for", "free_unknown", "join", "mischarge", "reserved", "settings"];
 const NONE: [&str; 2] = ["mislimit", "uneven_segment"];
 
 /// Names of what is called from live code.
@@ -27,6 +40,21 @@ impl Called {
     pub fn add_text(&mut self, text: &str) {
         let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
         self.0.extend(words.filter(|w| !w.is_empty()).map(str::to_owned));
+    }
+
+    /// What the functions call that every request may come through, in the file of the mistakes.
+    pub fn add_live(&mut self, file: &syn::File) {
+        let methods = file.items.iter().filter_map(|item| match item {
+            syn::Item::Impl(block) => Some(&block.items),
+            _ => None,
+        });
+        for method in methods.flatten() {
+            if let syn::ImplItem::Fn(method) = method {
+                if LIVE.contains(&method.sig.ident.to_string().as_str()) {
+                    self.add_text(&tokens(&method.block));
+                }
+            }
+        }
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -93,7 +121,8 @@ pub fn fold(e: &Expr, constants: &Constants) -> Option<bool> {
             }
         }
         Expr::Let(l) => {
-            let none = matches!(bare(&l.expr), Expr::MethodCall(call) if NONE.contains(&call.method.to_string().as_str()));
+            let none =
+                matches!(bare(&l.expr), Expr::MethodCall(call) if NONE.contains(&call.method.to_string().as_str()));
             (none && tokens(&l.pat).starts_with("Some")).then_some(false)
         }
         Expr::Closure(closure) => fold(&closure.body, constants),

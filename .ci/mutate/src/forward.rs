@@ -15,6 +15,12 @@ pub fn suspended(source: &str) -> String {
         syn::TraitItem::Fn(method) => Some(&method.sig),
         _ => None,
     });
+    let tells = methods.clone().any(|signature| signature.ident == "take_events");
+    let events = if tells {
+        quote! { let mut events = Vec::new(); if target.take_events(&mut events) { format!("{events:?}") } else { String::new() } }
+    } else {
+        quote! { let _ = target; String::new() }
+    };
     let handed_on = methods.map(|signature| {
         let name = &signature.ident;
         let arguments = signature.inputs.iter().filter_map(|input| match input {
@@ -26,6 +32,7 @@ pub fn suspended(source: &str) -> String {
     let text = quote! {
         pub struct Suspended(Box<dyn Target>);
         impl Target for Suspended { #(#handed_on)* }
+        pub fn events_of(target: &mut dyn Target) -> String { #events }
         pub fn open_suspended(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
             let sound = crate::mutant::suspend(|| open_here(name, setup))?;
             Ok(Box::new(Suspended(sound)))

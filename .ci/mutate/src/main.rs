@@ -1,6 +1,6 @@
-//! Puts every change of `src/reference` behind a switch: `mutate TREE DROPPED.json LIST.json`.
+//! Puts every change of `src/reference` behind a switch: `mutate CHECKOUT TREE DROPPED.json LIST.json`.
 //!
-//! Decides which files are changed. TREE is a copy of the checkout, which is written over; DROPPED.json names changes
+//! Decides which files are changed: they are read in CHECKOUT and written in TREE, a copy of it. DROPPED.json names changes
 //! that do not compile; LIST.json receives all of them with their numbers, names and places.
 
 mod edit;
@@ -36,35 +36,43 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A file that is as it was keeps its time, so that a build goes on from the last one.
+fn write(path: &Path, text: &str) {
+    if std::fs::read_to_string(path).ok().as_deref() != Some(text) {
+        std::fs::create_dir_all(path.parent().expect("a file in a folder")).expect("the copy can be written");
+        std::fs::write(path, text).expect("the copy can be written");
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [tree, dropped, list] = arguments.as_slice() else { panic!("usage: mutate TREE DROPPED.json LIST.json") };
-    let root = Path::new(tree).join("src");
+    let [checkout, tree, dropped, list] = arguments.as_slice() else {
+        panic!("usage: mutate CHECKOUT TREE DROPPED.json LIST.json")
+    };
+    let (root, copy) = (Path::new(checkout).join("src"), Path::new(tree).join("src"));
     let reference = root.join("reference");
+    let dropped = Path::new(dropped);
     let dropped: BTreeSet<String> =
-        if Path::new(dropped).exists() { serde_json::from_str(&read(Path::new(dropped))).expect("names") } else { BTreeSet::new() };
+        if dropped.exists() { serde_json::from_str(&read(dropped)).expect("names") } else { BTreeSet::new() };
     let mut all = Vec::new();
     sources(&root, &mut all);
     let name = |path: &Path| path.strip_prefix(&reference).ok().map(|p| p.to_string_lossy().into_owned());
     let mut names = fold::Called::default();
     for path in &all {
-        match name(path) {
+        match name(path).as_deref() {
             None => names.add_text(&read(path)),
-            // Most of it serves mistakes, but a flush and a refused free go through it.
-            Some(file) if file == "mistakes.rs" => names.add_text(&read(path)),
+            Some("mistakes.rs") => names.add_live(&syn::parse_file(&read(path)).expect("it compiles")),
             Some(_) => {}
         }
     }
-    let ours: Vec<(String, PathBuf, String)> = all
-        .iter()
-        .filter_map(|path| Some((name(path)?, path.clone(), read(path))))
-        .filter(|(file, _, _)| !is_left_out(file))
-        .collect();
-    let parsed: Vec<syn::File> = ours.iter().map(|(_, _, text)| syn::parse_file(text).expect("it compiles")).collect();
+    let (left_out, ours): (Vec<(String, String)>, Vec<(String, String)>) =
+        all.iter().filter_map(|path| Some((name(path)?, read(path)))).partition(|(file, _)| is_left_out(file));
+    left_out.iter().for_each(|(file, source)| write(&copy.join("reference").join(file), source));
+    let parsed: Vec<syn::File> = ours.iter().map(|(_, text)| syn::parse_file(text).expect("it compiles")).collect();
     // What is called only from where a mistake is planted is found by going on until nothing new is called.
     loop {
         let before = names.len();
-        for (file, (_, _, source)) in parsed.iter().zip(&ours) {
+        for (file, (_, source)) in parsed.iter().zip(&ours) {
             finder::find(file, source, &mut names);
         }
         if names.len() == before {
@@ -72,17 +80,16 @@ fn main() {
         }
     }
     let (mut first, mut everything) = (1, Vec::new());
-    for (file, (name, path, source)) in parsed.iter().zip(&ours) {
+    for (file, (name, source)) in parsed.iter().zip(&ours) {
         let edits = finder::find(file, source, &mut names);
         let written = edit::write(name, source, edits, first, &|key| dropped.contains(key));
         first += written.list.len();
-        std::fs::write(path, written.text).expect("the copy can be written");
+        write(&copy.join("reference").join(name), &written.text);
         everything.extend(written.list);
     }
     // Beside the changed allocator a sound one is asked, in the same process: by the judge, and by the twin of a run.
-    let targets = root.join("target/mod.rs");
-    let with_sound = format!("{}\n{}\n", read(&targets), forward::suspended(&read(&targets)));
-    std::fs::write(targets, with_sound).expect("the copy can be written");
+    let targets = read(&root.join("target/mod.rs"));
+    write(&copy.join("target/mod.rs"), &format!("{targets}\n{}\n", forward::suspended(&targets)));
     std::fs::write(list, serde_json::to_string(&everything).expect("plain data")).expect("the list can be written");
     println!("{} changes in {} files", everything.len(), ours.len());
 }

@@ -10,10 +10,25 @@ use crate::fold::tokens;
 
 /// Methods that one may take for another.
 const METHODS: [(&str, &str); 20] = [
-    ("first", "last"), ("last", "first"), ("min", "max"), ("max", "min"), ("is_some", "is_none"), ("is_none", "is_some"),
-    ("is_ok", "is_err"), ("is_err", "is_ok"), ("any", "all"), ("all", "any"), ("push_back", "push_front"),
-    ("pop_front", "pop_back"), ("front", "back"), ("wrapping_add", "wrapping_sub"), ("wrapping_sub", "wrapping_add"),
-    ("increase", "decrease"), ("decrease", "increase"), ("position", "rposition"), ("rposition", "position"),
+    ("first", "last"),
+    ("last", "first"),
+    ("min", "max"),
+    ("max", "min"),
+    ("is_some", "is_none"),
+    ("is_none", "is_some"),
+    ("is_ok", "is_err"),
+    ("is_err", "is_ok"),
+    ("any", "all"),
+    ("all", "any"),
+    ("push_back", "push_front"),
+    ("pop_front", "pop_back"),
+    ("front", "back"),
+    ("wrapping_add", "wrapping_sub"),
+    ("wrapping_sub", "wrapping_add"),
+    ("increase", "decrease"),
+    ("decrease", "increase"),
+    ("position", "rposition"),
+    ("rposition", "position"),
     ("is_some_and", "is_none_or"),
 ];
 
@@ -26,17 +41,33 @@ const ASKS: [&str; 4] = ["is_empty", "contains", "is_redirecting", "is_split"];
 
 /// Fields that one may take for another.
 const FIELDS: [(&str, &str); 17] = [
-    ("size", "requested"), ("requested", "size"), ("prev", "next"), ("next", "prev"), ("small", "large"), ("large", "small"),
-    ("prev_free", "next_free"), ("next_free", "prev_free"), ("current", "peak"), ("size", "bytes"), ("bytes", "size"),
-    ("start", "end"), ("end", "start"), ("max_split", "max_non_split_rounding"), ("page", "bytes"),
-    ("address", "size"), ("limit", "total"),
+    ("size", "requested"),
+    ("requested", "size"),
+    ("prev", "next"),
+    ("next", "prev"),
+    ("small", "large"),
+    ("large", "small"),
+    ("prev_free", "next_free"),
+    ("next_free", "prev_free"),
+    ("current", "peak"),
+    ("size", "bytes"),
+    ("bytes", "size"),
+    ("start", "end"),
+    ("end", "start"),
+    ("max_split", "max_non_split_rounding"),
+    ("page", "bytes"),
+    ("address", "size"),
+    ("limit", "total"),
 ];
 
 /// The members of an enumeration, of which one may be taken for the next.
 const MEMBERS: [(&str, &[&str]); 8] = [
     ("Family", &["Allocation", "Segment", "Active", "InactiveSplit"]),
     ("Family", &["AllocatedBytes", "ReservedBytes", "ActiveBytes", "InactiveSplitBytes", "RequestedBytes"]),
-    ("Counter", &["NumAllocRetries", "NumOoms", "NumSyncAllStreams", "NumDeviceAlloc", "NumDeviceFree", "MaxSplitSize"]),
+    (
+        "Counter",
+        &["NumAllocRetries", "NumOoms", "NumSyncAllStreams", "NumDeviceAlloc", "NumDeviceFree", "MaxSplitSize"],
+    ),
     ("Action", &["Alloc", "FreeRequested", "FreeCompleted"]),
     ("Action", &["SegmentAlloc", "SegmentFree", "SegmentMap", "SegmentUnmap", "Oom"]),
     ("State", &["Allocated", "Pending", "Free"]),
@@ -46,8 +77,12 @@ const MEMBERS: [(&str, &[&str]); 8] = [
 
 /// The two kinds of pools, wherever they are named.
 const KINDS: [(&str, &str); 6] = [
-    ("SMALL", "LARGE"), ("LARGE", "SMALL"), ("PoolKind :: Small", "PoolKind::Large"), ("PoolKind :: Large", "PoolKind::Small"),
-    ("Row :: SmallPool", "Row::LargePool"), ("Row :: LargePool", "Row::SmallPool"),
+    ("SMALL", "LARGE"),
+    ("LARGE", "SMALL"),
+    ("PoolKind :: Small", "PoolKind::Large"),
+    ("PoolKind :: Large", "PoolKind::Small"),
+    ("Row :: SmallPool", "Row::LargePool"),
+    ("Row :: LargePool", "Row::SmallPool"),
 ];
 
 pub fn mutant(operator: &'static str, text: String, was: &str, became: &str) -> Mutant {
@@ -111,8 +146,18 @@ pub fn method(e: &syn::ExprMethodCall, source: &str, into: &mut Vec<Mutant>) {
         into.push(mutant("negation", format!("!{}", tokens(e)), source, &format!("!{source}")));
     }
     if name == "and" && e.args.len() == 1 {
-        into.push(mutant("order of failures", format!("{args}.and({})", tokens(&e.receiver)), source, "the later one first"));
-        into.push(mutant("failure swallowed", format!("{{ let _ = {args}; {} }}", tokens(&e.receiver)), source, "the second ignored"));
+        into.push(mutant(
+            "order of failures",
+            format!("{args}.and({})", tokens(&e.receiver)),
+            source,
+            "the later one first",
+        ));
+        into.push(mutant(
+            "failure swallowed",
+            format!("{{ let _ = {args}; {} }}", tokens(&e.receiver)),
+            source,
+            "the second ignored",
+        ));
     }
     if name == "div_ceil" {
         into.push(mutant("arithmetic", format!("({}) / ({args})", tokens(&e.receiver)), source, "rounded down"));
@@ -144,7 +189,9 @@ pub fn field(e: &syn::ExprField, source: &str, into: &mut Vec<Mutant>) {
 /// What a name alone says of a value: a stream, a pool, a device.
 fn named(name: &str, text: &str, source: &str, into: &mut Vec<Mutant>) {
     match name {
-        "stream" => into.push(mutant("stream", "crate::device::StreamHandle(0)".to_owned(), source, "the default stream")),
+        "stream" => {
+            into.push(mutant("stream", "crate::device::StreamHandle(0)".to_owned(), source, "the default stream"))
+        }
         "pool" => into.push(mutant("pool", format!("({text}) ^ 1"), source, "the other pool of the pair")),
         "kind" => into.push(mutant("pool", format!("crate::mutant::other({text})"), source, "the other kind of pool")),
         "index" | "device" => into.push(mutant("device", "0".to_owned(), source, "0")),
