@@ -78,6 +78,7 @@ fn judge(target: &TargetName, scenario: &Scenario, cases: Option<u32>) -> Result
         target: target.clone(),
         plan: Plan::new(vec![scenario.clone()], &[], None)?,
         seed: 0,
+        exact: true,
         cases,
         jobs: 1,
         time: None,

@@ -90,6 +90,7 @@ fn compare(gpu: &TargetName, scenario: Scenario, cases: u32) -> Result<(), Faile
         target: gpu.clone(),
         plan: Plan::new(vec![scenario], &[], None)?,
         seed: 0,
+        exact: true,
         cases: Some(cases),
         jobs: 1,
         time: None,

@@ -31,6 +31,7 @@ fn judge(settings: &str, least_passes: usize) {
         target: target.clone(),
         plan: Plan::new(spec::built_in(), &[], None).expect("everything is chosen"),
         seed: 0,
+        exact: true,
         cases: None,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         time: None,

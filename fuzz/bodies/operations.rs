@@ -126,8 +126,15 @@ pub fn failure(name: &TargetName, setup: &Setup, steps: &[Step], cells: &mut Cel
     let oracles = judges(&settings, setup, steps);
     // One of them for each input: all would be six times the work.
     let relations = [OracleName::RELATIONS[steps.len() % OracleName::RELATIONS.len()]];
-    let course =
-        Course { steps, oracles: &oracles, epilogue: true, transcript: false, relations: &relations, only: None };
+    let course = Course {
+        steps,
+        oracles: &oracles,
+        epilogue: true,
+        transcript: false,
+        relations: &relations,
+        only: None,
+        exact: false,
+    };
     let shared = Arc::new(Mutex::new(std::mem::take(cells)));
     let open = |setup: &Setup| {
         let inner = target::open(name, setup)?;

@@ -139,8 +139,15 @@ fn sequence(u: &mut Unstructured<'_>) -> Result<(Setup, Vec<Step>, Vec<u8>)> {
 fn ask(setup: &Setup, steps: &[Step], edits: &[u8]) {
     let oracles = OracleName::ALL.iter().copied().collect();
     let relations = [OracleName::RELATIONS[steps.len() % OracleName::RELATIONS.len()]];
-    let course =
-        Course { steps, oracles: &oracles, epilogue: true, transcript: false, relations: &relations, only: None };
+    let course = Course {
+        steps,
+        oracles: &oracles,
+        epilogue: true,
+        transcript: false,
+        relations: &relations,
+        only: None,
+        exact: false,
+    };
     let open = |setup: &Setup| Foreign::open(setup, edits);
     if let Ok(Attempt::Panicked(panicked)) = attempt(&open, setup, &course) {
         let ops: Vec<String> = steps.iter().filter_map(|s| s.op.as_ref()).map(Op::to_line).collect();

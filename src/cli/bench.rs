@@ -126,6 +126,12 @@ fn through_harness(name: &TargetName, effort: Effort, context: &mut Context) -> 
         speed.executed.saturating_sub(speed.given)
     ))?;
     context.out.line(format_args!("  no oracles   {:>12.0} operations/s", rate(speed.given, speed.seconds_bare)))?;
+    if let Some(seconds) = speed.seconds_exact {
+        context.out.line(format_args!("  and the twin {:>12.0} operations/s", rate(speed.given, seconds)))?;
+        context
+            .out
+            .line(format_args!("  time with the twin over time without: {:.2}", seconds / speed.seconds_judged))?;
+    }
     context
         .out
         .line(format_args!("  time with oracles over time without: {:.2}", speed.seconds_judged / speed.seconds_bare))

@@ -60,6 +60,10 @@ pub(super) enum CliError {
     TooManyCalls { calls: u64, most: u64 },
     #[error("no planted defect is called {globs}")]
     NoDefect { globs: String },
+    #[error("`{target}` runs in a process of its own, and reporters are tried in this one; reference@sim can be")]
+    Apart { target: String },
+    #[error("no observable is called {globs}")]
+    NoObservable { globs: String },
     #[error("stdout: {source}")]
     Stdout { source: std::io::Error },
 }
@@ -105,6 +109,9 @@ impl CliError {
             }
             CliError::NoDefect { .. } | CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {
                 Some("`poolproof list defects` prints them".to_owned())
+            }
+            CliError::NoObservable { .. } | CliError::Engine(EngineError::Target(TargetError::UnknownObservable { .. })) => {
+                Some("`poolproof list observables` prints them".to_owned())
             }
             CliError::Engine(EngineError::Target(TargetError::UnknownVariation { .. })) => {
                 Some("`poolproof list variations` prints them".to_owned())

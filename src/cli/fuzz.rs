@@ -12,7 +12,7 @@ use crate::spec::{self, Body};
 use crate::verdict::record::RunRecord;
 
 use super::progress::Shown;
-use super::run::{Kept, Lang, duration, ending, ensure_writable, jobs_for, targets};
+use super::run::{Beside, Kept, Lang, duration, ending, ensure_writable, jobs_for, targets};
 use super::{CliError, Context, Exit, signals};
 
 /// Ask one target generated sequences without end
@@ -48,6 +48,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     #[command(flatten)]
+    twin: Beside,
+    #[command(flatten)]
     kept: Kept,
 }
 
@@ -71,6 +73,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     scenarios.iter_mut().for_each(|s| s.must_reach.clear());
     let mut plan = Plan { swarm: args.generator == Drawn::Swarm, ..Plan::new(scenarios, &[], None)? };
     plan.scope.generated_only = true;
+    if !args.twin.is_exact() {
+        plan.leave_out_exact();
+    }
     let out = args.out.join(target.folder());
     ensure_writable(&out)?;
     let options = RunOptions {
@@ -78,6 +83,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         target,
         plan,
         seed: args.seed,
+        exact: args.twin.is_exact(),
         cases: args.sequences,
         time: if args.sequences.is_some() { None } else { args.time.or(Some(TIME)) },
         stop: context.stop.clone(),

@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// For each defect that nothing has convicted yet: keep drawing fresh sequences so long
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
     time: Duration,
+    /// A departure from PyTorch's policy counts as a kill, too (see `run --no-exact`); broken promises alone otherwise
+    #[arg(long)]
+    exact: bool,
     /// Try every scenario on every defect
     #[arg(long)]
     full: bool,
@@ -117,6 +120,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         plan: Plan::new(scenarios, &args.scenarios, None)?,
         seed: args.seed,
         seeds: args.seeds,
+        exact: args.exact,
         cases: args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?,
         jobs,
         time: args.time,
@@ -147,6 +151,7 @@ pub(super) fn of_plan(run: &RunOptions, time: Duration, context: &Context) -> Re
         plan: run.plan.clone(),
         seed: run.seed,
         seeds: 1,
+        exact: false,
         cases: run.cases,
         jobs: cores(),
         time,

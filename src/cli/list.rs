@@ -3,13 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::op::OracleName;
+use crate::op::corruption::{Occasion, kinds, occasions};
+use crate::op::observable::Observable;
+use crate::oracle;
 use crate::reference::{Defect, Variation};
 use crate::spec::{self, Body};
 use crate::{requirement, target};
 
 use super::{CliError, Context, Exit};
 
-/// Print what there is: scenarios, requirements, targets, oracles, defects or variations
+/// Print what there is: scenarios, requirements, targets, oracles, defects, variations or observables
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   poolproof list requirements
@@ -30,8 +33,10 @@ enum What {
     Oracles,
     /// Defects that can be planted: reference@sim?defect=NAME
     Defects,
-    /// Legal variations of policy: reference@sim?variation=NAME
+    /// Legal variations of policy: reference@sim?variation=NAME, several joined by +
     Variations,
+    /// What a target shows, who judges it, and how it can be told wrongly: reference@sim?unfaithful=KEY/KIND/WHEN
+    Observables,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
@@ -44,6 +49,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
             all.map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()
         }
         What::Defects => defects(),
+        What::Observables => Observable::all().map(observable).collect(),
         What::Variations => named(&Variation::ALL.iter().map(|v| (v.name(), v.what())).collect::<Vec<_>>()),
     };
     if args.json {
@@ -102,6 +108,22 @@ fn defects() -> Vec<Entry> {
         Entry::new(vec![d.name().to_owned(), d.copies().to_owned(), promises, d.what().to_owned()], json)
     };
     Defect::ALL.iter().map(entry).collect()
+}
+
+fn observable(observable: Observable) -> Entry {
+    let key = observable.to_string();
+    let judges: Vec<&str> = oracle::judges(observable).iter().map(|o| o.name()).collect();
+    let ways: Vec<Value> = kinds(observable)
+        .into_iter()
+        .map(|wrong| {
+            let when: Vec<&str> = occasions(wrong, observable.is_figure()).iter().map(|o| Occasion::name(*o)).collect();
+            json!({"kind": wrong.name(), "when": when})
+        })
+        .collect();
+    let kinds: Vec<&str> = kinds(observable).into_iter().map(|wrong| wrong.name()).collect();
+    let json = json!({"name": key, "what": observable.what(), "judges": judges, "unfaithful": ways});
+    let judged = if judges.is_empty() { "nobody".to_owned() } else { judges.join(", ") };
+    Entry::new(vec![key, judged, kinds.join(", ")], json)
 }
 
 fn named(pairs: &[(&str, &str)]) -> Vec<Entry> {

@@ -25,6 +25,7 @@ mod schema;
 mod signals;
 mod stress;
 mod survival;
+mod unfaithful;
 mod worker;
 
 use std::io::IsTerminal;
@@ -74,6 +75,7 @@ enum Command {
     Run(run::Args),
     KillMatrix(kill_matrix::Args),
     Survival(survival::Args),
+    Unfaithful(unfaithful::Args),
     Fuzz(fuzz::Args),
     List(list::Args),
     Check(check::Args),
@@ -142,6 +144,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(args, &mut context),
         Command::Survival(args) => survival::run(&args, &mut context),
+        Command::Unfaithful(args) => unfaithful::run(&args, &mut context),
         Command::KillMatrix(args) => kill_matrix::run(args, &mut context),
         Command::Fuzz(args) => fuzz::run(&args, &mut context),
         Command::List(args) => list::run(&args, &mut context),

@@ -2,6 +2,7 @@
 //! cuts it off. The figures that move are `pulse`'s.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +13,7 @@ use crate::verdict::Finding;
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 
 use super::pulse::Pulse;
-use super::{CliError, Context};
+use super::{CliError, Context, Exit};
 
 /// Without a terminal, a line each time this part of the scenarios is done.
 const STEPS: u64 = 10;
@@ -130,6 +131,20 @@ impl Progress for Shown<'_> {
             return;
         }
         self.tell_findings(&record);
+    }
+
+    fn hangs(&self, mut record: RunRecord) {
+        engine::expect::apply(&mut record, &self.expected);
+        let written = report::write(&record, &self.out, self.languages);
+        let mut text = format!("{}\n{}\n", report::table(&[&record]), report::headline(&record, Language::En));
+        match written {
+            Ok(paths) => paths.iter().for_each(|path| text.push_str(&format!("{}\n", path.display()))),
+            Err(error) => self.pulse.say(&format!("error: {error}")),
+        }
+        // A reader that is gone is no reason to stay.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        // The thread that hangs cannot be ended otherwise.
+        std::process::exit(Exit::of(&record) as i32);
     }
 
     fn round(&self, number: u64) {

@@ -34,6 +34,7 @@ Examples:
   poolproof run --faults sweep              device calls fail one by one and in pairs, too
   poolproof run --kill-matrix               what the same scenarios detect, as an appendix of the report
   poolproof run --expect known.yaml         failures listed there, with reason, owner and end, are expected
+  poolproof run --no-exact                  promises alone, whatever policy the target claims
   poolproof run --shard 1/4 --out part1     one quarter, for instance of a CI matrix")]
 pub(super) struct Args {
     /// What to test: allocator@where[?option=value]; may be given more than once
@@ -85,7 +86,24 @@ pub(super) struct Args {
     #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u8).range(0..=100))]
     min_coverage: u8,
     #[command(flatten)]
+    twin: Beside,
+    #[command(flatten)]
     kept: Kept,
+}
+
+/// Whether a target is held against the policy that it claims.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Beside {
+    /// Leave out the comparison of a target that claims PyTorch's policy with the sound reference, figure by figure and
+    /// address by address; only promises to callers are judged then
+    #[arg(long)]
+    no_exact: bool,
+}
+
+impl Beside {
+    pub(super) fn is_exact(self) -> bool {
+        !self.no_exact
+    }
 }
 
 /// Where the sequences that failed are kept.
@@ -154,6 +172,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         None => spec::built_in(),
     };
     let mut plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
+    if !args.twin.is_exact() {
+        plan.leave_out_exact();
+    }
     plan.scope.specs = args.specs.as_ref().map(|folder| folder.to_string_lossy().into_owned());
     plan.selection.extend(plan.scope.specs.iter().map(|folder| format!("--specs {folder}")));
     plan.min_coverage = f64::from(args.min_coverage) / 100.0;
@@ -180,6 +201,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
             target,
             plan: plan.clone(),
             seed: args.seed,
+            exact: args.twin.is_exact(),
             cases,
             time: args.time,
             stop: context.stop.clone(),
@@ -363,6 +385,7 @@ pub(super) fn ending(record: &RunRecord) -> Option<String> {
         EndedBy::Complete => return None,
         EndedBy::TimeUp => "the time that was given is over",
         EndedBy::Interrupted | EndedBy::Killed => "interrupted",
+        EndedBy::Hung => "a call never returned",
     };
     let unfinished =
         |begun: bool| record.scenarios.iter().filter(|s| s.unfinished && (s.sequences > 0) == begun).count();

@@ -56,6 +56,16 @@ pub trait Playground: Device {
     /// armed.
     fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>);
 
+    /// What is free, as the harness looks at it: no call of the allocator's, and not made to fail.
+    ///
+    /// # Errors
+    /// Whatever the driver answers.
+    fn look_at_free_bytes(&mut self) -> Result<u64, DeviceError>;
+
+    /// A stream of the device begins to capture, or the capture ends. Meanwhile calls fail that a real device forbids then,
+    /// where a simulated one can tell.
+    fn capture(&mut self, _is_under_way: bool) {}
+
     /// How many planned failures there have been.
     fn faults_fired(&self) -> u32;
 

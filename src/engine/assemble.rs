@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::op::{TargetInfo, Versions};
-use crate::requirement::{RequirementId, Severity};
+use crate::requirement::{Area, RequirementId, Severity};
 use crate::spec::Scenario;
 use crate::target::{self, TargetName};
 use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, TargetOption, TargetRecord};
@@ -17,6 +17,7 @@ use super::case::Tally;
 use super::conditions;
 use super::failure::Caught;
 use super::fold::{self, Group, Suspect};
+use super::plan::Planned;
 use super::run::RunOptions;
 use super::{command, outcome, regressions};
 
@@ -25,6 +26,7 @@ use super::{command, outcome, regressions};
 pub(super) struct Ended {
     pub(super) record: ScenarioRecord,
     caught: Vec<Caught>,
+    departed: Option<Caught>,
     info: Option<TargetInfo>,
     versions: Versions,
     /// It broke, and the sequence was kept.
@@ -37,6 +39,7 @@ impl Ended {
         Ended {
             record: outcome::record(scenario, tally, by),
             caught: outcome::findings(tally).cloned().collect(),
+            departed: tally.departed.clone(),
             info: tally.info.clone(),
             versions: tally.versions.clone(),
             broke: tally.crash.as_ref().is_some_and(|c| c.reproducer.is_some()),
@@ -103,7 +106,8 @@ fn findings(options: &RunOptions, ended: &[Option<Ended>], open: Option<&Opener<
         let caught = ended.iter().flat_map(|e| &e.caught);
         caught.map(|caught| Suspect { scenario: &entry.scenario, caught }).collect::<Vec<_>>()
     };
-    let suspects: Vec<Suspect<'_>> = entries.flat_map(of).collect();
+    let mut suspects: Vec<Suspect<'_>> = entries.flat_map(of).collect();
+    suspects.extend(departures(options, ended));
     let own = options.target.to_string();
     let named = |name: &str| open.and_then(|open| opener(open, &own, name));
     let groups = fold::fold(&suspects, open.map(|_| &named as &fold::OpenNamed<'_>));
@@ -111,6 +115,19 @@ fn findings(options: &RunOptions, ended: &[Option<Ended>], open: Option<&Opener<
     findings.sort_by_key(|f| (f.severity, !f.requirement.get().corrupts)); // stable: the best shown first within
     name_all(options, &mut findings);
     findings
+}
+
+/// Departures from the policy that the target claims: the shortest stands for all, beside those of the scenarios that are
+/// about the policy.
+fn departures<'a>(options: &'a RunOptions, ended: &'a [Option<Ended>]) -> Vec<Suspect<'a>> {
+    let entries = options.plan.entries.iter().zip(ended);
+    let of = |(entry, ended): (&'a Planned, &'a Option<Ended>)| {
+        Some(Suspect { scenario: &entry.scenario, caught: ended.as_ref()?.departed.as_ref()? })
+    };
+    let all: Vec<Suspect<'a>> = entries.filter_map(of).collect();
+    let shortest = (0..all.len()).min_by_key(|&i| (all[i].caught.reproducer.steps.len(), i));
+    let is_about = |s: &Suspect<'_>| s.scenario.requirement.area() == Area::Exact;
+    all.into_iter().enumerate().filter(|(i, s)| Some(*i) == shortest || is_about(s)).map(|(_, s)| s).collect()
 }
 
 /// Opens a target by the name in a reproducer: the one under test, or a sibling of it.

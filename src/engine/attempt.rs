@@ -6,12 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-use crate::op::{Setup, TargetInfo, Versions};
+use crate::op::{Op, Setup, TargetInfo, Versions};
 use crate::target::{Lost, Target, TargetError};
 
-use super::lockstep::{self, Course, Run};
-use super::loss::Loss;
+use super::lockstep::{self, Conviction, Course, Run};
+use super::loss::{self, Loss};
 use super::metamorphic;
+use super::pulse;
+use super::twin::Twin;
 
 /// Builds the target under test for one sequence.
 pub type Opener<'a> = dyn Fn(&Setup) -> Result<Box<dyn Target>, TargetError> + Sync + 'a;
@@ -30,7 +32,7 @@ pub struct Panicked {
 pub enum Attempt {
     /// To its end, or to a conviction.
     Ran(Run),
-    /// The target or the harness panicked.
+    /// The harness panicked. A panic of the target is a conviction.
     Panicked(Panicked),
 }
 
@@ -50,9 +52,12 @@ impl Attempt {
 /// What the target says where it cannot be built.
 pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<Attempt, TargetError> {
     let at = Cell::new(0);
+    let pulse = pulse::own();
+    pulse.leave();
     let body = || {
-        let mut target = open(setup)?;
-        let mut run = lockstep::run(&mut *target, course, &at);
+        let mut target = pulse.inside(|| open(setup))?;
+        let twin = if course.exact { Twin::of(target.info(), setup) } else { None };
+        let mut run = lockstep::run_beside(&mut *target, twin, course, &at);
         drop(target); // a GPU has one borrower at a time
         if run.conviction.is_none() && !run.blind {
             let compared = metamorphic::judge(open, setup, course.steps, course.relations)?;
@@ -68,8 +73,16 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
             Ok(Attempt::Ran(Run { lost: Some(Loss { lost, during: None }), ..Run::default() }))
         }
         Ok(Ok(run)) => Ok(Attempt::Ran(run)),
+        Err(text) if pulse.leave() => Ok(Attempt::Ran(panicked(course, at.get(), &text))),
         Err(text) => Ok(Attempt::Panicked(Panicked { step: at.get(), text })),
     }
+}
+
+/// A run that the target ended with a panic at the given step; the number of steps if that was a closing operation.
+fn panicked(course: &Course<'_>, step: usize, text: &str) -> Run {
+    let during = course.steps.get(step).and_then(|s| s.op.as_ref()).map(Op::to_line);
+    let violations = vec![loss::panicked(text, during.as_deref())];
+    Run { conviction: Some(Conviction { step, violations }), operations: step as u64, ..Run::default() }
 }
 
 /// The loss that an error of opening is: of a process, or of room on a card. What is wrong with the name stays an error.

@@ -20,7 +20,7 @@ use super::lockstep::{Course, Run};
 use super::loss::Loss;
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
-use super::{files, premise, regressions};
+use super::{files, premise, pulse, regressions};
 
 /// How many sequences of a pass are also compared with a variant: each costs two bare runs.
 const COMPARED: u32 = 24;
@@ -36,6 +36,8 @@ pub(super) struct Case<'a> {
     pub(super) cases: Option<u32>,
     /// As in [`Plan`](super::Plan).
     pub(super) swarm: bool,
+    /// A target that claims a policy is held against its twin.
+    pub(super) exact: bool,
     /// A sequence that failed once, to be run first.
     pub(super) stored: Option<&'a Reproducer>,
     /// Where a sequence is written before it runs, so that a crash of anything leaves it behind.
@@ -70,6 +72,8 @@ pub(super) struct Tally {
     pub(super) caught: Option<Caught>,
     /// That failure, or the panic, while it is not as small as it gets.
     pub(super) pending: Option<Pending>,
+    /// Where the target first departed from the policy that it claims.
+    pub(super) departed: Option<Caught>,
     /// The stored sequence fails still.
     pub(super) caught_again: Option<Caught>,
     /// What failing device calls led to.
@@ -316,11 +320,20 @@ impl Case<'_> {
             let reproducer = failure::reproducer(self, setup.clone(), steps.to_vec(), author.names.clone());
             files::write_whole(path, &regressions::to_json(&reproducer))?;
         }
-        let attempt = attempt(self.open, setup, &Course { relations, ..self.course(steps) })?;
+        if self.running.is_none() {
+            let sequence = failure::reproducer(self, setup.clone(), steps.to_vec(), author.names.clone());
+            pulse::own().runs(sequence);
+        }
+        // One departure is enough: more of them would say the same.
+        let exact = self.exact && tally.departed.is_none();
+        let attempt = attempt(self.open, setup, &Course { relations, exact, ..self.course(steps) })?;
         budget.ran(attempt.operations());
         match attempt {
             Attempt::Ran(run) => {
                 tally.count(&run);
+                if let Some(departure) = &run.departure {
+                    tally.departed = Some(failure::as_found(self, setup, steps, departure, author));
+                }
                 if let Some(conviction) = run.conviction {
                     tally.caught = Some(failure::as_found(self, setup, steps, &conviction, author));
                     let (label, names) = (author.label.to_owned(), author.names.clone());
@@ -342,7 +355,7 @@ impl Case<'_> {
 
     pub(super) fn course<'s>(&'s self, steps: &'s [Step]) -> Course<'s> {
         let (oracles, epilogue) = (&self.scenario.oracles, self.scenario.epilogue);
-        Course { steps, oracles, epilogue, transcript: false, relations: &[], only: None }
+        Course { steps, oracles, epilogue, transcript: false, relations: &[], only: None, exact: false }
     }
 }
 

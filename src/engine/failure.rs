@@ -3,11 +3,11 @@
 //!
 //! Decides what counts as the same failure. How sequences are made smaller is `workload`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::op::{BlockId, Names, Op, OracleName, Setup, Step, Text};
 use crate::requirement::RequirementId;
-use crate::spec::Body;
+use crate::spec::{Body, Scenario};
 use crate::target::TargetError;
 use crate::verdict::{Reproduced, Reproducer, TranscriptLine, Violation};
 use crate::workload;
@@ -20,6 +20,7 @@ use super::lockstep::{Conviction, Course, Guilt};
 use super::loss::{self, Loss};
 use super::naming;
 use super::stop::Patience;
+use super::twin;
 use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
@@ -112,7 +113,7 @@ pub(super) fn as_found(
         guilt,
         requirement: first.requirement.unwrap_or(case.scenario.requirement),
         violation: labelled(first, author.label),
-        reproducer: reproducer(case, setup.clone(), steps.to_vec(), author.names.clone()),
+        reproducer: of_guilt(reproducer(case, setup.clone(), steps.to_vec(), author.names.clone()), guilt),
         transcript: Vec::new(),
         reproduced: None,
         original_steps: steps.len() as u64,
@@ -145,7 +146,7 @@ pub(super) fn pin_down(
     }
     let small = shrink(case, setup, steps, conviction, guilt, patience);
     let relations = relations_for(guilt.oracle);
-    let course = Course { relations: &relations, ..case.course(&small.steps) };
+    let course = course_for(case, &small.steps, guilt, &relations);
     // What no run showed again speaks of the sequence as it was first found.
     let mut again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
     let names = author.names.follow(&small.origins);
@@ -157,12 +158,35 @@ pub(super) fn pin_down(
         guilt,
         requirement: guilt.cited.unwrap_or(case.scenario.requirement),
         violation: labelled(with_health(case, &small.setup, violation), author.label),
-        reproducer: reproducer(case, small.setup, small.steps, names),
+        reproducer: of_guilt(reproducer(case, small.setup, small.steps, names), guilt),
         transcript: again.transcript,
         reproduced: Some(again.reproduced),
         original_steps: steps.len() as u64,
         minimal: small.minimal,
     }
+}
+
+/// Makes a departure small that was kept as it was found. What an author expects of the steps does not matter for it, nor
+/// what the harness adds for its other judges, where it shows without.
+pub(super) fn pin_departure(case: &Case<'_>, found: Caught, patience: Patience<'_>) -> Caught {
+    let Reproducer { setup, steps, names, .. } = &found.reproducer;
+    let bare: Vec<Step> = steps.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
+    let alone = Scenario { oracles: BTreeSet::new(), epilogue: false, ..case.scenario.clone() };
+    let Case { open, target, seed, cases, swarm, exact, stored, .. } = *case;
+    let alone = Case { scenario: &alone, open, target, seed, cases, swarm, exact, stored, running: None };
+    for case in [&alone, case] {
+        let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &course_for(case, &bare, twin::GUILT, &[])) else {
+            continue;
+        };
+        if let Some(conviction) = &run.departure {
+            let author = Author { label: "", names };
+            return Caught {
+                original_steps: found.original_steps,
+                ..pin_down(case, setup, &bare, conviction, author, patience)
+            };
+        }
+    }
+    found
 }
 
 /// The same steps without the device calls that were made to fail, if the same judge convicts all the same: then the
@@ -174,15 +198,22 @@ fn without_faults(case: &Case<'_>, setup: &Setup, steps: &[Step], guilt: Guilt) 
     }
     let bare: Vec<Step> = steps.iter().filter(|s| !is_fault(s)).filter_map(|s| s.op.clone()).map(Step::from).collect();
     let relations = relations_for(guilt.oracle);
-    let course = Course { relations: &relations, ..case.course(&bare) };
+    let course = course_for(case, &bare, guilt, &relations);
     let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &course) else { return None };
-    let conviction = run.conviction.filter(|c| c.violations.iter().any(|v| v.oracle == guilt.oracle))?;
+    let conviction =
+        run.conviction.or(run.departure).filter(|c| c.violations.iter().any(|v| v.oracle == guilt.oracle))?;
     Some((bare, conviction))
 }
 
 /// Comparing runs is for the relation that failed, and for no other failure.
 fn relations_for(oracle: OracleName) -> Vec<OracleName> {
     if oracle.compares_runs() { vec![oracle] } else { Vec::new() }
+}
+
+/// A sequence of the scenario, to see whether the same judge convicts of the same. Only a departure takes a twin.
+fn course_for<'a>(case: &'a Case<'_>, steps: &'a [Step], guilt: Guilt, relations: &'a [OracleName]) -> Course<'a> {
+    let exact = guilt == twin::GUILT;
+    Course { relations, exact, only: exact.then_some(guilt), ..case.course(steps) }
 }
 
 /// A sequence made smaller.
@@ -208,7 +239,7 @@ fn shrink(
 ) -> Small {
     let relations = relations_for(guilt.oracle);
     let still_fails = |setup: &Setup, steps: &[Step]| {
-        let attempt = attempt(case.open, setup, &Course { relations: &relations, ..case.course(steps) });
+        let attempt = attempt(case.open, setup, &course_for(case, steps, guilt, &relations));
         patience.ran(attempt.as_ref().map_or(0, Attempt::operations));
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
     };
@@ -267,7 +298,7 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
     let oracles = stored.oracles.iter().copied().collect();
     let relations = relations_of(&stored.oracles);
     let (steps, epilogue) = (&stored.steps, stored.epilogue);
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: false, relations: &relations, only: None };
+    let course = Course { relations: &relations, ..Course::new(steps, &oracles, epilogue) };
     let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
     let Some(first) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
     let guilt = Guilt::of(&first);
@@ -343,6 +374,14 @@ pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &L
 
 fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) -> bool {
     matches!(attempt(open, setup, course), Ok(Attempt::Panicked(panicked)) if panicked.text == text)
+}
+
+/// Whoever runs it again has to ask the twin, if the twin is who objects.
+fn of_guilt(mut reproducer: Reproducer, guilt: Guilt) -> Reproducer {
+    if guilt == twin::GUILT {
+        reproducer.oracles.push(OracleName::Exact);
+    }
+    reproducer
 }
 
 /// A sequence of the scenario as a file has it.

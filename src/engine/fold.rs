@@ -14,6 +14,7 @@ use super::attempt::{Attempt, Opener, attempt};
 use super::failure::{Caught, relations_of};
 use super::lockstep::Course;
 use super::loss;
+use super::twin;
 
 /// A violation of a run, and the scenario that it was found in.
 #[derive(Clone, Copy)]
@@ -91,7 +92,9 @@ fn rank(suspect: &Suspect<'_>, place: usize) -> impl Ord + use<> {
         _ => 0,
     };
     let calls = calls_made(caught) + says_less;
-    (spares_data, calls, is_bookkeeping(requirement), compares, requirement, caught.original_steps, place)
+    // What breaks no promise by itself comes after whatever does.
+    let departs = caught.guilt == twin::GUILT;
+    (departs, spares_data, calls, is_bookkeeping(requirement), compares, requirement, caught.original_steps, place)
 }
 
 /// The calls that it takes, those of the harness included, less those that only fill and read blocks.
@@ -113,7 +116,7 @@ fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -
         return None; // what a sibling's settings lead to is told apart
     }
     let same_world = a.reproducer.setup.config == b.reproducer.setup.config;
-    if judged_alike && (same_world || loss::is_loss(a.guilt.oracle)) {
+    if judged_alike && (same_world || loss::is_loss(a.guilt.oracle) || a.guilt == twin::GUILT) {
         return Some(Because::SamePromise);
     }
     let calls_of = |c: &Caught| calls(&c.reproducer.setup, &c.reproducer.steps);
@@ -150,6 +153,7 @@ fn breaks(open: &OpenNamed<'_>, ran: &Caught, judged: &Caught) -> bool {
         transcript: false,
         relations: &relations,
         only: Some(guilt),
+        exact: guilt == twin::GUILT,
     };
     matches!(attempt(&*open, &ran.reproducer.setup, &course), Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
 }

@@ -26,8 +26,15 @@ pub(super) fn afterwards(open: &Opener<'_>, setup: &Setup) -> String {
     };
     let steps = sequence(info.devices.len());
     let oracles = [OracleName::Contents].into();
-    let course =
-        Course { steps: &steps, oracles: &oracles, epilogue: false, transcript: true, relations: &[], only: None };
+    let course = Course {
+        steps: &steps,
+        oracles: &oracles,
+        epilogue: false,
+        transcript: true,
+        relations: &[],
+        only: None,
+        exact: false,
+    };
     match attempt(open, setup, &course) {
         Ok(Attempt::Ran(run)) => {
             if let Some(loss) = &run.lost {

@@ -36,6 +36,8 @@ pub struct MatrixOptions {
     pub seed: u64,
     /// Seeds for each variation, from `seed` on.
     pub seeds: u64,
+    /// Whether a departure from PyTorch's policy counts as a kill, too.
+    pub exact: bool,
     /// Sequences of each generated scenario, instead of its own number.
     pub cases: Option<u32>,
     /// Threads; at least one is used.
@@ -151,6 +153,7 @@ fn vary_each(
 
 fn selection(options: &MatrixOptions) -> Vec<String> {
     let mut all = options.plan.selection.clone();
+    all.extend(options.exact.then(|| "--exact".to_owned()));
     all.extend(options.cases.map(|n| format!("--cases {n}")));
     all
 }
@@ -235,8 +238,17 @@ pub fn hunt(
         for (entry, tally) in chosen.iter().zip(&mut tallies) {
             let scenario = &entry.scenario;
             let (seed, cases) = (options.seed, options.cases);
-            let case =
-                Case { scenario, open: &open, target: &target, seed, cases, stored: None, swarm: false, running: None };
+            let case = Case {
+                scenario,
+                open: &open,
+                target: &target,
+                seed,
+                cases,
+                stored: None,
+                swarm: false,
+                exact: options.exact,
+                running: None,
+            };
             if round > 0 && !case.can_go_on(tally) {
                 continue;
             }
@@ -247,7 +259,7 @@ pub fn hunt(
                 return Ok(None);
             }
             operations += tally.operations - before;
-            if let Some(caught) = &tally.caught {
+            if let Some(caught) = tally.caught.as_ref().or(tally.departed.as_ref()) {
                 failing += 1;
                 kill.get_or_insert_with(|| Kill {
                     requirement: caught.requirement,
@@ -315,6 +327,7 @@ pub fn vary(
                 cases: options.cases,
                 stored: None,
                 swarm: false,
+                exact: false,
                 running: None,
             };
             let mut tally = Tally::default();

@@ -4,104 +4,24 @@
 //! reading blocks, retries, the closing operations) are in `probes`; panics are caught in `attempt`.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::model::journey::Journey;
 use crate::model::{Effect, Law, Model};
 use crate::op::stats::Row;
-use crate::op::{DeviceView, Expect, Family, Milestone, Observation, Op, OracleName, Reply, Step, TargetInfo};
+use crate::op::trace::TraceEvent;
+use crate::op::{
+    Capability, ContentsReport, DeviceView, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo,
+};
 use crate::oracle::{Oracle, Seen};
-use crate::requirement::RequirementId;
 use crate::target::Target;
 use crate::verdict::{TranscriptLine, Violation};
 
+pub use super::course::{Conviction, Course, Guilt, Run};
 use super::loss::{self, Loss};
 use super::probes::Probes;
-
-/// What to run, and who judges it.
-#[derive(Debug, Clone, Copy)]
-pub struct Course<'a> {
-    /// What is asked, in order.
-    pub steps: &'a [Step],
-    /// Who judges.
-    pub oracles: &'a BTreeSet<OracleName>,
-    /// Whether the closing operations follow.
-    pub epilogue: bool,
-    /// Whether to keep what was asked and answered; costs text for every operation.
-    pub transcript: bool,
-    /// Relations under which the sequence is also compared with a variant of itself, if nobody convicts it alone.
-    pub relations: &'a [OracleName],
-    /// Only this convicts, and the sequence goes on past everything else.
-    pub only: Option<Guilt>,
-}
-
-impl<'a> Course<'a> {
-    /// A sequence and its judges, with nothing further asked for.
-    #[must_use]
-    pub fn new(steps: &'a [Step], oracles: &'a BTreeSet<OracleName>, epilogue: bool) -> Self {
-        Course { steps, oracles, epilogue, transcript: false, relations: &[], only: None }
-    }
-}
-
-/// What makes two failures the same: who convicts, and the promise that the judge cites; none, if it leaves that to the
-/// scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Guilt {
-    /// Who convicts.
-    pub oracle: OracleName,
-    /// The promise, where the judge says which.
-    pub cited: Option<RequirementId>,
-}
-
-impl Guilt {
-    /// What a violation is of.
-    #[must_use]
-    pub fn of(violation: &Violation) -> Self {
-        Guilt { oracle: violation.oracle, cited: violation.requirement }
-    }
-
-    /// The violation of this kind that a run ended with.
-    #[must_use]
-    pub fn find(self, run: &Run) -> Option<&Violation> {
-        run.conviction.iter().flat_map(|c| &c.violations).find(|v| Guilt::of(v) == self)
-    }
-}
-
-/// A step that broke a promise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conviction {
-    /// The given step it happened at or after; the number of steps if it was a closing operation.
-    pub step: usize,
-    /// Every conviction of that step, never empty; the first is the one to report.
-    pub violations: Vec<Violation>,
-}
-
-/// How a sequence went.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Run {
-    /// The first step that broke a promise.
-    pub conviction: Option<Conviction>,
-    /// Operations executed, added ones included.
-    pub operations: u64,
-    /// Steps that the oracles saw: operations, and expectations without one.
-    pub judged: u64,
-    /// Planted faults that fired, and the steps judged from the first of them on.
-    pub fired: u64,
-    /// See `fired`.
-    pub judged_after_fault: u64,
-    /// Operations that were not asked because what they needed was not there.
-    pub dropped: u64,
-    /// Pairs of runs that were compared.
-    pub pairs: u64,
-    /// Situations that came about.
-    pub reached: BTreeSet<Milestone>,
-    /// What was asked and answered, if that was wanted.
-    pub transcript: Vec<TranscriptLine>,
-    /// The target shows no device: nothing can be said of it, and nothing was asked.
-    pub blind: bool,
-    /// The target's process was lost: a conviction, or the sequence shows nothing.
-    pub lost: Option<Loss>,
-}
+use super::pulse::{self, Pulse};
+use super::twin::{self, Twin};
 
 /// Why an operation is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,10 +55,14 @@ pub(super) struct Session<'a> {
     pub(super) target: &'a mut dyn Target,
     pub(super) info: TargetInfo,
     pub(super) model: Model,
+    twin: Option<Twin>,
     oracles: Vec<Box<dyn Oracle>>,
     journey: Journey,
     pub(super) before: Observation,
     after: Observation,
+    /// What the target told of the latest operation, if it tells.
+    events: Vec<Vec<TraceEvent>>,
+    tells: bool,
     convictions: Vec<Violation>,
     only: Option<Guilt>,
     /// The given step that convictions are put down to.
@@ -146,21 +70,27 @@ pub(super) struct Session<'a> {
     /// In the last operation memory went back to a device.
     pub(super) gave_back: bool,
     keeps_transcript: bool,
+    pulse: Arc<Pulse>,
     run: Run,
 }
 
 /// Runs a sequence on a target that was built for it. `at` follows the step under way, for whoever
 /// has to say where a panic came from.
 pub fn run(target: &mut dyn Target, course: &Course<'_>, at: &Cell<usize>) -> Run {
-    let mut session = Session::new(target, course);
+    run_beside(target, None, course, at)
+}
+
+/// The same beside the target's twin, if it has one.
+pub(super) fn run_beside(target: &mut dyn Target, twin: Option<Twin>, course: &Course<'_>, at: &Cell<usize>) -> Run {
+    let mut session = Session::new(target, twin, course);
     if session.before.devices.is_empty() {
         session.run.blind = true;
         return session.run;
     }
     let mut probes = Probes::new(course.oracles, &session.info);
-    // `Stop` only says that `run.conviction` or `run.lost` is set.
+    // `Stop` only says that `run.conviction`, `run.departure` or `run.lost` is set.
     let walked: Result<(), Stop> = session.walk(course, &mut probes, at);
-    session.target.close();
+    session.pulse.inside(|| session.target.close());
     if walked.is_ok() {
         let _: Result<(), Stop> = session.ensure_alive(None);
     }
@@ -169,25 +99,31 @@ pub fn run(target: &mut dyn Target, course: &Course<'_>, at: &Cell<usize>) -> Ru
 }
 
 impl<'a> Session<'a> {
-    fn new(target: &'a mut dyn Target, course: &Course<'_>) -> Self {
+    fn new(target: &'a mut dyn Target, twin: Option<Twin>, course: &Course<'_>) -> Self {
         let info = target.info().clone();
-        let mut before = Observation::default();
+        let (mut before, mut events) = (Observation::default(), Vec::new());
         target.observe(&mut before);
+        let wanted = course.oracles.contains(&OracleName::History) || twin.is_some();
+        let tells = wanted && info.can(Capability::DeviceEvents) && target.take_events(&mut events);
         let oracles =
             if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(course.oracles, &info, &before) };
         Session {
             model: Model::new(&info),
+            twin,
             journey: Journey::new(&info),
             oracles,
             after: before.clone(),
             before,
             info,
             target,
+            events,
+            tells,
             convictions: Vec::new(),
             only: course.only,
             step: 0,
             gave_back: false,
             keeps_transcript: course.transcript,
+            pulse: pulse::own(),
             run: Run::default(),
         }
     }
@@ -214,7 +150,11 @@ impl<'a> Session<'a> {
         probes.retry(self)?;
         at.set(course.steps.len());
         self.step = course.steps.len();
-        if course.epilogue { probes.close(self) } else { probes.verify_all(self) }
+        if course.epilogue {
+            return probes.close(self);
+        }
+        probes.verify_all(self)?;
+        probes.look(self)
     }
 
     /// Asks one operation and has it judged.
@@ -226,16 +166,25 @@ impl<'a> Session<'a> {
             return Ok(Answer::Dropped);
         }
         let law = self.model.law(op);
-        let reply = self.target.apply(op);
-        self.target.observe(&mut self.after);
+        self.pulse.at(self.step, role != Role::Given);
+        let reply = self.pulse.inside(|| {
+            let reply = self.target.apply(op);
+            self.target.observe(&mut self.after);
+            reply
+        });
+        self.tells = self.tells && self.target.take_events(&mut self.events);
         if loss::lost(self.target, &self.after).is_some() {
             self.run.operations += 1;
             self.write_down(op, &reply, role);
             self.ensure_alive(Some(op))?;
         }
+        if role == Role::Added && self.is_quiet(op, &reply) {
+            return Ok(self.pass_over(op, &reply, role));
+        }
         let effect = self.model.apply(op, &reply, &self.after);
         self.run.operations += 1;
         self.write_down(op, &reply, role);
+        self.depart(op, &reply)?;
         self.journey.note(op, &reply, &effect, &self.before, &self.after, &self.model);
         let spoiled = fired(&self.after) > fired(&self.before);
         let is_end = role == Role::Last && !spoiled;
@@ -249,6 +198,46 @@ impl<'a> Session<'a> {
             Reply::Refused(_) => Answer::Refused,
             _ => Answer::Served,
         })
+    }
+
+    /// A block was filled or read by the harness, as it should be, and nothing that is shown moved: the judges have nothing
+    /// to see that they did not see the step before. Half of all operations are so.
+    fn is_quiet(&self, op: &Op, reply: &Reply) -> bool {
+        let as_due = match op {
+            Op::Fill { .. } => *reply == Reply::Done,
+            Op::Verify { .. } => *reply == Reply::Contents(ContentsReport::Intact),
+            _ => false,
+        };
+        as_due && self.before == self.after
+    }
+
+    /// Counts an operation that nobody has to judge.
+    fn pass_over(&mut self, op: &Op, reply: &Reply, role: Role) -> Answer {
+        self.model.note_work(op);
+        if let (Some(twin), Op::Fill { .. }) = (&mut self.twin, op) {
+            twin.live(op);
+        }
+        self.run.operations += 1;
+        self.count_judged();
+        self.write_down(op, reply, role);
+        Answer::Served
+    }
+
+    fn count_judged(&mut self) {
+        self.run.judged += 1;
+        self.run.fired = fired(&self.after);
+        self.run.judged_after_fault += u64::from(self.run.fired > 0);
+    }
+
+    /// Asks the twin the same. Where the two part, the twin has said all it has to say.
+    fn depart(&mut self, op: &Op, reply: &Reply) -> Result<(), Stop> {
+        let Some(twin) = &mut self.twin else { return Ok(()) };
+        let Some(violation) = twin.follow(op, reply, &self.after, self.tells.then_some(&self.events)) else {
+            return Ok(());
+        };
+        self.twin = None;
+        self.run.departure = Some(Conviction { step: self.step, violations: vec![violation] });
+        if self.only == Some(twin::GUILT) { Err(Stop) } else { Ok(()) }
     }
 
     /// Ends the sequence if the target is lost.
@@ -266,6 +255,11 @@ impl<'a> Session<'a> {
     /// Planted faults that have not fired yet, on any device.
     pub(super) fn armed(&self) -> u32 {
         self.model.devices().iter().map(|d| d.armed).sum()
+    }
+
+    /// The same on one device.
+    pub(super) fn armed_on(&self, device: usize) -> u32 {
+        self.model.device(device).map_or(0, |d| d.armed)
     }
 
     /// Judges an expectation that stands without an operation.
@@ -287,6 +281,7 @@ impl<'a> Session<'a> {
     }
 
     fn judge(&mut self, judged: &Judged<'_>) -> Result<(), Stop> {
+        self.count_judged();
         let seen = Seen {
             op: judged.op,
             reply: judged.reply,
@@ -297,11 +292,9 @@ impl<'a> Session<'a> {
             effect: judged.effect,
             model: &self.model,
             is_retry: judged.is_retry,
+            events: self.tells.then_some(self.events.as_slice()),
             is_end: judged.is_end,
         };
-        self.run.judged += 1;
-        self.run.fired = fired(&self.after);
-        self.run.judged_after_fault += u64::from(self.run.fired > 0);
         for oracle in &mut self.oracles {
             oracle.judge(&seen, &mut self.convictions);
         }

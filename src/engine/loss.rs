@@ -59,6 +59,20 @@ impl Loss {
                 let what = Text::new("answer to the call", "调用的应答");
                 Violation::new(OracleName::Hang, "LIVE-01".parse().ok(), text).figure(what, expected, none())
             }
+            Lost::Stuck { limit } => {
+                let limit = humantime::format_duration(*limit);
+                let (call, zh) = match &self.during {
+                    Some(op) => (format!("`{op}`"), format!("`{op}` ")),
+                    None => ("a call that the harness added".to_owned(), "测试框架追加的调用".to_owned()),
+                };
+                let text = Text::new(
+                    format!("{call} had not returned after {limit}, which ended the run"),
+                    format!("{zh}在 {limit} 之后仍未返回，运行因此结束"),
+                );
+                let expected = Text::new(format!("within {limit}"), format!("{limit} 内"));
+                let what = Text::new("answer to the call", "调用的应答");
+                Violation::new(OracleName::Hang, "LIVE-01".parse().ok(), text).figure(what, expected, none())
+            }
             Lost::Exited { end, .. } => {
                 let text =
                     Text::new(format!("the process ended with {end} {en}"), format!("{zh}进程终止：{}", zh_of(*end)));
@@ -99,6 +113,20 @@ impl Loss {
     }
 }
 
+/// The violation of a target that panicked in the harness's own process: elsewhere that would have ended the process.
+pub(super) fn panicked(text: &str, during: Option<&str>) -> Violation {
+    let (en, zh) = match during {
+        Some(op) => (format!(" during `{op}`"), format!("在 `{op}` 期间")),
+        None => (" while the sequence was closed".to_owned(), "在序列收尾时".to_owned()),
+    };
+    let message = Text::new(format!("the allocator panicked{en}: {text}"), format!("{zh}分配器发生 panic：{text}"));
+    Violation::new(OracleName::Panic, "LIVE-02".parse().ok(), message).figure(
+        Text::new("the call", "该调用"),
+        Text::new("returns", "返回"),
+        Text::new("panicked", "panic"),
+    )
+}
+
 fn none() -> Text {
     Text::new("none", "无")
 }
@@ -113,7 +141,7 @@ fn zh_of(end: End) -> String {
 
 /// Whether a violation is of this kind: what happened once may not happen again.
 pub(super) fn is_loss(oracle: OracleName) -> bool {
-    OracleName::WATCH.contains(&oracle)
+    matches!(oracle, OracleName::Hang | OracleName::Crash)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod bench;
 mod case;
 pub(crate) mod command;
 mod conditions;
+pub mod course;
 pub(crate) mod doctor;
 pub mod expect;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod expect_test;
 mod failure;
 mod files;
 mod fold;
+mod hang;
 mod health;
 pub mod kill_matrix;
 pub mod lockstep;
@@ -27,6 +29,7 @@ mod outcome;
 pub mod plan;
 mod premise;
 mod probes;
+mod pulse;
 pub mod regressions;
 pub mod replay;
 mod run;
@@ -38,6 +41,9 @@ pub mod survival;
 pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
+mod twin;
+pub mod unfaithful;
+mod watchdog;
 mod yardstick;
 
 use std::path::PathBuf;
@@ -57,6 +63,7 @@ pub use stamp::Clock;
 pub use stop::{Stop, Watch};
 pub use survival::{SurvivalOptions, SurvivalProgress, survival};
 pub use sweep::SweepPlan;
+pub use unfaithful::{UnfaithfulOptions, UnfaithfulProgress, unfaithful};
 
 /// Why a run or a replay could not be made. What a target *did* is never an error: it is an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +110,10 @@ pub trait Progress: Watch {
 
     /// Asks for what the run has come to, from time to time and right after each new failure; made by nobody if not here.
     fn so_far(&self, _record: &dyn Fn() -> RunRecord) {}
+
+    /// A call of a target in this process does not return, and the thread that made it cannot be ended: this is what the
+    /// run has come to. Whoever is told has to end the process, or the run goes on for ever.
+    fn hangs(&self, _record: RunRecord) {}
 
     /// Another pass with fresh sequences begins, to use up the time that was given; the first is 1.
     fn round(&self, _number: u64) {}

@@ -2,7 +2,10 @@
 //!
 //! Decides that nothing is silently green. Knows nothing of how the sequences ran.
 
-use crate::op::{Milestone, Text};
+use std::collections::BTreeSet;
+
+use crate::op::{Capability, Milestone, Text};
+use crate::requirement::Area;
 use crate::spec::{Body, Scenario};
 use crate::verdict::record::{EndedBy, LeftOut, ScenarioRecord, ScenarioStamp};
 use crate::verdict::{Finding, Outcome};
@@ -16,7 +19,7 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Scenari
     let (outcome, reason) = judge(scenario, tally, by);
     let left_out = (outcome == Outcome::Skipped).then_some(match by {
         EndedBy::Complete | EndedBy::TimeUp => LeftOut::Time,
-        EndedBy::Interrupted | EndedBy::Killed => LeftOut::Interrupted,
+        EndedBy::Interrupted | EndedBy::Killed | EndedBy::Hung => LeftOut::Interrupted,
     });
     ScenarioRecord {
         outcome,
@@ -41,6 +44,10 @@ pub(super) fn left_out(scenario: &Scenario, why: LeftOut) -> ScenarioRecord {
         LeftOut::Share => Text::new(
             "in another share than --shard asks for; the other shares run it",
             "不属于 --shard 指定的分片；由其他分片执行",
+        ),
+        LeftOut::NoExact => Text::new(
+            "left out by --no-exact; a run without it includes this scenario",
+            "已被 --no-exact 排除；去掉该选项即可执行",
         ),
         _ => Text::new(
             "not selected by --scenario; a run without it includes this scenario",
@@ -106,6 +113,10 @@ fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Te
     if let Some(caught) = findings(tally).next() {
         return (Outcome::Fail, Some(caught.violation.message.clone()));
     }
+    let about_policy = scenario.requirement.area() == Area::Exact;
+    if let Some(departed) = tally.departed.as_ref().filter(|_| about_policy) {
+        return (Outcome::Fail, Some(departed.violation.message.clone()));
+    }
     if let Some(crash) = &tally.crash {
         return (Outcome::Broken, Some(crash.text.clone()));
     }
@@ -116,7 +127,7 @@ fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Te
         return (Outcome::NotApplicable, Some(reason.clone()));
     }
     if !tally.is_unfinished()
-        && let Some(reason) = beyond_this_world(scenario, tally)
+        && let Some(reason) = beyond_this_target(scenario, tally).or_else(|| beyond_this_world(scenario, tally))
     {
         return (Outcome::NotApplicable, Some(reason));
     }
@@ -129,8 +140,27 @@ fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Te
 /// What a scenario demands and did not reach on a target with so many devices as this one has.
 fn missed(scenario: &Scenario, tally: &Tally) -> Vec<Milestone> {
     let devices = tally.info.as_ref().map_or(usize::MAX, |info| info.devices.len());
-    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices);
+    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices && ruled_out(**m, tally).is_none());
     demanded.filter(|m| !tally.reached.contains_key(m)).copied().collect()
+}
+
+/// What the target says it lacks, and could not be in this situation without.
+fn ruled_out(milestone: Milestone, tally: &Tally) -> Option<Capability> {
+    let info = tally.info.as_ref()?;
+    milestone.takes().filter(|&capability| !info.can(capability))
+}
+
+/// Why nothing that a scenario demands can be reached on this target, if that is so.
+fn beyond_this_target(scenario: &Scenario, tally: &Tally) -> Option<Text> {
+    let lacks = |m: &Milestone| ruled_out(*m, tally).filter(|_| !tally.reached.contains_key(m));
+    let lacking: Option<BTreeSet<Capability>> = scenario.must_reach.iter().map(lacks).collect();
+    let names: Vec<String> = lacking.filter(|all| !all.is_empty())?.iter().map(ToString::to_string).collect();
+    let situations: Vec<String> = scenario.must_reach.iter().map(|m| m.name()).collect();
+    let (names, situations) = (names.join(", "), situations.join(", "));
+    Some(Text::new(
+        format!("the target lacks {names}, and so is never in the situation that this is about: {situations}"),
+        format!("目标不具备 {names}，因而从不处于本用例所涉及的情形：{situations}"),
+    ))
 }
 
 /// Why this world has no place for what a generated scenario missed, if it has none.
@@ -196,6 +226,10 @@ fn never_reached(by: EndedBy) -> Text {
             "the run was interrupted before its turn; a run that is left to end includes it",
             "轮到本用例之前运行被中断；完整运行即可包含本用例",
         ),
+        EndedBy::Hung => Text::new(
+            "a call that never returned ended the run before its turn; `worker:` in front of the target's name lets a run go on after such a call",
+            "轮到本用例之前，有调用未返回而使运行结束；在目标名前加 `worker:` 可使运行在此类调用之后继续",
+        ),
     }
 }
 
@@ -216,6 +250,12 @@ fn cut_short(tally: &Tally, by: EndedBy, missed: &str) -> Text {
             format!(
                 "运行在执行 {planned} 个序列中的 {done} 个之后被中断，其间未到达：{missed}；完整运行即可执行其余序列"
             ),
+        ),
+        EndedBy::Hung => Text::new(
+            format!(
+                "not reached in {done} of {planned} sequences, after which a call that never returned ended the run: {missed}"
+            ),
+            format!("在执行 {planned} 个序列中的 {done} 个之后，有调用未返回而使运行结束，其间未到达：{missed}"),
         ),
     }
 }

@@ -4,6 +4,7 @@
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
+use crate::requirement::Area;
 use crate::spec::Scenario;
 use crate::verdict::record::{LeftOut, RunRecord, Scope};
 
@@ -113,6 +114,12 @@ impl Plan {
         let scope = Scope { scenarios: globs.to_vec(), shard: shard.map(|s| s.to_string()), ..Scope::default() };
         let min_coverage = RunRecord::MIN_COVERAGE;
         Ok(Plan { entries: entries.collect(), selection, scope, min_coverage, faults: None, swarm: false })
+    }
+
+    /// Leaves out what is about the policy that a target claims.
+    pub fn leave_out_exact(&mut self) {
+        let about = |e: &&mut Planned| e.left_out.is_none() && e.scenario.requirement.area() == Area::Exact;
+        self.entries.iter_mut().filter(about).for_each(|e| e.left_out = Some(LeftOut::NoExact));
     }
 
     /// How many scenarios will be tried.

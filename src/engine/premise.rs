@@ -71,15 +71,28 @@ fn too_small(small: TooSmall) -> Text {
     )
 }
 
-/// Why a generated scenario could not reach what it missed in the world of this target: there is no room for it, or far
-/// more than it asks for. `None` where the world gives no reason.
+/// Why a scenario could not reach what it missed in the world of this target: there is no room for it, or far more than it
+/// asks for, or requests that are steps may take more than they ask for. `None` where the world gives no reason.
 pub(super) fn out_of_reach(scenario: &Scenario, info: &TargetInfo, missed: &[Milestone]) -> Option<Text> {
-    let Body::Generate(generate) = &scenario.body else { return None };
     let names = missed.iter().map(|m| m.name()).collect::<Vec<_>>().join(", ");
+    let Body::Generate(generate) = &scenario.body else {
+        let (en, zh) = generous(info).filter(|_| missed.iter().all(|m| m.is_scarcity()))?;
+        return Some(Text::new(format!("out of reach here: {names}; {en}"), format!("此处无法到达：{names}；{zh}")));
+    };
     let (en, zh) = cramped(generate, info)
         .or_else(|| roomy(scenario, info).filter(|_| missed.iter().all(|m| m.is_scarcity())))
         .or_else(|| limited(generate, info).filter(|_| missed.iter().all(|m| *m == Milestone::DeviceRefusal)))?;
     Some(Text::new(format!("out of reach here: {names}; {en}"), format!("此处无法到达：{names}；{zh}")))
+}
+
+/// A contract under which steps that speak of what surely fits ask for too little to make memory short, and under which it
+/// cannot be told what stood in the way of a request.
+fn generous(info: &TargetInfo) -> Option<(String, String)> {
+    let growth = info.contract.growth;
+    let ratio = format!("{}/{}", growth.numerator, growth.denominator);
+    let words =
+        (format!("a request may take {ratio} of what it asks for"), format!("一次申请可占用所申请大小的 {ratio}"));
+    (growth.numerator > growth.denominator).then_some(words)
 }
 
 /// A device on which two segments have no room, where that is not the scenario's own doing.

@@ -1,5 +1,6 @@
 //! The operations that the harness adds to a sequence: filling and reading blocks (not while a stream captures; all of
-//! them wherever memory went back to a device), an identical retry after a refusal, and the closing operations.
+//! them wherever memory went back to a device), an identical retry after a refusal, a snapshot after some calls that failed
+//! and at the end, and the closing operations.
 //!
 //! Decides when they are added. Judges nothing: they reach the oracles like any other step.
 
@@ -12,11 +13,17 @@ use super::lockstep::{Answer, Role, Session, Stop};
 /// Retries get block ids from here on; sequences number theirs from 0.
 const RETRY_BLOCKS: u32 = 0xF000_0000;
 
+/// A snapshot follows each of so many refused calls, and later ever fewer of them.
+const ALL_REFUSALS: u32 = 4;
+
 /// Which probes a sequence gets, and the retry that is due.
 #[derive(Debug)]
 pub(super) struct Probes {
     contents: bool,
     retries: bool,
+    snapshots: bool,
+    /// Given calls that were refused.
+    refused: u32,
     next_retry: u32,
     /// The step that was refused, and what it asked.
     due: Option<(usize, Op)>,
@@ -31,6 +38,8 @@ impl Probes {
         Probes {
             contents: oracles.contains(&OracleName::Contents) && info.can(Capability::Contents),
             retries: oracles.contains(&OracleName::Exhaustion) && info.can(Capability::OomTyped),
+            snapshots: oracles.contains(&OracleName::Summary) && info.can(Capability::Snapshot),
+            refused: 0,
             next_retry: RETRY_BLOCKS,
             due: None,
             unwritten: BTreeSet::new(),
@@ -57,7 +66,8 @@ impl Probes {
             (Op::Alloc { block, .. }, Answer::Served) => self.fill(session, *block)?,
             (Op::CaptureEnd { .. }, _) => self.catch_up(session)?,
             (Op::Alloc { .. }, Answer::OutOfMemory) => {
-                if self.retries && session.armed() == 0 {
+                let device = session.model.device_of(op);
+                if self.retries && device.is_some_and(|d| session.armed_on(d) == 0) {
                     self.due = Some((session.step, op.clone()));
                 }
                 self.to_be_read = true;
@@ -68,6 +78,20 @@ impl Probes {
         if self.to_be_read && !session.model.pools().is_capturing() {
             self.to_be_read = false;
             self.verify_all(session)?;
+        }
+        if matches!(answer, Answer::OutOfMemory | Answer::Refused) {
+            self.refused += 1;
+            if self.refused <= ALL_REFUSALS || self.refused.is_power_of_two() {
+                self.look(session)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot, for what it shows to be judged.
+    pub(super) fn look(&self, session: &mut Session<'_>) -> Result<(), Stop> {
+        if self.snapshots {
+            session.ask(&Op::Snapshot, None, Role::Added)?;
         }
         Ok(())
     }
@@ -91,6 +115,7 @@ impl Probes {
     /// waiting may spoil a call; it is then asked again, once for each fault.
     pub(super) fn close(&mut self, session: &mut Session<'_>) -> Result<(), Stop> {
         let spare = session.armed();
+        self.look(session)?;
         let (ends, _) = session.model.pools().endings();
         for op in ends {
             let answer = session.ask(&op, None, Role::Added)?;
@@ -123,7 +148,7 @@ impl Probes {
                 break;
             }
         }
-        Ok(())
+        self.look(session)
     }
 
     /// Reads every live block.

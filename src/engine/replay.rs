@@ -98,20 +98,18 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
     let oracles = reproducer.oracles.iter().copied().collect();
     let relations = relations_of(&reproducer.oracles);
     let (steps, epilogue) = (&reproducer.steps, reproducer.epilogue);
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &relations, only: None };
+    let course = Course { transcript: true, relations: &relations, ..Course::new(steps, &oracles, epilogue) };
     let open = |setup: &Setup| target::open(&name, setup);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {
         Attempt::Ran(mut run) => {
             let (names, foreign) = (&reproducer.names, naming::foreign(&run.transcript));
-            run.conviction
-                .iter_mut()
-                .flat_map(|c| &mut c.violations)
-                .for_each(|v| naming::violation(names, &foreign, v));
+            let mut conviction = run.conviction.or(run.departure);
+            conviction.iter_mut().flat_map(|c| &mut c.violations).for_each(|v| naming::violation(names, &foreign, v));
             naming::listing(names, &mut run.transcript);
             Replayed {
                 operations: run.operations,
-                conviction: run.conviction,
+                conviction,
                 panic: run.lost.filter(|loss| loss.violation().is_none()).map(|loss| loss.text().en),
                 transcript: run.transcript,
                 target,

@@ -17,8 +17,8 @@ use super::case::{Case, Tally};
 use super::plan::{Plan, Planned};
 use super::schedule::Pool;
 use super::stamp::run_stamp;
-use super::stop::{Budget, Stop};
-use super::{EngineError, Progress, assemble, files, regressions};
+use super::stop::{Budget, Patience, Stop};
+use super::{EngineError, Progress, assemble, failure, files, outcome, regressions};
 
 /// The folder of sequences under way, below that of the results.
 const RUNNING: &str = "running";
@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub plan: Plan,
     /// What every drawn sequence follows from.
     pub seed: u64,
+    /// Whether a target that claims a policy is held against the sound reference after every operation.
+    pub exact: bool,
     /// Sequences of each generated scenario, instead of its own number.
     pub cases: Option<u32>,
     /// Threads; at least one is used.
@@ -79,13 +81,15 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
             seed: options.seed,
             cases: options.cases,
             swarm: options.plan.swarm,
+            exact: options.exact,
             stored: stored.as_ref(),
             running: options.target.is_apart().then(|| options.out.join(running_file(&entry.scenario.id))),
         })
         .collect();
     let pool = Pool::new(options, &cases, &budget, &stamp, progress);
     let swept = pool.run()?;
-    let tallies = pool.into_tallies();
+    let mut tallies = pool.into_tallies();
+    pin_departure(&cases, &mut tallies, &budget);
     (0..tallies.len()).try_for_each(|i| keep_failure(options, i, &tallies[i]))?;
     files::remove_folder_if_empty(&options.out.join(RUNNING))?;
     let chosen = options.plan.entries.iter().zip(&tallies).filter(|(entry, _)| entry.left_out.is_none());
@@ -107,6 +111,21 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
     stamp.seconds = budget.clock.seconds();
     record.stamp = stamp;
     Ok(record)
+}
+
+/// Makes one departure from the policy small, the shortest sequence that shows one: it stands for all. Where a promise is
+/// broken, that shows the mistake better.
+fn pin_departure(cases: &[Case<'_>], tallies: &mut [Tally], budget: &Budget<'_>) {
+    if tallies.iter().any(|t| outcome::findings(t).next().is_some()) {
+        return;
+    }
+    let departed = |t: &Tally| t.departed.as_ref().map(|d| d.original_steps);
+    let shortest = (0..tallies.len()).filter_map(|i| Some((departed(&tallies[i])?, i))).min();
+    if let Some((_, i)) = shortest
+        && let Some(found) = tallies[i].departed.take()
+    {
+        tallies[i].departed = Some(failure::pin_departure(&cases[i], found, Patience::new(budget, None)));
+    }
 }
 
 fn load_stored(options: &RunOptions) -> Result<Vec<Option<Reproducer>>, EngineError> {

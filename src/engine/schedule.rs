@@ -19,7 +19,8 @@ use super::failure::Caught;
 use super::run::{RunOptions, keep_failure, lock};
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
-use super::{EngineError, Progress, assemble, sweep};
+use super::watchdog::{Stuck, Watchdog};
+use super::{EngineError, Progress, assemble, hang, sweep};
 
 /// How often whoever watches is told what the run has come to, beside every new failure.
 const TELL_EVERY: Duration = Duration::from_secs(3);
@@ -217,20 +218,28 @@ impl<'a> Pool<'a> {
     ) -> Result<(), EngineError> {
         let next = AtomicUsize::new(0);
         let failed: Mutex<Option<EngineError>> = Mutex::default();
+        let watchdog = Watchdog::default();
         let turn = || {
+            let _watched = watchdog.join();
             while let Some(&index) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if let Err(error) = work(index, &mut lock(&self.tallies[index])) {
                     next.store(chosen.len(), Ordering::Relaxed);
                     lock(&failed).get_or_insert(error);
-                    return;
+                    break;
                 }
             }
         };
         std::thread::scope(|scope| {
+            // Before the watch begins: it ends when nobody is watched.
+            let first = watchdog.join();
+            if !self.options.target.is_apart() {
+                scope.spawn(|| watchdog.watch().into_iter().for_each(|stuck| self.hangs(stuck)));
+            }
             for _ in 1..self.options.jobs.max(1).min(chosen.len()) {
                 scope.spawn(turn);
             }
             turn();
+            drop(first);
         });
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
@@ -249,6 +258,19 @@ impl<'a> Pool<'a> {
             ended.push(caught);
         }
         self.tell(true);
+    }
+
+    /// Ends the run with a call that never returns. Its sequence is made small in processes that can be ended.
+    fn hangs(&self, stuck: Stuck) {
+        let Some(i) = self.cases.iter().position(|c| c.scenario.id == stuck.reproducer.scenario) else { return };
+        let caught = hang::pin_down(&self.cases[i], &self.options.target, &stuck, self.budget);
+        let mut ended = lock(&self.so_far).ended.clone();
+        if let Some(ended) = &mut ended[i] {
+            ended.push(caught);
+        }
+        let mut record = self.record(&ended);
+        record.ended = EndedBy::Hung;
+        self.progress.hangs(record);
     }
 
     /// From time to time, and where there is news, says what the run has come to.

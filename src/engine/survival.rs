@@ -144,7 +144,17 @@ fn hunt(
         for at in order(chosen.len(), seed, round) {
             let Some((scenario, generate)) = chosen.get(at) else { continue };
             let swarm = generator == Generator::Swarm;
-            let case = Case { scenario, open, target: "", seed, cases: None, stored: None, swarm, running: None };
+            let case = Case {
+                scenario,
+                open,
+                target: "",
+                seed,
+                cases: None,
+                stored: None,
+                swarm,
+                exact: false,
+                running: None,
+            };
             let (setup, steps) = case.draw(generate, round);
             let relation = case.relation(round);
             let course = Course { relations: relation.as_slice(), ..case.course(&steps) };

@@ -19,8 +19,8 @@ use crate::op::{
 use crate::requirement::Severity;
 use crate::spec::{Body, Generate, OpKind, Scenario, SizeClass, SizeDraw, Variant, Weights};
 use crate::target::Target;
-use crate::verdict::Outcome;
 use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioStamp};
+use crate::verdict::{Outcome, Reproduced};
 
 fn alloc(block: u32, bytes: u64) -> Step {
     let (device, stream) = (Some(DeviceId(0)), StreamId(0));
@@ -82,7 +82,8 @@ fn generated(id: &str) -> Scenario {
 
 fn walk(flaw: Flaw, steps: &[Step], oracles: &[OracleName], epilogue: bool) -> Run {
     let oracles = oracles.iter().copied().collect();
-    let course = Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &[], only: None };
+    let course =
+        Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &[], only: None, exact: false };
     lockstep::run(&mut Bump::new(&small_world(), flaw), &course, &Cell::new(0))
 }
 
@@ -98,6 +99,7 @@ fn options(scenarios: Vec<Scenario>, root: &Path) -> RunOptions {
         target: "bump@test".parse().expect("well formed"),
         plan: Plan::new(scenarios, &[], None).expect("well formed"),
         seed: 7,
+        exact: true,
         cases: None,
         jobs: 2,
         time: None,
@@ -241,21 +243,46 @@ fn a_kept_sequence_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn a_panic_breaks_its_scenario_only_and_leaves_its_sequence() {
+fn a_call_that_never_returns_ends_the_run_with_a_finding() {
+    struct Told(std::sync::mpsc::Sender<RunRecord>);
+    impl Watch for Told {}
+    impl Progress for Told {
+        fn hangs(&self, record: RunRecord) {
+            self.0.send(record).expect("somebody waits for it");
+        }
+    }
+    let (told, record) = std::sync::mpsc::channel();
+    // This thread never comes back: it ends with the process.
+    std::thread::spawn(move || {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let options = options(vec![scenario("frac::hangs"), generated("oom::sound")], root.path());
+        let open = |setup: &Setup| Ok(Box::new(Bump::new(setup, Flaw::HangsAt(1000))) as Box<dyn Target>);
+        run_on(&open, &options, &Told(told))
+    });
+    let record = record.recv().expect("the watchdog tells");
+    let [found] = &record.findings[..] else { panic!("one finding: {:?}", record.findings) };
+    assert_eq!((found.requirement.to_string().as_str(), found.violation.oracle), ("LIVE-01", OracleName::Hang));
+    assert_eq!(
+        found.violation.message.en,
+        "`alloc b0: 1000 B on device 0, stream 0` had not returned after 1s, which ended the run"
+    );
+    assert_eq!(record.ended, EndedBy::Hung);
+}
+
+#[test]
+fn a_panic_of_the_target_is_a_finding_with_its_sequence() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let options = options(vec![scenario("frac::panics"), generated("oom::sound")], root.path());
     let record = run_flawed(Flaw::PanicsAt(1000), &options).expect("it runs");
-    assert_eq!(record.scenarios[0].outcome, Outcome::Broken);
-    let reason = &record.scenarios[0].reason.as_ref().expect("a reason").en;
+    let [found] = &record.findings[..] else { panic!("one finding: {:?}", record.findings) };
+    assert_eq!((found.requirement.to_string().as_str(), found.violation.oracle), ("LIVE-02", OracleName::Panic));
+    let message = &found.violation.message.en;
     assert!(
-        reason.starts_with("panicked during `alloc b0: 1000 B on device 0, stream 0`: no room for 1000"),
-        "{reason}"
+        message.starts_with("the allocator panicked during `alloc b0: 1000 B on device 0, stream 0`: no room for 1000"),
+        "{message}"
     );
-    assert!(root.path().join("out/broken/frac-panics.json").is_file());
-    let kind = replay::kind_of(&root.path().join("out/broken/frac-panics.json")).expect("it is there");
-    assert_eq!(kind, replay::Kind::Sequence);
-    run_flawed(Flaw::None, &options).expect("it runs");
-    assert!(!root.path().join("out/broken/frac-panics.json").exists(), "it speaks of an earlier run");
+    assert_eq!((record.scenarios[0].outcome, record.scenarios[1].outcome), (Outcome::Blocked, Outcome::Pass));
+    assert_eq!((found.reproducer.steps.len(), found.reproduced), (1, Some(Reproduced { times: 2, of: 2 })));
 }
 
 #[test]
@@ -268,6 +295,19 @@ fn nothing_is_silently_green() {
     assert_eq!(seen.iter().map(|(o, _)| *o).collect::<Vec<_>>(), expected);
     assert!(seen[0].1.contains("streams") && seen[1].1.contains("oom") && seen[2].1.contains("no step"), "{seen:?}");
     assert_eq!(outcomes(Flaw::Blind, vec![scenario("zero::fine")])[0].0, Outcome::Inconclusive);
+}
+
+#[test]
+fn what_a_target_says_it_is_never_in_is_not_demanded() {
+    let waits = Scenario { must_reach: [Milestone::PendingFree].into(), ..scenario("oom::waits") };
+    let both = Scenario { must_reach: [Milestone::PendingFree, Milestone::Oom].into(), ..scenario("oom::both") };
+    let rest = Scenario { must_reach: [Milestone::PendingFree, Milestone::CacheHit].into(), ..scenario("oom::rest") };
+    let seen = outcomes(Flaw::None, vec![waits, both, rest]);
+    assert_eq!(seen[0].0, Outcome::NotApplicable, "nothing is left of it");
+    assert!(seen[0].1.contains("lacks deferred_free") && seen[0].1.contains("pending_free"), "{seen:?}");
+    assert_eq!(seen[1].0, Outcome::Inconclusive);
+    assert!(seen[1].1.contains("oom") && !seen[1].1.contains("pending_free"), "{seen:?}");
+    assert_eq!(seen[2].0, Outcome::Pass);
 }
 
 #[test]

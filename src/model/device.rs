@@ -4,7 +4,7 @@
 
 use super::Live;
 pub use crate::op::contract::limit_bytes;
-use crate::op::{Counter, DeviceView, StreamId};
+use crate::op::{Counter, DeviceView, Family, StreamId};
 
 /// What the callers did to one device.
 #[derive(Debug, Clone)]
@@ -30,6 +30,12 @@ pub struct DeviceState {
     pub(super) calls: i64,
     /// The latest step made such a call.
     pub(super) grew: bool,
+    /// Steps in which memory may have gone back to the device.
+    pub(super) returns: u64,
+    /// The latest step was one.
+    pub(super) returned: bool,
+    /// What tells that: calls that gave memory back, and what is reserved.
+    held: (i64, i64),
 }
 
 impl DeviceState {
@@ -46,7 +52,18 @@ impl DeviceState {
             waits: 0,
             calls: 0,
             grew: false,
+            returns: 0,
+            returned: false,
+            held: (0, 0),
         }
+    }
+
+    /// Takes note of what is held after a step. Without counters nothing tells that no memory went back.
+    pub(super) fn observe(&mut self, view: &DeviceView, counters: bool) {
+        let now = (view.stats.counter(Counter::NumDeviceFree), view.stats.all(Family::ReservedBytes).current);
+        let before = std::mem::replace(&mut self.held, now);
+        self.returned = !counters || now.0 != before.0 || now.1 < before.1;
+        self.returns += u64::from(self.returned);
     }
 
     pub(super) fn add(&mut self, live: &Live) {

@@ -229,10 +229,11 @@ impl Journey {
     fn note_served(&mut self, pair: Pair<'_>, device: usize, model: &Model) {
         // SuccessAfterOom: a request was refused for lack of memory on this device before.
         self.mark_if(Milestone::SuccessAfterOom, model.device(device).is_some_and(|d| d.had_oom));
-        // RetrySucceeded: served, and a retry after a flush was counted.
-        self.mark_if(Milestone::RetrySucceeded, pair.counter(Counter::NumAllocRetries) > 0);
         // SegmentReserved / CacheHit: a device allocation was counted, or reserved bytes rose; or neither.
         let grew = pair.grew();
+        // RetrySucceeded: a retry after a flush was counted, or memory went back and memory was got.
+        let exchanged = grew && pair.counter(Counter::NumDeviceFree) > 0;
+        self.mark_if(Milestone::RetrySucceeded, exchanged || pair.counter(Counter::NumAllocRetries) > 0);
         self.mark_if(Milestone::SegmentReserved, grew);
         self.mark_if(Milestone::CacheHit, !grew);
         // Split: a free part of a split segment appeared, or an existing one became smaller; only where no

@@ -21,7 +21,7 @@ impl Model {
     /// # Errors
     /// Why it is dropped.
     pub fn admits(&self, op: &Op) -> Result<(), Drop> {
-        self.pools.admits(op, self.devices.len())?;
+        self.pools.admits(op, self.caller, self.devices.len())?;
         match *op {
             Op::CaptureBegin { stream, .. } => self.has_stream(stream),
             Op::Alloc { block, stream, .. } => {
@@ -107,6 +107,8 @@ impl Model {
             Op::SetFraction { fraction, .. } if !(0.0..=1.0).contains(&fraction) => {
                 Law::MustRefuse(RefusalClass::InvalidArgument)
             }
+            // PyTorch refuses a second time, and others may count
+            Op::PoolEnter { pool, device } if self.pools.is_entered(pool, device.index(self.devices.len())) => Law::Any,
             Op::FreePointer { pointer: Pointer::Null } => Law::MustServe,
             Op::FreePointer { .. } => Law::MustRefuse(RefusalClass::InvalidPointer),
             Op::Alloc { bytes: 0, .. } => Law::MustServe,

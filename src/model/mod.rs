@@ -4,6 +4,8 @@
 //! Knows nothing of small and large pools, splitting or caching, and never looks at `reference`.
 
 mod device;
+mod former;
+mod journal;
 pub mod journey;
 mod law;
 mod owner;
@@ -79,9 +81,6 @@ pub enum Effect {
     },
 }
 
-/// Former addresses are remembered for about this many freed blocks.
-const FORMER: usize = 1024;
-
 /// The callers' side of the world.
 #[derive(Debug)]
 pub struct Model {
@@ -92,8 +91,7 @@ pub struct Model {
     held: FxHashMap<BlockId, Live>,
     /// Ends of live blocks of at least one byte, by start; the id keeps double bookings apart.
     ranges: BTreeMap<(u64, BlockId), u64>,
-    /// Where freed blocks were, at the position of their id modulo `FORMER`.
-    former: Vec<Option<(BlockId, u64)>>,
+    former: former::FormerBlocks,
     devices: Vec<DeviceState>,
     /// The current device of each caller, as far as any has changed it.
     current: Vec<usize>,
@@ -120,7 +118,7 @@ impl Model {
             counters: info.can(Capability::Counters),
             held: FxHashMap::default(),
             ranges: BTreeMap::new(),
-            former: vec![None; FORMER],
+            former: former::FormerBlocks::default(),
             devices: vec![DeviceState::new(); info.devices.len()],
             current: Vec::new(),
             caller: 0,
@@ -193,7 +191,7 @@ impl Model {
 
     fn freed(&mut self, block: BlockId, after: &Observation) -> Effect {
         let Some(live) = self.held.remove(&block) else { return Effect::None };
-        self.former[block.0 as usize % FORMER] = Some((block, live.address));
+        let mut waited = false;
         if live.bytes > 0 {
             self.devices[live.device].remove(&live);
             self.ranges.remove(&(live.address, block));
@@ -204,13 +202,15 @@ impl Model {
             // a stream recorded under a redirection counts for captured work, which does not run
             let redirected = if self.pools.is_redirected(live.device) { live.redirected } else { 0 };
             let duty = (own | live.recorded & !redirected) & busy;
+            waited = duty != 0;
             if !self.pools.is_empty() {
-                self.territory.put(&live, &self.pools);
+                self.territory.put(&live, &self.pools, self.devices[live.device].returned);
             }
             if duty != 0 {
                 self.retired.put(&live, duty);
             }
         }
+        self.former.put(block, &live, waited, &self.devices[live.device]);
         Effect::Freed(block, live)
     }
 
@@ -264,6 +264,7 @@ impl Model {
             }
             let waits = device::waits(view);
             let state = &mut self.devices[device];
+            state.observe(view, self.counters);
             let calls = view.stats.counter(crate::op::Counter::NumDeviceAlloc);
             state.grew = std::mem::replace(&mut state.calls, calls) != calls;
             let moved = std::mem::replace(&mut state.waits, waits) != waits;
@@ -287,17 +288,20 @@ impl Model {
                     self.retired.enqueued(device, 1 << (stream.0 & 63));
                 }
             }
-            Op::Use { block, stream } if served => {
-                if let Some(device) = self.block(block).map(|live| live.device) {
-                    self.retired.enqueued(device, 1 << (stream.0 & 63));
-                }
-            }
-            Op::Fill { block } if served => {
-                if let Some((device, stream)) = self.block(block).map(|live| (live.device, live.stream)) {
-                    self.retired.enqueued(device, 1 << (stream.0 & 63));
-                }
-            }
+            Op::Use { .. } | Op::Fill { .. } if served => self.note_work(op),
             _ => {}
+        }
+    }
+
+    /// A write to a block was put on a stream.
+    pub fn note_work(&mut self, op: &Op) {
+        let (block, stream) = match *op {
+            Op::Use { block, stream } => (block, Some(stream)),
+            Op::Fill { block } => (block, None),
+            _ => return,
+        };
+        if let Some(&Live { device, stream: own, .. }) = self.block(block) {
+            self.retired.enqueued(device, 1 << (stream.unwrap_or(own).0 & 63));
         }
     }
 
@@ -321,14 +325,6 @@ impl Model {
         self.held.get(&block)
     }
 
-    /// Live block ids in ascending order (including blocks of 0 bytes).
-    #[must_use]
-    pub fn live_ids(&self) -> Vec<BlockId> {
-        let mut ids: Vec<BlockId> = self.held.keys().copied().collect();
-        ids.sort_unstable();
-        ids
-    }
-
     /// Where a block is, or was if it is among the latest freed.
     #[must_use]
     pub fn address_of(&self, block: BlockId) -> Option<u64> {
@@ -336,8 +332,7 @@ impl Model {
     }
 
     fn former_address(&self, block: BlockId) -> Option<u64> {
-        let slot = self.former.get(block.0 as usize % FORMER)?;
-        slot.filter(|(id, _)| *id == block).map(|(_, address)| address)
+        self.former.get(block).map(|former| former.address)
     }
 
     /// A live block other than `block` that shares a byte with it.

@@ -53,6 +53,12 @@ impl Model {
         self.territory.of_graphs(device)
     }
 
+    /// The ranges of a device that were freed since the first pool was made and have stayed cached, with the pool that each
+    /// is cached for.
+    pub fn cached(&self, device: usize) -> impl Iterator<Item = (u64, u64, Option<PoolSource>)> + '_ {
+        self.territory.of_cached(device)
+    }
+
     /// Whether a graph holds memory of the device in which no block lives now.
     #[must_use]
     pub fn has_graph_memory_alone(&self, device: usize) -> bool {

@@ -15,6 +15,11 @@ enum Catch {
     Stream(StreamId, GraphName),
 }
 
+/// A device in a set; those from the 64th on share a bit.
+fn bit(device: usize) -> u64 {
+    1 << device.min(63)
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Redirection {
     device: usize,
@@ -26,6 +31,8 @@ struct Redirection {
 #[derive(Debug, Clone, Copy)]
 struct Private {
     home: usize,
+    /// Devices on which requests were ever redirected to it, one bit each.
+    places: u64,
     use_on_oom: bool,
     no_split: bool,
     /// It is a `MemPool`, and was not deleted.
@@ -90,10 +97,16 @@ impl Pools {
         self.pools.get(&pool).is_some_and(Private::is_alive)
     }
 
-    /// Whether some living pool may have memory on the device.
+    /// Whether some living pool may have memory on the device: requests on it were redirected to one.
     #[must_use]
-    pub fn any_alive(&self) -> bool {
-        self.pools.values().any(Private::is_alive)
+    pub fn any_alive_on(&self, device: usize) -> bool {
+        self.pools.values().any(|p| p.is_alive() && p.places & bit(device) != 0)
+    }
+
+    /// How many pools were ever made.
+    #[must_use]
+    pub fn made(&self) -> usize {
+        self.pools.len()
     }
 
     /// Whether the pool serves requests from outside when memory has run out.
@@ -179,13 +192,12 @@ impl Pools {
         match *op {
             Op::PoolCreate { pool, device, use_on_oom, no_split } => {
                 let Some(home) = device.index(devices) else { return };
-                let made = Private { home, use_on_oom, no_split, held: true, graphs: 0, spent: false };
+                let made = Private { home, places: 0, use_on_oom, no_split, held: true, graphs: 0, spent: false };
                 self.pools.insert(PoolSource::Pool(pool), made);
             }
             Op::PoolEnter { pool, device } => {
                 let Some(device) = device.index(devices) else { return };
-                let (pool, catch) = (PoolSource::Pool(pool), Catch::Caller(caller));
-                self.redirections.push(Redirection { device, pool, catch });
+                self.redirect(Redirection { device, pool: PoolSource::Pool(pool), catch: Catch::Caller(caller) });
             }
             Op::PoolExit { pool, device } => {
                 let place = device.index(devices).and_then(|d| self.place(PoolSource::Pool(pool), d));
@@ -220,10 +232,25 @@ impl Pools {
 
     fn begin(&mut self, graph: GraphName, device: usize, stream: StreamId, source: Option<PoolSource>) {
         let pool = self.root(source).unwrap_or(PoolSource::Graph(graph));
-        let own = Private { home: device, use_on_oom: false, no_split: false, held: false, graphs: 0, spent: false };
+        let own = Private {
+            home: device,
+            places: 0,
+            use_on_oom: false,
+            no_split: false,
+            held: false,
+            graphs: 0,
+            spent: false,
+        };
         self.pools.entry(pool).or_insert(own).graphs += 1;
         self.graphs.insert(graph, Graph { device, pool, phase: Phase::Capturing, served: false });
-        self.redirections.push(Redirection { device, pool, catch: Catch::Stream(stream, graph) });
+        self.redirect(Redirection { device, pool, catch: Catch::Stream(stream, graph) });
+    }
+
+    fn redirect(&mut self, redirection: Redirection) {
+        if let Some(pool) = self.pools.get_mut(&redirection.pool) {
+            pool.places |= bit(redirection.device);
+        }
+        self.redirections.push(redirection);
     }
 
     /// The pool behind a name: a graph may have been captured into a `MemPool`, or into the pool of another.
@@ -234,14 +261,20 @@ impl Pools {
         }
     }
 
+    /// Whether a caller's requests on the device are redirected to the pool.
+    pub(super) fn is_entered(&self, pool: PoolName, device: Option<usize>) -> bool {
+        device.is_some_and(|device| self.place(PoolSource::Pool(pool), device).is_some())
+    }
+
+    /// The newest redirection of a caller to the pool.
     fn place(&self, pool: PoolSource, device: usize) -> Option<usize> {
         let entered = |r: &Redirection| r.pool == pool && r.device == device && matches!(r.catch, Catch::Caller(_));
-        self.redirections.iter().position(entered)
+        self.redirections.iter().rposition(entered)
     }
 
     /// Whether an operation on pools, or one that captures forbid, makes sense now. A device that does not
     /// exist does: it must be refused.
-    pub(super) fn admits(&self, op: &Op, devices: usize) -> Result<(), Drop> {
+    pub(super) fn admits(&self, op: &Op, caller: u8, devices: usize) -> Result<(), Drop> {
         let held = |pool: PoolName| {
             let found = self.pools.get(&PoolSource::Pool(pool)).filter(|p| p.held);
             found.ok_or(Drop::NoSuchPool)
@@ -250,7 +283,8 @@ impl Pools {
             Op::PoolCreate { pool, .. } if self.pools.contains_key(&PoolSource::Pool(pool)) => Err(Drop::PoolExists),
             Op::PoolEnter { pool, device } => {
                 held(pool)?;
-                self.is_free_on(PoolSource::Pool(pool), device.index(devices))
+                let own = |r: &Redirection| r.catch == Catch::Caller(caller);
+                self.is_free_on(PoolSource::Pool(pool), device.index(devices), own)
             }
             Op::PoolExit { pool, device } => {
                 let Some(device) = device.index(devices) else { return Ok(()) };
@@ -300,12 +334,17 @@ impl Pools {
         let root = self.root(source).ok_or(Drop::NoSuchPool)?;
         let fits = |p: &&Private| p.is_alive() && !p.spent && p.home == device;
         self.pools.get(&root).filter(fits).ok_or(Drop::NoSuchPool)?;
-        self.is_free_on(root, Some(device))
+        self.is_free_on(root, Some(device), |_| false)
     }
 
-    /// Whether nothing on the device is redirected to the pool yet.
-    fn is_free_on(&self, pool: PoolSource, device: Option<usize>) -> Result<(), Drop> {
-        let taken = self.redirections.iter().any(|r| r.pool == pool && Some(r.device) == device);
+    /// Whether nothing on the device is redirected to the pool yet, redirections that do not matter apart.
+    fn is_free_on(
+        &self,
+        pool: PoolSource,
+        device: Option<usize>,
+        may_be: impl Fn(&Redirection) -> bool,
+    ) -> Result<(), Drop> {
+        let taken = self.redirections.iter().any(|r| r.pool == pool && Some(r.device) == device && !may_be(r));
         if taken { Err(Drop::NotNested) } else { Ok(()) }
     }
 

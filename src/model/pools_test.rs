@@ -83,7 +83,9 @@ fn what_makes_no_sense_is_dropped() {
     world.drops(&create(P, false), Drop::PoolExists);
     world.drops(&exit(P), Drop::NotNested);
     world.does(&enter(P));
+    world.does(&Op::Caller { caller: 1 });
     world.drops(&enter(P), Drop::NotNested);
+    world.does(&Op::Caller { caller: 0 });
     world.drops(&Op::PoolDelete { pool: P }, Drop::PoolInUse);
     world.drops(&capture(0, Some(PoolSource::Pool(P))), Drop::NotNested);
     world.does(&exit(P));
@@ -102,6 +104,30 @@ fn what_makes_no_sense_is_dropped() {
     let bad = Op::PoolCreate { pool: Q, device: DeviceId(7), use_on_oom: false, no_split: false };
     assert_eq!(world.model.admits(&bad), Ok(()), "it must be refused");
     assert_eq!(world.model.law(&bad), Law::MustRefuse(RefusalClass::InvalidArgument));
+}
+
+#[test]
+fn a_pool_that_its_caller_enters_twice_is_left_twice() {
+    let mut world = World::new();
+    world.does(&create(P, false));
+    world.does(&create(Q, false));
+    assert_eq!(world.model.law(&enter(P)), Law::MustServe);
+    world.does(&enter(P));
+    assert_eq!(world.model.law(&enter(P)), Law::Any, "PyTorch refuses it");
+    world.does(&enter(Q));
+    world.does(&enter(P));
+    let pool = |world: &mut World, id: u32| {
+        world.alloc(id, 0, 0x1000 * u64::from(id));
+        world.model.route().map(|r| r.pool)
+    };
+    assert_eq!(pool(&mut world, 1), Some(PoolSource::Pool(P)));
+    world.does(&exit(P));
+    assert_eq!(pool(&mut world, 2), Some(PoolSource::Pool(Q)), "the newest was left");
+    world.does(&exit(Q));
+    assert_eq!(pool(&mut world, 3), Some(PoolSource::Pool(P)));
+    world.does(&exit(P));
+    assert_eq!(pool(&mut world, 4), None);
+    world.drops(&exit(P), Drop::NotNested);
 }
 
 #[test]

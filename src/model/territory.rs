@@ -131,13 +131,15 @@ impl Territory {
         deferred.or(graph).or(cached)
     }
 
-    /// A block is given back.
-    pub(super) fn put(&mut self, live: &Live, pools: &Pools) {
+    /// A block is given back, and with it memory may have `returned` to the device: what is freed there is not known
+    /// to be cached.
+    pub(super) fn put(&mut self, live: &Live, pools: &Pools, returned: bool) {
         if live.redirected != 0 && pools.is_capturing_on(live.device) {
             self.deferred.put(live, ());
         }
         match live.owner {
             Owner::Unknown => {}
+            _ if returned => self.cached.cut(live.address, live.end()),
             Owner::Default => self.cached.put(live, None),
             // what is left of a dead pool is nobody's
             Owner::Private(pool) if !pools.is_alive(pool) => {}
@@ -168,6 +170,11 @@ impl Territory {
             reached = reached.max(end);
         }
         Some(sum)
+    }
+
+    /// The ranges of a device that are cached, as far as is known, each with its pool.
+    pub(super) fn of_cached(&self, device: usize) -> impl Iterator<Item = (u64, u64, Option<PoolSource>)> + '_ {
+        self.cached.0.iter().filter(move |(_, r)| r.device == device).map(|(&at, r)| (at, r.end, r.of))
     }
 
     /// The ranges that graphs hold on a device.

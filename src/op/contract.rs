@@ -58,16 +58,24 @@ pub enum Capability {
     KeepsCached,
     /// A cached block of any size may be cut to serve a smaller request.
     CutsAnyBlock,
+    /// Free neighbours become one block as soon as both are free.
+    MergesAtFree,
+    /// Small requests are served from memory of their own, and counted apart.
+    SmallPool,
     /// Memory comes from the device in segments of fixed size, and not page by page.
     FixedSegments,
     /// Freeing a block that recorded streams still use does not wait for them.
     DeferredFree,
     /// Sizes, segments and the choice of free blocks are PyTorch's under the settings in force.
     PytorchPolicy,
+    /// Everything it does is what PyTorch's allocator would do, under whatever settings are in force.
+    ExactPolicy,
     /// Settings can be given before the first operation, as PyTorch writes them.
     Settings,
     /// A fresh target that is asked the same gives the same answers, so that two runs can be compared.
     Repeatable,
+    /// What is done to each device can be told, event by event.
+    DeviceEvents,
     /// At least this many devices.
     Devices(u8),
 }
@@ -99,11 +107,15 @@ impl Capability {
         (Capability::Caching, "caching"),
         (Capability::KeepsCached, "keeps_cached"),
         (Capability::CutsAnyBlock, "cuts_any_block"),
+        (Capability::MergesAtFree, "merges_at_free"),
+        (Capability::SmallPool, "small_pool"),
         (Capability::FixedSegments, "fixed_segments"),
         (Capability::DeferredFree, "deferred_free"),
         (Capability::PytorchPolicy, "pytorch_policy"),
+        (Capability::ExactPolicy, "exact_policy"),
         (Capability::Settings, "settings"),
         (Capability::Repeatable, "repeatable"),
+        (Capability::DeviceEvents, "device_events"),
     ];
 
     /// Every name that `from_str` reads, for hints and for the published schema.

@@ -74,12 +74,13 @@ impl DeviceCall {
             DeviceCall::Unmap => "unmap",
             DeviceCall::RecordEvent => "record_event",
             DeviceCall::QueryEvent => "query_event",
+            DeviceCall::MemoryInfo => "memory_info",
         }
     }
 
     /// The errors that CUDA's driver API documents for the call (`cuMemAlloc`, `cuMemFree`,
     /// `cuMemAddressReserve`, `cuMemCreate` and `cuMemMap`, `cuMemSetAccess`, `cuMemUnmap`, `cuEventRecord`,
-    /// `cuEventQuery`), with one that stands for those of earlier work. The one that a planned fault
+    /// `cuEventQuery`, `cuMemGetInfo`), with one that stands for those of earlier work. The one that a planned fault
     /// without an error amounts to comes first.
     #[must_use]
     pub fn documented_errors(self) -> &'static [FaultError] {
@@ -106,6 +107,7 @@ impl DeviceCall {
                 &[LaunchFailed, InvalidValue, NotInitialized, Deinitialized, InvalidContext, InvalidHandle]
             }
             DeviceCall::QueryEvent => &[LaunchFailed, InvalidValue, NotInitialized, Deinitialized, InvalidHandle],
+            DeviceCall::MemoryInfo => &[LaunchFailed, InvalidValue, NotInitialized, Deinitialized, InvalidContext],
         }
     }
 }

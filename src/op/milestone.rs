@@ -16,7 +16,7 @@ pub enum Milestone {
     SuccessAfterOom,
     /// A request that was refused for lack of memory gave cached memory back first.
     FlushOnOom,
-    /// A request succeeded after the allocator flushed its cache for it.
+    /// A request succeeded after the allocator gave cached memory back for it.
     RetrySucceeded,
     /// Memory was got from the device.
     SegmentReserved,
@@ -124,6 +124,23 @@ impl Milestone {
             Milestone::RetrySucceeded => Some(Capability::Counters),
             Milestone::BothPools => Some(Capability::Stats(Family::Allocation)),
             Milestone::CrossDeviceCall => Some(Capability::Devices(2)),
+            _ => None,
+        }
+    }
+
+    /// The capability without which no target is ever here: it is not demanded of one that says so.
+    #[must_use]
+    pub fn takes(self) -> Option<Capability> {
+        match self {
+            Milestone::CacheHit
+            | Milestone::CacheEmptied
+            | Milestone::FlushOnOom
+            | Milestone::RetrySucceeded
+            | Milestone::HelpedOnOom => Some(Capability::Caching),
+            Milestone::PendingFree | Milestone::PendingResolved => Some(Capability::DeferredFree),
+            Milestone::Split => Some(Capability::CutsAnyBlock),
+            Milestone::Merge => Some(Capability::MergesAtFree),
+            Milestone::BothPools => Some(Capability::SmallPool),
             _ => None,
         }
     }

@@ -4,9 +4,11 @@
 //! that is said twice, in `reference` (one exact policy) and in `model` (what any policy owes).
 
 pub mod contract;
+pub mod corruption;
 pub mod fault;
 pub mod milestone;
 mod names;
+pub mod observable;
 pub mod observation;
 pub mod oracle_name;
 mod place;
@@ -132,11 +134,13 @@ pub enum DeviceCall {
     RecordEvent,
     /// Asks whether work has come to that place: `cudaEventQuery`.
     QueryEvent,
+    /// Asks what is free: `cudaMemGetInfo`.
+    MemoryInfo,
 }
 
 impl DeviceCall {
     /// Every call.
-    pub const ALL: [DeviceCall; 8] = [
+    pub const ALL: [DeviceCall; 9] = [
         DeviceCall::Reserve,
         DeviceCall::Release,
         DeviceCall::ReserveAddresses,
@@ -145,6 +149,7 @@ impl DeviceCall {
         DeviceCall::Unmap,
         DeviceCall::RecordEvent,
         DeviceCall::QueryEvent,
+        DeviceCall::MemoryInfo,
     ];
 }
 

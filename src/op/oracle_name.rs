@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A judge. Those that judge steps have a file each in `oracle`, which says what they do not cover; those that compare two
-/// runs are `engine::metamorphic`'s; a process that hangs or crashes is told by `engine::loss`.
+/// runs are `engine::metamorphic`'s; a process that hangs or crashes is told by `engine::loss`; `engine::twin` compares
+/// with the sound reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OracleName {
@@ -40,10 +41,18 @@ pub enum OracleName {
     Summary,
     /// Memory goes to the private pool that requests are redirected to, and stays there.
     PrivatePools,
+    /// Emptying the cache gives back what nobody uses, on every device that lets it.
+    Trim,
+    /// The events that a target records tell what happened, once and in order.
+    History,
     /// A call did not return before its deadline.
     Hang,
     /// The target's process died of a call, or no call can succeed in it any more.
     Crash,
+    /// A call did not come to its end: the target panicked in the harness's own process.
+    Panic,
+    /// What the target answers and shows is what the policy that it claims would have come to, address by address.
+    Exact,
     /// Compares two runs, as do all that follow: with streams renamed, the same comes of it.
     StreamNames,
     /// With devices of one size renamed.
@@ -56,6 +65,8 @@ pub enum OracleName {
     DeviceOrder,
     /// With other sizes of the same alignment unit.
     SizeBin,
+    /// Without the calls that were refused.
+    WithoutRefused,
 }
 
 impl OracleName {
@@ -77,22 +88,26 @@ impl OracleName {
         OracleName::Telemetry,
         OracleName::Summary,
         OracleName::PrivatePools,
+        OracleName::Trim,
+        OracleName::History,
         OracleName::StreamNames,
         OracleName::DeviceNames,
         OracleName::WarmUp,
         OracleName::SpareTrim,
         OracleName::DeviceOrder,
         OracleName::SizeBin,
+        OracleName::WithoutRefused,
     ];
 
     /// Those that compare two runs.
-    pub const RELATIONS: [OracleName; 6] = [
+    pub const RELATIONS: [OracleName; 7] = [
         OracleName::StreamNames,
         OracleName::DeviceNames,
         OracleName::WarmUp,
         OracleName::SpareTrim,
         OracleName::DeviceOrder,
         OracleName::SizeBin,
+        OracleName::WithoutRefused,
     ];
 
     /// Whether it compares two runs instead of judging the steps of one.
@@ -101,8 +116,10 @@ impl OracleName {
         OracleName::RELATIONS.contains(&self)
     }
 
-    /// Those that watch the process of a target that has one of its own: always, whatever a scenario asks for.
-    pub const WATCH: &'static [OracleName] = &[OracleName::Hang, OracleName::Crash];
+    /// Those that judge whatever a scenario asks for: whether calls return and the process lives, and the policy that a
+    /// target claims.
+    pub const WATCH: &'static [OracleName] =
+        &[OracleName::Hang, OracleName::Crash, OracleName::Panic, OracleName::Exact];
 
     /// The name in scenario files and reports.
     #[must_use]
@@ -124,14 +141,19 @@ impl OracleName {
             OracleName::Telemetry => "telemetry",
             OracleName::Summary => "summary",
             OracleName::PrivatePools => "private_pools",
+            OracleName::Trim => "trim",
+            OracleName::History => "history",
             OracleName::Hang => "hang",
             OracleName::Crash => "crash",
+            OracleName::Panic => "panic",
+            OracleName::Exact => "exact",
             OracleName::StreamNames => "stream_names",
             OracleName::DeviceNames => "device_names",
             OracleName::WarmUp => "warm_up",
             OracleName::SpareTrim => "spare_trim",
             OracleName::DeviceOrder => "device_order",
             OracleName::SizeBin => "size_bin",
+            OracleName::WithoutRefused => "without_refused",
         }
     }
 }

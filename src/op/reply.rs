@@ -60,7 +60,7 @@ pub enum Drop {
     NoSuchPool,
     /// The name of the pool or graph has been used.
     PoolExists,
-    /// It begins what has begun, or ends what has not: a pool entered twice, a second capture.
+    /// It begins what has begun, or ends what has not: a pool that another caller has entered, a second capture.
     NotNested,
     /// It deletes a pool while memory is redirected or a graph uses it, which ends a PyTorch process.
     PoolInUse,

@@ -48,3 +48,11 @@ pub struct TraceEvent {
     /// The raw stream handle.
     pub stream: u64,
 }
+
+impl TraceEvent {
+    /// The event in one line for a person: `segment_alloc 0x7f0000000000, 2097152 B, stream 0`.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        format!("{} {:#x}, {} B, stream {}", self.action.name(), self.address, self.bytes, self.stream)
+    }
+}

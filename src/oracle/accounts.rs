@@ -1,36 +1,56 @@
 //! Accounts: the figures agree with each other and with what the callers did.
 //!
 //! Never negative; both pools add up; allocated less freed is current; allocated, active and reserved in
-//! order; as many allocations as live blocks; no bytes without a count; each event counted once.
+//! order; as many allocations as live blocks; no bytes without a count; nothing counted before the first request
+//! (here); each event counted once, and device calls with the segments that come and go (`accounts_counters`); what a
+//! block moved when it was given out it moves back, in one pool (`accounts_blocks`).
 //! Does not cover: peaks (`peak`), devices that the operation is not about (`isolation`), the pool that a
-//! block should be in and how far a request is rounded (both policy), and accumulated columns of a target
-//! that cannot reset them.
+//! block should be in and how far a request is rounded (both policy), how often a request is tried again and streams
+//! are waited for (policy), accumulated columns of a target that cannot reset them, and the start of a target that
+//! holds memory already.
 
+use super::accounts_blocks::Blocks;
+use super::accounts_counters as counters;
 use super::accounts_explain as explain;
-use super::cite::{OOM_06, STAT_06, STAT_07, say};
+use super::cite::{OOM_06, STAT_06, STAT_08, say};
 use super::view::off;
 use super::{Oracle, Seen};
 use crate::model::Effect;
 use crate::op::stats::{Column, Key, Oversize, Row};
-use crate::op::{Capability, Counter, Family, Observation, Op, OracleName, Stats, TargetInfo, Text, Via, told};
+use crate::op::{Capability, Counter, Family, Observation, Op, OracleName, Stats, TargetInfo, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
 /// Current figures as they would be if nothing had been allocated or freed since the last reset.
-pub(super) type Base = [[i64; 3]; 9];
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Base {
+    pub(super) families: [[i64; 3]; 9],
+    pub(super) oversize: [i64; 2],
+}
+
+/// What stood there before the first operation.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Foreign {
+    /// Allocations, which are not the callers'.
+    pub(super) allocations: i64,
+    pub(super) bytes: i64,
+    pub(super) requested: i64,
+}
 
 /// Which figures the target has, and what they started from.
 pub(super) struct Accounts {
     pub(super) families: Vec<Family>,
     pub(super) has: [bool; 9],
     pub(super) accumulated: bool,
-    counters: bool,
+    pub(super) counters: bool,
     pub(super) segments: bool,
-    oom_typed: bool,
-    tensor_limit: Option<u64>,
+    pub(super) oom_typed: bool,
+    pub(super) tensor_limit: Option<u64>,
     base: Vec<Base>,
-    /// Allocations and their bytes by device at the start, which are not the callers'.
-    foreign: Vec<(i64, i64)>,
+    foreign: Vec<Foreign>,
+    blocks: Blocks,
+    /// A figure of a device that holds nothing at the start, and is not 0; until it was convicted.
+    stale: Option<(usize, Key, i64)>,
 }
 
 impl Accounts {
@@ -39,11 +59,18 @@ impl Accounts {
         let mut has = [false; 9];
         families.iter().for_each(|&f| has[f as usize] = true);
         let current = |stats: &Stats, family| stats.all(family).current;
-        let foreign = first
-            .devices
-            .iter()
-            .map(|d| (current(&d.stats, Family::Allocation), current(&d.stats, Family::AllocatedBytes)));
+        let foreign = first.devices.iter().map(|d| Foreign {
+            allocations: current(&d.stats, Family::Allocation),
+            bytes: current(&d.stats, Family::AllocatedBytes),
+            requested: current(&d.stats, Family::RequestedBytes),
+        });
+        let stale = first.devices.iter().enumerate().find_map(|(device, view)| {
+            let (key, value) = not_fresh(info, &view.stats)?;
+            Some((device, key, value))
+        });
         Accounts {
+            blocks: Blocks::new(info),
+            stale,
             families,
             has,
             accumulated: info.can(Capability::AccumulatedReset),
@@ -58,8 +85,11 @@ impl Accounts {
 
     /// Whether every family's rows and columns agree among themselves. The quick pass; `explain` says why not.
     fn rows_agree(&self, stats: &Stats, base: &Base) -> bool {
-        // oversize figures are judged for their sign only: a changed threshold lawfully unbalances them
-        Oversize::ALL.iter().all(|&o| stats.oversize(o).current >= 0)
+        let oversize = |(&which, &start): (&Oversize, &i64)| {
+            let stat = stats.oversize(which);
+            stat.current >= 0 && (!self.accumulated || stat.current == start + stat.allocated - stat.freed)
+        };
+        Oversize::ALL.iter().zip(&base.oversize).all(oversize)
             && self.families.iter().all(|&family| {
                 let [all, small, large] = [Row::All, Row::SmallPool, Row::LargePool].map(|row| stats.get(family, row));
                 let sums = all.current == small.current + large.current
@@ -68,7 +98,7 @@ impl Accounts {
                     && large.current >= 0
                     && all.peak <= small.peak.saturating_add(large.peak)
                     && all.peak >= small.peak.max(large.peak);
-                let base = &base[family as usize];
+                let base = &base.families[family as usize];
                 sums && (!self.accumulated
                     || all.allocated == small.allocated + large.allocated
                         && all.freed == small.freed + large.freed
@@ -86,10 +116,20 @@ impl Accounts {
                 !(self.has[less as usize] && self.has[more as usize]) || current(less) <= current(more)
             });
             ordered
+                && self.parts_fit(stats, row)
                 && explain::COUNTED
                     .iter()
                     .all(|&(count, bytes)| !self.counts(count, bytes) || (current(count) == 0) == (current(bytes) == 0))
         })
+    }
+
+    /// Whether free parts of segments and what is active have room in what is reserved.
+    pub(super) fn parts_fit(&self, stats: &Stats, row: Row) -> bool {
+        let current = |family| stats.get(family, row).current;
+        let needed = [Family::InactiveSplitBytes, Family::ActiveBytes, Family::ReservedBytes];
+        !needed.into_iter().all(|family| self.has[family as usize])
+            || current(Family::InactiveSplitBytes).saturating_add(current(Family::ActiveBytes))
+                <= current(Family::ReservedBytes)
     }
 
     /// Whether the target has both a count and its bytes.
@@ -117,8 +157,12 @@ impl Accounts {
             let foreign = self.foreign[device];
             explain::live(self, device, after, state, foreign, convictions);
         }
+        if self.counters {
+            counters::setting(seen, device, before, after, convictions);
+        }
         if !reset {
-            self.judge_counters(seen, device, before, after, convictions);
+            counters::judge(self, seen, device, before, after, convictions);
+            self.blocks.judge(seen, device, before, after, convictions);
             if self.accumulated && self.has[Family::Allocation as usize] {
                 judge_allocation_columns(seen, device, before, after, convictions);
             }
@@ -146,66 +190,6 @@ impl Accounts {
             let was = told::amount(key, before.value(key));
             let violation = off(convict(STAT_06, message), device, key, wanted, found);
             convictions.push(violation.with("before the reset", "重置之前", was));
-        }
-    }
-
-    fn judge_counters(
-        &self,
-        seen: &Seen<'_>,
-        device: usize,
-        before: &Stats,
-        after: &Stats,
-        convictions: &mut Vec<Violation>,
-    ) {
-        if !self.counters {
-            return;
-        }
-        for which in [Counter::NumAllocRetries, Counter::NumDeviceAlloc, Counter::NumDeviceFree] {
-            let (b, a) = (before.counter(which), after.counter(which));
-            if a < b {
-                let name = which.name();
-                let message = say!(
-                    "{name} of device {device} fell from {b} to {a} without a reset",
-                    "设备 {device} 的 {name} 未经重置却从 {b} 降到 {a}"
-                );
-                let what = told::change_of(&told::statistic(Key::Counter(which), device));
-                let expected = Text::new("at least 0", "至少 0");
-                convictions.push(convict(STAT_07, message).figure(what, expected, (a - b).to_string()));
-            }
-        }
-        let (b, a) = (before.counter(Counter::NumOoms), after.counter(Counter::NumOoms));
-        let (least, most) = self.ooms(seen, device);
-        let moved = a - b;
-        if moved < least || moved > most {
-            let wanted = if least == most {
-                Text::from(most.to_string())
-            } else {
-                say!("{least} or {most}", "{least} 或 {most}")
-            };
-            let (line, en, zh) = (seen.reply.to_line(), &wanted.en, &wanted.zh);
-            let message = say!(
-                "num_ooms of device {device} moved by {moved} instead of {en}: the answer was `{line}`",
-                "设备 {device} 的 num_ooms 变化 {moved}，而非 {zh}：应答为 `{line}`"
-            );
-            let what = told::change_of(&told::statistic(Key::Counter(Counter::NumOoms), device));
-            let violation = convict(STAT_07, message).figure(what, wanted, moved.to_string());
-            convictions.push(violation.with("num_ooms", "num_ooms", format_args!("{b} → {a}")));
-        }
-    }
-
-    /// How far `num_ooms` of the device must move: least and most.
-    fn ooms(&self, seen: &Seen<'_>, device: usize) -> (i64, i64) {
-        if !self.oom_typed && seen.reply.refusal().is_some() {
-            return (0, 1);
-        }
-        if seen.effect != (Effect::Refused { device }) {
-            return (0, 0);
-        }
-        match seen.op {
-            Some(Op::Alloc { via: Via::Tensor, bytes, .. }) if self.tensor_limit.is_some_and(|l| *bytes >= l) => (0, 0),
-            // refused before rounding, or by the device: both are honest
-            Some(Op::Alloc { bytes, .. }) if seen.model.is_unroundable(*bytes) => (0, 1),
-            _ => (1, 1),
         }
     }
 }
@@ -249,10 +233,31 @@ fn base_of(stats: &Stats) -> Base {
     for &family in Family::ALL {
         for &row in Row::ALL {
             let stat = stats.get(family, row);
-            base[family as usize][row as usize] = stat.current - stat.allocated + stat.freed;
+            base.families[family as usize][row as usize] = stat.current - stat.allocated + stat.freed;
         }
     }
+    for &which in Oversize::ALL {
+        let stat = stats.oversize(which);
+        base.oversize[which as usize] = stat.current - stat.allocated + stat.freed;
+    }
     base
+}
+
+/// The first figure that is not 0 although nothing is held; settings are none.
+fn not_fresh(info: &TargetInfo, stats: &Stats) -> Option<(Key, i64)> {
+    let shows = |key: Key| match key {
+        Key::Family(family, ..) => info.can(Capability::Stats(family)),
+        Key::Counter(Counter::MaxSplitSize) => false,
+        Key::Counter(_) | Key::Oversize(..) => info.can(Capability::Counters),
+    };
+    let holds = [Family::ReservedBytes, Family::AllocatedBytes, Family::Allocation].into_iter().find(|&family| {
+        let key = Key::Family(family, Row::All, Column::Current);
+        shows(key) && stats.value(key) != 0
+    });
+    if holds.is_some() {
+        return None;
+    }
+    stats.entries().find(|&(key, value)| value != 0 && shows(key))
 }
 
 impl Oracle for Accounts {
@@ -265,6 +270,14 @@ impl Oracle for Accounts {
             return;
         }
         let first = convictions.len();
+        if let Some((device, key, value)) = self.stale.take() {
+            let is = told::amount(key, value);
+            let message = say!(
+                "before the first request {key} of device {device} was {is}, although the device held nothing",
+                "首次申请之前设备 {device} 的 {key} 为 {is}，而该设备并未持有任何内存"
+            );
+            convictions.push(off(convict(STAT_08, message), device, key, 0, value));
+        }
         for device in seen.scope().positions(self.base.len()) {
             self.judge_device(seen, device, convictions);
         }

@@ -2,12 +2,12 @@
 //!
 //! Decides nothing that the quick pass did not find, the live count apart.
 
-use super::accounts::{Accounts, Base, convict};
-use super::cite::{STAT_01, STAT_02, STAT_03, STAT_04, STAT_05, say};
+use super::accounts::{Accounts, Base, Foreign, convict};
+use super::cite::{STAT_01, STAT_02, STAT_03, STAT_04, STAT_05, STAT_09, say};
 use super::view::off;
 use crate::model::DeviceState;
 use crate::op::stats::{Column, Key, Oversize, Row};
-use crate::op::{Family, Stats, Text, told};
+use crate::op::{Family, Stat, Stats, Text, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -38,6 +38,9 @@ pub(super) fn rows(accounts: &Accounts, device: usize, stats: &Stats, base: &Bas
             );
             let what = told::statistic(Key::Oversize(which, Column::Current), device);
             found.push(convict(STAT_01, message).figure(what, at_least_zero(), current.to_string()));
+        } else if accounts.accumulated {
+            let key = Key::Oversize(which, Column::Current);
+            unbalanced(device, key, stats.oversize(which), base.oversize[which as usize], found);
         }
     }
     for &family in &accounts.families {
@@ -91,20 +94,23 @@ fn sums(accounts: &Accounts, device: usize, stats: &Stats, family: Family, found
 
 fn balance(device: usize, stats: &Stats, base: &Base, family: Family, found: &mut Vec<Violation>) {
     for &row in Row::ALL {
-        let stat = stats.get(family, row);
-        let start = base[family as usize][row as usize];
-        let (current, allocated, freed) = (stat.current, stat.allocated, stat.freed);
-        let wanted = start + allocated - freed;
-        if current != wanted {
-            let key = Key::Family(family, row, Column::Current);
-            let [is, start, allocated, freed, due] =
-                [current, start, allocated, freed, wanted].map(|value| told::amount(key, value));
-            let message = say!(
-                "{key} of device {device} is {is}, but {start} at the last reset plus {allocated} allocated less {freed} freed is {due}",
-                "设备 {device} 的 {key} 为 {is}，但重置时的 {start} 加累计分配 {allocated} 减累计释放 {freed} 为 {due}"
-            );
-            found.push(off(convict(STAT_02, message), device, key, wanted, current));
-        }
+        let key = Key::Family(family, row, Column::Current);
+        unbalanced(device, key, stats.get(family, row), base.families[family as usize][row as usize], found);
+    }
+}
+
+/// Says of a figure that it is not what was allocated less what was freed, if so.
+fn unbalanced(device: usize, key: Key, stat: &Stat, start: i64, found: &mut Vec<Violation>) {
+    let (current, allocated, freed) = (stat.current, stat.allocated, stat.freed);
+    let wanted = start + allocated - freed;
+    if current != wanted {
+        let [is, start, allocated, freed, due] =
+            [current, start, allocated, freed, wanted].map(|value| told::amount(key, value));
+        let message = say!(
+            "{key} of device {device} is {is}, but {start} at the last reset plus {allocated} allocated less {freed} freed is {due}",
+            "设备 {device} 的 {key} 为 {is}，但重置时的 {start} 加累计分配 {allocated} 减累计释放 {freed} 为 {due}"
+        );
+        found.push(off(convict(STAT_02, message), device, key, wanted, current));
     }
 }
 
@@ -124,6 +130,18 @@ pub(super) fn families(accounts: &Accounts, device: usize, stats: &Stats, found:
                 let expected = say!("at most {b}", "至多 {b}");
                 found.push(convict(requirement, message).figure(told::statistic(less, device), expected, a));
             }
+        }
+        if !accounts.parts_fit(stats, row) {
+            let (parts, held) = (Family::InactiveSplitBytes, Family::ReservedBytes);
+            let [split, active, reserved] = [parts, Family::ActiveBytes, held].map(|f| told::bytes(current(f)));
+            let room = told::bytes(current(held) - current(Family::ActiveBytes));
+            let parts = key(parts);
+            let message = say!(
+                "{parts} of device {device} is {split}, but {active} of {reserved} reserved are active",
+                "设备 {device} 的 {parts} 为 {split}，但已保留的 {reserved} 中有 {active} 活跃"
+            );
+            let expected = say!("at most {room}", "至多 {room}");
+            found.push(convict(STAT_03, message).figure(told::statistic(parts, device), expected, split));
         }
         for (count, bytes) in COUNTED {
             let (c, b) = (current(count), current(bytes));
@@ -152,21 +170,27 @@ pub(super) fn live(
     device: usize,
     stats: &Stats,
     state: &DeviceState,
-    foreign: (i64, i64),
+    foreign: Foreign,
     found: &mut Vec<Violation>,
 ) {
     let live = i64::try_from(state.live).unwrap_or(i64::MAX);
-    let count = stats.all(Family::Allocation).current - foreign.0;
+    let count = stats.all(Family::Allocation).current - foreign.allocations;
     if accounts.has[Family::Allocation as usize] && count != live {
         let message = say!(
             "allocation.all.current of device {device} counts {count} blocks, but its callers hold {live}",
             "设备 {device} 的 allocation.all.current 计有 {count} 块，而调用者持有 {live} 块"
         );
         let key = Key::Family(Family::Allocation, Row::All, Column::Current);
-        found.push(off(convict(STAT_04, message), device, key, live + foreign.0, count + foreign.0));
+        found.push(off(
+            convict(STAT_04, message),
+            device,
+            key,
+            live + foreign.allocations,
+            count + foreign.allocations,
+        ));
     }
     let asked = state.bytes;
-    let bytes = stats.all(Family::AllocatedBytes).current - foreign.1;
+    let bytes = stats.all(Family::AllocatedBytes).current - foreign.bytes;
     if accounts.has[Family::AllocatedBytes as usize] && i128::from(bytes) < asked.cast_signed() {
         let (bytes, asked) = (told::bytes(bytes), told::bytes(asked.cast_signed()));
         let message = say!(
@@ -175,5 +199,40 @@ pub(super) fn live(
         );
         let what = told::statistic(Key::Family(Family::AllocatedBytes, Row::All, Column::Current), device);
         found.push(convict(STAT_04, message).figure(what, say!("at least {asked}", "至少 {asked}"), bytes));
+    }
+    requested(accounts, device, stats, state, foreign, found);
+}
+
+/// What was requested is what callers asked for: in live blocks, and in freed ones that wait, of which only the size is
+/// known.
+fn requested(
+    accounts: &Accounts,
+    device: usize,
+    stats: &Stats,
+    state: &DeviceState,
+    foreign: Foreign,
+    found: &mut Vec<Violation>,
+) {
+    let needed = [Family::RequestedBytes, Family::AllocatedBytes, Family::ActiveBytes];
+    if !needed.into_iter().all(|family| accounts.has[family as usize]) {
+        return;
+    }
+    let current = |family| stats.all(family).current;
+    let waits = current(Family::ActiveBytes) - current(Family::AllocatedBytes);
+    let least = i128::from(foreign.requested) + state.bytes.cast_signed();
+    let (most, is) = (least + i128::from(waits), i128::from(current(Family::RequestedBytes)));
+    if waits >= 0 && !(least..=most).contains(&is) {
+        let [is, least, waits, most] = [is, least, i128::from(waits), most].map(told::bytes);
+        let message = say!(
+            "requested_bytes.all.current of device {device} is {is}, but callers asked for {least} in what they hold, and {waits} wait",
+            "设备 {device} 的 requested_bytes.all.current 为 {is}，而调用者所持块共申请 {least}，另有 {waits} 在等待"
+        );
+        let what = told::statistic(Key::Family(Family::RequestedBytes, Row::All, Column::Current), device);
+        let expected = if least == most {
+            least.into()
+        } else {
+            say!("between {least} and {most}", "在 {least} 与 {most} 之间")
+        };
+        found.push(convict(STAT_09, message).figure(what, expected, is));
     }
 }

@@ -10,6 +10,24 @@ use crate::verdict::Violation;
 
 pub(super) struct Contents;
 
+impl Contents {
+    /// Work that is still to run keeps its stream busy.
+    fn idle_but_pending(&self, seen: &Seen<'_>, block: crate::op::BlockId) -> Option<Violation> {
+        let live = seen.model.block(block)?;
+        let is_idle = |seen: &crate::op::Observation| seen.devices.get(live.device)?.is_idle(live.stream).then_some(());
+        is_idle(seen.before).and(is_idle(seen.after))?;
+        let stream = live.stream;
+        let number = stream.0;
+        let message = say!(
+            "what {block} holds could not be read for work that is still to run, but its {stream} is idle",
+            "因有工作未完成而无法读取 {block} 的内容，但其所在的流 {number} 为空闲"
+        );
+        let what = say!("contents of {block}", "{block} 的内容");
+        let (expected, actual) = (Text::new("read", "可读取"), Text::new("work pending", "有工作未完成"));
+        Some(Violation::new(self.name(), Some(MEM_03), message).figure(what, expected, actual))
+    }
+}
+
 impl Oracle for Contents {
     fn name(&self) -> OracleName {
         OracleName::Contents
@@ -18,7 +36,11 @@ impl Oracle for Contents {
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
         let Reply::Contents(report) = seen.reply else { return };
         let Some(Op::Verify { block } | Op::Use { block, .. } | Op::Fill { block }) = seen.op else { return };
-        if matches!(report, ContentsReport::Intact | ContentsReport::Pending) {
+        if *report == ContentsReport::Intact {
+            return;
+        }
+        if *report == ContentsReport::Pending {
+            convictions.extend(self.idle_but_pending(seen, *block));
             return;
         }
         let (size, address) = seen.model.block(*block).map_or((0, 0), |live| (live.bytes, live.address));
@@ -56,6 +78,17 @@ mod tests {
     use crate::op::BlockId;
     use crate::oracle::fixture::Bench;
 
+    #[test]
+    fn work_that_is_pending_keeps_its_stream_busy() {
+        let mut bench = Bench::new(OracleName::Contents);
+        bench.alloc(1, 0x1000, 512).passes();
+        let busy = |o: &mut crate::op::Observation| o.devices[0].idle = !1;
+        let (op, reply) = verify(ContentsReport::Pending);
+        bench.step(op.clone(), reply.clone(), busy).passes();
+        bench.step(op.clone(), reply.clone(), |o| o.devices[0].idle = u64::MAX).passes();
+        bench.step(op, reply, |_| {}).convicts("MEM-03");
+    }
+
     fn verify(report: ContentsReport) -> (Op, Reply) {
         (Op::Verify { block: BlockId(1) }, Reply::Contents(report))
     }
@@ -66,7 +99,7 @@ mod tests {
         bench.alloc(1, 0x1000, 512).passes();
         for report in [ContentsReport::Intact, ContentsReport::Pending] {
             let (op, reply) = verify(report);
-            bench.step(op, reply, |_| {}).passes();
+            bench.step(op, reply, |o| o.devices[0].idle = !1).passes();
         }
     }
 

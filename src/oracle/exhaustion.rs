@@ -4,9 +4,10 @@
 //! could serve may be refused. Does not cover: room between live blocks of one segment, cached memory while
 //! something is live or waiting, requests refused in a step in which a planned fault fired (and the probe
 //! after them), and wrong grants (`limit`, `overlap`). A request in whose refusal waiting blocks became free
-//! may be served when asked again: an allocator that waits for streams last does not search its cache once more.
+//! may be served when asked again: an allocator that waits for streams last does not search its cache once more. So
+//! may one in whose refusal a busy stream finished: what other streams have cached may be lent from then on.
 //! While requests on the device are redirected nothing need be flushed, and a private pool keeps what it has
-//! cached: cached memory is not judged while there is either.
+//! cached there: cached memory is not judged while there is either. What happens on other devices excuses nothing.
 
 use super::cite::{OOM_01, OOM_04, say};
 use super::limit::limit_of;
@@ -60,8 +61,8 @@ impl Exhaustion {
         }
         let active = view.stats.all(Family::Active).current | view.stats.all(Family::ActiveBytes).current;
         let pools = seen.model.pools();
-        let kept = pools.is_redirected(device) || pools.any_alive();
-        let idle = !kept && self.active && state.live == 0 && active == 0 && view.faults_fired == 0;
+        let kept = pools.is_redirected(device) || pools.any_alive_on(device);
+        let idle = !kept && self.active && state.live == 0 && active == 0;
         let whole = free.saturating_add(reserved);
         if idle && whole >= most && limit.is_none_or(|limit| most <= limit) {
             let [asked, cost, free, reserved] = [bytes, most, free, reserved].map(told::bytes);
@@ -83,6 +84,12 @@ fn resolved(seen: &Seen<'_>, device: usize) -> bool {
     [Family::Active, Family::ActiveBytes]
         .into_iter()
         .any(|family| current(&seen.after.devices, family) < current(&seen.before.devices, family))
+}
+
+/// Whether a stream that was busy before this step has nothing left to do.
+fn finished(seen: &Seen<'_>, device: usize) -> bool {
+    let idle = |views: &[DeviceView]| views.get(device).map_or(0, |v| v.idle);
+    idle(&seen.after.devices) & !idle(&seen.before.devices) != 0
 }
 
 /// Whether memory went back to the device in a step under a redirection, where no flush is owed and the
@@ -112,8 +119,9 @@ impl Oracle for Exhaustion {
                 convictions.push(violation.figure(what, refusal("out_of_memory"), Text::new("served", "成功")));
             }
             Effect::Refused { device } => {
-                let fault = seen.fault_fired();
-                self.excused = fault || resolved(seen, device) || flushed_in_part(seen, device);
+                let fault = seen.fired_on(device);
+                self.excused =
+                    fault || resolved(seen, device) || finished(seen, device) || flushed_in_part(seen, device);
                 if self.figures && !fault {
                     self.judge_refusal(seen, device, *bytes, convictions);
                 }
@@ -172,19 +180,25 @@ mod tests {
 
     #[test]
     fn a_retry_that_succeeds_convicts_unless_the_refusal_explains_it() {
-        for (fault, waiting) in [(false, false), (true, false), (false, true)] {
+        for (fault, waiting, busy) in
+            [(false, false, false), (true, false, false), (false, true, false), (false, false, true)]
+        {
             let mut bench = bench();
             bench.alloc(1, 0x20_0000, GIB - (1 << 20)).passes();
+            if busy {
+                bench.now.devices[0].idle = 1;
+            }
             let refused = bench.step(alloc(2, 512), oom(), |o| {
                 refuse(&mut o.devices[0]);
                 o.devices[0].faults_fired += u32::from(fault);
+                o.devices[0].idle = u64::MAX;
                 o.devices[0].stats.decrease(Family::Active, PoolKind::Large, i64::from(waiting));
             });
             refused.passes();
             bench.is_retry = true;
             let reply = Reply::Allocated { address: 0x1000 };
             let judged = bench.step(alloc(3, 512), reply, |o| hand_out(&mut o.devices[0], 512));
-            if fault || waiting { judged.passes() } else { drop(judged.convicts("OOM-01")) }
+            if fault || waiting || busy { judged.passes() } else { drop(judged.convicts("OOM-01")) }
         }
     }
 }

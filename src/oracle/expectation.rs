@@ -10,10 +10,20 @@ use super::{Oracle, Seen};
 use crate::op::snapshot::{SegmentView, Snapshot};
 use crate::op::stats::Key;
 use crate::op::step::{AddressExpect, Amount, Figures};
-use crate::op::{DeviceId, DeviceView, Expect, OracleName, Reply, Text, told};
+use crate::op::{Capability, DeviceId, DeviceView, Expect, Family, OracleName, Reply, TargetInfo, Text, told};
 use crate::verdict::Violation;
 
-pub(super) struct Expectation;
+/// Judges what scenarios expect.
+pub(super) struct Expectation {
+    /// Which block serves a request is PyTorch's choice: `same_as` means the address, and not only cached memory.
+    exact: bool,
+}
+
+impl Expectation {
+    pub(super) fn new(info: &TargetInfo) -> Self {
+        Expectation { exact: info.can(Capability::PytorchPolicy) }
+    }
+}
 
 impl Oracle for Expectation {
     fn name(&self) -> OracleName {
@@ -24,6 +34,9 @@ impl Oracle for Expectation {
         let Some(expect) = seen.expect.filter(|_| !seen.reply.is_dropped()) else { return };
         let mut found = Vec::new();
         answer(seen, expect, &mut found);
+        if let Some(wanted) = expect.address {
+            self.address(seen, wanted, &mut found);
+        }
         state(seen, expect, &mut found);
         texts(seen, expect, &mut found);
         snapshot(seen, expect, &mut found);
@@ -35,11 +48,69 @@ impl Oracle for Expectation {
     }
 }
 
+impl Expectation {
+    /// `address`. Which cached block serves a request is the allocator's choice unless it claims PyTorch's: `same_as` then
+    /// means that the request took nothing from the device. `different_from` is owed as long as that memory is
+    /// withheld: not once it may have gone back to the device, nor once the work that withheld it is over.
+    fn address(&self, seen: &Seen<'_>, wanted: AddressExpect, found: &mut Vec<Violation>) {
+        let Reply::Allocated { address } = *seen.reply else {
+            let got = seen.reply.to_line();
+            let message = say!("the answer was `{got}` instead of an address", "应答为 `{got}`，而非地址");
+            let what = Text::new("answer", "应答");
+            found.push(convict(message).figure(what, Text::new("an address", "地址"), answered(seen.reply)));
+            return;
+        };
+        let known = |block| seen.model.address_of(block);
+        let (message, expected) = match wanted {
+            AddressExpect::Null if address != 0 => (
+                say!("{address:#x} was given instead of the null address", "得到 {address:#x}，而非空地址"),
+                Text::new("null", "空地址"),
+            ),
+            AddressExpect::NotNull if address == 0 => (
+                say!("the null address was given instead of a real one", "得到空地址，而非真实地址"),
+                Text::new("any but null", "非空地址"),
+            ),
+            AddressExpect::SameAs(block) if known(block) != Some(address) => {
+                if !self.exact && !took_memory(seen) {
+                    return;
+                }
+                let there = known(block).map_or_else(|| "-".to_owned(), |a| format!("{a:#x}"));
+                (
+                    say!(
+                        "{address:#x} was given instead of {there}, the address of {block}",
+                        "得到 {address:#x}，而非 {block} 的地址 {there}"
+                    ),
+                    say!("{there}, that of {block}", "{there}（{block} 的地址）"),
+                )
+            }
+            AddressExpect::DifferentFrom(block)
+                if known(block) == Some(address) && !seen.model.may_lie_there(block) =>
+            {
+                (
+                    say!(
+                        "{address:#x} was given, which is the address of {block}",
+                        "得到 {address:#x}，正是 {block} 的地址"
+                    ),
+                    say!("any but that of {block}", "{block} 之外的地址"),
+                )
+            }
+            _ => return,
+        };
+        found.push(convict(message).figure(Text::new("address", "地址"), expected, format!("{address:#x}")));
+    }
+}
+
+/// Whether a device has more reserved than before the step.
+fn took_memory(seen: &Seen<'_>) -> bool {
+    let reserved = |view: &DeviceView| view.stats.all(Family::ReservedBytes).current;
+    seen.before.devices.iter().zip(&seen.after.devices).any(|(before, after)| reserved(after) > reserved(before))
+}
+
 fn convict(message: Text) -> Violation {
     Violation::new(OracleName::Expectation, None, message)
 }
 
-/// `refused`, `succeeds`, `address`.
+/// `refused`, `succeeds`.
 fn answer(seen: &Seen<'_>, expect: &Expect, found: &mut Vec<Violation>) {
     let got = seen.reply.to_line();
     let what = || Text::new("answer", "应答");
@@ -55,39 +126,6 @@ fn answer(seen: &Seen<'_>, expect: &Expect, found: &mut Vec<Violation>) {
         let message = say!("the call did not succeed: the answer was `{got}`", "调用未成功：应答为 `{got}`");
         found.push(convict(message).figure(what(), Text::new("success", "成功"), answered(seen.reply)));
     }
-    let Some(wanted) = expect.address else { return };
-    let Reply::Allocated { address } = *seen.reply else {
-        let message = say!("the answer was `{got}` instead of an address", "应答为 `{got}`，而非地址");
-        found.push(convict(message).figure(what(), Text::new("an address", "地址"), answered(seen.reply)));
-        return;
-    };
-    let known = |block| seen.model.address_of(block);
-    let (message, expected) = match wanted {
-        AddressExpect::Null if address != 0 => (
-            say!("{address:#x} was given instead of the null address", "得到 {address:#x}，而非空地址"),
-            Text::new("null", "空地址"),
-        ),
-        AddressExpect::NotNull if address == 0 => (
-            say!("the null address was given instead of a real one", "得到空地址，而非真实地址"),
-            Text::new("any but null", "非空地址"),
-        ),
-        AddressExpect::SameAs(block) if known(block) != Some(address) => {
-            let there = known(block).map_or_else(|| "-".to_owned(), |a| format!("{a:#x}"));
-            (
-                say!(
-                    "{address:#x} was given instead of {there}, the address of {block}",
-                    "得到 {address:#x}，而非 {block} 的地址 {there}"
-                ),
-                say!("{there}, that of {block}", "{there}（{block} 的地址）"),
-            )
-        }
-        AddressExpect::DifferentFrom(block) if known(block) == Some(address) => (
-            say!("{address:#x} was given, which is the address of {block}", "得到 {address:#x}，正是 {block} 的地址"),
-            say!("any but that of {block}", "{block} 之外的地址"),
-        ),
-        _ => return,
-    };
-    found.push(convict(message).figure(Text::new("address", "地址"), expected, format!("{address:#x}")));
 }
 
 /// `unchanged`, `fraction`, `stats`, `change`.

@@ -89,6 +89,42 @@ fn addresses_that_differ_convict() {
     assert_eq!(address(AddressExpect::NotNull), [""; 0]);
 }
 
+/// Judges an allocation of 512 B at 0x2000 against an address, on a target without PyTorch's policy, after b1 lay at
+/// `former` and was freed on a stream that is busy or not.
+fn placed(wanted: AddressExpect, former: u64, busy: bool, change: impl FnOnce(&mut crate::op::Observation)) -> usize {
+    let mut info = crate::oracle::fixture::info();
+    info.capabilities.remove(&Capability::PytorchPolicy);
+    let mut bench = Bench::with(&[OracleName::Expectation], &info);
+    bench.alloc(1, former, 600).passes();
+    if busy {
+        bench.now.devices[0].idle = 0;
+    }
+    // kept by a cache: nothing goes back
+    bench.step(crate::oracle::fixture::free(1), Reply::Done, |_| {}).passes();
+    let expect = Expect { address: Some(wanted), ..Expect::default() };
+    bench.judge(Some(&alloc(2, 512)), &Reply::Allocated { address: 0x2000 }, Some(&expect), change).all().len()
+}
+
+#[test]
+fn which_cached_block_serves_is_anybodys_choice() {
+    let same = AddressExpect::SameAs(BlockId(1));
+    assert_eq!(placed(same, 0x1000, false, |_| {}), 0, "other cached memory");
+    assert_eq!(placed(same, 0x1000, false, |o| hand_out(&mut o.devices[0], 512)), 1, "more memory");
+}
+
+#[test]
+fn memory_that_went_back_or_is_waited_for_no_longer_may_be_anybodys() {
+    let different = AddressExpect::DifferentFrom(BlockId(1));
+    assert_eq!(placed(different, 0x2000, false, |_| {}), 1, "nothing tells that it went back");
+    let exchange = |o: &mut crate::op::Observation| {
+        crate::oracle::fixture::take_back(&mut o.devices[0], 600);
+        hand_out(&mut o.devices[0], 512);
+    };
+    assert_eq!(placed(different, 0x2000, false, exchange), 0, "it may have gone back");
+    assert_eq!(placed(different, 0x2000, true, |o| o.devices[0].idle = u64::MAX), 0, "what it waited for is over");
+    assert_eq!(placed(different, 0x1000, false, |_| {}), 0);
+}
+
 #[test]
 fn figures_that_differ_convict() {
     let at_most = Amount::Between { at_least: None, at_most: Some(1) };

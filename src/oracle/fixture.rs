@@ -4,6 +4,7 @@
 use crate::model::{Law, Model};
 use crate::op::contract::Growth;
 use crate::op::stats::{Oversize, Stats};
+use crate::op::trace::TraceEvent;
 use crate::op::{
     BlockId, Capability, Contract, Counter, DeviceId, DeviceInfo, DeviceView, Expect, Family, Observation, Op,
     OracleName, PoolKind, RefusalClass, Reply, StreamId, TargetInfo, Via,
@@ -121,6 +122,8 @@ pub(super) struct Bench {
     /// The next steps are probes of the engine.
     pub is_retry: bool,
     pub is_end: bool,
+    /// What the target tells in the next step; nothing, unless a test says so.
+    pub events: Option<Vec<Vec<TraceEvent>>>,
 }
 
 /// What the oracle made of a step.
@@ -164,9 +167,13 @@ impl Bench {
     }
 
     pub fn with(names: &[OracleName], info: &TargetInfo) -> Self {
-        let now = first();
+        Self::starting(names, info, first())
+    }
+
+    /// A world that shows this before the first step.
+    pub fn starting(names: &[OracleName], info: &TargetInfo, now: Observation) -> Self {
         let oracles = build(&names.iter().copied().collect(), info, &now);
-        Bench { model: Model::new(info), now, oracles, is_retry: false, is_end: false }
+        Bench { model: Model::new(info), now, oracles, is_retry: false, is_end: false, events: None }
     }
 
     /// Asks, lets `change` say what moved, and judges.
@@ -181,7 +188,7 @@ impl Bench {
         expect: Option<&Expect>,
         change: impl FnOnce(&mut Observation),
     ) -> Judged {
-        let before = self.now.clone();
+        let (before, events) = (self.now.clone(), self.events.take());
         change(&mut self.now);
         let law = op.map_or(Law::MustServe, |op| self.model.law(op));
         let effect = op.map_or(crate::model::Effect::None, |op| self.model.apply(op, reply, &self.now));
@@ -196,6 +203,7 @@ impl Bench {
             model: &self.model,
             is_retry: self.is_retry,
             is_end: self.is_end,
+            events: events.as_deref(),
         };
         let mut convictions = Vec::new();
         for oracle in &mut self.oracles {

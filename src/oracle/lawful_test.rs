@@ -66,6 +66,8 @@ impl Replay {
                 let mut view = DeviceView {
                     total_bytes: self.info.devices[d].total_bytes,
                     idle: u64::MAX,
+                    // Others were on the card, so that what a text says was free need not be what is worked out here.
+                    crowded: true,
                     ..DeviceView::default()
                 };
                 let fraction = episode["fraction"][d.to_string()].as_f64().unwrap_or(1.0);
@@ -153,6 +155,7 @@ impl Replay {
             model,
             is_retry: false,
             is_end: false,
+            events: None,
         };
         let mut found = Vec::new();
         self.oracles.iter_mut().for_each(|o| o.judge(&seen, &mut found));

@@ -13,8 +13,17 @@ use crate::op::{Capability, DeviceView, Family, Observation, Op, OracleName, Tar
 use crate::verdict::Violation;
 
 /// The figures that must be back where they were.
-const FAMILIES: [Family; 5] =
-    [Family::ReservedBytes, Family::Segment, Family::ActiveBytes, Family::AllocatedBytes, Family::Active];
+const FAMILIES: [Family; 9] = [
+    Family::ReservedBytes,
+    Family::Segment,
+    Family::ActiveBytes,
+    Family::AllocatedBytes,
+    Family::Active,
+    Family::Allocation,
+    Family::RequestedBytes,
+    Family::InactiveSplit,
+    Family::InactiveSplitBytes,
+];
 
 pub(super) struct Leak {
     families: Vec<Family>,

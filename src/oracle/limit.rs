@@ -64,7 +64,7 @@ impl Limit {
         let Some(Op::Alloc { bytes, .. }) = seen.op else { return };
         let set_to_one = seen.model.device(device).and_then(|d| d.fraction) == Some(1.0);
         let (free, most) = (seen.after.devices[device].free_bytes, seen.model.at_most(*bytes));
-        if self.memory_info && set_to_one && !seen.fault_fired() && free >= most {
+        if self.memory_info && set_to_one && !seen.fired_on(device) && free >= most {
             let [asked, left, most] = [*bytes, free, most].map(told::bytes);
             let message = say!(
                 "at a fraction of 1, {asked} were refused although device {device} had {left} free and such a request costs at most {most}",

@@ -1,10 +1,12 @@
-//! Floor 3, the judges: each oracle has a file of its name, which says what it does not cover; `accounts_explain`, `cite`,
-//! `table` and `view` are what they share.
+//! Floor 3, the judges: each oracle has a file of its name, which says what it does not cover; `accounts_*` and `telemetry_*` are parts of one,
+//! `cite`, `message`, `segments`, `snapshot`, `table` and `view` what they share, and `observables` says who judges what.
 //!
 //! Decides whether a step broke a promise. Does not run anything, and asks the target nothing:
 //! what must be read from memory (contents) comes as `Fill` and `Verify` steps of the engine.
 
 mod accounts;
+mod accounts_blocks;
+mod accounts_counters;
 mod accounts_explain;
 mod alignment;
 mod cite;
@@ -12,17 +14,24 @@ mod contents;
 mod exhaustion;
 mod expectation;
 mod growth;
+mod history;
 mod isolation;
 mod leak;
 mod limit;
+mod message;
+mod observables;
 mod overlap;
 mod peak;
 mod private_pools;
 mod refusal;
+mod segments;
+mod snapshot;
 mod stream_order;
 mod summary;
 mod table;
 mod telemetry;
+mod telemetry_streams;
+mod trim;
 mod view;
 
 #[cfg(test)]
@@ -30,9 +39,12 @@ mod fixture;
 #[cfg(test)]
 mod lawful_test;
 
+pub use observables::judges;
+
 use std::collections::BTreeSet;
 
 use crate::model::{Effect, Law, Model};
+use crate::op::trace::TraceEvent;
 use crate::op::{Capability, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo};
 use crate::verdict::Violation;
 
@@ -52,6 +64,8 @@ pub struct Seen<'a> {
     pub model: &'a Model,
     /// The identical request was refused for lack of memory in the step just before (a probe of the engine).
     pub is_retry: bool,
+    /// What the target told of each device in this step, if it tells anything.
+    pub events: Option<&'a [Vec<TraceEvent>]>,
     /// The last step of a sequence: everything was freed, waited for and emptied.
     pub is_end: bool,
 }
@@ -90,6 +104,17 @@ impl<'a> Seen<'a> {
     /// Whether a planned fault fired in this step, on any device.
     fn fault_fired(&self) -> bool {
         self.before.devices.iter().zip(&self.after.devices).any(|(b, a)| b.faults_fired != a.faults_fired)
+    }
+
+    /// Whether a planned fault fired on that device in this step.
+    fn fired_on(&self, device: usize) -> bool {
+        let fired = |views: &Observation| views.devices.get(device).map_or(0, |d| d.faults_fired);
+        fired(self.before) != fired(self.after)
+    }
+
+    /// Whether a planned fault fired in this step on a device that the operation is about.
+    fn fired_in_scope(&self) -> bool {
+        self.fault_fired() && self.scope().positions(self.after.devices.len()).any(|device| self.fired_on(device))
     }
 
     /// Whether a call was served that must be refused: `refusal` says so, and what the figures of such a
@@ -132,7 +157,7 @@ fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<d
     let any = Family::ALL.iter().any(|&f| has(f));
     let reserved = has(Family::ReservedBytes);
     Some(match name {
-        OracleName::Expectation => Box::new(expectation::Expectation),
+        OracleName::Expectation => Box::new(expectation::Expectation::new(info)),
         OracleName::Overlap => Box::new(overlap::Overlap),
         OracleName::Alignment => Box::new(alignment::Alignment::new(info)),
         OracleName::Contents if info.can(Capability::Contents) => Box::new(contents::Contents),
@@ -154,6 +179,8 @@ fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<d
         {
             Box::new(private_pools::PrivatePools::new(info))
         }
+        OracleName::History if info.can(Capability::DeviceEvents) => Box::new(history::History::new(info)),
+        OracleName::Trim if info.can(Capability::EmptyCache) && reserved => Box::new(trim::Trim::new(info, first)),
         OracleName::Summary if summary::Summary::can_judge(info) => Box::new(summary::Summary::new(info)),
         _ => return None,
     })

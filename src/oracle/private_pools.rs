@@ -22,7 +22,12 @@ use crate::verdict::Violation;
 pub(super) struct PrivatePools {
     reserved: bool,
     memory_info: bool,
+    /// What each pool is called in snapshots.
+    ids: BTreeMap<PoolSource, PoolNumber>,
 }
+
+/// A pool as snapshots number them: (0, n) made by a user, (n, 0) made by a capture, (0, 0) for none.
+type PoolNumber = (u64, u64);
 
 /// A pool in a sentence.
 fn named(pool: Option<PoolSource>) -> (String, String) {
@@ -38,6 +43,7 @@ impl PrivatePools {
         PrivatePools {
             reserved: info.can(Capability::Stats(Family::ReservedBytes)),
             memory_info: info.can(Capability::MemoryInfo),
+            ids: BTreeMap::new(),
         }
     }
 
@@ -93,7 +99,7 @@ impl PrivatePools {
 
     /// What the device had free, if that and the limit left room for all that the request may cost.
     fn had_room(&self, seen: &Seen<'_>, live: &Live) -> Option<u64> {
-        if !self.memory_info || !self.reserved || seen.fault_fired() {
+        if !self.memory_info || !self.reserved || seen.fired_on(live.device) {
             return None;
         }
         let before = seen.before.devices.get(live.device)?;
@@ -127,29 +133,73 @@ impl PrivatePools {
         }
     }
 
-    fn judge_snapshot(&self, seen: &Seen<'_>, snapshot: &Snapshot, found: &mut Vec<Violation>) {
-        let mut blocks: BTreeMap<u64, (BlockId, Live)> = BTreeMap::new();
-        for id in seen.model.live_ids() {
-            if let Some(live) = seen.model.block(id).filter(|live| live.bytes > 0) {
-                blocks.insert(live.address, (id, *live));
-            }
+    fn judge_snapshot(&mut self, seen: &Seen<'_>, snapshot: &Snapshot, found: &mut Vec<Violation>) {
+        let mut blocks: BTreeMap<u64, (Option<BlockId>, u64, Owner)> = BTreeMap::new();
+        for device in 0..seen.after.devices.len() {
+            let cached =
+                seen.model.cached(device).filter(|&(_, _, pool)| pool.is_none_or(|p| seen.model.pools().is_alive(p)));
+            let owner = |pool: Option<PoolSource>| pool.map_or(Owner::Default, Owner::Private);
+            blocks.extend(cached.map(|(start, end, pool)| (start, (None, end, owner(pool)))));
         }
-        let mut owners: BTreeMap<(u32, (u64, u64)), Owner> = BTreeMap::new();
+        for (id, live) in seen.model.held().filter(|(_, live)| self.tells(seen, live)) {
+            blocks.insert(live.address, (Some(id), live.end(), live.owner));
+        }
+        let mut owners: BTreeMap<(u32, PoolNumber), Owner> = BTreeMap::new();
         for segment in &snapshot.segments {
             let inside = blocks.range(segment.address..segment.address.saturating_add(segment.total_size));
-            for (_, &(id, live)) in inside.filter(|(_, (_, live))| self.tells(seen, live)) {
+            for (&start, &(id, end, owner)) in inside {
                 let key = (segment.device, segment.segment_pool_id);
-                let first = *owners.entry(key).or_insert(live.owner);
-                let mixed =
-                    first != live.owner || (live.owner == Owner::Default) != (segment.segment_pool_id == (0, 0));
-                if mixed {
-                    found.push(self.misplaced(id, &live, segment, first != live.owner));
+                let first = *owners.entry(key).or_insert(owner);
+                let name = id.map_or_else(|| format!("[{start:#x}, {end:#x})"), |id| id.to_string());
+                if first != owner || self.is_misnamed(owner, segment.segment_pool_id) {
+                    found.push(self.misplaced(&name, owner, segment, first != owner));
                     return;
                 }
-                self.judge_split(seen, id, &live, segment, found);
+                if id.is_some() {
+                    self.judge_split(seen, &name, owner, segment, found);
+                }
             }
         }
+        self.judge_names(seen, snapshot, found);
         self.judge_kept(seen, snapshot, found);
+    }
+
+    /// Whether a segment that holds memory of a pool is shown under a number that cannot be that pool's, or was another's.
+    fn is_misnamed(&mut self, owner: Owner, number: PoolNumber) -> bool {
+        let Owner::Private(pool) = owner else { return number != (0, 0) };
+        let is_taken = |ids: &BTreeMap<PoolSource, PoolNumber>| ids.iter().any(|(p, n)| *p != pool && *n == number);
+        if number == (0, 0) || is_taken(&self.ids) {
+            return true;
+        }
+        let is_kind = match pool {
+            PoolSource::Pool(_) => number.0 == 0,
+            PoolSource::Graph(_) => number.1 == 0,
+        };
+        !is_kind || *self.ids.entry(pool).or_insert(number) != number
+    }
+
+    /// No more pools are shown than were made.
+    fn judge_names(&self, seen: &Seen<'_>, snapshot: &Snapshot, found: &mut Vec<Violation>) {
+        let mut numbers: Vec<PoolNumber> = snapshot.segments.iter().map(|s| s.segment_pool_id).collect();
+        numbers.extend(self.ids.values());
+        numbers.retain(|&number| number != (0, 0));
+        numbers.sort_unstable();
+        numbers.dedup();
+        let (shown, made) = (numbers.len(), seen.model.pools().made());
+        if shown > made {
+            let (message, what) = (
+                say!(
+                    "snapshots have shown {shown} private pools, but only {made} were made",
+                    "快照先后显示了 {shown} 个私有池，而仅创建过 {made} 个"
+                ),
+                Text::new("private pools in snapshots", "快照中的私有池数"),
+            );
+            found.push(self.convict(PRIV_01, message).figure(
+                what,
+                say!("at most {made}", "至多 {made}"),
+                shown.to_string(),
+            ));
+        }
     }
 
     /// Whether it is known which pool a block lies in: one that lives.
@@ -161,17 +211,10 @@ impl PrivatePools {
         }
     }
 
-    fn judge_split(
-        &self,
-        seen: &Seen<'_>,
-        id: BlockId,
-        live: &Live,
-        segment: &SegmentView,
-        found: &mut Vec<Violation>,
-    ) {
-        let Owner::Private(pool) = live.owner else { return };
+    fn judge_split(&self, seen: &Seen<'_>, id: &str, owner: Owner, segment: &SegmentView, found: &mut Vec<Violation>) {
+        let (Owner::Private(pool), Ok(device)) = (owner, usize::try_from(segment.device)) else { return };
         let blocks = segment.blocks.len();
-        if blocks > 1 && !segment.is_expandable && seen.model.pools().never_splits(pool, live.device) {
+        if blocks > 1 && !segment.is_expandable && seen.model.pools().never_splits(pool, device) {
             let start = segment.address;
             let message = say!(
                 "{id} lies in the segment at {start:#x}, which holds {blocks} blocks, but {pool} was made with no_split",
@@ -183,8 +226,8 @@ impl PrivatePools {
     }
 
     /// A block in a segment that is shown as another pool's, or that others lie in too.
-    fn misplaced(&self, id: BlockId, live: &Live, segment: &SegmentView, beside: bool) -> Violation {
-        let owner = if let Owner::Private(pool) = live.owner { Some(pool) } else { None };
+    fn misplaced(&self, id: &str, owner: Owner, segment: &SegmentView, beside: bool) -> Violation {
+        let owner = if let Owner::Private(pool) = owner { Some(pool) } else { None };
         let ((owner, owner_zh), start) = (named(owner), segment.address);
         let (family, number) = segment.segment_pool_id;
         let private = (family, number) != (0, 0);

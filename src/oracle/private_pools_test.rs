@@ -57,6 +57,20 @@ fn cached_memory_serves_its_own_pool_alone() {
 }
 
 #[test]
+fn what_a_free_gives_back_is_cached_nowhere() {
+    let mut bench = bench(false, false);
+    bench.alloc(1, 0x1000, 2 << 20).passes();
+    bench.free(1).passes(); // a device call with it: without a cache
+    enter(&mut bench);
+    bench.alloc(2, 0x1000, 512).passes();
+    exit(&mut bench);
+    bench.step(alloc(3, 512), served(0x9000), |_| {}).passes();
+    does(&mut bench, free(3)); // kept
+    enter(&mut bench);
+    bench.step(alloc(4, 512), served(0x9000), |_| {}).convicts("PRIV-02");
+}
+
+#[test]
 fn a_pool_helps_only_when_memory_has_run_out() {
     let found = cached(true).step(alloc(2, 512), served(0x1000), |_| {}).convicts("PRIV-04");
     insta::assert_snapshot!(found.message.zh, @"池外的 b2 得到 p0 的 [0x1000, 0x1200)，而该池仅在内存用尽时提供帮助，此时设备尚有 1022 MiB 空闲");

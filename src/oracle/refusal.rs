@@ -1,13 +1,15 @@
 //! Refusal: what must be refused is, with the right class and a message; what must be served is; and a call
 //! that is refused, asks for nothing or only looks changes nothing.
 //!
-//! Does not cover: the wording of messages, refusals for lack of memory that should not be (`exhaustion`),
-//! classes where a planned fault fired in the step, and peaks after a refusal (`peak`).
+//! What the numbers in a message say is `message`'s. Does not cover: the rest of its wording, refusals for lack of memory that should not be (`exhaustion`),
+//! classes where a planned fault fired in the step on a
+//! device that it is about, and peaks after a refusal (`peak`).
 
 use super::cite::{
     ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02, OOM_05, OOM_06, SUMM_01,
     SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
+use super::message::{self, Figures};
 use super::view::{answered, first_difference, fraction, refusal};
 use super::{Oracle, Seen};
 use crate::model::{Effect, Law};
@@ -18,11 +20,12 @@ use crate::verdict::Violation;
 
 pub(super) struct Refusal {
     capabilities: std::collections::BTreeSet<Capability>,
+    figures: Figures,
 }
 
 impl Refusal {
     pub(super) fn new(info: &TargetInfo) -> Self {
-        Refusal { capabilities: info.capabilities.clone() }
+        Refusal { capabilities: info.capabilities.clone(), figures: Figures::new(info) }
     }
 
     /// Whether an answer of `class` counts as one of `wanted` for this target.
@@ -48,7 +51,8 @@ impl Refusal {
             refusal => {
                 let asked = op.to_line();
                 let message = explain(seen, &asked, wanted, may_serve);
-                let after_fault = seen.before.devices.iter().any(|d| d.faults_fired > 0);
+                let mut about = seen.scope().positions(seen.before.devices.len());
+                let after_fault = about.any(|d| seen.before.devices[d].faults_fired > 0);
                 let sticky = after_fault && refusal.is_some_and(|r| r.class == RefusalClass::DeviceError);
                 let requirement = if sticky { Some(OOM_06) } else { promise(seen, op) };
                 let expected = due(wanted, may_serve);
@@ -85,7 +89,7 @@ impl Refusal {
 
     /// A request that got no memory leaves what is allocated as it was; what was waiting may become free.
     fn judge_accounts_kept(&self, seen: &Seen<'_>, op: &Op, found: &mut Vec<Violation>) {
-        let requirement = if seen.fault_fired() {
+        let requirement = if seen.fired_in_scope() {
             OOM_06
         } else {
             promise(seen, op).filter(|r| ![OOM_01, LIVE_04].contains(r)).unwrap_or(OOM_02)
@@ -246,14 +250,15 @@ impl Oracle for Refusal {
     fn judge(&mut self, seen: &Seen<'_>, found: &mut Vec<Violation>) {
         let Some(op) = seen.asked() else { return };
         // a fault that did not fire explains nothing
-        let law = if seen.fault_fired() { seen.law } else { seen.model.law_without_faults(op) };
+        let fault = seen.fired_in_scope();
+        let law = if fault { seen.law } else { seen.model.law_without_faults(op) };
         self.judge_class(seen, op, law, found);
         let Some(refusal) = seen.reply.refusal() else {
             let nothing = match (seen.effect, op) {
                 (Effect::AllocatedNothing(_), _) => Some(ZERO_01),
                 (Effect::Freed(_, live), _) if live.bytes == 0 => Some(ZERO_02),
                 (_, Op::FreePointer { pointer: Pointer::Null }) => Some(ZERO_02),
-                (_, op) if !seen.fault_fired() => looks(op),
+                (_, op) if !fault => looks(op),
                 _ => None,
             };
             if nothing.is_some() {
@@ -270,6 +275,7 @@ impl Oracle for Refusal {
                 (Text::new("message of the refusal", "拒绝信息"), Text::new("a message", "说明信息"));
             found.push(violation.figure(what, expected, Text::new("empty", "空")));
         }
+        found.extend(message::judge(seen, op, &refusal.message, self.figures));
         match refusal.class {
             RefusalClass::InvalidArgument | RefusalClass::InvalidPointer | RefusalClass::Unsupported => {
                 self.judge_unchanged(seen, op, promise(seen, op), found);

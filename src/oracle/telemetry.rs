@@ -12,6 +12,7 @@
 //! operating system.
 
 use super::cite::{TELE_01, TELE_02, say};
+use super::telemetry_streams as streams;
 use super::view::free;
 use super::{Oracle, Seen};
 use crate::device::sim::GRANULE;
@@ -27,6 +28,9 @@ pub(super) struct Telemetry {
     /// Segments are whole pieces of those in which a device gives memory, so that figures agree to the byte.
     whole: bool,
     counters: bool,
+    /// The sizes of the devices as the target stated them before the first operation.
+    totals: Vec<u64>,
+    streams: Option<u8>,
 }
 
 /// What a device keeps although it was to take it back.
@@ -43,7 +47,13 @@ impl Telemetry {
         let whole = [growth.least, growth.granule].iter().all(|bytes| bytes.is_multiple_of(GRANULE));
         // What is less than a piece of the device is not rounded to one by anybody.
         let fine = growth.least < GRANULE && growth.granule < GRANULE;
-        Telemetry { devices: Vec::new(), whole: whole || fine, counters: info.can(Capability::Counters) }
+        Telemetry {
+            devices: Vec::new(),
+            whole: whole || fine,
+            counters: info.can(Capability::Counters),
+            totals: info.devices.iter().map(|device| device.total_bytes).collect(),
+            streams: info.can(Capability::StreamControl).then_some(info.streams),
+        }
     }
 
     /// Whether the device's rounding of the segments that came and went in the step explains the difference.
@@ -172,6 +182,7 @@ impl Oracle for Telemetry {
                 second_opinion(device, after, (nvml, self.debt(device).owed), &mut convict);
             }
             let (was, total) = (before.total_bytes, after.total_bytes);
+            let was = self.totals.get(device).copied().filter(|_| was == total).unwrap_or(was);
             if was != total {
                 let (was, total) = (told::bytes(was), told::bytes(total));
                 let message = say!(
@@ -189,6 +200,9 @@ impl Oracle for Telemetry {
                 );
                 convict(TELE_02, message, (free(device), format!("≤ {total}"), left));
             }
+        }
+        if let (Some(streams), Some(op)) = (self.streams, seen.served()) {
+            streams::judge(seen, op, streams, &mut convict);
         }
         if let (Some(op), Reply::MemoryInfo(info)) = (seen.op, seen.reply)
             && let Some(device) = seen.model.device_of(op)

@@ -85,8 +85,7 @@ pub struct DeviceAllocator<D, P> {
     pub(super) passed_together: u32,
     /// Bases of segments in order of reservation; kept only for a planted defect.
     pub(super) bases: Vec<u64>,
-    /// The address handed out last; kept only for a variation.
-    pub(super) last_address: u64,
+    pub(super) varied: variation::Memory,
     /// An error that is never forgotten; kept only for a planted defect.
     pub(super) stuck: Option<DeviceError>,
     pub(super) habits: super::uneven::Habits,
@@ -115,7 +114,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             trace: None,
             passed_together: 0,
             bases: Vec::new(),
-            last_address: 0,
+            varied: variation::Memory::default(),
             stuck: None,
             habits: super::uneven::Habits::default(),
         };
@@ -139,7 +138,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let request = self.request(bytes, stream).ok_or(AllocError::Unrepresentable { bytes })?;
         if self.private.is_redirecting() {
             self.passed_together = 0;
-        } else {
+        } else if !self.planted.varies(Variation::PollsLate) {
             self.process_events()?;
         }
         let found = match self.find_free(&request) {
@@ -178,13 +177,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         {
             return Ok(slot);
         }
-        if self.planted.varies(Variation::LazyMerging) {
-            self.merge_all();
-            if let Some(slot) = self.find_free(request) {
-                return Ok(slot);
-            }
+        if let Some(slot) = self.search_otherwise(request)? {
+            return Ok(slot);
         }
         if let Some(slot) = self.grow(request)? {
+            self.get_spare(request);
             return Ok(slot);
         }
         if let Some(slot) = self.find_in_helpers(request) {
@@ -202,11 +199,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if self.private.is_redirecting() {
             return Err(self.out_of_memory(request));
         }
+        if let Some(slot) = self.give_back_part(request)? {
+            return Ok(slot);
+        }
         if !self.planted.has(Defect::NoFlushBeforeOom) {
             self.flush_for(request)?;
         }
         if !self.planted.has(Defect::RetryNotCounted) {
             *self.stats.counter_mut(Counter::NumAllocRetries) += 1;
+        }
+        if let Some(slot) = self.search_after_flush(request) {
+            return Ok(slot);
         }
         if !self.planted.has(Defect::NoSecondTry)
             && let Some(slot) = self.grow(request)?
@@ -250,7 +253,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub(super) fn insert_free(&mut self, slot: Slot) {
         let block = &mut self.arena[slot];
         let pool = &mut self.pools[usize::from(block.pool)];
-        pool.searches += u32::from(self.planted.varies(Variation::NewestFirst));
+        pool.searches = pool.searches.wrapping_add(u32::from(self.planted.counts_frees()));
         block.searches_at_free = pool.searches;
         pool.free.insert(&mut self.arena, slot);
     }
@@ -270,7 +273,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if block.pool > LARGE && self.never_splits(block.pool) {
             return false;
         }
-        if self.planted.varies(Variation::NoSplitting) || self.planted.varies(Variation::NeverCaches) {
+        if self.hands_out_whole(block) {
             return false;
         }
         let remaining = block.size.saturating_sub(size);

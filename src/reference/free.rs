@@ -63,6 +63,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         } else {
             self.become_free(slot);
         }
+        self.poll(Variation::PollsAtFree);
         Ok(())
     }
 
@@ -125,6 +126,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Makes the free neighbours of a block part of it; answers how many there were and their bytes.
     #[inline]
     fn merge_neighbours(&mut self, slot: Slot) -> (i64, i64) {
+        if self.planted.varies(Variation::Buddies) {
+            return self.merge_buddies(slot);
+        }
         let Block { prev, next, .. } = self.arena[slot];
         let (mut blocks, mut bytes) = (0, 0);
         if let Some(prev) = prev.filter(|_| !self.planted.has(Defect::PreviousNeighbourNotMerged)) {
@@ -158,7 +162,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let other = &self.arena[neighbour];
         let waits = other.state == State::Pending && self.planted.has(Defect::MergesWithWaiting);
         let apart = other.mapped != self.arena[slot].mapped && !self.planted.has(Defect::MergesUnmapped);
-        if (other.state != State::Free && !waits) || apart {
+        if (other.state != State::Free && !waits) || apart || self.keeps_apart(slot, neighbour) {
             return 0;
         }
         if waits {
@@ -168,7 +172,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     #[inline(never)]
-    fn absorb(&mut self, slot: Slot, neighbour: Slot) -> u64 {
+    pub(super) fn absorb(&mut self, slot: Slot, neighbour: Slot) -> u64 {
         let Block { mapped, pool, stream, address, size, prev, next, .. } = self.arena[neighbour];
         let pool = &mut self.pools[usize::from(pool)];
         if mapped {

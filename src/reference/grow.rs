@@ -52,6 +52,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.count_segment(request, address, size);
         self.misgrow();
         self.note_growth(request.pool, 1);
+        self.note_segment(request, address);
         let block = Block::whole(address, size, request.stream, request.pool);
         Ok(Some(self.arena.insert(block)))
     }

@@ -11,14 +11,12 @@ use crate::op::trace::Action;
 use crate::op::{Counter, Family, PoolKind};
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
-    /// Takes a free block that is in no set any more and hands out its front.
+    /// Takes a free block that is in no set any more and hands out its front, or what a variation cuts off it.
     pub(super) fn hand_out(&mut self, slot: Slot, request: &Request) -> u64 {
         let block = &self.arena[slot];
         let was_split = block.is_split();
         let whole = block.size;
-        if self.splits(block, request.size) {
-            self.cut_tail(slot, request.size);
-        }
+        let slot = if self.splits(block, request.size) { self.cut(slot, request.size) } else { slot };
         let block = &mut self.arena[slot];
         block.state = State::Allocated;
         block.requested = request.bytes;
@@ -44,14 +42,14 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         self.miscount(slot, request, kind);
         if self.planted.varies(Variation::NextFit) {
-            self.last_address = address;
+            self.varied.last_address = address;
         }
         address
     }
 
     /// Leaves `size` bytes in the block and makes the rest a free right neighbour, which keeps the stale
     /// request: in PyTorch the tail is the old object.
-    fn cut_tail(&mut self, slot: Slot, size: u64) {
+    pub(super) fn cut_tail(&mut self, slot: Slot, size: u64) {
         let tail = self.arena.duplicate(slot);
         let rest = &mut self.arena[tail];
         let overlap = if self.planted.has(Defect::TailOverlapsFront) { 512 } else { 0 };

@@ -37,7 +37,7 @@ pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 pub use private::{Catch, PoolError, PoolFlags, PoolId};
 pub use settings::{Settings, SettingsError};
-pub use variation::Variation;
+pub use variation::{Variation, Variations};
 
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::snapshot::Snapshot;
@@ -113,8 +113,11 @@ impl<D: Device, P: Planting> Reference<D, P> {
         if address == 0 {
             return Ok(());
         }
-        let owner = self.devices.iter().position(|d| d.owns(address)).unwrap_or(0);
-        self.devices.get_mut(owner).map_or(Err(FreeError::InvalidPointer { address }), |d| d.free(address))
+        let owner = self.devices.iter().position(|d| d.owns(address));
+        if owner.is_none() {
+            self.devices.iter_mut().for_each(DeviceAllocator::note_refused);
+        }
+        self.devices.get_mut(owner.unwrap_or(0)).map_or(Err(FreeError::InvalidPointer { address }), |d| d.free(address))
     }
 
     /// Records that a stream uses a live block, whichever device it is on.

@@ -80,8 +80,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Counts the refusal and gathers its figures.
     pub(super) fn out_of_memory(&mut self, request: &Request) -> AllocError {
         let total = self.device.total_bytes();
-        // The figure is for people: a driver that cannot say is no reason to hide the refusal.
-        let free = self.device.free_bytes().unwrap_or(0);
+        // A driver that cannot say what is free has failed, and its error is what the caller gets.
+        let free = match self.device.free_bytes() {
+            Ok(free) => free,
+            Err(error) => return error.into(),
+        };
         self.note(Action::Oom, free, request.size, request.stream);
         let segment = self.segment_for(request);
         let by_limit = self.limit.is_some() && free >= segment;

@@ -105,6 +105,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Sends what it catches to a pool from now on; adds a user to the pool, and makes it if need be.
     pub fn begin_redirection(&mut self, id: PoolId, catch: Catch) {
         self.retain_pool(id, PoolFlags::default());
+        self.note_redirection(id, catch);
         self.private.redirections.push((id, catch));
     }
 

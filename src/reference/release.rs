@@ -4,7 +4,6 @@ use super::allocator::{DeviceAllocator, LARGE, Request, SMALL};
 use super::block::Slot;
 use super::defect::{Defect, Planting};
 use super::signed;
-use super::variation::Variation;
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::stats::Oversize;
 use crate::op::trace::Action;
@@ -24,9 +23,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
         }
         let waited = if self.planted.has(Defect::FlushDoesNotWait) { Ok(()) } else { self.wait_for_events(|_| true) };
-        if self.planted.varies(Variation::LazyMerging) {
-            self.merge_all();
-        }
+        self.merge_left_apart();
         let strays = self.unmap_strays();
         let large = self.release_pool(LARGE);
         let small = if self.planted.has(Defect::SmallPoolNotTrimmed) { Ok(()) } else { self.release_pool(SMALL) };

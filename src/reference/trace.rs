@@ -9,7 +9,15 @@ impl<D, P> super::DeviceAllocator<D, P> {
     }
 
     /// What happened since the trace was last taken.
-    pub fn take_trace(&mut self) -> Vec<TraceEvent> {
+    pub fn taken_trace(&mut self) -> Vec<TraceEvent> {
         self.trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Puts what happened since the trace was last taken in place of what is there.
+    pub fn take_trace(&mut self, into: &mut Vec<TraceEvent>) {
+        into.clear();
+        if let Some(trace) = &mut self.trace {
+            std::mem::swap(trace, into);
+        }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Habits {
     pub trims: u32,
     /// The latest request of the process went to another device.
     pub visited: bool,
+    /// A free was refused.
+    pub refused: bool,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -26,7 +28,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             || self.planted.has(Defect::ReleaseChangesSizes) && self.stats.counter(Counter::NumDeviceFree) > 0
             || self.planted.has(Defect::TrimsCounted) && self.habits.trims & 1 == 1
             || self.planted.has(Defect::LastDeviceSizes) && self.habits.visited
-            || self.planted.has(Defect::OddBytesSizes) && request.bytes & 1 == 1;
+            || self.planted.has(Defect::OddBytesSizes) && request.bytes & 1 == 1
+            || self.planted.has(Defect::RefusedFreeSizes) && self.habits.refused;
         is_uneven.then(|| request.size.next_multiple_of(SEGMENT_ROUND))
     }
 
@@ -34,6 +37,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub(super) fn note_trim(&mut self) {
         let finds_nothing = self.stats.all(Family::ReservedBytes).current == 0;
         self.habits.trims = self.habits.trims.wrapping_add(u32::from(finds_nothing));
+    }
+
+    /// A free was refused, on whichever device.
+    pub(super) fn note_refused(&mut self) {
+        self.habits.refused = true;
     }
 
     /// Whether the latest request of the process went to another device.

@@ -35,12 +35,7 @@ pub(super) fn first_event(
     }
     let length = recorded.len().max(predicted.len());
     let index = (0..length).find(|&i| recorded.get(i) != predicted.get(i))?;
-    let text = |event: Option<&TraceEvent>| {
-        event.map_or_else(
-            || "nothing more".to_owned(),
-            |e| format!("{} {:#x}, {} B, stream {}", e.action.name(), e.address, e.bytes, e.stream),
-        )
-    };
+    let text = |event: Option<&TraceEvent>| event.map_or_else(|| "nothing more".to_owned(), TraceEvent::to_line);
     Some(DivergenceKind::Event {
         device,
         index,

@@ -109,7 +109,7 @@ impl Replayed {
     pub fn finish(self, line: u64, report: &mut ReplayReport) -> (Vec<Vec<TraceEvent>>, Vec<SegmentView>) {
         let Replayed { mut reference, end, hash_order, diverged, .. } = self;
         let traces: Vec<_> =
-            (0..reference.device_count()).map(|device| reference.device_mut(device).take_trace()).collect();
+            (0..reference.device_count()).map(|device| reference.device_mut(device).taken_trace()).collect();
         let segments = reference.snapshot().segments;
         if !diverged {
             let kinds = closing::compare(&traces, &segments, &end, hash_order);

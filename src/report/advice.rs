@@ -97,6 +97,10 @@ pub(super) fn impact(area: Area) -> Pair {
             "a job behaves differently on another device, stream or after a warm-up, and its memory use cannot be planned",
             "换一个设备、流或经过预热之后作业的表现就不同，内存用量无法规划",
         ),
+        Area::Exact => (
+            "figures, addresses or texts that tools know from PyTorch come out otherwise; by itself this breaks no promise to a caller",
+            "工具所熟知的 PyTorch 数据、地址或文本与实际不符；仅此并不违反对调用者的任何承诺",
+        ),
     }
 }
 
@@ -191,6 +195,10 @@ pub(super) fn fix(area: Area) -> Pair {
         Area::Same => (
             "run the finding's two sequences side by side up to the first figure that differs, and look for a decision that reads a handle, an index, an address or a count of calls",
             "并排运行发现中的两个序列直至首个不同的数据，查找读取句柄、编号、地址或调用次数的判断",
+        ),
+        Area::Exact => (
+            "replay the sequence beside PyTorch's and compare the first event, address or figure named in the finding; or stop claiming the policy (`pytorch_policy`) if the difference is wanted",
+            "与 PyTorch 并排重放该序列，比对问题所指的首个事件、地址或数据；若差异是有意为之，则不再声称该策略（`pytorch_policy`）",
         ),
     }
 }

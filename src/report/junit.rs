@@ -29,6 +29,7 @@ pub fn junit(record: &RunRecord) -> Result<String, ReportError> {
     for entry in record.outdated() {
         suite.add_test_case(outdated(record, entry));
     }
+    suite.add_test_cases(beside(record));
     suite.add_test_cases(whole(record));
     let mut report = Report::new("poolproof");
     report.time = suite.time;
@@ -96,6 +97,22 @@ fn status(scenario: &ScenarioRecord, findings: &[&Finding]) -> TestCaseStatus {
 fn own_message<'a>(finding: &'a Finding, scenario: &ScenarioRecord) -> &'a str {
     let own = finding.folded.iter().find(|f| f.scenario == scenario.id).filter(|_| finding.scenario != scenario.id);
     own.map_or(finding.violation.message.en.as_str(), |folded| folded.message.en.as_str())
+}
+
+/// Findings by which no scenario fails: what departs from the policy that is claimed breaks no promise of theirs.
+fn beside(record: &RunRecord) -> Vec<TestCase> {
+    let fails = |id: &&str| record.scenario(id).is_some_and(|s| s.outcome == Outcome::Fail);
+    let alone = record.open_findings().filter(|f| !f.scenarios().iter().any(|id| fails(id)));
+    let case = |finding: &Finding| {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status.set_message(format!("{}: {}", finding.id, finding.violation.message.en));
+        status.set_type(Outcome::Fail.name());
+        status.set_description(description(finding));
+        let mut case = TestCase::new(format!("finding {}", finding.id), status);
+        case.set_classname(record.target.name.as_str());
+        case
+    };
+    alone.map(case).collect()
 }
 
 /// How a run as a whole ended, where that is not what its cases say one by one: cut short, or too thin.

@@ -16,6 +16,7 @@ mod survival;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unfaithful;
 mod words;
 
 pub use file::{ReportError, add_guided, read, read_survival, run_schema, survival_json, write};
@@ -24,6 +25,7 @@ pub use markdown::{headline, markdown};
 pub use matrix::matrix_page;
 pub use survival::{survival_kills, survival_page};
 pub use table::{sweep_table, table};
+pub use unfaithful::unfaithful_page;
 
 /// A report's language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

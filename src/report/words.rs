@@ -88,14 +88,19 @@ pub(super) fn oracle(oracle: OracleName) -> Pair {
         OracleName::Telemetry => ("the device's own figures", "设备侧数据"),
         OracleName::Summary => ("dictionary, table and snapshot", "字典、摘要与快照"),
         OracleName::PrivatePools => ("private pools and graph captures", "私有池与图捕获"),
+        OracleName::Trim => ("what emptying the cache gives back", "清空缓存的归还"),
+        OracleName::History => ("events that tell what happened", "事件记录"),
         OracleName::Hang => ("calls that do not return", "调用不返回"),
         OracleName::Crash => ("death of the process", "进程存活"),
+        OracleName::Panic => ("calls that panic", "调用引发 panic"),
+        OracleName::Exact => ("the policy that is claimed, address by address", "与所声称策略逐地址对照"),
         OracleName::StreamNames => ("two runs, streams renamed", "两次运行对比：流改名"),
         OracleName::DeviceNames => ("two runs, devices renamed", "两次运行对比：设备改名"),
         OracleName::WarmUp => ("two runs, one after a warm-up", "两次运行对比：预热后归还"),
         OracleName::SpareTrim => ("two runs, one with a spare empty_cache", "两次运行对比：多余的 empty_cache"),
         OracleName::DeviceOrder => ("two runs, calls to devices in another order", "两次运行对比：跨设备调用次序"),
         OracleName::SizeBin => ("two runs, sizes changed within one alignment unit", "两次运行对比：同档大小"),
+        OracleName::WithoutRefused => ("two runs, one without the refused calls", "两次运行对比：略去被拒绝的调用"),
     }
 }
 

@@ -51,6 +51,12 @@ breaches! {
     Stat 6 Medium, "Resetting the accumulated statistics left wrong values", "重置累计统计后留下错误的值";
     Stat 7 Medium, "Out-of-memory, retry, synchronization or device-call counters were wrong",
         "内存不足、重试、同步或设备调用的计数有误";
+    Stat 8 Medium, "Statistics were not zero before the first request", "首次申请之前统计值不为零";
+    Stat 9 Medium, "Requested or waiting memory did not match what callers asked for and freed",
+        "请求量或等待量与调用者的申请和释放不符";
+    Stat 10 Medium, "Device-call counters did not match the segments or memory that came and went",
+        "设备调用计数与段或内存的增减不符";
+    Stat 11 Medium, "Oversize figures or max_split_size were wrong", "超大统计或 max_split_size 有误";
     Peak 1 High, "A peak was not the highest value reached", "峰值不是实际达到的最大值";
     Peak 2 Medium, "Resetting peaks left a wrong value or changed something else", "重置峰值后留下错误的值，或改变了其他状态";
     Peak 3 Medium, "A refused request left a peak that was never reached", "被拒绝的请求留下从未达到的峰值";
@@ -100,9 +106,12 @@ breaches! {
     Conc 2 High, "A block could not be freed properly by another thread", "块无法由其他线程正常释放";
     Tele 1 Medium, "Device memory in use and reserved memory did not move together", "设备已用内存与保留内存的变化不一致";
     Tele 2 Medium, "Device memory was reported wrongly, or asking changed something", "设备内存量报告有误，或查询改变了状态";
+    Tele 3 Medium, "A stream was shown as idle while busy, or as busy after it was waited for",
+        "流在忙时被示为空闲，或在等待完成后仍被示为忙";
     Summ 1 Medium, "The statistics dictionary was wrong, or reading it changed something", "统计字典有误，或读取改变了状态";
     Summ 2 Low, "The summary table was wrong, or printing it changed something", "摘要表格有误，或输出时改变了状态";
     Summ 3 Medium, "A snapshot or report disagreed with the figures, or changed them", "快照或报告与统计不符，或改变了统计";
+    Summ 4 Medium, "The recorded events missed, repeated or misstated what happened", "所记录的事件遗漏、重复或误报了实际情况";
     Mem 1 High corrupts, "A live block overlapped another, or lacked memory of its own", "存活块与其他块重叠，或没有自己的内存";
     Mem 2 High, "An address was not aligned as promised", "地址未按承诺对齐";
     Mem 3 High corrupts, "A block no longer held what was written to it", "块中写入的内容被改变";
@@ -121,7 +130,7 @@ breaches! {
     Conf 2 High, "Memory mapped page by page did not work like other memory", "按页映射的内存未能像其他内存一样工作";
     Conf 3 High, "With a setting in force, another promise was broken", "启用配置项后其他承诺被破坏";
     Live 1 High, "A call did not return in time", "调用未在时限内返回";
-    Live 2 High, "The allocator's process died", "分配器所在的进程终止";
+    Live 2 High, "A call ended the allocator's process, or panicked", "调用使分配器所在的进程终止，或引发 panic";
     Live 3 High, "After a call the device no longer worked properly", "某次调用之后设备无法正常工作";
     Live 4 High, "A valid call was refused, or refused with the wrong error", "有效的调用被拒绝，或拒绝类型有误";
     Same 1 Medium, "Streams were treated differently because of their handles", "流因句柄不同而受到不同对待";
@@ -130,4 +139,6 @@ breaches! {
     Same 4 Medium, "Emptying an empty cache changed what came later", "清空空缓存影响了之后的行为";
     Same 5 Medium, "The order of calls to different devices changed the result", "对不同设备的调用次序改变了结果";
     Same 6 Low, "Sizes of one alignment unit were served differently", "同一对齐单位内的大小得到不同的处理";
+    Same 7 Medium, "A refused call changed what came later", "被拒绝的调用影响了之后的行为";
+    Exact 1 Low, "The allocator departed from the policy that it claims", "分配器偏离了其所声称的策略";
 }

@@ -42,11 +42,12 @@ pub enum Area {
     Conf,
     Live,
     Same,
+    Exact,
 }
 
 impl Area {
     /// Every area.
-    pub const ALL: [Area; 22] = [
+    pub const ALL: [Area; 23] = [
         Area::Stat,
         Area::Peak,
         Area::Pool,
@@ -69,6 +70,7 @@ impl Area {
         Area::Conf,
         Area::Live,
         Area::Same,
+        Area::Exact,
     ];
 
     /// The prefix of requirement ids.
@@ -97,6 +99,7 @@ impl Area {
             Area::Conf => "CONF",
             Area::Live => "LIVE",
             Area::Same => "SAME",
+            Area::Exact => "EXACT",
         }
     }
 
@@ -126,6 +129,7 @@ impl Area {
             Area::Conf => ("Settings", "配置项"),
             Area::Live => ("Staying alive", "存活性"),
             Area::Same => ("What must make no difference", "不应有差别之处"),
+            Area::Exact => ("The policy that is claimed", "所声称的策略"),
         }
     }
 }

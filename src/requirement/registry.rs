@@ -17,8 +17,8 @@ const fn new(level: Level, area: Area, number: u8, en: &'static str, zh: &'stati
 }
 
 use Area::{
-    Arg, Capt, Conc, Conf, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm, Summ, Tele,
-    Trim, Zero,
+    Arg, Capt, Conc, Conf, Exact, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm,
+    Summ, Tele, Trim, Zero,
 };
 
 /// Every requirement.
@@ -49,6 +49,30 @@ pub static ALL: &[Requirement] = &[
         7,
         "Out-of-memory refusals, retries and device calls are counted once each",
         "内存不足拒绝、重试与设备调用各计一次",
+    ),
+    must(
+        Stat,
+        8,
+        "An allocator that holds nothing before the first request has counted nothing",
+        "首次申请之前未持有内存的分配器各项统计均为零",
+    ),
+    must(
+        Stat,
+        9,
+        "What was requested is what callers asked for, in blocks that they hold or that were freed and wait",
+        "请求字节即调用者所申请之量，仅含其持有的块与已释放而在等待的块",
+    ),
+    must(
+        Stat,
+        10,
+        "Device calls are counted as often as segments or reserved memory come and go",
+        "设备调用的计数与段或保留内存的增减相符",
+    ),
+    must(
+        Stat,
+        11,
+        "Oversize figures count what is as large as max_split_size, which no call changes",
+        "超大统计只计不小于 max_split_size 者，且该设置不因调用而改变",
     ),
     must(Peak, 1, "A peak is the highest current value since the last reset", "峰值是自上次重置以来当前值的最大者"),
     must(
@@ -228,6 +252,12 @@ pub static ALL: &[Requirement] = &[
     must(Tele, 1, "What the device reports as used moves with what is reserved", "设备报告的已用量随保留量变化"),
     must(Tele, 2, "The device's total never changes, and free is at most total", "设备总量不变，且空闲量不超过总量"),
     must(
+        Tele,
+        3,
+        "A stream is busy while it is kept so, and idle once the device was waited for",
+        "流在被占用期间为忙，在等待设备完成之后为空闲",
+    ),
+    must(
         Summ,
         1,
         "The dictionary has every documented key, sorted, and agrees with the figures",
@@ -240,6 +270,12 @@ pub static ALL: &[Requirement] = &[
         "摘要表格符合文档形状且与数据一致",
     ),
     must(Summ, 3, "The snapshot's segments and blocks add up to the figures", "快照中的段与块合计与数据一致"),
+    must(
+        Summ,
+        4,
+        "The events recorded tell each request, free and segment once and in order, and agree with the figures",
+        "所记录的事件对每次申请、释放与段各记一次且有序，并与数据一致",
+    ),
     must(Mem, 1, "Live blocks never overlap and lie in memory of their device", "存活块互不重叠，且位于其设备的内存中"),
     must(Mem, 2, "Every address is aligned as promised", "每个地址都按承诺对齐"),
     must(Mem, 3, "A block keeps what was written to it until it is freed", "块在释放前保持写入的内容"),
@@ -347,4 +383,11 @@ pub static ALL: &[Requirement] = &[
     ),
     must(Same, 5, "The order of calls to different devices makes no difference", "对不同设备的调用次序不影响结果"),
     should(Same, 6, "Sizes of one alignment unit are served alike", "同一对齐单位内的大小得到同样的处理"),
+    must(Same, 7, "A call that is refused leaves no trace in what comes later", "被拒绝的调用不影响之后的行为"),
+    should(
+        Exact,
+        1,
+        "An allocator that claims PyTorch's policy chooses, counts and says what PyTorch's would",
+        "声称遵循 PyTorch 策略的分配器，其选择、计数与文本均与 PyTorch 一致",
+    ),
 ];

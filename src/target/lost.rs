@@ -84,6 +84,9 @@ pub enum Lost {
     /// The machine lacks now what it had before: a card that others have filled.
     #[error("it cannot be used at present: {reason}")]
     Unavailable { reason: String },
+    /// A call in the harness's own process, which nothing can end.
+    #[error("no answer for {} and more", humantime::format_duration(*.limit))]
+    Stuck { limit: Duration },
     #[error("given up after {times} processes in a row that could not open it; the last: {last}")]
     GivenUp { times: u32, last: String },
 }
@@ -97,7 +100,7 @@ impl Lost {
             | Lost::Deadline { stderr, .. }
             | Lost::Poisoned { stderr, .. }
             | Lost::Protocol { stderr, .. } => stderr,
-            Lost::NotStarted { .. } | Lost::Unavailable { .. } | Lost::GivenUp { .. } => "",
+            Lost::NotStarted { .. } | Lost::Unavailable { .. } | Lost::Stuck { .. } | Lost::GivenUp { .. } => "",
         }
     }
 

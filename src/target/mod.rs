@@ -9,6 +9,7 @@ pub mod name;
 mod neighbours;
 mod on_gpu;
 pub mod reference;
+mod unfaithful;
 pub mod worker;
 
 use schemars::JsonSchema;
@@ -16,11 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::cuda::{self, CudaError};
 
+use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
-use crate::reference::{Defect, Settings, Variation};
+use crate::reference::{Defect, Settings, Variations};
 
 pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
+pub use unfaithful::open_counted;
 
 /// An allocator under test. A target is built for one sequence and dropped after it.
 ///
@@ -40,6 +43,12 @@ pub trait Target {
 
     /// Writes what can be seen now into `into`, reusing its memory.
     fn observe(&mut self, into: &mut Observation);
+
+    /// What was done to each device, in order, since this was last asked; `false` where the target does not tell. The first
+    /// call only has it tell from then on.
+    fn take_events(&mut self, _into: &mut Vec<Vec<TraceEvent>>) -> bool {
+        false
+    }
 
     /// Why nothing more can be asked of this target, once that is so: its process is gone, or its device
     /// refuses everything. Answers from then on mean nothing. The next sequence gets a fresh target.
@@ -77,6 +86,8 @@ pub enum TargetError {
     UnknownDefect { target: String, defect: String, hint: Option<String> },
     #[error("target `{target}`: there is no variation `{variation}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
     UnknownVariation { target: String, variation: String, hint: Option<String> },
+    #[error("target `{target}`: there is no observable `{observable}`{}", hint.as_ref().map_or_else(String::new, |h| format!(": did you mean `{h}`?")))]
+    UnknownObservable { target: String, observable: String, hint: Option<String> },
     #[error("target `{target}`: {reason}")]
     BadOption { target: String, reason: String },
     /// Only a harness says this: no message between processes does.
@@ -116,6 +127,9 @@ pub fn make_room(name: &TargetName) {
 /// # Errors
 /// A name, an option or a value of one that does not exist.
 pub fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    if let Some((_, Some(text))) = name.options.iter().rfind(|(key, _)| key == unfaithful::OPTION) {
+        return unfaithful::open(name, text, setup);
+    }
     match (name.allocator.as_str(), name.place.as_str()) {
         ("reference", "sim") => reference::open(name, setup),
         ("reference", "cuda") => reference::open_cuda(name, setup),
@@ -142,7 +156,7 @@ pub struct ReferenceOptions {
     /// A mistake planted in it.
     pub defect: Option<Defect>,
     /// Another policy than PyTorch's.
-    pub variation: Option<Variation>,
+    pub variations: Option<Variations>,
 }
 
 /// The settings, the planted defect and the variation that the name of a reference on simulated devices gives;
@@ -155,8 +169,9 @@ pub fn reference_options(name: &TargetName) -> Result<Option<ReferenceOptions>, 
     if !is_ours {
         return Ok(None);
     }
-    let reference::Options { settings, defect, variation, .. } = reference::Options::read(name, false)?;
-    Ok(Some(ReferenceOptions { settings, defect, variation }))
+    let name = name.inner(&[unfaithful::OPTION]);
+    let reference::Options { settings, defect, variations, .. } = reference::Options::read(&name, false)?;
+    Ok(Some(ReferenceOptions { settings, defect, variations }))
 }
 
 /// The same target under settings that make it call the device in other ways: what a sweep over device calls

@@ -91,7 +91,7 @@ impl Conclusion {
         if has(Outcome::Broken) {
             return Conclusion::Broken;
         }
-        if matches!(record.ended, EndedBy::Interrupted | EndedBy::Killed) {
+        if matches!(record.ended, EndedBy::Interrupted | EndedBy::Killed | EndedBy::Hung) {
             return Conclusion::Interrupted;
         }
         let musts = Musts::of(record);

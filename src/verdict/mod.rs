@@ -11,6 +11,7 @@ pub mod matrix;
 pub mod record;
 pub mod survival;
 pub mod sweep;
+pub mod unfaithful;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -143,6 +143,8 @@ pub enum EndedBy {
     Interrupted,
     /// It never wrote its end: this is what it had written so far.
     Killed,
+    /// A call of a target in the harness's own process never returned.
+    Hung,
 }
 
 /// The target of a run.
@@ -193,6 +195,8 @@ pub enum LeftOut {
     Filter,
     /// It is in another share than `--shard` asks for.
     Share,
+    /// It is about the policy that a target claims, which `--no-exact` asks nobody to judge.
+    NoExact,
     /// The time limit was over.
     Time,
     /// The run was interrupted, or is under way still.

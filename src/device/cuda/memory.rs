@@ -137,6 +137,7 @@ impl Device for CudaDevice {
     }
 
     fn free_bytes(&mut self) -> Result<u64, DeviceError> {
+        self.faults.enter(DeviceCall::MemoryInfo)?;
         Ok(self.table.free())
     }
 

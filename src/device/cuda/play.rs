@@ -112,6 +112,10 @@ impl Playground for CudaDevice {
         self.illegal_access.take()
     }
 
+    fn look_at_free_bytes(&mut self) -> Result<u64, DeviceError> {
+        Ok(self.table.free())
+    }
+
     fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>) {
         self.faults.arm(call, skip, error);
     }

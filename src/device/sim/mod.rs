@@ -25,6 +25,9 @@ pub use tenant::Tenant;
 const FIRST_HANDLE: u64 = 0x5500_0000_0000;
 const HANDLE_STEP: u64 = 0x40;
 
+/// CUDA's "operation not permitted when stream is capturing".
+const CAPTURE_CODE: i32 = 900;
+
 /// One simulated device.
 ///
 /// Addresses are handed out first fit, so a released range is used again at once; memory is counted in
@@ -35,6 +38,8 @@ pub struct SimDevice {
     memory: Memory,
     streams: Streams,
     faults: Faults,
+    /// A stream captures: nothing may be waited for or asked about, nor memory given back.
+    captures: bool,
 }
 
 impl SimDevice {
@@ -54,6 +59,7 @@ impl SimDevice {
             memory: Memory::new(index, total_bytes, span),
             streams: Streams::new(index, streams),
             faults: Faults::default(),
+            captures: false,
         }
     }
 
@@ -178,6 +184,11 @@ impl SimDevice {
         self.faults.calls(call)
     }
 
+    /// Fails as CUDA does while a stream captures.
+    fn outside_captures(&self, call: DeviceCall) -> Result<(), DeviceError> {
+        if self.captures { Err(DeviceError::Failed { call, code: CAPTURE_CODE }) } else { Ok(()) }
+    }
+
     fn handle_base(&self) -> u64 {
         FIRST_HANDLE + u64::from(self.index) * (HANDLE_STEP * u64::from(StreamId::LIMIT))
     }
@@ -199,6 +210,7 @@ impl Device for SimDevice {
     }
 
     fn free_bytes(&mut self) -> Result<u64, DeviceError> {
+        self.faults.enter(DeviceCall::MemoryInfo)?;
         Ok(self.memory.free())
     }
 
@@ -209,6 +221,7 @@ impl Device for SimDevice {
 
     fn release(&mut self, address: u64) -> Result<(), DeviceError> {
         self.faults.enter(DeviceCall::Release)?;
+        self.outside_captures(DeviceCall::Release)?;
         if self.memory.starts_segment(address) {
             self.synchronize();
         }
@@ -247,10 +260,12 @@ impl Device for SimDevice {
 
     fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
         self.faults.enter(DeviceCall::QueryEvent)?;
+        self.outside_captures(DeviceCall::QueryEvent)?;
         Ok(!self.streams.is_pending(event))
     }
 
     fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
+        self.outside_captures(DeviceCall::QueryEvent)?;
         let memory = &mut self.memory;
         self.streams.wait_event(event, &mut |write| memory.write(write));
         Ok(())
@@ -258,6 +273,7 @@ impl Device for SimDevice {
 
     fn wait_stream(&mut self, stream: StreamHandle) -> Result<(), DeviceError> {
         let stream = self.known_handle(stream, DeviceCall::QueryEvent)?;
+        self.outside_captures(DeviceCall::QueryEvent)?;
         let memory = &mut self.memory;
         self.streams.wait_stream(stream, &mut |write| memory.write(write));
         Ok(())
@@ -304,6 +320,14 @@ impl Playground for SimDevice {
 
     fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>) {
         self.fault_with(call, skip, error);
+    }
+
+    fn look_at_free_bytes(&mut self) -> Result<u64, DeviceError> {
+        Ok(self.memory.free())
+    }
+
+    fn capture(&mut self, is_under_way: bool) {
+        self.captures = is_under_way;
     }
 
     fn faults_fired(&self) -> u32 {

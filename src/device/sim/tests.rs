@@ -237,3 +237,31 @@ fn events_of_idle_streams_leave_nothing_behind() {
     other.occupy(StreamId(63)).expect("the last stream");
     assert_eq!(other.query_event(later), Ok(true), "an event of another device is unknown");
 }
+
+#[test]
+fn a_device_on_which_a_stream_captures_lets_nobody_wait_ask_or_give_back() {
+    let mut device = SimDevice::new(0, 64 << 20, 2);
+    let stream = device.stream_handle(StreamId(1));
+    let segment = device.reserve(GRANULE).expect("fits");
+    let event = device.record_event(stream).expect("is there");
+    device.capture(true);
+    let forbidden = |call| DeviceError::Failed { call, code: 900 };
+    let (query, release) = (DeviceCall::QueryEvent, DeviceCall::Release);
+    assert_eq!(device.query_event(event), Err(forbidden(query)));
+    assert_eq!(device.wait_event(event), Err(forbidden(query)));
+    assert_eq!(device.wait_stream(stream), Err(forbidden(query)));
+    assert_eq!(device.release(segment), Err(forbidden(release)));
+    assert!(device.reserve(GRANULE).is_ok(), "memory may be got");
+    device.capture(false);
+    assert_eq!((device.query_event(event), device.release(segment)), (Ok(true), Ok(())));
+    assert_eq!(device.faults_fired(), 0, "nobody planned it");
+}
+
+#[test]
+fn what_is_free_can_be_made_unreadable_for_the_allocator_alone() {
+    let mut device = SimDevice::new(0, 64 << 20, 1);
+    device.fault(DeviceCall::MemoryInfo, 0);
+    assert_eq!(device.look_at_free_bytes(), Ok(64 << 20));
+    assert_eq!(device.free_bytes(), Err(DeviceError::Failed { call: DeviceCall::MemoryInfo, code: FAULT_CODE }));
+    assert_eq!(device.free_bytes(), Ok(64 << 20));
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::Draw;
 use crate::engine::lockstep::{self, Course};
 use crate::engine::stamp::Clock;
+use crate::engine::twin::Twin;
 use crate::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId, Via};
 use crate::target::{self, TargetError, TargetName};
 
@@ -22,6 +23,8 @@ pub struct Throughput {
     pub seconds_judged: f64,
     /// And without any.
     pub seconds_bare: f64,
+    /// With all oracles and the twin, where the target has one.
+    pub seconds_exact: Option<f64>,
 }
 
 /// The cost of one operation with so many live blocks, in nanoseconds.
@@ -90,6 +93,7 @@ pub fn throughput(name: &TargetName, effort: Effort) -> Result<Throughput, Targe
     let all = OracleName::ALL.iter().copied().collect();
     let none = BTreeSet::new();
     let mut executed = 0;
+    let with_twin: BTreeSet<OracleName> = OracleName::ALL.iter().copied().chain([OracleName::Exact]).collect();
     let mut time = |oracles: &BTreeSet<OracleName>| -> Result<f64, TargetError> {
         let clock = Clock::start();
         executed = 0;
@@ -98,15 +102,25 @@ pub fn throughput(name: &TargetName, effort: Effort) -> Result<Throughput, Targe
         }
         Ok(clock.seconds())
     };
-    let (mut judged, mut bare) = (f64::INFINITY, f64::INFINITY);
+    let (mut judged, mut bare, mut exact) = (f64::INFINITY, f64::INFINITY, f64::INFINITY);
+    let has_twin = Twin::of(target::open(name, &setup)?.info(), &setup).is_some();
     let mut executed_judged = 0;
     for _ in 0..effort.repeats {
         bare = bare.min(time(&none)?);
+        if has_twin {
+            exact = exact.min(time(&with_twin)?);
+        }
         judged = judged.min(time(&all)?);
     }
     executed_judged += executed;
     let given = sequences.iter().map(|s| s.len() as u64).sum();
-    Ok(Throughput { given, executed: executed_judged, seconds_judged: judged, seconds_bare: bare })
+    Ok(Throughput {
+        given,
+        executed: executed_judged,
+        seconds_judged: judged,
+        seconds_bare: bare,
+        seconds_exact: has_twin.then_some(exact),
+    })
 }
 
 /// Fills a device with `live` blocks, then frees one and asks for one, over and over.
@@ -154,8 +168,9 @@ pub fn curve(name: &TargetName, points: &[u32]) -> Result<Vec<CurvePoint>, Targe
 
 fn run(name: &TargetName, setup: &Setup, steps: &[Step], oracles: &BTreeSet<OracleName>) -> Result<u64, TargetError> {
     let mut target = target::open(name, setup)?;
-    let course = Course { steps, oracles, epilogue: false, transcript: false, relations: &[], only: None };
-    let run = lockstep::run(&mut *target, &course, &Cell::new(0));
-    debug_assert!(run.conviction.is_none(), "a sound target: {:?}", run.conviction);
+    let course = Course { only: None, ..Course::new(steps, oracles, false) };
+    let twin = if course.exact { Twin::of(target.info(), setup) } else { None };
+    let run = lockstep::run_beside(&mut *target, twin, &course, &Cell::new(0));
+    debug_assert!(run.conviction.is_none() && run.departure.is_none(), "a sound target: {run:?}");
     Ok(run.operations)
 }

@@ -4,7 +4,8 @@
 //! refused request is repeated, so that nothing but the sequences differs. How the other sequence is made is `variant`'s;
 //! what is compared, `trail`'s.
 //!
-//! Does not cover: addresses and accumulated figures, which any policy may choose; sequences with planned faults, which
+//! Does not cover: addresses, which any policy may choose; accumulated figures, but for calls that were refused for their
+//! arguments, which change nothing at all; sequences with planned faults, which
 //! say which call fails by its number; targets that do not promise to answer alike when asked again.
 
 mod trail;
@@ -34,6 +35,7 @@ fn requirement(relation: OracleName) -> RequirementId {
         OracleName::WarmUp => 3,
         OracleName::SpareTrim => 4,
         OracleName::DeviceOrder => 5,
+        OracleName::WithoutRefused => 7,
         _ => 6,
     };
     RequirementId::new(Area::Same, number)
@@ -60,7 +62,8 @@ pub(super) fn judge(
         return Ok(judged); // devices that exist on paper alone cannot be told apart
     }
     let plain: Vec<&Op> = ops.iter().map(|(_, op)| *op).collect();
-    let base = Trail::of(&mut *target, &plain);
+    let whole = relations.contains(&OracleName::WithoutRefused);
+    let base = Trail::of(&mut *target, &plain, whole);
     let info = target.info().clone();
     drop(target); // a GPU has one borrower at a time
     for &relation in relations {
@@ -70,7 +73,7 @@ pub(super) fn judge(
         if target.info().streams < variant.setup.streams {
             continue; // streams that exist on paper alone
         }
-        let theirs = Trail::of(&mut *target, &other);
+        let theirs = Trail::of(&mut *target, &other, whole);
         judged.pairs += 1;
         if let Some(difference) = trail::compare(relation, &base, &theirs, &variant) {
             let step = difference.at.map_or(steps.len(), |at| ops[at].0);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, Setup, StreamId, TargetInfo, Text, Via};
+use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, RefusalClass, Setup, StreamId, TargetInfo, Text, Via};
 
 use super::trail::{Answer, Trail};
 
@@ -24,6 +24,8 @@ pub(super) struct Variant {
     pub(super) ops: Vec<(Op, Option<usize>)>,
     /// What each device is called here; empty if nothing was renamed.
     pub(super) devices: Vec<usize>,
+    /// By device, the operation of the first run from which on what is cached there may differ.
+    pub(super) loose: Vec<Option<usize>>,
     /// What was changed, in words.
     pub(super) change: Text,
 }
@@ -37,6 +39,7 @@ pub(super) fn of(relation: OracleName, info: &TargetInfo, setup: &Setup, ops: &[
         OracleName::SpareTrim if info.can(Capability::EmptyCache) => spare_trim(setup, ops, base),
         OracleName::DeviceOrder => order(setup, ops),
         OracleName::SizeBin => sizes(info, setup, ops),
+        OracleName::WithoutRefused => refused(setup, ops, base),
         _ => None,
     }
 }
@@ -70,7 +73,7 @@ fn streams(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     }
     let setup = Setup { streams: setup.streams.max(sum), ..setup.clone() };
     let change = Text::new(format!("stream n called {sum} - n"), format!("流 n 改称 {sum} - n"));
-    (changed && !strange).then_some(Variant { setup, ops: renamed, devices: Vec::new(), change })
+    (changed && !strange).then_some(Variant { setup, ops: renamed, devices: Vec::new(), loose: Vec::new(), change })
 }
 
 /// Who calls from where: what an operation without a device means.
@@ -127,7 +130,7 @@ fn devices(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
         format!("devices renamed ({})", pairs.join(", ")),
         format!("设备改名（{}）", pairs.join(", ").replace(" as ", "→")),
     );
-    Some(Variant { setup: setup.clone(), ops: renamed, devices: called, change })
+    Some(Variant { setup: setup.clone(), ops: renamed, devices: called, loose: Vec::new(), change })
 }
 
 /// Before anything else some of the requests are made, given back, and trimmed. Those that were refused are left out: they
@@ -160,7 +163,7 @@ fn warm_up(setup: &Setup, ops: &[&Op], base: &Trail) -> Option<Variant> {
         format!("事先申请 {number} 次并归还、清理"),
     );
     let ops = added.chain(numbered(ops)).collect();
-    Some(Variant { setup: setup.clone(), ops, devices: Vec::new(), change })
+    Some(Variant { setup: setup.clone(), ops, devices: Vec::new(), loose: Vec::new(), change })
 }
 
 /// The cache is emptied where it holds nothing: before everything, right after it was emptied, and where nothing is reserved.
@@ -178,7 +181,7 @@ fn spare_trim(setup: &Setup, ops: &[&Op], base: &Trail) -> Option<Variant> {
         format!("empty_cache called {added} times more, where nothing is cached"),
         format!("在无缓存内存处多调用 {added} 次 empty_cache"),
     );
-    Some(Variant { setup: setup.clone(), ops: all, devices: Vec::new(), change })
+    Some(Variant { setup: setup.clone(), ops: all, devices: Vec::new(), loose: Vec::new(), change })
 }
 
 /// Between calls that concern all devices, those of one device come before those of another, the last device first.
@@ -219,7 +222,7 @@ fn order(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     }
     close(&mut stretch, &mut all);
     let change = Text::new("calls to different devices in another order", "对不同设备的调用换了次序");
-    moved.then_some(Variant { setup: setup.clone(), ops: all, devices: Vec::new(), change })
+    moved.then_some(Variant { setup: setup.clone(), ops: all, devices: Vec::new(), loose: Vec::new(), change })
 }
 
 /// Every size becomes another one of its alignment unit: the first the last, and so on.
@@ -241,5 +244,38 @@ fn sizes(info: &TargetInfo, setup: &Setup, ops: &[&Op]) -> Option<Variant> {
     }
     let change =
         Text::new(format!("every size mirrored within its {unit} B"), format!("每个大小在其 {unit} B 单位内取镜像值"));
-    changed.then_some(Variant { setup: setup.clone(), ops: resized, devices: Vec::new(), change })
+    changed.then_some(Variant { setup: setup.clone(), ops: resized, devices: Vec::new(), loose: Vec::new(), change })
+}
+
+/// The calls that were refused for their arguments are left out; where there are none, those that were refused for lack of
+/// memory. These may have emptied the cache of their device.
+fn refused(setup: &Setup, ops: &[&Op], base: &Trail) -> Option<Variant> {
+    let count = setup.device_bytes.len();
+    let lacked = |at: usize| base.answers[at] == Answer::Refused(RefusalClass::OutOfMemory);
+    let for_arguments = |at: usize| matches!(base.answers[at], Answer::Refused(_)) && !lacked(at);
+    let by_arguments = (0..ops.len()).any(for_arguments);
+    let mut callers = Callers::default();
+    let (mut kept, mut loose) = (Vec::with_capacity(ops.len()), vec![None; count]);
+    for (at, (mut op, given)) in numbered(ops).enumerate() {
+        callers.name(&mut op, count);
+        let is_out = if by_arguments { for_arguments(at) } else { lacked(at) };
+        if !is_out {
+            kept.push((op, given));
+        } else if let Some(device) = op.device().and_then(|d| d.index(count)).filter(|_| !by_arguments) {
+            loose[device] = loose[device].or(Some(at));
+        }
+    }
+    let left_out = ops.len() - kept.len();
+    let change = if by_arguments {
+        Text::new(
+            format!("without what was refused for its arguments ({left_out})"),
+            format!("略去因参数被拒绝的调用（{left_out}）"),
+        )
+    } else {
+        Text::new(
+            format!("without what was refused for lack of memory ({left_out})"),
+            format!("略去因内存不足被拒绝的申请（{left_out}）"),
+        )
+    };
+    (left_out > 0).then_some(Variant { setup: setup.clone(), ops: kept, devices: Vec::new(), loose, change })
 }

@@ -129,7 +129,7 @@ pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
 /// As `stress`.
 pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Result<StressReport, EngineError> {
     let not_threaded = || EngineError::NotThreaded { target: options.target.to_string() };
-    let ReferenceOptions { settings, defect, variation } =
+    let ReferenceOptions { settings, defect, variations } =
         target::reference_options(&options.target)?.ok_or_else(not_threaded)?;
     let StressOptions { threads, calls, .. } = *options;
     if threads.saturating_mul(calls) > MOST_CALLS {
@@ -140,10 +140,10 @@ pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Resul
     loop {
         let seed = options.seed.wrapping_add(report.rounds);
         let before = report.calls;
-        let found = match (defect, variation) {
+        let found = match (defect, variations) {
             (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, stop, &mut report),
-            (None, Some(variation)) => {
-                round(options, &settings, Planted::Variation(variation), seed, stop, &mut report)
+            (None, Some(variations)) => {
+                round(options, &settings, Planted::Variations(variations), seed, stop, &mut report)
             }
             (None, None) => round(options, &settings, Sound, seed, stop, &mut report),
         }?;

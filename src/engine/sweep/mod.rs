@@ -72,6 +72,7 @@ impl<'a> Variant<'a> {
             cases: None,
             stored: None,
             swarm: false,
+            exact: false,
             running: None,
         }
     }

@@ -10,11 +10,12 @@ use crate::spec;
 use crate::verdict::record::{RunRecord, RunStamp, ScenarioStamp};
 
 /// Explicit and generated sequences that make calls of every kind.
-const SCENARIOS: [&str; 5] = [
+const SCENARIOS: [&str; 6] = [
     "leak::release-and-events-fail",
     "oom::device-call-fails",
     "strm::recorded",
     "strm::serves-again*",
+    "summ::looking*",
     "trim::gives*",
 ];
 
@@ -26,6 +27,7 @@ fn options(target: &str, jobs: usize) -> RunOptions {
         target: target.parse().expect("a target name"),
         plan,
         seed: 0,
+        exact: true,
         cases: Some(1),
         jobs,
         time: None,

@@ -22,6 +22,8 @@ pub(super) enum Flaw {
     ChangesItsMind,
     /// It shows no device.
     Blind,
+    /// A request of exactly this many bytes never returns.
+    HangsAt(u64),
     /// A request of exactly this many bytes ends its process.
     DiesAt(u64),
     /// What is read is never what was written.
@@ -74,6 +76,9 @@ impl Bump {
         self.requests += 1;
         if self.flaw == Flaw::PanicsAt(bytes) {
             panic!("no room for {bytes}");
+        }
+        while self.flaw == Flaw::HangsAt(bytes) {
+            std::thread::park();
         }
         if self.flaw == Flaw::DiesAt(bytes) {
             self.lost = Some(Lost::Exited { end: End::Signal(6), stderr: String::new() });

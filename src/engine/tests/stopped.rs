@@ -192,6 +192,7 @@ fn hunts_that_are_interrupted_leave_whole_rows_and_count_the_others() {
         plan: Plan::new(spec::built_in(), &["stat::*".to_owned()], None).expect("they exist"),
         seed: 0,
         seeds: 1,
+        exact: false,
         cases: Some(1),
         jobs: 1,
         time: Duration::ZERO,

@@ -17,7 +17,7 @@ mod texts;
 mod trimming;
 mod uneven;
 
-use super::variation::Variation;
+use super::variation::{Variation, Variations};
 use crate::requirement::RequirementId;
 
 /// What an allocator carries: nothing, one defect, or one legal variation of policy.
@@ -34,6 +34,12 @@ pub trait Planting: Copy + std::fmt::Debug {
     /// Whether free blocks are chosen otherwise than by best fit on the request's own stream.
     #[inline(always)]
     fn chooses(self) -> bool {
+        false
+    }
+
+    /// Whether a pool counts the blocks that are freed into it, which tells their age.
+    #[inline(always)]
+    fn counts_frees(self) -> bool {
         false
     }
 }
@@ -54,8 +60,8 @@ impl Planting for Sound {
 pub enum Planted {
     /// One defect, for showing that somebody would notice.
     Defect(Defect),
-    /// One variation, for showing that nobody is convicted of a policy.
-    Variation(Variation),
+    /// Variations, for showing that nobody is convicted of a policy.
+    Variations(Variations),
 }
 
 impl Planting for Planted {
@@ -65,17 +71,20 @@ impl Planting for Planted {
     }
 
     fn varies(self, variation: Variation) -> bool {
-        matches!(self, Planted::Variation(planted) if planted == variation)
+        matches!(self, Planted::Variations(planted) if planted.have(variation))
     }
 
     fn chooses(self) -> bool {
-        use Variation::{FirstFit, NewestFirst, NextFit};
         match self {
             Planted::Defect(d) => {
                 matches!(d, Defect::StreamIgnored | Defect::StealsWithoutWaiting | Defect::ExactSizeOnly)
             }
-            Planted::Variation(v) => matches!(v, FirstFit | NextFit | NewestFirst),
+            Planted::Variations(variations) => variations.choose(),
         }
+    }
+
+    fn counts_frees(self) -> bool {
+        matches!(self, Planted::Variations(variations) if variations.count_frees())
     }
 }
 
@@ -166,6 +175,7 @@ pub enum Defect {
     ReserveErrorCounted, ReleaseErrorCounted, ErrorSticks, AccessErrorLeaks, AddressesErrorKept, QueryErrorPasses,
     // seen only by comparing runs
     StreamHandleSizes, OddDeviceSizes, ReleaseChangesSizes, TrimsCounted, LastDeviceSizes, OddBytesSizes,
+    RefusedFreeSizes,
 }
 
 const TABLES: [&[Entry]; 12] = [

@@ -15,4 +15,6 @@ theme! {
         "A request right after one to another device gets a segment of just its size.";
     OddBytesSizes, "odd-bytes-sizes", OWN, [Same 6],
         "A request of an odd number of bytes gets a segment of just its size.";
+    RefusedFreeSizes, "refused-free-sizes", OWN, [Same 7],
+        "Once a pointer that is no live block's was offered for freeing, segments are of just the size asked for.";
 }

@@ -93,7 +93,7 @@ impl<'r> Life<'r> {
         for address in lead.early.iter().chain(&lead.late) {
             self.unused.extend(self.waiting.remove(address));
         }
-        let predicted = self.allocator.take_trace();
+        let predicted = self.allocator.taken_trace();
         let place = self.compare(start..moment.end, recorded, &predicted, &mut kinds, report);
         if let Some(kept) = &mut self.kept {
             kept.extend(predicted);
@@ -114,7 +114,7 @@ impl<'r> Life<'r> {
         let before = self.allocator.clone();
         let fits = |course: &&Course| {
             let kinds = self.act(**course, lead, call);
-            let predicted = self.allocator.take_trace();
+            let predicted = self.allocator.taken_trace();
             let several = self.allocator.passed_together() > 1;
             self.allocator.clone_from(&before);
             let differs = closing::first_event(self.device, recorded.to_vec(), predicted, several);

@@ -166,6 +166,13 @@ fn left_out(page: &Page, facts: &Facts<'_>) -> Vec<String> {
             "未执行完毕",
         ),
         (LeftOut::Filter, "Run without `--scenario`", "去掉 `--scenario`", "were not selected", "未被选中"),
+        (
+            LeftOut::NoExact,
+            "Run without `--no-exact`",
+            "去掉 `--no-exact`",
+            "are about the policy that is claimed",
+            "涉及所声称的策略",
+        ),
         (LeftOut::Share, "Run the other shares", "运行其他分片", "belong to them", "属于其他分片"),
     ];
     let line = |(why, en, zh, what_en, what_zh): (LeftOut, &str, &str, &str, &str)| {

@@ -5,7 +5,7 @@ use super::super::page::{Page, code, plural, thousands};
 use super::super::words;
 use super::{reason, requirement_ids, scenario_ids, title};
 use crate::op::OracleName;
-use crate::requirement::Severity;
+use crate::requirement::{Area, Severity};
 use crate::verdict::Outcome;
 use crate::verdict::conclusion::Conclusion;
 use crate::verdict::record::{EndedBy, RunRecord};
@@ -153,6 +153,7 @@ fn stopped(ended: EndedBy) -> (&'static str, &'static str) {
             "The run has not written its end: it is under way still, or was killed, and this is what it had come to.",
             "本次运行尚未写入结束标记：仍在进行或已被强制终止，以下为当时的结果。",
         ),
+        EndedBy::Hung => ("A call that never returned ended the run.", "有调用未返回，运行因此结束。"),
         _ => ("A signal ended the run.", "运行被信号终止。"),
     }
 }
@@ -163,9 +164,17 @@ fn failed(facts: &Facts<'_>, target: &str) -> (String, String) {
     let mut broken: Vec<_> = findings.iter().flat_map(|f| f.requirements()).collect();
     broken.sort();
     broken.dedup();
+    let all = broken.len();
+    broken.retain(|id| id.area() != Area::Exact);
+    let departs = broken.len() < all;
     let mut en = Vec::new();
     let mut zh = Vec::new();
-    if !findings.is_empty() {
+    if departs && broken.is_empty() {
+        en.push(format!(
+            "{target} broke no promise to its callers in what this run executed, but departs from the policy that it claims."
+        ));
+        zh.push(format!("在本次执行的范围内，{target} 未违反对调用者的任何承诺，但偏离了其所声称的策略。"));
+    } else if !findings.is_empty() {
         let n = findings.len();
         en.push(format!(
             "{target} broke {}: {} ({high} high, {medium} medium, {low} low).",
@@ -173,6 +182,10 @@ fn failed(facts: &Facts<'_>, target: &str) -> (String, String) {
             plural(n, "finding"),
         ));
         zh.push(format!("{target} 违反 {} 项需求，共 {n} 个问题（高 {high}、中 {medium}、低 {low}）。", broken.len()));
+    }
+    if departs && !broken.is_empty() {
+        en.push("It also departs from the policy that it claims.".to_owned());
+        zh.push("此外，它偏离了其所声称的策略。".to_owned());
     }
     let folded: usize = findings.iter().map(|f| f.folded.len()).sum();
     if folded > 0 {

@@ -29,10 +29,13 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             }
             Op::Verify { block } => self.verify(*block),
             Op::EmptyCache => {
+                // Who empties the cache in a capture is taken to have seen to it that the device lets it.
+                self.forbid_in_captures(false);
                 let emptied = match self.mistrim() {
                     Some(mistaken) => mistaken,
                     None => self.reference.empty_cache(),
                 };
+                self.forbid_in_captures(true);
                 emptied.map(|()| Reply::Done).map_err(|e| device_failed(&e))
             }
             Op::SetFraction { device, fraction } => self.set_fraction(*device, *fraction),

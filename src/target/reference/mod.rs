@@ -8,8 +8,9 @@ mod options;
 mod pools;
 #[cfg(test)]
 mod tests;
+mod varied;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -19,12 +20,13 @@ use crate::device::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::contract::{Growth, limit_bytes};
+use crate::op::trace::TraceEvent;
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
     StreamId, TargetInfo, Versions,
 };
-use crate::reference::rounding::{MIB, MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
-use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT, Variation};
+use crate::reference::rounding::{MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
+use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
 use mistakes::Memo;
 pub(super) use options::Options;
 
@@ -58,10 +60,14 @@ pub struct ReferenceTarget<D, P> {
     pools: BTreeMap<PoolName, PoolHome>,
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
+    /// Devices on which a stream captures.
+    capturing: BTreeSet<usize>,
     memo: Memo,
     on_gpus: bool,
     /// The device of the latest request; only a planted defect goes by it.
     latest: Option<usize>,
+    /// Somebody wants to know what is done to the devices.
+    tells: bool,
 }
 
 /// Builds `reference@sim` with its options: `defect=NAME` or `variation=NAME`, and settings as PyTorch writes
@@ -108,34 +114,19 @@ fn boxed<D: Playground + 'static>(
     let (settings, follows) = (&options.settings, options.follows);
     // A driver puts segments elsewhere each time, and which block is lowest decides much.
     let repeats = name.place != "cuda" || options.ordered;
-    match (options.defect, options.variation) {
+    match (options.defect, options.variations) {
         (Some(defect), _) => Box::new(
             ReferenceTarget::new(name, devices, streams, settings, Planted::Defect(defect)).following(follows, repeats),
         ),
-        (None, Some(variation)) => {
-            let varied = ReferenceTarget::new(name, devices, streams, settings, Planted::Variation(variation));
+        (None, Some(variations)) => {
+            let varied = ReferenceTarget::new(name, devices, streams, settings, Planted::Variations(variations));
             let mut target = varied.following(false, repeats);
-            vary(&mut target.info, variation);
+            varied::restate(&mut target.info, variations);
             Box::new(target)
         }
         (None, None) => {
             Box::new(ReferenceTarget::new(name, devices, streams, settings, Sound).following(follows, repeats))
         }
-    }
-}
-
-/// What a variation promises otherwise.
-fn vary(info: &mut TargetInfo, variation: Variation) {
-    info.capabilities.remove(&Capability::Settings);
-    match variation {
-        Variation::LargerSegments => info.contract.growth.least = 32 * MIB,
-        // Without a cache there is nothing to keep apart.
-        Variation::EagerTrimming | Variation::NeverCaches => {
-            let without = [Capability::Caching, Capability::PrivatePools, Capability::GraphCapture];
-            info.capabilities.retain(|c| !without.contains(c));
-        }
-        Variation::WaitsAtFree => drop(info.capabilities.remove(&Capability::DeferredFree)),
-        _ => {}
     }
 }
 
@@ -157,9 +148,11 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
+            capturing: BTreeSet::new(),
             memo: Memo::default(),
             on_gpus: name.place == "cuda",
             latest: None,
+            tells: false,
         }
     }
 
@@ -232,6 +225,17 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
         self.answer(op)
     }
 
+    fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {
+        if !std::mem::replace(&mut self.tells, true) {
+            self.reference.record_trace();
+        }
+        into.resize_with(self.reference.device_count(), Vec::new);
+        for (device, events) in into.iter_mut().enumerate() {
+            self.reference.device_mut(device).take_trace(events);
+        }
+        true
+    }
+
     fn poisoned(&self) -> Option<i32> {
         self.reference.devices().find_map(|d| d.device().poisoned())
     }
@@ -240,6 +244,7 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
         into.devices.resize(self.reference.device_count(), DeviceView::default());
         for (i, view) in into.devices.iter_mut().enumerate() {
             let allocator = self.reference.device_mut(i);
+            allocator.before_reading();
             view.stats = *allocator.stats();
             view.fraction = allocator.fraction();
             let reserved = view.stats.all(Family::ReservedBytes).current.max(0).unsigned_abs();
@@ -248,7 +253,7 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
             view.nvml = device.second_opinion(reserved);
             view.total_bytes = device.total_bytes();
             // A device that cannot tell any more is broken, which its next answer says; 0 would convict at once.
-            view.free_bytes = device.free_bytes().unwrap_or(0);
+            view.free_bytes = device.look_at_free_bytes().unwrap_or(0);
             view.idle = device.idle_mask();
             view.faults_fired = device.faults_fired();
         }

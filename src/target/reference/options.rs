@@ -7,16 +7,17 @@ use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName};
 use crate::device::sim::GRANULE;
 use crate::op::{Setup, size};
-use crate::reference::{Defect, Settings, Variation};
+use crate::reference::{Defect, Settings, Variation, Variations};
 
-const ANYWHERE: &str = "defect=NAME, variation=NAME and config=SETTINGS";
-const ON_A_GPU: &str = "defect=NAME, variation=NAME, config=SETTINGS, placement=driver|ordered, peers=on|off, ";
+const ANYWHERE: &str = "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN and config=SETTINGS";
+const ON_A_GPU: &str =
+    "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN, config=SETTINGS, placement=driver|ordered, peers=on|off, ";
 
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
 pub(in crate::target) struct Options {
     pub(in crate::target) defect: Option<Defect>,
-    pub(in crate::target) variation: Option<Variation>,
+    pub(in crate::target) variations: Option<Variations>,
     pub(in crate::target) settings: Settings,
     /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
     pub(super) follows: bool,
@@ -49,7 +50,7 @@ impl Options {
         for (key, value) in &name.options {
             match (key.as_str(), value.as_deref()) {
                 ("defect", Some(value)) => options.defect = Some(find_defect(name, value)?),
-                ("variation", Some(value)) => options.variation = Some(find_variation(name, value)?),
+                ("variation", Some(value)) => options.variations = Some(find_variations(name, value)?),
                 ("config", Some(text)) => options.settings = read_settings(name, text)?,
                 ("peers", Some("on")) if on_gpu => options.peers = true,
                 ("peers", Some("off")) if on_gpu => options.peers = false,
@@ -68,7 +69,7 @@ impl Options {
                 }
             }
         }
-        if options.defect.is_some() && options.variation.is_some() {
+        if options.defect.is_some() && options.variations.is_some() {
             let reason = "a defect cannot be planted in a variation".to_owned();
             return Err(TargetError::BadOption { target: name.to_string(), reason });
         }
@@ -76,11 +77,11 @@ impl Options {
     }
 }
 
-fn find_variation(name: &TargetName, text: &str) -> Result<Variation, TargetError> {
-    text.parse().map_err(|()| {
+fn find_variations(name: &TargetName, text: &str) -> Result<Variations, TargetError> {
+    text.parse().map_err(|unknown: String| {
         let all: Vec<_> = Variation::ALL.iter().map(|v| (v.name(), v.what())).collect();
-        let hint = likely(text, &all);
-        TargetError::UnknownVariation { target: name.to_string(), variation: text.to_owned(), hint }
+        let hint = likely(&unknown, &all);
+        TargetError::UnknownVariation { target: name.to_string(), variation: unknown, hint }
     })
 }
 

@@ -49,7 +49,10 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             Op::CaptureBegin { graph, device, stream, pool } => self.capture(graph, device, stream, pool)?,
             Op::CaptureEnd { graph } => {
                 let home = self.graph(graph)?;
-                self.reference.device_mut(home.device).end_redirection(home.id).map_err(pool_failed)?;
+                let allocator = self.reference.device_mut(home.device);
+                allocator.device_mut().capture(false);
+                self.capturing.remove(&home.device);
+                allocator.end_redirection(home.id).map_err(pool_failed)?;
             }
             Op::GraphReset { graph } => {
                 let home = self.graph(graph)?;
@@ -77,8 +80,17 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         let allocator = self.reference.device_mut(device);
         let handle = allocator.device().stream_handle(stream);
         allocator.begin_redirection(id, Catch::Stream(handle));
+        allocator.device_mut().capture(true);
+        self.capturing.insert(device);
         self.graphs.insert(graph, PoolHome { device, id });
         Ok(())
+    }
+
+    /// Devices on which a stream captures forbid from now on what a real one forbids then, or no more.
+    pub(super) fn forbid_in_captures(&mut self, forbids: bool) {
+        for &device in &self.capturing {
+            self.reference.device_mut(device).device_mut().capture(forbids);
+        }
     }
 
     /// The engine names pools and graphs that exist; anything else is answered, not assumed away.

@@ -15,7 +15,7 @@ use super::Misbehaviour;
 use super::process::Process;
 use super::protocol::{Answer, Ask, PROTOCOL};
 use super::told::Told;
-use crate::op::{Observation, Op, RefusalClass, Reply, Setup, TargetInfo, Versions};
+use crate::op::{Capability, Observation, Op, RefusalClass, Reply, Setup, TargetInfo, Versions};
 
 /// How long a call may take unless the name says otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -174,6 +174,8 @@ impl WorkerTarget {
         match Told::opened(answer) {
             Ok(Ok(mut told)) => {
                 told.info.name.clone_from(&recipe.name);
+                // The protocol brings figures and answers, and no events.
+                told.info.capabilities.remove(&Capability::DeviceEvents);
                 Ok(Ok(WorkerTarget {
                     told,
                     name: recipe.name.clone(),

@@ -1,0 +1,103 @@
+//! The twin: the sound reference beside a target that claims its policy. It is asked whatever the target is asked, and
+//! held against it after every operation.
+//!
+//! Decides for which targets there is one, and what is compared: what the allocator did to the device, what it answered,
+//! every figure it shows. Breaks no promise by itself: where only the twin objects, the target keeps every promise to its
+//! callers and has another policy than it says. How two answers differ is `compare`'s.
+
+mod compare;
+#[cfg(test)]
+mod tests;
+
+use crate::op::trace::TraceEvent;
+use crate::op::{Capability, Observation, Op, OracleName, Reply, Setup, TargetInfo, Text};
+use crate::requirement::{Area, RequirementId};
+use crate::target::{self, Target, TargetName};
+use crate::verdict::Violation;
+
+use super::lockstep::Guilt;
+use compare::Difference;
+
+/// What a departure from the policy is a violation of.
+const EXACT_01: RequirementId = RequirementId::new(Area::Exact, 1);
+
+/// What makes two departures the same failure.
+pub(super) const GUILT: Guilt = Guilt { oracle: OracleName::Exact, cited: Some(EXACT_01) };
+
+/// A sound allocator that lives what the target lives.
+pub(super) struct Twin {
+    sound: Box<dyn Target>,
+    /// What it shows.
+    seen: Observation,
+    /// What it did to its devices.
+    events: Vec<Vec<TraceEvent>>,
+}
+
+impl Twin {
+    /// The twin of a target that nothing was asked of yet; `None` where nobody here knows its policy, or its devices
+    /// are none that could be simulated alike.
+    pub(super) fn of(info: &TargetInfo, setup: &Setup) -> Option<Twin> {
+        let name: TargetName = info.name.parse().ok()?;
+        if !info.can(Capability::ExactPolicy) || name.place != "sim" {
+            return None;
+        }
+        let mut sound = target::open_here(&target::sound_reference(&name), &world(info, setup)).ok()?;
+        let mut events = Vec::new();
+        sound.take_events(&mut events);
+        Some(Twin { sound, seen: Observation::default(), events })
+    }
+
+    /// Lives an operation of which nothing has to be compared.
+    pub(super) fn live(&mut self, op: &Op) {
+        self.sound.apply(op);
+    }
+
+    /// Lives one operation that the target was asked, and says where the two part; `events` is what the target did to its
+    /// devices, if it tells. After the first departure a twin has nothing more to say: everything that follows may be a
+    /// consequence.
+    pub(super) fn follow(
+        &mut self,
+        op: &Op,
+        reply: &Reply,
+        after: &Observation,
+        events: Option<&Vec<Vec<TraceEvent>>>,
+    ) -> Option<Violation> {
+        if matches!(op, Op::Verify { .. }) {
+            return None; // what memory holds is the device's, and judged by what was written
+        }
+        let predicted = self.sound.apply(op);
+        self.sound.observe(&mut self.seen);
+        self.sound.take_events(&mut self.events);
+        // What was done comes before what was answered, and both before the figures of it.
+        let difference = events
+            .and_then(|theirs| compare::events(&self.events, theirs))
+            .or_else(|| compare::replies(&predicted, reply))
+            .or_else(|| compare::observations(&self.seen, after))?;
+        Some(violation(op, &difference, &predicted, reply))
+    }
+}
+
+/// The world as the target has it: it may have other devices than were asked for.
+fn world(info: &TargetInfo, setup: &Setup) -> Setup {
+    Setup {
+        device_bytes: info.devices.iter().map(|device| device.total_bytes).collect(),
+        streams: info.streams,
+        config: setup.config.clone(),
+    }
+}
+
+fn violation(op: &Op, difference: &Difference, predicted: &Reply, reply: &Reply) -> Violation {
+    let Difference { what, expected, actual, .. } = difference;
+    let asked = op.to_line();
+    let message = Text::new(
+        format!("after `{asked}` {} was {actual}, where PyTorch's policy comes to {expected}", what.en),
+        format!("`{asked}` 之后{}为 {actual}，而按 PyTorch 的策略应为 {expected}", what.zh),
+    );
+    let violation = Violation::new(OracleName::Exact, Some(EXACT_01), message);
+    let violation = violation.figure(what.clone(), expected.as_str(), actual.as_str());
+    let (Some(due), Some(text)) = (compare::text(predicted), compare::text(reply)) else { return violation };
+    if !difference.is_of_text {
+        return violation;
+    }
+    violation.with("the text", "文本", text).with("the text by the policy", "按策略的文本", due)
+}

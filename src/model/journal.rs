@@ -1,0 +1,35 @@
+//! What is live and what is still in use, as lists for whoever holds a target's own account of it against them.
+//!
+//! Decides nothing: blocks come and go in `mod`, unfinished work in `unfinished`.
+
+use super::{Live, Model, Unfinished};
+use crate::op::BlockId;
+
+impl Model {
+    /// A live block with a byte in `[start, end)`.
+    #[must_use]
+    pub fn lives_within(&self, start: u64, end: u64) -> Option<BlockId> {
+        let inside = self.ranges.range((start, BlockId(0))..(end.max(start), BlockId(0))).next();
+        let before = || self.ranges.range(..(start, BlockId(0))).next_back().filter(|(_, stop)| **stop > start);
+        inside.or_else(before).map(|((_, block), _)| *block)
+    }
+
+    /// Live blocks of at least one byte, by address.
+    pub fn held(&self) -> impl Iterator<Item = (BlockId, &Live)> {
+        self.ranges.keys().filter_map(|&(_, block)| Some((block, self.block(block)?)))
+    }
+
+    /// Live block ids in ascending order (including blocks of 0 bytes).
+    #[must_use]
+    pub fn live_ids(&self) -> Vec<BlockId> {
+        let mut ids: Vec<BlockId> = self.held.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Freed memory within the range that a recorded stream still uses for certain.
+    #[must_use]
+    pub fn used_elsewhere(&self, device: usize, start: u64, end: u64) -> Option<Unfinished> {
+        self.retired.used_elsewhere(device, start, end)
+    }
+}
