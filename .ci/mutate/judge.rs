@@ -1,5 +1,5 @@
-//! Judges one change: `judge run NUMBER [SEED]` by a default run up to its first violation, `judge twin NUMBER OPERATIONS [SEED]`
-//! by the sound allocator beside it. Part of the copied tree only: see `.ci/mutants`.
+//! Judges one change: `judge run NUMBER [SEED]` by the policy-free oracles of a default run up to its first violation,
+//! `judge exact NUMBER [SEED]` by the exact one, too, `judge twin NUMBER OPERATIONS [SEED]` by the sound allocator beside it. Part of the copied tree only: see `.ci/mutants`.
 //!
 //! Decides what is compared with the sound allocator: every answer, every figure after every operation, and snapshots. A line of
 //! JSON says what came of it; a hang, or a panic outside of a sequence, is for whoever started it to see.
@@ -28,9 +28,10 @@ fn main() {
     let number = |at: usize| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(0_u64);
     let mutant = u32::try_from(number(1)).unwrap_or(0);
     let result = match arguments.first().map(String::as_str) {
-        Some("run") => run(mutant, number(2)),
+        Some("run") => run(mutant, number(2), false),
+        Some("exact") => run(mutant, number(2), true),
         Some("twin") => twin(mutant, number(2), number(3)),
-        _ => panic!("judge run NUMBER [SEED] | judge twin NUMBER OPERATIONS [SEED]"),
+        _ => panic!("judge run|exact NUMBER [SEED] | judge twin NUMBER OPERATIONS [SEED]"),
     };
     println!("{result}");
 }
@@ -59,15 +60,18 @@ impl Progress for First {}
 
 /// A default run, up to its first failure. The first sequence of each scenario comes first: they are part of the run, and most
 /// changes are found by them.
-fn run(number: u32, seed: u64) -> Value {
+fn run(number: u32, seed: u64, exact: bool) -> Value {
     std::panic::set_hook(Box::new(|_| {}));
-    let (found, first) = pass(number, seed, Some(1), 0);
-    if found { first } else { pass(number, seed, None, first["operations"].as_u64().unwrap_or(0)).1 }
+    let (found, first) = pass(number, seed, exact, Some(1), 0);
+    if found { first } else { pass(number, seed, exact, None, first["operations"].as_u64().unwrap_or(0)).1 }
 }
 
 /// Whether anything failed, and what came of it; `before`: operations that were asked already.
-fn pass(number: u32, seed: u64, cases: Option<u32>, before: u64) -> (bool, Value) {
-    let plan = Plan::new(spec::built_in(), &[], None).expect("the built-in scenarios");
+fn pass(number: u32, seed: u64, exact: bool, cases: Option<u32>, before: u64) -> (bool, Value) {
+    let mut plan = Plan::new(spec::built_in(), &[], None).expect("the built-in scenarios");
+    if !exact {
+        plan.leave_out_exact();
+    }
     let out = std::env::temp_dir().join(format!("mutant-{}", std::process::id()));
     let stop = Stop::default();
     let first = First { stop: stop.clone(), is_found: AtomicBool::new(false), operations: AtomicU64::new(before) };
@@ -75,6 +79,7 @@ fn pass(number: u32, seed: u64, cases: Option<u32>, before: u64) -> (bool, Value
         target: "reference@sim".parse().expect("a name"),
         plan,
         seed,
+        exact,
         cases,
         jobs: 1,
         time: None,
@@ -197,88 +202,81 @@ fn compare(name: &TargetName, setup: &Setup, steps: &[Step], operations: &mut u6
             let text = |r: Result<_, target::TargetError>| r.err().map_or("opened".to_owned(), |e| e.to_string());
             return Some(
                 json!({"what": "settings", "changed": text(changed.map(drop)), "sound": text(sound.map(drop)),
-                "config": format!("{name} {setup:?}")}),
+                "world": name.to_string(), "figures": null, "events": false, "miscounts": []}),
             );
         }
     };
     let (mut one, mut other) = (Observation::default(), Observation::default());
-    let last = [Op::Snapshot, Op::EmptyCache, Op::Snapshot];
-    let given = steps.iter().filter_map(|s| s.op.as_ref()).enumerate();
-    let looks = |nth: usize| nth % 4 == 3;
     let mut all: Vec<&Op> = Vec::new();
-    for (nth, op) in given {
+    for (nth, op) in steps.iter().filter_map(|s| s.op.as_ref()).enumerate() {
         all.push(op);
-        if looks(nth) {
+        if nth % 4 == 3 {
             all.push(&Op::Snapshot);
         }
     }
-    all.extend(&last);
+    all.extend(&[Op::Snapshot, Op::EmptyCache, Op::Snapshot]);
+    // The first call only has them tell.
+    target::events_of(changed.as_mut());
+    target::events_of(sound.as_mut());
     for (nth, op) in all.into_iter().enumerate() {
         *operations += 1;
-        let answered = changed.apply(op);
-        let expected = sound.apply(op);
-        let mut at = |what: &str, is: String, was: String| {
-            let world = format!("{name}, {} devices", setup.device_bytes.len());
-            let miscounts = miscounts(changed.as_mut());
-            Some(
-                json!({"what": what, "changed": cut(&is), "sound": cut(&was), "op": op.to_line(), "nth": nth, "world": world,
-                "miscounts": miscounts}),
-            )
-        };
-        if answered != expected {
-            let what = match (&answered, &expected) {
-                (Reply::Snapshot(_), Reply::Snapshot(_)) => "snapshot",
-                (Reply::Refused(a), Reply::Refused(b)) if a.class == b.class => "text",
-                (Reply::Refused(_), _) | (_, Reply::Refused(_)) => "refusal",
-                (a, b)
-                    if std::mem::discriminant(a) == std::mem::discriminant(b) && op.to_line().starts_with("alloc") =>
-                {
-                    "address"
-                }
-                _ => "answer",
-            };
-            if let (Reply::Snapshot(a), Reply::Snapshot(b)) = (&answered, &expected) {
-                let (a, b) = (serde_json::to_value(a), serde_json::to_value(b));
-                let path = a.ok().zip(b.ok()).and_then(|(a, b)| first_path(&a, &b, String::new()));
-                let (path, a, b) = path.unwrap_or_default();
-                return at(&format!("snapshot {path}"), a, b);
-            }
-            return at(what, format!("{answered:?}"), format!("{expected:?}"));
-        }
-        drop(at);
+        let (answered, expected) = (meaning(changed.apply(op)), meaning(sound.apply(op)));
         let (did, does) = (target::events_of(changed.as_mut()), target::events_of(sound.as_mut()));
-        if did != does {
-            let miscounts = miscounts(changed.as_mut());
-            return Some(
-                json!({"what": "events", "changed": cut(&did), "sound": cut(&does), "op": op.to_line(), "nth": nth,
-                "world": name.to_string(), "miscounts": miscounts}),
-            );
-        }
         changed.observe(&mut one);
         sound.observe(&mut other);
-        if one != other {
-            let (mut keys, mut was, mut is) = (Vec::new(), Vec::new(), Vec::new());
-            for (d, (a, b)) in one.devices.iter().zip(&other.devices).enumerate() {
-                for key in Key::all().filter(|&k| a.stats.value(k) != b.stats.value(k)) {
-                    keys.push(key.to_string());
-                    is.push(format!("{d}:{key}={}", a.stats.value(key)));
-                    was.push(format!("{d}:{key}={}", b.stats.value(key)));
-                }
-            }
-            let mut what = format!("figures {}", keys.join(" "));
-            if keys.is_empty() {
-                let (a, b) = (serde_json::to_value(&one), serde_json::to_value(&other));
-                let (path, a, b) =
-                    a.ok().zip(b.ok()).and_then(|(a, b)| first_path(&a, &b, String::new())).unwrap_or_default();
-                (what, is, was) = (format!("device {path}"), vec![a], vec![b]);
-            }
-            let world = format!("{name}, {} devices", setup.device_bytes.len());
-            let miscounts = miscounts(changed.as_mut());
-            return Some(json!({"what": cut(&what), "changed": cut(&is.join(" ")), "sound": cut(&was.join(" ")),
-                "op": op.to_line(), "nth": nth, "world": world, "miscounts": miscounts}));
+        if answered == expected && did == does && one == other {
+            continue;
         }
+        let figures = in_figures(&one, &other);
+        let (what, is, was) = if answered != expected {
+            in_answers(op, &answered, &expected)
+        } else if let Some(figures) = &figures {
+            figures.clone()
+        } else {
+            ("events".to_owned(), did.clone(), does.clone())
+        };
+        return Some(json!({
+            "what": cut(&what), "changed": cut(&is), "sound": cut(&was), "op": op.to_line(), "nth": nth,
+            "world": format!("{name}, {} devices", setup.device_bytes.len()), "figures": figures.map(|f| cut(&f.0)),
+            "events": did != does, "miscounts": miscounts(changed.as_mut()),
+        }));
     }
     None
+}
+
+/// How two answers differ: what kind of difference it is, and both.
+fn in_answers(op: &Op, answered: &Reply, expected: &Reply) -> (String, String, String) {
+    let what = match (answered, expected) {
+        (Reply::Snapshot(a), Reply::Snapshot(b)) => {
+            let (a, b) = (serde_json::to_value(a), serde_json::to_value(b));
+            let path = a.ok().zip(b.ok()).and_then(|(a, b)| first_path(&a, &b, String::new()));
+            let (path, a, b) = path.unwrap_or_default();
+            return (format!("snapshot {path}"), a, b);
+        }
+        (Reply::Refused(a), Reply::Refused(b)) if a.class == b.class => "text",
+        (Reply::Refused(_), _) | (_, Reply::Refused(_)) => "refusal",
+        _ if op.to_line().starts_with("alloc") => "address",
+        _ => "answer",
+    };
+    (what.to_owned(), format!("{answered:?}"), format!("{expected:?}"))
+}
+
+/// The figures that differ, by name, and both values of each.
+fn in_figures(one: &Observation, other: &Observation) -> Option<(String, String, String)> {
+    let (mut keys, mut is, mut was) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, (a, b)) in one.devices.iter().zip(&other.devices).enumerate() {
+        for key in Key::all().filter(|&k| a.stats.value(k) != b.stats.value(k)) {
+            keys.push(key.to_string());
+            is.push(format!("{place}:{key}={}", a.stats.value(key)));
+            was.push(format!("{place}:{key}={}", b.stats.value(key)));
+        }
+    }
+    if keys.is_empty() {
+        let (a, b) = (serde_json::to_value(one).ok()?, serde_json::to_value(other).ok()?);
+        let (path, a, b) = first_path(&a, &b, String::new())?;
+        return Some((format!("device {path}"), a, b));
+    }
+    Some((format!("figures {}", keys.join(" ")), is.join(" "), was.join(" ")))
 }
 
 /// The figures of the changed allocator that its own snapshot contradicts: whatever it chose, these are wrong.
@@ -333,6 +331,15 @@ fn counted(snapshot: &Snapshot, device: u32, kind: Option<PoolKind>) -> Vec<(Fam
         }
     }
     sums.into_iter().collect()
+}
+
+/// An answer without what nobody may rely on: what a free block was asked for last.
+fn meaning(mut reply: Reply) -> Reply {
+    if let Reply::Snapshot(snapshot) = &mut reply {
+        let blocks = snapshot.segments.iter_mut().flat_map(|s| &mut s.blocks);
+        blocks.filter(|b| b.state == BlockState::Inactive).for_each(|b| b.requested_size = 0);
+    }
+    reply
 }
 
 fn cut(text: &str) -> String {

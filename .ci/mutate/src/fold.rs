@@ -7,25 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use syn::{BinOp, Expr, Lit, Pat, UnOp};
 
 /// Functions beside the allocator that do nothing, answer `false` or answer `None` where nothing is planted.
-const IDLE: [&str; 13] = [
-    "miscount",
-    "misround",
-    "vary",
-    "miscount_refused",
-    "miscount_oom",
-    "misgrow",
-    "misfree",
-    "misreset_peaks",
-    "misreset_accumulated",
-    "trim_eagerly",
-    "note_trim",
-    "note_visit",
-    "stop_waiting",
+#[rustfmt::skip]
+const IDLE: [&str; 19] = [
+    "miscount", "misround", "vary", "miscount_refused", "miscount_oom", "misgrow", "misfree", "misreset_peaks",
+    "misreset_accumulated", "trim_eagerly", "note_trim", "note_visit", "stop_waiting", "get_spare", "poll", "note_redirection",
+    "note_segment", "merge_left_apart", "note_refused",
 ];
-const FALSE: [&str; 2] = ["loses", "tears_off"];
+const FALSE: [&str; 4] = ["loses", "tears_off", "hands_out_whole", "keeps_apart"];
+const NONE: [&str; 5] = ["mislimit", "uneven_segment", "search_otherwise", "give_back_part", "search_after_flush"];
 /// Functions there that the sound allocator goes through.
-const LIVE: [&str; 7] = ["segment_for", "flush_for", "free_unknown", "join", "mischarge", "reserved", "settings"];
-const NONE: [&str; 2] = ["mislimit", "uneven_segment"];
+const LIVE: [&str; 8] =
+    ["segment_for", "flush_for", "free_unknown", "join", "mischarge", "reserved", "settings", "cut"];
 
 /// Names of what is called from live code.
 #[derive(Default)]
@@ -101,7 +93,7 @@ pub fn fold(e: &Expr, constants: &Constants) -> Option<bool> {
         },
         Expr::MethodCall(call) => {
             let method = call.method.to_string();
-            let asks = matches!(method.as_str(), "has" | "varies" | "chooses");
+            let asks = matches!(method.as_str(), "has" | "varies" | "chooses" | "counts_frees");
             if asks && tokens(&call.receiver).contains("planted") {
                 return Some(false);
             }
@@ -121,8 +113,11 @@ pub fn fold(e: &Expr, constants: &Constants) -> Option<bool> {
             }
         }
         Expr::Let(l) => {
-            let none =
-                matches!(bare(&l.expr), Expr::MethodCall(call) if NONE.contains(&call.method.to_string().as_str()));
+            let asked = match bare(&l.expr) {
+                Expr::Try(tried) => bare(&tried.expr),
+                other => other,
+            };
+            let none = matches!(asked, Expr::MethodCall(call) if NONE.contains(&call.method.to_string().as_str()));
             (none && tokens(&l.pat).starts_with("Some")).then_some(false)
         }
         Expr::Closure(closure) => fold(&closure.body, constants),
