@@ -25,6 +25,7 @@ pub fn find(file: &syn::File, source: &str, names: &mut Called) -> Vec<Edit> {
         constants: Constants::new(),
         answers: Vec::new(),
         loops: 0,
+        endless: false,
         closures: 0,
     };
     finder.visit_file(file);
@@ -41,6 +42,8 @@ struct Finder<'a> {
     answers: Vec<String>,
     /// Loops around the place, within the innermost closure.
     loops: usize,
+    /// The innermost loop only ends by what it answers: leaving it early does not compile.
+    endless: bool,
     closures: usize,
 }
 
@@ -102,7 +105,7 @@ impl Finder<'_> {
         // Leaving before what leaves anyway is no change.
         let leaves = |text: &str| self.text(stmt).trim_end_matches(';').trim_start_matches("return ") == text;
         let (ends, breaks, continues) =
-            (self.answers.first().is_some_and(|a| leaves(a)), leaves("break"), leaves("continue"));
+            (self.answers.first().is_some_and(|a| leaves(a)), leaves("break") || self.endless, leaves("continue"));
         if nth > 0 && !ends && self.closures == 0 && !matches!(stmt, Stmt::Item(_)) {
             if let Some(answer) = self.answers.first().cloned() {
                 let words = format!("returned `{answer}` before `{source}`");

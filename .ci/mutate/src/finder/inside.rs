@@ -33,10 +33,10 @@ impl Finder<'_> {
             Expr::If(i) => self.branch(i),
             Expr::While(w) => {
                 self.condition(&w.cond, false);
-                self.in_loop(&w.body);
+                self.in_loop(&w.body, false);
             }
             Expr::ForLoop(f) => self.each(f),
-            Expr::Loop(l) => self.in_loop(&l.body),
+            Expr::Loop(l) => self.in_loop(&l.body, true),
             Expr::Match(m) => self.matched(m),
             Expr::Closure(c) => self.closure(c, false),
             Expr::Macro(m) => self.macro_arguments(&m.mac),
@@ -120,10 +120,12 @@ impl Finder<'_> {
         }
     }
 
-    pub(super) fn in_loop(&mut self, body: &Block) {
+    pub(super) fn in_loop(&mut self, body: &Block, endless: bool) {
+        let outer = std::mem::replace(&mut self.endless, endless);
         self.loops += 1;
         self.visit_block(body);
         self.loops -= 1;
+        self.endless = outer;
     }
 
     pub(super) fn each(&mut self, f: &syn::ExprForLoop) {
@@ -133,7 +135,7 @@ impl Finder<'_> {
         let last = ("crate::mutant::Shortened::new(#, ", ")");
         self.around(&f.expr, "one too few", last, format!("`{source}` leaves out the last"));
         self.value(&f.expr);
-        self.in_loop(&f.body);
+        self.in_loop(&f.body, false);
     }
 
     pub(super) fn matched(&mut self, m: &syn::ExprMatch) {
