@@ -202,7 +202,7 @@ fn compare(name: &TargetName, setup: &Setup, steps: &[Step], operations: &mut u6
             let text = |r: Result<_, target::TargetError>| r.err().map_or("opened".to_owned(), |e| e.to_string());
             return Some(
                 json!({"what": "settings", "changed": text(changed.map(drop)), "sound": text(sound.map(drop)),
-                "world": name.to_string(), "figures": null, "events": false, "miscounts": []}),
+                "op": "", "world": name.to_string(), "figures": null, "events": false, "miscounts": []}),
             );
         }
     };
