@@ -210,7 +210,7 @@ pub(super) fn lift(capability: Capability) -> (String, String) {
         Capability::Devices(count) => {
             (format!("provide a machine with at least {count} devices"), format!("提供至少 {count} 个设备的测试机"))
         }
-        Capability::Faults | Capability::StreamControl => (
+        Capability::Faults | Capability::StreamControl | Capability::Simulated => (
             format!("`{name}` needs a device that obeys the harness: run these scenarios on a `@sim` target"),
             format!("`{name}` 需要可由测试框架控制的设备：改在 `@sim` 目标上运行这些用例"),
         ),

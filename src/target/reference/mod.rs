@@ -136,7 +136,9 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             name: name.to_string(),
             devices: devices.iter().map(|d| device_info(d, settings)).collect(),
             streams,
-            capabilities: capabilities(devices.iter().all(Playground::is_watched), settings).collect(),
+            capabilities: capabilities(devices.iter().all(Playground::is_watched), settings)
+                .filter(|c| name.place == "sim" || !ON_SIMULATED_DEVICES.contains(c))
+                .collect(),
             contract: contract(settings),
         };
         ReferenceTarget {
@@ -167,6 +169,9 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         self.current.get(&self.caller()).copied().unwrap_or(DeviceId(0))
     }
 }
+
+/// What only a simulated device makes possible: worlds of any size, and a twin that lives on devices like it.
+const ON_SIMULATED_DEVICES: [Capability; 2] = [Capability::Simulated, Capability::ExactPolicy];
 
 /// All there are, but for counts of devices, which depend on the world, and a second opinion, which takes somebody.
 fn capabilities(watched: bool, settings: &Settings) -> impl Iterator<Item = Capability> {
