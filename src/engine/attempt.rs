@@ -31,7 +31,7 @@ pub struct Panicked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
     /// To its end, or to a conviction.
-    Ran(Run),
+    Ran(Box<Run>),
     /// The harness panicked. A panic of the target is a conviction.
     Panicked(Panicked),
 }
@@ -70,10 +70,10 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<
         // One that cannot be opened now is lost to this sequence; the next may find it again.
         Ok(Err(error)) => {
             let lost = lost_by(error)?;
-            Ok(Attempt::Ran(Run { lost: Some(Loss { lost, during: None }), ..Run::default() }))
+            Ok(Attempt::Ran(Box::new(Run { lost: Some(Loss { lost, during: None }), ..Run::default() })))
         }
-        Ok(Ok(run)) => Ok(Attempt::Ran(run)),
-        Err(text) if pulse.leave() => Ok(Attempt::Ran(panicked(course, at.get(), &text))),
+        Ok(Ok(run)) => Ok(Attempt::Ran(Box::new(run))),
+        Err(text) if pulse.leave() => Ok(Attempt::Ran(Box::new(panicked(course, at.get(), &text)))),
         Err(text) => Ok(Attempt::Panicked(Panicked { step: at.get(), text })),
     }
 }

@@ -164,7 +164,7 @@ fn run(caught: &Caught, setup: &Setup, steps: &[Step], open: &OpenNamed<'_>) -> 
         relations_of(&caught.reproducer.oracles).into_iter().filter(|o| *o == caught.guilt.oracle).collect();
     let course = Course { relations: &relations, ..Course::new(steps, &oracles, caught.reproducer.epilogue) };
     match attempt(&*open, setup, &course) {
-        Ok(Attempt::Ran(run)) => Some(run),
+        Ok(Attempt::Ran(run)) => Some(*run),
         _ => None,
     }
 }

@@ -287,11 +287,11 @@ impl Oracle for History {
             Effect::Freed(id, live) if live.bytes > 0 => Some(About { id, live, is_alloc: false }),
             _ => None,
         };
-        for device in 0..self.devices.len().min(events.len()) {
+        for (device, events) in events.iter().enumerate().take(self.devices.len()) {
             let mut count = Count::default();
             // A free that failed may have been taken all the same.
             let taken = about.or_else(|| self.half_freed(seen));
-            let odd = events[device].iter().find_map(|event| self.follow(seen, device, event, taken, &mut count));
+            let odd = events.iter().find_map(|event| self.follow(seen, device, event, taken, &mut count));
             let off = || self.balance(seen, device, &count, about.or(taken.filter(|_| count.frees > 0)));
             if let Some(violation) = odd.or_else(off) {
                 found.push(violation);

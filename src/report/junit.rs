@@ -102,7 +102,7 @@ fn own_message<'a>(finding: &'a Finding, scenario: &ScenarioRecord) -> &'a str {
 /// Findings by which no scenario fails: what departs from the policy that is claimed breaks no promise of theirs.
 fn beside(record: &RunRecord) -> Vec<TestCase> {
     let fails = |id: &&str| record.scenario(id).is_some_and(|s| s.outcome == Outcome::Fail);
-    let alone = record.open_findings().filter(|f| !f.scenarios().iter().any(|id| fails(id)));
+    let alone = record.open_findings().filter(|f| !f.scenarios().iter().any(&fails));
     let case = |finding: &Finding| {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status.set_message(format!("{}: {}", finding.id, finding.violation.message.en));

@@ -59,13 +59,7 @@ impl SimDevice {
     }
 
     fn placed(index: u32, streams: u8, memory: Memory) -> Self {
-        SimDevice {
-            index,
-            memory,
-            streams: Streams::new(index, streams),
-            faults: Faults::default(),
-            captures: false,
-        }
+        SimDevice { index, memory, streams: Streams::new(index, streams), faults: Faults::default(), captures: false }
     }
 
     /// The raw handle of a stream: 0 for the default one; the others are distinct over all devices and

@@ -47,10 +47,10 @@ impl Unfaithful {
                     }
                 }
             }
-            (Op::Summary { abbreviated, .. }, Reply::Text(table)) if shown.stats != truth.stats => {
-                if *table == summary::render(&truth.stats, place, *abbreviated) {
-                    *table = summary::render(&shown.stats, place, *abbreviated);
-                }
+            (Op::Summary { abbreviated, .. }, Reply::Text(table))
+                if shown.stats != truth.stats && *table == summary::render(&truth.stats, place, *abbreviated) =>
+            {
+                *table = summary::render(&shown.stats, place, *abbreviated);
             }
             (_, Reply::MemoryInfo(info)) => {
                 if observable == Observable::Device(DeviceFigure::FreeBytes) {
