@@ -98,7 +98,7 @@ fn is_known(violation: &Violation, settings: &Settings, steps: &[Step]) -> bool 
         OracleName::PrivatePools => !splits && violation.requirement.is_some_and(|r| r.to_string() == "CAPT-02"),
         OracleName::Exhaustion if redirects => !splits,
         OracleName::Exhaustion => pages && !splits && violation.message.en.contains("right after, was served"),
-        OracleName::Leak => pages && redirects,
+        OracleName::Leak | OracleName::Trim => pages && redirects,
         _ => false,
     }
 }

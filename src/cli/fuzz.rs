@@ -11,8 +11,9 @@ use crate::report;
 use crate::spec::{self, Body};
 use crate::verdict::record::RunRecord;
 
+use super::flags::{Beside, Kept};
 use super::progress::Shown;
-use super::run::{Beside, Kept, Lang, duration, ending, ensure_writable, jobs_for, targets};
+use super::run::{Lang, duration, ending, ensure_writable, jobs_for, targets};
 use super::{CliError, Context, Exit, signals};
 
 /// Ask one target generated sequences without end

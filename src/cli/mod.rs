@@ -10,6 +10,7 @@ mod cuda;
 mod doctor;
 mod error;
 mod exit;
+mod flags;
 mod fuzz;
 mod kill_matrix;
 mod list;

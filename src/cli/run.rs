@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine::expect::concerns;
-use crate::engine::{self, EngineError, Plan, RunOptions, Shard, SweepPlan, regressions};
+use crate::engine::{self, EngineError, Plan, RunOptions, Shard, SweepPlan};
 use crate::op::{Setup, Text};
 use crate::report::{self, Language};
 use crate::spec;
@@ -14,6 +14,7 @@ use crate::target::{self, TargetName};
 use crate::verdict::Outcome;
 use crate::verdict::record::{EndedBy, RunRecord};
 
+use super::flags::{Beside, Kept};
 use super::output::note;
 use super::progress::Shown;
 use super::{CliError, Context, Exit, signals};
@@ -89,45 +90,6 @@ pub(super) struct Args {
     twin: Beside,
     #[command(flatten)]
     kept: Kept,
-}
-
-/// Whether a target is held against the policy that it claims.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub(super) struct Beside {
-    /// Leave out the comparison of a target that claims PyTorch's policy with the sound reference, figure by figure and
-    /// address by address; only promises to callers are judged then
-    #[arg(long)]
-    no_exact: bool,
-}
-
-impl Beside {
-    pub(super) fn is_exact(self) -> bool {
-        !self.no_exact
-    }
-}
-
-/// Where the sequences that failed are kept.
-#[derive(Debug, clap::Args)]
-pub(super) struct Kept {
-    /// Keep generated sequences that fail here, and run those kept first [default: proptest-regressions/ where the
-    /// current folder has one, else the same below --out]
-    #[arg(long, value_name = "DIR")]
-    regressions: Option<PathBuf>,
-    /// Keep none, and run none that were kept
-    #[arg(long, conflicts_with = "regressions")]
-    no_regressions: bool,
-}
-
-impl Kept {
-    /// The folder of a run with its results in `out`, if there is to be one. One that was named has to be writable.
-    pub(super) fn folder(&self, out: &Path) -> Result<Option<PathBuf>, CliError> {
-        if self.no_regressions {
-            return Ok(None);
-        }
-        let Some(folder) = &self.regressions else { return Ok(Some(regressions::usual_folder(out))) };
-        check_writable(folder, "--regressions")?;
-        Ok(Some(folder.clone()))
-    }
 }
 
 /// How device calls are made to fail beside what scenarios say.
@@ -328,7 +290,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// As [`ensure_writable`], of a folder that another flag names.
-fn check_writable(folder: &Path, flag: &'static str) -> Result<(), CliError> {
+pub(super) fn check_writable(folder: &Path, flag: &'static str) -> Result<(), CliError> {
     let fail = |source| CliError::Unwritable { path: folder.to_owned(), source, flag };
     std::fs::create_dir_all(folder).map_err(fail)?;
     tempfile::tempfile_in(folder).map_err(fail)?;

@@ -107,7 +107,10 @@ fn findings(options: &RunOptions, ended: &[Option<Ended>], open: Option<&Opener<
         caught.map(|caught| Suspect { scenario: &entry.scenario, caught }).collect::<Vec<_>>()
     };
     let mut suspects: Vec<Suspect<'_>> = entries.flat_map(of).collect();
-    suspects.extend(departures(options, ended));
+    // Where nothing is run, nothing can show that a departure comes of the same mistake as what breaks a promise.
+    if suspects.is_empty() || open.is_some() {
+        suspects.extend(departures(options, ended));
+    }
     let own = options.target.to_string();
     let named = |name: &str| open.and_then(|open| opener(open, &own, name));
     let groups = fold::fold(&suspects, open.map(|_| &named as &fold::OpenNamed<'_>));

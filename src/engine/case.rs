@@ -21,7 +21,7 @@ use super::loss::Loss;
 use super::requires::missing;
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
-use super::{files, premise, pulse, regressions};
+use super::{crash, files, premise, pulse, regressions};
 
 /// How many sequences of a pass are also compared with a variant: each costs two bare runs.
 const COMPARED: u32 = 24;
@@ -228,7 +228,7 @@ impl Case<'_> {
                 tally.caught = Some(caught);
             }
             Pending::Panicked { setup, steps, names, panicked } => {
-                tally.crash = Some(failure::keep_crash(self, &setup, &steps, &panicked, &names, patience));
+                tally.crash = Some(crash::keep_crash(self, &setup, &steps, &panicked, &names, patience));
             }
         }
         tally.seconds += clock.seconds();
@@ -359,12 +359,12 @@ impl Case<'_> {
                     let (setup, steps, original) = (setup.clone(), steps.to_vec(), steps.len() as u64);
                     tally.pending = Some(Pending::Convicted { setup, steps, label, names, conviction, original });
                 } else if let Some(loss) = &run.lost {
-                    tally.crash = Some(failure::keep_loss(self, setup, steps, loss, author.names));
+                    tally.crash = Some(crash::keep_loss(self, setup, steps, loss, author.names));
                 }
             }
             Attempt::Panicked(panicked) => {
                 tally.sequences += 1;
-                tally.crash = Some(failure::crash_as_found(self, setup, steps, &panicked, author.names));
+                tally.crash = Some(crash::crash_as_found(self, setup, steps, &panicked, author.names));
                 let (setup, steps, names) = (setup.clone(), steps.to_vec(), author.names.clone());
                 tally.pending = Some(Pending::Panicked { setup, steps, names, panicked });
             }

@@ -14,21 +14,21 @@ use crate::verdict::{Reproduced, Reproducer, TranscriptLine, Violation};
 use crate::workload;
 
 use super::again::again;
-use super::attempt::{Attempt, Opener, Panicked, attempt};
+use super::attempt::{Attempt, Panicked, attempt};
 use super::case::Case;
 use super::health;
 use super::lockstep::{Conviction, Course, Guilt};
-use super::loss::{self, Loss};
+use super::loss;
 use super::naming;
 use super::stop::Patience;
 use super::twin;
 use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
-const BUDGET: u32 = 3000;
+pub(super) const BUDGET: u32 = 3000;
 
 /// How many operations these may have together: of long sequences not so many can be tried.
-const OPERATIONS: u64 = 6_000_000;
+pub(super) const OPERATIONS: u64 = 6_000_000;
 
 /// A violation and the sequence that shows it.
 #[derive(Debug, Clone)]
@@ -353,55 +353,6 @@ fn with_health(case: &Case<'_>, setup: &Setup, violation: Violation) -> Violatio
 /// Those of the judges that compare runs.
 pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
     oracles.iter().copied().filter(|o| o.compares_runs()).collect()
-}
-
-/// A sequence that ended in a panic, as it was found.
-pub(super) fn crash_as_found(
-    case: &Case<'_>,
-    setup: &Setup,
-    steps: &[Step],
-    panicked: &Panicked,
-    names: &Names,
-) -> Crash {
-    let operation = steps.get(panicked.step).and_then(|s| s.op.as_ref()).map(|op| names.told(&op.to_line(), &[]));
-    let reproducer = Some(reproducer(case, setup.clone(), steps.to_vec(), names.clone()));
-    Crash { reproducer, ..Crash::panic(&panicked.text, operation.as_deref()) }
-}
-
-/// Keeps a sequence that ended in a panic, as small as it gets.
-pub(super) fn keep_crash(
-    case: &Case<'_>,
-    setup: &Setup,
-    steps: &[Step],
-    panicked: &Panicked,
-    names: &Names,
-    patience: Patience<'_>,
-) -> Crash {
-    let found = crash_as_found(case, setup, steps, panicked, names);
-    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
-    if !patience.may_shrink() || !still(setup, steps) {
-        return found;
-    }
-    let goes_on = || patience.may_shrink();
-    let operations = Cell::new(0_u64);
-    let goes_on = || goes_on() && operations.get() < OPERATIONS;
-    let mut fails = |setup: &Setup, steps: &[Step]| {
-        operations.set(operations.get().saturating_add(steps.len() as u64));
-        still(setup, steps)
-    };
-    let (setup, small, origins) = workload::minimise(setup, steps, &mut fails, BUDGET, &goes_on);
-    Crash { reproducer: Some(reproducer(case, setup, small, names.follow(&origins))), ..found }
-}
-
-/// Keeps a sequence in which the target was lost for a reason that is none of the allocator's.
-pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &Loss, names: &Names) -> Crash {
-    let during = loss.during.as_ref().map(|op| names.told(op, &[]));
-    let text = Loss { during, ..loss.clone() }.text();
-    Crash { text, reproducer: Some(reproducer(case, setup.clone(), steps.to_vec(), names.clone())) }
-}
-
-fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) -> bool {
-    matches!(attempt(open, setup, course), Ok(Attempt::Panicked(panicked)) if panicked.text == text)
 }
 
 /// Whoever runs it again has to ask the twin, if the twin is who objects.

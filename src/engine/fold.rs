@@ -53,7 +53,9 @@ pub(super) fn fold(suspects: &[Suspect<'_>], open: Option<&OpenNamed<'_>>) -> Ve
                 Some(because) => {
                     folded.push((other, because));
                     let known = members.iter().any(|&m| suspects[m].caught.guilt == suspects[other].caught.guilt);
-                    if !known && members.len() < MEMBERS {
+                    // Whatever goes wrong departs from the policy, too: that puts no two mistakes down to one.
+                    let departs = suspects[other].caught.guilt == twin::GUILT;
+                    if !known && !departs && members.len() < MEMBERS {
                         members.push(other);
                     }
                     false
@@ -87,8 +89,8 @@ fn rank(suspect: &Suspect<'_>, place: usize) -> impl Ord + use<> {
     let spares_data = expects || !requirement.get().corrupts;
     let compares = caught.violation.oracle.compares_runs() || caught.violation.oracle == OracleName::Growth;
     let says_less = match caught.violation.oracle {
-        OracleName::Expectation => 3,
-        OracleName::Summary => 2,
+        OracleName::Expectation => 5,
+        OracleName::Summary | OracleName::History => 2,
         _ => 0,
     };
     let calls = calls_made(caught) + says_less;

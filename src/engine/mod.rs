@@ -11,6 +11,7 @@ mod case;
 pub(crate) mod command;
 mod conditions;
 pub mod course;
+mod crash;
 pub(crate) mod doctor;
 pub mod expect;
 #[cfg(test)]

@@ -16,6 +16,9 @@ const RETRY_BLOCKS: u32 = 0xF000_0000;
 /// A snapshot follows each of so many refused calls, and later ever fewer of them.
 const ALL_REFUSALS: u32 = 4;
 
+/// So many live blocks are read at once at most: of tens of thousands, reading would take all the time there is.
+const AT_ONCE: usize = 256;
+
 /// Which probes a sequence gets, and the retry that is due.
 #[derive(Debug)]
 pub(super) struct Probes {
@@ -29,8 +32,10 @@ pub(super) struct Probes {
     due: Option<(usize, Op)>,
     /// Blocks asked for during a capture, when nothing could be written to them.
     unwritten: BTreeSet<BlockId>,
-    /// Every live block is to be read once that is possible.
+    /// Live blocks are to be read once that is possible.
     to_be_read: bool,
+    /// The address up to which they were read last.
+    read_up_to: u64,
 }
 
 impl Probes {
@@ -44,6 +49,7 @@ impl Probes {
             due: None,
             unwritten: BTreeSet::new(),
             to_be_read: false,
+            read_up_to: 0,
         }
     }
 
@@ -151,12 +157,15 @@ impl Probes {
         self.look(session)
     }
 
-    /// Reads every live block.
-    pub(super) fn verify_all(&self, session: &mut Session<'_>) -> Result<(), Stop> {
+    /// Reads the live blocks: all, or of very many the next ones by address, in turn. Each is read once more before it is
+    /// given back.
+    pub(super) fn verify_all(&mut self, session: &mut Session<'_>) -> Result<(), Stop> {
         if !self.contents {
             return Ok(());
         }
-        session.model.live_ids().into_iter().try_for_each(|block| self.verify(session, block))
+        let blocks = session.model.live_from(self.read_up_to, AT_ONCE);
+        self.read_up_to = blocks.last().and_then(|b| session.model.block(*b)).map_or(0, |live| live.end());
+        blocks.into_iter().try_for_each(|block| self.verify(session, block))
     }
 
     /// Writes to the blocks of a capture that has ended.

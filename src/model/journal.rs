@@ -27,6 +27,14 @@ impl Model {
         ids
     }
 
+    /// At most so many live blocks, by address, from the first one at or behind `address` on and around.
+    #[must_use]
+    pub fn live_from(&self, address: u64, most: usize) -> Vec<BlockId> {
+        let from = (address, BlockId(0));
+        let around = self.ranges.range(from..).chain(self.ranges.range(..from));
+        around.take(most).map(|(&(_, id), _)| id).collect()
+    }
+
     /// Freed memory within the range that a recorded stream still uses for certain.
     #[must_use]
     pub fn used_elsewhere(&self, device: usize, start: u64, end: u64) -> Option<Unfinished> {

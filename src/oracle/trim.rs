@@ -1,8 +1,8 @@
 //! Trim: emptying the cache gives back all of a device's memory where nothing is live or waiting, whatever the other
 //! devices do.
 //!
-//! Judges a device by its own state: faults that fired on another one, blocks and pools there excuse nothing here. Does not
-//! cover: devices with live or waiting blocks (the snapshot right after shows what was kept there), devices on which
+//! Judges a device by its own state: faults that fired on another one, blocks and pools there excuse nothing here.
+//! Does not cover: devices with live or waiting blocks (the snapshot right after shows what was kept there), devices on which
 //! requests are redirected or were to a pool that lives, and those where a planned fault fired in the step.
 
 use super::cite::{ISO_02, TRIM_01, say};

@@ -38,17 +38,23 @@ steps:
     expect: { succeeds: true }
 ";
 
-/// One scenario that reaches the seventh operation, and one, run after it, that does not.
-const SEVEN: &str = "\
+/// One scenario that reaches the fourteenth operation, and one, run after it, that does not.
+const FOURTEEN: &str = "\
 scenario: long
 requirement: ZERO-01
-title: { en: Four blocks, zh: 四个块 }
+title: { en: Ten blocks, zh: 十个块 }
 effort_days: 0.5
 steps:
   - alloc: { block: a, device: 0, bytes: 1 }
   - alloc: { block: b, device: 0, bytes: 1 }
   - alloc: { block: c, device: 0, bytes: 1 }
   - alloc: { block: d, device: 0, bytes: 1 }
+  - alloc: { block: e, device: 0, bytes: 1 }
+  - alloc: { block: f, device: 0, bytes: 1 }
+  - alloc: { block: g, device: 0, bytes: 1 }
+  - alloc: { block: h, device: 0, bytes: 1 }
+  - alloc: { block: i, device: 0, bytes: 1 }
+  - alloc: { block: j, device: 0, bytes: 1 }
 ---
 scenario: short
 requirement: ZERO-02
@@ -142,9 +148,9 @@ pub fn killed_harness(stage: &Stage) -> Result<(), Failed> {
     expect(running.exists(), || "the sequence under way is not kept".to_owned())
 }
 
-/// A kernel goes wrong at the seventh operation; the next scenario passes in a new process.
+/// A kernel goes wrong at the fourteenth operation; the next scenario passes in a new process.
 fn gone_wrong(stage: &Stage, target: &str) -> Result<Option<Finding>, Failed> {
-    fs::write(stage.folder.join("specs.yaml"), SEVEN)?;
+    fs::write(stage.folder.join("specs.yaml"), FOURTEEN)?;
     let gpu = stage.first()?;
     let before = stage.used(gpu)?;
     let mut all = arguments(target).to_vec();
@@ -161,14 +167,14 @@ fn gone_wrong(stage: &Stage, target: &str) -> Result<Option<Finding>, Failed> {
 pub fn hung_kernel(stage: &Stage) -> Result<(), Failed> {
     // A process must be able to start in this time, and each of a few tries takes it.
     let deadline = if stage.fake { "500ms" } else { "8s" };
-    let target = format!("{TARGET}?deadline={deadline}&misbehave=spin-at:7");
+    let target = format!("{TARGET}?deadline={deadline}&misbehave=spin-at:14");
     let finding = gone_wrong(stage, &target)?;
     cites(finding.as_ref(), "LIVE-01", "hang")
 }
 
 /// The context is broken for good: the process is given up.
 pub fn illegal_address(stage: &Stage) -> Result<(), Failed> {
-    let finding = gone_wrong(stage, &format!("{TARGET}?misbehave=illegal-at:7"))?;
+    let finding = gone_wrong(stage, &format!("{TARGET}?misbehave=illegal-at:14"))?;
     cites(finding.as_ref(), "LIVE-03", "crash")?;
     let said = finding.is_some_and(|f| f.violation.message.en.contains("error 700"));
     expect(said, || "the driver's code is not told".to_owned())

@@ -22,7 +22,7 @@ use crate::workload::{self, Offers};
 use super::Progress;
 use super::attempt::{Opener, inspect};
 use super::case::{self, Case, Tally};
-use super::failure::{self, Caught};
+use super::failure::Caught;
 use super::requires;
 use super::run::{RunOptions, lock};
 use super::schedule::Once;
@@ -136,7 +136,7 @@ pub(super) fn sweep(
         match &failure.found {
             Found::Panicked(panicked) => {
                 let Subject { case, setup, names, .. } = subject;
-                let crash = failure::keep_crash(case, setup, &failure.steps, panicked, names, patience);
+                let crash = super::crash::keep_crash(case, setup, &failure.steps, panicked, names, patience);
                 tally.crash.get_or_insert(crash);
             }
             Found::Convicted(conviction) => tally.swept.push(subject.pin_down(&failure.steps, conviction, patience)),
