@@ -27,12 +27,15 @@ const MOST_INCONCLUSIVE: usize = 5;
 
 fn judge(settings: &str, least_passes: usize) {
     let target: TargetName = format!("reference@sim?config={settings}").parse().expect("a target name");
+    // Its few sequences are so long that they take as much time as all others together.
+    let mut scenarios = spec::built_in();
+    scenarios.retain(|s| s.id != "live::long-lives");
     let options = RunOptions {
         target: target.clone(),
-        plan: Plan::new(spec::built_in(), &[], None).expect("everything is chosen"),
+        plan: Plan::new(scenarios, &[], None).expect("all others are chosen"),
         seed: 0,
         exact: true,
-        cases: None,
+        cases: Some(24),
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         time: None,
         stop: poolproof::engine::Stop::default(),

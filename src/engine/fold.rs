@@ -90,7 +90,7 @@ fn rank(suspect: &Suspect<'_>, place: usize) -> impl Ord + use<> {
     let compares = caught.violation.oracle.compares_runs() || caught.violation.oracle == OracleName::Growth;
     let says_less = match caught.violation.oracle {
         OracleName::Expectation => 5,
-        OracleName::Summary | OracleName::History => 2,
+        OracleName::Summary | OracleName::History => 6,
         _ => 0,
     };
     let calls = calls_made(caught) + says_less;
@@ -112,7 +112,9 @@ fn calls_made(caught: &Caught) -> usize {
 fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -> Option<Because> {
     let (a, b) = (lead.caught, other.caught);
     // What an author expects of a requirement, and what a judge sees of it, are one.
-    let expects = |c: &Caught| c.guilt.oracle == OracleName::Expectation;
+    // So is what a snapshot shows of it.
+    let shows = [OracleName::Expectation, OracleName::Summary];
+    let expects = |c: &Caught| shows.contains(&c.guilt.oracle);
     let judged_alike = a.requirement == b.requirement && (a.guilt.oracle == b.guilt.oracle || expects(a) || expects(b));
     if a.reproducer.target != b.reproducer.target {
         return None; // what a sibling's settings lead to is told apart

@@ -163,7 +163,10 @@ impl Probes {
         if !self.contents {
             return Ok(());
         }
-        let blocks = session.model.live_from(self.read_up_to, AT_ONCE);
+        let mut blocks = session.model.live_from(self.read_up_to, AT_ONCE);
+        if blocks.len() < AT_ONCE {
+            blocks.sort_unstable(); // all of them
+        }
         self.read_up_to = blocks.last().and_then(|b| session.model.block(*b)).map_or(0, |live| live.end());
         blocks.into_iter().try_for_each(|block| self.verify(session, block))
     }

@@ -144,7 +144,7 @@ fn memory_that_a_recorded_stream_uses_is_not_inactive() {
     };
     freed(BlockState::ActivePendingFree, true).passes();
     freed(BlockState::Inactive, false).passes();
-    let found = freed(BlockState::Inactive, true).convicts("SUMM-03");
+    let found = freed(BlockState::Inactive, true).convicts("STRM-02");
     insta::assert_snapshot!(found.message.en, @"the snapshot shows [0x1000, 0x1400) of device 0 as inactive, but recorded stream 1 still uses [0x1000, 0x1258), which was freed");
 }
 

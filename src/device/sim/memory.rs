@@ -17,7 +17,7 @@ pub const GRANULE: u64 = 2 << 20;
 /// From the first address of a device to that of the next, where nothing else is asked for.
 pub(super) const SPACING: u64 = 1 << 52;
 /// So many times its size a device has in addresses, and no less than so many: whoever never gives ranges back runs out.
-pub(super) const SPAN_FACTOR: u64 = 1024;
+pub(super) const SPAN_FACTOR: u64 = 8192;
 pub(super) const LEAST_SPAN: u64 = 1 << 40;
 const FIRST: u64 = 0x7f00_0000_0000;
 
