@@ -128,7 +128,7 @@ fn memory_that_a_recorded_stream_uses_is_not_inactive() {
         }
         let record = Op::RecordStream { block: BlockId(1), stream: StreamId(1) };
         bench.step(record, Reply::Done, |_| {}).passes();
-        let waits = state == BlockState::ActivePendingFree;
+        let waits = busy;
         let give = |o: &mut crate::op::Observation| {
             let stats = &mut o.devices[0].stats;
             stats.decrease(Family::Allocation, PoolKind::Small, 1);
@@ -144,7 +144,7 @@ fn memory_that_a_recorded_stream_uses_is_not_inactive() {
     };
     freed(BlockState::ActivePendingFree, true).passes();
     freed(BlockState::Inactive, false).passes();
-    let found = freed(BlockState::Inactive, true).convicts("STRM-02");
+    let found = freed(BlockState::Inactive, true).convicts("SUMM-03");
     insta::assert_snapshot!(found.message.en, @"the snapshot shows [0x1000, 0x1400) of device 0 as inactive, but recorded stream 1 still uses [0x1000, 0x1258), which was freed");
 }
 
