@@ -2,7 +2,7 @@
 //!
 //! Decides nothing: blocks come and go in `mod`, unfinished work in `unfinished`.
 
-use super::{Live, Model, Unfinished};
+use super::{Live, Model};
 use crate::op::BlockId;
 
 impl Model {
@@ -33,11 +33,5 @@ impl Model {
         let from = (address, BlockId(0));
         let around = self.ranges.range(from..).chain(self.ranges.range(..from));
         around.take(most).map(|(&(_, id), _)| id).collect()
-    }
-
-    /// Freed memory within the range that a recorded stream still uses for certain.
-    #[must_use]
-    pub fn used_elsewhere(&self, device: usize, start: u64, end: u64) -> Option<Unfinished> {
-        self.retired.used_elsewhere(device, start, end)
     }
 }

@@ -73,14 +73,6 @@ impl Retired {
         found
     }
 
-    /// What of a range recorded streams still use for certain; their own stream is left out.
-    pub(super) fn used_elsewhere(&self, device: usize, start: u64, end: u64) -> Option<Unfinished> {
-        let streams = |range: &Range| range.duty & !range.blurred & !(1 << (range.own.0 & 63));
-        let mut used = self.overlapping(start, end).filter(|(_, range)| range.device == device && streams(range) != 0);
-        let (&address, range) = used.next()?;
-        Some(Unfinished { address, end: range.end, device, streams: streams(range), own: range.own })
-    }
-
     /// These streams have nothing left to do.
     pub(super) fn settle(&mut self, device: usize, idle: u64) {
         if self.waiting[device] & idle != 0 {

@@ -96,9 +96,7 @@ impl Snapshots {
             self.compare(device, sums, &view.stats, found);
         }
         self.judge_live(seen, snapshot, found);
-        let withheld = || snapshot.segments.iter().find_map(|s| withheld(seen, s));
-        let kept = || snapshot.segments.iter().find_map(|s| self.kept(seen, s));
-        found.extend(withheld().or_else(kept));
+        found.extend(snapshot.segments.iter().find_map(|s| self.kept(seen, s)));
     }
 
     /// The first figure of a device that the snapshot does not add up to. Where only the pools are off, the
@@ -289,28 +287,6 @@ fn not_shown(id: BlockId, live: &Live, shown: Option<(&SegmentView, &BlockView)>
     let what = say!("allocated block that the snapshot shows at {address:#x}", "快照在 {address:#x} 处显示的已分配块");
     let expected = say!("at least {bytes} on device {device}", "设备 {device} 上至少 {bytes}");
     convict(MEM_01, message).figure(what, expected, line)
-}
-
-/// Freed memory that is shown as free although a recorded stream still uses it.
-fn withheld(seen: &Seen<'_>, segment: &SegmentView) -> Option<Violation> {
-    let device = device_of(segment)?;
-    let mut free = segment.blocks.iter().filter(|b| b.state == BlockState::Inactive);
-    let used = |b: &BlockView| seen.model.used_elsewhere(device, b.address, b.address.saturating_add(b.size));
-    let (block, waiting) = free.find_map(|b| Some((b, used(b)?)))?;
-    // Where the figures say so too, it is the memory that does not wait, which shows when it is handed out.
-    let current = |family| seen.after.devices.get(device).map_or(0, |view| view.stats.all(family).current);
-    if current(Family::ActiveBytes) == current(Family::AllocatedBytes) {
-        return None;
-    }
-    let (start, end) = (block.address, block.address.saturating_add(block.size));
-    let (address, stop, streams) = (waiting.address, waiting.end, waiting.streams);
-    let stream = streams.trailing_zeros();
-    let message = say!(
-        "the snapshot shows [{start:#x}, {end:#x}) of device {device} as inactive, but recorded stream {stream} still uses [{address:#x}, {stop:#x}), which was freed",
-        "快照将设备 {device} 的 [{start:#x}, {end:#x}) 显示为 inactive，而记录流 {stream} 仍在使用其中已释放的 [{address:#x}, {stop:#x})"
-    );
-    let what = say!("state of the block at {start:#x}", "位于 {start:#x} 的块的状态");
-    Some(convict(SUMM_03, message).figure(what, "active_pending_free", "inactive"))
 }
 
 #[cfg(test)]

@@ -118,36 +118,6 @@ fn a_segment_serves_one_stream_where_that_is_promised() {
     shown([0x40, 0]).convicts("SUMM-03");
 }
 
-#[test]
-fn memory_that_a_recorded_stream_uses_is_not_inactive() {
-    let freed = |state: BlockState, busy: bool| {
-        let mut bench = bench();
-        if busy {
-            let op = Op::Occupy { device: DeviceId(0), stream: StreamId(1) };
-            bench.step(op, Reply::Done, |o| o.devices[0].idle &= !2).passes();
-        }
-        let record = Op::RecordStream { block: BlockId(1), stream: StreamId(1) };
-        bench.step(record, Reply::Done, |_| {}).passes();
-        let waits = busy;
-        let give = |o: &mut crate::op::Observation| {
-            let stats = &mut o.devices[0].stats;
-            stats.decrease(Family::Allocation, PoolKind::Small, 1);
-            stats.decrease(Family::AllocatedBytes, PoolKind::Small, 1024);
-            if !waits {
-                stats.decrease(Family::Active, PoolKind::Small, 1);
-                stats.decrease(Family::ActiveBytes, PoolKind::Small, 1024);
-                stats.decrease(Family::RequestedBytes, PoolKind::Small, 600);
-            }
-        };
-        bench.step(free(1), Reply::Done, give).passes();
-        shows(&mut bench, vec![segment(0, 0x1000, state)])
-    };
-    freed(BlockState::ActivePendingFree, true).passes();
-    freed(BlockState::Inactive, false).passes();
-    let found = freed(BlockState::Inactive, true).convicts("SUMM-03");
-    insta::assert_snapshot!(found.message.en, @"the snapshot shows [0x1000, 0x1400) of device 0 as inactive, but recorded stream 1 still uses [0x1000, 0x1258), which was freed");
-}
-
 /// A segment that is only cached beside a live block, and the cache emptied.
 fn emptied(between: &[Op]) -> (Bench, SegmentView) {
     let mut bench = bench();
