@@ -169,8 +169,8 @@ fn text(reply: &Reply) -> String {
 /// A segment and its blocks, with everything that is known of them.
 fn segment(segment: &SegmentView) -> String {
     let SegmentView { address, blocks, .. } = segment;
-    let whole = SegmentView { address: 0, blocks: Vec::new(), ..segment.clone() };
-    let mut text = format!("{address:#x} {whole:?}");
+    let whole = SegmentView { address: 0, stream: 0, blocks: Vec::new(), ..segment.clone() };
+    let mut text = format!("{address:#x} {whole:?}, stream {:#x}", segment.stream);
     for block in blocks {
         let BlockView { address: at, size, requested_size, state } = block;
         let offset = at.wrapping_sub(*address);

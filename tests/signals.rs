@@ -109,7 +109,7 @@ fn expect_consistent(record: &RunRecord) {
     }
 }
 
-const LONG: &str = "run --cases 3000 -v --target reference@sim";
+const LONG: &str = "run --cases 3000 -v --target reference@sim --scenario {iso,oom,peak,mem,strm}::*";
 const LONG_AND_WRONG: &str =
     "run --cases 3000 --target reference@sim?defect=event-on-default-stream --scenario strm::*";
 
