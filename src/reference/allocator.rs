@@ -141,11 +141,16 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         } else if !self.planted.varies(Variation::PollsLate) {
             self.process_events()?;
         }
-        let found = match self.find_free(&request) {
+        self.serve(&request)
+    }
+
+    #[inline(always)]
+    pub(super) fn serve(&mut self, request: &Request) -> Result<u64, AllocError> {
+        let found = match self.find_free(request) {
             Some(slot) => slot,
-            None => self.find_memory(&request)?,
+            None => self.find_memory(request)?,
         };
-        Ok(self.hand_out(found, &request))
+        Ok(self.hand_out(found, request))
     }
 
     pub(super) fn request(&self, bytes: u64, stream: StreamHandle) -> Option<Request> {
@@ -337,6 +342,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     #[must_use]
     pub fn passed_together(&self) -> u32 {
         self.passed_together
+    }
+
+    /// The settings are these from now on. The limit and what was counted stay, as in PyTorch.
+    pub fn change_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Takes figures from a recording where the allocator's order could not be predicted.

@@ -119,6 +119,23 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         released >= wanted
     }
 
+    /// Gives back those of the large pool's cached segments that begin at these addresses, in that order: a garbage
+    /// collection by ages or a limit that nobody knows any more.
+    ///
+    /// # Errors
+    /// The device call that failed.
+    pub fn collect_at(&mut self, addresses: &[u64]) -> Result<(), DeviceError> {
+        for &address in addresses {
+            let whole = |&slot: &Slot| {
+                let block = &self.arena[slot];
+                block.address == address && !block.is_split() && !block.expandable
+            };
+            let found = self.pools[usize::from(LARGE)].free.slots(&self.arena).find(whole);
+            found.map_or(Ok(()), |slot| self.release_block(slot))?;
+        }
+        Ok(())
+    }
+
     /// Gives back the oldest unsplit segments of the large pool until the cache is below its threshold.
     pub(super) fn collect_garbage(&mut self) {
         let Some(limit) = self.limit else { return };
