@@ -38,7 +38,7 @@ pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 pub use prime::{Holds, Part, PrimeError, Standing};
 pub use private::{Catch, PoolError, PoolFlags, PoolId};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Remark, Settings, SettingsError};
 pub use variation::{Variation, Variations};
 
 use crate::device::{Device, DeviceError, StreamHandle};

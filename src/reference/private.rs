@@ -88,6 +88,11 @@ impl PrivatePools {
     fn of(&self, pool: u16) -> Option<&PrivatePool> {
         self.pools.iter().find(|p| p.small == pool || p.large == pool)
     }
+
+    /// The id of a private pool; (0, 0) for one that is forgotten.
+    pub fn id_of(&self, pool: u16) -> PoolId {
+        self.of(pool).map_or((0, 0), |p| p.id)
+    }
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -195,7 +200,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// The id of the pool that a block lies in.
     pub(super) fn pool_id(&self, slot: Slot) -> PoolId {
-        self.private.of(self.arena[slot].pool).map_or((0, 0), |p| p.id)
+        self.private.id_of(self.arena[slot].pool)
     }
 
     pub(super) fn never_splits(&self, pool: u16) -> bool {

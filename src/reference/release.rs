@@ -86,7 +86,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if block.size >= self.settings.max_split && !self.planted.has(Defect::OversizeCountKept) {
             self.stats.oversize_mut(Oversize::Segments).decrease(1);
         }
-        self.note(Action::SegmentFree, block.address, block.size, block.stream);
+        self.note(Action::SegmentFree, block.address, block.size, block.stream, block.pool);
         Ok(())
     }
 

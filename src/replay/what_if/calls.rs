@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::super::history::moment::{Call, Lead, Moment, Survey};
+use super::super::history::moment::{Call, Lead, Left, Moment, Survey};
 use super::super::{ReplayError, header_of, history, is_pickle};
 use super::pools::{self, PoolAsk};
 use super::{Row, Workload};
@@ -165,7 +165,7 @@ fn asks_of(op: &RecordedOp, devices: usize, asks: &mut Vec<(usize, Ask)>) {
 }
 
 fn of_snapshot(snapshot: &MemorySnapshot) -> Result<Workload, ReplayError> {
-    let settings = history::settings(snapshot)?;
+    let (settings, _) = history::settings(snapshot);
     if !snapshot.has_history() {
         return Err(ReplayError::NoHistory { file: snapshot.file.clone() });
     }
@@ -177,10 +177,10 @@ fn of_snapshot(snapshot: &MemorySnapshot) -> Result<Workload, ReplayError> {
         asks: Vec::new(),
     };
     for (device, trace) in snapshot.traces.iter().enumerate() {
-        let survey = Survey::of(trace, &[]);
+        let survey = Survey::of(trace, Left::default(), 0, std::iter::empty());
         workload.high_water = workload.high_water.max(survey.high_water);
         let mut life = Calls::new(snapshot, trace, &survey)?;
-        for moment in Moment::all(trace) {
+        for moment in Moment::all(trace, Left::default()) {
             life.moment(trace, &moment);
         }
         workload.asks.extend(life.asks.into_iter().map(|ask| (device, ask)));
