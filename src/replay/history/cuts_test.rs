@@ -31,13 +31,23 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
             cut.segments.extend(segments.into_iter().cloned());
         } else {
             let past = Past::before(trace, &segments, &settings, Left::default(), range.end).expect("it is whole");
-            cut.segments.extend(past.views(device));
+            cut.segments.extend(past.views(device, &sizes_at(snapshot, device, range.end)));
             cut.stats.clear();
         }
         let renumbered = (0..).zip(&trace[range.clone()]);
         cut.traces[device] = renumbered.map(|(index, e)| PlacedEvent { index, ..*e }).collect();
     }
     cut
+}
+
+/// How large blocks were when that many events had happened, before the call that these may end in.
+fn sizes_at(snapshot: &MemorySnapshot, device: usize, end: usize) -> BTreeMap<u64, u64> {
+    let (settings, _) = settings(snapshot);
+    let (prepared, mut reference) = ready(snapshot, &settings, &vec![0; snapshot.traces.len()]).expect("it is whole");
+    let mut life = life_of(snapshot, device, &prepared[device], &mut reference);
+    life.events = &life.events[..end];
+    life.live(true, &mut ReplayReport::default());
+    sizes(reference.device(device))
 }
 
 fn cut(snapshot: &MemorySnapshot, how: Cut) -> MemorySnapshot {

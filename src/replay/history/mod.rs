@@ -16,6 +16,8 @@ mod cuts_test;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use super::divergence::{Divergence, DivergenceKind, Place};
 use super::note::Note;
 use super::{Lived, ReplayError, ReplayReport, closing, driver, episode};
@@ -25,7 +27,7 @@ use crate::op::stats::{Column, Family, Key};
 use crate::op::trace::Action;
 use crate::op::{Counter, Stats};
 use crate::recording::{MemorySnapshot, StatsChange};
-use crate::reference::{PoolId, Reference, Settings, Sound};
+use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Reference, Settings, Sound};
 pub(super) use asking::Refusal;
 use life::Life;
 use moment::{Left, Moment, Survey};
@@ -152,6 +154,9 @@ fn ready(
         for range in standing.iter().filter(|segment| segment.page.is_some()) {
             allocator.device_mut().stand(range.address, range.bytes);
         }
+        for &id in &one.past.uncut {
+            allocator.retain_pool(id, PoolFlags { no_split: true, ..PoolFlags::default() });
+        }
         let primed = allocator.prime(&standing);
         primed.map_err(|source| ReplayError::Primed { file: snapshot.file.clone(), device, source })?;
     }
@@ -174,6 +179,7 @@ fn life_of<'r>(
     let survey = survey(trace, one.start, one.left, &one.past);
     let mut life = Life::new(device, reference.device_mut(device), &trace[one.start..], pools, survey);
     life.left = one.left;
+    life.uncut = &one.past.uncut;
     life.wait(one.past.waiting());
     life
 }
@@ -295,6 +301,12 @@ fn counted(change: &StatsChange) -> Stats {
     stats
 }
 
+/// The sizes of the blocks that stand, by address.
+fn sizes(allocator: &DeviceAllocator<RecordedDevice, Sound>) -> BTreeMap<u64, u64> {
+    let blocks = allocator.segments().into_iter().flat_map(|s| s.blocks);
+    blocks.map(|b| (b.address, b.size)).collect()
+}
+
 /// The end of a device whose trace showed no divergence.
 struct Ending<'a> {
     snapshot: &'a MemorySnapshot,
@@ -322,10 +334,11 @@ impl Ending<'_> {
         } else {
             report.notes.push(Note::Cut { device, events: cut, first: false });
             let past = Past::before(trace, &own, allocator.settings(), one.left, end);
-            past.map_err(|undone| contradiction(snapshot, device, undone))?.views(device)
+            let past = past.map_err(|undone| contradiction(snapshot, device, undone))?;
+            past.views(device, &sizes(allocator))
         };
-        let mut kinds: Vec<DivergenceKind> =
-            closing::first_segment(&recorded, &allocator.segments()).into_iter().collect();
+        let predicted = allocator.segments();
+        let mut kinds: Vec<DivergenceKind> = closing::first_segment(&recorded, &predicted).into_iter().collect();
         if cut == 0 {
             kinds.extend(self.figures(allocator.stats(), report));
         }

@@ -6,6 +6,8 @@
 use super::moment::Left;
 use super::ranges::{Ranges, whose};
 use super::shape::{Ground, Hints, Shape, Trouble};
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::op::PoolKind;
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::trace::{Action, TraceEvent};
@@ -22,6 +24,8 @@ pub(in crate::replay) struct Past {
     pub pools: Vec<PoolId>,
     /// Of how many blocks the size could not be told for sure.
     pub guessed: u64,
+    /// Private pools in which no block was ever cut: as those made with `no_split`.
+    pub uncut: Vec<PoolId>,
 }
 
 /// An event that what stands afterwards cannot have come of.
@@ -62,7 +66,8 @@ impl Past {
         };
         let pools: Vec<PoolId> = events.iter().zip(owners).map(pool_of).collect();
         let ranges = Ranges::over(&shape, events.get(start..).unwrap_or_default(), pools.get(start..).unwrap_or_default());
-        Ok(Past { shape, ranges, pools, guessed })
+        let uncut = uncut(events, &pools, segments, settings);
+        Ok(Past { shape, ranges, pools, guessed, uncut })
     }
 
     /// Nothing stood: the history is whole, or began when everything had been given back.
@@ -106,7 +111,7 @@ impl Past {
         let longest = total.saturating_add(total / 8);
         let mut all: Vec<Standing> = Vec::new();
         for (&address, ground) in self.shape.grounds.iter().filter(|(_, ground)| !ground.expandable) {
-            let parts = self.parts(address, ground);
+            let parts = parts(&self.shape, address, ground);
             all.push(self.segment(address, ground, None, parts));
         }
         for &(of, base, end) in &self.ranges.at_start {
@@ -117,7 +122,7 @@ impl Past {
             let runs = self.shape.grounds.range(base..end).filter(|(_, ground)| ground.expandable);
             for (&run, ground) in runs.filter(|(_, ground)| whose(&self.shape, ground) == of) {
                 parts.extend((run > at).then(|| Part { bytes: run - at, holds: Holds::Nothing }));
-                parts.extend(self.parts(run, ground));
+                parts.extend(self::parts(&self.shape, run, ground));
                 at = run + ground.bytes;
             }
             let rest = base.saturating_add(bytes).saturating_sub(at);
@@ -127,6 +132,10 @@ impl Past {
             all.push(Standing { address: base, bytes, stream, kind, pool, page: Some(page), parts });
         }
         all.sort_by_key(|segment| segment.address);
+        for at in 1..all.len() {
+            let next = all[at].address;
+            shorten(&mut all[at - 1], next);
+        }
         all
     }
 
@@ -135,24 +144,15 @@ impl Past {
         Standing { address, bytes: ground.bytes, stream: StreamHandle(stream), kind, pool, page, parts }
     }
 
-    /// Blocks, and what is free between them.
-    fn parts(&self, start: u64, ground: &Ground) -> Vec<Part> {
-        let end = start + ground.bytes;
-        let mut parts = Vec::new();
-        let mut at = start;
-        for (&address, held) in self.shape.blocks.range(start..end) {
-            parts.extend((address > at).then(|| Part { bytes: address - at, holds: Holds::Free }));
-            parts.push(Part { bytes: held.bytes, holds: Holds::Block { requested: held.requested } });
-            at = address + held.bytes;
+    /// As a snapshot would have shown it. `sizes`: of blocks by address, for those whose size was not told for sure.
+    pub fn views(&self, device: usize, sizes: &BTreeMap<u64, u64>) -> Vec<SegmentView> {
+        let mut shape = self.shape.clone();
+        for (address, held) in shape.blocks.iter_mut().filter(|(_, held)| held.guessed) {
+            held.bytes = sizes.get(address).copied().unwrap_or(held.bytes);
         }
-        parts.extend((at < end).then(|| Part { bytes: end - at, holds: Holds::Free }));
-        parts
-    }
-
-    /// As a snapshot would have shown it.
-    pub fn views(&self, device: usize) -> Vec<SegmentView> {
+        let shape = &shape;
         let view = |(&address, ground): (&u64, &Ground)| {
-            let (stream, segment_type, segment_pool_id) = whose(&self.shape, ground);
+            let (stream, segment_type, segment_pool_id) = whose(shape, ground);
             let mut view = SegmentView {
                 device: u32::try_from(device).unwrap_or(u32::MAX),
                 address,
@@ -167,8 +167,8 @@ impl Past {
                 blocks: Vec::new(),
             };
             let mut at = address;
-            for part in self.parts(address, ground) {
-                let held = self.shape.blocks.get(&at).filter(|_| part.holds != Holds::Free);
+            for part in parts(shape, address, ground) {
+                let held = shape.blocks.get(&at).filter(|_| part.holds != Holds::Free);
                 let (requested_size, state) = held.map_or((0, BlockState::Inactive), |held| {
                     let state =
                         if held.waits { BlockState::ActivePendingFree } else { BlockState::ActiveAllocated };
@@ -186,8 +186,54 @@ impl Past {
             }
             view
         };
-        self.shape.grounds.iter().map(view).collect()
+        shape.grounds.iter().map(view).collect()
     }
+}
+
+/// Blocks, and what is free between them.
+fn parts(shape: &Shape, start: u64, ground: &Ground) -> Vec<Part> {
+    let end = start + ground.bytes;
+    let mut parts = Vec::new();
+    let mut at = start;
+    for (&address, held) in shape.blocks.range(start..end) {
+        parts.extend((address > at).then(|| Part { bytes: address - at, holds: Holds::Free }));
+        parts.push(Part { bytes: held.bytes, holds: Holds::Block { requested: held.requested } });
+        at = address + held.bytes;
+    }
+    parts.extend((at < end).then(|| Part { bytes: end - at, holds: Holds::Free }));
+    parts
+}
+
+/// Takes from a range of addresses what reaches beyond the next segment, as far as nothing is mapped there.
+fn shorten(range: &mut Standing, next: u64) {
+    let beyond = range.address.saturating_add(range.bytes).saturating_sub(next);
+    if let Some(last) = range.parts.last_mut().filter(|part| part.holds == Holds::Nothing && beyond > 0) {
+        let taken = beyond.min(last.bytes);
+        last.bytes -= taken;
+        range.bytes -= taken;
+        if last.bytes == 0 {
+            range.parts.pop();
+        }
+    }
+}
+
+/// The private pools whose requests were all given whole segments or pages, and whose segments hold one block each.
+fn uncut(events: &[PlacedEvent], pools: &[PoolId], segments: &[&SegmentView], settings: &Settings) -> Vec<PoolId> {
+    let mut starts: BTreeSet<u64> = segments.iter().map(|s| s.address).collect();
+    let (mut seen, mut cut) = (BTreeSet::new(), BTreeSet::new());
+    let grown = |action| matches!(action, Action::SegmentAlloc | Action::SegmentMap | Action::SegmentFree | Action::SegmentUnmap);
+    starts.extend(events.iter().filter(|e| grown(e.event.action)).map(|e| e.event.address));
+    for (placed, &pool) in events.iter().zip(pools).filter(|(e, pool)| e.event.action == Action::Alloc && **pool != (0, 0)) {
+        let TraceEvent { address, bytes, .. } = placed.event;
+        let small = rounding::pool_kind(rounding::block_size(bytes, settings).unwrap_or(bytes)) == PoolKind::Small;
+        let page = if small { rounding::SMALL_SEGMENT } else { settings.large_segment };
+        let start = starts.range(..=address).next_back().copied().unwrap_or_default();
+        let whole = address == start || settings.expandable_segments && (address - start).is_multiple_of(page);
+        seen.insert(pool);
+        cut.extend((!whole).then_some(pool));
+    }
+    cut.extend(segments.iter().filter(|s| s.blocks.len() > 1 && !s.is_expandable).map(|s| s.segment_pool_id));
+    seen.difference(&cut).copied().collect()
 }
 
 /// What events and segments tell of the addresses of expandable segments.

@@ -235,9 +235,11 @@ impl Shape {
         let known = before.map(|(_, g)| g.owner).or(after.map(|g| g.owner)).or(hint.and_then(|(_, owner)| *owner));
         let owner = known.unwrap_or_else(|| self.new_owner(None));
         self.stand(address, Ground { bytes, stream, kind, expandable: true, owner })?;
-        // Runs of one pool that touch are one.
-        let after = after.filter(|g| self.owners[g.owner] == self.owners[owner]);
-        let before = before.filter(|(_, g)| self.owners[g.owner] == self.owners[owner]);
+        // Runs that touch are of one range of addresses, and so of one pool.
+        for other in [after.map(|g| g.owner), before.map(|(_, g)| g.owner)].into_iter().flatten() {
+            let known = self.owners[owner].or(self.owners[other]);
+            (self.owners[owner], self.owners[other]) = (known, known);
+        }
         let (mut start, mut whole) = (address, bytes);
         if let Some(after) = after {
             self.grounds.remove(&range.end);
