@@ -60,8 +60,7 @@ impl Life<'_> {
         let private = to.pool != (0, 0);
         let (id, catch) = if private { (to.pool, CALLER) } else { (ELSEWHERE, NOBODY) };
         if (private || to.redirected) && !self.allocator.has_pool(id) {
-            let no_split = self.uncut.contains(&id);
-            self.allocator.retain_pool(id, PoolFlags { no_split, ..PoolFlags::default() });
+            self.allocator.retain_pool(id, PoolFlags::default());
         }
         if !to.redirected {
             return if private { self.allocator.alloc_in(id, bytes, stream) } else { self.allocator.alloc(bytes, stream) };

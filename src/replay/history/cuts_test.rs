@@ -23,6 +23,7 @@ const POINTS: usize = 20;
 fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> MemorySnapshot {
     let mut cut = snapshot.clone();
     let (settings, _) = settings(snapshot);
+    let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
     cut.segments.clear();
     for (device, range) in ranges.iter().enumerate() {
         let trace = &snapshot.traces[device];
@@ -30,7 +31,7 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
         if range.end == trace.len() {
             cut.segments.extend(segments.into_iter().cloned());
         } else {
-            let past = Past::before(trace, &segments, &settings, Left::default(), range.end).expect("it is whole");
+            let past = Past::before(trace, &segments, &settings, (Left::default(), &uncut), range.end).expect("it is whole");
             cut.segments.extend(past.views(device, &sizes_at(snapshot, device, range.end)));
             cut.stats.clear();
         }
@@ -43,7 +44,9 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
 /// How large blocks were when that many events had happened, before the call that these may end in.
 fn sizes_at(snapshot: &MemorySnapshot, device: usize, end: usize) -> BTreeMap<u64, u64> {
     let (settings, _) = settings(snapshot);
-    let (prepared, mut reference) = ready(snapshot, &settings, &vec![0; snapshot.traces.len()]).expect("it is whole");
+    let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
+    let starts = vec![0; snapshot.traces.len()];
+    let (prepared, mut reference) = ready(snapshot, &settings, &starts, &uncut).expect("it is whole");
     let mut life = life_of(snapshot, device, &prepared[device], &mut reference);
     life.events = &life.events[..end];
     life.live(true, &mut ReplayReport::default());

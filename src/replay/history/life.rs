@@ -30,8 +30,6 @@ pub(super) struct Life<'r> {
     /// Those in force; and what else they may have been, should they not explain what happened.
     pub settings: Settings,
     pub others: Vec<Settings>,
-    /// Private pools whose blocks are never split.
-    pub uncut: &'r [PoolId],
     pub events: &'r [PlacedEvent],
     /// The private pool of each event; empty where there are none.
     pub pools: &'r [PoolId],
@@ -69,7 +67,6 @@ impl<'r> Life<'r> {
             allocator,
             settings,
             others: Vec::new(),
-            uncut: &[],
             events,
             pools,
             left: Left::default(),

@@ -16,7 +16,7 @@ mod cuts_test;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::divergence::{Divergence, DivergenceKind, Place};
 use super::note::Note;
@@ -51,6 +51,10 @@ pub(super) struct Outcome {
     pub refusals: Vec<Vec<Refusal>>,
     /// The statistics of the reference at the end.
     pub stats: Vec<Stats>,
+    /// Private pools whose blocks were taken never to be split.
+    pub uncut: Vec<PoolId>,
+    /// Of the others those at which something diverged, and of which nothing shows that they split theirs.
+    parted: Vec<PoolId>,
 }
 
 /// Lives a snapshot again and compares all it tells.
@@ -69,32 +73,35 @@ pub(super) fn live(snapshot: &MemorySnapshot, keep: bool) -> Result<Outcome, Rep
     let mut snapshot = snapshot.clone();
     let most = snapshot.segments.iter().map(|s| s.device as usize + 1).max().unwrap_or(0);
     snapshot.traces.resize(snapshot.traces.len().max(most), Vec::new());
-    let (settings, mut notes) = settings(&snapshot);
-    let settings = Settings { expandable_segments: expandable_at_first(&snapshot, &settings), ..settings };
-    let mut starts = vec![0; snapshot.traces.len()];
-    let (mut prepared, mut reference) = ready(&snapshot, &settings, &starts)?;
-    for device in 0..prepared.len() {
-        if prepared[device].past.is_empty() {
-            continue;
+    // Nothing tells which private pools never split their blocks: those where it matters are found by trying.
+    let mut uncut = BTreeSet::new();
+    let first = lived(&snapshot, keep, &uncut)?;
+    let mut parted = first.parted.first().copied();
+    while parted.is_some_and(|pool| uncut.insert(pool)) {
+        let outcome = lived(&snapshot, keep, &uncut)?;
+        if outcome.report.divergences == 0 {
+            return Ok(outcome);
         }
-        let mut life = life_of(&snapshot, device, &prepared[device], &mut reference);
-        if !life.begins_well() {
-            starts[device] = Moment::at(&snapshot.traces[device], 0, prepared[device].left).map_or(0, |m| m.end);
-        }
+        parted = outcome.parted.first().copied();
     }
-    if starts.iter().any(|&start| start > 0) || prepared.iter().any(|p| !p.past.is_empty()) {
-        (prepared, reference) = ready(&snapshot, &settings, &starts)?;
-    }
+    Ok(first)
+}
+
+/// One way to live it: the blocks of some private pools are never split.
+fn lived(snapshot: &MemorySnapshot, keep: bool, uncut: &BTreeSet<PoolId>) -> Result<Outcome, ReplayError> {
+    let (settings, mut notes) = settings(snapshot);
+    let settings = Settings { expandable_segments: expandable_at_first(snapshot, &settings), ..settings };
+    let (prepared, mut reference) = begun(snapshot, &settings, uncut)?;
     let mut report = ReplayReport { unknown_keys: snapshot.unknown, ..ReplayReport::default() };
     report.notes.append(&mut notes);
-    report.notes.extend(by_address(&snapshot, &prepared).then_some(Note::PoolsByAddress));
+    report.notes.extend(by_address(snapshot, &prepared).then_some(Note::PoolsByAddress));
     let mut lived = Lived { config: snapshot.config.clone(), settings, ..Lived::default() };
-    let mut refusals = Vec::new();
+    let (mut refusals, mut parted) = (Vec::new(), Vec::new());
     for (device, one) in prepared.iter().enumerate() {
         note_past(device, one, &settings, &mut report);
-        let mut life = life_of(&snapshot, device, one, &mut reference);
+        let mut life = life_of(snapshot, device, one, &mut reference);
         life.counted = snapshot.stats.get(&device).map(counted);
-        life.others = others(&snapshot, &settings);
+        life.others = others(snapshot, &settings);
         let prefix = snapshot.traces[device][..one.start].iter();
         let prefix = prefix.enumerate().map(|(at, e)| (e.event, one.past.pools.get(at).copied().unwrap_or_default()));
         life.kept = keep.then(|| prefix.unzip());
@@ -105,19 +112,43 @@ pub(super) fn live(snapshot: &MemorySnapshot, keep: bool) -> Result<Outcome, Rep
         lived.traces.push(events);
         lived.pools.push(pools);
         refusals.push(life.refusals);
+        let end = one.start + end;
+        let at_the_end = Ending { snapshot, device, one, uncut, end, hash_order };
         if let Some(divergence) = divergence {
+            let calls = one.past.pools.iter().take(at_the_end.next_call()).skip(end).next_back();
+            parted.extend(calls.filter(|pool| one.past.uncut.contains(pool)));
             report.diverged(divergence);
             continue;
         }
-        let end = one.start + end;
-        let kinds = Ending { snapshot: &snapshot, device, one, end, hash_order }.compare(&reference, &mut report)?;
+        let kinds = at_the_end.compare(&reference, &mut report)?;
         if !kinds.is_empty() {
+            parted.extend(one.past.uncut.iter().find(|pool| !uncut.contains(pool)));
             report.diverged(Divergence { place: Place::End { device }, at: "what stands".to_owned(), kinds });
         }
     }
     lived.segments = reference.snapshot().segments;
     let stats = reference.devices().map(|device| *device.stats()).collect();
-    Ok(Outcome { report, lived, devices: prepared, refusals, stats })
+    let uncut = uncut.iter().copied().collect();
+    Ok(Outcome { report, lived, devices: prepared, refusals, stats, uncut, parted })
+}
+
+/// The reference, primed at the first call of each device that can be explained.
+fn begun(
+    snapshot: &MemorySnapshot,
+    settings: &Settings,
+    uncut: &BTreeSet<PoolId>,
+) -> Result<(Vec<Prepared>, Reference<RecordedDevice>), ReplayError> {
+    let mut starts = vec![0; snapshot.traces.len()];
+    let (prepared, mut reference) = ready(snapshot, settings, &starts, uncut)?;
+    if prepared.iter().all(|one| one.past.is_empty()) {
+        return Ok((prepared, reference));
+    }
+    for (device, one) in prepared.iter().enumerate().filter(|(_, one)| !one.past.is_empty()) {
+        if !life_of(snapshot, device, one, &mut reference).begins_well() {
+            starts[device] = Moment::at(&snapshot.traces[device], 0, one.left).map_or(0, |m| m.end);
+        }
+    }
+    ready(snapshot, settings, &starts, uncut)
 }
 
 /// The reference, primed with what stood at each device's start.
@@ -125,13 +156,14 @@ fn ready(
     snapshot: &MemorySnapshot,
     settings: &Settings,
     starts: &[usize],
+    uncut: &BTreeSet<PoolId>,
 ) -> Result<(Vec<Prepared>, Reference<RecordedDevice>), ReplayError> {
     let mut prepared = Vec::new();
     let mut devices = Vec::new();
     for (device, (trace, &start)) in snapshot.traces.iter().zip(starts).enumerate() {
         let segments = segments_of(snapshot, device);
         let left = Left::out_of(trace, &segments);
-        let past = Past::before(trace, &segments, settings, left, start);
+        let past = Past::before(trace, &segments, settings, (left, uncut), start);
         let past = past.map_err(|undone| contradiction(snapshot, device, undone))?;
         let events = &trace[start..];
         let own_pools = past.pools.get(start..).unwrap_or_default();
@@ -154,7 +186,7 @@ fn ready(
         for range in standing.iter().filter(|segment| segment.page.is_some()) {
             allocator.device_mut().stand(range.address, range.bytes);
         }
-        for &id in &one.past.uncut {
+        for &id in one.past.uncut.iter().filter(|id| uncut.contains(id)) {
             allocator.retain_pool(id, PoolFlags { no_split: true, ..PoolFlags::default() });
         }
         let primed = allocator.prime(&standing);
@@ -179,7 +211,6 @@ fn life_of<'r>(
     let survey = survey(trace, one.start, one.left, &one.past);
     let mut life = Life::new(device, reference.device_mut(device), &trace[one.start..], pools, survey);
     life.left = one.left;
-    life.uncut = &one.past.uncut;
     life.wait(one.past.waiting());
     life
 }
@@ -312,12 +343,19 @@ struct Ending<'a> {
     snapshot: &'a MemorySnapshot,
     device: usize,
     one: &'a Prepared,
+    uncut: &'a BTreeSet<PoolId>,
     /// The position past the last event that was lived.
     end: usize,
     hash_order: bool,
 }
 
 impl Ending<'_> {
+    /// The position past the call that comes next.
+    fn next_call(&self) -> usize {
+        let trace = &self.snapshot.traces[self.device];
+        Moment::at(trace, self.end, self.one.left).map_or(trace.len(), |moment| moment.end)
+    }
+
     /// Segments and statistics.
     fn compare(
         &self,
@@ -333,7 +371,7 @@ impl Ending<'_> {
             own.into_iter().cloned().collect()
         } else {
             report.notes.push(Note::Cut { device, events: cut, first: false });
-            let past = Past::before(trace, &own, allocator.settings(), one.left, end);
+            let past = Past::before(trace, &own, allocator.settings(), (one.left, self.uncut), end);
             let past = past.map_err(|undone| contradiction(snapshot, device, undone))?;
             past.views(device, &sizes(allocator))
         };

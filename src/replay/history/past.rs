@@ -5,7 +5,7 @@
 
 use super::moment::Left;
 use super::ranges::{Ranges, whose};
-use super::shape::{Ground, Hints, Shape, Trouble};
+use super::shape::{Ground, Hint, Hints, Shape, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::op::PoolKind;
@@ -24,7 +24,7 @@ pub(in crate::replay) struct Past {
     pub pools: Vec<PoolId>,
     /// Of how many blocks the size could not be told for sure.
     pub guessed: u64,
-    /// Private pools in which no block was ever cut: as those made with `no_split`.
+    /// Private pools of which nothing shows that their blocks are ever split: they may be of `no_split`.
     pub uncut: Vec<PoolId>,
 }
 
@@ -37,12 +37,12 @@ pub(in crate::replay) struct Undone {
 }
 
 impl Past {
-    /// Walks a trace back to the event at position `start`.
+    /// Walks a trace back to the event at position `start`. `decided`: private pools whose blocks are never split.
     pub fn before(
         events: &[PlacedEvent],
         segments: &[&SegmentView],
         settings: &Settings,
-        left: Left,
+        (left, decided): (Left, &BTreeSet<PoolId>),
         start: usize,
     ) -> Result<Past, Undone> {
         let mut shape = Shape::of(segments).map_err(|trouble| Undone { at: None, trouble })?;
@@ -60,13 +60,15 @@ impl Past {
                 owners[at] = owner;
             }
         }
-        let guessed = shape.fit_guesses(settings);
+        let guessed = shape.fit_guesses(settings, decided);
         let pool_of = |(placed, owner): (&PlacedEvent, Option<usize>)| {
             placed.pool.or(owner.and_then(|owner| shape.owners[owner])).unwrap_or_default()
         };
         let pools: Vec<PoolId> = events.iter().zip(owners).map(pool_of).collect();
         let ranges = Ranges::over(&shape, events.get(start..).unwrap_or_default(), pools.get(start..).unwrap_or_default());
-        let uncut = uncut(events, &pools, segments, settings);
+        let views: Vec<SegmentView> = shape.views(0, &BTreeMap::new());
+        let views: Vec<&SegmentView> = views.iter().filter(|_| private).chain(segments.iter().copied()).collect();
+        let uncut = uncut(events, &pools, &views, settings);
         Ok(Past { shape, ranges, pools, guessed, uncut })
     }
 
@@ -146,7 +148,13 @@ impl Past {
 
     /// As a snapshot would have shown it. `sizes`: of blocks by address, for those whose size was not told for sure.
     pub fn views(&self, device: usize, sizes: &BTreeMap<u64, u64>) -> Vec<SegmentView> {
-        let mut shape = self.shape.clone();
+        self.shape.views(device, sizes)
+    }
+}
+
+impl Shape {
+    fn views(&self, device: usize, sizes: &BTreeMap<u64, u64>) -> Vec<SegmentView> {
+        let mut shape = self.clone();
         for (address, held) in shape.blocks.iter_mut().filter(|(_, held)| held.guessed) {
             held.bytes = sizes.get(address).copied().unwrap_or(held.bytes);
         }
@@ -220,7 +228,8 @@ fn shorten(range: &mut Standing, next: u64) {
 /// The private pools whose requests were all given whole segments or pages, and whose segments hold one block each.
 fn uncut(events: &[PlacedEvent], pools: &[PoolId], segments: &[&SegmentView], settings: &Settings) -> Vec<PoolId> {
     let mut starts: BTreeSet<u64> = segments.iter().map(|s| s.address).collect();
-    let (mut seen, mut cut) = (BTreeSet::new(), BTreeSet::new());
+    let standing = segments.iter().map(|s| s.segment_pool_id).filter(|&pool| pool != (0, 0));
+    let (mut seen, mut cut): (BTreeSet<PoolId>, BTreeSet<PoolId>) = (standing.collect(), BTreeSet::new());
     let grown = |action| matches!(action, Action::SegmentAlloc | Action::SegmentMap | Action::SegmentFree | Action::SegmentUnmap);
     starts.extend(events.iter().filter(|e| grown(e.event.action)).map(|e| e.event.address));
     for (placed, &pool) in events.iter().zip(pools).filter(|(e, pool)| e.event.action == Action::Alloc && **pool != (0, 0)) {
@@ -232,24 +241,26 @@ fn uncut(events: &[PlacedEvent], pools: &[PoolId], segments: &[&SegmentView], se
         seen.insert(pool);
         cut.extend((!whole).then_some(pool));
     }
-    cut.extend(segments.iter().filter(|s| s.blocks.len() > 1 && !s.is_expandable).map(|s| s.segment_pool_id));
+    let blocks = |view: &SegmentView| view.blocks.iter().filter(|b| b.state != BlockState::Inactive).count();
+    cut.extend(segments.iter().filter(|s| blocks(s) > 1 && !s.is_expandable).map(|s| s.segment_pool_id));
     seen.difference(&cut).copied().collect()
 }
 
 /// What events and segments tell of the addresses of expandable segments.
 fn hints(events: &[PlacedEvent], shape: &Shape, settings: &Settings) -> Hints {
     let mut hints = Hints::new();
-    for TraceEvent { action, address, bytes, .. } in events.iter().map(|e| e.event) {
+    for TraceEvent { action, address, bytes, stream } in events.iter().map(|e| e.event) {
         let kind = match action {
             Action::SegmentMap if bytes == rounding::SMALL_SEGMENT => PoolKind::Small,
             Action::SegmentMap => PoolKind::Large,
             Action::Alloc => rounding::pool_kind(rounding::block_size(bytes, settings).unwrap_or(bytes)),
             _ => continue,
         };
-        hints.insert(address, (kind, None));
+        hints.insert(address, Hint { stream, kind, owner: None });
     }
     for (&address, ground) in shape.grounds.iter().filter(|(_, ground)| ground.expandable) {
-        hints.insert(address, (ground.kind, Some(ground.owner)));
+        let &Ground { stream, kind, owner, .. } = ground;
+        hints.insert(address, Hint { stream, kind, owner: Some(owner) });
     }
     hints
 }

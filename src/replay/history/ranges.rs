@@ -14,6 +14,8 @@ use crate::reference::{PoolId, rounding};
 /// Where nothing tells how large a device is: large enough to bound no address range.
 const UNBOUNDED: u64 = 1 << 40;
 const LARGEST_PAGE: u64 = 64 << 20;
+/// At most so far before what is mapped of a range it is taken to begin: the next one lies farther away.
+const FRONT: u64 = 16 << 30;
 
 /// Of which stream, kind and private pool a range is.
 pub(super) type Whose = (u64, PoolKind, PoolId);
@@ -109,7 +111,9 @@ impl Ranges {
         let above = self.live.range(address..).next().map(|(&base, &live)| (base, live));
         if let Some((base, live)) = above.filter(|(_, live)| live.whose == whose)
             && let Some(number) = live.start
+            && base - address <= FRONT
             && self.plain.range(address..base).next().is_none()
+            && self.at_start.iter().all(|&(_, other, _)| !(address..base).contains(&other))
         {
             self.live.remove(&base);
             self.live.insert(address, Live { mapped: live.mapped.saturating_add(bytes), ..live });

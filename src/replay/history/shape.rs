@@ -3,7 +3,7 @@
 //! Decides what stood before an event, given what stands after it, and which events cannot have led to it. Free blocks
 //! are what is left between the others: neighbours that are both free are one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::moment::Left;
@@ -63,8 +63,19 @@ pub(super) struct Shape {
     pub owners: Vec<Option<PoolId>>,
 }
 
-/// What is known of addresses without memory: whether the pages there were of the small pool, and whose.
-pub(super) type Hints = BTreeMap<u64, (PoolKind, Option<usize>)>;
+/// What is known of addresses without memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hint {
+    pub stream: u64,
+    /// Whether the pages there were of the small pool.
+    pub kind: PoolKind,
+    pub owner: Option<usize>,
+}
+
+pub(super) type Hints = BTreeMap<u64, Hint>;
+
+/// Addresses as close as this are taken to be of one range, if they are of one stream.
+const NEAR: u64 = 4 << 30;
 
 impl Shape {
     /// What a snapshot shows of a device.
@@ -221,18 +232,24 @@ impl Shape {
     fn not_unmapped(&mut self, event: &TraceEvent, settings: &Settings, hints: &Hints) -> Result<usize, Trouble> {
         let &TraceEvent { address, bytes, stream, .. } = event;
         let range = range_of(address, bytes)?;
-        let inside = hints.range(range.clone()).next();
-        let below = hints.range(..address).next_back().map(|(at, hint)| (address - at, hint));
-        let above = hints.range(range.end..).next().map(|(at, hint)| (at - address, hint));
-        let nearest = [below, above].into_iter().flatten().min_by_key(|(distance, _)| *distance).map(|(_, hint)| hint);
-        let hint = inside.map(|(_, hint)| hint).or(nearest);
-        let pages = bytes.is_multiple_of(settings.large_segment);
-        let kind = hint.filter(|_| pages).map_or(PoolKind::Small, |(kind, _)| *kind);
+        let near = address.saturating_sub(NEAR)..range.end.saturating_add(NEAR);
+        let near = hints.range(near).filter(|(_, hint)| hint.stream == stream);
+        let hint = near.map(|(&at, hint)| (if range.contains(&at) { 0 } else { at.abs_diff(address) }, *hint));
+        let hint = hint.min_by_key(|(distance, _)| *distance).map(|(_, hint)| hint);
+        // The small pool's memory comes and goes in pages of 2 MiB, of which many together can pass for large ones.
+        let touches = self.grounds.range(..address).next_back().filter(|(at, g)| **at + g.bytes == address);
+        let touches = touches.map(|(_, g)| g).or(self.grounds.get(&range.end));
+        let touches = touches.filter(|g| g.expandable && g.stream == stream).map(|g| g.kind);
+        let kind = if bytes.is_multiple_of(settings.large_segment) {
+            touches.or(hint.map(|hint| hint.kind)).unwrap_or(PoolKind::Large)
+        } else {
+            PoolKind::Small
+        };
         let alike = |ground: &Ground| ground.expandable && (ground.stream, ground.kind) == (stream, kind);
         let before = self.grounds.range(..address).next_back().map(|(&at, &ground)| (at, ground));
         let before = before.filter(|(at, ground)| at + ground.bytes == address && alike(ground));
         let after = self.grounds.get(&range.end).copied().filter(alike);
-        let known = before.map(|(_, g)| g.owner).or(after.map(|g| g.owner)).or(hint.and_then(|(_, owner)| *owner));
+        let known = before.map(|(_, g)| g.owner).or(after.map(|g| g.owner)).or(hint.and_then(|hint| hint.owner));
         let owner = known.unwrap_or_else(|| self.new_owner(None));
         self.stand(address, Ground { bytes, stream, kind, expandable: true, owner })?;
         // Runs that touch are of one range of addresses, and so of one pool.
@@ -254,19 +271,29 @@ impl Shape {
     }
 
     /// Gives the blocks whose size nothing tells what must be theirs: in a large pool a rest of up to 1 MiB is not
-    /// split off, and an oversize block never is. Answers how many could have been longer all the same.
-    pub fn fit_guesses(&mut self, settings: &Settings) -> u64 {
+    /// split off, an oversize block never is, and none of the pools that are never cut. Answers how many could have
+    /// been longer all the same.
+    pub fn fit_guesses(&mut self, settings: &Settings, uncut: &BTreeSet<PoolId>) -> u64 {
         let guessed: Vec<(u64, Held)> = self.blocks.iter().filter(|(_, b)| b.guessed).map(|(&a, &b)| (a, b)).collect();
         let mut open = 0;
         for (address, held) in guessed {
             let Some((start, ground)) = self.ground(address) else { continue };
             let next = self.blocks.range(address + 1..).next().map_or(u64::MAX, |(&next, _)| next);
             let room = next.min(start + ground.bytes) - address;
-            if ground.kind == PoolKind::Small || ground.expandable || settings.expandable_segments {
+            let whole = self.owners[ground.owner].is_some_and(|pool| uncut.contains(&pool));
+            if !whole && (ground.kind == PoolKind::Small || ground.expandable || settings.expandable_segments) {
+                continue;
+            }
+            if whole && ground.expandable {
+                let small = ground.kind == PoolKind::Small;
+                let page = if small { rounding::SMALL_SEGMENT } else { settings.large_segment };
+                let bytes = held.bytes.checked_next_multiple_of(page).unwrap_or(room).min(room);
+                self.blocks.insert(address, Held { bytes, ..held });
+                open += 1;
                 continue;
             }
             let rest = room.saturating_sub(held.bytes);
-            if rest <= rounding::SMALL_LIMIT || held.bytes >= settings.max_split {
+            if whole || rest <= rounding::SMALL_LIMIT || held.bytes >= settings.max_split {
                 self.blocks.insert(address, Held { bytes: held.bytes + rest, guessed: false, ..held });
             } else {
                 open += 1;
@@ -335,10 +362,10 @@ mod tests {
     fn a_rest_that_is_never_split_off_belongs_to_the_block() {
         let mut shape = bare(12 * MIB);
         assert!(undone(&mut shape, Action::FreeCompleted, 0, 11 * MIB).is_ok());
-        assert_eq!((shape.fit_guesses(&Settings::default()), shape.blocks[&0].bytes), (0, 12 * MIB));
+        assert_eq!((shape.fit_guesses(&Settings::default(), &BTreeSet::new()), shape.blocks[&0].bytes), (0, 12 * MIB));
         let mut shape = bare(13 * MIB);
         assert!(undone(&mut shape, Action::FreeCompleted, 0, 11 * MIB).is_ok());
-        assert_eq!((shape.fit_guesses(&Settings::default()), shape.blocks[&0].bytes), (1, 11 * MIB));
+        assert_eq!((shape.fit_guesses(&Settings::default(), &BTreeSet::new()), shape.blocks[&0].bytes), (1, 11 * MIB));
     }
 
     #[test]
