@@ -27,6 +27,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.live.get(&self.arena, address).is_some()
     }
 
+    /// The size of the live block at the address, rounding included.
+    #[must_use]
+    pub fn size_of(&self, address: u64) -> Option<u64> {
+        self.live.get(&self.arena, address).map(|slot| self.arena[slot].size)
+    }
+
     /// Takes a block back.
     ///
     /// # Errors

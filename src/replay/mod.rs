@@ -60,8 +60,6 @@ pub enum ReplayError {
     Primed { file: String, device: usize, source: PrimeError },
     #[error("--config '{config}': {source}")]
     Config { config: String, source: SettingsError },
-    #[error("{file}: {streams} streams at a time; the simulated device has {most}")]
-    Streams { file: String, streams: usize, most: usize },
 }
 
 /// What came of replaying one file.

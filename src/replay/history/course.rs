@@ -7,7 +7,7 @@ use crate::op::{Counter, Family, Stats};
 
 /// What was given back before a call, because the program asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flush {
+pub(in crate::replay) enum Flush {
     Nothing,
     /// All of the cache.
     Whole,
@@ -17,7 +17,7 @@ pub(super) enum Flush {
 
 /// One way in which the events between two calls may have come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Course {
+pub(in crate::replay) struct Course {
     /// Streams that blocks waited for had finished before the call. Otherwise the call's own flush waited.
     pub finished: bool,
     pub flush: Flush,

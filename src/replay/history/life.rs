@@ -10,7 +10,7 @@ use super::course::{self, Course, Flush, Known};
 use super::moment::{Call, Lead, Left, Moment, Survey};
 use crate::device::{DeviceError, StreamHandle};
 use crate::device::recorded::RecordedDevice;
-use crate::op::Stats;
+use crate::op::{Family, Stats};
 use crate::op::trace::{Action, TraceEvent};
 use crate::recording::PlacedEvent;
 use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Settings, Sound};
@@ -48,6 +48,8 @@ pub(super) struct Life<'r> {
     pub collections: u64,
     /// What the allocator did, if it is to be kept.
     pub kept: Option<(Vec<TraceEvent>, Vec<PoolId>)>,
+    /// What was asked when, if it is to be asked again.
+    pub told: Option<Vec<Told>>,
     /// What a request was refused with so much memory held, and so much asked of the driver: for the card's size.
     pub refusals: Vec<Refusal>,
 }
@@ -78,6 +80,7 @@ impl<'r> Life<'r> {
             hash_order: false,
             collections: 0,
             kept: None,
+            told: None,
             refusals: Vec::new(),
         }
     }
@@ -139,11 +142,13 @@ impl<'r> Life<'r> {
         let lead = Lead::of(&self.events[moment.lead.clone()]);
         let recorded: Vec<TraceEvent> = self.events[start..moment.end].iter().map(|e| e.event).collect();
         let ahead = Ahead { lead: &lead, moment, recorded: &recorded };
+        let before_settings = self.settings;
         let course = self.choose(&ahead, report);
         let before = *self.allocator.stats();
         let mut kinds = self.act(course, &ahead);
         let undisturbed = course.flush == Flush::Nothing && course.collected == 0;
         self.note_refusals(undisturbed.then_some(&before), moment);
+        self.tell(course, &ahead, before_settings);
         report.operations += u64::from(course.flush != Flush::Nothing) + u64::from(moment.call != Call::End);
         self.collections += u64::from(course.collected > 0);
         self.requests += u64::from(matches!(moment.call, Call::Alloc { .. }));
@@ -232,6 +237,25 @@ impl<'r> Life<'r> {
             kinds.is_empty() && closing::first_event(self.device, ahead.recorded.to_vec(), predicted, several).is_none()
         };
         courses.iter().find(fits).copied()
+    }
+
+    /// Keeps what was asked, and what stood after it.
+    fn tell(&mut self, course: Course, ahead: &Ahead<'_>, before: Settings) {
+        let dead = self.dead(ahead.moment);
+        let Some(told) = &mut self.told else { return };
+        let current = |family| u64::try_from(self.allocator.stats().all(family).current).unwrap_or(0);
+        let last = ahead.moment.end - 1;
+        told.push(Told {
+            index: self.events[last].index,
+            call: ahead.moment.call,
+            lead: ahead.lead.clone(),
+            course,
+            dead,
+            pool: self.pools.get(last).copied().unwrap_or_default(),
+            settings: (self.settings != before).then_some(self.settings),
+            reserved: current(Family::ReservedBytes),
+            allocated: current(Family::AllocatedBytes),
+        });
     }
 
     fn shown(&self, mut events: Vec<TraceEvent>) -> Vec<TraceEvent> {
@@ -329,6 +353,23 @@ impl<'r> Life<'r> {
         kinds.push(DivergenceKind::Event { device, index: at as usize, recorded, predicted });
         Place::Event { device: self.device, index: at }
     }
+}
+
+/// A call that was lived, and what stood after it.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::replay) struct Told {
+    /// Of its last event.
+    pub index: u32,
+    pub call: Call,
+    pub lead: Lead,
+    pub course: Course,
+    /// Private pools that were dead then.
+    pub dead: Vec<PoolId>,
+    pub pool: PoolId,
+    /// Settings that are in force from this call on.
+    pub settings: Option<Settings>,
+    pub reserved: u64,
+    pub allocated: u64,
 }
 
 /// A call, and what is known of it.

@@ -5,8 +5,8 @@
 //! that blocks wait for are not in a trace, so a stand-in is recorded on each block that waits.
 
 mod asking;
-mod course;
-mod life;
+pub(super) mod course;
+pub(super) mod life;
 pub(super) mod moment;
 pub(super) mod past;
 mod ranges;
@@ -49,8 +49,11 @@ pub(super) struct Outcome {
     pub lived: Lived,
     pub devices: Vec<Prepared>,
     pub refusals: Vec<Vec<Refusal>>,
-    /// The statistics of the reference at the end.
+    /// What was asked, by device, and where the trace ends that was lived.
+    pub told: Vec<(Vec<life::Told>, usize)>,
+    /// The statistics of the reference at the end, and where it reserved ranges of addresses.
     pub stats: Vec<Stats>,
+    pub ranges: Vec<Vec<u64>>,
     /// Private pools whose blocks were taken never to be split.
     pub uncut: Vec<PoolId>,
     /// Of the others those at which something diverged, and of which nothing shows that they split theirs.
@@ -96,7 +99,7 @@ fn lived(snapshot: &MemorySnapshot, keep: bool, uncut: &BTreeSet<PoolId>) -> Res
     report.notes.append(&mut notes);
     report.notes.extend(by_address(snapshot, &prepared).then_some(Note::PoolsByAddress));
     let mut lived = Lived { config: snapshot.config.clone(), settings, ..Lived::default() };
-    let (mut refusals, mut parted) = (Vec::new(), Vec::new());
+    let (mut refusals, mut told, mut parted) = (Vec::new(), Vec::new(), Vec::new());
     for (device, one) in prepared.iter().enumerate() {
         note_past(device, one, &settings, &mut report);
         let mut life = life_of(snapshot, device, one, &mut reference);
@@ -105,6 +108,7 @@ fn lived(snapshot: &MemorySnapshot, keep: bool, uncut: &BTreeSet<PoolId>) -> Res
         let prefix = snapshot.traces[device][..one.start].iter();
         let prefix = prefix.enumerate().map(|(at, e)| (e.event, one.past.pools.get(at).copied().unwrap_or_default()));
         life.kept = keep.then(|| prefix.unzip());
+        life.told = Some(Vec::new());
         let (end, divergence) = life.live(!one.past.is_empty(), &mut report);
         let (hash_order, times) = (life.hash_order, life.collections);
         report.notes.extend((times > 0).then_some(Note::Collected { device, times }));
@@ -112,6 +116,7 @@ fn lived(snapshot: &MemorySnapshot, keep: bool, uncut: &BTreeSet<PoolId>) -> Res
         lived.traces.push(events);
         lived.pools.push(pools);
         refusals.push(life.refusals);
+        told.push((life.told.unwrap_or_default(), one.start + end));
         let end = one.start + end;
         let at_the_end = Ending { snapshot, device, one, uncut, end, hash_order };
         if let Some(divergence) = divergence {
@@ -129,7 +134,8 @@ fn lived(snapshot: &MemorySnapshot, keep: bool, uncut: &BTreeSet<PoolId>) -> Res
     lived.segments = reference.snapshot().segments;
     let stats = reference.devices().map(|device| *device.stats()).collect();
     let uncut = uncut.iter().copied().collect();
-    Ok(Outcome { report, lived, devices: prepared, refusals, stats, uncut, parted })
+    let ranges = reference.devices().map(|device| device.device().reserved().to_vec()).collect();
+    Ok(Outcome { report, lived, devices: prepared, refusals, told, stats, ranges, uncut, parted })
 }
 
 /// The reference, primed at the first call of each device that can be explained.
