@@ -2,7 +2,6 @@
 //!
 //! Decides what the recorded run came to by its own statistics alone.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::ask::{Ask, Held};
@@ -69,8 +68,9 @@ fn available(ends: &[End], settings: &Settings, devices: &[u64]) -> Vec<Vec<u64>
 }
 
 /// Where the driver put what was got, in order.
-fn given(ends: &[End], device: usize) -> Given {
-    let mut given = Given::default();
+fn given(ends: &[End], device: usize, ranges: &[Vec<u64>]) -> Given {
+    let ranges = ranges.get(device).into_iter().flatten().copied().collect();
+    let mut given = Given { ranges, ..Given::default() };
     for event in ends.iter().flat_map(|end| end.events_of(device)).filter(|e| e.action == Action::SegmentAlloc) {
         given.segments.entry(event.bytes).or_default().push_back(event.address);
     }
@@ -79,6 +79,7 @@ fn given(ends: &[End], device: usize) -> Given {
 
 /// Reads the calls of a recording.
 pub(super) fn workload(path: &Path) -> Result<Workload, ReplayError> {
+    let (report, lived) = super::super::recorded(path, false)?;
     let ends = recording::endings(path)?;
     let mut reader = Reader::open(path)?;
     let (header, settings) = header_of(&mut reader)?;
@@ -127,8 +128,19 @@ pub(super) fn workload(path: &Path) -> Result<Workload, ReplayError> {
     });
     let cards = cards.collect();
     let recorded = counts.into_iter().map(|count| Row { config: header.config.clone(), ..count.row }).collect();
-    let given = (0..devices).map(|device| given(&ends, device)).collect();
-    Ok(Workload { config: header.config, settings, cards, asks, recorded, given, starts: BTreeMap::new(), ..Workload::default() })
+    let given = (0..devices).map(|device| given(&ends, device, &lived.ranges)).collect();
+    Ok(Workload {
+        config: header.config,
+        settings,
+        at_the_end: settings,
+        cards,
+        asks,
+        recorded,
+        given,
+        diverged: report.first,
+        notes: report.notes,
+        ..Workload::default()
+    })
 }
 
 /// Requests count as the calls do: those of PyTorch itself, too.
