@@ -226,3 +226,5 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trials_test;

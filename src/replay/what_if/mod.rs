@@ -140,8 +140,22 @@ pub struct Table {
 /// # Errors
 /// The file cannot be read, or settings are refused.
 pub fn compare(path: &Path, configs: &[String], device_bytes: Option<u64>) -> Result<Table, ReplayError> {
-    let mut workload =
-        if is_pickle(path)? { snapshot::workload(&MemorySnapshot::read(path)?)? } else { recording::workload(path)? };
+    if is_pickle(path)? {
+        return of_snapshot(&MemorySnapshot::read(path)?, configs, device_bytes);
+    }
+    table(recording::workload(path)?, configs, device_bytes)
+}
+
+/// As [`compare`], of a snapshot that was read.
+pub(super) fn of_snapshot(
+    snapshot: &MemorySnapshot,
+    configs: &[String],
+    device_bytes: Option<u64>,
+) -> Result<Table, ReplayError> {
+    table(snapshot::workload(snapshot)?, configs, device_bytes)
+}
+
+fn table(mut workload: Workload, configs: &[String], device_bytes: Option<u64>) -> Result<Table, ReplayError> {
     let parsed = configs.iter().map(|config| {
         let settings = config.parse().map_err(|source| ReplayError::Config { config: config.clone(), source })?;
         Ok((config, settings))
