@@ -21,9 +21,9 @@
 
 mod document;
 mod machine;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 mod writer;
 
 pub use document::{Document, Value};

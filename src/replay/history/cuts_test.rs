@@ -31,7 +31,8 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
         if range.end == trace.len() {
             cut.segments.extend(segments.into_iter().cloned());
         } else {
-            let past = Past::before(trace, &segments, &settings, (Left::default(), &uncut), range.end).expect("it is whole");
+            let past =
+                Past::before(trace, &segments, &settings, (Left::default(), &uncut), range.end).expect("it is whole");
             cut.segments.extend(past.views(device, &sizes_at(snapshot, device, range.end)));
             cut.stats.clear();
         }
@@ -155,7 +156,13 @@ fn a_history_cut_anywhere_is_lived_again_exactly() {
         let Some(snapshot) = exported(&path) else { continue };
         let mut tried = tried(&snapshot);
         let name = path.display();
-        println!("{name}: {} cuts, {} tables, {} reasons, {} wrong", tried.cuts, tried.tables, tried.reasons, tried.wrong.len());
+        println!(
+            "{name}: {} cuts, {} tables, {} reasons, {} wrong",
+            tried.cuts,
+            tried.tables,
+            tried.reasons,
+            tried.wrong.len()
+        );
         all.cuts += tried.cuts;
         all.tables += tried.tables;
         all.reasons += tried.reasons;

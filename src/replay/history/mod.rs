@@ -6,13 +6,13 @@
 
 mod asking;
 pub(super) mod course;
+#[cfg(test)]
+mod cuts_test;
 pub(super) mod life;
 pub(super) mod moment;
 pub(super) mod past;
 mod ranges;
 pub(super) mod shape;
-#[cfg(test)]
-mod cuts_test;
 #[cfg(test)]
 mod tests;
 
@@ -401,7 +401,8 @@ impl Ending<'_> {
         for &(key, recorded) in &change.changes {
             let now = matches!(key, Key::Family(_, _, Column::Current) | Key::Oversize(_, Column::Current));
             let value = predicted.value(key);
-            if recorded == value || (late || left_out) && !now || self.hash_order && episode::depends_on_hash_order(key) {
+            if recorded == value || (late || left_out) && !now || self.hash_order && episode::depends_on_hash_order(key)
+            {
                 continue;
             }
             if key == Key::Counter(Counter::NumSyncAllStreams) && recorded > value {

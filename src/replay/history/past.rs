@@ -8,12 +8,12 @@ use super::ranges::{Ranges, whose};
 use super::shape::{Ground, Hint, Hints, Shape, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::device::StreamHandle;
 use crate::op::PoolKind;
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::trace::{Action, TraceEvent};
 use crate::recording::PlacedEvent;
 use crate::reference::{Holds, Part, PoolId, Settings, Standing, rounding};
-use crate::device::StreamHandle;
 
 /// A device at the start of its history.
 #[derive(Debug)]
@@ -65,7 +65,8 @@ impl Past {
             placed.pool.or(owner.and_then(|owner| shape.owners[owner])).unwrap_or_default()
         };
         let pools: Vec<PoolId> = events.iter().zip(owners).map(pool_of).collect();
-        let ranges = Ranges::over(&shape, events.get(start..).unwrap_or_default(), pools.get(start..).unwrap_or_default());
+        let ranges =
+            Ranges::over(&shape, events.get(start..).unwrap_or_default(), pools.get(start..).unwrap_or_default());
         let views: Vec<SegmentView> = shape.views(0, &BTreeMap::new());
         let views: Vec<&SegmentView> = views.iter().filter(|_| private).chain(segments.iter().copied()).collect();
         let uncut = uncut(events, &pools, &views, settings);
@@ -178,8 +179,7 @@ impl Shape {
             for part in parts(shape, address, ground) {
                 let held = shape.blocks.get(&at).filter(|_| part.holds != Holds::Free);
                 let (requested_size, state) = held.map_or((0, BlockState::Inactive), |held| {
-                    let state =
-                        if held.waits { BlockState::ActivePendingFree } else { BlockState::ActiveAllocated };
+                    let state = if held.waits { BlockState::ActivePendingFree } else { BlockState::ActiveAllocated };
                     (held.requested, state)
                 });
                 if state != BlockState::Inactive {
@@ -230,9 +230,13 @@ fn uncut(events: &[PlacedEvent], pools: &[PoolId], segments: &[&SegmentView], se
     let mut starts: BTreeSet<u64> = segments.iter().map(|s| s.address).collect();
     let standing = segments.iter().map(|s| s.segment_pool_id).filter(|&pool| pool != (0, 0));
     let (mut seen, mut cut): (BTreeSet<PoolId>, BTreeSet<PoolId>) = (standing.collect(), BTreeSet::new());
-    let grown = |action| matches!(action, Action::SegmentAlloc | Action::SegmentMap | Action::SegmentFree | Action::SegmentUnmap);
+    let grown = |action| {
+        matches!(action, Action::SegmentAlloc | Action::SegmentMap | Action::SegmentFree | Action::SegmentUnmap)
+    };
     starts.extend(events.iter().filter(|e| grown(e.event.action)).map(|e| e.event.address));
-    for (placed, &pool) in events.iter().zip(pools).filter(|(e, pool)| e.event.action == Action::Alloc && **pool != (0, 0)) {
+    for (placed, &pool) in
+        events.iter().zip(pools).filter(|(e, pool)| e.event.action == Action::Alloc && **pool != (0, 0))
+    {
         let TraceEvent { address, bytes, .. } = placed.event;
         let small = rounding::pool_kind(rounding::block_size(bytes, settings).unwrap_or(bytes)) == PoolKind::Small;
         let page = if small { rounding::SMALL_SEGMENT } else { settings.large_segment };

@@ -343,7 +343,10 @@ mod tests {
             (Action::Alloc, 0, 4 * MIB),
             (Action::SegmentAlloc, 0, 20 * MIB),
         ] {
-            assert_eq!(undone(&mut shape, action, address, bytes), Ok((action != Action::Alloc || bytes > 0).then_some(0)));
+            assert_eq!(
+                undone(&mut shape, action, address, bytes),
+                Ok((action != Action::Alloc || bytes > 0).then_some(0))
+            );
         }
         assert_eq!((shape.grounds.len(), shape.blocks.len()), (0, 0));
     }
@@ -353,7 +356,9 @@ mod tests {
         let mut shape = bare(40 * MIB);
         let start = 3 * MIB + MIB / 2;
         assert!(undone(&mut shape, Action::FreeCompleted, 0, 3 * MIB).is_ok());
-        shape.hold(start, Held { bytes: 5 * MIB, requested: 5 * MIB, waits: false, guessed: false }).expect("it is free");
+        shape
+            .hold(start, Held { bytes: 5 * MIB, requested: 5 * MIB, waits: false, guessed: false })
+            .expect("it is free");
         assert!(undone(&mut shape, Action::Alloc, start, 5 * MIB).is_ok());
         assert_eq!(shape.blocks[&0], Held { bytes: start, requested: 3 * MIB, waits: true, guessed: false });
     }
@@ -370,7 +375,8 @@ mod tests {
 
     #[test]
     fn what_cannot_have_happened_is_told() {
-        let trouble = |action, address, bytes| undone(&mut bare(20 * MIB), action, address, bytes).expect_err("it is told");
+        let trouble =
+            |action, address, bytes| undone(&mut bare(20 * MIB), action, address, bytes).expect_err("it is told");
         assert_eq!(trouble(Action::Alloc, 0, 512), Trouble::NoBlock { address: 0 });
         assert_eq!(trouble(Action::FreeRequested, 0, 512), Trouble::NotWaiting { address: 0 });
         assert_eq!(trouble(Action::FreeCompleted, 21 * MIB, 512), Trouble::NoSegment { address: 21 * MIB });

@@ -8,9 +8,9 @@ use super::ask::{Ask, Held};
 use super::pools::{self, Names, Streams, handle_of};
 use super::{CardSize, Row, SizeFrom, Workload};
 use crate::device::card::Given;
+use crate::op::Stats;
 use crate::op::stats::{Counter, Family};
 use crate::op::trace::Action;
-use crate::op::Stats;
 use crate::recording::{self, End, Line, Reader, RecordedOp, StatsChange, Verb};
 use crate::reference::{Settings, rounding};
 use crate::replay::{ReplayError, header_of};
@@ -101,7 +101,8 @@ pub(super) fn workload(path: &Path) -> Result<Workload, ReplayError> {
     let totals: Vec<u64> = header.devices.iter().map(|d| d.total_bytes).collect();
     let available = available(&ends, &settings, &totals);
     let devices = totals.len();
-    let mut counts: Vec<Count> = (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
+    let mut counts: Vec<Count> =
+        (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
     let (mut asks, mut names, mut streams) = (Vec::new(), Names::default(), Streams::new());
     let (mut episode, mut requests) = (0, 0);
     while let Some(line) = reader.next_line()? {

@@ -38,7 +38,11 @@ pub(super) fn workload(snapshot: &MemorySnapshot) -> Result<Workload, ReplayErro
     for device in 0..outcome.devices.len() {
         let trace = snapshot.traces.get(device).unwrap_or(&none);
         let recorded = recorded(snapshot, &outcome, device, trace);
-        workload.cards.push(card(&outcome.refusals[device], recorded.peak_reserved, outcome.devices[device].past.total_bytes()));
+        workload.cards.push(card(
+            &outcome.refusals[device],
+            recorded.peak_reserved,
+            outcome.devices[device].past.total_bytes(),
+        ));
         workload.recorded.push(recorded);
         workload.given.push(given(trace, &outcome, device));
         let past = &outcome.devices[device].past;
@@ -47,9 +51,9 @@ pub(super) fn workload(snapshot: &MemorySnapshot) -> Result<Workload, ReplayErro
             let (start, end) = (outcome.devices[device].start, outcome.told[device].1);
             let outside = trace[..start].iter().chain(&trace[end..]).filter(|e| is_call(e.event.action)).count() as u64;
             let numbered = past.blocks().zip(blocks..);
-            let held: Vec<_> = numbered.map(|((address, bytes, stream, pool), block)| {
-                (block, address, bytes, StreamHandle(stream), pool)
-            }).collect();
+            let held: Vec<_> = numbered
+                .map(|((address, bytes, stream, pool), block)| (block, address, bytes, StreamHandle(stream), pool))
+                .collect();
             blocks += held.len() as u64;
             let waiting = past.waiting().collect();
             let most = peak_outside(trace, past.reserved(), start, end);
