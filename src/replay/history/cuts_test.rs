@@ -24,6 +24,7 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
     let mut cut = snapshot.clone();
     let (settings, _) = settings(snapshot);
     let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
+    let guess = Guess { uncut, ..Guess::default() };
     cut.segments.clear();
     for (device, range) in ranges.iter().enumerate() {
         let trace = &snapshot.traces[device];
@@ -32,7 +33,7 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
             cut.segments.extend(segments.into_iter().cloned());
         } else {
             let past =
-                Past::before(trace, &segments, &settings, (Left::default(), &uncut), range.end).expect("it is whole");
+                Past::before(trace, &segments, &settings, (Left::default(), &guess, device), range.end).expect("it is whole");
             cut.segments.extend(past.views(device, &sizes_at(snapshot, device, range.end)));
             cut.stats.clear();
         }
@@ -46,8 +47,9 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
 fn sizes_at(snapshot: &MemorySnapshot, device: usize, end: usize) -> BTreeMap<u64, u64> {
     let (settings, _) = settings(snapshot);
     let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
+    let guess = Guess { uncut, ..Guess::default() };
     let starts = vec![0; snapshot.traces.len()];
-    let (prepared, mut reference) = ready(snapshot, &settings, &starts, &uncut).expect("it is whole");
+    let (prepared, mut reference) = ready(snapshot, &settings, &starts, &guess).expect("it is whole");
     let mut life = life_of(snapshot, device, &prepared[device], &mut reference);
     life.events = &life.events[..end];
     life.live(true, &mut ReplayReport::default());

@@ -6,6 +6,7 @@
 
 mod asking;
 pub(super) mod course;
+mod guess;
 #[cfg(test)]
 mod cuts_test;
 pub(super) mod life;
@@ -16,7 +17,7 @@ pub(super) mod shape;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::divergence::{Divergence, DivergenceKind, Place};
 use super::note::Note;
@@ -29,6 +30,7 @@ use crate::op::{Counter, Stats};
 use crate::recording::{MemorySnapshot, StatsChange};
 use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Reference, Settings, Sound};
 pub(super) use asking::Refusal;
+use guess::Guess;
 use life::Life;
 use moment::{Left, Moment, Survey};
 use past::{Past, Undone};
@@ -76,25 +78,24 @@ pub(super) fn live(snapshot: &MemorySnapshot, keep: bool) -> Result<Outcome, Rep
     let mut snapshot = snapshot.clone();
     let most = snapshot.segments.iter().map(|s| s.device as usize + 1).max().unwrap_or(0);
     snapshot.traces.resize(snapshot.traces.len().max(most), Vec::new());
-    // Nothing tells which private pools never split their blocks: those where it matters are found by trying.
-    let mut uncut = BTreeSet::new();
-    let first = lived(&snapshot, keep, &uncut)?;
-    let mut parted = first.parted.first().copied();
-    while parted.is_some_and(|pool| uncut.insert(pool)) {
-        let outcome = lived(&snapshot, keep, &uncut)?;
+    let mut guess = Guess::default();
+    let first = lived(&snapshot, keep, &guess)?;
+    let mut goes_on = first.report.divergences > 0 && guess.goes_on_after(&first, &snapshot);
+    while goes_on {
+        let outcome = lived(&snapshot, keep, &guess)?;
         if outcome.report.divergences == 0 {
             return Ok(outcome);
         }
-        parted = outcome.parted.first().copied();
+        goes_on = guess.goes_on_after(&outcome, &snapshot);
     }
     Ok(first)
 }
 
-/// One way to live it: the blocks of some private pools are never split.
-fn lived(snapshot: &MemorySnapshot, keep: bool, uncut: &BTreeSet<PoolId>) -> Result<Outcome, ReplayError> {
+/// One way to live it.
+fn lived(snapshot: &MemorySnapshot, keep: bool, guess: &Guess) -> Result<Outcome, ReplayError> {
     let (settings, mut notes) = settings(snapshot);
     let settings = Settings { expandable_segments: expandable_at_first(snapshot, &settings), ..settings };
-    let (prepared, mut reference) = begun(snapshot, &settings, uncut)?;
+    let (prepared, mut reference) = begun(snapshot, &settings, guess)?;
     let mut report = ReplayReport { unknown_keys: snapshot.unknown, ..ReplayReport::default() };
     report.notes.append(&mut notes);
     report.notes.extend(by_address(snapshot, &prepared).then_some(Note::PoolsByAddress));
@@ -118,7 +119,7 @@ fn lived(snapshot: &MemorySnapshot, keep: bool, uncut: &BTreeSet<PoolId>) -> Res
         refusals.push(life.refusals);
         told.push((life.told.unwrap_or_default(), one.start + end));
         let end = one.start + end;
-        let at_the_end = Ending { snapshot, device, one, uncut, end, hash_order };
+        let at_the_end = Ending { snapshot, device, one, guess, end, hash_order };
         if let Some(divergence) = divergence {
             let calls = one.past.pools.iter().take(at_the_end.next_call()).skip(end).next_back();
             parted.extend(calls.filter(|pool| one.past.uncut.contains(pool)));
@@ -127,13 +128,13 @@ fn lived(snapshot: &MemorySnapshot, keep: bool, uncut: &BTreeSet<PoolId>) -> Res
         }
         let kinds = at_the_end.compare(&reference, &mut report)?;
         if !kinds.is_empty() {
-            parted.extend(one.past.uncut.iter().find(|pool| !uncut.contains(pool)));
+            parted.extend(one.past.uncut.iter().find(|pool| !guess.uncut.contains(pool)));
             report.diverged(Divergence { place: Place::End { device }, at: "what stands".to_owned(), kinds });
         }
     }
     lived.segments = reference.snapshot().segments;
     let stats = reference.devices().map(|device| *device.stats()).collect();
-    let uncut = uncut.iter().copied().collect();
+    let uncut = guess.uncut.iter().copied().collect();
     let ranges = reference.devices().map(|device| device.device().reserved().to_vec()).collect();
     Ok(Outcome { report, lived, devices: prepared, refusals, told, stats, ranges, uncut, parted })
 }
@@ -142,10 +143,10 @@ fn lived(snapshot: &MemorySnapshot, keep: bool, uncut: &BTreeSet<PoolId>) -> Res
 fn begun(
     snapshot: &MemorySnapshot,
     settings: &Settings,
-    uncut: &BTreeSet<PoolId>,
+    guess: &Guess,
 ) -> Result<(Vec<Prepared>, Reference<RecordedDevice>), ReplayError> {
     let mut starts = vec![0; snapshot.traces.len()];
-    let (prepared, mut reference) = ready(snapshot, settings, &starts, uncut)?;
+    let (prepared, mut reference) = ready(snapshot, settings, &starts, guess)?;
     if prepared.iter().all(|one| one.past.is_empty()) {
         return Ok((prepared, reference));
     }
@@ -154,7 +155,7 @@ fn begun(
             starts[device] = Moment::at(&snapshot.traces[device], 0, one.left).map_or(0, |m| m.end);
         }
     }
-    ready(snapshot, settings, &starts, uncut)
+    ready(snapshot, settings, &starts, guess)
 }
 
 /// The reference, primed with what stood at each device's start.
@@ -162,14 +163,14 @@ fn ready(
     snapshot: &MemorySnapshot,
     settings: &Settings,
     starts: &[usize],
-    uncut: &BTreeSet<PoolId>,
+    guess: &Guess,
 ) -> Result<(Vec<Prepared>, Reference<RecordedDevice>), ReplayError> {
     let mut prepared = Vec::new();
     let mut devices = Vec::new();
     for (device, (trace, &start)) in snapshot.traces.iter().zip(starts).enumerate() {
         let segments = segments_of(snapshot, device);
         let left = Left::out_of(trace, &segments);
-        let past = Past::before(trace, &segments, settings, (left, uncut), start);
+        let past = Past::before(trace, &segments, settings, (left, guess, device), start);
         let past = past.map_err(|undone| contradiction(snapshot, device, undone))?;
         let events = &trace[start..];
         let own_pools = past.pools.get(start..).unwrap_or_default();
@@ -192,7 +193,7 @@ fn ready(
         for range in standing.iter().filter(|segment| segment.page.is_some()) {
             allocator.device_mut().stand(range.address, range.bytes);
         }
-        for &id in one.past.uncut.iter().filter(|id| uncut.contains(id)) {
+        for &id in one.past.uncut.iter().filter(|id| guess.uncut.contains(id)) {
             allocator.retain_pool(id, PoolFlags { no_split: true, ..PoolFlags::default() });
         }
         let primed = allocator.prime(&standing);
@@ -349,7 +350,7 @@ struct Ending<'a> {
     snapshot: &'a MemorySnapshot,
     device: usize,
     one: &'a Prepared,
-    uncut: &'a BTreeSet<PoolId>,
+    guess: &'a Guess,
     /// The position past the last event that was lived.
     end: usize,
     hash_order: bool,
@@ -377,7 +378,7 @@ impl Ending<'_> {
             own.into_iter().cloned().collect()
         } else {
             report.notes.push(Note::Cut { device, events: cut, first: false });
-            let past = Past::before(trace, &own, allocator.settings(), (one.left, self.uncut), end);
+            let past = Past::before(trace, &own, allocator.settings(), (one.left, self.guess, device), end);
             let past = past.map_err(|undone| contradiction(snapshot, device, undone))?;
             past.views(device, &sizes(allocator))
         };

@@ -3,6 +3,7 @@
 //! Decides with what the reference is primed. What the past does not tell is counted, not made up: how large a block
 //! was whose request alone is known, when cached blocks became free, and what had been counted before.
 
+use super::guess::Guess;
 use super::moment::Left;
 use super::ranges::{Ranges, whose};
 use super::shape::{Ground, Hint, Hints, Shape, Trouble};
@@ -37,12 +38,12 @@ pub(in crate::replay) struct Undone {
 }
 
 impl Past {
-    /// Walks a trace back to the event at position `start`. `decided`: private pools whose blocks are never split.
+    /// Walks a trace of a device back to the event at position `start`.
     pub fn before(
         events: &[PlacedEvent],
         segments: &[&SegmentView],
         settings: &Settings,
-        (left, decided): (Left, &BTreeSet<PoolId>),
+        (left, guess, device): (Left, &Guess, usize),
         start: usize,
     ) -> Result<Past, Undone> {
         let mut shape = Shape::of(segments).map_err(|trouble| Undone { at: None, trouble })?;
@@ -60,13 +61,13 @@ impl Past {
                 owners[at] = owner;
             }
         }
-        let guessed = shape.fit_guesses(settings, decided);
+        let guessed = shape.fit_guesses(settings, guess, device);
         let pool_of = |(placed, owner): (&PlacedEvent, Option<usize>)| {
             placed.pool.or(owner.and_then(|owner| shape.owners[owner])).unwrap_or_default()
         };
         let pools: Vec<PoolId> = events.iter().zip(owners).map(pool_of).collect();
         let ranges =
-            Ranges::over(&shape, events.get(start..).unwrap_or_default(), pools.get(start..).unwrap_or_default());
+            Ranges::over(&shape, events.get(start..).unwrap_or_default(), pools.get(start..).unwrap_or_default(), settings);
         let views: Vec<SegmentView> = shape.views(0, &BTreeMap::new());
         let views: Vec<&SegmentView> = views.iter().filter(|_| private).chain(segments.iter().copied()).collect();
         let uncut = uncut(events, &pools, &views, settings);
@@ -87,6 +88,20 @@ impl Past {
     pub fn held(&self) -> (u64, u64) {
         let blocks = &self.shape.blocks;
         (blocks.len() as u64, blocks.values().fold(0, |sum, held| sum.saturating_add(held.bytes)))
+    }
+
+    /// A block of unknown size that is taken to end at an address: where it is, its size, and how much is free behind it.
+    pub fn guessed_before(&self, end: u64) -> Option<(u64, u64, u64)> {
+        let (&address, held) = self.shape.blocks.range(..end).next_back()?;
+        let (start, ground) = self.shape.ground(address)?;
+        let next = self.shape.blocks.range(end..).next().map_or(u64::MAX, |(&next, _)| next);
+        let room = next.min(start + ground.bytes).checked_sub(end)?;
+        (held.guessed && address + held.bytes == end).then_some((address, held.bytes, room))
+    }
+
+    /// What the block at an address was asked for.
+    pub fn requested(&self, address: u64) -> Option<u64> {
+        self.shape.blocks.get(&address).map(|held| held.requested)
     }
 
     /// The blocks that waited for streams.
