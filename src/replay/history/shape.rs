@@ -73,7 +73,12 @@ pub(super) struct Hint {
     pub owner: Option<usize>,
 }
 
-pub(super) type Hints = BTreeMap<u64, Hint>;
+/// Hints by address and by the position of the event that gives them; and which event is undone now.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hints {
+    pub of: BTreeMap<(u64, usize), Hint>,
+    pub now: usize,
+}
 
 /// Addresses as close as this are taken to be of one range, if they are of one stream.
 const NEAR: u64 = 4 << 30;
@@ -233,16 +238,23 @@ impl Shape {
     fn not_unmapped(&mut self, event: &TraceEvent, settings: &Settings, hints: &Hints) -> Result<usize, Trouble> {
         let &TraceEvent { address, bytes, stream, .. } = event;
         let range = range_of(address, bytes)?;
-        let near = address.saturating_sub(NEAR)..range.end.saturating_add(NEAR);
-        let near = hints.range(near).filter(|(_, hint)| hint.stream == stream);
-        let hint = near.map(|(&at, hint)| (if range.contains(&at) { 0 } else { at.abs_diff(address) }, *hint));
-        let hint = hint.min_by_key(|(distance, _)| *distance).map(|(_, hint)| hint);
+        let near = (address.saturating_sub(NEAR), 0)..(range.end.saturating_add(NEAR), 0);
+        let near = hints.of.range(near).filter(|(_, hint)| hint.stream == stream);
+        // What was there just before it was unmapped tells most: addresses are used again, by others too.
+        let order = |found: &(&(u64, usize), &Hint)| {
+            let &(there, when) = found.0;
+            let inside = range.contains(&there);
+            (!inside, when > hints.now, if inside { hints.now.abs_diff(when) as u64 } else { there.abs_diff(address) })
+        };
+        let found = near.min_by_key(order);
+        let hint = found.map(|(_, hint)| *hint);
+        let earlier = found.filter(|((_, when), _)| *when < hints.now).map(|(_, hint)| *hint);
         // The small pool's memory comes and goes in pages of 2 MiB, of which many together can pass for large ones.
         let touches = self.grounds.range(..address).next_back().filter(|(at, g)| **at + g.bytes == address);
         let touches = touches.map(|(_, g)| g).or(self.grounds.get(&range.end));
         let touches = touches.filter(|g| g.expandable && g.stream == stream).map(|g| g.kind);
         let kind = if bytes.is_multiple_of(settings.large_segment) {
-            touches.or(hint.map(|hint| hint.kind)).unwrap_or(PoolKind::Large)
+            touches.or(earlier.map(|hint| hint.kind)).unwrap_or(PoolKind::Large)
         } else {
             PoolKind::Small
         };
@@ -323,7 +335,7 @@ mod tests {
     }
 
     fn undone(shape: &mut Shape, action: Action, address: u64, bytes: u64) -> Result<Option<usize>, Trouble> {
-        shape.undo(&event(action, address, bytes), BOTH, &Settings::default(), &Hints::new())
+        shape.undo(&event(action, address, bytes), BOTH, &Settings::default(), &Hints::default())
     }
 
     fn bare(bytes: u64) -> Shape {
