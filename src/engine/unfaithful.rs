@@ -200,6 +200,8 @@ mod tests {
             "device.idle",
             "dictionary.active.all.current",
             "reply.fraction",
+            "event.bytes",
+            "event.list",
         ];
         let study = hunted(&observables, &["stat::*", "tele::*", "summ::*", "frac::*", "iso::*"]);
         assert_eq!(
