@@ -1,5 +1,6 @@
 //! Floor 3, the judges: each oracle has a file of its name, which says what it does not cover; `accounts_*` and `telemetry_*` are parts of one,
-//! `cite`, `message`, `segments`, `snapshot`, `table` and `view` what they share, and `observables` says who judges what.
+//! `cite`, `message`, `segments`, `snapshot`, `table` and `view` what they share; `observables` says who judges what, and `excuses` where
+//! a judge is silent.
 //!
 //! Decides whether a step broke a promise. Does not run anything, and asks the target nothing:
 //! what must be read from memory (contents) comes as `Fill` and `Verify` steps of the engine.
@@ -11,6 +12,7 @@ mod accounts_explain;
 mod alignment;
 mod cite;
 mod contents;
+mod excuses;
 mod exhaustion;
 mod expectation;
 mod growth;
@@ -39,6 +41,7 @@ mod fixture;
 #[cfg(test)]
 mod lawful_test;
 
+pub use excuses::{EXCUSES, Excuse};
 pub use observables::judges;
 
 use std::collections::BTreeSet;
