@@ -95,6 +95,7 @@ pub(super) fn run_beside(target: &mut dyn Target, twin: Option<Twin>, course: &C
         let _: Result<(), Stop> = session.ensure_alive(None);
     }
     session.run.reached = session.journey.reached();
+    session.run.states = session.journey.into_states();
     session.run
 }
 

@@ -9,7 +9,9 @@ mod journal;
 pub mod journey;
 mod law;
 mod owner;
+mod pair;
 mod pools;
+mod states;
 mod territory;
 mod unfinished;
 

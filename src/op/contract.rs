@@ -320,6 +320,9 @@ pub struct TargetInfo {
     pub capabilities: BTreeSet<Capability>,
     /// What it promises otherwise than others.
     pub contract: Contract,
+    /// Settings in force from the start, as PyTorch writes them; none where it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
 }
 
 impl TargetInfo {

@@ -29,6 +29,7 @@ pub(super) fn info() -> TargetInfo {
             counts_segments: true,
             tensor_limit: Some(1 << 60),
         },
+        config: None,
     }
 }
 
