@@ -11,7 +11,7 @@ use crate::op::{
 };
 use crate::verdict::Violation;
 
-use super::{Oracle, Seen, build};
+use super::{Moved, Oracle, Seen, build};
 
 pub(super) const GIB: u64 = 1 << 30;
 
@@ -192,12 +192,15 @@ impl Bench {
         change(&mut self.now);
         let law = op.map_or(Law::MustServe, |op| self.model.law(op));
         let effect = op.map_or(crate::model::Effect::None, |op| self.model.apply(op, reply, &self.now));
+        let mut moved = Moved::default();
+        moved.become_of(&before, &self.now);
         let seen = Seen {
             op,
             reply,
             expect,
             before: &before,
             after: &self.now,
+            moved: &moved,
             law,
             effect,
             model: &self.model,

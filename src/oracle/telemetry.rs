@@ -89,7 +89,7 @@ fn second_opinion(
     device: usize,
     view: &DeviceView,
     (nvml, owed): (&NvmlView, i128),
-    convict: &mut impl FnMut(RequirementId, Text, (Text, String, String)),
+    convict: Convict<'_>,
 ) {
     let tolerance = nvml.tolerance_bytes();
     let agree = |a: i128, b: i128| a.abs_diff(b) <= u128::from(tolerance);
@@ -172,7 +172,33 @@ fn memory_info(seen: &Seen<'_>, convict: &mut impl FnMut(RequirementId, Text, (T
     }
 }
 
+/// How a judge of one device convicts.
+type Convict<'a> = &'a mut dyn FnMut(RequirementId, Text, (Text, String, String));
+
 impl Telemetry {
+    /// What is reserved and what the device has free, where either moved or there is a second opinion.
+    fn judge_moves(&mut self, seen: &Seen<'_>, device: usize, convict: Convict<'_>) {
+        let (Some(before), Some(after)) = (seen.before.devices.get(device), seen.after.devices.get(device)) else {
+            return;
+        };
+        let grew = reserved(after) - reserved(before);
+        let (b, a) = (before.free_bytes, after.free_bytes);
+        let fell = i128::from(b) - i128::from(a);
+        let rounded = self.is_rounding(before, after, fell - grew);
+        if !rounded && self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
+            let asked = seen.op.map_or_else(String::new, Op::to_line);
+            let (moved, due) = (told::bytes(grew), told::bytes(-grew));
+            let (was, is, by) = (told::bytes(b), told::bytes(a), told::bytes(-fell));
+            let message = say!(
+                "in `{asked}` reserved memory of device {device} moved by {moved}, but the device's free memory went from {was} to {is}",
+                "`{asked}` 使设备 {device} 的保留内存变化 {moved}，但设备的空闲内存从 {was} 变为 {is}"
+            );
+            convict(TELE_01, message, (told::change_of(&free(device)), due, by));
+        } else if let Some(nvml) = after.nvml.as_ref().filter(|_| self.whole) {
+            second_opinion(device, after, (nvml, self.debt(device).owed), convict);
+        }
+    }
+
     /// From a planted fault on, memory may stay with the device that the allocator gave back.
     fn note_fault(&mut self, seen: &Seen<'_>) {
         if let Some(Op::Fault { device, call: DeviceCall::Unmap | DeviceCall::Release, .. }) = seen.served()
@@ -195,21 +221,11 @@ impl Oracle for Telemetry {
             convictions.push(violation.figure(what, expected, actual));
         };
         for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
-            let grew = reserved(after) - reserved(before);
             let (b, a) = (before.free_bytes, after.free_bytes);
-            let fell = i128::from(b) - i128::from(a);
-            let rounded = self.is_rounding(before, after, fell - grew);
-            if !rounded && self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
-                let asked = seen.op.map_or_else(String::new, Op::to_line);
-                let (moved, due) = (told::bytes(grew), told::bytes(-grew));
-                let (was, is, by) = (told::bytes(b), told::bytes(a), told::bytes(-fell));
-                let message = say!(
-                    "in `{asked}` reserved memory of device {device} moved by {moved}, but the device's free memory went from {was} to {is}",
-                    "`{asked}` 使设备 {device} 的保留内存变化 {moved}，但设备的空闲内存从 {was} 变为 {is}"
-                );
-                convict(TELE_01, message, (told::change_of(&free(device)), due, by));
-            } else if let Some(nvml) = after.nvml.as_ref().filter(|_| self.whole) {
-                second_opinion(device, after, (nvml, self.debt(device).owed), &mut convict);
+            // Where neither moves nothing is lost, whatever is owed.
+            let stands = a == b && after.nvml.is_none() && reserved(after) == reserved(before);
+            if !stands {
+                self.judge_moves(seen, device, &mut convict);
             }
             let (was, total) = (before.total_bytes, after.total_bytes);
             let was = self.totals.get(device).copied().filter(|_| was == total).unwrap_or(was);
