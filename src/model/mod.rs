@@ -342,7 +342,9 @@ impl Model {
         let key = (live.address, block);
         // From the last block that starts before its end: itself and one that ends before it, if nothing is amiss.
         let mut below = self.ranges.range(..(live.end(), BlockId(0))).rev();
-        if below.next().is_some_and(|(last, _)| *last == key) && below.next().is_none_or(|(_, end)| *end <= live.address) {
+        if below.next().is_some_and(|(last, _)| *last == key)
+            && below.next().is_none_or(|(_, end)| *end <= live.address)
+        {
             return None;
         }
         let left = self.ranges.range(..key).next_back().filter(|&(_, end)| *end > live.address);

@@ -193,6 +193,7 @@ impl Accounts {
         }
     }
 
+    #[cold]
     fn judge_reset(&self, device: usize, before: &Stats, after: &Stats, convictions: &mut Vec<Violation>) {
         let mut wanted = *before;
         wanted.tracked_mut().for_each(crate::op::Stat::reset_accumulated);

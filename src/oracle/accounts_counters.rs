@@ -91,6 +91,7 @@ fn most(seen: &Seen<'_>, which: Counter) -> i64 {
     }
 }
 
+#[cold]
 fn too_often(seen: &Seen<'_>, device: usize, which: Counter, moved: i64, found: &mut Vec<Violation>) {
     let (asked, name, most) = (seen.op.map_or("nothing", Op::name), which.name(), most(seen, which));
     let message = say!(

@@ -123,6 +123,7 @@ impl Peak {
         }
     }
 
+    #[cold]
     fn explain(
         &self,
         seen: &Seen<'_>,
@@ -158,6 +159,7 @@ impl Peak {
         violation.with("current before", "此前的当前值", told::amount(key, before.current))
     }
 
+    #[cold]
     fn judge_reset(&self, device: usize, before: &Stats, after: &Stats, convictions: &mut Vec<Violation>) {
         let mut wanted = *before;
         wanted.tracked_mut().for_each(Stat::reset_peak);

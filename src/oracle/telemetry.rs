@@ -85,12 +85,7 @@ fn reserved(view: &DeviceView) -> i128 {
 }
 
 /// What a real device's figures say against the allocator's, after a step. What is owed may be on the card still.
-fn second_opinion(
-    device: usize,
-    view: &DeviceView,
-    (nvml, owed): (&NvmlView, i128),
-    convict: Convict<'_>,
-) {
+fn second_opinion(device: usize, view: &DeviceView, (nvml, owed): (&NvmlView, i128), convict: Convict<'_>) {
     let tolerance = nvml.tolerance_bytes();
     let agree = |a: i128, b: i128| a.abs_diff(b) <= u128::from(tolerance);
     let covers = |grew: i128, taken: i128| agree(grew, taken) || agree(grew + owed, taken);
