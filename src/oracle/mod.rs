@@ -31,6 +31,7 @@ mod stream_order;
 mod summary;
 mod table;
 mod telemetry;
+mod telemetry_card;
 mod telemetry_streams;
 mod trim;
 mod view;

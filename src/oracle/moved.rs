@@ -93,7 +93,7 @@ mod tests {
             Op::Free { block } => bench.model.block(block).map_or(0, |live| live.bytes),
             _ => bytes,
         };
-        let mut judge = |bench: &mut Bench| {
+        let judge = |bench: &mut Bench| {
             let bytes = held(bench);
             let change = |o: &mut Observation| {
                 let view = &mut o.devices

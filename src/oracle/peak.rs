@@ -250,7 +250,7 @@ impl Oracle for Peak {
 mod tests {
     use super::*;
     use crate::op::{DeviceId, PoolKind, Reply};
-    use crate::oracle::fixture::{Bench, alloc, free, hand_out, oom, refuse, reset_peak, take_back};
+    use crate::oracle::fixture::{self, Bench, alloc, free, hand_out, oom, refuse, reset_peak, take_back};
 
     fn bench() -> Bench {
         let mut bench = Bench::new(OracleName::Peak);
@@ -304,9 +304,10 @@ mod tests {
 
     #[test]
     fn a_whole_that_its_pools_cannot_have_reached_convicts() {
-        let mut bench = bench();
         // before the first step nothing is known of how the peaks came about
-        bench.now.devices[0].stats.get_mut(Family::InactiveSplit, Row::All).peak = 3;
+        let mut now = fixture::first();
+        now.devices[0].stats.get_mut(Family::InactiveSplit, Row::All).peak = 3;
+        let mut bench = Bench::starting(&[OracleName::Peak], &fixture::info(), now);
         bench.step(Op::EmptyCache, Reply::Done, |_| {}).convicts("PEAK-01");
     }
 
