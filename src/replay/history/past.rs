@@ -67,8 +67,12 @@ impl Past {
             placed.pool.or(owner.and_then(|owner| shape.owners[owner])).unwrap_or_default()
         };
         let pools: Vec<PoolId> = events.iter().zip(owners).map(pool_of).collect();
-        let ranges =
-            Ranges::over(&shape, events.get(start..).unwrap_or_default(), pools.get(start..).unwrap_or_default(), settings);
+        let ranges = Ranges::over(
+            &shape,
+            events.get(start..).unwrap_or_default(),
+            pools.get(start..).unwrap_or_default(),
+            settings,
+        );
         let views: Vec<SegmentView> = shape.views(0, &BTreeMap::new());
         let views: Vec<&SegmentView> = views.iter().filter(|_| private).chain(segments.iter().copied()).collect();
         let uncut = uncut(events, &pools, &views, settings);

@@ -282,40 +282,6 @@ impl Shape {
         self.grounds.insert(start, Ground { bytes: whole, stream, kind, expandable: true, owner });
         Ok(owner)
     }
-
-    /// Gives the blocks whose size nothing tells what must be theirs: in a large pool a rest of up to 1 MiB is not
-    /// split off, an oversize block never is, and none of the pools that are never cut. Answers how many could have
-    /// been longer all the same.
-    pub fn fit_guesses(&mut self, settings: &Settings, guess: &Guess, device: usize) -> u64 {
-        let guessed: Vec<(u64, Held)> = self.blocks.iter().filter(|(_, b)| b.guessed).map(|(&a, &b)| (a, b)).collect();
-        let mut open = 0;
-        for (address, held) in guessed {
-            let Some((start, ground)) = self.ground(address) else { continue };
-            let next = self.blocks.range(address + 1..).next().map_or(u64::MAX, |(&next, _)| next);
-            let room = next.min(start + ground.bytes) - address;
-            let whole = self.owners[ground.owner].is_some_and(|pool| guess.uncut.contains(&pool));
-            if !whole && (ground.kind == PoolKind::Small || ground.expandable || settings.expandable_segments) {
-                continue;
-            }
-            if whole && ground.expandable {
-                let small = ground.kind == PoolKind::Small;
-                let page = if small { rounding::SMALL_SEGMENT } else { settings.large_segment };
-                let bytes = held.bytes.checked_next_multiple_of(page).unwrap_or(room).min(room);
-                self.blocks.insert(address, Held { bytes, ..held });
-                open += 1;
-                continue;
-            }
-            let rest = room.saturating_sub(held.bytes);
-            if whole || rest <= rounding::SMALL_LIMIT || held.bytes >= settings.max_split {
-                self.blocks.insert(address, Held { bytes: held.bytes + rest, guessed: false, ..held });
-            } else {
-                let longer = guess.longer.get(&(device, address)).copied().unwrap_or(0);
-                self.blocks.insert(address, Held { bytes: longer.clamp(held.bytes, room), ..held });
-                open += 1;
-            }
-        }
-        open
-    }
 }
 
 fn range_of(address: u64, bytes: u64) -> Result<Range<u64>, Trouble> {
@@ -382,10 +348,16 @@ mod tests {
     fn a_rest_that_is_never_split_off_belongs_to_the_block() {
         let mut shape = bare(12 * MIB);
         assert!(undone(&mut shape, Action::FreeCompleted, 0, 11 * MIB).is_ok());
-        assert_eq!((shape.fit_guesses(&Settings::default(), &Guess::default(), 0), shape.blocks[&0].bytes), (0, 12 * MIB));
+        assert_eq!(
+            (shape.fit_guesses(&Settings::default(), &Guess::default(), 0), shape.blocks[&0].bytes),
+            (0, 12 * MIB)
+        );
         let mut shape = bare(13 * MIB);
         assert!(undone(&mut shape, Action::FreeCompleted, 0, 11 * MIB).is_ok());
-        assert_eq!((shape.fit_guesses(&Settings::default(), &Guess::default(), 0), shape.blocks[&0].bytes), (1, 11 * MIB));
+        assert_eq!(
+            (shape.fit_guesses(&Settings::default(), &Guess::default(), 0), shape.blocks[&0].bytes),
+            (1, 11 * MIB)
+        );
     }
 
     #[test]
