@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::guess::Guess;
 use super::moment::Left;
 use crate::op::PoolKind;
 use crate::op::snapshot::{BlockState, SegmentView};
@@ -291,6 +290,7 @@ fn range_of(address: u64, bytes: u64) -> Result<Range<u64>, Trouble> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::guess::Guess;
     use super::*;
 
     const MIB: u64 = 1 << 20;
