@@ -39,6 +39,8 @@ enum What {
     States,
     /// What a target shows, who judges it, and how it can be told wrongly: reference@sim?unfaithful=KEY/KIND/WHEN
     Observables,
+    /// Where a judge is silent about what a user could call a mistake, and why
+    Excuses,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
@@ -51,6 +53,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
             all.map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()
         }
         What::Defects => defects(),
+        What::Excuses => oracle::EXCUSES.iter().map(excuse).collect(),
         What::States => state::Value::ALL.iter().map(|v| value(*v)).chain(exclusion::ALL.iter().map(rule)).collect(),
         What::Observables => Observable::all().map(observable).collect(),
         What::Variations => named(&Variation::ALL.iter().map(|v| (v.name(), v.what())).collect::<Vec<_>>()),
@@ -74,6 +77,13 @@ impl Entry {
     fn new(cells: Vec<String>, json: serde_json::Value) -> Self {
         Entry { cells, json }
     }
+}
+
+fn excuse(excuse: &oracle::Excuse) -> Entry {
+    let oracle::Excuse { oracle, when, why, asked_by } = *excuse;
+    let asked = asked_by.map_or_else(|| "-".to_owned(), |id| format!("asked by {id}"));
+    let json = json!({"oracle": oracle.name(), "when": when, "why": why, "asked_by": asked_by});
+    Entry::new(vec![oracle.name().to_owned(), when.to_owned(), why.to_owned(), asked], json)
 }
 
 fn scenarios() -> Vec<Entry> {

@@ -23,6 +23,7 @@ mod replay;
 mod report;
 mod run;
 mod schema;
+mod settings_table;
 mod signals;
 mod stress;
 mod survival;

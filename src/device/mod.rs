@@ -2,6 +2,7 @@
 //!
 //! Decides what a device can be asked. Does not know what an allocator is.
 
+pub(crate) mod card;
 pub mod cuda;
 pub(crate) mod cuda_probe;
 mod faults;
@@ -10,6 +11,7 @@ mod playground;
 pub(crate) mod recorded;
 pub mod sim;
 pub mod telemetry;
+mod told;
 
 use crate::op::DeviceCall;
 

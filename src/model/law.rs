@@ -122,6 +122,9 @@ impl Model {
     }
 
     fn is_fault_armed(&self, op: &Op) -> bool {
+        if self.devices.iter().all(|d| d.armed == 0) {
+            return false;
+        }
         match self.device_of(op) {
             Some(device) => self.devices[device].armed > 0,
             None => self.devices.iter().any(|d| d.armed > 0),

@@ -14,7 +14,18 @@ use crate::op::stats::{Column, Family, Key};
 use crate::op::trace::{Action, TraceEvent};
 use crate::op::{Stats, Via};
 use crate::recording::{End, Episode, Header, RecordedOp, Verb};
-use crate::reference::{AllocError, Reference, Settings, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
+use crate::reference::{AllocError, PoolId, Reference, Settings, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
+
+/// A device's events, and the private pool of each.
+type Traced = (Vec<TraceEvent>, Vec<PoolId>);
+
+/// What the reference did in an episode, by device, and what stands at its end.
+pub(super) struct Stood {
+    pub traces: Vec<Traced>,
+    pub segments: Vec<SegmentView>,
+    /// Where it reserved ranges of addresses.
+    pub ranges: Vec<Vec<u64>>,
+}
 
 /// An episode on its way.
 pub(super) struct Replayed {
@@ -106,10 +117,10 @@ impl Replayed {
     }
 
     /// Compares what stands at the end; answers what the reference did and what stands.
-    pub fn finish(self, line: u64, report: &mut ReplayReport) -> (Vec<Vec<TraceEvent>>, Vec<SegmentView>) {
+    pub fn finish(self, line: u64, report: &mut ReplayReport) -> Stood {
         let Replayed { mut reference, end, hash_order, diverged, .. } = self;
         let traces: Vec<_> =
-            (0..reference.device_count()).map(|device| reference.device_mut(device).taken_trace()).collect();
+            (0..reference.device_count()).map(|device| reference.device_mut(device).taken_trace_and_pools()).collect();
         let segments = reference.snapshot().segments;
         if !diverged {
             let kinds = closing::compare(&traces, &segments, &end, hash_order);
@@ -117,7 +128,8 @@ impl Replayed {
                 report.diverged(Divergence { place: Place::Line(line), at: "end of the episode".to_owned(), kinds });
             }
         }
-        (traces, segments)
+        let ranges = reference.devices().map(|device| device.device().reserved().to_vec()).collect();
+        Stood { traces, segments, ranges }
     }
 
     fn device_of(&self, op: &RecordedOp) -> Result<usize, &'static str> {

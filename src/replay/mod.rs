@@ -14,6 +14,7 @@ mod episode;
 mod export;
 mod history;
 mod invariants;
+mod note;
 mod pools;
 pub mod what_if;
 
@@ -21,12 +22,14 @@ use std::path::Path;
 
 pub use divergence::{Divergence, DivergenceKind, Place};
 pub use export::pickled;
+pub use history::shape::Trouble;
+pub use note::{Changed, Note};
 
-use crate::op::size::human;
+use crate::input::{self, Looks};
 use crate::op::snapshot::SegmentView;
 use crate::op::trace::TraceEvent;
 use crate::recording::{self, Line, MemorySnapshot, Reader, RecordingError, SnapshotError};
-use crate::reference::{Settings, SettingsError};
+use crate::reference::{PoolId, PrimeError, Settings, SettingsError};
 use episode::Replayed;
 use invariants::Invariants;
 
@@ -48,24 +51,16 @@ pub enum ReplayError {
     )]
     NoHistory { file: String },
     #[error(
-        "{file}: the history did not begin with an empty allocator: device {device} freed {blocks} blocks that no \
-         event allocated, and held {} that no event got. Call `torch.cuda.memory._record_memory_history()` before \
-         anything is allocated, with no limit on its entries",
-        human(*bytes)
+        "{file}: {place} is `{action}`, and {trouble}: the segments of this snapshot are not those that its history led \
+         to. Events are missing (`skip_actions` of `_record_memory_history()`), or segments and history are of different moments"
     )]
-    HistoryStartsLate { file: String, device: usize, blocks: u64, bytes: u64 },
-    #[error(
-        "{file}: a segment belongs to private pool {id:?}; a trace does not tell which requests went there, so that it cannot be replayed"
-    )]
-    PrivatePool { file: String, id: (u64, u64) },
-    #[error(
-        "{file}: the settings changed while the history was recorded: `{config}` does not say of `{key}` what was in force"
-    )]
-    Contradiction { file: String, config: String, key: &'static str },
+    Contradicted { file: String, place: Place, action: &'static str, trouble: Trouble },
+    #[error("{file}: the segments of device {device} make no sense: {trouble}")]
+    Nonsense { file: String, device: usize, trouble: Trouble },
+    #[error("{file}: what stood on device {device} when the history began makes no sense: {source}")]
+    Primed { file: String, device: usize, source: PrimeError },
     #[error("--config '{config}': {source}")]
     Config { config: String, source: SettingsError },
-    #[error("{file}: {streams} streams at a time; the simulated device has {most}")]
-    Streams { file: String, streams: usize, most: usize },
 }
 
 /// What came of replaying one file.
@@ -85,8 +80,8 @@ pub struct ReplayReport {
     pub silent_flushes: u64,
     /// The backend that was recorded, if it has no exact reference: then only invariants were checked.
     pub invariants_only: Option<String>,
-    /// Garbage collection was set, and went by a memory fraction that a snapshot does not tell.
-    pub unknown_fraction: bool,
+    /// What else is to be known.
+    pub notes: Vec<Note>,
 }
 
 /// What the reference came to, to be looked at: of a recording, its last episode.
@@ -98,8 +93,12 @@ pub struct Lived {
     pub settings: Settings,
     /// By device, oldest first.
     pub traces: Vec<Vec<TraceEvent>>,
+    /// The private pool of each event, (0, 0) for none.
+    pub pools: Vec<Vec<PoolId>>,
     /// By device, then by address.
     pub segments: Vec<SegmentView>,
+    /// Of all episodes: where ranges of addresses were reserved, by device.
+    ranges: Vec<Vec<u64>>,
 }
 
 impl ReplayReport {
@@ -163,10 +162,15 @@ fn held_to_invariants(path: &Path, backend: String) -> Result<ReplayReport, Repl
     Ok(report)
 }
 
-/// A file that is no recording in lines is taken for a snapshot if it begins as pickles do.
+/// A file that is no recording in lines is taken for a snapshot if it begins as pickles or archives of them do.
 fn is_pickle(path: &Path) -> Result<bool, RecordingError> {
     let failed = |source| RecordingError::Open { file: path.display().to_string(), source };
-    recording::first_bytes(path).map(|bytes| bytes.first() == Some(&0x80)).map_err(failed)
+    let looks = recording::first_bytes(path).map(|bytes| input::looks(&bytes)).map_err(failed)?;
+    match looks {
+        Some(Looks::Pickle(_) | Looks::OldPickle | Looks::Zip) => Ok(true),
+        None | Some(Looks::Empty) => Ok(false),
+        Some(looks) => Err(RecordingError::Foreign { file: path.display().to_string(), looks }),
+    }
 }
 
 /// A recording's header and its settings, read.
@@ -206,9 +210,12 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
             }
             Line::End(_) => {
                 let episode = current.take().ok_or_else(|| place.out_of_place("no episode is open here"))?;
-                let (traces, segments) = episode.finish(place.line, &mut report);
+                let stood = episode.finish(place.line, &mut report);
+                lived.ranges.resize(stood.ranges.len().max(lived.ranges.len()), Vec::new());
+                lived.ranges.iter_mut().zip(stood.ranges).for_each(|(all, more)| all.extend(more));
                 if keep {
-                    (lived.traces, lived.segments) = (traces, segments);
+                    (lived.traces, lived.pools) = stood.traces.into_iter().unzip();
+                    lived.segments = stood.segments;
                 }
             }
         }
@@ -219,3 +226,5 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trials_test;

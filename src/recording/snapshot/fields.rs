@@ -114,6 +114,11 @@ impl<'d> Record<'d> {
         }
     }
 
+    /// Two numbers, if they are there and are such.
+    pub fn optional_pair(&self, field: &'static str) -> Option<(u64, u64)> {
+        self.get(field).and_then(|_| self.pair(field).ok())
+    }
+
     pub fn optional_text(&self, field: &'static str) -> Result<Option<&'d str>, SnapshotError> {
         self.get(field).map(|_| self.text(field)).transpose()
     }

@@ -8,9 +8,11 @@ mod fields;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::path::Path;
 
 use super::StatsChange;
+use super::archive;
 use super::pickle::{self, Budget, Document, PickleError, Value};
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::stats::PoolKind;
@@ -23,6 +25,11 @@ use fields::Record;
 pub enum SnapshotError {
     #[error("{file}: {source}")]
     Open { file: String, source: std::io::Error },
+    #[error(
+        "{file}: a zip archive, and no snapshot kept by torch.save: no pickle was found in it. \
+         torch.cuda.memory._dump_snapshot(FILE) writes a snapshot that is read as it is"
+    )]
+    Archive { file: String },
     #[error("{file}: {source}")]
     Pickle { file: String, source: PickleError },
     #[error(
@@ -47,6 +54,8 @@ const MOST_DEVICES: usize = 64;
 pub struct PlacedEvent {
     pub index: u32,
     pub event: TraceEvent,
+    /// `pool_id`, which PyTorch tells since 2.12.
+    pub pool: Option<(u64, u64)>,
 }
 
 /// What the snapshot says of the settings beside the settings string.
@@ -56,6 +65,8 @@ pub struct InForce {
     /// In bytes, -1 for none.
     pub max_split_size: Option<i64>,
     pub gc_threshold: Option<f64>,
+    /// By power of two of the request in MiB.
+    pub roundup_divisions: Option<[u64; 16]>,
 }
 
 /// A snapshot.
@@ -83,7 +94,11 @@ impl MemorySnapshot {
         let file = path.display().to_string();
         let failed = |source| SnapshotError::Open { file: file.clone(), source };
         let bytes = std::fs::metadata(path).map_err(failed)?.len();
-        let input = super::open(path).map_err(failed)?;
+        let mut input = super::open(path).map_err(failed)?;
+        if input.fill_buf().map_err(failed)?.starts_with(archive::ENTRY) {
+            let found = archive::pickle_in(input).map_err(failed)?;
+            input = found.ok_or_else(|| SnapshotError::Archive { file: file.clone() })?;
+        }
         let mut budget = Budget::for_file(bytes);
         let document =
             pickle::read(input, &mut budget).map_err(|source| SnapshotError::Pickle { file: file.clone(), source })?;
@@ -107,6 +122,8 @@ impl MemorySnapshot {
             "external_annotations",
             "poolproof_stats",
             "categories",
+            "host_segments",
+            "host_traces",
         ];
         let top = reading.record(root, Place::Top, &known)?;
         let mut snapshot = MemorySnapshot { file: file.to_owned(), ..MemorySnapshot::default() };
@@ -175,12 +192,28 @@ impl<'d> Reading<'d> {
             expandable_segments: settings.optional_bool("expandable_segments")?,
             max_split_size: settings.optional_int("max_split_size")?,
             gc_threshold: settings.optional_float("garbage_collection_threshold")?,
+            roundup_divisions: self.divisions(&settings),
         };
         Ok(())
     }
 
+    /// A dict from powers of two to divisions, all sixteen.
+    fn divisions(&self, settings: &Record<'d>) -> Option<[u64; 16]> {
+        let entries = self.document.entries(settings.get("roundup_power2_divisions")?)?;
+        let mut table = [None; 16];
+        for &(key, value) in entries.iter().take(64) {
+            let power: u64 = self.document.text(key)?.parse().ok().filter(|p: &u64| p.is_power_of_two())?;
+            let Value::Int(divisions) = value else { return None };
+            let divisions = u64::try_from(divisions).ok().filter(|&d| d == 0 || d.is_power_of_two())?;
+            *table.get_mut(power.ilog2() as usize)? = Some(divisions);
+        }
+        let known: Vec<u64> = table.into_iter().flatten().collect();
+        known.try_into().ok()
+    }
+
     fn trace(&mut self, device: usize, value: Value) -> Result<Vec<PlacedEvent>, SnapshotError> {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
+            "pool_id",
             "action",
             "addr",
             "device_free",
@@ -204,7 +237,7 @@ impl<'d> Reading<'d> {
             let record = self.record(item, Place::Event { device, at }, &KNOWN)?;
             let name = record.text("action")?;
             let Some(action) = ACTIONS.into_iter().find(|a| a.name() == name) else {
-                self.unknown += 1;
+                self.unknown += u64::from(name != ANNOTATE);
                 continue;
             };
             if action == Action::Snapshot {
@@ -213,7 +246,8 @@ impl<'d> Reading<'d> {
             let address = record.unsigned(if action == Action::Oom { "device_free" } else { "addr" })?;
             let (bytes, stream) = (record.unsigned("size")?, record.unsigned("stream")?);
             let index = u32::try_from(at).unwrap_or(u32::MAX); // the budget ends long before
-            events.push(PlacedEvent { index, event: TraceEvent { action, address, bytes, stream } });
+            let pool = record.optional_pair("pool_id");
+            events.push(PlacedEvent { index, event: TraceEvent { action, address, bytes, stream }, pool });
         }
         Ok(events)
     }
@@ -237,7 +271,10 @@ impl<'d> Reading<'d> {
         let record = self.record(value, Place::Segment { index }, &KNOWN)?;
         let kind = record.text("segment_type")?;
         let mut view = SegmentView {
-            device: u32::try_from(record.unsigned("device")?).map_err(|_| record.wrong("device", "a device"))?,
+            device: u32::try_from(record.unsigned("device")?)
+                .ok()
+                .filter(|&device| (device as usize) < MOST_DEVICES)
+                .ok_or_else(|| record.wrong("device", "a device from 0 to 63"))?,
             address: record.unsigned("address")?,
             total_size: record.unsigned("total_size")?,
             allocated_size: record.unsigned("allocated_size")?,
@@ -253,15 +290,19 @@ impl<'d> Reading<'d> {
             is_expandable: record.optional_bool("is_expandable")?.unwrap_or(false),
             blocks: Vec::new(),
         };
+        let mut address = view.address;
         for (at, &block) in record.list("blocks")?.iter().enumerate() {
-            view.blocks.push(self.block(index, at, block)?);
+            let block = self.block(index, at, (address, block))?;
+            address = block.address.saturating_add(block.size);
+            view.blocks.push(block);
         }
         Ok(view)
     }
 
-    fn block(&mut self, segment: usize, at: usize, value: Value) -> Result<BlockView, SnapshotError> {
+    /// PyTorch 2.0 tells no addresses of blocks: they lie one behind the other.
+    fn block(&mut self, segment: usize, at: usize, (behind, value): (u64, Value)) -> Result<BlockView, SnapshotError> {
         self.charge::<BlockView>()?;
-        let known = ["address", "size", "requested_size", "state", "frames"];
+        let known = ["address", "size", "requested_size", "state", "frames", "history"];
         let record = self.record(value, Place::Block { segment, at }, &known)?;
         let state = match record.text("state")? {
             "active_allocated" => BlockState::ActiveAllocated,
@@ -270,7 +311,7 @@ impl<'d> Reading<'d> {
             _ => return Err(record.wrong("state", "a state of a block")),
         };
         Ok(BlockView {
-            address: record.unsigned("address")?,
+            address: if record.get("address").is_some() { record.unsigned("address")? } else { behind },
             size: record.unsigned("size")?,
             requested_size: record.unsigned("requested_size")?,
             state,
@@ -293,6 +334,9 @@ impl<'d> Reading<'d> {
         Ok(())
     }
 }
+
+/// What a program says of itself since PyTorch 2.14; nothing happens to memory.
+const ANNOTATE: &str = "annotate";
 
 const ACTIONS: [Action; 9] = [
     Action::Alloc,

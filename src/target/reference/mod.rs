@@ -248,7 +248,9 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
     }
 
     fn observe(&mut self, into: &mut Observation) {
-        into.devices.resize(self.reference.device_count(), DeviceView::default());
+        if into.devices.len() != self.reference.device_count() {
+            into.devices.resize(self.reference.device_count(), DeviceView::default());
+        }
         for (i, view) in into.devices.iter_mut().enumerate() {
             let allocator = self.reference.device_mut(i);
             allocator.before_reading();
