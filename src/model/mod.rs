@@ -330,11 +330,8 @@ impl Model {
     /// Where a block is, or was if it is among the latest freed.
     #[must_use]
     pub fn address_of(&self, block: BlockId) -> Option<u64> {
-        self.block(block).map(|live| live.address).or_else(|| self.former_address(block))
-    }
-
-    fn former_address(&self, block: BlockId) -> Option<u64> {
-        self.former.get(block).map(|former| former.address)
+        let former = || self.former.get(block).map(|former| former.address);
+        self.block(block).map(|live| live.address).or_else(former)
     }
 
     /// A live block other than `block` that shares a byte with it.
