@@ -74,7 +74,7 @@ impl Model {
                 if self.held.contains_key(&block) {
                     return Err(Drop::NoSuchBlock);
                 }
-                self.former_address(block).ok_or(Drop::NoSuchBlock)?
+                self.former.get(block).map(|former| former.address).ok_or(Drop::NoSuchBlock)?
             }
             Pointer::Wild { address } => address,
         };

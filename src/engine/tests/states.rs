@@ -47,7 +47,7 @@ const REACHED: &str = "must_reach:
   - { step: deferred, pending: none, failure: none }
   - { step: split, pending: one_stream }
   - { step: capture_begun, capture: none }
-  - { step: freed, pool: graph_own, capture: capturing }
+  - { step: merged, pool: graph_own, capture: capturing }
   - { step: read, capture: graph_kept }
   - { step: pool_died, capture: graph_kept }
   - { step: emptied, capture: none, elsewhere: live }
