@@ -249,7 +249,10 @@ fn again(workload: &Workload) -> (Vec<Row>, Option<(usize, ask::Held, ask::Held)
     let mut rows: Vec<Row> = (0..workload.cards.len()).map(|device| Row::new(&workload.config, device)).collect();
     for row in &mut rows {
         let (reserved, allocated) = held(&reference, row.device);
-        row.at_most_reserved(reserved, allocated);
+        // Those that wait are freed first of all, and allocated no more.
+        let waiting = workload.starts.get(&row.device).into_iter().flat_map(|start| &start.waiting);
+        let waiting: u64 = waiting.filter_map(|&address| reference.device(row.device).size_of(address)).sum();
+        row.at_most_reserved(reserved, allocated.saturating_sub(waiting));
     }
     let mut parted = None;
     for (device, ask) in &workload.asks {
