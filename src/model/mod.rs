@@ -334,24 +334,6 @@ impl Model {
         self.block(block).map(|live| live.address).or_else(former)
     }
 
-    /// A live block other than `block` that shares a byte with it.
-    #[must_use]
-    pub fn overlapping(&self, block: BlockId) -> Option<(BlockId, &Live)> {
-        let live = self.block(block).filter(|live| live.bytes > 0)?;
-        let key = (live.address, block);
-        // From the last block that starts before its end: itself and one that ends before it, if nothing is amiss.
-        let mut below = self.ranges.range(..(live.end(), BlockId(0))).rev();
-        if below.next().is_some_and(|(last, _)| *last == key)
-            && below.next().is_none_or(|(_, end)| *end <= live.address)
-        {
-            return None;
-        }
-        let left = self.ranges.range(..key).next_back().filter(|&(_, end)| *end > live.address);
-        let right = || self.ranges.range((live.address, block)..).nth(1).filter(|((start, _), _)| *start < live.end());
-        let ((_, other), _) = left.or_else(right)?;
-        self.block(*other).map(|live| (*other, live))
-    }
-
     /// Whether a live block starts at this address.
     #[must_use]
     pub fn is_live_start(&self, address: u64) -> bool {

@@ -21,6 +21,7 @@
 
 mod document;
 mod machine;
+mod named;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -32,8 +32,8 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
         if range.end == trace.len() {
             cut.segments.extend(segments.into_iter().cloned());
         } else {
-            let past =
-                Past::before(trace, &segments, &settings, (Left::default(), &guess, device), range.end).expect("it is whole");
+            let past = Past::before(trace, &segments, &settings, (Left::default(), &guess, device), range.end)
+                .expect("it is whole");
             cut.segments.extend(past.views(device, &sizes_at(snapshot, device, range.end)));
             cut.stats.clear();
         }

@@ -49,9 +49,10 @@ impl Past {
         let mut shape = Shape::of(segments).map_err(|trouble| Undone { at: None, trouble })?;
         let private = segments.iter().any(|s| s.segment_pool_id != (0, 0))
             || events.iter().any(|e| e.pool.is_some_and(|pool| pool != (0, 0)));
-        let hints = hints(events, &shape, settings);
+        let mut hints = hints(events, &shape, settings);
         let mut owners = vec![None; if private { events.len() } else { 0 }];
         for (at, placed) in events.iter().enumerate().skip(start).rev() {
+            hints.now = at;
             let undone = shape.undo(&placed.event, left, settings, &hints);
             let owner = undone.map_err(|trouble| Undone { at: Some(at), trouble })?;
             if let (Some(owner), Some(pool)) = (owner, placed.pool) {
@@ -66,8 +67,12 @@ impl Past {
             placed.pool.or(owner.and_then(|owner| shape.owners[owner])).unwrap_or_default()
         };
         let pools: Vec<PoolId> = events.iter().zip(owners).map(pool_of).collect();
-        let ranges =
-            Ranges::over(&shape, events.get(start..).unwrap_or_default(), pools.get(start..).unwrap_or_default(), settings);
+        let ranges = Ranges::over(
+            &shape,
+            events.get(start..).unwrap_or_default(),
+            pools.get(start..).unwrap_or_default(),
+            settings,
+        );
         let views: Vec<SegmentView> = shape.views(0, &BTreeMap::new());
         let views: Vec<&SegmentView> = views.iter().filter(|_| private).chain(segments.iter().copied()).collect();
         let uncut = uncut(events, &pools, &views, settings);
@@ -267,19 +272,20 @@ fn uncut(events: &[PlacedEvent], pools: &[PoolId], segments: &[&SegmentView], se
 
 /// What events and segments tell of the addresses of expandable segments.
 fn hints(events: &[PlacedEvent], shape: &Shape, settings: &Settings) -> Hints {
-    let mut hints = Hints::new();
-    for TraceEvent { action, address, bytes, stream } in events.iter().map(|e| e.event) {
+    let mut hints = Hints::default();
+    for (at, placed) in events.iter().enumerate() {
+        let TraceEvent { action, address, bytes, stream } = placed.event;
         let kind = match action {
             Action::SegmentMap if bytes == rounding::SMALL_SEGMENT => PoolKind::Small,
             Action::SegmentMap => PoolKind::Large,
             Action::Alloc => rounding::pool_kind(rounding::block_size(bytes, settings).unwrap_or(bytes)),
             _ => continue,
         };
-        hints.insert(address, Hint { stream, kind, owner: None });
+        hints.of.insert((address, at), Hint { stream, kind, owner: None });
     }
     for (&address, ground) in shape.grounds.iter().filter(|(_, ground)| ground.expandable) {
         let &Ground { stream, kind, owner, .. } = ground;
-        hints.insert(address, Hint { stream, kind, owner: Some(owner) });
+        hints.of.insert((address, events.len()), Hint { stream, kind, owner: Some(owner) });
     }
     hints
 }
