@@ -114,6 +114,12 @@ impl Past {
         self.shape.blocks.iter().filter(|(_, held)| held.waits).map(|(&address, _)| address)
     }
 
+    /// The bytes of the blocks that waited.
+    pub fn waiting_bytes(&self) -> u64 {
+        let waiting = self.shape.blocks.values().filter(|held| held.waits);
+        waiting.fold(0, |sum, held| sum.saturating_add(held.bytes))
+    }
+
     /// The blocks that were live or waited, by address: request, stream and private pool.
     pub fn blocks(&self) -> impl Iterator<Item = (u64, u64, u64, PoolId)> + '_ {
         self.shape.blocks.iter().filter_map(|(&address, held)| {

@@ -222,8 +222,9 @@ struct Start {
     blocks: Vec<(u64, u64, u64, StreamHandle, PoolId)>,
     /// Those that waited for streams.
     waiting: Vec<u64>,
-    /// Device calls in the calls that the history has cut, and the most that was held in them.
+    /// In the calls that the history has cut: device calls, refusals, and the most that was held.
     outside: u64,
+    refused: u64,
     most: u64,
 }
 
@@ -246,6 +247,10 @@ fn again(workload: &Workload) -> (Vec<Row>, Option<(usize, ask::Held, ask::Held)
         }
     }
     let mut rows: Vec<Row> = (0..workload.cards.len()).map(|device| Row::new(&workload.config, device)).collect();
+    for row in &mut rows {
+        let (reserved, allocated) = held(&reference, row.device);
+        row.at_most_reserved(reserved, allocated);
+    }
     let mut parted = None;
     for (device, ask) in &workload.asks {
         let device = *device;
@@ -262,6 +267,10 @@ fn again(workload: &Workload) -> (Vec<Row>, Option<(usize, ask::Held, ask::Held)
     counted(&reference, &mut rows);
     for (&device, start) in &workload.starts {
         rows[device].device_calls += start.outside;
+        rows[device].refusals += start.refused;
+        if start.refused > 0 {
+            rows[device].first_refusal = workload.recorded[device].first_refusal;
+        }
         rows[device].peak_reserved = rows[device].peak_reserved.max(start.most);
     }
     (rows, parted)

@@ -49,7 +49,9 @@ pub(super) fn workload(snapshot: &MemorySnapshot) -> Result<Workload, ReplayErro
         if !past.is_empty() {
             let standing = past.standing(&workload.settings);
             let (start, end) = (outcome.devices[device].start, outcome.told[device].1);
-            let outside = trace[..start].iter().chain(&trace[end..]).filter(|e| is_call(e.event.action)).count() as u64;
+            let cut = || trace[..start].iter().chain(&trace[end..]).map(|e| e.event.action);
+            let outside = cut().filter(|&action| is_call(action)).count() as u64;
+            let refused = cut().filter(|&action| action == Action::Oom).count() as u64;
             let numbered = past.blocks().zip(blocks..);
             let held: Vec<_> = numbered
                 .map(|((address, bytes, stream, pool), block)| (block, address, bytes, StreamHandle(stream), pool))
@@ -57,7 +59,7 @@ pub(super) fn workload(snapshot: &MemorySnapshot) -> Result<Workload, ReplayErro
             blocks += held.len() as u64;
             let waiting = past.waiting().collect();
             let most = peak_outside(trace, past.reserved(), start, end);
-            workload.starts.insert(device, Start { standing, blocks: held, waiting, outside, most });
+            workload.starts.insert(device, Start { standing, blocks: held, waiting, outside, refused, most });
         }
     }
     workload.standing = blocks;
@@ -124,6 +126,8 @@ fn recorded(snapshot: &MemorySnapshot, outcome: &Outcome, device: usize, trace: 
     let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
     row.peak_allocated = unsigned(stats.all(Family::AllocatedBytes).peak);
     row.retries = unsigned(stats.counter(Counter::NumAllocRetries));
+    let (held, waiting) = (past.held().1, past.waiting_bytes());
+    row.at_most_reserved(past.reserved(), held.saturating_sub(waiting));
     for told in &outcome.told[device].0 {
         row.at_most_reserved(told.reserved, told.allocated);
     }
