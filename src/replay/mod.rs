@@ -11,9 +11,11 @@ mod closing;
 mod divergence;
 mod driver;
 mod episode;
+pub(crate) mod explain;
 mod export;
 mod history;
 mod invariants;
+mod onlooker;
 mod pools;
 pub mod what_if;
 
@@ -29,6 +31,7 @@ use crate::recording::{self, Line, MemorySnapshot, Reader, RecordingError, Snaps
 use crate::reference::{Settings, SettingsError};
 use episode::Replayed;
 use invariants::Invariants;
+use onlooker::{Nobody, Onlooker};
 
 /// Why a recording could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -128,13 +131,23 @@ pub fn exact(path: &Path) -> Result<ReplayReport, ReplayError> {
 /// As [`exact`].
 pub fn lived(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
     if is_pickle(path)? {
-        return history::exact(&MemorySnapshot::read(path)?, keep);
+        return history::exact(&MemorySnapshot::read(path)?, keep, &mut Nobody);
     }
     let header = Reader::open(path)?.header()?;
     if header.backend != "native" && !keep {
         return held_to_invariants(path, header.backend).map(|report| (report, Lived::default()));
     }
-    recorded(path, keep)
+    recorded(path, keep, None)
+}
+
+/// Lives a recording or a snapshot again with somebody looking on.
+fn shown(path: &Path, onlooker: &mut dyn Onlooker) -> Result<ReplayReport, ReplayError> {
+    let (report, _) = if is_pickle(path)? {
+        history::exact(&MemorySnapshot::read(path)?, false, onlooker)?
+    } else {
+        recorded(path, false, Some(onlooker))?
+    };
+    Ok(report)
 }
 
 /// A backend without an exact reference: only what must hold of any allocator.
@@ -183,7 +196,11 @@ fn header_of(reader: &mut Reader) -> Result<(recording::Header, Settings), Repla
     Ok((header, settings))
 }
 
-fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
+fn recorded(
+    path: &Path,
+    keep: bool,
+    mut onlooker: Option<&mut dyn Onlooker>,
+) -> Result<(ReplayReport, Lived), ReplayError> {
     let mut ends = recording::endings(path)?.into_iter();
     let mut reader = Reader::open(path)?;
     let (header, settings) = header_of(&mut reader)?;
@@ -197,12 +214,19 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
             Line::Episode(start) => {
                 let end = ends.next().ok_or_else(|| place.out_of_place("this episode is never closed"))?;
                 let owners = owners.next().unwrap_or_default();
-                current = Some(Replayed::start((&header, &settings), start, end, owners, &mut report));
+                let episode = Replayed::start((&header, &settings), start, end, owners, &mut report);
+                if let Some(onlooker) = &mut onlooker {
+                    episode.show(*onlooker);
+                }
+                current = Some(episode);
             }
             Line::Op(op) => {
                 report.operations += 1;
                 let episode = current.as_mut().ok_or_else(|| place.out_of_place("an operation before any episode"))?;
-                episode.step(place.line, op, &mut report);
+                match &mut onlooker {
+                    Some(onlooker) => episode.shown_step(place.line, op, &mut report, *onlooker),
+                    None => episode.step(place.line, op, &mut report),
+                }
             }
             Line::End(_) => {
                 let episode = current.take().ok_or_else(|| place.out_of_place("no episode is open here"))?;

@@ -6,6 +6,7 @@
 mod fields;
 #[cfg(test)]
 mod tests;
+pub mod told;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -10,10 +10,11 @@ use super::moment::{Call, Lead, Moment, Survey};
 use crate::device::StreamHandle;
 use crate::device::recorded::{RecordedDevice, Serving};
 use crate::op::Stats;
-use crate::op::trace::TraceEvent;
+use crate::op::trace::{Action, TraceEvent};
 use crate::recording::PlacedEvent;
 use crate::reference::{DeviceAllocator, Settings, Sound};
 use crate::replay::divergence::{Divergence, DivergenceKind, Place};
+use crate::replay::onlooker::{Onlooker, Put};
 use crate::replay::{ReplayReport, closing, driver};
 
 /// A stand-in for the streams that a block waits for: one stream for each block that waits.
@@ -66,10 +67,12 @@ impl<'r> Life<'r> {
     }
 
     /// Lives the whole trace, up to the first divergence.
-    pub fn live(&mut self, report: &mut ReplayReport) -> Option<Divergence> {
+    pub fn live(&mut self, report: &mut ReplayReport, onlooker: &mut dyn Onlooker) -> Option<Divergence> {
+        let refusals = self.events.iter().filter(|e| e.event.action == Action::Oom);
+        onlooker.begins(self.device, self.allocator, refusals.map(|e| e.event.address).collect());
         let mut cursor = 0;
         while let Some(moment) = Moment::at(self.events, cursor) {
-            let divergence = self.step(cursor, &moment, report);
+            let divergence = self.step(cursor, &moment, report, onlooker);
             if divergence.is_some() {
                 return divergence;
             }
@@ -78,7 +81,13 @@ impl<'r> Life<'r> {
         None
     }
 
-    fn step(&mut self, start: usize, moment: &Moment, report: &mut ReplayReport) -> Option<Divergence> {
+    fn step(
+        &mut self,
+        start: usize,
+        moment: &Moment,
+        report: &mut ReplayReport,
+        onlooker: &mut dyn Onlooker,
+    ) -> Option<Divergence> {
         let lead = Lead::of(&self.events[moment.lead.clone()]);
         let recorded: Vec<TraceEvent> = self.events[start..moment.end].iter().map(|e| e.event).collect();
         let course = self.choose(&lead, moment.call, &recorded);
@@ -97,6 +106,13 @@ impl<'r> Life<'r> {
         let place = self.compare(start..moment.end, recorded, &predicted, &mut kinds, report);
         if let Some(kept) = &mut self.kept {
             kept.extend(predicted);
+        }
+        if kinds.is_empty() {
+            let put = match moment.call {
+                Call::Alloc { bytes, stream, address } => Some(Put { bytes, stream: StreamHandle(stream), address }),
+                Call::Free { .. } | Call::End => None,
+            };
+            onlooker.saw(place, self.device, put.as_slice(), self.allocator);
         }
         (!kinds.is_empty()).then(|| Divergence { place, at: describe(moment.call), kinds })
     }

@@ -13,6 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::divergence::{Divergence, DivergenceKind, Place};
+use super::onlooker::Onlooker;
 use super::{Lived, ReplayError, ReplayReport, closing, driver, episode};
 use crate::device::recorded::RecordedDevice;
 use crate::op::snapshot::SegmentView;
@@ -32,7 +33,11 @@ const UNBOUNDED: u64 = 1 << 40;
 /// # Errors
 /// No history, a history that began in the middle, settings that are refused or contradict themselves, or
 /// private pools, whose requests a trace does not tell apart.
-pub(super) fn exact(snapshot: &MemorySnapshot, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
+pub(super) fn exact(
+    snapshot: &MemorySnapshot,
+    keep: bool,
+    onlooker: &mut dyn Onlooker,
+) -> Result<(ReplayReport, Lived), ReplayError> {
     let mut settings = settings(snapshot)?;
     // How much memory a device has is not in a snapshot, nor a fraction set at run time. The driver's
     // refusals are, and stand for the limit; garbage collection, which goes by it, is not replayed.
@@ -52,7 +57,7 @@ pub(super) fn exact(snapshot: &MemorySnapshot, keep: bool) -> Result<(ReplayRepo
         let mut life = Life::new(device, reference.device_mut(device), &settings, trace, survey);
         life.counted = change.map(counted);
         life.kept = keep.then(Vec::new);
-        let divergence = life.live(&mut report);
+        let divergence = life.live(&mut report, onlooker);
         let hash_order = life.hash_order;
         lived.traces.push(life.kept.unwrap_or_default());
         if let Some(divergence) = divergence {

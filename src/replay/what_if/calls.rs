@@ -15,7 +15,7 @@ use crate::reference::{Reference, Sound};
 
 /// One thing asked of a device's allocator, or done on the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Ask {
+pub(in crate::replay) enum Ask {
     /// A block that the recorded run was refused is given back at once if it is served here.
     Alloc {
         block: u64,
@@ -100,7 +100,7 @@ impl Asked {
 }
 
 /// Reads the calls of a file.
-pub(super) fn of(path: &Path) -> Result<Workload, ReplayError> {
+pub(in crate::replay) fn of(path: &Path) -> Result<Workload, ReplayError> {
     if is_pickle(path)? { of_snapshot(&MemorySnapshot::read(path)?) } else { of_recording(path) }
 }
 

@@ -8,7 +8,8 @@ mod pools;
 
 use std::path::Path;
 
-use calls::Ask;
+pub(super) use calls::{Ask, of as workload_of};
+pub(super) use pools::PoolAsk;
 
 use super::ReplayError;
 use crate::device::sim::SimDevice;
@@ -76,13 +77,14 @@ pub fn compare(path: &Path, configs: &[String], device_bytes: Option<u64>) -> Re
 }
 
 /// The calls of a whole file.
-struct Workload {
-    config: String,
-    settings: Settings,
+#[derive(Debug, Clone)]
+pub(super) struct Workload {
+    pub config: String,
+    pub settings: Settings,
     /// Most memory held at a time in the recorded run, where that is known.
-    high_water: u64,
-    devices: usize,
-    asks: Vec<(usize, Ask)>,
+    pub high_water: u64,
+    pub devices: usize,
+    pub asks: Vec<(usize, Ask)>,
 }
 
 /// Addresses enough for two expandable segments a stream, each an eighth longer than the device: real
@@ -95,6 +97,17 @@ fn address_span(device_bytes: u64) -> u64 {
 }
 
 fn run(workload: &Workload, config: &str, settings: &Settings, device_bytes: u64) -> Vec<Row> {
+    run_while(workload, config, settings, device_bytes, &mut |_, _| true)
+}
+
+/// The same, as long as `go_on` says so after a call, which is given the row of the call's device so far.
+pub(super) fn run_while(
+    workload: &Workload,
+    config: &str,
+    settings: &Settings,
+    device_bytes: u64,
+    go_on: &mut dyn FnMut(Ask, &Row) -> bool,
+) -> Vec<Row> {
     let span = address_span(device_bytes);
     let device = |index| SimDevice::spanning(u32::try_from(index).unwrap_or(0), device_bytes, StreamId::LIMIT, span);
     let mut reference = Reference::new((0..workload.devices).map(device).collect(), settings, Sound);
@@ -122,6 +135,9 @@ fn run(workload: &Workload, config: &str, settings: &Settings, device_bytes: u64
         if reserved > row.peak_reserved {
             row.peak_reserved = reserved;
             row.allocated_then = current(Family::AllocatedBytes);
+        }
+        if !go_on(ask, row) {
+            break;
         }
     }
     for row in &mut rows {

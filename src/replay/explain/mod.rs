@@ -1,0 +1,304 @@
+//! Why a job ran out of memory, or needed as much as it did: a page of figures that add up.
+//!
+//! Decides what is looked at and in which order. The recorded run is lived again exactly, and its memory accounted for
+//! to the byte; what settings or changes would have come to is tried on simulated cards, and only where these come
+//! to what was recorded under the recorded settings. A history that cannot be lived again exactly is not explained.
+
+mod cause;
+mod changes;
+mod compared;
+mod page;
+mod parts;
+mod pins;
+#[cfg(test)]
+mod planted_test;
+mod search;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod told;
+mod trial;
+mod watch;
+
+use std::path::Path;
+
+use serde::{Serialize, Serializer};
+
+pub use cause::{Cause, Verdict};
+pub use changes::Change;
+pub use compared::{Card, CardFrom, Compared, Comparison, Proposal, Smallest};
+pub use page::{markdown, text};
+pub use parts::{Account, Asked, Part, Share, Unbalanced};
+pub use pins::{PinBlock, PinGroup, Pins};
+pub use steps::{Left, Source, Steps};
+pub use trial::Outcome;
+pub use watch::MOST_REFUSALS;
+
+use super::divergence::{Divergence, Place};
+use super::what_if::{self, Workload};
+use super::{ReplayError, is_pickle};
+use crate::recording::{MemorySnapshot, Reader};
+use steps::Lives;
+use told::Told;
+use trial::Trials;
+use watch::{Course, First, Moment, Second};
+
+/// Why nothing is explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error("{file}: {source}")]
+    Unbalanced { file: String, source: Unbalanced },
+    #[error(
+        "{file}: the reference does not follow this run, so that its memory cannot be accounted for; the first \
+         divergence: {divergence}"
+    )]
+    Diverges { file: String, divergence: Box<Divergence> },
+    #[error("{file}: nothing was ever reserved on any device")]
+    Nothing { file: String },
+    #[error("{file}: no device {device} reserved anything; those that did: {}", listed(there))]
+    Device { file: String, device: usize, there: Vec<usize> },
+    #[error("cannot put the page into JSON: {source}")]
+    Json { source: serde_json::Error },
+}
+
+fn listed(devices: &[usize]) -> String {
+    devices.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// By position; where it is left out, the one that was refused memory first, else the one that reserved most.
+    pub device: Option<usize>,
+    /// Try pairs of settings too, and list what nothing beats.
+    pub search: bool,
+    /// What a step allocates is looked for so many steps later.
+    pub later: u64,
+}
+
+/// Whoever waits is told how far it is, and may stop what can be left out.
+pub trait Progress {
+    /// So many of something are to be done.
+    fn begin(&self, total: u64, what: &'static str);
+    /// One of them is done.
+    fn done(&self);
+    /// The rest is not wanted any more.
+    fn is_stopped(&self) -> bool;
+}
+
+/// A moment of the recorded run: what was asked, where memory was, and what that comes down to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The line of a recording, or the event of a snapshot.
+    #[serde(serialize_with = "in_words")]
+    pub place: Place,
+    /// Which request of the device it was, from 1.
+    pub request: u64,
+    pub verdict: Verdict,
+    pub asked: Asked,
+    pub account: Account,
+    /// What the driver had free, where the recording tells.
+    pub free: Option<u64>,
+    /// Nothing is reserved beyond this: the memory fraction that the program set.
+    pub limit: Option<u64>,
+    /// On the card, and neither free nor reserved by this program; where the card's size is recorded.
+    pub others: Option<u64>,
+    /// Live blocks by where they were allocated: bytes as requested, and how many; the most first.
+    pub live: Vec<(String, u64, u64)>,
+}
+
+fn in_words<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(place)
+}
+
+/// Another device of the same file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct OtherDevice {
+    /// By position.
+    pub device: usize,
+    pub peak_reserved: u64,
+    pub refusals: u64,
+}
+
+/// All that is said about a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explained {
+    /// `poolproof-explain/1`.
+    pub format: &'static str,
+    pub file: String,
+    /// The settings as PyTorch writes them.
+    pub config: String,
+    /// By position.
+    pub device: usize,
+    pub others: Vec<OtherDevice>,
+    /// Requests of the device.
+    pub requests: u64,
+    /// The memory of the card as recorded.
+    pub card_bytes: Option<u64>,
+    /// Whether blocks are named by where they were allocated.
+    pub has_stacks: bool,
+    pub peak: Explanation,
+    /// Up to [`MOST_REFUSALS`], in order.
+    pub refusals: Vec<Explanation>,
+    /// All there were.
+    pub refused: u64,
+    pub compared: Compared,
+    pub steps: Steps,
+}
+
+impl Explained {
+    /// What the first sentence is about: the first refusal, or where there was none the peak.
+    #[must_use]
+    pub fn subject(&self) -> &Explanation {
+        self.refusals.first().unwrap_or(&self.peak)
+    }
+
+    /// Not all was tried that was to be.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.compared == Compared::Interrupted
+    }
+}
+
+/// The page's figures, for programs.
+///
+/// # Errors
+/// None that is known: everything in it can be written.
+pub fn json(explained: &Explained) -> Result<String, ExplainError> {
+    let text = serde_json::to_string_pretty(explained).map_err(|source| ExplainError::Json { source })?;
+    Ok(text + "\n")
+}
+
+/// Explains a recording or a memory snapshot.
+///
+/// # Errors
+/// The file cannot be read or lived again exactly, or the device reserved nothing.
+pub fn explain(path: &Path, options: Options, progress: &dyn Progress) -> Result<Explained, ExplainError> {
+    let file = path.display().to_string();
+    let is_snapshot = is_pickle(path).map_err(ReplayError::from)?;
+    progress.begin(if is_snapshot { 4 } else { 3 }, "readings of the file");
+    let mut first = First::default();
+    let report = super::shown(path, &mut first)?;
+    progress.done();
+    if let Some(divergence) = report.first {
+        return Err(ExplainError::Diverges { file, divergence: Box::new(divergence) });
+    }
+    let device = chosen(&file, &first.courses, options.device)?;
+    let course = &first.courses[device];
+    let workload = what_if::workload_of(path)?;
+    progress.done();
+    let told = Told::read(path, is_snapshot).map_err(ReplayError::from)?;
+    if is_snapshot {
+        progress.done();
+    }
+    let settings = workload.settings;
+    let mut second = Second::new(device, course, &settings, &told);
+    super::shown(path, &mut second)?;
+    progress.done();
+    if let Some(source) = second.unbalanced {
+        return Err(ExplainError::Unbalanced { file, source });
+    }
+    let (peak, refusals) = (second.peak.take(), std::mem::take(&mut second.refusals));
+    let peak = peak.ok_or(ExplainError::Nothing { file })?;
+    let lives = lives(path, device, is_snapshot, &workload, &told)?;
+    let marks = told.device(device).map_or(&[][..], |told| &told.marks);
+    let steps = lives.steps(marks, options.later);
+    let card_bytes = if is_snapshot { None } else { total_bytes(path, device)? };
+    assembled(
+        path,
+        device,
+        Found { first: &first, peak, refusals, workload, steps, card_bytes, told: &told },
+        options,
+        progress,
+    )
+}
+
+/// What was found out about a run before anything is tried.
+struct Found<'f> {
+    first: &'f First,
+    peak: Moment,
+    refusals: Vec<Moment>,
+    workload: Workload,
+    steps: Steps,
+    card_bytes: Option<u64>,
+    told: &'f Told,
+}
+
+fn assembled(
+    path: &Path,
+    device: usize,
+    found: Found<'_>,
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Explained, ExplainError> {
+    let Found { first, peak, refusals, workload, steps, card_bytes, told } = found;
+    let course = &first.courses[device];
+    let config = workload.config.clone();
+    let trials = Trials::new(workload, device);
+    let compared = compared::compare(&trials, course, &refusals, card_bytes, options.search, progress);
+    let others = first.courses.iter().enumerate().filter(|(at, course)| *at != device && course.peak_reserved > 0);
+    Ok(Explained {
+        format: "poolproof-explain/1",
+        file: path.display().to_string(),
+        config,
+        device,
+        others: others
+            .map(|(device, course)| OtherDevice {
+                device,
+                peak_reserved: course.peak_reserved,
+                refusals: course.refusals.len() as u64,
+            })
+            .collect(),
+        requests: course.requests,
+        card_bytes,
+        has_stacks: told.has_stacks(device),
+        refused: course.refusals.len() as u64,
+        peak: explained(peak, card_bytes, false),
+        refusals: refusals.into_iter().map(|moment| explained(moment, card_bytes, true)).collect(),
+        compared,
+        steps,
+    })
+}
+
+fn explained(moment: Moment, card: Option<u64>, is_refusal: bool) -> Explanation {
+    let verdict = if is_refusal { cause::of_refusal(&moment, card) } else { cause::of_peak(&moment) };
+    let others = card.zip(moment.free);
+    let others = others.map(|(card, free)| card.saturating_sub(free).saturating_sub(moment.account.reserved));
+    let Moment { place, request, asked, account, free, limit, live } = moment;
+    Explanation { place, request, verdict, asked, account, free, limit, others, live }
+}
+
+fn chosen(file: &str, courses: &[Course], wanted: Option<usize>) -> Result<usize, ExplainError> {
+    let there: Vec<usize> = (0..courses.len()).filter(|&at| courses[at].peak.is_some()).collect();
+    let file = file.to_owned();
+    if there.is_empty() {
+        return Err(ExplainError::Nothing { file });
+    }
+    if let Some(device) = wanted {
+        return if there.contains(&device) { Ok(device) } else { Err(ExplainError::Device { file, device, there }) };
+    }
+    let refused = there.iter().copied().find(|&at| !courses[at].refusals.is_empty());
+    let most = there.iter().copied().max_by_key(|&at| (courses[at].peak_reserved, std::cmp::Reverse(at)));
+    refused.or(most).ok_or(ExplainError::Nothing { file })
+}
+
+fn lives(
+    path: &Path,
+    device: usize,
+    is_snapshot: bool,
+    workload: &Workload,
+    told: &Told,
+) -> Result<Lives, ExplainError> {
+    if !is_snapshot {
+        return Ok(Lives::of_asks(device, &workload.asks));
+    }
+    let snapshot = MemorySnapshot::read(path).map_err(ReplayError::from)?;
+    Ok(Lives::of_trace(device, snapshot.traces.get(device).map_or(&[][..], Vec::as_slice), told))
+}
+
+fn total_bytes(path: &Path, device: usize) -> Result<Option<u64>, ExplainError> {
+    let header = Reader::open(path).and_then(|mut reader| reader.header()).map_err(ReplayError::from)?;
+    Ok(header.devices.get(device).map(|info| info.total_bytes))
+}
