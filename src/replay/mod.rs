@@ -31,7 +31,7 @@ use crate::recording::{self, Line, MemorySnapshot, Reader, RecordingError, Snaps
 use crate::reference::{Settings, SettingsError};
 use episode::Replayed;
 use invariants::Invariants;
-use onlooker::{Nobody, Onlooker};
+use onlooker::Onlooker;
 
 /// Why a recording could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -131,23 +131,13 @@ pub fn exact(path: &Path) -> Result<ReplayReport, ReplayError> {
 /// As [`exact`].
 pub fn lived(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
     if is_pickle(path)? {
-        return history::exact(&MemorySnapshot::read(path)?, keep, &mut Nobody);
+        return history::exact(&MemorySnapshot::read(path)?, keep);
     }
     let header = Reader::open(path)?.header()?;
     if header.backend != "native" && !keep {
         return held_to_invariants(path, header.backend).map(|report| (report, Lived::default()));
     }
     recorded(path, keep, None)
-}
-
-/// Lives a recording or a snapshot again with somebody looking on.
-fn shown(path: &Path, onlooker: &mut dyn Onlooker) -> Result<ReplayReport, ReplayError> {
-    let (report, _) = if is_pickle(path)? {
-        history::exact(&MemorySnapshot::read(path)?, false, onlooker)?
-    } else {
-        recorded(path, false, Some(onlooker))?
-    };
-    Ok(report)
 }
 
 /// A backend without an exact reference: only what must hold of any allocator.

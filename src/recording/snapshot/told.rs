@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::fields::{Place, Record};
-use super::{MOST_DEVICES, SnapshotError};
+use super::{MOST_DEVICES, MemorySnapshot, SnapshotError};
 use crate::recording::pickle::{self, Budget, Document, Value};
 
 /// A mark that the program set in its trace: `record_function`, an optimizer's step, `annotate`.
@@ -38,11 +38,11 @@ pub struct Told {
 }
 
 impl Told {
-    /// Reads a snapshot, gzipped or not, for what it tells beside its events.
+    /// Reads a snapshot, gzipped or not, and what it tells beside its events.
     ///
     /// # Errors
-    /// The file cannot be read, is no pickle of plain data, or no snapshot.
-    pub fn read(path: &Path) -> Result<Told, SnapshotError> {
+    /// As [`MemorySnapshot::read`].
+    pub fn read(path: &Path) -> Result<(MemorySnapshot, Told), SnapshotError> {
         let file = path.display().to_string();
         let failed = |source| SnapshotError::Open { file: file.clone(), source };
         let bytes = std::fs::metadata(path).map_err(failed)?.len();
@@ -50,15 +50,16 @@ impl Told {
         let mut budget = Budget::for_file(bytes);
         let document =
             pickle::read(input, &mut budget).map_err(|source| SnapshotError::Pickle { file: file.clone(), source })?;
-        Telling {
+        let snapshot = MemorySnapshot::of(&document, budget, &file)?;
+        let telling = Telling {
             document: &document,
             budget,
             file: &file,
             told: Told::default(),
             known: BTreeMap::new(),
             of_stack: BTreeMap::new(),
-        }
-        .all()
+        };
+        Ok((snapshot, telling.all()?))
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Proposal {
 pub struct Comparison {
     /// The recorded settings on the recorded card: as recorded.
     pub recorded: Outcome,
-    /// Requests left out of the search for the smallest card, as no card could serve them.
+    /// Refused requests that count nowhere here, as no card could serve them.
     pub absurd: u64,
     /// Under the recorded settings; `None` where no card does.
     pub smallest: Option<Smallest>,

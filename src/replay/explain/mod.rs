@@ -26,17 +26,19 @@ use serde::{Serialize, Serializer};
 
 pub use cause::{Cause, Verdict};
 pub use changes::Change;
-pub use compared::{Card, CardFrom, Compared, Comparison, Proposal, Smallest};
+pub use compared::{Card, CardFrom, Compared, Comparison, Proposal};
 pub use page::{markdown, text};
-pub use parts::{Account, Asked, Part, Share, Unbalanced};
-pub use pins::{PinBlock, PinGroup, Pins};
-pub use steps::{Left, Source, Steps};
+pub use parts::{Account, Asked, Part, Unbalanced};
+pub use pins::PinGroup;
+pub use steps::{Left, Source as StepsBy, Steps};
 pub use trial::Outcome;
 pub use watch::MOST_REFUSALS;
 
 use super::divergence::{Divergence, Place};
+use super::onlooker::Onlooker;
 use super::what_if::{self, Workload};
-use super::{ReplayError, is_pickle};
+use super::{ReplayError, ReplayReport, history, is_pickle, recorded};
+use crate::recording::snapshot::told::Told as Recorded;
 use crate::recording::{MemorySnapshot, Reader};
 use steps::Lives;
 use told::Told;
@@ -109,6 +111,14 @@ pub struct Explanation {
     pub live: Vec<(String, u64, u64)>,
 }
 
+impl Explanation {
+    /// All that the program could hold then, where that is known.
+    #[must_use]
+    pub fn available(&self) -> Option<u64> {
+        cause::room(self.account.reserved, self.free, self.limit)
+    }
+}
+
 fn in_words<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(place)
 }
@@ -149,10 +159,17 @@ pub struct Explained {
 }
 
 impl Explained {
-    /// What the first sentence is about: the first refusal, or where there was none the peak.
+    /// The first refusal of a request that some card could serve, else the first.
+    #[must_use]
+    pub fn first_refusal(&self) -> Option<&Explanation> {
+        let sensible = self.refusals.iter().find(|refusal| refusal.asked.bytes < trial::ABSURD);
+        sensible.or(self.refusals.first())
+    }
+
+    /// What the first sentence is about: a refusal, or where there was none the peak.
     #[must_use]
     pub fn subject(&self) -> &Explanation {
-        self.refusals.first().unwrap_or(&self.peak)
+        self.first_refusal().unwrap_or(&self.peak)
     }
 
     /// Not all was tried that was to be.
@@ -171,75 +188,106 @@ pub fn json(explained: &Explained) -> Result<String, ExplainError> {
     Ok(text + "\n")
 }
 
+/// A file that is read: a snapshot whole, a recording line by line whenever it is lived again.
+struct Source<'p> {
+    path: &'p Path,
+    snapshot: Option<MemorySnapshot>,
+    told: Told,
+}
+
+impl<'p> Source<'p> {
+    fn read(path: &'p Path) -> Result<Self, ReplayError> {
+        if !is_pickle(path)? {
+            return Ok(Source { path, snapshot: None, told: Told::default() });
+        }
+        let (snapshot, told) = Recorded::read(path)?;
+        Ok(Source { path, snapshot: Some(snapshot), told: Told::of(told) })
+    }
+
+    /// Lives it again exactly. Here a history that is not whole is refused.
+    fn shown(&self, onlooker: &mut dyn Onlooker) -> Result<ReplayReport, ReplayError> {
+        let (report, _) = match &self.snapshot {
+            Some(snapshot) => history::shown(snapshot, false, onlooker)?,
+            None => recorded(self.path, false, Some(onlooker))?,
+        };
+        Ok(report)
+    }
+
+    fn workload(&self) -> Result<Workload, ReplayError> {
+        self.snapshot.as_ref().map_or_else(|| what_if::of_recording(self.path), what_if::of_snapshot)
+    }
+
+    fn lives(&self, device: usize, workload: &Workload) -> Lives {
+        self.snapshot.as_ref().map_or_else(
+            || Lives::of_asks(device, &workload.asks),
+            |snapshot| Lives::of_trace(device, snapshot.traces.get(device).map_or(&[], Vec::as_slice), &self.told),
+        )
+    }
+
+    /// The memory of the card, where the file names it.
+    fn card_bytes(&self, device: usize) -> Result<Option<u64>, ReplayError> {
+        if self.snapshot.is_some() {
+            return Ok(None);
+        }
+        let header = Reader::open(self.path)?.header()?;
+        Ok(header.devices.get(device).map(|info| info.total_bytes))
+    }
+}
+
 /// Explains a recording or a memory snapshot.
 ///
 /// # Errors
 /// The file cannot be read or lived again exactly, or the device reserved nothing.
 pub fn explain(path: &Path, options: Options, progress: &dyn Progress) -> Result<Explained, ExplainError> {
     let file = path.display().to_string();
-    let is_snapshot = is_pickle(path).map_err(ReplayError::from)?;
-    progress.begin(if is_snapshot { 4 } else { 3 }, "readings of the file");
+    progress.begin(3, "readings of the run");
+    let source = Source::read(path)?;
+    let workload = source.workload()?;
+    progress.done();
     let mut first = First::default();
-    let report = super::shown(path, &mut first)?;
+    let report = source.shown(&mut first)?;
     progress.done();
     if let Some(divergence) = report.first {
         return Err(ExplainError::Diverges { file, divergence: Box::new(divergence) });
     }
     let device = chosen(&file, &first.courses, options.device)?;
     let course = &first.courses[device];
-    let workload = what_if::workload_of(path)?;
-    progress.done();
-    let told = Told::read(path, is_snapshot).map_err(ReplayError::from)?;
-    if is_snapshot {
-        progress.done();
-    }
     let settings = workload.settings;
-    let mut second = Second::new(device, course, &settings, &told);
-    super::shown(path, &mut second)?;
+    let mut second = Second::new(device, course, &settings, &source.told);
+    source.shown(&mut second)?;
     progress.done();
     if let Some(source) = second.unbalanced {
         return Err(ExplainError::Unbalanced { file, source });
     }
     let (peak, refusals) = (second.peak.take(), std::mem::take(&mut second.refusals));
     let peak = peak.ok_or(ExplainError::Nothing { file })?;
-    let lives = lives(path, device, is_snapshot, &workload, &told)?;
-    let marks = told.device(device).map_or(&[][..], |told| &told.marks);
-    let steps = lives.steps(marks, options.later);
-    let card_bytes = if is_snapshot { None } else { total_bytes(path, device)? };
-    assembled(
-        path,
-        device,
-        Found { first: &first, peak, refusals, workload, steps, card_bytes, told: &told },
-        options,
-        progress,
-    )
+    let marks = source.told.device(device).map_or(&[][..], |told| &told.marks);
+    let steps = source.lives(device, &workload).steps(marks, options.later);
+    let card_bytes = source.card_bytes(device)?;
+    let has_stacks = source.told.has_stacks(device);
+    let found = Found { courses: &first.courses, peak, refusals, workload, steps, card_bytes, has_stacks };
+    Ok(assembled(path, device, found, options, progress))
 }
 
 /// What was found out about a run before anything is tried.
 struct Found<'f> {
-    first: &'f First,
+    courses: &'f [Course],
     peak: Moment,
     refusals: Vec<Moment>,
     workload: Workload,
     steps: Steps,
     card_bytes: Option<u64>,
-    told: &'f Told,
+    has_stacks: bool,
 }
 
-fn assembled(
-    path: &Path,
-    device: usize,
-    found: Found<'_>,
-    options: Options,
-    progress: &dyn Progress,
-) -> Result<Explained, ExplainError> {
-    let Found { first, peak, refusals, workload, steps, card_bytes, told } = found;
-    let course = &first.courses[device];
+fn assembled(path: &Path, device: usize, found: Found<'_>, options: Options, progress: &dyn Progress) -> Explained {
+    let Found { courses, peak, refusals, workload, steps, card_bytes, has_stacks } = found;
+    let course = &courses[device];
     let config = workload.config.clone();
     let trials = Trials::new(workload, device);
     let compared = compared::compare(&trials, course, &refusals, card_bytes, options.search, progress);
-    let others = first.courses.iter().enumerate().filter(|(at, course)| *at != device && course.peak_reserved > 0);
-    Ok(Explained {
+    let others = courses.iter().enumerate().filter(|(at, course)| *at != device && course.peak_reserved > 0);
+    Explained {
         format: "poolproof-explain/1",
         file: path.display().to_string(),
         config,
@@ -253,13 +301,13 @@ fn assembled(
             .collect(),
         requests: course.requests,
         card_bytes,
-        has_stacks: told.has_stacks(device),
+        has_stacks,
         refused: course.refusals.len() as u64,
         peak: explained(peak, card_bytes, false),
         refusals: refusals.into_iter().map(|moment| explained(moment, card_bytes, true)).collect(),
         compared,
         steps,
-    })
+    }
 }
 
 fn explained(moment: Moment, card: Option<u64>, is_refusal: bool) -> Explanation {
@@ -282,23 +330,4 @@ fn chosen(file: &str, courses: &[Course], wanted: Option<usize>) -> Result<usize
     let refused = there.iter().copied().find(|&at| !courses[at].refusals.is_empty());
     let most = there.iter().copied().max_by_key(|&at| (courses[at].peak_reserved, std::cmp::Reverse(at)));
     refused.or(most).ok_or(ExplainError::Nothing { file })
-}
-
-fn lives(
-    path: &Path,
-    device: usize,
-    is_snapshot: bool,
-    workload: &Workload,
-    told: &Told,
-) -> Result<Lives, ExplainError> {
-    if !is_snapshot {
-        return Ok(Lives::of_asks(device, &workload.asks));
-    }
-    let snapshot = MemorySnapshot::read(path).map_err(ReplayError::from)?;
-    Ok(Lives::of_trace(device, snapshot.traces.get(device).map_or(&[][..], Vec::as_slice), told))
-}
-
-fn total_bytes(path: &Path, device: usize) -> Result<Option<u64>, ExplainError> {
-    let header = Reader::open(path).and_then(|mut reader| reader.header()).map_err(ReplayError::from)?;
-    Ok(header.devices.get(device).map(|info| info.total_bytes))
 }

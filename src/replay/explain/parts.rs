@@ -225,3 +225,127 @@ fn part_of(segment: &SegmentView, size: u64, asked: &Asked, settings: &Settings)
     let much_too_large = asked.size >= max_split && size >= asked.size.saturating_add(settings.max_non_split_rounding);
     if kept_for_larger || much_too_large { Part::Oversize } else { Part::Usable }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::snapshot::BlockView;
+
+    const MIB: u64 = 1 << 20;
+
+    fn segment(address: u64, is_expandable: bool, blocks: &[(u64, u64, BlockState)]) -> SegmentView {
+        let mut view = SegmentView {
+            device: 0,
+            address,
+            total_size: 0,
+            allocated_size: 0,
+            active_size: 0,
+            requested_size: 0,
+            stream: 0,
+            segment_type: PoolKind::Large,
+            segment_pool_id: (0, 0),
+            is_expandable,
+            blocks: Vec::new(),
+        };
+        for &(size, requested_size, state) in blocks {
+            view.blocks.push(BlockView { address: address + view.total_size, size, requested_size, state });
+            view.total_size += size;
+        }
+        view
+    }
+
+    fn asked(size: u64) -> Asked {
+        Asked { bytes: size, size, segment: size, kind: PoolKind::Large, pool: (0, 0), stream: 0, flushes: true }
+    }
+
+    fn account(segments: &[SegmentView], size: u64, settings: &str) -> Result<Account, Unbalanced> {
+        let of = |state| {
+            let blocks = segments.iter().flat_map(|s| &s.blocks).filter(|b| b.state == state);
+            blocks.map(|b| b.size).sum::<u64>()
+        };
+        let (allocated, waiting) = (of(BlockState::ActiveAllocated), of(BlockState::ActivePendingFree));
+        let reserved = segments.iter().map(|s| s.total_size).sum();
+        let counted = Counted { reserved, allocated, active: allocated + waiting, moment: 0 };
+        let settings = settings.parse().expect("as PyTorch writes them");
+        let holder = |address: u64| Holder { group: format!("{:#x}", address >> 32), age: 1 };
+        Account::of(segments, &asked(size), &settings, counted, &holder)
+    }
+
+    use BlockState::{ActiveAllocated as Live, ActivePendingFree as Waits, Inactive as Free};
+
+    #[test]
+    fn every_byte_is_counted_once_by_what_is_in_the_way() {
+        let mut other_stream = segment(2 << 32, false, &[(20 * MIB, 0, Free)]);
+        other_stream.stream = 7;
+        let mut graph = segment(3 << 32, false, &[(4 * MIB, 4 * MIB, Live), (16 * MIB, 0, Free)]);
+        graph.segment_pool_id = (1, 0);
+        let mut small = segment(4 << 32, false, &[(512, 100, Live), (2 * MIB - 512, 0, Free)]);
+        small.segment_type = PoolKind::Small;
+        let own = segment(1 << 32, false, &[(4 * MIB, 0, Free), (3 * MIB, 1, Waits), (13 * MIB, 0, Free)]);
+        let account = account(&[own, other_stream, graph, small], 10 * MIB, "").expect("it adds up");
+        for (part, bytes) in [
+            (Part::Requested, 4 * MIB + 100),
+            (Part::Rounding, 412),
+            (Part::Waiting, 3 * MIB),
+            (Part::Usable, 13 * MIB),
+            (Part::TooShort, 4 * MIB),
+            (Part::OtherClass, 2 * MIB - 512),
+            (Part::OtherStream, 20 * MIB),
+            (Part::OtherPool, 16 * MIB),
+        ] {
+            assert_eq!(account.bytes(part), bytes, "{part:?}");
+        }
+        assert_eq!(account.pinned(), 17 * MIB + 16 * MIB + 2 * MIB - 512, "all but the other stream's whole segment");
+    }
+
+    #[test]
+    fn max_split_keeps_blocks_from_requests() {
+        let free = segment(1 << 32, false, &[(80 * MIB, 0, Free)]);
+        let part = |size, settings| {
+            let account = account(std::slice::from_ref(&free), size, settings).expect("it adds up");
+            account.shares.iter().find(|s| s.bytes > 0).map(|s| s.part)
+        };
+        assert_eq!(part(32 * MIB, ""), Some(Part::Usable));
+        assert_eq!(part(32 * MIB, "max_split_size_mb:64"), Some(Part::Oversize));
+        assert_eq!(part(70 * MIB, "max_split_size_mb:64"), Some(Part::Usable));
+        assert_eq!(part(81 * MIB, "max_split_size_mb:64"), Some(Part::TooShort));
+    }
+
+    #[test]
+    fn pages_without_a_live_block_are_not_pinned() {
+        // Pages of 20 MiB: the first two hold the live block, the third and fourth are free.
+        let run = segment(1 << 32, true, &[(15 * MIB, 0, Free), (10 * MIB, MIB, Live), (55 * MIB, 0, Free)]);
+        let account = account(&[run], 60 * MIB, "expandable_segments:True").expect("it adds up");
+        assert_eq!(account.bytes(Part::TooShort), 70 * MIB);
+        assert_eq!(account.pinned(), 15 * MIB + 15 * MIB);
+        let [block] = account.pins.top.as_slice() else { panic!("{:?}", account.pins) };
+        assert_eq!((block.alone, block.shared), (30 * MIB, 0));
+    }
+
+    #[test]
+    fn what_several_pin_is_put_down_to_none_of_them() {
+        let shared = segment(1 << 32, false, &[(2 * MIB, 1, Live), (16 * MIB, 0, Free), (2 * MIB, 1, Live)]);
+        let two = account(&[shared], 60 * MIB, "").expect("it adds up");
+        assert_eq!((two.pins.groups[0].alone, two.pins.several), (16 * MIB, 0), "both are of one group");
+        assert!(two.pins.top.iter().all(|block| (block.alone, block.shared) == (0, 16 * MIB)));
+        let apart = segment((1 << 32) - MIB, false, &[(MIB, 1, Live), (16 * MIB, 0, Free), (3 * MIB, 1, Live)]);
+        let two = account(&[apart], 60 * MIB, "").expect("it adds up");
+        assert_eq!((two.pins.groups.len(), two.pins.several), (2, 16 * MIB));
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_no_account() {
+        let whole = segment(1 << 32, false, &[(2 * MIB, 2 * MIB, Live)]);
+        let settings = Settings::default();
+        let holder = |_| Holder { group: String::new(), age: 0 };
+        for (reserved, allocated, active, what) in [
+            (2 * MIB - 1, 2 * MIB, 2 * MIB, "reserved memory"),
+            (2 * MIB, MIB, 2 * MIB, "allocated memory"),
+            (2 * MIB, 2 * MIB, 3 * MIB, "active memory"),
+        ] {
+            let counted = Counted { reserved, allocated, active, moment: 0 };
+            let error = Account::of(std::slice::from_ref(&whole), &asked(MIB), &settings, counted, &holder);
+            assert_eq!(error.expect_err("it does not add up").what, what);
+        }
+    }
+}

@@ -83,8 +83,7 @@ impl Lives {
             lives.before.resize(index as usize + 1, lives.calls);
             match action {
                 Action::Alloc => {
-                    let stack = told.stack(device, index as usize);
-                    let group = stack.map_or_else(|| unnamed(bytes, stream), str::to_owned);
+                    let group = told.named(device, index as usize, bytes, stream);
                     open.insert(address, lives.lives.len());
                     lives.lives.push(Life { born: lives.calls, died: None, bytes, group });
                     lives.calls += 1;
@@ -262,4 +261,61 @@ fn shared_prefixes(text: &[u64]) -> Vec<usize> {
         }
     }
     same
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program of steps: `stays` bytes of each stay until the end, besides 3 blocks that go within the step.
+    fn program(steps: u64, stays: Option<u64>) -> Vec<(usize, Ask)> {
+        let alloc = |block, bytes| (0, Ask::Alloc { block, bytes, stream: 0, refused: false });
+        let mut asks = vec![alloc(0, 1 << 30), alloc(1, 77)];
+        for step in 1..=steps {
+            let block = step * 10;
+            asks.extend((0..4).map(|at| alloc(block + at, 512 << at)));
+            asks.extend(stays.map(|bytes| alloc(block + 9, bytes)));
+            asks.extend((0..4).map(|at| (0, Ask::Free { block: block + at })));
+        }
+        asks
+    }
+
+    #[test]
+    fn what_every_step_leaves_behind_is_found_by_its_period() {
+        let steps = Lives::of_asks(0, &program(10, Some(4096))).steps(&[], 2);
+        assert_eq!(steps.source, Source::Period { requests: 5 });
+        let [left] = steps.left.as_slice() else { panic!("{steps:?}") };
+        assert_eq!((left.group.as_str(), left.steps), ("4 KiB, stream 0", steps.looked_at));
+        assert_eq!((left.bytes, left.alive_at_the_end), (4096 * steps.looked_at, 4096 * steps.looked_at));
+        assert!(steps.looked_at >= 6, "{steps:?}");
+    }
+
+    #[test]
+    fn a_program_that_leaves_nothing_is_said_to() {
+        let steps = Lives::of_asks(0, &program(10, None)).steps(&[], 1);
+        assert_eq!(steps.source, Source::Period { requests: 4 });
+        assert!(steps.looked_at > 6 && steps.left.is_empty(), "{steps:?}");
+    }
+
+    #[test]
+    fn without_period_or_marks_there_are_no_steps() {
+        let alloc = |block: u64| (0, Ask::Alloc { block, bytes: 512 * block * block, stream: 0, refused: false });
+        let asks: Vec<(usize, Ask)> = (1..50).map(alloc).collect();
+        let steps = Lives::of_asks(0, &asks).steps(&[], 2);
+        assert_eq!((steps.source, steps.found, steps.looked_at), (Source::None, 0, 0));
+        assert!(Lives::default().steps(&[], u64::MAX).left.is_empty());
+    }
+
+    #[test]
+    fn marks_of_steps_come_first() {
+        let mark = |name: &str, event, is_start| Mark { name: name.to_owned(), event, is_start };
+        let mut marks: Vec<Mark> = (0..9).map(|at| mark("forward", at, true)).collect();
+        marks.extend((0..5).flat_map(|at| {
+            [mark("Optimizer.step#Adam.step", 2 * at, true), mark("Optimizer.step#Adam.step", 2 * at + 1, false)]
+        }));
+        assert_eq!(telling(&marks), Some(("Optimizer.step#Adam.step", false)));
+        marks.extend((0..4).map(|at| mark(&format!("ProfilerStep#{at}"), at, true)));
+        assert_eq!(telling(&marks), Some(("ProfilerStep#", true)));
+        assert_eq!(telling(&marks[..9]), None, "no word of steps");
+    }
 }

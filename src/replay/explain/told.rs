@@ -2,23 +2,23 @@
 //!
 //! Decides what stands for a stack where none was recorded: the size and the stream.
 
-use std::path::Path;
-
 use crate::op::size::human;
-use crate::recording::SnapshotError;
 use crate::recording::snapshot::told::{DeviceTold, Told as Recorded};
 use crate::replay::divergence::Place;
 use crate::replay::onlooker::Put;
 
-/// Stacks and times of a file; of a recording there are none.
+/// Stacks and marks of a file; of a recording there are none.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     recorded: Recorded,
+    /// By device: whether any event has a stack.
+    stacked: Vec<bool>,
 }
 
 impl Told {
-    pub fn read(path: &Path, is_snapshot: bool) -> Result<Told, SnapshotError> {
-        Ok(Told { recorded: if is_snapshot { Recorded::read(path)? } else { Recorded::default() } })
+    pub fn of(recorded: Recorded) -> Told {
+        let stacked = recorded.devices.iter().map(|told| told.stacks.iter().any(Option::is_some)).collect();
+        Told { recorded, stacked }
     }
 
     pub fn device(&self, device: usize) -> Option<&DeviceTold> {
@@ -27,22 +27,30 @@ impl Told {
 
     /// Whether any block of the device has a stack.
     pub fn has_stacks(&self, device: usize) -> bool {
-        self.device(device).is_some_and(|told| told.stacks.iter().any(Option::is_some))
+        self.stacked.get(device).copied().unwrap_or(false)
     }
 
-    /// Where an event of a snapshot's trace came from.
-    pub fn stack(&self, device: usize, index: usize) -> Option<&str> {
+    fn stack(&self, device: usize, index: usize) -> Option<&str> {
         let stack = (*self.device(device)?.stacks.get(index)?)?;
         self.recorded.sites.get(stack as usize).map(String::as_str)
     }
 
+    /// What blocks have in common that an event of a snapshot's trace allocated.
+    pub fn named(&self, device: usize, index: usize, bytes: u64, stream: u64) -> String {
+        match self.stack(device, index) {
+            Some(stack) => stack.to_owned(),
+            None if self.has_stacks(device) => format!("no stack: {}", unnamed(bytes, stream)),
+            None => unnamed(bytes, stream),
+        }
+    }
+
     /// What blocks that were asked for there have in common.
     pub fn site(&self, place: Place, put: Put) -> String {
-        let stack = match place {
-            Place::Event { device, index } => self.stack(device, index as usize),
-            Place::Line(_) | Place::End { .. } => None,
-        };
-        stack.map_or_else(|| unnamed(put.bytes, put.stream.0), str::to_owned)
+        let Put { bytes, stream, .. } = put;
+        match place {
+            Place::Event { device, index } => self.named(device, index as usize, bytes, stream.0),
+            Place::Line(_) | Place::End { .. } => unnamed(bytes, stream.0),
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use crate::replay::what_if::{self, Ask, Workload};
 
 /// The driver gives memory in pieces of this size.
 pub const GRANULE: u64 = 2 << 20;
-/// A request of more is not to be had of any card, and says nothing about the size of one.
+/// A request of so much is not to be had of any card, and says nothing about the size of one.
 pub const ABSURD: u64 = 1 << 40;
-/// A card on which nothing that is not absurd is refused.
-const BOUNDLESS: u64 = 1 << 44;
+/// A card on which nothing is refused that is not absurd, unless what is held comes to as much.
+const BOUNDLESS: u64 = ABSURD - GRANULE;
 
 /// What a trial came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +44,7 @@ impl Outcome {
 pub(super) struct Trials {
     workload: Workload,
     device: usize,
-    /// Requests left out, as no card could serve them.
+    /// Refused requests that do not count, as no card could serve them.
     pub absurd: u64,
     /// The program bounded its memory itself at some time.
     limited: bool,
@@ -61,12 +61,9 @@ pub(super) enum Bound {
 
 impl Trials {
     pub fn new(mut workload: Workload, device: usize) -> Self {
-        let is_absurd = |ask: &Ask| matches!(ask, Ask::Alloc { bytes, refused: true, .. } if *bytes > ABSURD);
         let own = |at: usize, ask: &Ask| at == device || matches!(ask, Ask::Pool(_));
         workload.asks.retain(|(at, ask)| own(*at, ask));
-        let before = workload.asks.len();
-        workload.asks.retain(|(_, ask)| !is_absurd(ask));
-        let absurd = (before - workload.asks.len()) as u64;
+        let absurd = workload.asks.iter().filter(|(_, ask)| is_absurd(ask)).count() as u64;
         let limits = |ask: &Ask| matches!(ask, Ask::Limit { fraction } if *fraction < 1.0);
         let limited = workload.settings.fraction < 1.0 || workload.asks.iter().any(|(_, ask)| limits(ask));
         Trials { workload, device, absurd, limited }
@@ -132,15 +129,18 @@ impl Trials {
     /// Asks everything; with `hurried` no further than to the first refusal.
     pub fn run(&self, config: &str, settings: &Settings, bound: Bound, hurried: bool) -> Outcome {
         let (workload, settings, bytes) = self.bounded(bound, settings);
-        let (mut before, mut served_now, mut refused_now) = (0, 0, 0);
+        let (mut before, mut refusals, mut served_now, mut refused_now) = (0, 0, 0, 0);
         let mut go_on = |ask: Ask, row: &what_if::Row| {
             let is_refused = row.refusals > before;
             before = row.refusals;
+            // One that no card could serve is refused everywhere; the cache is given back before, here as there.
+            let counts = is_refused && !is_absurd(&ask);
+            refusals += u64::from(counts);
             if let Ask::Alloc { refused, .. } = ask {
                 served_now += u64::from(refused && !is_refused);
                 refused_now += u64::from(!refused && is_refused);
             }
-            !(hurried && is_refused)
+            !(hurried && counts)
         };
         let rows = what_if::run_while(&workload, config, &settings, bytes, &mut go_on);
         let row = rows.into_iter().find(|row| row.device == self.device);
@@ -154,7 +154,7 @@ impl Trials {
             peak_allocated: figure(|r| r.peak_allocated),
             device_calls: figure(|r| r.device_calls),
             retries: figure(|r| r.retries),
-            refusals: figure(|r| r.refusals),
+            refusals,
             served_now,
             refused_now,
         }
@@ -184,6 +184,10 @@ impl Trials {
         }
         Some(fits)
     }
+}
+
+fn is_absurd(ask: &Ask) -> bool {
+    matches!(ask, Ask::Alloc { bytes, refused: true, .. } if *bytes >= ABSURD)
 }
 
 /// A share of `total` bytes as a share of `card`.

@@ -17,6 +17,9 @@ use crate::replay::onlooker::{Onlooker, Put, Shown};
 /// Of so many refusals of a device an account is taken; the others are counted.
 pub const MOST_REFUSALS: usize = 200;
 
+/// Blocks that no call of the history allocated.
+const BEFORE: &str = "allocated before the history begins";
+
 /// What a device's life came to, at a first look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Course {
@@ -169,7 +172,7 @@ impl<'t> Second<'t> {
 
     fn holder(&self, address: u64) -> Holder {
         let Some(born) = self.born.get(&address) else {
-            return Holder { group: "?".to_owned(), age: 0 };
+            return Holder { group: BEFORE.to_owned(), age: self.looks };
         };
         Holder { group: self.told.site(born.place, born.put), age: self.looks - born.look }
     }

@@ -13,7 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::divergence::{Divergence, DivergenceKind, Place};
-use super::onlooker::Onlooker;
+use super::onlooker::{Nobody, Onlooker};
 use super::{Lived, ReplayError, ReplayReport, closing, driver, episode};
 use crate::device::recorded::RecordedDevice;
 use crate::op::snapshot::SegmentView;
@@ -33,7 +33,12 @@ const UNBOUNDED: u64 = 1 << 40;
 /// # Errors
 /// No history, a history that began in the middle, settings that are refused or contradict themselves, or
 /// private pools, whose requests a trace does not tell apart.
-pub(super) fn exact(
+pub(super) fn exact(snapshot: &MemorySnapshot, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
+    shown(snapshot, keep, &mut Nobody)
+}
+
+/// As [`exact`], with somebody looking on.
+pub(super) fn shown(
     snapshot: &MemorySnapshot,
     keep: bool,
     onlooker: &mut dyn Onlooker,

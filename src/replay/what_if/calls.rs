@@ -100,11 +100,11 @@ impl Asked {
 }
 
 /// Reads the calls of a file.
-pub(in crate::replay) fn of(path: &Path) -> Result<Workload, ReplayError> {
+pub(super) fn of(path: &Path) -> Result<Workload, ReplayError> {
     if is_pickle(path)? { of_snapshot(&MemorySnapshot::read(path)?) } else { of_recording(path) }
 }
 
-fn of_recording(path: &Path) -> Result<Workload, ReplayError> {
+pub(in crate::replay) fn of_recording(path: &Path) -> Result<Workload, ReplayError> {
     let mut reader = Reader::open(path)?;
     let (header, settings) = header_of(&mut reader)?;
     let devices = header.devices.len();
@@ -164,7 +164,7 @@ fn asks_of(op: &RecordedOp, devices: usize, asks: &mut Vec<(usize, Ask)>) {
     }
 }
 
-fn of_snapshot(snapshot: &MemorySnapshot) -> Result<Workload, ReplayError> {
+pub(in crate::replay) fn of_snapshot(snapshot: &MemorySnapshot) -> Result<Workload, ReplayError> {
     let settings = history::settings(snapshot)?;
     if !snapshot.has_history() {
         return Err(ReplayError::NoHistory { file: snapshot.file.clone() });

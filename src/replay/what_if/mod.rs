@@ -8,7 +8,7 @@ mod pools;
 
 use std::path::Path;
 
-pub(super) use calls::{Ask, of as workload_of};
+pub(super) use calls::{Ask, of_recording, of_snapshot};
 pub(super) use pools::PoolAsk;
 
 use super::ReplayError;

@@ -54,7 +54,13 @@ fn pieces(explained: &Explained) -> Vec<Piece> {
 #[must_use]
 pub fn text(explained: &Explained) -> String {
     let mut out = format!("{}\n", shown(&explained.file));
+    let mut after_table = false;
     for piece in pieces(explained) {
+        let is_table = matches!(piece, Piece::Table(_));
+        if is_table && after_table {
+            out.push('\n');
+        }
+        after_table = is_table;
         match piece {
             Piece::Heading(text) => out.push_str(&format!("\n{}\n", text.en)),
             Piece::Line(text) => out.push_str(&format!("{}\n", text.en)),

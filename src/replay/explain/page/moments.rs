@@ -11,8 +11,8 @@ const MOST_ROWS: usize = 8;
 pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
     let mut pieces = vec![Piece::Line(headline(explained))];
     pieces.extend(words::holders(explained.subject()).map(Piece::Line));
-    if let Some(first) = explained.refusals.first() {
-        pieces.push(Piece::Heading(Text::new("Where memory was at the first refusal", "首次拒绝时显存在何处")));
+    if let Some(first) = explained.first_refusal() {
+        pieces.push(Piece::Heading(Text::new("Where memory was at this refusal", "该次拒绝时显存在何处")));
         pieces.extend(moment(first, explained.card_bytes));
     }
     pieces.push(Piece::Heading(Text::new("Where memory was at the peak", "峰值时显存在何处")));
@@ -35,13 +35,18 @@ fn headline(explained: &Explained) -> Text {
     let subject = explained.subject();
     let (asked, cause) = (words::asked(subject), words::cause(subject));
     if explained.refused == 0 {
-        let reserved = human(subject.account.reserved);
+        let (reserved, asked) = (human(subject.account.reserved), subject.account.bytes(Part::Requested));
+        let (live, share) = (human(asked), percent(asked, subject.account.reserved));
+        let device = explained.device;
         return Text::new(
             format!(
-                "Nothing was refused; at the peak {reserved} was reserved on device {}: {}.",
-                explained.device, cause.en
+                "Nothing was refused on device {device}. At the peak {reserved} was reserved, of which {live} ({share}) was asked for and alive; the largest of the rest: {}.",
+                cause.en
             ),
-            format!("没有请求被拒绝；设备 {} 峰值预留 {reserved}：{}。", explained.device, cause.zh),
+            format!(
+                "设备 {device} 上没有请求被拒绝。峰值预留 {reserved}，其中 {live}（{share}）为所请求且存活；其余中最大者：{}。",
+                cause.zh
+            ),
         );
     }
     let more = explained.refused - 1;
@@ -186,7 +191,7 @@ fn holding(explained: &Explained) -> Vec<Piece> {
         ]);
     }
     let what =
-        if explained.refused > 0 { ("at the first refusal", "首次拒绝时") } else { ("at the peak", "峰值时") };
+        if explained.refused > 0 { ("at this refusal", "该次拒绝时") } else { ("at the peak", "峰值时") };
     let mut pieces =
         vec![Piece::Heading(Text::new(format!("What was alive {}", what.0), format!("{}存活的块", what.1)))];
     if !explained.has_stacks {

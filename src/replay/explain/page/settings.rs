@@ -101,13 +101,13 @@ fn proposed(explained: &Explained, card: Card, comparison: &Comparison, proposal
         )
     };
     let mut pieces = vec![Piece::Line(Text::new(what.en + &came_to.en, what.zh + &came_to.zh))];
-    if proposal.change.is_none() && explained.file.chars().all(|c| !c.is_control() && c != '\'') {
-        pieces.push(Piece::Command(format!(
-            "poolproof replay '{}' --config '{}' --device-bytes {}",
-            explained.file,
-            shown(settings),
-            card.bytes
-        )));
+    // Where a fraction was set and others held memory too, no flags of `replay` say so.
+    let is_plain = explained.subject().limit.is_none() || card.from == CardFrom::Recording;
+    if proposal.change.is_none() && is_plain && explained.file.chars().all(|c| !c.is_control() && c != '\'') {
+        let size =
+            if card.from == CardFrom::Nothing { String::new() } else { format!(" --device-bytes {}", card.bytes) };
+        let (file, settings) = (&explained.file, shown(settings));
+        pieces.push(Piece::Command(format!("poolproof replay '{file}' --config '{settings}'{size}")));
     }
     pieces
 }
@@ -161,8 +161,8 @@ fn smallest(card: Card, comparison: &Comparison) -> Vec<Piece> {
     if comparison.absurd > 0 {
         let absurd = comparison.absurd;
         pieces.push(Piece::Line(Text::new(
-            format!("Left out: {absurd} refused requests of more than 1 TiB, which no card serves."),
-            format!("未计入：{absurd} 个超过 1 TiB 的被拒绝请求，任何卡都不能满足。"),
+            format!("Not counted: {absurd} refused requests of 1 TiB or more, which no card serves."),
+            format!("未计入：{absurd} 个 1 TiB 或以上的被拒绝请求，任何卡都不能满足。"),
         )));
     }
     pieces

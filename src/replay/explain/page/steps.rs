@@ -1,6 +1,6 @@
 //! The page on steps: what each leaves behind.
 
-use super::super::{Explained, Source};
+use super::super::{Explained, StepsBy};
 use super::{Piece, Table, exactly, plural, shown};
 use crate::op::Text;
 
@@ -11,19 +11,19 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
     let mut pieces = vec![Piece::Heading(Text::new("What a step leaves behind", "每一步留下什么"))];
     let (found, later, looked) = (steps.found, steps.later, steps.looked_at);
     let source = match &steps.source {
-        Source::None => {
+        StepsBy::None => {
             pieces.push(Piece::Line(Text::new(
                 "No steps were found: the trace has no marks of steps, and its requests show no period.",
                 "没有找到步：记录中没有步的标记，请求也不呈现周期。",
             )));
             return pieces;
         }
-        Source::Marks { name, at_starts } => {
+        StepsBy::Marks { name, at_starts } => {
             let name = shown(name);
             let (en, zh) = if *at_starts { ("start", "开始") } else { ("end", "结束") };
             Text::new(format!("by the mark `{name}`, at its {en}"), format!("依据标记 `{name}` 的{zh}"))
         }
-        Source::Period { requests } => Text::new(
+        StepsBy::Period { requests } => Text::new(
             format!(
                 "by a period of {requests} requests, found in their sizes: there are no marks; a step is taken to begin where least is alive"
             ),

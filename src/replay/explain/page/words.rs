@@ -32,12 +32,17 @@ pub(super) fn cause(explanation: &Explanation) -> Text {
     let reserved = human(explanation.account.reserved);
     let needs = human(explanation.account.bytes(Part::Requested).saturating_add(explanation.asked.size));
     let (en, zh) = match explanation.verdict.cause {
-        Cause::Demand => (
-            format!(
-                "the program asked for more than there is: {needs} with this request, of which {bytes} is in live blocks; no setting makes that fit"
-            ),
-            format!("程序所请求的超过了可用的：连同该请求共 {needs}，其中 {bytes} 在活跃块中；任何设置都放不下"),
-        ),
+        Cause::Demand => {
+            let available = explanation.available().map_or_else(|| "?".to_owned(), human);
+            (
+                format!(
+                    "the program asked for more than there is: {needs} with this request, of which {bytes} is alive, and {available} is all that it could hold; no setting makes that fit"
+                ),
+                format!(
+                    "程序所请求的超过了可用的：连同该请求共 {needs}，其中 {bytes} 存活，而至多可持有 {available}；任何设置都放不下"
+                ),
+            )
+        }
         Cause::OthersOnTheCard => {
             let others = explanation.others.map_or_else(String::new, human);
             (
@@ -55,15 +60,21 @@ pub(super) fn cause(explanation: &Explanation) -> Text {
         ),
         Cause::Fragmentation => (
             format!(
-                "small live blocks pin the cache: {bytes} of {reserved} is free in pieces that are each too short, and live blocks keep them from being given back"
+                "the cache is fragmented: {bytes} of {reserved} is free in pieces that are each too short for it, and live blocks pin them, so that they cannot be given back"
             ),
-            format!("活跃小块钉住了缓存：{reserved} 中有 {bytes} 空闲，但每一段都不够，且因活跃块而无法归还"),
+            format!("缓存碎片化：{reserved} 中有 {bytes} 空闲，但每一段都不够，且被活跃块钉住而无法归还"),
         ),
         Cause::NotGivenBack => (
             format!(
                 "the cache was not given back, as a pool was in use or a graph captured: {bytes} of {reserved} is free in pieces that are each too short"
             ),
             format!("因正在使用私有池或捕获 graph，缓存没有归还：{reserved} 中有 {bytes} 空闲，但每一段都不够"),
+        ),
+        Cause::Cached => (
+            format!(
+                "{bytes} of {reserved} is cached in whole segments or pages, which would be given back before anything is refused"
+            ),
+            format!("{reserved} 中有 {bytes} 是整段或整页的缓存，在拒绝任何请求之前都会归还"),
         ),
         Cause::OtherStream => (
             format!("{bytes} of {reserved} is cached for other streams, and a block of another stream is never used"),
@@ -102,30 +113,29 @@ pub(super) fn cause(explanation: &Explanation) -> Text {
             format!("{reserved} 中有 {bytes} 在一次调用中映射，驱动拒绝其余部分后又归还"),
         ),
         Cause::NothingElse => {
-            let share = percent(explanation.account.bytes(Part::Requested), explanation.account.reserved);
-            (
-                format!("{share} of what was reserved is what the program asked for and had not freed"),
-                format!("所预留的 {share} 是程序请求且尚未释放的"),
-            )
+            let share = percent(explanation.verdict.bytes, explanation.account.reserved);
+            (format!("nothing that matters, {bytes} ({share}) in all"), format!("无关紧要，合计 {bytes}（{share}）"))
         }
     };
     Text::new(en, zh)
 }
 
-/// What held most of what the cause is about.
+/// What pins most, where the cause is that something is pinned.
 pub(super) fn holders(explanation: &Explanation) -> Option<Text> {
-    let group = explanation.account.pins.groups.first()?;
+    let is_about = matches!(
+        explanation.verdict.cause,
+        Cause::Fragmentation | Cause::OtherStream | Cause::OtherClass | Cause::MaxSplit
+    );
+    let group = explanation.account.pins.groups.first().filter(|group| is_about && group.alone > 0)?;
     let (name, count) = (shown(&group.group), group.blocks);
-    let (alone, own) = (human(group.alone), human(group.bytes));
-    (group.alone > 0).then(|| {
-        Text::new(
-            format!(
-                "Most is pinned by {} of {name}: {own} live, and {alone} free that goes back only with all of them.",
-                plural(count, "block")
-            ),
-            format!("钉住最多的是 {name} 的 {count} 个块：自身 {own}，只有它们全部释放，{alone} 空闲显存才会归还。"),
-        )
-    })
+    let (alone, own, all) = (human(group.alone), human(group.bytes), human(explanation.account.pinned()));
+    Some(Text::new(
+        format!(
+            "Of the {all} that live blocks pin, {alone} is pinned by {} of {own} ({name}) alone.",
+            plural(count, "block")
+        ),
+        format!("被活跃块钉住的 {all} 中，{alone} 仅由 {count} 个块（共 {own}；{name}）钉住。"),
+    ))
 }
 
 /// A request, as it was put.
@@ -220,6 +230,7 @@ pub(super) fn cause_name(cause: Cause) -> Text {
         Cause::Fraction => ("the memory fraction", "显存比例"),
         Cause::Fragmentation => ("fragmentation", "碎片"),
         Cause::NotGivenBack => ("cache not given back", "缓存未归还"),
+        Cause::Cached => ("cached", "缓存"),
         Cause::OtherStream => ("cached for other streams", "其他流的缓存"),
         Cause::PrivatePool => ("cached in private pools", "私有池的缓存"),
         Cause::OutsideThePool => ("cached outside of the pool", "池外的缓存"),
