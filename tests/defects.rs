@@ -31,7 +31,8 @@ fn cores() -> usize {
 fn plan() -> Plan {
     let mut scenarios = spec::built_in();
     scenarios.retain(|s| s.id != "live::long-lives");
-    Plan::new(scenarios, &[], None).expect("everything is chosen")
+    let plan = Plan::new(scenarios, &[], None).expect("everything is chosen");
+    plan.telling(&"reference@sim".parse().expect("is a target name"))
 }
 
 fn options(cases: u32, seeds: u64) -> MatrixOptions {

@@ -68,7 +68,8 @@ fn run(number: u32, seed: u64, exact: bool) -> Value {
 
 /// Whether anything failed, and what came of it; `before`: operations that were asked already.
 fn pass(number: u32, seed: u64, exact: bool, cases: Option<u32>, before: u64) -> (bool, Value) {
-    let mut plan = Plan::new(spec::built_in(), &[], None).expect("the built-in scenarios");
+    let target: TargetName = "reference@sim".parse().expect("a name");
+    let mut plan = Plan::new(spec::built_in(), &[], None).expect("the built-in scenarios").telling(&target);
     if !exact {
         plan.leave_out_exact();
     }
@@ -76,7 +77,7 @@ fn pass(number: u32, seed: u64, exact: bool, cases: Option<u32>, before: u64) ->
     let stop = Stop::default();
     let first = First { stop: stop.clone(), is_found: AtomicBool::new(false), operations: AtomicU64::new(before) };
     let options = RunOptions {
-        target: "reference@sim".parse().expect("a name"),
+        target,
         plan,
         seed,
         exact,
@@ -134,10 +135,11 @@ impl Source {
         for scenario in spec::built_in() {
             match &scenario.body {
                 Body::Generate(generate) => {
-                    let setup = workload::world(&scenario, self.round);
+                    let Ok(widest) = target::open(&name, &workload::widest_world(&scenario)) else { continue };
+                    let offers = workload::Offers::of(widest.info(), false);
                     let swarm = workload::swarm(generate, self.seed, &scenario.id, self.round);
                     let generate = if self.round % 2 == 0 { generate } else { &swarm };
-                    let steps = workload::sequence(&scenario, generate, &setup, self.seed, self.round);
+                    let (setup, steps) = workload::draw(&scenario, generate, &offers, (self.seed, self.round, 0));
                     all.push((name.clone(), setup, steps));
                 }
                 Body::Steps(variants) if self.round < 4 => {

@@ -71,6 +71,7 @@ impl MatrixProgress for super::Silent {}
 /// # Errors
 /// A base target that takes neither option.
 pub fn kill_matrix(options: &MatrixOptions, progress: &dyn MatrixProgress) -> Result<KillMatrix, EngineError> {
+    let options = &MatrixOptions { plan: options.plan.telling(&options.base), ..options.clone() };
     let clock = Clock::start();
     let stamp = run_stamp(&options.command);
     let matrix = |ended: EndedBy, defects: Vec<DefectRow>, variations: Vec<VariationRow>| KillMatrix {

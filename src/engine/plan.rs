@@ -6,6 +6,8 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::requirement::Area;
 use crate::spec::Scenario;
+use crate::spec::expect::{self, About};
+use crate::target::TargetName;
 use crate::verdict::record::{LeftOut, RunRecord, Scope};
 
 use super::SweepPlan;
@@ -120,6 +122,23 @@ impl Plan {
     pub fn leave_out_exact(&mut self) {
         let about = |e: &&mut Planned| e.left_out.is_none() && e.scenario.requirement.area() == Area::Exact;
         self.entries.iter_mut().filter(about).for_each(|e| e.left_out = Some(LeftOut::NoExact));
+    }
+
+    /// The plan without what the target is expected to fail wherever it runs: such a scenario cannot tell a mistake that
+    /// was planted from the target as it is.
+    #[must_use]
+    pub fn telling(&self, target: &TargetName) -> Plan {
+        let mut plan = self.clone();
+        if let Ok(Some(expected)) = expect::built_in(&target.allocator, &target.place) {
+            let fails = |id: &str| {
+                expected.entries.iter().any(|entry| match &entry.about {
+                    About::Scenario(glob) => entry.scope.is_everywhere() && glob.is_match(id),
+                    About::Requirement(_) => false,
+                })
+            };
+            plan.entries.retain(|entry| !fails(&entry.scenario.id));
+        }
+        plan
     }
 
     /// How many scenarios will be tried.

@@ -60,6 +60,7 @@ impl UnfaithfulProgress for super::Silent {}
 /// # Errors
 /// A base target that cannot be opened.
 pub fn unfaithful(options: &UnfaithfulOptions, progress: &dyn UnfaithfulProgress) -> Result<Unfaithful, EngineError> {
+    let options = &UnfaithfulOptions { plan: options.plan.telling(&options.base), ..options.clone() };
     let clock = Clock::start();
     let stamp = run_stamp(&options.command);
     let all: usize = options.corruptions.iter().map(Vec::len).sum();
@@ -200,6 +201,8 @@ mod tests {
             "device.idle",
             "dictionary.active.all.current",
             "reply.fraction",
+            "event.bytes",
+            "event.list",
         ];
         let study = hunted(&observables, &["stat::*", "tele::*", "summ::*", "frac::*", "iso::*"]);
         assert_eq!(

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::observable::{BlockField, DeviceFigure, Observable, RefusalNumber, ReplyField, SegmentField};
+use super::observable::{BlockField, DeviceFigure, EventField, Observable, RefusalNumber, ReplyField, SegmentField};
 use super::stats::Key;
 
 macro_rules! named {
@@ -141,6 +141,13 @@ pub fn kinds(observable: Observable) -> Vec<Wrong> {
             ReplyField::Fraction => vec![OneMore, OneLess, Stale, OtherDevice, Zero, Swapped],
             ReplyField::Contents => vec![Swapped, Zero],
             ReplyField::Class => vec![Swapped],
+        },
+        Observable::Event(field) => match field {
+            EventField::List => vec![OneMore, OneLess, Zero],
+            EventField::Order => vec![OtherDevice, Swapped],
+            EventField::Action => vec![Swapped],
+            EventField::Address | EventField::Bytes => vec![OneMore, OneLess, Stale, Zero, Swapped, Wrapped],
+            EventField::Stream => vec![OneMore, Stale, Zero],
         },
     }
 }

@@ -96,6 +96,18 @@ fields!(
     }
 );
 
+fields!(
+    /// What an event says that a target records, or the list of events.
+    EventField {
+        List => "list", "which events there are";
+        Order => "order", "which event follows which, and of which device it is";
+        Action => "action", "what happened";
+        Address => "address", "the address of a block or segment; what was free of the device, for a refusal";
+        Bytes => "bytes", "bytes that were asked for, got or given back";
+        Stream => "stream", "the stream of a block or segment";
+    }
+);
+
 /// One item that a target shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Observable {
@@ -115,6 +127,8 @@ pub enum Observable {
     Refusal(RefusalNumber),
     /// In an answer.
     Reply(ReplyField),
+    /// In the recorded history.
+    Event(EventField),
 }
 
 impl Observable {
@@ -125,10 +139,11 @@ impl Observable {
         let block = BlockField::ALL.iter().map(|&f| Observable::Block(f));
         let refusal = RefusalNumber::ALL.iter().map(|&f| Observable::Refusal(f));
         let reply = ReplyField::ALL.iter().map(|&f| Observable::Reply(f));
+        let event = EventField::ALL.iter().map(|&f| Observable::Event(f));
         let table = Key::all().filter(|&key| is_in_table(key)).map(Observable::Table);
         let texts = Key::all().map(Observable::Dictionary).chain(table);
         let figures = Key::all().map(Observable::Statistic).chain(device);
-        figures.chain(texts).chain(segment).chain(block).chain(refusal).chain(reply)
+        figures.chain(texts).chain(segment).chain(block).chain(refusal).chain(reply).chain(event)
     }
 
     /// What it says, in one line.
@@ -143,6 +158,7 @@ impl Observable {
             Observable::Block(field) => format!("{} in a snapshot", field.what()),
             Observable::Refusal(number) => format!("{} as a refusal says it", number.what()),
             Observable::Reply(field) => field.what().to_owned(),
+            Observable::Event(field) => format!("{} in the recorded history", field.what()),
         }
     }
 
@@ -185,6 +201,7 @@ impl fmt::Display for Observable {
             Observable::Block(field) => write!(f, "snapshot.block.{}", field.name()),
             Observable::Refusal(number) => write!(f, "refusal.{}", number.name()),
             Observable::Reply(field) => write!(f, "reply.{}", field.name()),
+            Observable::Event(field) => write!(f, "event.{}", field.name()),
         }
     }
 }

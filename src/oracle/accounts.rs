@@ -269,7 +269,6 @@ impl Oracle for Accounts {
         if seen.is_unlawful_service() {
             return;
         }
-        let first = convictions.len();
         if let Some((device, key, value)) = self.stale.take() {
             let is = told::amount(key, value);
             let message = say!(
@@ -279,11 +278,12 @@ impl Oracle for Accounts {
             convictions.push(off(convict(STAT_08, message), device, key, 0, value));
         }
         for device in seen.scope().positions(self.base.len()) {
+            let first = convictions.len();
             self.judge_device(seen, device, convictions);
-        }
-        if convictions.len() > first && seen.fault_fired() {
-            // what is wrong is how the failing device call was handled
-            convictions[first..].iter_mut().for_each(|v| v.requirement = Some(OOM_06));
+            if convictions.len() > first && seen.fired_on(device) {
+                // what is wrong is how the failing device call was handled
+                convictions[first..].iter_mut().for_each(|v| v.requirement = Some(OOM_06));
+            }
         }
     }
 }

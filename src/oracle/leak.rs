@@ -1,7 +1,7 @@
 //! Leak: when all is freed, waited for and emptied, nothing is reserved and the device has its memory back.
 //!
-//! Judged once, at the end of a sequence. Not judged where the closing `empty_cache` was refused or a
-//! planned fault fired in it (memory that the device would not take back is no leak), and not on a device
+//! Judged once, at the end of a sequence. Not judged where the closing `empty_cache` was refused, and not on a
+//! device on which a planned fault fired in it (memory that the device would not take back is no leak) or
 //! where a block could not be freed. Does not cover: what a target held before the first operation, memory
 //! lost and found again earlier, and host memory.
 
@@ -29,8 +29,8 @@ pub(super) struct Leak {
     families: Vec<Family>,
     memory_info: bool,
     first: Vec<DeviceView>,
-    /// Whether the latest `empty_cache` did all that was asked of it.
-    emptied: bool,
+    /// On which devices the latest `empty_cache` did all that was asked of it.
+    emptied: Vec<bool>,
 }
 
 impl Leak {
@@ -40,7 +40,7 @@ impl Leak {
             memory_info: info.can(Capability::MemoryInfo),
             first: first.devices.clone(),
             // a target without a cache to empty must be clean without
-            emptied: !info.can(Capability::EmptyCache),
+            emptied: vec![!info.can(Capability::EmptyCache); first.devices.len()],
         }
     }
 
@@ -82,13 +82,14 @@ impl Oracle for Leak {
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
         if let Some(Op::EmptyCache) = seen.asked() {
-            self.emptied = seen.served().is_some() && !seen.fault_fired();
+            let served = seen.served().is_some();
+            self.emptied = (0..self.first.len()).map(|device| served && !seen.fired_on(device)).collect();
         }
-        if !seen.is_end || !self.emptied {
+        if !seen.is_end {
             return;
         }
         for device in 0..self.first.len() {
-            if seen.model.device(device).is_some_and(|d| d.live == 0) {
+            if self.emptied[device] && seen.model.device(device).is_some_and(|d| d.live == 0) {
                 self.judge_device(seen, device, convictions);
             }
         }
@@ -155,5 +156,16 @@ mod tests {
             })
             .passes();
         bench.end().passes();
+    }
+
+    #[test]
+    fn a_device_call_that_failed_elsewhere_excuses_no_leak() {
+        let mut bench = used();
+        let fail_elsewhere = |o: &mut Observation| {
+            keep(o);
+            o.devices[1].faults_fired += 1;
+        };
+        bench.step(Op::EmptyCache, Reply::Done, fail_elsewhere).passes();
+        bench.end().convicts("LEAK-01");
     }
 }

@@ -4,15 +4,15 @@
 //! scenarios that expect figures of their own (`expectation`) and relations between runs are not counted.
 
 use crate::op::OracleName;
-use crate::op::observable::{DeviceFigure, Observable, ReplyField, SegmentField};
+use crate::op::observable::{DeviceFigure, Observable, ReplyField};
 use crate::op::stats::{Column, Counter, Family, Key, Row};
 
 /// The judges of an observable, in the order of their names.
 #[must_use]
 pub fn judges(observable: Observable) -> Vec<OracleName> {
     use OracleName::{
-        Alignment, Contents, Exhaustion, Isolation, Leak, Limit, Overlap, PrivatePools, Refusal, StreamOrder, Summary,
-        Telemetry,
+        Alignment, Contents, Exhaustion, History, Isolation, Leak, Limit, Overlap, PrivatePools, Refusal, StreamOrder,
+        Summary, Telemetry,
     };
     match observable {
         Observable::Statistic(key) => statistic(key),
@@ -21,8 +21,9 @@ pub fn judges(observable: Observable) -> Vec<OracleName> {
         Observable::Device(DeviceFigure::Fraction) => vec![Isolation, Limit, Refusal],
         Observable::Device(DeviceFigure::Idle) => vec![StreamOrder, Telemetry],
         Observable::Dictionary(_) | Observable::Table(_) => vec![Summary],
-        Observable::Segment(SegmentField::Stream | SegmentField::Pool) | Observable::Refusal(_) => Vec::new(),
+        Observable::Refusal(_) => vec![Refusal],
         Observable::Segment(_) | Observable::Block(_) => vec![Summary],
+        Observable::Event(_) => vec![History],
         Observable::Reply(field) => match field {
             ReplyField::Address => vec![Overlap, Alignment, StreamOrder, Summary, PrivatePools],
             ReplyField::FreeBytes | ReplyField::TotalBytes => vec![Telemetry],

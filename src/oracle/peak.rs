@@ -1,7 +1,7 @@
 //! Peak: the highest current value since the last reset, and nothing higher, in the whole as in its pools.
 //!
 //! Figures of free parts (`inactive_split*`) may lawfully overshoot within one operation, and so may segments and
-//! reserved bytes where the allocator retried or its counters cannot be seen, and all where a planned fault fired: there a
+//! reserved bytes where the allocator retried or its counters cannot be seen, and all on a device on which a planned fault fired: there a
 //! peak is held to be high enough, and no higher than all increases of the step together. Does not cover: how high
 //! exactly in such steps, not even that where a target has no sums of increases, and devices that the operation is
 //! not about (`isolation`).
@@ -51,7 +51,7 @@ impl Peak {
             self.judge_reset(device, before, after, convictions);
             return;
         }
-        let fault = seen.fault_fired();
+        let fault = seen.fired_on(device);
         let retried =
             !self.counters || before.counter(Counter::NumAllocRetries) != after.counter(Counter::NumAllocRetries);
         // A reset of the sums hides what they rose by.

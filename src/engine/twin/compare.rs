@@ -190,6 +190,9 @@ fn in_view(device: usize, due: &DeviceView, given: &DeviceView) -> Option<Differ
     if due.free_bytes != given.free_bytes {
         return differs(of("free memory", "空闲内存"), told::bytes(due.free_bytes), told::bytes(given.free_bytes));
     }
+    if due.total_bytes != given.total_bytes {
+        return differs(of("total memory", "总内存"), told::bytes(due.total_bytes), told::bytes(given.total_bytes));
+    }
     if due.idle != given.idle {
         let streams = |idle: u64| format!("{idle:#b}");
         return differs(of("idle streams", "空闲流"), streams(due.idle), streams(given.idle));

@@ -31,17 +31,18 @@ pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
     let (judged, applying, all, open) = (musts.judged, musts.applying, musts.all, musts.open.len());
     let executed = facts.executed();
     let count = |outcome| facts.record.count(outcome);
+    let Expected { violation, wrong, beyond, kept, .. } = Expected::of(facts);
     match facts.conclusion() {
         Conclusion::Failed => failed(facts, &target),
         Conclusion::Broken => {
             let n = count(Outcome::Broken);
             (
                 format!(
-                    "**Incomplete.** No violation was found on {target}, but {} broke before a verdict: the run does not show conformance.",
+                    "**Incomplete.** No {violation} was found on {target}, but {} broke before a verdict: the run does not show conformance.",
                     plural(n, "scenario")
                 ),
                 format!(
-                    "**测试未完成。** 在 {target} 上未发现违规，但有 {n} 个用例在得出结论前中断，本次运行不能证明其符合要求。"
+                    "**测试未完成。** 在 {target} 上未发现{wrong}，但有 {n} 个用例在得出结论前中断，本次运行不能证明其符合要求。"
                 ),
             )
         }
@@ -54,10 +55,10 @@ pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
             let percent = (facts.record.min_coverage * 100.0).round();
             (
                 format!(
-                    "**Too little to judge.** No violation was found on {target}, but {judged} of {all} requirements of level must have a verdict, fewer than the {percent} % asked for (`--min-coverage`): this says little of the target."
+                    "**Too little to judge.** No {violation} was found on {target}, but {judged} of {all} requirements of level must have a verdict, fewer than the {percent} % asked for (`--min-coverage`): this says little of the target."
                 ),
                 format!(
-                    "**覆盖不足。** 在 {target} 上未发现违规，但 {all} 项“必须”级需求中只有 {judged} 项得出结论，低于要求的 {percent}%（`--min-coverage`），不足以评价该目标。"
+                    "**覆盖不足。** 在 {target} 上未发现{wrong}，但 {all} 项“必须”级需求中只有 {judged} 项得出结论，低于要求的 {percent}%（`--min-coverage`），不足以评价该目标。"
                 ),
             )
         }
@@ -65,23 +66,47 @@ pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
             let n = count(Outcome::Inconclusive);
             (
                 format!(
-                    "**Inconclusive.** No violation was found on {target}, but {} never reached what it was to test, and {open} of the {applying} requirements of level must that apply have no verdict.",
+                    "**Inconclusive.** No {violation} was found on {target}, but {} never reached what it was to test, and {open} of the {applying} requirements of level must that apply have no verdict.",
                     plural(n, "scenario")
                 ),
                 format!(
-                    "**结论不完整。** 在 {target} 上未发现违规，但有 {n} 个用例未进入其要检验的情形，适用的 {applying} 项“必须”级需求中有 {open} 项没有结论。"
+                    "**结论不完整。** 在 {target} 上未发现{wrong}，但有 {n} 个用例未进入其要检验的情形，适用的 {applying} 项“必须”级需求中有 {open} 项没有结论。"
                 ),
             )
         }
         Conclusion::Selected => selected(facts, &target, executed),
         Conclusion::Passed => (
             format!(
-                "**Passed.** {target} broke no requirement in what this run executed: {judged} of {all} requirements of level must have a verdict, which is every one that applies to it."
+                "**Passed.** {target} broke no requirement{beyond} in what this run executed: {judged} of {all} requirements of level must have a verdict, which is every one that applies to it."
             ),
             format!(
-                "**测试通过。** 在本次执行的范围内，{target} 未违反任何需求：{all} 项“必须”级需求中有 {judged} 项得出结论，即适用于该目标的全部。"
+                "**测试通过。** 在本次执行的范围内，{target} {kept}任何需求：{all} 项“必须”级需求中有 {judged} 项得出结论，即适用于该目标的全部。"
             ),
         ),
+    }
+}
+
+/// How a headline speaks of violations: those that were expected are no news, and are not denied.
+struct Expected {
+    /// `n` where `violation` begins with a vowel.
+    n: &'static str,
+    violation: &'static str,
+    wrong: &'static str,
+    beyond: String,
+    kept: String,
+}
+
+impl Expected {
+    fn of(facts: &Facts<'_>) -> Expected {
+        let count = facts.record.count(Outcome::ExpectedFail);
+        if count == 0 {
+            let (violation, wrong, kept) = ("violation", "违规", "未违反".to_owned());
+            return Expected { n: "", violation, wrong, beyond: String::new(), kept };
+        }
+        let (violation, wrong) = ("unexpected violation", "预期之外的违规");
+        let beyond = format!(" beyond {} that failed as expected", plural(count, "scenario"));
+        let kept = format!("除 {count} 个按预期失败的用例外未违反");
+        Expected { n: "n", violation, wrong, beyond, kept }
     }
 }
 
@@ -89,13 +114,14 @@ pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
 fn cut_short(facts: &Facts<'_>, target: &str) -> (String, String) {
     let musts = facts.musts();
     let (judged, applying) = (musts.judged, musts.applying);
+    let Expected { violation, wrong, .. } = Expected::of(facts);
     if facts.conclusion() == Conclusion::OutOfTime {
         return (
             format!(
-                "**Time ran out.** No violation was found on {target}, but only {judged} of the {applying} requirements of level must that apply have a verdict: a longer `--time` goes on."
+                "**Time ran out.** No {violation} was found on {target}, but only {judged} of the {applying} requirements of level must that apply have a verdict: a longer `--time` goes on."
             ),
             format!(
-                "**时间用尽。** 在 {target} 上未发现违规，但适用的 {applying} 项“必须”级需求中只有 {judged} 项得出结论；延长 `--time` 可继续。"
+                "**时间用尽。** 在 {target} 上未发现{wrong}，但适用的 {applying} 项“必须”级需求中只有 {judged} 项得出结论；延长 `--time` 可继续。"
             ),
         );
     }
@@ -103,10 +129,10 @@ fn cut_short(facts: &Facts<'_>, target: &str) -> (String, String) {
     let (en, zh) = stopped(facts.record.ended);
     (
         format!(
-            "**Interrupted.** {en} Until then no violation was found on {target}: {judged} of the {applying} requirements of level must that apply had a verdict. This does not show conformance."
+            "**Interrupted.** {en} Until then no {violation} was found on {target}: {judged} of the {applying} requirements of level must that apply had a verdict. This does not show conformance."
         ),
         format!(
-            "**运行被中断。** {zh}在此之前，在 {target} 上未发现违规：适用的 {applying} 项“必须”级需求中有 {judged} 项得出结论。本次运行不能证明其符合要求。"
+            "**运行被中断。** {zh}在此之前，在 {target} 上未发现{wrong}：适用的 {applying} 项“必须”级需求中有 {judged} 项得出结论。本次运行不能证明其符合要求。"
         ),
     )
 }
@@ -114,6 +140,7 @@ fn cut_short(facts: &Facts<'_>, target: &str) -> (String, String) {
 /// What was selected, and that it passed; a run of a part says nothing of the whole.
 fn selected(facts: &Facts<'_>, target: &str, executed: usize) -> (String, String) {
     let all = facts.record.scenarios.len();
+    let Expected { n, violation, wrong, .. } = Expected::of(facts);
     let not_applicable = facts.record.count(Outcome::NotApplicable);
     let (rest_en, rest_zh) = if not_applicable > 0 {
         (
@@ -126,23 +153,23 @@ fn selected(facts: &Facts<'_>, target: &str, executed: usize) -> (String, String
     if facts.record.scope.generated_only {
         return (
             format!(
-                "**No violation in generated sequences.** {target} was asked {} of {}; explicit steps were not run, so this is no verdict on the target as a whole.{rest_en}",
+                "**No {violation} in generated sequences.** {target} was asked {} of {}; explicit steps were not run, so this is no verdict on the target as a whole.{rest_en}",
                 plural(facts.sequences(), "sequence"),
                 plural(executed, "scenario")
             ),
             format!(
-                "**生成式序列中未发现违规。** 在 {target} 上执行了 {executed} 个用例的 {} 条序列；未执行显式步骤，因此不构成对该目标的整体结论。{rest_zh}",
+                "**生成式序列中未发现{wrong}。** 在 {target} 上执行了 {executed} 个用例的 {} 条序列；未执行显式步骤，因此不构成对该目标的整体结论。{rest_zh}",
                 thousands(facts.sequences())
             ),
         );
     }
     (
         format!(
-            "**What was selected passed.** {executed} of {} came to a verdict on {target}, and none found a violation. The run was narrowed, so it says nothing of the rest.{rest_en}",
+            "**What was selected passed.** {executed} of {} came to a verdict on {target}, and none found a{n} {violation}. The run was narrowed, so it says nothing of the rest.{rest_en}",
             plural(all, "scenario")
         ),
         format!(
-            "**所选用例通过。** {all} 个用例中有 {executed} 个在 {target} 上得出结论，均未发现违规。本次运行范围受限，不涉及其余部分。{rest_zh}"
+            "**所选用例通过。** {all} 个用例中有 {executed} 个在 {target} 上得出结论，均未发现{wrong}。本次运行范围受限，不涉及其余部分。{rest_zh}"
         ),
     )
 }

@@ -29,6 +29,13 @@ pub enum Reach {
 }
 
 impl Scope {
+    /// Whether it names no condition: the failure is expected wherever the target runs.
+    #[must_use]
+    pub fn is_everywhere(&self) -> bool {
+        let Scope { allocator, device, driver, options, lacks } = self;
+        allocator.is_none() && device.is_none() && driver.is_none() && options.is_none() && lacks.is_none()
+    }
+
     /// Whether a target of these versions, devices, capabilities and options (as its name gives them) is meant.
     #[must_use]
     pub fn reach(&self, versions: &Versions, devices: &[&str], capabilities: &[String], options: &str) -> Reach {

@@ -16,6 +16,7 @@ impl Unfaithful {
     pub(super) fn answer(&mut self, op: &Op, mut reply: Reply) -> Reply {
         match self.corruption.observable {
             Observable::Statistic(_) | Observable::Device(_) => self.restate(op, &mut reply),
+            Observable::Event(_) => {}
             observable => {
                 let place = self.place(op).unwrap_or(0);
                 let says = says(observable, &reply);
@@ -184,7 +185,7 @@ impl Unfaithful {
 /// Whether an answer is of the kind that says it.
 fn says(observable: Observable, reply: &Reply) -> bool {
     match observable {
-        Observable::Statistic(_) | Observable::Device(_) => false,
+        Observable::Statistic(_) | Observable::Device(_) | Observable::Event(_) => false,
         Observable::Dictionary(_) => matches!(reply, Reply::Dictionary(_)),
         Observable::Table(_) => matches!(reply, Reply::Text(_)),
         Observable::Segment(_) | Observable::Block(_) => matches!(reply, Reply::Snapshot(_)),

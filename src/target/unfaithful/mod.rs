@@ -4,6 +4,7 @@
 //! of its own, and leaves everything else as it is. How numbers in answers are found is in `answers` and `text`.
 
 mod answers;
+mod events;
 mod figures;
 #[cfg(test)]
 mod tests;
@@ -50,7 +51,9 @@ pub(super) struct Unfaithful {
     current: BTreeMap<u8, usize>,
     /// The latest answers, by operation and device.
     answers: BTreeMap<(&'static str, usize), Reply>,
-    /// Answers that could have been wrong.
+    /// The latest event of any device.
+    event: Option<TraceEvent>,
+    /// Answers and events that could have been wrong.
     chances: u64,
     /// How often something was told wrongly.
     told: Arc<AtomicU64>,
@@ -143,6 +146,7 @@ impl Unfaithful {
             caller: 0,
             current: BTreeMap::new(),
             answers: BTreeMap::new(),
+            event: None,
             chances: 0,
             told,
         }
@@ -242,7 +246,11 @@ impl Target for Unfaithful {
     }
 
     fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {
-        self.inner.take_events(into)
+        let tells = self.inner.take_events(into);
+        if tells {
+            self.retell(into);
+        }
+        tells
     }
 
     fn lost(&self) -> Option<&Lost> {

@@ -102,3 +102,32 @@ fn the_name_says_what_is_wrong_and_other_options_stay() {
     target.observe(&mut seen);
     assert_eq!(seen.devices[0].stats.counter(crate::op::Counter::MaxSplitSize), 0);
 }
+
+#[test]
+fn an_event_is_told_wrongly_and_the_rest_as_they_were() {
+    let history = |option: &str| {
+        let mut target = if option.is_empty() {
+            target::open(&"reference@sim".parse().expect("well formed"), &setup()).expect("opens")
+        } else {
+            opened(option).expect("opens")
+        };
+        let mut events = Vec::new();
+        target.take_events(&mut events);
+        target.apply(&alloc(1, 0, 3 << 20));
+        target.apply(&alloc(2, 0, 700));
+        target.take_events(&mut events);
+        events
+    };
+    let truth = history("");
+    assert_eq!(truth.iter().map(Vec::len).collect::<Vec<_>>(), [4, 0]);
+    let last = truth[0][3];
+    let with = |option: &str| history(&format!("event.{option}/always"));
+    assert_eq!(with("list/one-more")[0][4], last);
+    assert_eq!(with("list/one-less")[0], truth[0][..3]);
+    assert_eq!(with("order/swapped")[0], [truth[0][0], truth[0][1], last, truth[0][2]]);
+    assert_eq!(with("order/other-device"), [truth[0][..3].to_vec(), vec![last]]);
+    assert_eq!(with("action/swapped")[0][3].action, crate::op::trace::Action::FreeRequested);
+    assert_eq!(with("bytes/one-less")[0][3].bytes, 699);
+    assert_eq!(with("address/wrapped")[0][..3], truth[0][..3]);
+    assert_eq!(with("stream/zero"), truth, "it was 0");
+}

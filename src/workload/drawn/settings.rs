@@ -21,20 +21,19 @@ const SEGMENT: u64 = 20;
 /// Even ones, for pages of an odd number of MiB are no multiple of what a device maps.
 const SEGMENTS: [u64; 6] = [12, 16, 24, 32, 64, 128];
 /// How far above the least a size in MiB is that must not be below a segment.
-const ABOVE: [u64; 6] = [0, 1, 12, 44, 180, 1004];
-const THRESHOLDS: [&str; 5] = ["0.05", "0.3", "0.6", "0.8", "0.99"];
-const FRACTIONS: [&str; 6] = ["0.25", "0.5", "0.75", "0.9", "0.99", "1.0"];
-const DIVISIONS: [&str; 10] = [
-    "1",
-    "2",
-    "4",
-    "8",
-    "16",
-    "[256:1,512:2,1024:4,>:8]",
-    "[1:8,2:4,>:2]",
-    "[32:1,64:0,>:4]",
-    "[2:16,16:0,4096:2]",
-    "[>:2]",
+const ABOVE: [u64; 8] = [0, 1, 2, 12, 44, 180, 1004, 8172];
+const THRESHOLDS: [&str; 6] = ["0.05", "0.3", "0.6", "0.8", "0.99", "0.000001"];
+const FRACTIONS: [&str; 7] = ["0.25", "0.5", "0.75", "0.9", "0.99", "1.0", "1"];
+/// Powers of two up to more steps than there are bytes in the least request.
+const DIVISIONS: [u64; 9] = [1, 2, 2, 4, 4, 8, 16, 64, 4096];
+/// Settings that change nothing that is seen of a device.
+const WITHOUT_EFFECT: [&str; 6] = [
+    "backend:native",
+    "release_lock_on_cudamalloc:True",
+    "graph_capture_record_stream_reuse:False",
+    "pinned_use_cuda_host_register:False",
+    "pinned_num_register_threads:8",
+    "pinned_use_background_threads:True",
 ];
 
 /// What a world has in force: the text, and which of `NAMES`.
@@ -84,12 +83,53 @@ pub(super) fn draw(dice: &mut Dice, count: u8, least: u64) -> Drawn {
             "expandable_segments" => "True".to_owned(),
             "large_segment_size_mb" => segment.to_string(),
             "garbage_collection_threshold" => dice.one(&THRESHOLDS).to_owned(),
-            "roundup_power2_divisions" => dice.one(&DIVISIONS).to_owned(),
+            "roundup_power2_divisions" => divisions(dice),
             "per_process_memory_fraction" => dice.one(&FRACTIONS).to_owned(),
             _ => (segment + dice.one(&ABOVE)).to_string(),
         };
         parts.push(format!("{name}:{value}"));
     }
-    drawn.text = (!parts.is_empty()).then(|| parts.join(","));
+    drawn.text = written(dice, parts);
     drawn
+}
+
+/// One number of steps for all sizes, or a list: the first entry counts for all sizes below it, too, an entry given again
+/// counts as given last, sizes between entries have none, and `>` stands for all above the last.
+fn divisions(dice: &mut Dice) -> String {
+    if dice.percent(40) {
+        return dice.one(&DIVISIONS).to_string();
+    }
+    let count = dice.below(6) + 1;
+    let mut entries: Vec<String> = Vec::new();
+    for nth in 0..count {
+        let steps = if dice.percent(15) { 0 } else { dice.one(&DIVISIONS) };
+        let size =
+            if nth + 1 == count && dice.percent(60) { ">".to_owned() } else { (1_u64 << dice.below(17)).to_string() };
+        entries.push(format!("{size}:{steps}"));
+    }
+    format!("[{}]", entries.join(","))
+}
+
+/// In any order, with blanks or without, and now and then with what changes nothing or is overruled by what follows.
+fn written(dice: &mut Dice, mut parts: Vec<String>) -> Option<String> {
+    if parts.is_empty() {
+        return None;
+    }
+    for at in (1..parts.len()).rev() {
+        let with = dice.below(at + 1);
+        parts.swap(at, with);
+    }
+    if dice.percent(20) {
+        let at = dice.below(parts.len() + 1);
+        parts.insert(at, dice.one(&WITHOUT_EFFECT).to_owned());
+    }
+    if dice.percent(10) {
+        let overruled = dice.one(&["expandable_segments:False", "roundup_power2_divisions:[1:16,>:32]"]);
+        let key = overruled.split(':').next().unwrap_or(overruled);
+        if parts.iter().any(|part| part.starts_with(key)) {
+            parts.insert(0, overruled.to_owned());
+        }
+    }
+    let end = if dice.percent(10) { "," } else { "" };
+    Some(parts.join(dice.one(&[",", ",", ",", ", "])) + end)
 }
