@@ -21,6 +21,7 @@ mod processes;
 mod progress;
 mod pulse;
 mod replay;
+mod settings_table;
 mod report;
 mod run;
 mod schema;

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::replay::{Kind, kind_of};
 use crate::engine::sweep::sweep_file;
 use crate::engine::{EngineError, Replayed, SweepPlan, replay_file, write_whole};
-use crate::op::size::human;
-use crate::replay::what_if::{self, Row, Table};
-use crate::replay::{self, ReplayReport};
+use crate::replay::{self, ReplayReport, what_if};
 use crate::report;
 use crate::target::TargetName;
 
@@ -17,7 +15,7 @@ use super::output::{complain, note};
 use super::progress::Shown;
 use super::pulse::Pulse;
 use super::run::{Faults, cores};
-use super::{CliError, Context, Exit, signals};
+use super::{CliError, Context, Exit, settings_table, signals};
 
 /// Run a finding's sequence again, or compare a recording of PyTorch with the reference
 #[derive(Debug, clap::Args)]
@@ -45,7 +43,7 @@ pub(super) struct Args {
     /// Ask the same calls under other settings (PYTORCH_CUDA_ALLOC_CONF; may be given again) on a simulated device
     #[arg(long = "config", value_name = "SETTINGS", conflicts_with = "target")]
     configs: Vec<String>,
-    /// Memory of that device [default: 80GiB, or what the recorded run held if that was more]
+    /// Memory of that device [default: what the recorded one had, as its header or its refusals tell, or else 80GiB]
     #[arg(long, value_name = "SIZE", value_parser = device_bytes, requires = "configs")]
     device_bytes: Option<u64>,
     /// Write what the reference came to as a snapshot that PyTorch's memory viewer opens
@@ -116,7 +114,10 @@ fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64, pu
     }
     if !args.configs.is_empty() {
         let table = what_if::compare(path, &args.configs, args.device_bytes)?;
-        context.out.text(table_of(path, &table))?;
+        context.out.text(settings_table::text(path, &table))?;
+        if table.disagreement.is_some() {
+            exit = exit.and(Exit::Inconclusive);
+        }
     }
     Ok(exit)
 }
@@ -172,66 +173,15 @@ fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context, pulse: &Pu
     context.out.line(format_args!("{}: {operations} operations, {divergences} divergences{notes}", path.display()))?;
     if let Some(first) = report.first {
         context.out.line(first)?;
-        if report.unknown_fraction {
-            context.out.line(
-                "  garbage collection goes by the memory fraction, which a snapshot does not tell: not replayed",
-            )?;
-        }
+    }
+    for note in &report.notes {
+        context.out.line(format_args!("  note: {note}"))?;
     }
     if let Some(target) = snapshot {
         write_whole(target, &replay::pickled(&lived))?;
         context.out.line(format_args!("{}: written", target.display()))?;
     }
     Ok((if divergences == 0 { Exit::Conformant } else { Exit::Findings }, report.hash_order))
-}
-
-/// One line a setting, the recorded one first.
-fn table_of(path: &Path, table: &Table) -> String {
-    let several = table.rows.iter().any(|row| row.device != table.rows[0].device);
-    let mut lines = vec![
-        ["settings", "peak reserved", "peak allocated", "fragmentation", "device calls", "retries", "out of memory"]
-            .map(str::to_owned),
-    ];
-    for (at, row) in table.rows.iter().enumerate() {
-        let recorded = table.rows[..=at].iter().filter(|r| r.device == row.device).count() == 1;
-        lines.push(cells(row, recorded, several));
-    }
-    let widths: [usize; 7] = std::array::from_fn(|c| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0));
-    let mut text = format!("{}: on a simulated device of {}\n", path.display(), human(table.device_bytes));
-    for line in lines {
-        let padded: Vec<String> = line
-            .iter()
-            .zip(widths)
-            .enumerate()
-            .map(
-                |(c, (cell, width))| {
-                    if c == 0 || c == 6 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-                },
-            )
-            .collect();
-        text.push_str(padded.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-fn cells(row: &Row, recorded: bool, several: bool) -> [String; 7] {
-    let config = if row.config.is_empty() { "(none)" } else { &row.config };
-    let recorded = if recorded { "recorded: " } else { "" };
-    let device = if several { format!("device {}, ", row.device) } else { String::new() };
-    let refused = row.first_refusal.map(|(request, bytes)| {
-        let more = if row.refusals > 1 { format!(" and {} more", row.refusals - 1) } else { String::new() };
-        format!("request {request} ({}){more}", human(bytes))
-    });
-    [
-        format!("{device}{recorded}{config}"),
-        human(row.peak_reserved),
-        human(row.peak_allocated),
-        format!("{:.1}%", row.fragmentation() * 100.0),
-        row.device_calls.to_string(),
-        row.retries.to_string(),
-        refused.unwrap_or_else(|| "no".to_owned()),
-    ]
 }
 
 /// The transcript with the harness's own operations marked, and how it ended.
@@ -262,32 +212,4 @@ fn rendered(replayed: &Replayed) -> String {
         text.push_str(&format!("no violation in {} operations\n", replayed.operations));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_compared_in_a_table() {
-        let row = |config: &str, peak_reserved, first_refusal: Option<(u64, u64)>| Row {
-            config: config.to_owned(),
-            device: 0,
-            peak_reserved,
-            peak_allocated: 6 << 30,
-            allocated_then: 5 << 30,
-            device_calls: 120,
-            retries: 1,
-            refusals: if first_refusal.is_some() { 3 } else { 0 },
-            first_refusal,
-        };
-        let rows = vec![row("", 10 << 30, Some((901, 512 << 20))), row("expandable_segments:True", 6 << 30, None)];
-        let table = Table { device_bytes: 10 << 30, rows };
-        insta::assert_snapshot!(table_of(Path::new("job.pickle"), &table), @"
-        job.pickle: on a simulated device of 10 GiB
-        settings                  peak reserved  peak allocated  fragmentation  device calls  retries  out of memory
-        recorded: (none)                 10 GiB           6 GiB          50.0%           120        1  request 901 (512 MiB) and 2 more
-        expandable_segments:True          6 GiB           6 GiB          16.7%           120        1  no
-        ");
-    }
 }

@@ -2,11 +2,13 @@
 //!
 //! Decides what a device can be asked. Does not know what an allocator is.
 
+pub(crate) mod card;
 pub mod cuda;
 pub(crate) mod cuda_probe;
 mod faults;
 mod gaps;
 mod playground;
+mod told;
 pub(crate) mod recorded;
 pub mod sim;
 pub mod telemetry;

@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::told::Streams;
 use super::{Device, DeviceError, Event, StreamHandle};
 
 /// Memory behind small expandable segments comes in pages of this size; behind large ones in larger pages.
@@ -20,6 +21,8 @@ pub enum DriverAct {
     Released,
     /// Memory was unmapped.
     Unmapped,
+    /// It was asked what is free, for a request that was refused; the answer is in place of an address.
+    Asked,
 }
 
 /// A driver act of the recording, and the request it was done for.
@@ -47,14 +50,6 @@ pub struct Serving {
     pub owner: u64,
 }
 
-/// Work enqueued on a stream, as far as a recording tells it.
-#[derive(Debug, Clone, Copy)]
-struct StreamState {
-    handle: StreamHandle,
-    occupied: u64,
-    completed: u64,
-}
-
 /// The device of one episode of a recording.
 #[derive(Debug, Clone)]
 pub struct RecordedDevice {
@@ -62,14 +57,15 @@ pub struct RecordedDevice {
     /// Everything the driver did, shared by clones, and how much of it is done.
     acts: Arc<[RecordedAct]>,
     done: usize,
-    streams: Vec<StreamState>,
+    /// Handles by position.
+    handles: Arc<[StreamHandle]>,
+    streams: Streams,
     serving: Serving,
-    /// Events as (stream position, occupations that must have ended).
-    events: Vec<(u32, u64)>,
     /// How many of the next attempts to get memory fail, whatever the recording has next.
     refusals: u32,
-    /// Address ranges reserved so far.
+    /// Address ranges reserved so far, and where every one of them began.
     ranges: Vec<Range<u64>>,
+    reserved: Vec<u64>,
     /// Where address ranges go whose place the recording does not tell.
     unknown_ranges: u64,
 }
@@ -78,15 +74,15 @@ impl RecordedDevice {
     /// A device whose driver does what the recording says, in that order.
     #[must_use]
     pub fn new(total_bytes: u64, streams: &[u64], acts: Vec<RecordedAct>) -> Self {
-        let state = |&handle| StreamState { handle: StreamHandle(handle), occupied: 0, completed: 0 };
         RecordedDevice {
             total_bytes,
             acts: acts.into(),
             done: 0,
-            streams: streams.iter().map(state).collect(),
+            handles: streams.iter().map(|&handle| StreamHandle(handle)).collect(),
+            streams: Streams::default(),
             serving: Serving::default(),
             ranges: Vec::new(),
-            events: Vec::new(),
+            reserved: Vec::new(),
             refusals: 0,
             unknown_ranges: 0,
         }
@@ -95,6 +91,11 @@ impl RecordedDevice {
     /// The request that the driver is called for from now on.
     pub fn serve(&mut self, serving: Serving) {
         self.serving = serving;
+    }
+
+    /// A range of addresses was reserved before the recording began.
+    pub fn stand(&mut self, address: u64, bytes: u64) {
+        self.ranges.push(address..address.saturating_add(bytes));
     }
 
     /// The next attempt to get memory fails: the recording shows by its consequences that it did.
@@ -110,31 +111,31 @@ impl RecordedDevice {
 
     /// Work was put on a stream that keeps it busy.
     pub fn occupy(&mut self, stream: usize) {
-        if let Some(state) = self.streams.get_mut(stream) {
-            state.occupied += 1;
+        if let Some(&handle) = self.handles.get(stream) {
+            self.streams.occupy(handle);
         }
     }
 
     /// The recording saw the stream idle.
     pub fn finish(&mut self, stream: usize) {
-        if let Some(state) = self.streams.get_mut(stream) {
-            state.completed = state.occupied;
+        if let Some(&handle) = self.handles.get(stream) {
+            self.streams.finish(handle);
         }
     }
 
     /// Everything on the device has finished.
     pub fn synchronize(&mut self) {
-        for stream in 0..self.streams.len() {
-            self.finish(stream);
-        }
+        self.streams.synchronize();
     }
 
     fn acts_to_come(&self) -> &[RecordedAct] {
         self.acts.get(self.done..).unwrap_or_default()
     }
 
-    fn position(&self, stream: StreamHandle) -> Option<usize> {
-        self.streams.iter().position(|s| s.handle == stream)
+    /// Where the ranges of addresses began that were reserved, in order.
+    #[must_use]
+    pub fn reserved(&self) -> &[u64] {
+        &self.reserved
     }
 
     /// Where a new range begins: where memory is first mapped for that stream and those pools outside all ranges
@@ -167,7 +168,9 @@ impl Device for RecordedDevice {
     }
 
     fn free_bytes(&mut self) -> Result<u64, DeviceError> {
-        Ok(0) // recordings tell it at the end of an episode only; nothing decides by it
+        let found = self.next(DriverAct::Asked).map(|act| act.address);
+        self.done += usize::from(found.is_some());
+        Ok(found.unwrap_or(0)) // told at refusals only; nothing decides by it
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<u64, DeviceError> {
@@ -190,6 +193,7 @@ impl Device for RecordedDevice {
             self.unknown_ranges = self.unknown_ranges.saturating_add(bytes);
             (1_u64 << 60).saturating_add(self.unknown_ranges)
         });
+        self.reserved.push(address);
         self.ranges.push(address..address.saturating_add(bytes));
         Ok(address)
     }
@@ -220,32 +224,20 @@ impl Device for RecordedDevice {
     }
 
     fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
-        let position = self.position(stream).and_then(|p| u32::try_from(p).ok()).unwrap_or(u32::MAX);
-        let needed = self.streams.get(position as usize).map_or(0, |s| s.occupied);
-        self.events.push((position, needed));
-        Ok(Event(self.events.len() as u64 - 1))
+        Ok(self.streams.record(stream))
     }
 
     fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
-        let known = usize::try_from(event.0).ok().and_then(|i| self.events.get(i));
-        Ok(known.is_none_or(|&(position, needed)| {
-            self.streams.get(position as usize).is_none_or(|s| s.completed >= needed)
-        }))
+        Ok(self.streams.has_passed(event))
     }
 
     fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
-        if let Some(&(position, needed)) = usize::try_from(event.0).ok().and_then(|i| self.events.get(i))
-            && let Some(stream) = self.streams.get_mut(position as usize)
-        {
-            stream.completed = stream.completed.max(needed);
-        }
+        self.streams.wait(event);
         Ok(())
     }
 
     fn wait_stream(&mut self, stream: StreamHandle) -> Result<(), DeviceError> {
-        if let Some(position) = self.position(stream) {
-            self.finish(position);
-        }
+        self.streams.finish(stream);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use super::oom::OutOfMemory;
 use super::pool::Pool;
 use super::private::PrivatePools;
 use super::settings::Settings;
+use super::trace::Trace;
 use super::variation::Variation;
 use super::{mistakes, rounding, variation};
 use crate::device::{Device, DeviceError, StreamHandle};
@@ -80,7 +81,7 @@ pub struct DeviceAllocator<D, P> {
     pub(super) private: PrivatePools,
     /// Pages (address, bytes) of a growth that failed and could not be undone: in no block, not counted.
     pub(super) strays: Vec<(u64, u64)>,
-    pub(super) trace: Option<Vec<TraceEvent>>,
+    pub(super) trace: Option<Trace>,
     /// How many events passed in the last processing step: above 1 the order was PyTorch's to choose.
     pub(super) passed_together: u32,
     /// Bases of segments in order of reservation; kept only for a planted defect.
@@ -141,11 +142,16 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         } else if !self.planted.varies(Variation::PollsLate) {
             self.process_events()?;
         }
-        let found = match self.find_free(&request) {
+        self.serve(&request)
+    }
+
+    #[inline(always)]
+    pub(super) fn serve(&mut self, request: &Request) -> Result<u64, AllocError> {
+        let found = match self.find_free(request) {
             Some(slot) => slot,
-            None => self.find_memory(&request)?,
+            None => self.find_memory(request)?,
         };
-        Ok(self.hand_out(found, &request))
+        Ok(self.hand_out(found, request))
     }
 
     pub(super) fn request(&self, bytes: u64, stream: StreamHandle) -> Option<Request> {
@@ -262,10 +268,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         kind_of(self.arena[slot].pool)
     }
 
-    pub(super) fn note(&mut self, action: Action, address: u64, bytes: u64, stream: StreamHandle) {
-        if let Some(trace) = &mut self.trace {
-            trace.push(TraceEvent { action, address, bytes, stream: stream.0 });
-        }
+    pub(super) fn note(&mut self, action: Action, address: u64, bytes: u64, stream: StreamHandle, pool: u16) {
+        let Some(trace) = &mut self.trace else { return };
+        trace.events.push(TraceEvent { action, address, bytes, stream: stream.0 });
+        trace.pools.push(if pool > LARGE { self.private.id_of(pool) } else { (0, 0) });
     }
 
     /// Whether a remainder is cut off when `size` is taken from a block.
@@ -337,6 +343,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     #[must_use]
     pub fn passed_together(&self) -> u32 {
         self.passed_together
+    }
+
+    /// The settings are these from now on. The limit and what was counted stay, as in PyTorch.
+    pub fn change_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Takes figures from a recording where the allocator's order could not be predicted.

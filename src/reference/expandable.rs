@@ -137,7 +137,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let counted = if self.planted.has(Defect::ExpandableCountsRequest) { size } else { mapped };
         self.stats.increase(Family::ReservedBytes, kind, signed(counted));
         *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;
-        self.note(Action::SegmentMap, block.address, mapped, block.stream);
+        self.note(Action::SegmentMap, block.address, mapped, block.stream, block.pool);
         Ok(true)
     }
 
@@ -216,7 +216,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.stats.decrease(Family::ReservedBytes, kind, signed(end - first));
         *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
         self.note_growth(block.pool, -1);
-        self.note(Action::SegmentUnmap, first, end - first, block.stream);
+        self.note(Action::SegmentUnmap, first, end - first, block.stream, block.pool);
         self.retire_or_keep(slot, segment)
     }
 

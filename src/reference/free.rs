@@ -27,6 +27,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.live.get(&self.arena, address).is_some()
     }
 
+    /// The size of the live block at the address, rounding included.
+    #[must_use]
+    pub fn size_of(&self, address: u64) -> Option<u64> {
+        self.live.get(&self.arena, address).map(|slot| self.arena[slot].size)
+    }
+
     /// Takes a block back.
     ///
     /// # Errors
@@ -40,7 +46,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if self.planted.has(Defect::FreedInSmallPool) {
             pool = SMALL;
         }
-        self.note(Action::FreeRequested, address, requested, stream);
+        self.note(Action::FreeRequested, address, requested, stream, pool);
         self.stats.decrease(Family::Allocation, kind_of(pool), 1);
         self.stats.decrease(Family::AllocatedBytes, kind_of(pool), counted(size));
         if size >= self.settings.max_split {
@@ -98,7 +104,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         block.state = State::Free;
         let Block { address, size: own_size, requested, stream, pool, recorded, expandable, .. } = *block;
         let kind = kind_of(pool);
-        self.note(Action::FreeCompleted, address, requested, stream);
+        self.note(Action::FreeCompleted, address, requested, stream, pool);
         self.stats.decrease(Family::RequestedBytes, kind, counted(requested));
         let lazy = self.planted.varies(Variation::LazyMerging);
         let (blocks, bytes) = if lazy { (0, 0) } else { self.merge_neighbours(slot) };

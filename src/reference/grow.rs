@@ -75,7 +75,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if size >= self.settings.max_split {
             self.stats.oversize_mut(Oversize::Segments).increase(1);
         }
-        self.note(Action::SegmentAlloc, address, size, request.stream);
+        self.note(Action::SegmentAlloc, address, size, request.stream, request.pool);
     }
 
     /// The segment's address; the defect that keeps its index in eight bits takes it from a table.

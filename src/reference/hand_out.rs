@@ -28,7 +28,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if !(self.planted.has(Defect::SideStreamNotRegistered) && request.stream.0 != 0) {
             self.live.insert(&self.arena, address, slot);
         }
-        self.note(Action::Alloc, address, request.bytes, request.stream);
+        self.note(Action::Alloc, address, request.bytes, request.stream, pool);
         if self.planted.has(Defect::StatsSkippedAfterRetry) && self.stats.counter(Counter::NumAllocRetries) > 0 {
             return address;
         }

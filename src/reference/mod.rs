@@ -21,6 +21,7 @@ pub mod naive;
 mod oom;
 mod ordered;
 mod pool;
+mod prime;
 mod private;
 mod release;
 pub mod rounding;
@@ -37,8 +38,9 @@ pub use defect::{Defect, OWN, Planted, Planting, Sound};
 pub use destination::Destination;
 pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
+pub use prime::{Holds, Part, PrimeError, Standing};
 pub use private::{Catch, PoolError, PoolFlags, PoolId};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Remark, Settings, SettingsError};
 pub use variation::{Variation, Variations};
 
 use crate::device::{Device, DeviceError, StreamHandle};

@@ -85,7 +85,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             Ok(free) => free,
             Err(error) => return error.into(),
         };
-        self.note(Action::Oom, free, request.size, request.stream);
+        self.note(Action::Oom, free, request.size, request.stream, request.pool);
         let segment = self.segment_for(request);
         let by_limit = self.limit.is_some() && free >= segment;
         if !(by_limit && self.planted.has(Defect::LimitOomNotCounted)) {

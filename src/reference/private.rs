@@ -4,7 +4,7 @@
 //! stack of redirections; while any is there, events are not asked for, frees of blocks with recorded
 //! streams are put off, and a request that finds nothing does not flush the cache.
 
-use super::allocator::{DeviceAllocator, LARGE, Request, SMALL, kind_of};
+use super::allocator::{AllocError, DeviceAllocator, LARGE, Request, SMALL, kind_of};
 use super::block::{Slot, State};
 use super::defect::{Defect, Planting};
 use super::pool::Pool;
@@ -88,6 +88,11 @@ impl PrivatePools {
     pub fn of(&self, pool: u16) -> Option<&PrivatePool> {
         self.pools.iter().find(|p| p.small == pool || p.large == pool)
     }
+
+    /// The id of a private pool; (0, 0) for one that is forgotten.
+    pub fn id_of(&self, pool: u16) -> PoolId {
+        self.of(pool).map_or((0, 0), |p| p.id)
+    }
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -100,6 +105,34 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let next = u16::try_from(self.pools.len()).unwrap_or(u16::MAX - 1);
         self.pools.extend([Pool::default(), Pool::default()]);
         self.private.pools.push(PrivatePool { id, users: 1, growths: 0, small: next, large: next + 1, flags });
+    }
+
+    /// Whether there is a pool of that id.
+    #[must_use]
+    pub fn has_pool(&self, id: PoolId) -> bool {
+        self.private.pools.iter().any(|p| p.id == id)
+    }
+
+    /// The place of a pool; of the default ones where there is no private pool of that id.
+    pub(super) fn index_of(&self, id: PoolId, kind: PoolKind) -> u16 {
+        match (self.private.pools.iter().find(|p| p.id == id), kind) {
+            (None, PoolKind::Small) => SMALL,
+            (None, PoolKind::Large) => LARGE,
+            (Some(pool), PoolKind::Small) => pool.small,
+            (Some(pool), PoolKind::Large) => pool.large,
+        }
+    }
+
+    /// Serves a request from a pool without sending anything else there: events are asked for and the cache is given
+    /// back before a refusal, as PyTorch does since 2.13 where nothing is captured.
+    ///
+    /// # Errors
+    /// As [`DeviceAllocator::alloc`].
+    pub fn alloc_in(&mut self, id: PoolId, bytes: u64, stream: StreamHandle) -> Result<u64, AllocError> {
+        let request = self.request(bytes, stream).ok_or(AllocError::Unrepresentable { bytes })?;
+        let pool = self.index_of(id, kind_of(request.pool));
+        self.process_events()?;
+        self.serve(&Request { pool, ..request })
     }
 
     /// Sends what it catches to a pool from now on; adds a user to the pool, and makes it if need be.
@@ -162,18 +195,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             Catch::Stream(captured) => captured == stream,
         };
         let newest = self.private.redirections.iter().rev().find(|(_, catch)| catches(catch));
-        let private = newest.and_then(|(id, _)| self.private.pools.iter().find(|p| p.id == *id));
-        match (private, kind) {
-            (None, PoolKind::Small) => SMALL,
-            (None, PoolKind::Large) => LARGE,
-            (Some(pool), PoolKind::Small) => pool.small,
-            (Some(pool), PoolKind::Large) => pool.large,
-        }
+        self.index_of(newest.map_or((0, 0), |(id, _)| *id), kind)
     }
 
     /// The id of the pool that a block lies in.
     pub(super) fn pool_id(&self, slot: Slot) -> PoolId {
-        self.private.of(self.arena[slot].pool).map_or((0, 0), |p| p.id)
+        self.private.id_of(self.arena[slot].pool)
     }
 
     pub(super) fn never_splits(&self, pool: u16) -> bool {

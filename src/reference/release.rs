@@ -86,7 +86,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if block.size >= self.settings.max_split && !self.planted.has(Defect::OversizeCountKept) {
             self.stats.oversize_mut(Oversize::Segments).decrease(1);
         }
-        self.note(Action::SegmentFree, block.address, block.size, block.stream);
+        self.note(Action::SegmentFree, block.address, block.size, block.stream, block.pool);
         Ok(())
     }
 
@@ -117,6 +117,23 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
         }
         released >= wanted
+    }
+
+    /// Gives back those of the large pool's cached segments that begin at these addresses, in that order: a garbage
+    /// collection by ages or a limit that nobody knows any more.
+    ///
+    /// # Errors
+    /// The device call that failed.
+    pub fn collect_at(&mut self, addresses: &[u64]) -> Result<(), DeviceError> {
+        for &address in addresses {
+            let whole = |&slot: &Slot| {
+                let block = &self.arena[slot];
+                block.address == address && !block.is_split() && !block.expandable
+            };
+            let found = self.pools[usize::from(LARGE)].free.slots(&self.arena).find(whole);
+            found.map_or(Ok(()), |slot| self.release_block(slot))?;
+        }
+        Ok(())
     }
 
     /// Gives back the oldest unsplit segments of the large pool until the cache is below its threshold.

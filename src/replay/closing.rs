@@ -4,15 +4,16 @@ use super::divergence::DivergenceKind;
 use crate::op::snapshot::{BlockState, SegmentView};
 use crate::op::trace::{Action, TraceEvent};
 use crate::recording::End;
+use crate::reference::PoolId;
 
 /// Everything that differs, a few at the most: one difference tends to bring the rest.
 pub(super) fn compare(
-    traces: &[Vec<TraceEvent>],
+    traces: &[(Vec<TraceEvent>, Vec<PoolId>)],
     segments: &[SegmentView],
     end: &End,
     hash_order: bool,
 ) -> Vec<DivergenceKind> {
-    let differs = |(device, predicted): (usize, &Vec<TraceEvent>)| {
+    let differs = |(device, (predicted, _)): (usize, &(Vec<TraceEvent>, Vec<PoolId>))| {
         first_event(device, end.events_of(device).collect(), predicted.clone(), hash_order)
     };
     let events = traces.iter().enumerate().filter_map(differs);

@@ -46,6 +46,17 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// The device, by position, where the place names one.
+    #[must_use]
+    pub fn device(self) -> Option<usize> {
+        match self {
+            Place::Line(_) => None,
+            Place::Event { device, .. } | Place::End { device } => Some(device),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,7 +3,7 @@
 use crate::device::StreamHandle;
 use crate::device::recorded::{DriverAct, RecordedAct};
 use crate::op::trace::{Action, TraceEvent};
-use crate::reference::{Settings, rounding};
+use crate::reference::{PoolId, Settings, rounding};
 
 /// The driver's acts in the events of one device. A request is over with its `alloc` or `oom` event.
 /// `owners` says which private pool each request went to; where it ends, to none.
@@ -16,14 +16,16 @@ pub(super) fn acts(events: impl Iterator<Item = TraceEvent>, owners: &[u64]) -> 
             Action::SegmentMap => DriverAct::Mapped,
             Action::SegmentFree => DriverAct::Released,
             Action::SegmentUnmap => DriverAct::Unmapped,
-            Action::Alloc | Action::Oom => {
+            Action::Alloc => {
                 request += 1;
                 continue;
             }
+            Action::Oom => DriverAct::Asked,
             Action::FreeRequested | Action::FreeCompleted | Action::Snapshot => continue,
         };
         let owner = owner(owners, request);
         acts.push(RecordedAct { act, address, bytes, stream: StreamHandle(stream), request, owner });
+        request += u64::from(act == DriverAct::Asked);
     }
     acts
 }
@@ -31,6 +33,11 @@ pub(super) fn acts(events: impl Iterator<Item = TraceEvent>, owners: &[u64]) -> 
 /// The private pool that a request went to; 0 for none.
 pub(super) fn owner(owners: &[u64], request: u64) -> u64 {
     usize::try_from(request).ok().and_then(|i| owners.get(i)).copied().unwrap_or(0)
+}
+
+/// A number for a private pool; 0 for the default ones.
+pub(super) fn owner_of((first, second): PoolId) -> u64 {
+    first << 32 | second
 }
 
 /// Whether a request is served from the small pool.

@@ -15,7 +15,10 @@ use crate::op::stats::{Column, Family, Key};
 use crate::op::trace::{Action, TraceEvent};
 use crate::op::{Stats, Via};
 use crate::recording::{End, Episode, Header, RecordedOp, Verb};
-use crate::reference::{AllocError, Reference, Settings, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
+use crate::reference::{AllocError, PoolId, Reference, Settings, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
+
+/// A device's events, and the private pool of each.
+type Traced = (Vec<TraceEvent>, Vec<PoolId>);
 
 /// An episode on its way.
 pub(super) struct Replayed {
@@ -128,10 +131,10 @@ impl Replayed {
     }
 
     /// Compares what stands at the end; answers what the reference did and what stands.
-    pub fn finish(self, line: u64, report: &mut ReplayReport) -> (Vec<Vec<TraceEvent>>, Vec<SegmentView>) {
+    pub fn finish(self, line: u64, report: &mut ReplayReport) -> (Vec<Traced>, Vec<SegmentView>) {
         let Replayed { mut reference, end, hash_order, diverged, .. } = self;
         let traces: Vec<_> =
-            (0..reference.device_count()).map(|device| reference.device_mut(device).taken_trace()).collect();
+            (0..reference.device_count()).map(|device| reference.device_mut(device).taken_trace_and_pools()).collect();
         let segments = reference.snapshot().segments;
         if !diverged {
             let kinds = closing::compare(&traces, &segments, &end, hash_order);

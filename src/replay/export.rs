@@ -1,6 +1,7 @@
 //! A memory snapshot in PyTorch's own form, which its memory viewer opens.
 //!
-//! Decides the keys, their order and their types: those of `torch.cuda.memory._snapshot()` of PyTorch 2.11.
+//! Decides the keys, their order and their types: those of `torch.cuda.memory._snapshot()` of PyTorch 2.11,
+//! and `pool_id` of 2.12, without which requests to private pools cannot be told from others.
 //! Times are a count of events, one microsecond apart: nothing here has a clock.
 
 use super::Lived;
@@ -8,7 +9,7 @@ use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::stats::PoolKind;
 use crate::op::trace::{Action, TraceEvent};
 use crate::recording::pickle::Writer;
-use crate::reference::Settings;
+use crate::reference::{PoolId, Settings};
 
 /// The pickle of what the reference came to.
 #[must_use]
@@ -18,8 +19,11 @@ pub fn pickled(lived: &Lived) -> Vec<u8> {
     writer.str("segments");
     writer.list(&lived.segments, segment);
     writer.str("device_traces");
-    writer.list(&lived.traces, |writer, trace| {
-        writer.list((1_u64..).zip(trace), |writer, (time, event)| entry(writer, time, event));
+    writer.list(lived.traces.iter().enumerate(), |writer, (device, trace)| {
+        let pools = lived.pools.get(device).map_or(&[][..], Vec::as_slice);
+        writer.list(trace.iter().enumerate(), |writer, (at, event)| {
+            entry(writer, at as u64 + 1, event, pools.get(at).copied().unwrap_or_default());
+        });
     });
     writer.str("allocator_settings");
     settings(&mut writer, &lived.config, &lived.settings);
@@ -90,12 +94,16 @@ fn block(writer: &mut Writer, view: &BlockView) {
     writer.end_dict();
 }
 
-fn entry(writer: &mut Writer, time: u64, event: &TraceEvent) {
+fn entry(writer: &mut Writer, time: u64, event: &TraceEvent, pool: PoolId) {
     writer.begin_dict();
     text(writer, "action", event.action.name());
     number(writer, if event.action == Action::Oom { "device_free" } else { "addr" }, event.address);
     number(writer, "size", event.bytes);
     number(writer, "stream", event.stream);
+    writer.str("pool_id");
+    writer.int(pool.0);
+    writer.int(pool.1);
+    writer.pair();
     number(writer, "time_us", time);
     text(writer, "compile_context", "N/A");
     text(writer, "user_metadata", "");

@@ -15,6 +15,7 @@ pub(crate) mod explain;
 mod export;
 mod history;
 mod invariants;
+mod note;
 mod onlooker;
 mod pools;
 pub mod what_if;
@@ -23,12 +24,13 @@ use std::path::Path;
 
 pub use divergence::{Divergence, DivergenceKind, Place};
 pub use export::pickled;
+pub use history::shape::Trouble;
+pub use note::{Changed, Note};
 
-use crate::op::size::human;
 use crate::op::snapshot::SegmentView;
 use crate::op::trace::TraceEvent;
 use crate::recording::{self, Line, MemorySnapshot, Reader, RecordingError, SnapshotError};
-use crate::reference::{Settings, SettingsError};
+use crate::reference::{PoolId, PrimeError, Settings, SettingsError};
 use episode::Replayed;
 use invariants::Invariants;
 use onlooker::Onlooker;
@@ -51,24 +53,16 @@ pub enum ReplayError {
     )]
     NoHistory { file: String },
     #[error(
-        "{file}: the history did not begin with an empty allocator: device {device} freed {blocks} blocks that no \
-         event allocated, and held {} that no event got. Call `torch.cuda.memory._record_memory_history()` before \
-         anything is allocated, with no limit on its entries",
-        human(*bytes)
+        "{file}: {place} is `{action}`, and {trouble}: the segments of this snapshot are not those that its history led \
+         to. Events are missing (`skip_actions` of `_record_memory_history()`), or segments and history are of different moments"
     )]
-    HistoryStartsLate { file: String, device: usize, blocks: u64, bytes: u64 },
-    #[error(
-        "{file}: a segment belongs to private pool {id:?}; a trace does not tell which requests went there, so that it cannot be replayed"
-    )]
-    PrivatePool { file: String, id: (u64, u64) },
-    #[error(
-        "{file}: the settings changed while the history was recorded: `{config}` does not say of `{key}` what was in force"
-    )]
-    Contradiction { file: String, config: String, key: &'static str },
+    Contradicted { file: String, place: Place, action: &'static str, trouble: Trouble },
+    #[error("{file}: the segments of device {device} make no sense: {trouble}")]
+    Nonsense { file: String, device: usize, trouble: Trouble },
+    #[error("{file}: what stood on device {device} when the history began makes no sense: {source}")]
+    Primed { file: String, device: usize, source: PrimeError },
     #[error("--config '{config}': {source}")]
     Config { config: String, source: SettingsError },
-    #[error("{file}: {streams} streams at a time; the simulated device has {most}")]
-    Streams { file: String, streams: usize, most: usize },
 }
 
 /// What came of replaying one file.
@@ -88,8 +82,8 @@ pub struct ReplayReport {
     pub silent_flushes: u64,
     /// The backend that was recorded, if it has no exact reference: then only invariants were checked.
     pub invariants_only: Option<String>,
-    /// Garbage collection was set, and went by a memory fraction that a snapshot does not tell.
-    pub unknown_fraction: bool,
+    /// What else is to be known.
+    pub notes: Vec<Note>,
 }
 
 /// What the reference came to, to be looked at: of a recording, its last episode.
@@ -101,6 +95,8 @@ pub struct Lived {
     pub settings: Settings,
     /// By device, oldest first.
     pub traces: Vec<Vec<TraceEvent>>,
+    /// The private pool of each event, (0, 0) for none.
+    pub pools: Vec<Vec<PoolId>>,
     /// By device, then by address.
     pub segments: Vec<SegmentView>,
 }
@@ -222,7 +218,8 @@ fn recorded(
                 let episode = current.take().ok_or_else(|| place.out_of_place("no episode is open here"))?;
                 let (traces, segments) = episode.finish(place.line, &mut report);
                 if keep {
-                    (lived.traces, lived.segments) = (traces, segments);
+                    (lived.traces, lived.pools) = traces.into_iter().unzip();
+                    lived.segments = segments;
                 }
             }
         }

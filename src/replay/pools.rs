@@ -120,7 +120,7 @@ impl Redirections {
     fn owner(&self, device: usize, stream: Option<usize>) -> u64 {
         let catches =
             |&&(d, _, caught): &&(usize, PoolId, Option<usize>)| d == device && (caught.is_none() || caught == stream);
-        self.stack.iter().rev().find(catches).map_or(0, |&(_, (first, second), _)| first << 32 | second)
+        self.stack.iter().rev().find(catches).map_or(0, |&(_, id, _)| super::driver::owner_of(id))
     }
 }
 

@@ -114,6 +114,11 @@ impl<'d> Record<'d> {
         }
     }
 
+    /// Two numbers, if they are there.
+    pub fn optional_pair(&self, field: &'static str) -> Result<Option<(u64, u64)>, SnapshotError> {
+        if matches!(self.get(field), None | Some(Value::None)) { Ok(None) } else { self.pair(field).map(Some) }
+    }
+
     pub fn optional_text(&self, field: &'static str) -> Result<Option<&'d str>, SnapshotError> {
         self.get(field).map(|_| self.text(field)).transpose()
     }

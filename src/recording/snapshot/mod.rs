@@ -48,6 +48,8 @@ const MOST_DEVICES: usize = 64;
 pub struct PlacedEvent {
     pub index: u32,
     pub event: TraceEvent,
+    /// `pool_id`, which PyTorch tells since 2.12.
+    pub pool: Option<(u64, u64)>,
 }
 
 /// What the snapshot says of the settings beside the settings string.
@@ -57,6 +59,8 @@ pub struct InForce {
     /// In bytes, -1 for none.
     pub max_split_size: Option<i64>,
     pub gc_threshold: Option<f64>,
+    /// By power of two of the request in MiB.
+    pub roundup_divisions: Option<[u64; 16]>,
 }
 
 /// A snapshot.
@@ -176,12 +180,28 @@ impl<'d> Reading<'d> {
             expandable_segments: settings.optional_bool("expandable_segments")?,
             max_split_size: settings.optional_int("max_split_size")?,
             gc_threshold: settings.optional_float("garbage_collection_threshold")?,
+            roundup_divisions: self.divisions(&settings),
         };
         Ok(())
     }
 
+    /// A dict from powers of two to divisions, all sixteen.
+    fn divisions(&self, settings: &Record<'d>) -> Option<[u64; 16]> {
+        let entries = self.document.entries(settings.get("roundup_power2_divisions")?)?;
+        let mut table = [None; 16];
+        for &(key, value) in entries.iter().take(64) {
+            let power: u64 = self.document.text(key)?.parse().ok().filter(|p: &u64| p.is_power_of_two())?;
+            let Value::Int(divisions) = value else { return None };
+            let divisions = u64::try_from(divisions).ok().filter(|&d| d == 0 || d.is_power_of_two())?;
+            *table.get_mut(power.ilog2() as usize)? = Some(divisions);
+        }
+        let known: Vec<u64> = table.into_iter().flatten().collect();
+        known.try_into().ok()
+    }
+
     fn trace(&mut self, device: usize, value: Value) -> Result<Vec<PlacedEvent>, SnapshotError> {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
+            "pool_id",
             "action",
             "addr",
             "device_free",
@@ -214,7 +234,8 @@ impl<'d> Reading<'d> {
             let address = record.unsigned(if action == Action::Oom { "device_free" } else { "addr" })?;
             let (bytes, stream) = (record.unsigned("size")?, record.unsigned("stream")?);
             let index = u32::try_from(at).unwrap_or(u32::MAX); // the budget ends long before
-            events.push(PlacedEvent { index, event: TraceEvent { action, address, bytes, stream } });
+            let pool = record.optional_pair("pool_id")?;
+            events.push(PlacedEvent { index, event: TraceEvent { action, address, bytes, stream }, pool });
         }
         Ok(events)
     }

@@ -31,7 +31,12 @@ fn a_real_snapshot_is_read() {
     assert_eq!((snapshot.config.as_str(), snapshot.unknown, snapshot.stats.len()), ("", 0, 0));
     assert_eq!(
         snapshot.in_force,
-        InForce { expandable_segments: Some(false), max_split_size: Some(-1), gc_threshold: Some(0.0) }
+        InForce {
+            expandable_segments: Some(false),
+            max_split_size: Some(-1),
+            gc_threshold: Some(0.0),
+            roundup_divisions: Some([0; 16]),
+        }
     );
     let first = snapshot.traces[0][0];
     assert_eq!((first.index, first.event.action, first.event.bytes), (0, Action::SegmentAlloc, 2 << 20));

@@ -3,8 +3,10 @@
 //! Decides what each value means; how the settings string is read is said in `parse`.
 
 mod parse;
+mod remark;
 
 pub use parse::SettingsError;
+pub use remark::Remark;
 
 use super::rounding::MIB;
 

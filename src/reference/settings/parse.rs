@@ -18,48 +18,87 @@ pub enum SettingsError {
     Missing { key: String },
 }
 
-const KEYS: [&str; 15] = [
-    "max_split_size_mb",
-    "max_non_split_rounding_mb",
-    "garbage_collection_threshold",
-    "roundup_power2_divisions",
-    "expandable_segments",
-    "large_segment_size_mb",
-    "per_process_memory_fraction",
-    "backend",
-    "release_lock_on_cudamalloc",
-    "release_lock_on_hipmalloc",
-    "graph_capture_record_stream_reuse",
-    "pinned_use_background_threads",
-    "pinned_use_cuda_host_register",
-    "pinned_num_register_threads",
-    "pinned_reserve_segment_size_mb",
+/// What becomes of a setting here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It changes what the reference does.
+    Taken,
+    /// It is read and checked, and changes nothing that is predicted.
+    Without,
+    /// It concerns pinned host memory alone.
+    Host,
+}
+
+/// Every setting of PyTorch 2.4 to 2.15.
+const KEYS: [(&str, Effect); 22] = [
+    ("max_split_size_mb", Effect::Taken),
+    ("max_non_split_rounding_mb", Effect::Taken),
+    ("garbage_collection_threshold", Effect::Taken),
+    ("roundup_power2_divisions", Effect::Taken),
+    ("expandable_segments", Effect::Taken),
+    ("large_segment_size_mb", Effect::Taken),
+    ("per_process_memory_fraction", Effect::Taken),
+    ("backend", Effect::Taken),
+    ("release_lock_on_cudamalloc", Effect::Without),
+    ("release_lock_on_hipmalloc", Effect::Without),
+    ("graph_capture_record_stream_reuse", Effect::Without),
+    ("throw_on_cudamalloc_oom", Effect::Without),
+    ("expandable_segments_reserve", Effect::Without),
+    ("expandable_segments_reserve_by_class", Effect::Without),
+    ("pinned_use_background_threads", Effect::Host),
+    ("pinned_use_cuda_host_register", Effect::Host),
+    ("pinned_use_hip_host_register", Effect::Host),
+    ("pinned_num_register_threads", Effect::Host),
+    ("pinned_reserve_segment_size_mb", Effect::Host),
+    ("pinned_free_catch_all", Effect::Host),
+    ("pinned_max_round_threshold_mb", Effect::Host),
+    ("pinned_max_cached_size_mb", Effect::Host),
 ];
+
+/// What becomes of a key, if any release has it.
+pub(super) fn effect_of(key: &str) -> Option<Effect> {
+    KEYS.iter().find(|(known, _)| *known == key).map(|(_, effect)| *effect)
+}
 
 impl std::str::FromStr for Settings {
     type Err = SettingsError;
 
     fn from_str(text: &str) -> Result<Self, SettingsError> {
+        Settings::read(text, Err)
+    }
+}
+
+impl Settings {
+    /// Reads settings; `object` says whether to go on after what is wrong with one of them.
+    pub(super) fn read(
+        text: &str,
+        mut object: impl FnMut(SettingsError) -> Result<(), SettingsError>,
+    ) -> Result<Settings, SettingsError> {
         let tokens = tokens(text);
         let mut settings = Settings::default();
         // This one bounds others, so it counts wherever it stands.
         for at in (0..tokens.len()).filter(|&i| tokens[i] == "large_segment_size_mb") {
             let mut cursor = Cursor { tokens: &tokens, at };
-            let size = cursor.integer()?;
-            cursor.require(size > 10, "an integer above 10 (MiB)")?;
-            settings.large_segment = size.min(u64::MAX / MIB) * MIB;
+            match cursor.large_segment() {
+                Ok(size) => settings.large_segment = size,
+                Err(error) => object(error)?,
+            }
         }
         settings.max_non_split_rounding = settings.large_segment;
         let mut cursor = Cursor { tokens: &tokens, at: 0 };
         while cursor.at < tokens.len() {
-            settings.apply(&mut cursor)?;
+            let start = cursor.at;
+            if let Err(error) = settings.apply(&mut cursor) {
+                object(error)?;
+                cursor.at = start;
+                // A key alone has no value to pass over.
+                let _ = cursor.pass();
+            }
             cursor.at += 2; // past the value and the separator, which nobody checks
         }
         Ok(settings)
     }
-}
 
-impl Settings {
     fn apply(&mut self, cursor: &mut Cursor<'_>) -> Result<(), SettingsError> {
         let least = self.large_segment / MIB;
         let at_least = format!("an integer of at least {least} (MiB)");
@@ -96,8 +135,11 @@ impl Settings {
             "release_lock_on_cudamalloc"
             | "release_lock_on_hipmalloc"
             | "graph_capture_record_stream_reuse"
+            | "throw_on_cudamalloc_oom"
             | "pinned_use_background_threads"
-            | "pinned_use_cuda_host_register" => {
+            | "pinned_use_cuda_host_register"
+            | "pinned_use_hip_host_register"
+            | "pinned_free_catch_all" => {
                 cursor.boolean()?;
             }
             "pinned_num_register_threads" => {
@@ -108,10 +150,15 @@ impl Settings {
                 let size = cursor.integer()?;
                 cursor.require(size > 0, "above 0 (MiB)")?;
             }
+            // PyTorch logs and ignores what it cannot read of these, and bounds host memory by the others.
+            "expandable_segments_reserve" | "expandable_segments_reserve_by_class" => cursor.pass()?,
+            "pinned_max_round_threshold_mb" | "pinned_max_cached_size_mb" => {
+                cursor.integer()?;
+            }
             key => {
-                let hint =
-                    KEYS.iter().max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
-                let hint = hint.filter(|h| strsim::jaro_winkler(h, key) > 0.8).map(|&h| h.to_owned());
+                let like = |name: &str| strsim::jaro_winkler(name, key);
+                let hint = KEYS.iter().map(|(name, _)| *name).max_by(|a, b| like(a).total_cmp(&like(b)));
+                let hint = hint.filter(|name| like(name) > 0.8).map(str::to_owned);
                 return Err(SettingsError::UnknownKey { key: key.to_owned(), hint });
             }
         }
@@ -153,7 +200,7 @@ impl Cursor<'_> {
     /// The key that the last read value belongs to.
     fn key_before(&self) -> String {
         let read = &self.tokens[..self.at.min(self.tokens.len())]; // a missing value is past the end
-        let start = read.iter().rposition(|t| KEYS.contains(&t.as_str()));
+        let start = read.iter().rposition(|t| effect_of(t).is_some());
         start.map_or_else(String::new, |i| self.tokens[i].clone())
     }
 
@@ -189,6 +236,22 @@ impl Cursor<'_> {
             "False" => Ok(false),
             _ => Err(self.bad("exactly True or False")),
         }
+    }
+
+    fn large_segment(&mut self) -> Result<u64, SettingsError> {
+        let size = self.integer()?;
+        self.require(size > 10, "an integer above 10 (MiB)")?;
+        Ok(size.min(u64::MAX / MIB) * MIB)
+    }
+
+    /// Moves to the end of a value, whatever it is: one word, or a list in brackets.
+    fn pass(&mut self) -> Result<(), SettingsError> {
+        if self.value()? == "[" {
+            while self.tokens.get(self.at).is_some_and(|token| token != "]") {
+                self.at += 1;
+            }
+        }
+        Ok(())
     }
 
     /// One value for all sizes, or a list of `boundary in MiB : value` with `>` for all that follow.

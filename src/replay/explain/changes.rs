@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::device::StreamHandle;
 use crate::reference::PoolFlags;
 use crate::replay::what_if::{Ask, PoolAsk};
 
@@ -37,7 +38,7 @@ impl Change {
         let captured: BTreeSet<PoolId> = own()
             .filter_map(|ask| if let Ask::Pool(PoolAsk::Capture { id, .. }) = ask { Some(*id) } else { None })
             .collect();
-        let streams: BTreeSet<u8> =
+        let streams: BTreeSet<StreamHandle> =
             own().filter_map(|ask| if let Ask::Alloc { stream, .. } = ask { Some(*stream) } else { None }).collect();
         let mut changes = Vec::new();
         if made {

@@ -6,12 +6,12 @@
 use serde::Serialize;
 
 use super::Progress;
-use super::cause;
 use super::changes::Change;
+use super::page::words;
 use super::search::{self, Candidate};
-use super::trial::{Bound, GRANULE, Outcome, Trials};
-use super::watch::{Course, Moment};
-use crate::replay::what_if::DEVICE_BYTES;
+use super::trial::{Bound, Outcome, Trials};
+use crate::op::Text;
+use crate::replay::what_if::{self, CardSize, SizeFrom};
 
 /// How the memory of the card is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,7 +21,11 @@ pub enum CardFrom {
     Recording,
     /// What was reserved and what the driver had free, at a refusal.
     Refusal,
-    /// Nothing tells: one on which nothing is refused.
+    /// So much was held, and so much refused.
+    Between { least: u64, below: u64 },
+    /// At one time less was refused than was held at another.
+    Changing,
+    /// Nothing tells: it is assumed to be enough.
     Nothing,
 }
 
@@ -79,72 +83,42 @@ pub enum Compared {
     /// The simulated card comes to something else than was recorded.
     Differs {
         card: Card,
-        what: &'static str,
-        recorded: u64,
-        simulated: u64,
+        why: Text,
     },
     /// Interrupted before anything could be said.
     Interrupted,
 }
 
-/// The card, as far as refusals and the recording tell.
-fn card_of(refusals: &[Moment], total: Option<u64>, course: &Course) -> Card {
-    let by_driver = refusals.iter().filter(|moment| !cause::is_limited(moment));
-    // A driver that had enough free was not what refused: the program had set a fraction that nothing tells.
-    let room = by_driver.filter_map(|moment| {
-        let free = moment.free?;
-        let free = if free >= moment.asked.segment { 0 } else { free };
-        Some(moment.account.reserved.saturating_add(free))
-    });
-    match (room.min(), total) {
-        (Some(room), _) => {
-            Card { bytes: room.max(course.peak_reserved).next_multiple_of(GRANULE), from: CardFrom::Refusal }
-        }
-        (None, Some(total)) => Card { bytes: total, from: CardFrom::Recording },
-        (None, None) => {
-            let bytes = DEVICE_BYTES.max(course.peak_reserved.saturating_mul(4).next_multiple_of(1 << 30));
-            Card { bytes, from: CardFrom::Nothing }
-        }
-    }
+/// The card, as the recorded run tells it.
+fn card_of(size: CardSize) -> Card {
+    let from = match size.from {
+        SizeFrom::Header | SizeFrom::Asked => CardFrom::Recording,
+        SizeFrom::Refusals | SizeFrom::Refusal { .. } => CardFrom::Refusal,
+        SizeFrom::Between { least, below } => CardFrom::Between { least, below },
+        SizeFrom::Changing => CardFrom::Changing,
+        SizeFrom::Nothing => CardFrom::Nothing,
+    };
+    Card { bytes: size.bytes, from }
 }
 
-/// The first figure in which the simulated card differs from the recording.
-fn difference(trials: &Trials, recorded: &Course, simulated: &Outcome) -> Option<(&'static str, u64, u64)> {
-    // Between episodes the recorder gave everything back, uncounted.
-    let calls = if trials.is_one_life() { recorded.device_calls } else { simulated.device_calls };
-    let figures = [
-        ("peak reserved", recorded.peak_reserved, simulated.peak_reserved),
-        ("peak allocated", recorded.peak_allocated, simulated.peak_allocated),
-        ("refused now", 0, simulated.refused_now),
-        ("served now", 0, simulated.served_now),
-        ("device calls", calls, simulated.device_calls),
-    ];
-    figures.into_iter().find(|(_, recorded, simulated)| recorded != simulated)
-}
-
-pub(super) fn compare(
-    trials: &Trials,
-    course: &Course,
-    refusals: &[Moment],
-    total: Option<u64>,
-    pairs: bool,
-    progress: &dyn Progress,
-) -> Compared {
-    let card = card_of(refusals, total, course);
-    let bound = Bound::Recorded { card: card.bytes, total: total.unwrap_or(card.bytes) };
-    let recorded = trials.run(trials.config(), trials.settings(), bound, false);
-    if let Some((what, recorded, simulated)) = difference(trials, course, &recorded) {
-        return Compared::Differs { card, what, recorded, simulated };
+pub(super) fn compare(trials: &Trials, pairs: bool, progress: &dyn Progress) -> Compared {
+    let Some(&size) = trials.workload().cards.get(trials.device()) else { return Compared::Interrupted };
+    let card = card_of(size);
+    let (row, disagreement) = what_if::baseline(trials.workload(), trials.device());
+    if let Some(disagreement) = disagreement {
+        return Compared::Differs { card, why: words::disagreement(&disagreement) };
     }
+    let refusals = row.refusals.saturating_sub(trials.absurd);
+    let recorded = Outcome { refusals, ..Outcome::of(row, card.bytes) };
     let candidates = search::candidates(trials.config(), trials.settings(), trials.is_limited(), pairs);
-    let found = search::on_card(trials, &candidates, bound, progress)
+    let found = search::on_card(trials, &candidates, &recorded, progress)
         .and_then(|outcomes| Some((outcomes, search::smallest(trials, &candidates, progress)?)));
     let Some((outcomes, smallest)) = found else { return Compared::Interrupted };
     let named = |(config, card): &(String, u64)| Smallest { config: config.clone(), card: *card };
     let own = smallest.first().filter(|(config, _)| config == trials.config());
     let best = smallest.last().filter(|(config, _)| config != trials.config());
     let proposals = if recorded.refusals > 0 {
-        that_fit(trials, &candidates, &outcomes, bound)
+        that_fit(trials, &candidates, &outcomes)
     } else {
         that_save(&candidates, &outcomes)
     };
@@ -163,13 +137,13 @@ pub(super) fn compare(
 
 /// The settings that would have served every request, those with the fewest changes first, then the least memory;
 /// and the change to the program that asks least of it.
-fn that_fit(trials: &Trials, candidates: &[Candidate], outcomes: &[Outcome], bound: Bound) -> Vec<Proposal> {
+fn that_fit(trials: &Trials, candidates: &[Candidate], outcomes: &[Outcome]) -> Vec<Proposal> {
     let fitting = candidates.iter().zip(outcomes).filter(|(_, outcome)| outcome.fits());
     let setting = fitting.min_by_key(|(candidate, o)| (candidate.changed, o.peak_reserved, o.device_calls, o.retries));
     let setting = setting.map(|(_, outcome)| Proposal { change: None, outcome: outcome.clone() });
     let changes = trials.changes();
     let change = changes.into_iter().find_map(|change| {
-        let outcome = trials.changed(change).run(trials.config(), trials.settings(), bound, false);
+        let outcome = trials.changed(change).run(trials.config(), trials.settings(), Bound::Recorded, false);
         outcome.fits().then_some(Proposal { change: Some(change), outcome })
     });
     setting.into_iter().chain(change).collect()

@@ -37,7 +37,7 @@ pub use watch::MOST_REFUSALS;
 use super::divergence::{Divergence, Place};
 use super::onlooker::Onlooker;
 use super::what_if::{self, Workload};
-use super::{ReplayError, ReplayReport, history, is_pickle, recorded};
+use super::{ReplayError, history, is_pickle, recorded};
 use crate::recording::snapshot::told::Told as Recorded;
 use crate::recording::{MemorySnapshot, Reader};
 use steps::Lives;
@@ -59,6 +59,10 @@ pub enum ExplainError {
     Diverges { file: String, divergence: Box<Divergence> },
     #[error("{file}: nothing was ever reserved on any device")]
     Nothing { file: String },
+    #[error(
+        "{file}: the history of device {device} holds no request for memory, so that nothing can be explained by one"
+    )]
+    NoRequest { file: String, device: usize },
     #[error("{file}: no device {device} reserved anything; those that did: {}", listed(there))]
     Device { file: String, device: usize, there: Vec<usize> },
     #[error("cannot put the page into JSON: {source}")]
@@ -140,6 +144,12 @@ pub struct Explained {
     pub file: String,
     /// The settings as PyTorch writes them.
     pub config: String,
+    /// What else is to be known of the file.
+    pub notes: Vec<String>,
+    /// More than at the peak below was reserved in calls of which the history holds only a part.
+    pub peak_in_cut_calls: Option<u64>,
+    /// The peak stood when the history began; what is cached is looked at with the eyes of its first request.
+    pub is_from_before: bool,
     /// By position.
     pub device: usize,
     pub others: Vec<OtherDevice>,
@@ -204,13 +214,15 @@ impl<'p> Source<'p> {
         Ok(Source { path, snapshot: Some(snapshot), told: Told::of(told) })
     }
 
-    /// Lives it again exactly. Here a history that is not whole is refused.
-    fn shown(&self, onlooker: &mut dyn Onlooker) -> Result<ReplayReport, ReplayError> {
-        let (report, _) = match &self.snapshot {
-            Some(snapshot) => history::shown(snapshot, false, onlooker)?,
-            None => recorded(self.path, false, Some(onlooker))?,
-        };
-        Ok(report)
+    /// Lives it again exactly, the way that reading its calls found.
+    fn shown(&self, workload: &Workload, onlooker: &mut dyn Onlooker) -> Result<Option<Divergence>, ReplayError> {
+        match &self.snapshot {
+            Some(snapshot) => {
+                history::shown(snapshot, &workload.uncut, onlooker)?;
+                Ok(workload.diverged.clone())
+            }
+            None => recorded(self.path, false, Some(onlooker)).map(|(report, _)| report.first),
+        }
     }
 
     fn workload(&self) -> Result<Workload, ReplayError> {
@@ -245,22 +257,21 @@ pub fn explain(path: &Path, options: Options, progress: &dyn Progress) -> Result
     let workload = source.workload()?;
     progress.done();
     let mut first = First::default();
-    let report = source.shown(&mut first)?;
+    let divergence = source.shown(&workload, &mut first)?;
     progress.done();
-    if let Some(divergence) = report.first {
+    if let Some(divergence) = divergence {
         return Err(ExplainError::Diverges { file, divergence: Box::new(divergence) });
     }
     let device = chosen(&file, &first.courses, options.device)?;
     let course = &first.courses[device];
-    let settings = workload.settings;
-    let mut second = Second::new(device, course, &settings, &source.told);
-    source.shown(&mut second)?;
+    let mut second = Second::new(device, course, &source.told);
+    source.shown(&workload, &mut second)?;
     progress.done();
     if let Some(source) = second.unbalanced {
         return Err(ExplainError::Unbalanced { file, source });
     }
     let (peak, refusals) = (second.peak.take(), std::mem::take(&mut second.refusals));
-    let peak = peak.ok_or(ExplainError::Nothing { file })?;
+    let peak = peak.ok_or(ExplainError::NoRequest { file, device })?;
     let marks = source.told.device(device).map_or(&[][..], |told| &told.marks);
     let steps = source.lives(device, &workload).steps(marks, options.later);
     let card_bytes = source.card_bytes(device)?;
@@ -284,13 +295,20 @@ fn assembled(path: &Path, device: usize, found: Found<'_>, options: Options, pro
     let Found { courses, peak, refusals, workload, steps, card_bytes, has_stacks } = found;
     let course = &courses[device];
     let config = workload.config.clone();
+    let notes = workload.notes.iter().map(ToString::to_string).collect();
+    let cut = workload.recorded.get(device).map(|row| row.peak_reserved);
+    let peak_in_cut_calls = cut.filter(|&peak| peak > course.peak_reserved);
+    let is_from_before = matches!(course.peak, Some((_, watch::Within::Start)));
     let trials = Trials::new(workload, device);
-    let compared = compared::compare(&trials, course, &refusals, card_bytes, options.search, progress);
+    let compared = compared::compare(&trials, options.search, progress);
     let others = courses.iter().enumerate().filter(|(at, course)| *at != device && course.peak_reserved > 0);
     Explained {
         format: "poolproof-explain/1",
         file: path.display().to_string(),
         config,
+        notes,
+        peak_in_cut_calls,
+        is_from_before,
         device,
         others: others
             .map(|(device, course)| OtherDevice {

@@ -84,20 +84,21 @@ fn with(config: &str, values: &[&str]) -> String {
     kept.chain(values.iter().copied()).collect::<Vec<_>>().join(",")
 }
 
-/// Every candidate on one card; `None` where it was interrupted.
+/// Every candidate on the recorded card, the recorded settings as they came to it; `None` where it was interrupted.
 pub(super) fn on_card(
     trials: &Trials,
     candidates: &[Candidate],
-    bound: Bound,
+    recorded: &Outcome,
     progress: &dyn Progress,
 ) -> Option<Vec<Outcome>> {
-    progress.begin(candidates.len() as u64, "settings");
-    let mut outcomes = Vec::new();
-    for candidate in candidates {
+    let others = candidates.get(1..).unwrap_or_default();
+    progress.begin(others.len() as u64, "settings");
+    let mut outcomes = vec![recorded.clone()];
+    for candidate in others {
         if progress.is_stopped() {
             return None;
         }
-        outcomes.push(trials.run(&candidate.config, &candidate.settings, bound, false));
+        outcomes.push(trials.run(&candidate.config, &candidate.settings, Bound::Recorded, false));
         progress.done();
     }
     Some(outcomes)

@@ -79,7 +79,8 @@ impl Lives {
     pub fn of_trace(device: usize, events: &[PlacedEvent], told: &Told) -> Lives {
         let mut lives = Lives::default();
         let mut open: BTreeMap<u64, usize> = BTreeMap::new();
-        for PlacedEvent { index, event: TraceEvent { action, address, bytes, stream } } in events.iter().copied() {
+        for PlacedEvent { index, event, .. } in events.iter().copied() {
+            let TraceEvent { action, address, bytes, stream } = event;
             lives.before.resize(index as usize + 1, lives.calls);
             match action {
                 Action::Alloc => {
@@ -88,11 +89,12 @@ impl Lives {
                     lives.lives.push(Life { born: lives.calls, died: None, bytes, group });
                     lives.calls += 1;
                 }
-                Action::FreeRequested => {
+                // One of the two may have been left out when the history was recorded.
+                Action::FreeRequested | Action::FreeCompleted => {
                     if let Some(life) = open.remove(&address).and_then(|at| lives.lives.get_mut(at)) {
                         life.died = Some(lives.calls);
+                        lives.calls += 1;
                     }
-                    lives.calls += 1;
                 }
                 _ => {}
             }
@@ -105,9 +107,9 @@ impl Lives {
         let mut open: BTreeMap<u64, usize> = BTreeMap::new();
         for (_, ask) in asks.iter().filter(|(at, _)| *at == device) {
             match *ask {
-                Ask::Alloc { block, bytes, stream, refused: false } if bytes > 0 => {
+                Ask::Alloc { block, bytes, stream, refused: false, .. } if bytes > 0 => {
                     open.insert(block, lives.lives.len());
-                    let group = unnamed(bytes, u64::from(stream));
+                    let group = unnamed(bytes, stream.0);
                     lives.lives.push(Life { born: lives.calls, died: None, bytes, group });
                     lives.calls += 1;
                 }
@@ -266,10 +268,11 @@ fn shared_prefixes(text: &[u64]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::StreamHandle;
 
     /// A program of steps: `stays` bytes of each stay until the end, besides 3 blocks that go within the step.
     fn program(steps: u64, stays: Option<u64>) -> Vec<(usize, Ask)> {
-        let alloc = |block, bytes| (0, Ask::Alloc { block, bytes, stream: 0, refused: false });
+        let alloc = |block, bytes| (0, Ask::Alloc { block, bytes, stream: StreamHandle(0), refused: false, to: None });
         let mut asks = vec![alloc(0, 1 << 30), alloc(1, 77)];
         for step in 1..=steps {
             let block = step * 10;
@@ -299,7 +302,9 @@ mod tests {
 
     #[test]
     fn without_period_or_marks_there_are_no_steps() {
-        let alloc = |block: u64| (0, Ask::Alloc { block, bytes: 512 * block * block, stream: 0, refused: false });
+        let alloc = |block: u64| {
+            (0, Ask::Alloc { block, bytes: 512 * block * block, stream: StreamHandle(0), refused: false, to: None })
+        };
         let asks: Vec<(usize, Ask)> = (1..50).map(alloc).collect();
         let steps = Lives::of_asks(0, &asks).steps(&[], 2);
         assert_eq!((steps.source, steps.found, steps.looked_at), (Source::None, 0, 0));

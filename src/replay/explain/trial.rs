@@ -33,6 +33,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What a row says, on a card of a size.
+    pub(super) fn of(row: what_if::Row, card: u64) -> Outcome {
+        Outcome {
+            config: row.config,
+            card,
+            peak_reserved: row.peak_reserved,
+            peak_allocated: row.peak_allocated,
+            device_calls: row.device_calls,
+            retries: row.retries,
+            refusals: row.refusals,
+            served_now: 0,
+            refused_now: 0,
+        }
+    }
+
     #[must_use]
     pub fn fits(&self) -> bool {
         self.refusals == 0
@@ -43,6 +58,8 @@ impl Outcome {
 #[derive(Debug, Clone)]
 pub(super) struct Trials {
     workload: Workload,
+    /// The same without the fractions that the program set.
+    unbound: Workload,
     device: usize,
     /// Refused requests that do not count, as no card could serve them.
     pub absurd: u64,
@@ -53,9 +70,9 @@ pub(super) struct Trials {
 /// Up to which memory the program may reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bound {
-    /// The card's, and within it what fractions the program set, of a card of `total` bytes.
-    Recorded { card: u64, total: u64 },
-    /// The card's alone.
+    /// What the recorded run could, with the fractions that it set.
+    Recorded,
+    /// So much, and no fraction.
     Card(u64),
 }
 
@@ -63,10 +80,21 @@ impl Trials {
     pub fn new(mut workload: Workload, device: usize) -> Self {
         let own = |at: usize, ask: &Ask| at == device || matches!(ask, Ask::Pool(_));
         workload.asks.retain(|(at, ask)| own(*at, ask));
+        workload.starts.retain(|&at, _| at == device);
         let absurd = workload.asks.iter().filter(|(_, ask)| is_absurd(ask)).count() as u64;
         let limits = |ask: &Ask| matches!(ask, Ask::Limit { fraction } if *fraction < 1.0);
-        let limited = workload.settings.fraction < 1.0 || workload.asks.iter().any(|(_, ask)| limits(ask));
-        Trials { workload, device, absurd, limited }
+        let limited = workload.at_the_end.fraction < 1.0 || workload.asks.iter().any(|(_, ask)| limits(ask));
+        let mut unbound = workload.clone();
+        unbound.asks.retain(|(_, ask)| !matches!(ask, Ask::Limit { .. }));
+        Trials { workload, unbound, device, absurd, limited }
+    }
+
+    pub fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    pub fn device(&self) -> usize {
+        self.device
     }
 
     pub fn config(&self) -> &str {
@@ -74,18 +102,12 @@ impl Trials {
     }
 
     pub fn settings(&self) -> &Settings {
-        &self.workload.settings
+        &self.workload.at_the_end
     }
 
     /// Whether garbage collection has a limit to go by.
     pub fn is_limited(&self) -> bool {
         self.limited
-    }
-
-    /// Nothing is cleared in the middle, as between the episodes of a recording.
-    pub fn is_one_life(&self) -> bool {
-        let clears = self.workload.asks.iter().filter(|(at, ask)| *at == self.device && *ask == Ask::Clear);
-        clears.count() <= 1
     }
 
     /// What might be changed in the program.
@@ -95,69 +117,53 @@ impl Trials {
 
     /// The same with some change to the program.
     pub fn changed(&self, change: Change) -> Trials {
-        let mut changed = self.clone();
-        change.apply(self.device, &mut changed.workload.asks);
-        changed
+        let mut workload = self.workload.clone();
+        change.apply(self.device, &mut workload.asks);
+        Trials::new(workload, self.device)
     }
 
-    fn bounded(&self, bound: Bound, settings: &Settings) -> (Workload, Settings, u64) {
-        let mut workload = self.workload.clone();
-        let mut settings = *settings;
-        match bound {
-            Bound::Recorded { card, total } => {
-                for (_, ask) in &mut workload.asks {
-                    if let Ask::Limit { fraction } = ask {
-                        *fraction = scaled(*fraction, total, card);
-                    }
-                }
-                (workload, settings, card)
-            }
-            Bound::Card(card) => {
-                workload.asks.retain(|(_, ask)| !matches!(ask, Ask::Limit { .. }));
-                if settings.gc_threshold == 0.0 || !self.limited && settings.fraction >= 1.0 {
-                    settings.fraction = 1.0;
-                    return (workload, settings, card);
-                }
-                // Collection goes by a limit: that of a card a little larger, which comes to the same.
-                let total = card.saturating_add(GRANULE);
-                settings.fraction = scaled(1.0, card.saturating_add(GRANULE / 2), total);
-                (workload, settings, total)
-            }
+    /// Settings and memory for a card of a size: collection goes by a limit, that of a card a little larger, which comes
+    /// to the same.
+    fn bounded(&self, settings: &Settings, card: u64) -> (Settings, u64) {
+        if settings.gc_threshold == 0.0 || !self.limited && settings.fraction >= 1.0 {
+            return (Settings { fraction: 1.0, ..*settings }, card);
         }
+        let total = card.saturating_add(GRANULE);
+        (Settings { fraction: share(card.saturating_add(GRANULE / 2), total), ..*settings }, total)
     }
 
     /// Asks everything; with `hurried` no further than to the first refusal.
     pub fn run(&self, config: &str, settings: &Settings, bound: Bound, hurried: bool) -> Outcome {
-        let (workload, settings, bytes) = self.bounded(bound, settings);
+        let (workload, settings, bytes) = match bound {
+            Bound::Recorded => (&self.workload, *settings, None),
+            Bound::Card(card) => {
+                let (settings, bytes) = self.bounded(settings, card);
+                (&self.unbound, settings, Some(bytes))
+            }
+        };
         let (mut before, mut refusals, mut served_now, mut refused_now) = (0, 0, 0, 0);
-        let mut go_on = |ask: Ask, row: &what_if::Row| {
+        let mut go_on = |at: usize, ask: &Ask, row: &what_if::Row| {
+            if at != self.device {
+                return true;
+            }
             let is_refused = row.refusals > before;
             before = row.refusals;
             // One that no card could serve is refused everywhere; the cache is given back before, here as there.
-            let counts = is_refused && !is_absurd(&ask);
+            let counts = is_refused && !is_absurd(ask);
             refusals += u64::from(counts);
-            if let Ask::Alloc { refused, .. } = ask {
+            if let Ask::Alloc { refused, .. } = *ask {
                 served_now += u64::from(refused && !is_refused);
                 refused_now += u64::from(!refused && is_refused);
             }
             !(hurried && counts)
         };
-        let rows = what_if::run_while(&workload, config, &settings, bytes, &mut go_on);
-        let row = rows.into_iter().find(|row| row.device == self.device);
-        let figure = |of: fn(&what_if::Row) -> u64| row.as_ref().map_or(0, of);
-        Outcome {
-            config: config.to_owned(),
-            card: match bound {
-                Bound::Recorded { card, .. } | Bound::Card(card) => card,
-            },
-            peak_reserved: figure(|r| r.peak_reserved),
-            peak_allocated: figure(|r| r.peak_allocated),
-            device_calls: figure(|r| r.device_calls),
-            retries: figure(|r| r.retries),
-            refusals,
-            served_now,
-            refused_now,
-        }
+        let rows = what_if::run_while(workload, config, &settings, bytes, &mut go_on);
+        let row = rows.into_iter().find(|row| row.device == self.device).unwrap_or_default();
+        let card = match bound {
+            Bound::Recorded => self.workload.cards.get(self.device).map_or(0, |card| card.bytes),
+            Bound::Card(card) => card,
+        };
+        Outcome { refusals, served_now, refused_now, ..Outcome::of(row, card) }
     }
 
     pub fn fits(&self, settings: &Settings, card: u64) -> bool {
@@ -190,12 +196,8 @@ fn is_absurd(ask: &Ask) -> bool {
     matches!(ask, Ask::Alloc { bytes, refused: true, .. } if *bytes >= ABSURD)
 }
 
-/// A share of `total` bytes as a share of `card`.
-fn scaled(fraction: f64, total: u64, card: u64) -> f64 {
-    if total == card || fraction >= 1.0 && total >= card {
-        return fraction;
-    }
+fn share(part: u64, whole: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "devices are far smaller than 2^53 bytes")]
-    let ratio = total as f64 / card.max(1) as f64;
-    (fraction * ratio).min(1.0)
+    let share = part as f64 / whole.max(1) as f64;
+    share
 }

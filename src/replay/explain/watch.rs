@@ -10,7 +10,6 @@ use super::pins::Holder;
 use super::told::Told;
 use crate::op::snapshot::{BlockState, SegmentView};
 use crate::op::{Counter, Family, Stats};
-use crate::reference::Settings;
 use crate::replay::divergence::Place;
 use crate::replay::onlooker::{Onlooker, Put, Shown};
 
@@ -36,11 +35,12 @@ pub struct Course {
     free: Vec<u64>,
 }
 
-/// Whether a peak stood after a call, or only for a moment within it.
+/// Whether a peak stood after a call, only for a moment within it, or from before the history on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within {
     After,
     Call,
+    Start,
 }
 
 fn current(stats: &Stats, family: Family) -> u64 {
@@ -63,6 +63,11 @@ impl Course {
         self.last = *stats;
         self.free = free;
         self.free.reverse();
+        let reserved = current(stats, Family::ReservedBytes);
+        if reserved > self.peak_reserved {
+            (self.peak_reserved, self.peak) = (reserved, Some((self.looks, Within::Start)));
+        }
+        self.peak_allocated = self.peak_allocated.max(current(stats, Family::AllocatedBytes));
     }
 
     fn saw(&mut self, put: &[Put], stats: &Stats) {
@@ -141,7 +146,6 @@ struct Born {
 pub(super) struct Second<'t> {
     device: usize,
     course: &'t Course,
-    settings: &'t Settings,
     told: &'t Told,
     looks: u64,
     requests: u64,
@@ -154,11 +158,10 @@ pub(super) struct Second<'t> {
 }
 
 impl<'t> Second<'t> {
-    pub fn new(device: usize, course: &'t Course, settings: &'t Settings, told: &'t Told) -> Self {
+    pub fn new(device: usize, course: &'t Course, told: &'t Told) -> Self {
         Second {
             device,
             course,
-            settings,
             told,
             looks: 0,
             requests: 0,
@@ -195,7 +198,7 @@ impl<'t> Second<'t> {
             flushes: to.flushes,
         };
         let own: Vec<SegmentView> = segments.iter().filter(|s| s.device as usize == self.device).cloned().collect();
-        let account = Account::of(&own, &asked, self.settings, counted, &|address| self.holder(address))?;
+        let account = Account::of(&own, &asked, allocator.settings(), counted, &|address| self.holder(address))?;
         Ok(Some(Moment {
             place,
             request: self.requests,
@@ -232,17 +235,23 @@ impl<'t> Second<'t> {
 
     /// Keeps what stands, if the peak is within the next call.
     fn keep(&mut self, allocator: &Shown) {
-        if self.course.peak == Some((self.looks + 1, Within::Call)) {
+        let wanted = [Some((self.looks + 1, Within::Call)), Some((self.looks, Within::Start))];
+        if wanted.contains(&self.course.peak) {
             self.before = Some((allocator.segments(), *allocator.stats()));
         }
     }
 
     fn look(&mut self, place: Place, put: &[Put], allocator: &Shown) -> Result<(), Unbalanced> {
         let Some(&asked) = put.last() else { return Ok(()) };
-        let peak = self.course.peak.filter(|&(look, _)| look == self.looks);
+        // What stood at the start is looked at with the eyes of the first request.
+        let is_due = |&(look, within): &(u64, Within)| match within {
+            Within::Start => look <= self.looks && self.peak.is_none(),
+            Within::After | Within::Call => look == self.looks,
+        };
+        let peak = self.course.peak.filter(is_due);
         if let Some((_, within)) = peak {
             self.peak = match (within, &self.before) {
-                (Within::Call, Some((segments, stats))) => {
+                (Within::Call | Within::Start, Some((segments, stats))) => {
                     let counted = Self::counted(stats, Some(self.course.peak_reserved));
                     self.moment((place, asked), allocator, segments, counted)?
                 }

@@ -5,28 +5,77 @@
 use super::moment::{Call, Lead, Survey};
 use crate::op::{Counter, Family, Stats};
 
-/// One way in which the events between two calls may have come about.
+/// What was given back before a call, because the program asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Course {
-    /// Streams that blocks waited for had finished before the call. Otherwise the call's own flush waited.
-    pub finished: bool,
-    /// A flush was asked for before the call.
-    pub flush: bool,
-    /// The driver had no memory at first. Shown only by what followed: a refusal has no event.
-    pub refused: bool,
+pub(in crate::replay) enum Flush {
+    Nothing,
+    /// All of the cache.
+    Whole,
+    /// What private pools had cached that nobody used any more.
+    Dead,
 }
 
-const PLAIN: Course = Course { finished: true, flush: false, refused: false };
-const FLUSHED: Course = Course { flush: true, ..PLAIN };
+/// One way in which the events between two calls may have come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::replay) struct Course {
+    /// Streams that blocks waited for had finished before the call. Otherwise the call's own flush waited.
+    pub finished: bool,
+    pub flush: Flush,
+    /// The driver had no memory at first. Shown only by what followed: a refusal has no event.
+    pub refused: bool,
+    /// How many of the segments given back were a garbage collection of the request's.
+    pub collected: usize,
+    /// Requests of somebody were sent to a private pool meanwhile, so that nothing is flushed.
+    pub redirected: bool,
+}
+
+const PLAIN: Course =
+    Course { finished: true, flush: Flush::Nothing, refused: false, collected: 0, redirected: false };
+const FLUSHED: Course = Course { flush: Flush::Whole, ..PLAIN };
 const WAITED: Course = Course { finished: false, ..PLAIN };
 const REFUSED: Course = Course { refused: true, ..WAITED };
 
+/// What is known beside the events before a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// See [`likely_flushed`].
+    pub likely_flushed: bool,
+    /// Garbage collection is in force, and by ages or a limit that nothing tells.
+    pub collects: bool,
+    /// There are private pools.
+    pub private: bool,
+    /// Memory of private pools was given back.
+    pub died: bool,
+}
+
 /// The courses that may explain the events before a call, the likeliest first.
-pub(super) fn possible(lead: &Lead, call: Call, likely_flushed: bool) -> Vec<Course> {
+pub(super) fn possible(lead: &Lead, call: Call, known: Known) -> Vec<Course> {
+    let mut courses = of_default_pools(lead, call, known.likely_flushed);
+    let is_request = matches!(call, Call::Alloc { .. });
+    if known.died {
+        let dead = courses.iter().filter(|c| c.flush == Flush::Whole).map(|c| Course { flush: Flush::Dead, ..*c });
+        let dead: Vec<Course> = dead.collect();
+        courses.extend(dead);
+    }
+    if known.collects && is_request && !lead.released.is_empty() {
+        let collected = (1..=lead.released.len()).rev().map(|collected| Course { collected, ..PLAIN });
+        courses = collected.chain(courses).collect();
+    }
+    if known.private && is_request && (!lead.is_empty() || call.is_refused()) {
+        let redirected: Vec<Course> = courses.iter().map(|c| Course { redirected: true, ..*c }).collect();
+        courses.extend(redirected);
+    }
+    courses
+}
+
+fn of_default_pools(lead: &Lead, call: Call, likely_flushed: bool) -> Vec<Course> {
     if lead.is_empty() {
         return vec![PLAIN];
     }
-    let Call::Alloc { address, .. } = call else { return vec![FLUSHED] }; // nothing else comes before a free
+    let Call::Alloc { address, .. } = call else {
+        // A free and the end have nothing before them but a flush, or what was left of a call that the trace has cut.
+        return if lead.releases() || lead.acquired > 0 { vec![FLUSHED] } else { vec![FLUSHED, PLAIN] };
+    };
     let calls_driver = lead.acquired > 0 || address.is_none();
     if !calls_driver {
         // Served from the cache, so that no flush of its own was needed.
@@ -75,27 +124,46 @@ mod tests {
     const OOM: Call = Call::Alloc { bytes: 512, stream: 0, address: None };
     const FREE: Call = Call::Free { address: 1 << 30, waits: false };
 
+    fn courses(lead: &Lead, call: Call, likely_flushed: bool) -> Vec<Course> {
+        possible(lead, call, Known { likely_flushed, ..Known::default() })
+    }
+
     #[test]
     fn a_trace_that_leaves_nothing_open_has_one_course() {
         let nothing = Lead::default();
         let freed = Lead { early: vec![1], ..Lead::default() };
         let released = Lead { released: vec![1], ..Lead::default() };
         for call in [SERVED, OOM, FREE, Call::End] {
-            assert_eq!(possible(&nothing, call, true), [PLAIN]);
+            assert_eq!(courses(&nothing, call, true), [PLAIN]);
         }
-        assert_eq!(possible(&freed, SERVED, true), [PLAIN]);
-        assert_eq!(possible(&released, SERVED, false), [FLUSHED]);
-        assert_eq!(possible(&released, FREE, false), [FLUSHED]);
-        assert_eq!(possible(&freed, Call::End, false), [FLUSHED]);
+        assert_eq!(courses(&freed, SERVED, true), [PLAIN]);
+        assert_eq!(courses(&released, SERVED, false), [FLUSHED]);
+        assert_eq!(courses(&released, FREE, false), [FLUSHED]);
+        assert_eq!(courses(&freed, Call::End, false), [FLUSHED, PLAIN]);
     }
 
     #[test]
     fn what_is_open_is_tried_the_likelier_first() {
         let regained = Lead { released: vec![1], acquired: 2 << 20, ..Lead::default() };
-        assert_eq!(possible(&regained, SERVED, false), [PLAIN, FLUSHED]);
-        assert_eq!(possible(&regained, SERVED, true), [FLUSHED, PLAIN]);
+        assert_eq!(courses(&regained, SERVED, false), [PLAIN, FLUSHED]);
+        assert_eq!(courses(&regained, SERVED, true), [FLUSHED, PLAIN]);
         let waited = Lead { early: vec![1], acquired: 2 << 20, ..Lead::default() };
-        assert_eq!(possible(&waited, SERVED, false), [PLAIN, WAITED, REFUSED]);
-        assert_eq!(possible(&waited, OOM, false), [PLAIN, WAITED]);
+        assert_eq!(courses(&waited, SERVED, false), [PLAIN, WAITED, REFUSED]);
+        assert_eq!(courses(&waited, OOM, false), [PLAIN, WAITED]);
+    }
+
+    #[test]
+    fn collections_and_pools_open_more_courses() {
+        let released = Lead { released: vec![1, 2], acquired: 2 << 20, ..Lead::default() };
+        let collected = |collected| Course { collected, ..PLAIN };
+        let collects = Known { collects: true, ..Known::default() };
+        assert_eq!(possible(&released, SERVED, collects), [collected(2), collected(1), PLAIN, FLUSHED]);
+        let private = Known { private: true, ..Known::default() };
+        let redirected = Course { redirected: true, ..PLAIN };
+        assert_eq!(possible(&Lead::default(), OOM, private), [PLAIN, redirected]);
+        assert_eq!(possible(&Lead::default(), SERVED, private), [PLAIN]);
+        let died = Known { died: true, ..private };
+        let dead = Course { flush: Flush::Dead, ..PLAIN };
+        assert_eq!(possible(&Lead { released: vec![1], ..Lead::default() }, FREE, died), [FLUSHED, dead]);
     }
 }

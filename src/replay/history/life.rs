@@ -5,17 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use super::course::{self, Course};
-use super::moment::{Call, Lead, Moment, Survey};
-use crate::device::StreamHandle;
-use crate::device::recorded::{RecordedDevice, Serving};
-use crate::op::Stats;
+use super::asking::{Refusal, Towards};
+use super::course::{self, Course, Flush, Known};
+use super::moment::{Call, Lead, Left, Moment, Survey};
+use crate::device::recorded::RecordedDevice;
+use crate::device::{DeviceError, StreamHandle};
 use crate::op::trace::{Action, TraceEvent};
+use crate::op::{Family, Stats};
 use crate::recording::PlacedEvent;
-use crate::reference::{DeviceAllocator, Settings, Sound};
+use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Settings, Sound};
 use crate::replay::divergence::{Divergence, DivergenceKind, Place};
+use crate::replay::note::{Changed, Note};
 use crate::replay::onlooker::{Onlooker, Put};
-use crate::replay::{ReplayReport, closing, driver};
+use crate::replay::{ReplayReport, closing};
 
 /// A stand-in for the streams that a block waits for: one stream for each block that waits.
 pub(super) fn stand_in(slot: usize) -> StreamHandle {
@@ -26,59 +28,122 @@ pub(super) fn stand_in(slot: usize) -> StreamHandle {
 pub(super) struct Life<'r> {
     pub device: usize,
     pub allocator: &'r mut DeviceAllocator<RecordedDevice, Sound>,
-    pub settings: &'r Settings,
+    /// Those in force; and what else they may have been, should they not explain what happened.
+    pub settings: Settings,
+    pub others: Vec<Settings>,
     pub events: &'r [PlacedEvent],
+    /// The private pool of each event; empty where there are none.
+    pub pools: &'r [PoolId],
+    pub left: Left,
     pub survey: Survey,
     /// What the recorder counted in the end, if it did.
     pub counted: Option<Stats>,
     /// Requests answered so far.
-    requests: u64,
+    pub(super) requests: u64,
     /// Blocks that wait, by address, and the stand-ins not in use.
     waiting: BTreeMap<u64, usize>,
     unused: Vec<usize>,
     /// Several blocks became free in a flush: in which order is PyTorch's hash order.
     pub hash_order: bool,
+    /// Garbage collections followed as they were recorded.
+    pub collections: u64,
     /// What the allocator did, if it is to be kept.
-    pub kept: Option<Vec<TraceEvent>>,
+    pub kept: Option<(Vec<TraceEvent>, Vec<PoolId>)>,
+    /// What was asked when, if it is to be asked again.
+    pub told: Option<Vec<Told>>,
+    /// What a request was refused with so much memory held, and so much asked of the driver: for the card's size.
+    pub refusals: Vec<Refusal>,
 }
 
 impl<'r> Life<'r> {
     pub fn new(
         device: usize,
         allocator: &'r mut DeviceAllocator<RecordedDevice, Sound>,
-        settings: &'r Settings,
         events: &'r [PlacedEvent],
+        pools: &'r [PoolId],
         survey: Survey,
     ) -> Self {
         let unused = (0..survey.most_waiting).collect();
+        let settings = *allocator.settings();
         Life {
             device,
             allocator,
             settings,
+            others: Vec::new(),
             events,
+            pools,
+            left: Left::default(),
             survey,
             counted: None,
             requests: 0,
             waiting: BTreeMap::new(),
             unused,
             hash_order: false,
+            collections: 0,
             kept: None,
+            told: None,
+            refusals: Vec::new(),
         }
     }
 
-    /// Lives the whole trace, up to the first divergence.
-    pub fn live(&mut self, report: &mut ReplayReport, onlooker: &mut dyn Onlooker) -> Option<Divergence> {
+    /// Blocks that were freed before the trace begins, and wait.
+    pub fn wait(&mut self, addresses: impl Iterator<Item = u64>) {
+        for address in addresses {
+            let Some(slot) = self.unused.pop() else { continue };
+            self.allocator.device_mut().occupy(slot);
+            self.allocator.record_stream(address, stand_in(slot));
+            // What is not live is found out when it becomes free.
+            let _ = self.allocator.free(address);
+            self.waiting.insert(address, slot);
+        }
+        self.allocator.reset_accumulated();
+        self.allocator.reset_peak();
+        self.allocator.taken_trace();
+    }
+
+    /// Whether some course explains the first call.
+    pub fn begins_well(&mut self) -> bool {
+        let Some(moment) = Moment::at(self.events, 0, self.left) else { return true };
+        let lead = Lead::of(&self.events[moment.lead.clone()]);
+        let recorded: Vec<TraceEvent> = self.events[..moment.end].iter().map(|e| e.event).collect();
+        let courses = course::possible(&lead, moment.call, self.known(&lead, &moment));
+        let ahead = Ahead { lead: &lead, moment: &moment, recorded: &recorded };
+        self.first_fit(&courses, &ahead).is_some()
+    }
+
+    /// Lives the whole trace, up to the first divergence. Answers also where it ended: before the last events, if
+    /// they are of a call that the trace has cut.
+    pub fn live(
+        &mut self,
+        may_be_cut: bool,
+        report: &mut ReplayReport,
+        onlooker: &mut dyn Onlooker,
+    ) -> (usize, Option<Divergence>) {
         let refusals = self.events.iter().filter(|e| e.event.action == Action::Oom);
         onlooker.begins(self.device, self.allocator, refusals.map(|e| e.event.address).collect());
         let mut cursor = 0;
-        while let Some(moment) = Moment::at(self.events, cursor) {
+        while let Some(moment) = Moment::at(self.events, cursor, self.left) {
+            if moment.call == Call::End && self.is_cut(&moment, may_be_cut) {
+                return (cursor, None);
+            }
             let divergence = self.step(cursor, &moment, report, onlooker);
             if divergence.is_some() {
-                return divergence;
+                return (cursor, divergence);
             }
             cursor = moment.end;
         }
-        None
+        (cursor, None)
+    }
+
+    /// Whether the last events are the beginning of a call: memory was got for it, or nothing else explains them.
+    fn is_cut(&mut self, moment: &Moment, may_be_cut: bool) -> bool {
+        let lead = Lead::of(&self.events[moment.lead.clone()]);
+        if lead.is_empty() || lead.acquired > 0 || !may_be_cut {
+            return lead.acquired > 0;
+        }
+        let recorded: Vec<TraceEvent> = self.events[moment.lead.clone()].iter().map(|e| e.event).collect();
+        let courses = course::possible(&lead, moment.call, self.known(&lead, moment));
+        self.first_fit(&courses, &Ahead { lead: &lead, moment, recorded: &recorded }).is_none()
     }
 
     fn step(
@@ -90,9 +155,16 @@ impl<'r> Life<'r> {
     ) -> Option<Divergence> {
         let lead = Lead::of(&self.events[moment.lead.clone()]);
         let recorded: Vec<TraceEvent> = self.events[start..moment.end].iter().map(|e| e.event).collect();
-        let course = self.choose(&lead, moment.call, &recorded);
-        let mut kinds = self.act(course, &lead, moment.call);
-        report.operations += u64::from(course.flush) + u64::from(moment.call != Call::End);
+        let ahead = Ahead { lead: &lead, moment, recorded: &recorded };
+        let before_settings = self.settings;
+        let course = self.choose(&ahead, report);
+        let before = *self.allocator.stats();
+        let mut kinds = self.act(course, &ahead);
+        let undisturbed = course.flush == Flush::Nothing && course.collected == 0;
+        self.note_refusals(undisturbed.then_some(&before), moment);
+        self.tell(course, &ahead, before_settings);
+        report.operations += u64::from(course.flush != Flush::Nothing) + u64::from(moment.call != Call::End);
+        self.collections += u64::from(course.collected > 0);
         self.requests += u64::from(matches!(moment.call, Call::Alloc { .. }));
         if let Call::Free { address, waits: true } = moment.call
             && let Some(slot) = self.unused.pop()
@@ -102,10 +174,11 @@ impl<'r> Life<'r> {
         for address in lead.early.iter().chain(&lead.late) {
             self.unused.extend(self.waiting.remove(address));
         }
-        let predicted = self.allocator.taken_trace();
+        let (predicted, pools) = self.allocator.taken_trace_and_pools();
         let place = self.compare(start..moment.end, recorded, &predicted, &mut kinds, report);
-        if let Some(kept) = &mut self.kept {
-            kept.extend(predicted);
+        if let Some((events, of)) = &mut self.kept {
+            events.extend(predicted);
+            of.extend(pools);
         }
         if kinds.is_empty() {
             let put = match moment.call {
@@ -117,48 +190,131 @@ impl<'r> Life<'r> {
         (!kinds.is_empty()).then(|| Divergence { place, at: describe(moment.call), kinds })
     }
 
-    /// The course that explains the events before the call; where none does, the likeliest.
-    fn choose(&mut self, lead: &Lead, call: Call, recorded: &[TraceEvent]) -> Course {
-        let open = lead.is_open(call);
-        let likely = open && course::likely_flushed(lead, self.allocator.stats(), self.counted.as_ref(), &self.survey);
-        self.survey.open -= i64::from(open);
-        self.survey.refusals -= i64::from(matches!(call, Call::Alloc { address: None, .. }));
-        let courses = course::possible(lead, call, likely);
-        if courses.len() == 1 {
+    fn known(&self, lead: &Lead, moment: &Moment) -> Known {
+        let open = lead.is_open(moment.call);
+        let likely_flushed =
+            open && course::likely_flushed(lead, self.allocator.stats(), self.counted.as_ref(), &self.survey);
+        let collects = self.settings.gc_threshold > 0.0;
+        Known { likely_flushed, collects, private: !self.pools.is_empty(), died: !self.dead(moment).is_empty() }
+    }
+
+    /// The private pools whose memory is given back before a call.
+    fn dead(&self, moment: &Moment) -> Vec<PoolId> {
+        if self.pools.is_empty() {
+            return Vec::new();
+        }
+        let gives_back =
+            |at: &usize| matches!(self.events[*at].event.action, Action::SegmentFree | Action::SegmentUnmap);
+        let pools = moment.lead.clone().filter(gives_back).filter_map(|at| self.pools.get(at).copied());
+        let mut dead: Vec<PoolId> = pools.filter(|&pool| pool != (0, 0)).collect();
+        dead.dedup();
+        dead
+    }
+
+    /// The course that explains the events before the call; where none does, the likeliest. Where it takes other
+    /// settings to explain them, these are in force from here on.
+    fn choose(&mut self, ahead: &Ahead<'_>, report: &mut ReplayReport) -> Course {
+        let (lead, call) = (ahead.lead, ahead.moment.call);
+        let known = self.known(lead, ahead.moment);
+        self.survey.open -= i64::from(lead.is_open(call));
+        self.survey.refusals -= i64::from(call.is_refused());
+        let courses = course::possible(lead, call, known);
+        if courses.len() == 1 && (self.others.is_empty() || !matches!(call, Call::Alloc { .. })) {
             return courses[0];
         }
+        if let Some(course) = self.first_fit(&courses, ahead) {
+            return course;
+        }
+        let before = self.settings;
+        for other in self.others.clone() {
+            self.change(other);
+            if let Some(course) = self.first_fit(&courses, ahead) {
+                let index = self.events[ahead.moment.end - 1].index;
+                let changed = Changed::between(&before, &other);
+                report.notes.push(Note::SettingsChanged { device: self.device, index, changed });
+                self.others.retain(|&known| known != other);
+                self.others.push(before);
+                return course;
+            }
+        }
+        self.change(before);
+        courses[0]
+    }
+
+    fn change(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.allocator.change_settings(settings);
+    }
+
+    /// The first course that gives the recorded events, tried on a copy.
+    fn first_fit(&mut self, courses: &[Course], ahead: &Ahead<'_>) -> Option<Course> {
         let before = self.allocator.clone();
         let fits = |course: &&Course| {
-            let kinds = self.act(**course, lead, call);
+            let kinds = self.act(**course, ahead);
             let predicted = self.allocator.taken_trace();
+            let predicted = self.shown(predicted);
             let several = self.allocator.passed_together() > 1;
             self.allocator.clone_from(&before);
-            let differs = closing::first_event(self.device, recorded.to_vec(), predicted, several);
-            kinds.is_empty() && differs.is_none()
+            kinds.is_empty() && closing::first_event(self.device, ahead.recorded.to_vec(), predicted, several).is_none()
         };
-        courses.iter().find(fits).copied().unwrap_or(courses[0])
+        courses.iter().find(fits).copied()
+    }
+
+    /// Keeps what was asked, and what stood after it.
+    fn tell(&mut self, course: Course, ahead: &Ahead<'_>, before: Settings) {
+        let dead = self.dead(ahead.moment);
+        let Some(told) = &mut self.told else { return };
+        let current = |family| u64::try_from(self.allocator.stats().all(family).current).unwrap_or(0);
+        let last = ahead.moment.end - 1;
+        told.push(Told {
+            index: self.events[last].index,
+            call: ahead.moment.call,
+            lead: ahead.lead.clone(),
+            course,
+            dead,
+            pool: self.pools.get(last).copied().unwrap_or_default(),
+            settings: (self.settings != before).then_some(self.settings),
+            reserved: current(Family::ReservedBytes),
+            allocated: current(Family::AllocatedBytes),
+        });
+    }
+
+    fn shown(&self, mut events: Vec<TraceEvent>) -> Vec<TraceEvent> {
+        events.retain(|e| !self.left.has(e.action));
+        events
     }
 
     /// Asks what a course says, then the call.
-    fn act(&mut self, course: Course, lead: &Lead, call: Call) -> Vec<DivergenceKind> {
+    fn act(&mut self, course: Course, ahead: &Ahead<'_>) -> Vec<DivergenceKind> {
         let failed = |error: &dyn std::fmt::Display| DivergenceKind::Refusal {
             recorded: "served".to_owned(),
             predicted: error.to_string(),
         };
+        let (lead, moment) = (ahead.lead, ahead.moment);
         let mut kinds = Vec::new();
         for address in lead.early.iter().filter(|_| course.finished) {
             let Some(&slot) = self.waiting.get(address) else { continue };
             self.allocator.device_mut().finish(slot);
             kinds.extend(self.allocator.process_events().err().map(|e| failed(&e)));
         }
-        if course.flush {
-            kinds.extend(self.allocator.release_cached().err().map(|e| failed(&e)));
+        let dead = self.dead(moment);
+        for &id in &dead {
+            let _ = self.allocator.release_pool_user(id); // one that was dead already stays so
+        }
+        kinds.extend(self.flush(course.flush, &dead).err().map(|e| failed(&e)));
+        if course.collected > 0 {
+            let collected = &lead.released[..course.collected.min(lead.released.len())];
+            kinds.extend(self.allocator.collect_at(collected).err().map(|e| failed(&e)));
         }
         if course.refused {
             self.allocator.device_mut().refuse_once();
         }
-        match call {
-            Call::Alloc { bytes, stream, address } => kinds.extend(self.alloc(bytes, stream, address)),
+        match moment.call {
+            Call::Alloc { bytes, stream, address } => {
+                let pool = self.pools.get(moment.end - 1).copied().unwrap_or_default();
+                let to = Towards { pool, redirected: course.redirected };
+                kinds.extend(self.alloc(bytes, stream, address, to));
+            }
             Call::Free { address, waits } => {
                 if let Some(&slot) = self.unused.last().filter(|_| waits) {
                     self.allocator.device_mut().occupy(slot);
@@ -168,23 +324,27 @@ impl<'r> Life<'r> {
             }
             Call::End => {}
         }
+        for id in dead {
+            if self.allocator.has_pool(id) {
+                self.allocator.retain_pool(id, PoolFlags::default());
+            }
+        }
         kinds
     }
 
-    fn alloc(&mut self, bytes: u64, stream: u64, recorded: Option<u64>) -> Option<DivergenceKind> {
-        let (stream, small) = (StreamHandle(stream), driver::is_small(bytes, self.settings));
-        self.allocator.device_mut().serve(Serving { request: self.requests, stream, small, owner: 0 });
-        match (recorded, self.allocator.alloc(bytes, stream)) {
-            (Some(recorded), Ok(predicted)) => {
-                (recorded != predicted).then_some(DivergenceKind::Address { recorded, predicted })
+    fn flush(&mut self, flush: Flush, dead: &[PoolId]) -> Result<(), DeviceError> {
+        match flush {
+            Flush::Nothing => Ok(()),
+            Flush::Whole => self.allocator.release_cached(),
+            Flush::Dead => {
+                let mut result = Ok(());
+                for &id in dead {
+                    self.allocator.retain_pool(id, PoolFlags::default());
+                    // With its one user gone it is there, and nothing is redirected.
+                    result = result.and(self.allocator.drop_pool(id).unwrap_or(Ok(())));
+                }
+                result
             }
-            (Some(recorded), Err(error)) => {
-                Some(DivergenceKind::RefusedInstead { recorded, predicted: error.to_string() })
-            }
-            (None, Ok(predicted)) => {
-                Some(DivergenceKind::ServedInstead { recorded: "out of memory".to_owned(), predicted })
-            }
-            (None, Err(_)) => None, // the event tells whether it is the same refusal
         }
     }
 
@@ -199,9 +359,10 @@ impl<'r> Life<'r> {
         report: &mut ReplayReport,
     ) -> Place {
         let last = self.events[range.end - 1].index;
-        let mut differs = closing::first_event(self.device, recorded.clone(), predicted.to_vec(), false);
+        let predicted = self.shown(predicted.to_vec());
+        let mut differs = closing::first_event(self.device, recorded.clone(), predicted.clone(), false);
         if differs.is_some() && self.allocator.passed_together() > 1 {
-            differs = closing::first_event(self.device, recorded, predicted.to_vec(), true);
+            differs = closing::first_event(self.device, recorded, predicted, true);
             let tolerated = differs.is_none();
             self.hash_order |= tolerated;
             report.hash_order += u64::from(tolerated);
@@ -213,6 +374,30 @@ impl<'r> Life<'r> {
         kinds.push(DivergenceKind::Event { device, index: at as usize, recorded, predicted });
         Place::Event { device: self.device, index: at }
     }
+}
+
+/// A call that was lived, and what stood after it.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::replay) struct Told {
+    /// Of its last event.
+    pub index: u32,
+    pub call: Call,
+    pub lead: Lead,
+    pub course: Course,
+    /// Private pools that were dead then.
+    pub dead: Vec<PoolId>,
+    pub pool: PoolId,
+    /// Settings that are in force from this call on.
+    pub settings: Option<Settings>,
+    pub reserved: u64,
+    pub allocated: u64,
+}
+
+/// A call, and what is known of it.
+struct Ahead<'a> {
+    lead: &'a Lead,
+    moment: &'a Moment,
+    recorded: &'a [TraceEvent],
 }
 
 fn describe(call: Call) -> String {

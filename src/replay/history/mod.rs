@@ -4,128 +4,348 @@
 //! device, the segments that stand at the end, and the statistics where the recorder added them. Streams
 //! that blocks wait for are not in a trace, so a stand-in is recorded on each block that waits.
 
-mod course;
-mod life;
+mod asking;
+pub(super) mod course;
+#[cfg(test)]
+mod cuts_test;
+pub(super) mod life;
 pub(super) mod moment;
+pub(super) mod past;
+mod ranges;
+pub(super) mod shape;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::divergence::{Divergence, DivergenceKind, Place};
+use super::note::Note;
 use super::onlooker::{Nobody, Onlooker};
 use super::{Lived, ReplayError, ReplayReport, closing, driver, episode};
 use crate::device::recorded::RecordedDevice;
 use crate::op::snapshot::SegmentView;
-use crate::op::stats::Key;
-use crate::op::trace::{Action, TraceEvent};
+use crate::op::stats::{Column, Family, Key};
+use crate::op::trace::Action;
 use crate::op::{Counter, Stats};
-use crate::recording::{MemorySnapshot, PlacedEvent, StatsChange};
-use crate::reference::{Reference, Settings, Sound};
+use crate::recording::{MemorySnapshot, StatsChange};
+use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Reference, Settings, Sound};
+pub(super) use asking::Refusal;
 use life::Life;
-use moment::Survey;
+use moment::{Left, Moment, Survey};
+use past::{Past, Undone};
 
-/// Where nothing tells how large a device is: large enough to bound no address range.
-const UNBOUNDED: u64 = 1 << 40;
+/// One device of a snapshot, ready to be lived again.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub left: Left,
+    pub past: Past,
+    /// The position of the first event that is lived: those before it finish a call that began before.
+    pub start: usize,
+}
+
+/// What a snapshot came to, by device.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub report: ReplayReport,
+    pub lived: Lived,
+    pub devices: Vec<Prepared>,
+    pub refusals: Vec<Vec<Refusal>>,
+    /// What was asked, by device, and where the trace ends that was lived.
+    pub told: Vec<(Vec<life::Told>, usize)>,
+    /// The statistics of the reference at the end, and where it reserved ranges of addresses.
+    pub stats: Vec<Stats>,
+    pub ranges: Vec<Vec<u64>>,
+    /// Private pools whose blocks were taken never to be split.
+    pub uncut: Vec<PoolId>,
+    /// Of the others those at which something diverged, and of which nothing shows that they split theirs.
+    parted: Vec<PoolId>,
+}
 
 /// Lives a snapshot again and compares all it tells.
 ///
 /// # Errors
-/// No history, a history that began in the middle, settings that are refused or contradict themselves, or
-/// private pools, whose requests a trace does not tell apart.
+/// No history, or events and segments that contradict each other.
 pub(super) fn exact(snapshot: &MemorySnapshot, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
-    shown(snapshot, keep, &mut Nobody)
+    live(snapshot, keep).map(|outcome| (outcome.report, outcome.lived))
 }
 
-/// As [`exact`], with somebody looking on.
+/// As [`exact`], with all that came of it.
+pub(super) fn live(snapshot: &MemorySnapshot, keep: bool) -> Result<Outcome, ReplayError> {
+    if !snapshot.has_history() {
+        return Err(ReplayError::NoHistory { file: snapshot.file.clone() });
+    }
+    let snapshot = with_every_device(snapshot);
+    // Nothing tells which private pools never split their blocks: those where it matters are found by trying.
+    let mut uncut = BTreeSet::new();
+    let first = lived(&snapshot, keep, &uncut, &mut Nobody)?;
+    let mut parted = first.parted.first().copied();
+    while parted.is_some_and(|pool| uncut.insert(pool)) {
+        let outcome = lived(&snapshot, keep, &uncut, &mut Nobody)?;
+        if outcome.report.divergences == 0 {
+            return Ok(outcome);
+        }
+        parted = outcome.parted.first().copied();
+    }
+    Ok(first)
+}
+
+/// A device that has segments has a trace, if an empty one.
+fn with_every_device(snapshot: &MemorySnapshot) -> MemorySnapshot {
+    let mut snapshot = snapshot.clone();
+    let most = snapshot.segments.iter().map(|s| s.device as usize + 1).max().unwrap_or(0);
+    snapshot.traces.resize(snapshot.traces.len().max(most), Vec::new());
+    snapshot
+}
+
+/// Once more, the way that [`live`] found, with somebody looking on.
 pub(super) fn shown(
     snapshot: &MemorySnapshot,
-    keep: bool,
+    uncut: &[PoolId],
     onlooker: &mut dyn Onlooker,
-) -> Result<(ReplayReport, Lived), ReplayError> {
-    let mut settings = settings(snapshot)?;
-    // How much memory a device has is not in a snapshot, nor a fraction set at run time. The driver's
-    // refusals are, and stand for the limit; garbage collection, which goes by it, is not replayed.
-    settings.fraction = 1.0;
-    let surveys = surveys(snapshot)?;
-    let devices = snapshot.traces.iter().zip(&surveys).map(|(trace, survey)| {
-        let stand_ins: Vec<u64> = (0..survey.most_waiting).map(|slot| life::stand_in(slot).0).collect();
-        RecordedDevice::new(total_bytes(trace), &stand_ins, driver::acts(trace.iter().map(|e| e.event), &[]))
-    });
-    let mut reference = Reference::new(devices.collect(), &settings, Sound);
-    reference.record_trace();
-    let unknown_fraction = settings.gc_threshold > 0.0;
-    let mut report = ReplayReport { unknown_keys: snapshot.unknown, unknown_fraction, ..ReplayReport::default() };
+) -> Result<(), ReplayError> {
+    let uncut = uncut.iter().copied().collect();
+    lived(&with_every_device(snapshot), false, &uncut, onlooker).map(|_| ())
+}
+
+/// One way to live it: the blocks of some private pools are never split.
+fn lived(
+    snapshot: &MemorySnapshot,
+    keep: bool,
+    uncut: &BTreeSet<PoolId>,
+    onlooker: &mut dyn Onlooker,
+) -> Result<Outcome, ReplayError> {
+    let (settings, mut notes) = settings(snapshot);
+    let settings = Settings { expandable_segments: expandable_at_first(snapshot, &settings), ..settings };
+    let (prepared, mut reference) = begun(snapshot, &settings, uncut)?;
+    let mut report = ReplayReport { unknown_keys: snapshot.unknown, ..ReplayReport::default() };
+    report.notes.append(&mut notes);
+    report.notes.extend(by_address(snapshot, &prepared).then_some(Note::PoolsByAddress));
     let mut lived = Lived { config: snapshot.config.clone(), settings, ..Lived::default() };
-    for (device, (trace, survey)) in snapshot.traces.iter().zip(surveys).enumerate() {
-        let change = snapshot.stats.get(&device);
-        let mut life = Life::new(device, reference.device_mut(device), &settings, trace, survey);
-        life.counted = change.map(counted);
-        life.kept = keep.then(Vec::new);
-        let divergence = life.live(&mut report, onlooker);
-        let hash_order = life.hash_order;
-        lived.traces.push(life.kept.unwrap_or_default());
+    let (mut refusals, mut told, mut parted) = (Vec::new(), Vec::new(), Vec::new());
+    for (device, one) in prepared.iter().enumerate() {
+        note_past(device, one, &settings, &mut report);
+        let mut life = life_of(snapshot, device, one, &mut reference);
+        life.counted = snapshot.stats.get(&device).map(counted);
+        life.others = others(snapshot, &settings);
+        let prefix = snapshot.traces[device][..one.start].iter();
+        let prefix = prefix.enumerate().map(|(at, e)| (e.event, one.past.pools.get(at).copied().unwrap_or_default()));
+        life.kept = keep.then(|| prefix.unzip());
+        life.told = Some(Vec::new());
+        let (end, divergence) = life.live(!one.past.is_empty(), &mut report, onlooker);
+        let (hash_order, times) = (life.hash_order, life.collections);
+        report.notes.extend((times > 0).then_some(Note::Collected { device, times }));
+        let (events, pools) = life.kept.unwrap_or_default();
+        lived.traces.push(events);
+        lived.pools.push(pools);
+        refusals.push(life.refusals);
+        told.push((life.told.unwrap_or_default(), one.start + end));
+        let end = one.start + end;
+        let at_the_end = Ending { snapshot, device, one, uncut, end, hash_order };
         if let Some(divergence) = divergence {
+            let calls = one.past.pools.iter().take(at_the_end.next_call()).skip(end).next_back();
+            parted.extend(calls.filter(|pool| one.past.uncut.contains(pool)));
             report.diverged(divergence);
             continue;
         }
-        let kinds = at_the_end(&reference, device, snapshot, hash_order, &mut report);
+        let kinds = at_the_end.compare(&reference, &mut report)?;
         if !kinds.is_empty() {
+            parted.extend(one.past.uncut.iter().find(|pool| !uncut.contains(pool)));
             report.diverged(Divergence { place: Place::End { device }, at: "what stands".to_owned(), kinds });
         }
     }
     lived.segments = reference.snapshot().segments;
-    Ok((report, lived))
+    let stats = reference.devices().map(|device| *device.stats()).collect();
+    let uncut = uncut.iter().copied().collect();
+    let ranges = reference.devices().map(|device| device.device().reserved().to_vec()).collect();
+    Ok(Outcome { report, lived, devices: prepared, refusals, told, stats, ranges, uncut, parted })
 }
 
-/// The settings of the recorded run.
-pub(super) fn settings(snapshot: &MemorySnapshot) -> Result<Settings, ReplayError> {
-    let (file, config) = (snapshot.file.clone(), snapshot.config.clone());
-    let settings: Settings = config.parse().map_err(|source| ReplayError::Settings {
-        file: file.clone(),
-        config: config.clone(),
-        source,
-    })?;
-    let max_split = i64::try_from(settings.max_split).unwrap_or(-1);
-    let in_force = snapshot.in_force;
-    let contradicted = [
-        ("expandable_segments", in_force.expandable_segments.is_some_and(|is| is != settings.expandable_segments)),
-        ("max_split_size", in_force.max_split_size.is_some_and(|is| is != max_split)),
-        (
-            "garbage_collection_threshold",
-            in_force.gc_threshold.is_some_and(|is| (is - settings.gc_threshold).abs() > 1e-9),
-        ),
-    ];
-    match contradicted.into_iter().find(|&(_, differs)| differs) {
-        Some((key, _)) => Err(ReplayError::Contradiction { file, config, key }),
-        None => Ok(settings),
+/// The reference, primed at the first call of each device that can be explained.
+fn begun(
+    snapshot: &MemorySnapshot,
+    settings: &Settings,
+    uncut: &BTreeSet<PoolId>,
+) -> Result<(Vec<Prepared>, Reference<RecordedDevice>), ReplayError> {
+    let mut starts = vec![0; snapshot.traces.len()];
+    let (prepared, mut reference) = ready(snapshot, settings, &starts, uncut)?;
+    if prepared.iter().all(|one| one.past.is_empty()) {
+        return Ok((prepared, reference));
     }
-}
-
-/// Looks over every trace, and refuses what cannot be lived again exactly.
-fn surveys(snapshot: &MemorySnapshot) -> Result<Vec<Survey>, ReplayError> {
-    let file = || snapshot.file.clone();
-    if !snapshot.has_history() {
-        return Err(ReplayError::NoHistory { file: file() });
-    }
-    if let Some(private) = snapshot.segments.iter().find(|s| s.segment_pool_id != (0, 0)) {
-        return Err(ReplayError::PrivatePool { file: file(), id: private.segment_pool_id });
-    }
-    let strange = |s: &&SegmentView| s.device as usize >= snapshot.traces.len();
-    if let Some(SegmentView { device, total_size: bytes, .. }) = snapshot.segments.iter().find(strange) {
-        let (device, bytes) = (*device as usize, *bytes);
-        return Err(ReplayError::HistoryStartsLate { file: file(), device, blocks: 0, bytes });
-    }
-    let mut surveys = Vec::new();
-    for (device, trace) in snapshot.traces.iter().enumerate() {
-        let survey = Survey::of(trace, &segments_of(snapshot, device));
-        if !survey.is_whole() {
-            let (blocks, bytes) = (survey.strange_blocks, survey.strange_bytes);
-            return Err(ReplayError::HistoryStartsLate { file: file(), device, blocks, bytes });
+    for (device, one) in prepared.iter().enumerate().filter(|(_, one)| !one.past.is_empty()) {
+        if !life_of(snapshot, device, one, &mut reference).begins_well() {
+            starts[device] = Moment::at(&snapshot.traces[device], 0, one.left).map_or(0, |m| m.end);
         }
-        surveys.push(survey);
     }
-    Ok(surveys)
+    ready(snapshot, settings, &starts, uncut)
+}
+
+/// The reference, primed with what stood at each device's start.
+fn ready(
+    snapshot: &MemorySnapshot,
+    settings: &Settings,
+    starts: &[usize],
+    uncut: &BTreeSet<PoolId>,
+) -> Result<(Vec<Prepared>, Reference<RecordedDevice>), ReplayError> {
+    let mut prepared = Vec::new();
+    let mut devices = Vec::new();
+    for (device, (trace, &start)) in snapshot.traces.iter().zip(starts).enumerate() {
+        let segments = segments_of(snapshot, device);
+        let left = Left::out_of(trace, &segments);
+        let past = Past::before(trace, &segments, settings, (left, uncut), start);
+        let past = past.map_err(|undone| contradiction(snapshot, device, undone))?;
+        let events = &trace[start..];
+        let own_pools = past.pools.get(start..).unwrap_or_default();
+        let requests = events.iter().enumerate().filter(|(_, e)| matches!(e.event.action, Action::Alloc | Action::Oom));
+        let owners = requests.map(|(at, _)| own_pools.get(at).map_or(0, |&pool| driver::owner_of(pool)));
+        let owners: Vec<u64> = if own_pools.is_empty() { Vec::new() } else { owners.collect() };
+        let survey = survey(trace, start, left, &past);
+        let stand_ins: Vec<u64> = (0..survey.most_waiting).map(|slot| life::stand_in(slot).0).collect();
+        let acts = driver::acts(events.iter().map(|e| e.event), &owners);
+        devices.push(RecordedDevice::new(past.total_bytes(), &stand_ins, acts));
+        prepared.push(Prepared { left, past, start });
+    }
+    // How much memory a device has is not in a snapshot, nor a fraction set at run time. The driver's
+    // refusals are, and stand for the limit.
+    let unlimited = Settings { fraction: 1.0, ..*settings };
+    let mut reference = Reference::new(devices, &unlimited, Sound);
+    for (device, one) in prepared.iter().enumerate() {
+        let standing = one.past.standing(settings);
+        let allocator = reference.device_mut(device);
+        for range in standing.iter().filter(|segment| segment.page.is_some()) {
+            allocator.device_mut().stand(range.address, range.bytes);
+        }
+        for &id in one.past.uncut.iter().filter(|id| uncut.contains(id)) {
+            allocator.retain_pool(id, PoolFlags { no_split: true, ..PoolFlags::default() });
+        }
+        let primed = allocator.prime(&standing);
+        primed.map_err(|source| ReplayError::Primed { file: snapshot.file.clone(), device, source })?;
+    }
+    reference.record_trace();
+    Ok((prepared, reference))
+}
+
+fn survey(trace: &[crate::recording::PlacedEvent], start: usize, left: Left, past: &Past) -> Survey {
+    Survey::of(&trace[start..], left, past.reserved(), past.waiting())
+}
+
+fn life_of<'r>(
+    snapshot: &'r MemorySnapshot,
+    device: usize,
+    one: &'r Prepared,
+    reference: &'r mut Reference<RecordedDevice>,
+) -> Life<'r> {
+    let trace = &snapshot.traces[device];
+    let pools = one.past.pools.get(one.start..).unwrap_or_default();
+    let survey = survey(trace, one.start, one.left, &one.past);
+    let mut life = Life::new(device, reference.device_mut(device), &trace[one.start..], pools, survey);
+    life.left = one.left;
+    life.wait(one.past.waiting());
+    life
+}
+
+fn contradiction(snapshot: &MemorySnapshot, device: usize, Undone { at, trouble }: Undone) -> ReplayError {
+    let file = snapshot.file.clone();
+    match at.and_then(|at| snapshot.traces.get(device)?.get(at)) {
+        Some(placed) => ReplayError::Contradicted {
+            file,
+            place: Place::Event { device, index: placed.index },
+            action: placed.event.action.name(),
+            trouble,
+        },
+        None => ReplayError::Nonsense { file, device, trouble },
+    }
+}
+
+fn note_past(device: usize, one: &Prepared, settings: &Settings, report: &mut ReplayReport) {
+    for action in [Action::FreeRequested, Action::FreeCompleted] {
+        report.notes.extend(one.left.has(action).then_some(Note::LeftOut { device, action }));
+    }
+    if one.past.is_empty() {
+        return;
+    }
+    let (blocks, bytes) = one.past.held();
+    report.notes.push(Note::Late {
+        device,
+        reserved: one.past.reserved(),
+        blocks,
+        bytes,
+        waiting: one.past.waiting().count() as u64,
+        guessed: one.past.guessed,
+        ages: settings.gc_threshold > 0.0,
+    });
+    report.notes.extend((one.start > 0).then_some(Note::Cut { device, events: one.start, first: true }));
+}
+
+/// Requests went to private pools, and only addresses tell which.
+fn by_address(snapshot: &MemorySnapshot, prepared: &[Prepared]) -> bool {
+    let private = |one: &Prepared| one.past.pools.iter().any(|&pool| pool != PoolId::default());
+    prepared.iter().any(private) && snapshot.traces.iter().flatten().all(|e| e.pool.is_none())
+}
+
+/// The settings of the recorded run at its end: what the string says, but for what is shown to have been in force.
+pub(super) fn settings(snapshot: &MemorySnapshot) -> (Settings, Vec<Note>) {
+    let (mut settings, remarks) = Settings::of_any_release(&snapshot.config);
+    let mut notes: Vec<Note> = remarks.into_iter().map(Note::Setting).collect();
+    let mut take = |key, differs: bool| {
+        notes.extend(differs.then_some(Note::InForce { key }));
+    };
+    let in_force = snapshot.in_force;
+    if let Some(is) = in_force.expandable_segments {
+        take("expandable_segments", is != settings.expandable_segments);
+        settings.expandable_segments = is;
+    }
+    if let Some(is) = in_force.max_split_size {
+        let is = u64::try_from(is).unwrap_or(u64::MAX);
+        let none = is == i64::MAX.unsigned_abs() || is == u64::MAX;
+        let is = if none { u64::MAX } else { is };
+        // A maximum that the string gives and that does not fit a signed number shows as none.
+        let differs = is != settings.max_split && !(none && i64::try_from(settings.max_split).is_err());
+        take("max_split_size", differs);
+        settings.max_split = if differs { is } else { settings.max_split };
+    }
+    if let Some(is) = in_force.gc_threshold {
+        let differs = (is - settings.gc_threshold).abs() > 1e-9;
+        take("garbage_collection_threshold", differs);
+        settings.gc_threshold = if differs && (0.0..1.0).contains(&is) { is } else { settings.gc_threshold };
+    }
+    if let Some(is) = in_force.roundup_divisions {
+        take("roundup_power2_divisions", is != settings.roundup_divisions);
+        settings.roundup_divisions = is;
+    }
+    (settings, notes)
+}
+
+/// Memory was got both ways: in segments, and page by page.
+fn is_mixed(snapshot: &MemorySnapshot) -> bool {
+    let got = |action| snapshot.traces.iter().flatten().any(|e| e.event.action == action);
+    let stands = |expandable| snapshot.segments.iter().any(|s| s.is_expandable == expandable);
+    (got(Action::SegmentAlloc) || stands(false)) && (got(Action::SegmentMap) || stands(true))
+}
+
+/// Whether expandable segments were on at first: as at the end, unless the first memory was got the other way.
+fn expandable_at_first(snapshot: &MemorySnapshot, settings: &Settings) -> bool {
+    let grows = |action: Action| matches!(action, Action::SegmentAlloc | Action::SegmentMap);
+    let firsts = snapshot.traces.iter().filter_map(|t| t.iter().map(|e| e.event.action).find(|&a| grows(a)));
+    let mixed = is_mixed(snapshot);
+    firsts.map(|action| action == Action::SegmentMap).next().filter(|_| mixed).unwrap_or(settings.expandable_segments)
+}
+
+/// Settings that may have been in force at another time than those at first.
+fn others(snapshot: &MemorySnapshot, settings: &Settings) -> Vec<Settings> {
+    let (at_the_end, _) = self::settings(snapshot);
+    let (by_string, _) = Settings::of_any_release(&snapshot.config);
+    let toggled = Settings { expandable_segments: !settings.expandable_segments, ..*settings };
+    let reset = Settings { expandable_segments: settings.expandable_segments, ..Settings::default() };
+    let mut others = vec![at_the_end, by_string];
+    others.extend(is_mixed(snapshot).then_some(toggled));
+    others.extend((at_the_end != by_string).then_some(reset));
+    let mut distinct: Vec<Settings> = Vec::new();
+    for other in others.into_iter().map(|other| Settings { fraction: 1.0, ..other }) {
+        if other != (Settings { fraction: 1.0, ..*settings }) && !distinct.contains(&other) {
+            distinct.push(other);
+        }
+    }
+    distinct
 }
 
 fn segments_of(snapshot: &MemorySnapshot, device: usize) -> Vec<&SegmentView> {
@@ -140,64 +360,90 @@ fn counted(change: &StatsChange) -> Stats {
     stats
 }
 
-/// A size of the device for which the ranges of expandable segments do not overlap: PyTorch makes each an
-/// eighth longer than the device, and begins to map it at its start.
-fn total_bytes(trace: &[PlacedEvent]) -> u64 {
-    const LARGEST_PAGE: u64 = 64 << 20;
-    // By start: the stream, whether of the small pool, and the bytes mapped.
-    let mut ranges: BTreeMap<u64, (u64, bool, u64)> = BTreeMap::new();
-    let mut shortest = UNBOUNDED;
-    for TraceEvent { action, address, bytes, stream } in trace.iter().map(|e| e.event) {
-        let small = bytes == 2 << 20;
-        let mut own = ranges.range_mut(..=address).rev();
-        match action {
-            Action::SegmentMap => {
-                if let Some((_, (_, _, mapped))) = own.find(|(_, r)| (r.0, r.1) == (stream, small)) {
-                    *mapped = mapped.saturating_add(bytes);
-                    continue;
-                }
-                let before = ranges.range(..address).next_back().map(|(start, _)| address - start);
-                let after = ranges.range(address + 1..).next().map(|(start, _)| start - address);
-                shortest = [before, after].into_iter().flatten().fold(shortest, u64::min);
-                ranges.insert(address, (stream, small, bytes));
-            }
-            Action::SegmentUnmap => {
-                let Some((&start, (_, _, mapped))) = own.next() else { continue };
-                *mapped = mapped.saturating_sub(bytes);
-                if *mapped == 0 {
-                    ranges.remove(&start); // with its last page the range goes too
-                }
-            }
-            _ => {}
-        }
-    }
-    (shortest.saturating_sub(LARGEST_PAGE) / 9 * 8).max(LARGEST_PAGE)
+/// The sizes of the blocks that stand, by address.
+fn sizes(allocator: &DeviceAllocator<RecordedDevice, Sound>) -> BTreeMap<u64, u64> {
+    let blocks = allocator.segments().into_iter().flat_map(|s| s.blocks);
+    blocks.map(|b| (b.address, b.size)).collect()
 }
 
-/// Segments and statistics of a device whose trace showed no divergence.
-fn at_the_end(
-    reference: &Reference<RecordedDevice>,
+/// The end of a device whose trace showed no divergence.
+struct Ending<'a> {
+    snapshot: &'a MemorySnapshot,
     device: usize,
-    snapshot: &MemorySnapshot,
+    one: &'a Prepared,
+    uncut: &'a BTreeSet<PoolId>,
+    /// The position past the last event that was lived.
+    end: usize,
     hash_order: bool,
-    report: &mut ReplayReport,
-) -> Vec<DivergenceKind> {
-    let allocator = reference.device(device);
-    let recorded: Vec<SegmentView> = segments_of(snapshot, device).into_iter().cloned().collect();
-    let mut kinds: Vec<DivergenceKind> = closing::first_segment(&recorded, &allocator.segments()).into_iter().collect();
-    let Some(change) = snapshot.stats.get(&device) else { return kinds };
-    report.unknown_keys += u64::from(change.unknown);
-    for &(key, recorded) in &change.changes {
-        let predicted = allocator.stats().value(key);
-        if recorded == predicted || hash_order && episode::depends_on_hash_order(key) {
-            continue;
-        }
-        if key == Key::Counter(Counter::NumSyncAllStreams) && recorded > predicted {
-            // Flushes that found nothing to give back leave no event, and move nothing else.
-            report.silent_flushes += u64::try_from(recorded - predicted).unwrap_or(0);
-            continue;
-        }
-        kinds.push(DivergenceKind::Stat { device, key: key.to_string(), recorded, predicted });
+}
+
+impl Ending<'_> {
+    /// The position past the call that comes next.
+    fn next_call(&self) -> usize {
+        let trace = &self.snapshot.traces[self.device];
+        Moment::at(trace, self.end, self.one.left).map_or(trace.len(), |moment| moment.end)
     }
-    kinds
+
+    /// Segments and statistics.
+    fn compare(
+        &self,
+        reference: &Reference<RecordedDevice>,
+        report: &mut ReplayReport,
+    ) -> Result<Vec<DivergenceKind>, ReplayError> {
+        let &Ending { snapshot, device, one, end, .. } = self;
+        let allocator = reference.device(device);
+        let trace = &snapshot.traces[device];
+        let own = segments_of(snapshot, device);
+        let cut = trace.len() - end;
+        let recorded = if cut == 0 {
+            own.into_iter().cloned().collect()
+        } else {
+            report.notes.push(Note::Cut { device, events: cut, first: false });
+            let past = Past::before(trace, &own, allocator.settings(), (one.left, self.uncut), end);
+            let past = past.map_err(|undone| contradiction(snapshot, device, undone))?;
+            past.views(device, &sizes(allocator))
+        };
+        let predicted = allocator.segments();
+        let mut kinds: Vec<DivergenceKind> = closing::first_segment(&recorded, &predicted).into_iter().collect();
+        if cut == 0 {
+            kinds.extend(self.figures(allocator.stats(), report));
+        }
+        Ok(kinds)
+    }
+
+    /// Of a history that began late only what is the case now can be predicted, not what was counted before.
+    fn figures(&self, predicted: &Stats, report: &mut ReplayReport) -> Vec<DivergenceKind> {
+        let Some(change) = self.snapshot.stats.get(&self.device) else { return Vec::new() };
+        report.unknown_keys += u64::from(change.unknown);
+        let earlier = self.one.past.is_empty() && self.began_late(&counted(change));
+        report.notes.extend(earlier.then_some(Note::Earlier { device: self.device }));
+        let late = earlier || !self.one.past.is_empty();
+        let left_out = self.one.left != Left::default();
+        let mut kinds = Vec::new();
+        for &(key, recorded) in &change.changes {
+            let now = matches!(key, Key::Family(_, _, Column::Current) | Key::Oversize(_, Column::Current));
+            let value = predicted.value(key);
+            if recorded == value || (late || left_out) && !now || self.hash_order && episode::depends_on_hash_order(key)
+            {
+                continue;
+            }
+            if key == Key::Counter(Counter::NumSyncAllStreams) && recorded > value {
+                // Flushes that found nothing to give back leave no event, and move nothing else.
+                report.silent_flushes += u64::try_from(recorded - value).unwrap_or(0);
+                continue;
+            }
+            kinds.push(DivergenceKind::Stat { device: self.device, key: key.to_string(), recorded, predicted: value });
+        }
+        kinds
+    }
+
+    /// Nothing stood when the history began, and yet more was allocated, or got, than it shows.
+    fn began_late(&self, counted: &Stats) -> bool {
+        let trace = &self.snapshot.traces[self.device];
+        let shown = |wanted: &[Action]| trace.iter().filter(|e| wanted.contains(&e.event.action)).count();
+        let got = [Action::SegmentAlloc, Action::SegmentMap];
+        let more = |counted: i64, shown: usize| u64::try_from(counted).is_ok_and(|counted| counted > shown as u64);
+        more(counted.all(Family::Allocation).allocated, shown(&[Action::Alloc]))
+            || more(counted.counter(Counter::NumDeviceAlloc), shown(&got))
+    }
 }

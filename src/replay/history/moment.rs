@@ -2,10 +2,10 @@
 //!
 //! Decides which events belong to which call, as far as the trace alone tells.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::op::snapshot::SegmentView;
+use crate::op::snapshot::{BlockState, SegmentView};
 use crate::op::trace::{Action, TraceEvent};
 use crate::recording::PlacedEvent;
 
@@ -20,6 +20,13 @@ pub(in crate::replay) enum Call {
     End,
 }
 
+impl Call {
+    /// A request that was refused.
+    pub fn is_refused(self) -> bool {
+        matches!(self, Call::Alloc { address: None, .. })
+    }
+}
+
 /// A call and the places of its events in the trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::replay) struct Moment {
@@ -30,11 +37,58 @@ pub(in crate::replay) struct Moment {
     pub end: usize,
 }
 
+/// Actions that the recorder was told to leave out (`skip_actions`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::replay) struct Left {
+    /// `free_requested`: a free shows only when the block became free.
+    pub requested: bool,
+    /// `free_completed`: that a block became free does not show.
+    pub completed: bool,
+}
+
+impl Left {
+    /// What a trace leaves out, as far as it shows: frees of blocks that it allocated lack their other half.
+    pub fn out_of(events: &[PlacedEvent], segments: &[&SegmentView]) -> Left {
+        let has = |action| events.iter().any(|e| e.event.action == action);
+        let (requested, completed) = (has(Action::FreeRequested), has(Action::FreeCompleted));
+        if requested == completed {
+            return Left::default();
+        }
+        if completed {
+            let mut given = BTreeSet::new();
+            let twice = events.iter().any(|e| match e.event.action {
+                Action::Alloc => !given.insert(e.event.address),
+                Action::FreeCompleted => given.contains(&e.event.address),
+                _ => false,
+            });
+            return Left { requested: twice, completed: false };
+        }
+        let waits = |address: u64| {
+            let blocks = segments.iter().flat_map(|s| &s.blocks);
+            blocks.filter(|b| b.state == BlockState::ActivePendingFree).any(|b| b.address == address)
+        };
+        let freed = events.iter().filter(|e| e.event.action == Action::FreeRequested);
+        Left { requested: false, completed: freed.into_iter().any(|e| !waits(e.event.address)) }
+    }
+
+    /// Whether events of an action are left out.
+    pub fn has(self, action: Action) -> bool {
+        match action {
+            Action::FreeRequested => self.requested,
+            Action::FreeCompleted => self.completed,
+            _ => false,
+        }
+    }
+}
+
 impl Moment {
     /// The call whose events begin at `start`; `None` at the end of the trace.
-    pub fn at(events: &[PlacedEvent], start: usize) -> Option<Moment> {
+    pub fn at(events: &[PlacedEvent], start: usize, left: Left) -> Option<Moment> {
         let rest = events.get(start..).filter(|rest| !rest.is_empty())?;
-        let asked = |e: &PlacedEvent| matches!(e.event.action, Action::Alloc | Action::Oom | Action::FreeRequested);
+        let asked = |e: &PlacedEvent| match e.event.action {
+            Action::Alloc | Action::Oom | Action::FreeRequested => true,
+            action => action == Action::FreeCompleted && left.requested,
+        };
         let Some(place) = rest.iter().position(asked).map(|p| start + p) else {
             return Some(Moment { lead: start..events.len(), call: Call::End, end: events.len() });
         };
@@ -42,6 +96,7 @@ impl Moment {
         let (call, end) = match action {
             Action::Alloc => (Call::Alloc { bytes, stream, address: Some(address) }, place + 1),
             Action::Oom => (Call::Alloc { bytes, stream, address: None }, place + 1),
+            _ if left != Left::default() => (Call::Free { address, waits: false }, place + 1),
             _ => {
                 let next = events.get(place + 1).map(|e| (e.event.action, e.event.address));
                 let waits = next != Some((Action::FreeCompleted, address));
@@ -52,10 +107,10 @@ impl Moment {
     }
 
     /// All calls of a trace.
-    pub fn all(events: &[PlacedEvent]) -> impl Iterator<Item = Moment> + '_ {
+    pub fn all(events: &[PlacedEvent], left: Left) -> impl Iterator<Item = Moment> + '_ {
         let mut cursor = 0;
         std::iter::from_fn(move || {
-            let moment = Moment::at(events, cursor)?;
+            let moment = Moment::at(events, cursor, left)?;
             cursor = moment.end;
             Some(moment)
         })
@@ -115,100 +170,38 @@ impl Lead {
 pub(in crate::replay) struct Survey {
     /// Most blocks that waited for streams at a time.
     pub most_waiting: usize,
-    /// Most memory held at a time, as far as events tell.
+    /// Most memory held at a time.
     pub high_water: u64,
     pub refusals: i64,
     /// Calls of which the trace leaves open whose flush it was: see [`Lead::is_open`].
     pub open: i64,
-    /// Blocks freed that no event allocated.
-    pub strange_blocks: u64,
-    /// Bytes held at the end, or given back, that no event got.
-    pub strange_bytes: u64,
 }
 
 impl Survey {
-    pub fn of(events: &[PlacedEvent], segments: &[&SegmentView]) -> Survey {
-        let mut survey = Survey::default();
-        let (mut live, mut waiting) = (BTreeSet::new(), BTreeSet::new());
-        let mut held = Held::default();
+    /// `held` and `waiting`: memory, and blocks that waited, before the first event.
+    pub fn of(events: &[PlacedEvent], left: Left, held: u64, waiting: impl Iterator<Item = u64>) -> Survey {
+        let mut waiting: BTreeSet<u64> = waiting.collect();
+        let mut survey = Survey { most_waiting: waiting.len(), high_water: held, ..Survey::default() };
+        let mut reserved = held;
         for TraceEvent { action, address, bytes, .. } in events.iter().map(|e| e.event) {
             match action {
-                Action::Alloc => {
-                    live.insert(address);
-                }
-                Action::FreeRequested => {
-                    survey.strange_blocks += u64::from(!live.remove(&address));
+                Action::FreeRequested if !left.completed => {
                     waiting.insert(address);
                     survey.most_waiting = survey.most_waiting.max(waiting.len());
                 }
                 Action::FreeCompleted => {
-                    survey.strange_blocks += u64::from(!waiting.remove(&address));
+                    waiting.remove(&address);
                 }
-                Action::SegmentAlloc => held.reserve(address, bytes),
-                Action::SegmentFree => survey.strange(held.release(address, bytes)),
-                Action::SegmentMap => held.mapped = held.mapped.saturating_add(bytes),
-                Action::SegmentUnmap => survey.strange(held.unmap(bytes)),
+                Action::SegmentAlloc | Action::SegmentMap => reserved = reserved.saturating_add(bytes),
+                Action::SegmentFree | Action::SegmentUnmap => reserved = reserved.saturating_sub(bytes),
                 Action::Oom => survey.refusals += 1,
-                Action::Snapshot => {}
+                Action::Alloc | Action::FreeRequested | Action::Snapshot => {}
             }
-            if matches!(action, Action::SegmentAlloc | Action::SegmentMap) {
-                survey.high_water = survey.high_water.max(held.bytes());
-            }
+            survey.high_water = survey.high_water.max(reserved);
         }
-        for moment in Moment::all(events) {
+        for moment in Moment::all(events, left) {
             survey.open += i64::from(Lead::of(&events[moment.lead.clone()]).is_open(moment.call));
         }
-        survey.strange(held.unexplained(segments));
         survey
-    }
-
-    fn strange(&mut self, bytes: u64) {
-        self.strange_bytes = self.strange_bytes.saturating_add(bytes);
-    }
-
-    /// Every block and all memory come from events of the trace.
-    pub fn is_whole(&self) -> bool {
-        self.strange_blocks == 0 && self.strange_bytes == 0
-    }
-}
-
-/// Memory held, by what the events say.
-#[derive(Debug, Default)]
-struct Held {
-    segments: BTreeMap<u64, u64>,
-    in_segments: u64,
-    mapped: u64,
-}
-
-impl Held {
-    fn reserve(&mut self, address: u64, bytes: u64) {
-        self.segments.insert(address, bytes);
-        self.in_segments = self.in_segments.saturating_add(bytes);
-    }
-
-    /// What of it no event had got.
-    fn release(&mut self, address: u64, bytes: u64) -> u64 {
-        let Some(known) = self.segments.remove(&address) else { return bytes };
-        self.in_segments = self.in_segments.saturating_sub(known);
-        0
-    }
-
-    /// What of it no event had mapped.
-    fn unmap(&mut self, bytes: u64) -> u64 {
-        let strange = bytes.saturating_sub(self.mapped);
-        self.mapped = self.mapped.saturating_sub(bytes);
-        strange
-    }
-
-    fn bytes(&self) -> u64 {
-        self.in_segments.saturating_add(self.mapped)
-    }
-
-    fn unexplained(&self, segments: &[&SegmentView]) -> u64 {
-        let unknown = segments.iter().filter(|s| !s.is_expandable && !self.segments.contains_key(&s.address));
-        let expandable = segments.iter().filter(|s| s.is_expandable);
-        let sum = |sum: u64, s: &&SegmentView| sum.saturating_add(s.total_size);
-        let mapped = expandable.fold(0, sum);
-        unknown.fold(0, sum).saturating_add(mapped.saturating_sub(self.mapped))
     }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::recording::{self, Line, Reader};
+use crate::op::trace::TraceEvent;
+use crate::recording::{self, Line, PlacedEvent, Reader};
 use crate::replay::{self, what_if};
 
 fn path(name: &str) -> PathBuf {
@@ -40,7 +41,7 @@ fn trace_alone(path: &std::path::Path) -> MemorySnapshot {
     let mut reader = Reader::open(path).expect("opens");
     let header = reader.header().expect("is read");
     assert!(matches!(reader.next_line(), Ok(Some(Line::Episode(_)))));
-    let placed = |(index, event)| PlacedEvent { index, event };
+    let placed = |(index, event)| PlacedEvent { index, event, pool: None };
     MemorySnapshot {
         file: path.display().to_string(),
         config: header.config,

@@ -1,26 +1,35 @@
 //! The same calls under other settings: what they would have come to.
 //!
-//! Decides what is asked and what is measured. The device is simulated: it has the memory it is told to
-//! have, all of it for this one process, and gives addresses of its own.
+//! Decides what is asked and what is measured, and whether there is a table at all: only where the reference, under
+//! the settings and on the card of the recorded run, comes to what that run came to. The card has the memory that the
+//! recorded one had, as far as anything tells it, all of it for this one process.
 
-mod calls;
+mod ask;
 mod pools;
+mod recording;
+mod snapshot;
+mod verdict;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(super) use calls::{Ask, of_recording, of_snapshot};
+pub(super) use ask::Ask;
+use ask::Asked;
 pub(super) use pools::PoolAsk;
+pub use verdict::{Disagreement, Figure, Reason};
 
-use super::ReplayError;
-use crate::device::sim::SimDevice;
-use crate::op::{Counter, Family, StreamId};
-use crate::reference::{Reference, Settings, Sound};
-
-/// The memory of a device where nothing else is said.
-pub const DEVICE_BYTES: u64 = 80 << 30;
+use super::{Divergence, Note, ReplayError, is_pickle};
+use crate::device::StreamHandle;
+use crate::device::card::{Card, Given};
+use crate::op::{Counter, Family};
+use crate::recording::MemorySnapshot;
+use crate::reference::{PoolFlags, PoolId, Reference, Settings, Sound, Standing};
+pub(super) use recording::workload as of_recording;
+pub use snapshot::ASSUMED as DEVICE_BYTES;
+pub(super) use snapshot::workload as of_snapshot;
 
 /// What one device came to under one setting.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
     /// The settings as PyTorch writes them.
     pub config: String,
@@ -32,6 +41,8 @@ pub struct Row {
     pub peak_allocated: u64,
     /// What was allocated when the peak of reserved memory was first reached.
     pub allocated_then: u64,
+    /// What of that were blocks that stood when the history began.
+    pub standing_then: u64,
     /// Calls that got memory from the driver or gave it back.
     pub device_calls: u64,
     /// Requests that were served after the cache was given back.
@@ -40,9 +51,24 @@ pub struct Row {
     pub refusals: u64,
     /// The first request that was refused: which it was, from 1, and its bytes.
     pub first_refusal: Option<(u64, u64)>,
+    /// The most that was reserved between two calls.
+    reached: u64,
 }
 
 impl Row {
+    fn new(config: &str, device: usize) -> Self {
+        Row { config: config.to_owned(), device, ..Row::default() }
+    }
+
+    /// Whether more is reserved than ever before; takes note of it.
+    fn at_most_reserved(&mut self, reserved: u64, allocated: u64) -> bool {
+        if reserved <= self.reached {
+            return false;
+        }
+        (self.reached, self.allocated_then) = (reserved, allocated);
+        true
+    }
+
     /// The share of reserved memory that was not allocated when the most was reserved.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a percentage is printed")]
@@ -51,101 +77,281 @@ impl Row {
     }
 }
 
+/// How much memory a device has, and what tells so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CardSize {
+    /// As its properties state it; lengths of address ranges and fractions go by it.
+    pub total: u64,
+    /// What the process can have.
+    pub bytes: u64,
+    /// Who says so.
+    pub from: SizeFrom,
+}
+
+/// What tells how much memory a device has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizeFrom {
+    /// The header of the recording.
+    Header,
+    /// What was held and free when a recording was refused memory: somebody else held the rest.
+    Refusals,
+    /// What was held and free at a refusal.
+    Refusal {
+        /// The event of the refusal.
+        index: u32,
+    },
+    /// So much was held, and so much was refused.
+    Between {
+        /// That much there was.
+        least: u64,
+        /// That much there was not.
+        below: u64,
+    },
+    /// At one time less was refused than was held at another.
+    Changing,
+    /// Nothing: it is assumed to be enough.
+    Nothing,
+    /// Whoever asks.
+    Asked,
+}
+
 /// What the rows have in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// The size that every device had.
-    pub device_bytes: u64,
-    /// The recorded settings first, then the others as asked.
+    /// The size of every device in the recorded run.
+    pub cards: Vec<CardSize>,
+    /// What the recorded run came to, by device.
+    pub recorded: Vec<Row>,
+    /// What the reference comes to under the same settings on the same cards.
+    pub reference: Vec<Row>,
+    /// Why there are no rows of other settings.
+    pub disagreement: Option<Disagreement>,
+    /// On the size asked for: first the recorded settings, if another size than the cards' was asked for, then the others.
     pub rows: Vec<Row>,
+    /// The size asked for.
+    pub asked_bytes: Option<u64>,
+    /// How many blocks stood when the history began: in the rows of other settings they are asked for first, by address.
+    pub standing: u64,
+    /// What else is to be known.
+    pub notes: Vec<Note>,
 }
 
-/// Asks the calls of a recording or a snapshot again: under the recorded settings and under each of `configs`.
+/// Asks the calls of a recording or a snapshot again: under the recorded settings and, if that comes to what was recorded,
+/// under each of `configs`.
 ///
 /// # Errors
 /// The file cannot be read, or settings are refused.
 pub fn compare(path: &Path, configs: &[String], device_bytes: Option<u64>) -> Result<Table, ReplayError> {
-    let workload = calls::of(path)?;
-    let device_bytes = device_bytes.unwrap_or_else(|| DEVICE_BYTES.max(workload.high_water.next_multiple_of(1 << 30)));
-    let mut rows = run(&workload, &workload.config, &workload.settings, device_bytes);
-    for config in configs {
-        let settings: Settings =
-            config.parse().map_err(|source| ReplayError::Config { config: config.clone(), source })?;
-        rows.extend(run(&workload, config, &settings, device_bytes));
+    let mut workload =
+        if is_pickle(path)? { snapshot::workload(&MemorySnapshot::read(path)?)? } else { recording::workload(path)? };
+    let parsed = configs.iter().map(|config| {
+        let settings = config.parse().map_err(|source| ReplayError::Config { config: config.clone(), source })?;
+        Ok((config, settings))
+    });
+    let parsed: Vec<(&String, Settings)> = parsed.collect::<Result<_, ReplayError>>()?;
+    let mut notes = std::mem::take(&mut workload.notes);
+    for remark in configs.iter().flat_map(|config| Settings::without_effect(config)).map(Note::Setting) {
+        if !notes.contains(&remark) {
+            notes.push(remark);
+        }
     }
-    Ok(Table { device_bytes, rows })
+    let (reference, parted) = again(&workload);
+    let disagreement = verdict::between(&workload, &reference, parted, &notes);
+    let mut rows = Vec::new();
+    if disagreement.is_none() {
+        if device_bytes.is_some() {
+            rows.extend(run(&workload, &workload.config, &workload.at_the_end, device_bytes));
+        }
+        for (config, settings) in parsed {
+            rows.extend(run(&workload, config, &settings, device_bytes));
+        }
+    }
+    let busy = |row: &Row| workload.cards.len() == 1 || row.peak_reserved > 0 || row.refusals > 0;
+    let kept = |rows: Vec<Row>| -> Vec<Row> { rows.into_iter().filter(busy).collect() };
+    Ok(Table {
+        recorded: kept(workload.recorded.clone()),
+        reference: kept(reference),
+        rows: kept(rows),
+        disagreement,
+        asked_bytes: device_bytes,
+        standing: workload.standing,
+        cards: workload.cards,
+        notes,
+    })
 }
 
 /// The calls of a whole file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Workload {
     pub config: String,
+    /// At the start, and at the end.
     pub settings: Settings,
-    /// Most memory held at a time in the recorded run, where that is known.
-    pub high_water: u64,
-    pub devices: usize,
+    pub at_the_end: Settings,
+    pub cards: Vec<CardSize>,
+    pub recorded: Vec<Row>,
+    given: Vec<Given>,
+    /// What stood when the history began, by device.
+    pub starts: BTreeMap<usize, Start>,
+    /// How many blocks stood; their numbers are below this.
+    standing: u64,
+    /// Private pools whose blocks are never split.
+    pub uncut: Vec<PoolId>,
     pub asks: Vec<(usize, Ask)>,
+    pub notes: Vec<Note>,
+    /// Where the reference parted from the recorded run.
+    pub diverged: Option<Divergence>,
 }
 
-/// Addresses enough for two expandable segments a stream, each an eighth longer than the device: real
-/// devices have as many, and no setting is to look bad for want of them.
-fn address_span(device_bytes: u64) -> u64 {
-    const LEAST: u64 = 1 << 40;
-    const MOST: u64 = 1 << 52;
-    let segments = u64::from(StreamId::LIMIT) * 2 * 2;
-    device_bytes.saturating_mul(segments).clamp(LEAST, MOST)
+/// What stood on a device when its history began.
+#[derive(Debug, Clone)]
+pub(super) struct Start {
+    standing: Vec<Standing>,
+    /// By address: number, address, request, stream and private pool.
+    blocks: Vec<(u64, u64, u64, StreamHandle, PoolId)>,
+    /// Those that waited for streams.
+    waiting: Vec<u64>,
+    /// Device calls in the calls that the history has cut, and the most that was held in them.
+    outside: u64,
+    most: u64,
 }
 
-fn run(workload: &Workload, config: &str, settings: &Settings, device_bytes: u64) -> Vec<Row> {
-    run_while(workload, config, settings, device_bytes, &mut |_, _| true)
+/// The recorded settings on the recorded cards. Answers also the first moment at which it held other memory.
+fn again(workload: &Workload) -> (Vec<Row>, Option<(usize, ask::Held, ask::Held)>) {
+    let card = |(size, given): (&CardSize, &Given)| Card::new(size.total, size.bytes, given.clone());
+    let cards = workload.cards.iter().zip(&workload.given).map(card).collect();
+    let mut reference = Reference::new(cards, &Settings { fraction: 1.0, ..workload.settings }, Sound);
+    let mut asked = Asked::new(workload.standing, &workload.uncut);
+    for (&device, start) in &workload.starts {
+        let allocator = reference.device_mut(device);
+        for &id in &workload.uncut {
+            allocator.retain_pool(id, PoolFlags { no_split: true, ..PoolFlags::default() });
+        }
+        hold(allocator.device_mut(), &start.standing);
+        // It was primed so before, when the trace was followed.
+        let _ = allocator.prime(&start.standing);
+        for &(block, address, ..) in &start.blocks {
+            asked.holds(device, block, address);
+        }
+    }
+    let mut rows: Vec<Row> = (0..workload.cards.len()).map(|device| Row::new(&workload.config, device)).collect();
+    let mut parted = None;
+    for (device, ask) in &workload.asks {
+        let device = *device;
+        asked.ask(&mut reference, device, ask, &mut rows[device]);
+        let (reserved, allocated) = held(&reference, device);
+        rows[device].at_most_reserved(reserved, allocated);
+        if let Ask::Held(recorded) = *ask
+            && parted.is_none()
+            && (reserved, allocated) != (recorded.reserved, recorded.allocated)
+        {
+            parted = Some((device, recorded, ask::Held { reserved, allocated, ..recorded }));
+        }
+    }
+    counted(&reference, &mut rows);
+    for (&device, start) in &workload.starts {
+        rows[device].device_calls += start.outside;
+        rows[device].peak_reserved = rows[device].peak_reserved.max(start.most);
+    }
+    (rows, parted)
 }
 
-/// The same, as long as `go_on` says so after a call, which is given the row of the call's device so far.
+/// The card holds what stood.
+fn hold(card: &mut Card, standing: &[Standing]) {
+    for segment in standing {
+        if segment.page.is_none() {
+            card.hold(segment.address, segment.bytes);
+            continue;
+        }
+        card.hold_range(segment.address, segment.bytes);
+        let mut at = segment.address;
+        for part in &segment.parts {
+            if part.holds != crate::reference::Holds::Nothing {
+                card.hold_mapped(at, part.bytes);
+            }
+            at += part.bytes;
+        }
+    }
+}
+
+fn held(reference: &Reference<Card>, device: usize) -> (u64, u64) {
+    let stats = reference.device(device).stats();
+    let current = |family| u64::try_from(stats.all(family).current).unwrap_or(0);
+    (current(Family::ReservedBytes), current(Family::AllocatedBytes))
+}
+
+fn counted(reference: &Reference<Card>, rows: &mut [Row]) {
+    for row in rows {
+        let stats = reference.device(row.device).stats();
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+        let count = |counter| unsigned(stats.counter(counter));
+        row.peak_reserved = unsigned(stats.all(Family::ReservedBytes).peak);
+        row.peak_allocated = unsigned(stats.all(Family::AllocatedBytes).peak);
+        row.device_calls = count(Counter::NumDeviceAlloc) + count(Counter::NumDeviceFree);
+        row.retries = count(Counter::NumAllocRetries);
+    }
+}
+
+/// The recorded settings on the recorded cards, and the first disagreement with what was recorded of one device.
+pub(super) fn baseline(workload: &Workload, device: usize) -> (Row, Option<Disagreement>) {
+    let (rows, parted) = again(workload);
+    let mut own = workload.clone();
+    own.recorded.retain(|row| row.device == device);
+    let rows: Vec<Row> = rows.into_iter().filter(|row| row.device == device).collect();
+    let parted = parted.filter(|(at, ..)| *at == device);
+    let disagreement = verdict::between(&own, &rows, parted, &workload.notes);
+    (rows.into_iter().next().unwrap_or_default(), disagreement)
+}
+
+/// Other settings, from the beginning: what stood when the history began is asked for first, by address.
+fn run(workload: &Workload, config: &str, settings: &Settings, device_bytes: Option<u64>) -> Vec<Row> {
+    run_while(workload, config, settings, device_bytes, &mut |_, _, _| true)
+}
+
+/// The same, as long as `go_on` says so after a call on a device, which is given the row of the device so far.
 pub(super) fn run_while(
     workload: &Workload,
     config: &str,
     settings: &Settings,
-    device_bytes: u64,
-    go_on: &mut dyn FnMut(Ask, &Row) -> bool,
+    device_bytes: Option<u64>,
+    go_on: &mut dyn FnMut(usize, &Ask, &Row) -> bool,
 ) -> Vec<Row> {
-    let span = address_span(device_bytes);
-    let device = |index| SimDevice::spanning(u32::try_from(index).unwrap_or(0), device_bytes, StreamId::LIMIT, span);
-    let mut reference = Reference::new((0..workload.devices).map(device).collect(), settings, Sound);
-    let mut rows: Vec<Row> = (0..workload.devices)
-        .map(|device| Row {
-            config: config.to_owned(),
-            device,
-            peak_reserved: 0,
-            peak_allocated: 0,
-            allocated_then: 0,
-            device_calls: 0,
-            retries: 0,
-            refusals: 0,
-            first_refusal: None,
-        })
-        .collect();
-    let mut asked = calls::Asked::default();
-    for &(device, ask) in &workload.asks {
-        asked.ask(&mut reference, device, ask, &mut rows[device]);
-        let stats = reference.device(device).stats();
-        let current = |family| u64::try_from(stats.all(family).current).unwrap_or(0);
-        let row = &mut rows[device];
-        row.peak_allocated = row.peak_allocated.max(current(Family::AllocatedBytes));
-        let reserved = current(Family::ReservedBytes);
-        if reserved > row.peak_reserved {
-            row.peak_reserved = reserved;
-            row.allocated_then = current(Family::AllocatedBytes);
+    let card = |size: &CardSize| {
+        let bytes = device_bytes.unwrap_or(size.bytes);
+        let total = if device_bytes.is_none() && size.from == SizeFrom::Refusals { size.total } else { bytes };
+        Card::new(total, bytes, Given::default())
+    };
+    let mut reference = Reference::new(workload.cards.iter().map(card).collect(), settings, Sound);
+    let mut rows: Vec<Row> = (0..workload.cards.len()).map(|device| Row::new(config, device)).collect();
+    let mut asked = Asked::new(workload.standing, &workload.uncut);
+    for (&device, start) in &workload.starts {
+        for &(block, _, bytes, stream, pool) in &start.blocks {
+            let to = Some(ask::Towards { pool, redirected: false });
+            let ask = Ask::Alloc { block, bytes, stream, refused: false, to };
+            asked.ask(&mut reference, device, &ask, &mut rows[device]);
+            note_peak(&reference, device, &asked, &mut rows[device]);
+            if !go_on(device, &ask, &rows[device]) {
+                return rows;
+            }
         }
-        if !go_on(ask, row) {
+    }
+    let of_the_run = |ask: &Ask| matches!(ask, Ask::Settings(_) | Ask::Held(_));
+    let fixed = |ask: &Ask| device_bytes.is_some() && matches!(ask, Ask::Available { .. });
+    for (device, ask) in workload.asks.iter().filter(|(_, ask)| !of_the_run(ask) && !fixed(ask)) {
+        let device = *device;
+        asked.ask(&mut reference, device, ask, &mut rows[device]);
+        note_peak(&reference, device, &asked, &mut rows[device]);
+        if !go_on(device, ask, &rows[device]) {
             break;
         }
     }
-    for row in &mut rows {
-        let stats = reference.device(row.device).stats();
-        let count = |counter| u64::try_from(stats.counter(counter)).unwrap_or(0);
-        row.device_calls = count(Counter::NumDeviceAlloc) + count(Counter::NumDeviceFree);
-        row.retries = count(Counter::NumAllocRetries);
+    counted(&reference, &mut rows);
+    rows
+}
+
+fn note_peak(reference: &Reference<Card>, device: usize, asked: &Asked, row: &mut Row) {
+    let (reserved, allocated) = held(reference, device);
+    if row.at_most_reserved(reserved, allocated) && asked.has_standing() {
+        let sizes = asked.standing(device).filter_map(|address| reference.device(device).size_of(address));
+        row.standing_then = sizes.sum();
     }
-    let busy = |row: &Row| workload.devices == 1 || row.peak_reserved > 0 || row.refusals > 0;
-    rows.into_iter().filter(busy).collect()
 }

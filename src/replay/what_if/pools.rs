@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::calls::Ask;
-use crate::device::sim::SimDevice;
-use crate::op::StreamId;
+use super::ask::Ask;
+use crate::device::StreamHandle;
+use crate::device::card::Card;
 use crate::op::trace::Action;
 use crate::recording::{PoolName, RecordedOp, Verb};
 use crate::reference::{Catch, PoolFlags, PoolId, Reference, Sound};
@@ -22,21 +22,18 @@ pub(in crate::replay) enum PoolAsk {
     Enter { id: PoolId },
     Exit { id: PoolId },
     Delete { id: PoolId },
-    Capture { id: PoolId, stream: u8 },
+    Capture { id: PoolId, stream: StreamHandle },
     EndCapture { id: PoolId },
     Reset { id: PoolId },
 }
 
 impl PoolAsk {
-    pub(super) fn ask(self, reference: &mut Reference<SimDevice, Sound>, device: usize) {
+    pub(super) fn ask(self, reference: &mut Reference<Card, Sound>, device: usize) {
         let allocator = reference.device_mut(device);
         match self {
             PoolAsk::Make { id, flags } => allocator.retain_pool(id, flags),
             PoolAsk::Enter { id } => allocator.begin_redirection(id, Catch::Caller(CALLER)),
-            PoolAsk::Capture { id, stream } => {
-                let handle = allocator.device().stream_handle(StreamId(stream));
-                allocator.begin_redirection(id, Catch::Stream(handle));
-            }
+            PoolAsk::Capture { id, stream } => allocator.begin_redirection(id, Catch::Stream(stream)),
             PoolAsk::Exit { id } => drop(allocator.end_redirection(id).and_then(|()| allocator.release_pool_user(id))),
             PoolAsk::EndCapture { id } => drop(allocator.end_redirection(id)),
             PoolAsk::Reset { id } => drop(allocator.release_pool_user(id)),
@@ -54,7 +51,7 @@ pub(super) struct Names {
 
 impl Names {
     /// What an operation asks of which device, if it is about pools.
-    pub(super) fn asked(&mut self, op: &RecordedOp) -> Option<(usize, PoolAsk)> {
+    pub(super) fn asked(&mut self, op: &RecordedOp, streams: &Streams) -> Option<(usize, PoolAsk)> {
         let number = if let Some(PoolName::Made(number)) = op.pool { Some(number) } else { None };
         let made = |names: &Self| number.and_then(|n| names.pools.get(&n).copied());
         Some(match op.op {
@@ -72,8 +69,8 @@ impl Names {
             Verb::CaptureBegin => {
                 let id = op.id?;
                 self.graphs.insert(op.graph?, id);
-                let stream = op.stream.and_then(|s| u8::try_from(s).ok()).filter(|&s| s < StreamId::LIMIT)?;
-                (op.device?, PoolAsk::Capture { id, stream })
+                let device = op.device?;
+                (device, PoolAsk::Capture { id, stream: handle_of(streams, device, op.stream)? })
             }
             Verb::CaptureEnd => (op.device?, PoolAsk::EndCapture { id: *self.graphs.get(&op.graph?)? }),
             Verb::GraphReset => (op.device?, PoolAsk::Reset { id: *self.graphs.get(&op.graph?)? }),
@@ -82,16 +79,27 @@ impl Names {
     }
 }
 
-/// Blocks that PyTorch got and gave back on its own account inside an operation, before what it asked.
-pub(super) fn on_its_own_account(op: &RecordedOp, devices: usize) -> impl Iterator<Item = (usize, Ask)> + '_ {
+/// The raw handles of streams, by device and position.
+pub(super) type Streams = BTreeMap<usize, Vec<u64>>;
+
+pub(super) fn handle_of(streams: &Streams, device: usize, position: Option<usize>) -> Option<StreamHandle> {
+    streams.get(&device)?.get(position?).map(|&handle| StreamHandle(handle))
+}
+
+/// Blocks that PyTorch got on its own account inside an operation, before what it asked; or gave back, after it.
+pub(super) fn on_its_own_account(
+    op: &RecordedOp,
+    devices: usize,
+    wanted: Action,
+) -> impl Iterator<Item = (usize, Ask)> + '_ {
     // no recorded block has so high a number
     let block = |address: u64| address | 1 << 63;
-    let stream = op.stream.and_then(|s| u8::try_from(s).ok()).filter(|&s| s < StreamId::LIMIT).unwrap_or(0);
-    op.internal.iter().filter(move |event| event.1 < devices).filter_map(move |event| {
-        let &(action, device, address, bytes, _) = event;
+    let events = op.internal.iter().filter(move |event| event.1 < devices && event.0 == wanted);
+    events.filter_map(move |&(action, device, address, bytes, stream)| {
+        let (block, stream) = (block(address), StreamHandle(stream));
         let ask = match action {
-            Action::Alloc => Ask::Alloc { block: block(address), bytes, stream, refused: false },
-            Action::FreeRequested => Ask::Free { block: block(address) },
+            Action::Alloc => Ask::Alloc { block, bytes, stream, refused: false, to: None },
+            Action::FreeRequested => Ask::Free { block },
             _ => return None,
         };
         Some((device, ask))

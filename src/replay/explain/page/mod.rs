@@ -6,7 +6,7 @@
 mod moments;
 mod settings;
 mod steps;
-mod words;
+pub(super) mod words;
 
 use super::Explained;
 use crate::op::Text;

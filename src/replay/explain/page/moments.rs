@@ -16,18 +16,46 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
         pieces.extend(moment(first, explained.card_bytes));
     }
     pieces.push(Piece::Heading(Text::new("Where memory was at the peak", "峰值时显存在何处")));
-    if explained.peak.place != explained.subject().place {
-        let (asked, reserved) = (words::asked(&explained.peak), exactly(explained.peak.account.reserved));
-        pieces.push(Piece::Line(Text::new(
-            format!("The most was reserved after {}: {reserved}.", asked.en),
-            format!("{}之后预留最多：{reserved}。", asked.zh),
-        )));
-    }
+    pieces.extend(peak(explained).into_iter().map(Piece::Line));
     pieces.extend(moment(&explained.peak, explained.card_bytes));
     pieces.extend(holding(explained));
     pieces.extend(refusals(explained));
     pieces.extend(others(explained));
+    pieces.extend(
+        explained
+            .notes
+            .iter()
+            .map(|note| Piece::Line(Text::new(format!("Note: {}", shown(note)), format!("注：{}", shown(note))))),
+    );
     pieces
+}
+
+/// When the most was reserved, where the first sentence does not say it.
+fn peak(explained: &Explained) -> Vec<Text> {
+    let (asked, reserved) = (words::asked(&explained.peak), exactly(explained.peak.account.reserved));
+    let mut lines = Vec::new();
+    if explained.is_from_before {
+        lines.push(Text::new(
+            format!(
+                "The most was reserved when the history began: {reserved}. What is cached is told by its use for {}.",
+                asked.en
+            ),
+            format!("历史开始时预留最多：{reserved}。缓存按其对{}的用处分类。", asked.zh),
+        ));
+    } else if explained.peak.place != explained.subject().place {
+        lines.push(Text::new(
+            format!("The most was reserved after {}: {reserved}.", asked.en),
+            format!("{}之后预留最多：{reserved}。", asked.zh),
+        ));
+    }
+    lines.extend(explained.peak_in_cut_calls.map(|more| {
+        let more = exactly(more);
+        Text::new(
+            format!("More was reserved in calls of which the history holds only a part: {more}. They cannot be accounted for."),
+            format!("在历史只记录了一部分的调用中预留更多：{more}，无法列出明细。"),
+        )
+    }));
+    lines
 }
 
 /// Everything in one sentence.

@@ -13,9 +13,7 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
             pieces.extend(smallest(*card, comparison));
             pieces.extend(table(comparison));
         }
-        Compared::Differs { card, what, recorded, simulated } => {
-            pieces.push(Piece::Line(differs(*card, what, *recorded, *simulated)))
-        }
+        Compared::Differs { card, why } => pieces.push(Piece::Line(differs(*card, why))),
         Compared::Interrupted => pieces.push(Piece::Line(Text::new(
             "Interrupted before other settings were tried.",
             "在尝试其他设置之前被中断。",
@@ -24,29 +22,14 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
     pieces
 }
 
-fn differs(card: Card, what: &str, recorded: u64, simulated: u64) -> Text {
+fn differs(card: Card, why: &Text) -> Text {
     let card = human(card.bytes);
-    let (zh, is_bytes) = match what {
-        "peak reserved" => ("峰值预留", true),
-        "peak allocated" => ("峰值分配", true),
-        "refused now" => ("录制时满足、模拟中拒绝的请求数", false),
-        "served now" => ("录制时拒绝、模拟中满足的请求数", false),
-        _ => ("设备调用数", false),
-    };
-    let en = match what {
-        "refused now" => "requests refused that were served",
-        "served now" => "requests served that were refused",
-        other => other,
-    };
-    let figure = |value: u64| if is_bytes { exactly(value) } else { value.to_string() };
-    let (recorded, simulated) = (figure(recorded), figure(simulated));
     Text::new(
         format!(
-            "Nothing is said about other settings: on a simulated card of {card} the recorded calls do not come to what was recorded under the recorded settings ({en}: recorded {recorded}, simulated {simulated}). What the file does not tell (addresses of the driver, memory fractions, waits between streams, who else held memory) makes the difference."
+            "Nothing is said about other settings: on a card of {card} the reference does not come to what was recorded. {}",
+            why.en
         ),
-        format!(
-            "不评价其他设置：在 {card} 的模拟卡上，录制的调用在录制的设置下与录制结果不符（{zh}：录制 {recorded}，模拟 {simulated}）。差别来自文件没有记录的信息（驱动给出的地址、显存比例、流之间的等待、其他占用者）。"
-        ),
+        format!("不评价其他设置：在 {card} 的卡上，参考实现与录制结果不符。{}", why.zh),
     )
 }
 
@@ -119,6 +102,11 @@ fn smallest(card: Card, comparison: &Comparison) -> Vec<Piece> {
         CardFrom::Refusal => {
             Text::new("what was reserved and what the driver had free at a refusal", "拒绝时的预留与驱动空闲之和")
         }
+        CardFrom::Between { least, below } => Text::new(
+            format!("{} was held, and {} was not to be had", human(least), human(below)),
+            format!("曾持有 {}，而 {} 得不到", human(least), human(below)),
+        ),
+        CardFrom::Changing => Text::new("what there was changed in the course of the run", "运行过程中可用显存有变化"),
         CardFrom::Nothing => Text::new(
             "chosen so that nothing is refused, as nothing tells the card's size",
             "没有信息说明卡的大小，故选为不会拒绝任何请求",

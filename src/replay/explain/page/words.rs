@@ -5,6 +5,7 @@ use super::{exactly, percent, plural, shown};
 use crate::op::Text;
 use crate::op::size::human;
 use crate::replay::explain::told::stream_name;
+use crate::replay::what_if::{Disagreement, Figure, Reason};
 
 /// A part of reserved memory, as a row of the table.
 pub(super) fn part(part: Part, asked_pool: (u64, u64)) -> Text {
@@ -243,4 +244,46 @@ pub(super) fn cause_name(cause: Cause) -> Text {
         Cause::NothingElse => ("nothing else", "无其他"),
     };
     Text::new(en, zh)
+}
+
+/// Why the reference does not come to what was recorded.
+pub(in crate::replay::explain) fn disagreement(disagreement: &Disagreement) -> Text {
+    let figure = disagreement.figure.map(|(figure, recorded, reference)| {
+        let zh = match figure {
+            Figure::PeakReserved => "峰值预留",
+            Figure::PeakAllocated => "峰值分配",
+            Figure::DeviceCalls => "设备调用",
+            Figure::Refusals => "拒绝的请求",
+        };
+        let is_bytes = matches!(figure, Figure::PeakReserved | Figure::PeakAllocated);
+        let shown = |value: u64| if is_bytes { exactly(value) } else { value.to_string() };
+        let (recorded, reference) = (shown(recorded), shown(reference));
+        Text::new(
+            format!("First in {}: recorded {recorded}, the reference {reference}. ", figure.name()),
+            format!("首先是{zh}：录制 {recorded}，参考实现 {reference}。"),
+        )
+    });
+    let figure = figure.unwrap_or_default();
+    let (en, zh) = match &disagreement.reason {
+        Reason::Diverged(divergence) => {
+            (format!("It parts from the recorded run: {divergence}"), format!("它与录制的运行分道扬镳：{divergence}"))
+        }
+        Reason::Collections { times } => (
+            format!("{times} garbage collections went by the memory fraction and by ages, which a snapshot does not tell."),
+            format!("{times} 次垃圾回收取决于显存比例与缓存年龄，快照没有记录它们。"),
+        ),
+        Reason::Changing => (
+            "The memory that the run could have changed in its course: it was refused less at one time than it held at another.".to_owned(),
+            "运行过程中可用显存有变化：某时被拒绝的，少于另一时所持有的。".to_owned(),
+        ),
+        Reason::Parted { place, recorded, reference, .. } => (
+            format!("It first holds other memory at {place}: recorded {} B reserved and {} B allocated, the reference {} B and {} B.", recorded.0, recorded.1, reference.0, reference.1),
+            format!("它首次持有不同显存是在 {place}：录制预留 {} B、分配 {} B，参考实现为 {} B 与 {} B。", recorded.0, recorded.1, reference.0, reference.1),
+        ),
+        Reason::Unknown => (
+            "Between all calls it holds what the recorded run held.".to_owned(),
+            "在所有调用之间，它所持有的与录制的运行相同。".to_owned(),
+        ),
+    };
+    Text::new(figure.en + &en, figure.zh + &zh)
 }

@@ -1,0 +1,129 @@
+//! Histories cut where nobody would cut them: late, ended early, wrapped in the middle of a call.
+//!
+//! Every recording and snapshot of the repository is cut at twenty points in each way, and lived again from there. With
+//! `POOLPROOF_CUTS` naming folders (joined by `:`), what is in these is cut as well.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::recording::PlacedEvent;
+use crate::replay;
+
+/// How a history is cut, with the events that each device keeps.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    First(usize),
+    Both(usize),
+    Ring(usize),
+}
+
+const POINTS: usize = 20;
+
+/// The snapshot that would have been taken, had the recording gone from one point to another.
+fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> MemorySnapshot {
+    let mut cut = snapshot.clone();
+    let (settings, _) = settings(snapshot);
+    let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
+    cut.segments.clear();
+    for (device, range) in ranges.iter().enumerate() {
+        let trace = &snapshot.traces[device];
+        let segments = segments_of(snapshot, device);
+        if range.end == trace.len() {
+            cut.segments.extend(segments.into_iter().cloned());
+        } else {
+            let past = Past::before(trace, &segments, &settings, (Left::default(), &uncut), range.end).expect("it is whole");
+            cut.segments.extend(past.views(device, &sizes_at(snapshot, device, range.end)));
+            cut.stats.clear();
+        }
+        let renumbered = (0..).zip(&trace[range.clone()]);
+        cut.traces[device] = renumbered.map(|(index, e)| PlacedEvent { index, ..*e }).collect();
+    }
+    cut
+}
+
+/// How large blocks were when that many events had happened, before the call that these may end in.
+fn sizes_at(snapshot: &MemorySnapshot, device: usize, end: usize) -> BTreeMap<u64, u64> {
+    let (settings, _) = settings(snapshot);
+    let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
+    let starts = vec![0; snapshot.traces.len()];
+    let (prepared, mut reference) = ready(snapshot, &settings, &starts, &uncut).expect("it is whole");
+    let mut life = life_of(snapshot, device, &prepared[device], &mut reference);
+    life.events = &life.events[..end];
+    life.live(true, &mut ReplayReport::default());
+    sizes(reference.device(device))
+}
+
+fn cut(snapshot: &MemorySnapshot, how: Cut) -> MemorySnapshot {
+    let range = |trace: &Vec<PlacedEvent>| {
+        let n = trace.len();
+        match how {
+            Cut::First(point) => n * point / POINTS..n,
+            Cut::Both(point) => n * point / (2 * POINTS)..n - n * point / (2 * POINTS),
+            Cut::Ring(point) => n.saturating_sub(1 + point * 97 % n.max(1))..n,
+        }
+    };
+    let ranges: Vec<_> = snapshot.traces.iter().map(range).collect();
+    between(snapshot, &ranges)
+}
+
+/// What diverged, or could not be lived again, of all cuts of a snapshot.
+fn tried(snapshot: &MemorySnapshot) -> (usize, Vec<String>) {
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for point in 0..POINTS {
+        for how in [Cut::First(point), Cut::Both(point), Cut::Ring(point)] {
+            let cut = cut(snapshot, how);
+            if !cut.has_history() {
+                continue;
+            }
+            tried += 1;
+            match exact(&cut, false) {
+                Ok((report, _)) => {
+                    let first = report.first.map(|first| first.to_string().chars().take(700).collect::<String>());
+                    wrong.extend(first.map(|first| format!("{how:?}: {first}")));
+                }
+                Err(error) => wrong.push(format!("{how:?}: {error}")),
+            }
+        }
+    }
+    (tried, wrong)
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let listed = std::fs::read_dir(folder).expect("it can be listed");
+    let mut files: Vec<PathBuf> = listed.map(|entry| entry.expect("is listed").path()).collect();
+    files.retain(|path| [".pickle", ".pickle.gz", ".jsonl.gz"].iter().any(|end| path.to_string_lossy().ends_with(end)));
+    files.sort();
+    files
+}
+
+/// A snapshot, or the export of a recording; `None` for a backend that has no reference.
+fn exported(path: &Path) -> Option<MemorySnapshot> {
+    if path.to_string_lossy().contains(".pickle") {
+        return MemorySnapshot::read(path).ok();
+    }
+    let (_, lived) = replay::lived(path, true).ok()?;
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), replay::pickled(&lived)).expect("is written");
+    Some(MemorySnapshot::read(file.path()).expect("is read"))
+}
+
+#[test]
+fn a_history_cut_anywhere_is_lived_again_exactly() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("tests/recordings"), root.join("tests/snapshots")];
+    if let Ok(more) = std::env::var("POOLPROOF_CUTS") {
+        folders = more.split(':').map(PathBuf::from).collect();
+    }
+    let mut wrong = Vec::new();
+    let mut cuts = 0;
+    for path in folders.iter().flat_map(|folder| files(folder)) {
+        let Some(snapshot) = exported(&path) else { continue };
+        let (tried, mut diverged) = tried(&snapshot);
+        cuts += tried;
+        println!("{}: {tried} cuts, {} wrong", path.display(), diverged.len());
+        diverged.truncate(3);
+        wrong.extend(diverged.into_iter().map(|d| format!("{}: {d}", path.display())));
+    }
+    println!("{cuts} cuts");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

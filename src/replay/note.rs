@@ -1,0 +1,176 @@
+//! What is to be known beside the count of divergences: what a file did not tell, and what was done about it.
+//!
+//! Decides the words. Each is said of one file, in the order in which it came up.
+
+use std::fmt;
+
+use crate::op::size::human;
+use crate::op::trace::Action;
+use crate::reference::{Remark, Settings};
+
+/// Something that a reader of the result has to know.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Note {
+    /// Of the settings string.
+    Setting(Remark),
+    /// The settings string says otherwise than what was in force.
+    InForce {
+        /// The setting.
+        key: &'static str,
+    },
+    /// The history began after the program did, and the reference was primed with what stood then.
+    Late {
+        /// By position.
+        device: usize,
+        /// Memory that stood.
+        reserved: u64,
+        /// Blocks that were live or waited, and their bytes.
+        blocks: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Those that waited for streams.
+        waiting: u64,
+        /// Those whose size nothing tells for sure.
+        guessed: u64,
+        /// Garbage collection is on: the ages of cached blocks are not known.
+        ages: bool,
+    },
+    /// More was counted than the history shows, though nothing stood when it began.
+    Earlier {
+        /// By position.
+        device: usize,
+    },
+    /// The first or last events are of a call that the history has cut; they were taken as they are.
+    Cut {
+        /// By position.
+        device: usize,
+        /// How many.
+        events: usize,
+        /// At the start, or at the end.
+        first: bool,
+    },
+    /// The recorder left events of an action out.
+    LeftOut {
+        /// By position.
+        device: usize,
+        /// Which.
+        action: Action,
+    },
+    /// Settings changed while it was recorded.
+    SettingsChanged {
+        /// By position.
+        device: usize,
+        /// The event that first shows it.
+        index: u32,
+        /// What changed.
+        changed: Changed,
+    },
+    /// Garbage collections were followed as they were recorded.
+    Collected {
+        /// By position.
+        device: usize,
+        /// How many.
+        times: u64,
+    },
+    /// Which requests went to private pools was told by the segments that their addresses lie in.
+    PoolsByAddress,
+}
+
+/// Settings that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed(Vec<String>);
+
+impl Changed {
+    /// What of the settings is not what it was.
+    #[must_use]
+    pub fn between(before: &Settings, after: &Settings) -> Self {
+        let mut changed = Vec::new();
+        let mut note = |key: &str, before: String, after: String| {
+            if before != after {
+                changed.push(format!("{key} from {before} to {after}"));
+            }
+        };
+        let split = |bytes: u64| if bytes == u64::MAX { "none".to_owned() } else { human(bytes) };
+        let flag = |is: bool| if is { "True" } else { "False" }.to_owned();
+        note("expandable_segments", flag(before.expandable_segments), flag(after.expandable_segments));
+        note("max_split_size", split(before.max_split), split(after.max_split));
+        note("garbage_collection_threshold", before.gc_threshold.to_string(), after.gc_threshold.to_string());
+        note(
+            "roundup_power2_divisions",
+            format!("{:?}", before.roundup_divisions),
+            format!("{:?}", after.roundup_divisions),
+        );
+        note("large_segment_size", human(before.large_segment), human(after.large_segment));
+        note("max_non_split_rounding", human(before.max_non_split_rounding), human(after.max_non_split_rounding));
+        Changed(changed)
+    }
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::Setting(remark) => write!(f, "{remark}"),
+            Note::InForce { key } => write!(
+                f,
+                "the settings string does not say of `{key}` what was in force at the end; what was in force is taken"
+            ),
+            Note::Late { device, reserved, blocks, bytes, waiting, guessed, ages } => {
+                write!(
+                    f,
+                    "device {device}: the history began late; {} stood already, with {blocks} blocks of {} in it, and the \
+                     reference was primed with that. Peaks and sums of the time before are not known",
+                    human(*reserved),
+                    human(*bytes)
+                )?;
+                if *waiting > 0 {
+                    write!(f, "; for which streams {waiting} of them waited is not told")?;
+                }
+                if *guessed > 0 {
+                    write!(f, "; the size of {guessed} of them is their request, rounded: nothing tells whether more")?;
+                }
+                if *ages {
+                    write!(f, "; how long blocks had been cached is not told")?;
+                }
+                Ok(())
+            }
+            Note::Earlier { device } => write!(
+                f,
+                "device {device}: more was counted than the history shows: it began late, when nothing was reserved. \
+                 Peaks and sums are not compared"
+            ),
+            Note::Cut { device, events, first: true } => write!(
+                f,
+                "device {device}: the first {events} events finish a call that began before the history; taken as they are"
+            ),
+            Note::Cut { device, events, first: false } => write!(
+                f,
+                "device {device}: the last {events} events begin a call that the history does not finish; not compared"
+            ),
+            Note::LeftOut { device, action } => write!(
+                f,
+                "device {device}: `{}` was left out when it was recorded (skip_actions); blocks are taken to be free at \
+                 once when they are freed",
+                action.name()
+            ),
+            Note::SettingsChanged { device, index, changed } => write!(
+                f,
+                "device {device}: the settings changed while it was recorded; event {index} is the first that shows it: {changed}"
+            ),
+            Note::Collected { device, times } => write!(
+                f,
+                "device {device}: {times} garbage collections were followed as recorded: they go by ages and by the memory \
+                 fraction, which a snapshot does not tell"
+            ),
+            Note::PoolsByAddress => f.write_str(
+                "the trace has no `pool_id` (PyTorch before 2.12): a request's private pool is that of the segment its \
+                 address lies in, and a segment that is gone at the end is taken for one of the default pools",
+            ),
+        }
+    }
+}

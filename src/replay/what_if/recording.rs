@@ -1,0 +1,195 @@
+//! The calls of a recording, apart from what was answered; and what was answered, in figures.
+//!
+//! Decides what the recorded run came to by its own statistics alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::ask::{Ask, Held};
+use super::pools::{self, Names, Streams, handle_of};
+use super::{CardSize, Row, SizeFrom, Workload};
+use crate::device::card::Given;
+use crate::op::Stats;
+use crate::op::stats::{Counter, Family};
+use crate::op::trace::Action;
+use crate::recording::{self, End, Line, Reader, RecordedOp, StatsChange, Verb};
+use crate::reference::{Settings, rounding};
+use crate::replay::{ReplayError, header_of};
+
+/// One device of a recorded run, by its statistics.
+#[derive(Debug, Clone, Default)]
+struct Count {
+    stats: Stats,
+    row: Row,
+}
+
+impl Count {
+    fn starts(&mut self, change: &StatsChange) {
+        self.stats = Stats::default();
+        change.apply(&mut self.stats);
+    }
+
+    /// `resets`: what was counted begins anew.
+    fn follow(&mut self, change: Option<&StatsChange>, resets: bool) {
+        let before = self.stats;
+        if let Some(change) = change {
+            change.apply(&mut self.stats);
+        }
+        let bytes = |family: Family| self.stats.all(family);
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+        let (reserved, allocated) = (bytes(Family::ReservedBytes), bytes(Family::AllocatedBytes));
+        self.row.peak_allocated = self.row.peak_allocated.max(unsigned(allocated.peak));
+        self.row.peak_reserved = self.row.peak_reserved.max(unsigned(reserved.peak));
+        self.row.at_most_reserved(unsigned(reserved.current), unsigned(allocated.current));
+        let more = |counter| if resets { 0 } else { unsigned(self.stats.counter(counter) - before.counter(counter)) };
+        self.row.device_calls += more(Counter::NumDeviceAlloc) + more(Counter::NumDeviceFree);
+        self.row.retries += more(Counter::NumAllocRetries);
+    }
+}
+
+/// What the devices could give, as refusals show it: by episode and device.
+fn available(ends: &[End], settings: &Settings, devices: &[u64]) -> Vec<Vec<u64>> {
+    let of = |end: &End, device: usize| {
+        let mut reserved: u64 = 0;
+        let mut most: Option<u64> = None;
+        for event in end.events_of(device) {
+            match event.action {
+                Action::SegmentAlloc | Action::SegmentMap => reserved = reserved.saturating_add(event.bytes),
+                Action::SegmentFree | Action::SegmentUnmap => reserved = reserved.saturating_sub(event.bytes),
+                // What was free did not do: so the card was that large.
+                Action::Oom if event.address < rounding::segment_size(event.bytes.min(rounding::LARGEST), settings) => {
+                    most = most.max(Some(reserved.saturating_add(event.address)));
+                }
+                _ => {}
+            }
+        }
+        most.unwrap_or(u64::MAX)
+    };
+    ends.iter().map(|end| devices.iter().enumerate().map(|(d, &total)| total.min(of(end, d))).collect()).collect()
+}
+
+/// Where the driver put what was got, in order.
+fn given(ends: &[End], device: usize) -> Given {
+    let mut given = Given::default();
+    for event in ends.iter().flat_map(|end| end.events_of(device)).filter(|e| e.action == Action::SegmentAlloc) {
+        given.segments.entry(event.bytes).or_default().push_back(event.address);
+    }
+    given
+}
+
+/// Reads the calls of a recording.
+pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> {
+    let ends = recording::endings(path)?;
+    let mut reader = Reader::open(path)?;
+    let (header, settings) = header_of(&mut reader)?;
+    let totals: Vec<u64> = header.devices.iter().map(|d| d.total_bytes).collect();
+    let available = available(&ends, &settings, &totals);
+    let devices = totals.len();
+    let mut counts: Vec<Count> =
+        (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
+    let (mut asks, mut names, mut streams) = (Vec::new(), Names::default(), Streams::new());
+    let (mut episode, mut requests) = (0, 0);
+    while let Some(line) = reader.next_line()? {
+        let at = reader.line_number();
+        match line {
+            Line::Episode(start) => {
+                for device in 0..devices {
+                    asks.push((device, Ask::Clear));
+                    asks.extend(available.get(episode).map(|of| (device, Ask::Available { bytes: of[device] })));
+                    asks.extend(start.fraction.get(&device).map(|&fraction| (device, Ask::Limit { fraction })));
+                    start.stats.get(&device).into_iter().for_each(|change| counts[device].starts(change));
+                }
+                streams = start.streams;
+                episode += 1;
+            }
+            Line::Op(op) => {
+                asks.extend(pools::on_its_own_account(&op, devices, Action::Alloc));
+                asks_of(&op, devices, &streams, &mut asks);
+                let asked = names.asked(&op, &streams).filter(|&(device, _)| device < devices);
+                asks.extend(asked.map(|(device, ask)| (device, Ask::Pool(ask))));
+                asks.extend(pools::on_its_own_account(&op, devices, Action::FreeRequested));
+                idle(&op, devices, &streams, &mut asks);
+                let resets = op.op == Verb::ResetAccumulated;
+                for (device, count) in counts.iter_mut().enumerate() {
+                    count.follow(op.stats.get(&device), resets);
+                    let current = |family| u64::try_from(count.stats.all(family).current).unwrap_or(0);
+                    let (reserved, allocated) = (current(Family::ReservedBytes), current(Family::AllocatedBytes));
+                    asks.push((device, Ask::Held(Held { at, reserved, allocated })));
+                }
+                note_refusal(&op, &mut counts, &mut requests);
+            }
+            Line::End(_) => {}
+        }
+    }
+    let cards = (0..devices).map(|device| {
+        let least = available.iter().map(|of| of[device]).min().unwrap_or(totals[device]);
+        let from = if least < totals[device] { SizeFrom::Refusals } else { SizeFrom::Header };
+        CardSize { total: totals[device], bytes: least, from }
+    });
+    let cards = cards.collect();
+    let recorded = counts.into_iter().map(|count| Row { config: header.config.clone(), ..count.row }).collect();
+    let given = (0..devices).map(|device| given(&ends, device)).collect();
+    Ok(Workload {
+        config: header.config,
+        settings,
+        cards,
+        asks,
+        recorded,
+        given,
+        starts: BTreeMap::new(),
+        ..Workload::default()
+    })
+}
+
+/// Requests count as the calls do: those of PyTorch itself, too.
+fn note_refusal(op: &RecordedOp, counts: &mut [Count], requests: &mut u64) {
+    *requests += op.internal.iter().filter(|e| e.0 == Action::Alloc).count() as u64;
+    if op.op != Verb::Alloc || op.block.is_none() {
+        return;
+    }
+    *requests += 1;
+    if let (Some(_), Some(bytes), Some(count)) = (&op.error, op.bytes, op.device.and_then(|d| counts.get_mut(d))) {
+        count.row.refusals += 1;
+        count.row.first_refusal.get_or_insert((*requests, bytes));
+    }
+}
+
+fn asks_of(op: &RecordedOp, devices: usize, streams: &Streams, asks: &mut Vec<(usize, Ask)>) {
+    let device = op.device.filter(|&d| d < devices);
+    let stream = device.and_then(|device| handle_of(streams, device, op.stream));
+    let mut push = |ask: Option<Ask>| asks.extend(device.zip(ask));
+    match op.op {
+        Verb::Alloc => {
+            let asked = op.block.zip(op.bytes).zip(stream).map(|((block, bytes), stream)| {
+                let refused = op.error.is_some();
+                Ask::Alloc { block, bytes, stream, refused, to: None }
+            });
+            asks.extend(device.zip(asked));
+        }
+        Verb::Free => {
+            push(op.block.map(|block| Ask::Free { block }));
+            push(op.synchronized.then_some(Ask::Synchronize));
+        }
+        Verb::RecordStream => push(op.block.zip(stream).map(|(block, stream)| Ask::Record { block, stream })),
+        Verb::Occupy => push(stream.map(|stream| Ask::Occupy { stream })),
+        Verb::Synchronize => push(Some(Ask::Synchronize)),
+        Verb::EmptyCache => asks.extend((0..devices).map(|device| (device, Ask::Flush))),
+        Verb::SetFraction => push(op.fraction.map(|fraction| Ask::Limit { fraction })),
+        Verb::ResetPeak | Verb::ResetAccumulated => {} // the rows count for themselves
+        Verb::PoolCreate
+        | Verb::PoolEnter
+        | Verb::PoolExit
+        | Verb::PoolDelete
+        | Verb::CaptureBegin
+        | Verb::CaptureEnd
+        | Verb::GraphReset => {} // said in `pools`
+    }
+}
+
+/// Streams that were found idle afterwards.
+fn idle(op: &RecordedOp, devices: usize, streams: &Streams, asks: &mut Vec<(usize, Ask)>) {
+    for (&device, idle) in op.idle.iter().filter(|&(&d, _)| d < devices) {
+        let handles = idle.iter().filter_map(|&position| handle_of(streams, device, Some(position)));
+        asks.extend(handles.map(|stream| (device, Ask::Finish { stream })));
+    }
+}
