@@ -278,13 +278,12 @@ fn a_file_that_is_something_else_is_named() {
     const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n";
     let packed = gzip(b"{\"format\":\"poolproof-seq/1\"}");
     let utf16: Vec<u8> = "\u{feff}{\"format\": 1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let kinds: [(&str, &[u8], &str, &str); 9] = [
+    let kinds: [(&str, &[u8], &str, &str); 8] = [
         ("pointer", POINTER, "a Git LFS pointer", "git lfs pull"),
         ("zip", b"PK\x03\x04\x14\0\0\0archive/data.pkl", "a zip archive", "torch"),
         ("empty", b"", "an empty file", ""),
         ("page", b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "an HTML page", "fetch the raw file"),
         ("utf16", &utf16, "text in UTF-16", "save it as UTF-8"),
-        ("old", b"(dp0\nVsegments\np1\n(lp2\ns.", "a pickle of protocol 0", "protocol=4"),
         ("zstd", b"\x28\xb5\x2f\xfd\x04\x00", "compressed with zstd", "unpack"),
         ("picture", b"\x89PNG\r\n\x1a\n", "a PNG picture", ""),
         ("twice", &gzip(&packed), "a gzip file", "gunzip"),

@@ -55,7 +55,7 @@ pub fn kind_of(path: &Path) -> Result<Kind, EngineError> {
     let fail = |source| EngineError::Read { path: path.to_owned(), source };
     let bytes = recording::first_bytes(path).map_err(fail)?;
     match input::looks(&bytes) {
-        Some(Looks::Pickle(_)) => return Ok(Kind::Snapshot),
+        Some(Looks::Pickle(_) | Looks::OldPickle | Looks::Zip) => return Ok(Kind::Snapshot),
         Some(looks) => return Err(EngineError::Foreign { path: path.to_owned(), looks }),
         None => {}
     }

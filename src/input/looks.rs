@@ -157,7 +157,8 @@ impl Looks {
             }
             Looks::Tar => "unpack it and name a file that is in it",
             Looks::Pickle(2..=5) => "`poolproof replay` reads memory snapshots",
-            Looks::Pickle(_) | Looks::OldPickle => {
+            Looks::OldPickle => "`poolproof replay` reads memory snapshots",
+            Looks::Pickle(_) => {
                 "write it again with a protocol from 2 to 5: \
                  pickle.dump(pickle.load(open(FILE, 'rb')), open('new.pickle', 'wb'), protocol=4)"
             }

@@ -7,6 +7,7 @@
 //! driver's acts (they stand behind the operations they belong to), then operation by operation.
 
 pub mod ahead;
+pub mod archive;
 mod line;
 pub mod pickle;
 pub mod snapshot;
@@ -19,7 +20,7 @@ pub use line::{End, Episode, Header, Line, PoolName, RecordedOp, Verb};
 pub use snapshot::{MemorySnapshot, PlacedEvent, SnapshotError};
 pub use stats::StatsChange;
 
-use crate::input;
+use crate::input::{self, Looks};
 
 /// The version this code reads.
 pub const FORMAT: &str = "poolproof/1";
@@ -38,6 +39,8 @@ pub enum RecordingError {
     Malformed { file: String, line: u64, source: serde_json::Error },
     #[error("{file}: the recording is of version `{found}`; this program reads `{FORMAT}`")]
     Version { file: String, found: String },
+    #[error("{file}: this is {}{}", looks.name(), looks.advice().map_or_else(String::new, |a| format!("; {a}")))]
+    Foreign { file: String, looks: Looks },
     #[error("{file}: the file is empty")]
     Empty { file: String },
     #[error("{file}:{line}: {what}")]

@@ -20,6 +20,14 @@ use crate::reference::{AllocError, PoolId, Reference, Settings, TENSOR_LIMIT, TE
 /// A device's events, and the private pool of each.
 type Traced = (Vec<TraceEvent>, Vec<PoolId>);
 
+/// What the reference did in an episode, by device, and what stands at its end.
+pub(super) struct Stood {
+    pub traces: Vec<Traced>,
+    pub segments: Vec<SegmentView>,
+    /// Where it reserved ranges of addresses.
+    pub ranges: Vec<Vec<u64>>,
+}
+
 /// An episode on its way.
 pub(super) struct Replayed {
     reference: Reference<RecordedDevice>,
@@ -131,7 +139,7 @@ impl Replayed {
     }
 
     /// Compares what stands at the end; answers what the reference did and what stands.
-    pub fn finish(self, line: u64, report: &mut ReplayReport) -> (Vec<Traced>, Vec<SegmentView>) {
+    pub fn finish(self, line: u64, report: &mut ReplayReport) -> Stood {
         let Replayed { mut reference, end, hash_order, diverged, .. } = self;
         let traces: Vec<_> =
             (0..reference.device_count()).map(|device| reference.device_mut(device).taken_trace_and_pools()).collect();
@@ -142,7 +150,8 @@ impl Replayed {
                 report.diverged(Divergence { place: Place::Line(line), at: "end of the episode".to_owned(), kinds });
             }
         }
-        (traces, segments)
+        let ranges = reference.devices().map(|device| device.device().reserved().to_vec()).collect();
+        Stood { traces, segments, ranges }
     }
 
     fn device_of(&self, op: &RecordedOp) -> Result<usize, &'static str> {

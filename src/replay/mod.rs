@@ -27,6 +27,7 @@ pub use export::pickled;
 pub use history::shape::Trouble;
 pub use note::{Changed, Note};
 
+use crate::input::{self, Looks};
 use crate::op::snapshot::SegmentView;
 use crate::op::trace::TraceEvent;
 use crate::recording::{self, Line, MemorySnapshot, Reader, RecordingError, SnapshotError};
@@ -99,6 +100,8 @@ pub struct Lived {
     pub pools: Vec<Vec<PoolId>>,
     /// By device, then by address.
     pub segments: Vec<SegmentView>,
+    /// Of all episodes: where ranges of addresses were reserved, by device.
+    ranges: Vec<Vec<u64>>,
 }
 
 impl ReplayReport {
@@ -162,10 +165,15 @@ fn held_to_invariants(path: &Path, backend: String) -> Result<ReplayReport, Repl
     Ok(report)
 }
 
-/// A file that is no recording in lines is taken for a snapshot if it begins as pickles do.
+/// A file that is no recording in lines is taken for a snapshot if it begins as pickles or archives of them do.
 fn is_pickle(path: &Path) -> Result<bool, RecordingError> {
     let failed = |source| RecordingError::Open { file: path.display().to_string(), source };
-    recording::first_bytes(path).map(|bytes| bytes.first() == Some(&0x80)).map_err(failed)
+    let looks = recording::first_bytes(path).map(|bytes| input::looks(&bytes)).map_err(failed)?;
+    match looks {
+        Some(Looks::Pickle(_) | Looks::OldPickle | Looks::Zip) => Ok(true),
+        None | Some(Looks::Empty) => Ok(false),
+        Some(looks) => Err(RecordingError::Foreign { file: path.display().to_string(), looks }),
+    }
 }
 
 /// A recording's header and its settings, read.
@@ -216,10 +224,12 @@ fn recorded(
             }
             Line::End(_) => {
                 let episode = current.take().ok_or_else(|| place.out_of_place("no episode is open here"))?;
-                let (traces, segments) = episode.finish(place.line, &mut report);
+                let stood = episode.finish(place.line, &mut report);
+                lived.ranges.resize(stood.ranges.len().max(lived.ranges.len()), Vec::new());
+                lived.ranges.iter_mut().zip(stood.ranges).for_each(|(all, more)| all.extend(more));
                 if keep {
-                    (lived.traces, lived.pools) = traces.into_iter().unzip();
-                    lived.segments = segments;
+                    (lived.traces, lived.pools) = stood.traces.into_iter().unzip();
+                    lived.segments = stood.segments;
                 }
             }
         }

@@ -38,31 +38,36 @@ pub fn read(input: impl BufRead, budget: &mut Budget) -> Result<Document, Pickle
     Ok(machine.document)
 }
 
-struct Machine<'b, R> {
-    input: R,
+pub(super) struct Machine<'b, R> {
+    pub(super) input: R,
     /// Bytes read so far, and where the opcode at hand begins.
-    offset: u64,
-    start: u64,
-    budget: &'b mut Budget,
+    pub(super) offset: u64,
+    pub(super) start: u64,
+    pub(super) budget: &'b mut Budget,
     stack: Vec<Value>,
     marks: Vec<usize>,
     /// What was kept, by number; numbers that were left out at first are beside it.
     memo: Vec<Value>,
     stray: BTreeMap<u32, Value>,
     document: Document,
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
 }
 
 impl<R: BufRead> Machine<'_, R> {
+    /// Protocols 0 and 1 say nothing of themselves: they begin with their first value.
     fn header(&mut self) -> Result<(), PickleError> {
-        let first = match self.byte() {
-            Err(PickleError::Cut { .. }) => return Err(PickleError::Empty),
-            other => other?,
+        let first = match self.input.fill_buf() {
+            Ok(bytes) => bytes.first().copied().ok_or(PickleError::Empty)?,
+            Err(source) => return Err(self.unreadable(source)),
         };
-        if first != 0x80 {
-            return Err(PickleError::NotAPickle { first });
+        match first {
+            0x80 => {
+                self.byte()?;
+                self.protocol()
+            }
+            b'(' | b']' | b'}' | b')' | b'c' | b'N' | b'I' | b'V' | b'S' | b'F' | b'L' => Ok(()),
+            _ => Err(PickleError::NotAPickle { first }),
         }
-        self.protocol()
     }
 
     fn protocol(&mut self) -> Result<(), PickleError> {
@@ -97,8 +102,10 @@ impl<R: BufRead> Machine<'_, R> {
             0x88 => self.push(Value::Bool(true))?,
             0x89 => self.push(Value::Bool(false))?,
             b'J' | b'K' | b'M' | b'G' | 0x8a | 0x8b => self.number(code)?,
-            0x8c | b'X' | 0x8d | b'C' | b'B' | 0x8e => self.string(code)?,
-            0x94 | b'q' | b'r' | b'h' | b'j' => self.remember(code)?,
+            b'I' | b'L' | b'F' => self.number_in_text()?,
+            0x8c | b'X' | 0x8d | b'C' | b'B' | 0x8e | b'U' | b'T' => self.string(code)?,
+            b'V' | b'S' => self.string_in_text(code)?,
+            0x94 | b'q' | b'r' | b'h' | b'j' | b'p' | b'g' => self.remember(code)?,
             b']' | b'l' | b')' | b't' | 0x85..=0x87 | b'}' | b'd' => self.container(code)?,
             b'a' | b'e' | b's' | b'u' => self.fill(code)?,
             b'c' | 0x93 => self.global(code)?,
@@ -146,15 +153,20 @@ impl<R: BufRead> Machine<'_, R> {
     fn string(&mut self, code: u8) -> Result<(), PickleError> {
         let length = match code {
             0x8d | 0x8e => u64::from_le_bytes(self.array()?),
-            _ => self.length(matches!(code, b'X' | b'B'))?,
+            _ => self.length(matches!(code, b'X' | b'B' | b'T'))?,
         };
         self.bytes(length)?;
         if matches!(code, b'C' | b'B' | 0x8e) {
             return self.push(Value::Bytes);
         }
-        let Ok(text) = std::str::from_utf8(&self.buffer) else {
-            return Err(self.malformed("a string that is not UTF-8"));
-        };
+        let buffer = std::mem::take(&mut self.buffer);
+        // Lone surrogates, which Python keeps where a file's name had bytes that are no text, are replaced.
+        let pushed = self.push_text(&String::from_utf8_lossy(&buffer));
+        self.buffer = buffer;
+        pushed
+    }
+
+    pub(super) fn push_text(&mut self, text: &str) -> Result<(), PickleError> {
         if let Some(&at) = self.document.known.get(text) {
             return self.push(Value::Str(at));
         }
@@ -171,9 +183,10 @@ impl<R: BufRead> Machine<'_, R> {
         let index = match code {
             0x94 => self.next(self.memo.len() + self.stray.len())?,
             b'q' | b'h' => u32::from(self.byte()?),
+            b'p' | b'g' => self.memo_in_text()?,
             _ => u32::from_le_bytes(self.array()?),
         };
-        if matches!(code, b'h' | b'j') {
+        if matches!(code, b'h' | b'j' | b'g') {
             let known = self.memo.get(index as usize).or_else(|| self.stray.get(&index)).copied();
             let value = known.ok_or_else(|| self.malformed("it refers to something it has not said yet"))?;
             return self.push(value);
@@ -290,7 +303,7 @@ impl<R: BufRead> Machine<'_, R> {
         }
     }
 
-    fn malformed(&self, what: &'static str) -> PickleError {
+    pub(super) fn malformed(&self, what: &'static str) -> PickleError {
         PickleError::Malformed { offset: self.start, what }
     }
 
@@ -304,7 +317,7 @@ impl<R: BufRead> Machine<'_, R> {
         (self.stack.len() as u64) * ITEM + (self.marks.len() as u64) * 16
     }
 
-    fn push(&mut self, value: Value) -> Result<(), PickleError> {
+    pub(super) fn push(&mut self, value: Value) -> Result<(), PickleError> {
         self.budget.check(self.standing(), self.start)?;
         self.stack.push(value);
         Ok(())
@@ -355,7 +368,7 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(bytes)
     }
 
-    fn unreadable(&self, source: std::io::Error) -> PickleError {
+    pub(super) fn unreadable(&self, source: std::io::Error) -> PickleError {
         match source.kind() {
             std::io::ErrorKind::UnexpectedEof => PickleError::Cut { offset: self.offset },
             _ => PickleError::Read { offset: self.offset, source },

@@ -3,15 +3,15 @@
 //! Decides which opcodes are data and which are refused. Never runs anything a pickle names, and knows
 //! nothing of what the data means.
 //!
-//! Read, of protocols 2 to 5 (with the names of Python's `pickletools`):
+//! Read, of protocols 0 to 5 (with the names of Python's `pickletools`):
 //!
 //! | what for | opcodes |
 //! | --- | --- |
 //! | frame of the whole | `PROTO FRAME STOP` |
 //! | the stack | `MARK POP POP_MARK DUP` |
-//! | what comes again | `MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET` |
-//! | plain values | `NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT` |
-//! | strings and bytes | `SHORT_BINUNICODE BINUNICODE BINUNICODE8 SHORT_BINBYTES BINBYTES BINBYTES8` |
+//! | what comes again | `MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET` |
+//! | plain values | `NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT INT LONG FLOAT` |
+//! | strings and bytes | `STRING BINSTRING SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 SHORT_BINBYTES BINBYTES BINBYTES8` |
 //! | containers | `EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT SETITEM SETITEMS DICT` |
 //! | `OrderedDict` and `defaultdict` alone | `GLOBAL STACK_GLOBAL REDUCE` |
 //!
@@ -21,6 +21,7 @@
 
 mod document;
 mod machine;
+mod text;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -38,9 +39,9 @@ pub enum PickleError {
     Read { offset: u64, source: std::io::Error },
     #[error("the file is empty")]
     Empty,
-    #[error("no pickle: it begins with {first:#04x}, and a pickle of protocol 2 to 5 begins with 0x80")]
+    #[error("no pickle: it begins with {first:#04x}, and no pickle begins so")]
     NotAPickle { first: u8 },
-    #[error("pickle protocol {version}; this program reads 2 to 5")]
+    #[error("pickle protocol {version}; this program reads 0 to 5")]
     Protocol { version: u8 },
     #[error("the pickle ends in the middle, at byte {offset}")]
     Cut { offset: u64 },
@@ -83,6 +84,11 @@ impl Budget {
     pub fn charge(&mut self, bytes: u64, offset: u64) -> Result<(), PickleError> {
         self.used = self.used.saturating_add(bytes);
         self.check(0, offset)
+    }
+
+    /// What may still be taken.
+    pub(super) fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.used)
     }
 
     /// As [`Budget::charge`] with `extra` on top, which is not kept.

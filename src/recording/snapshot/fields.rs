@@ -114,9 +114,9 @@ impl<'d> Record<'d> {
         }
     }
 
-    /// Two numbers, if they are there.
-    pub fn optional_pair(&self, field: &'static str) -> Result<Option<(u64, u64)>, SnapshotError> {
-        if matches!(self.get(field), None | Some(Value::None)) { Ok(None) } else { self.pair(field).map(Some) }
+    /// Two numbers, if they are there and are such.
+    pub fn optional_pair(&self, field: &'static str) -> Option<(u64, u64)> {
+        self.get(field).and_then(|_| self.pair(field).ok())
     }
 
     pub fn optional_text(&self, field: &'static str) -> Result<Option<&'d str>, SnapshotError> {

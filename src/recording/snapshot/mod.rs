@@ -9,8 +9,10 @@ mod tests;
 pub mod told;
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::path::Path;
 
+use super::archive;
 use super::StatsChange;
 use super::pickle::{self, Budget, Document, PickleError, Value};
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
@@ -24,6 +26,11 @@ use fields::Record;
 pub enum SnapshotError {
     #[error("{file}: {source}")]
     Open { file: String, source: std::io::Error },
+    #[error(
+        "{file}: a zip archive, and no snapshot kept by torch.save: no pickle was found in it. \
+         torch.cuda.memory._dump_snapshot(FILE) writes a snapshot that is read as it is"
+    )]
+    Archive { file: String },
     #[error("{file}: {source}")]
     Pickle { file: String, source: PickleError },
     #[error(
@@ -85,14 +92,24 @@ impl MemorySnapshot {
     /// # Errors
     /// The file cannot be read, is no pickle of plain data, or no snapshot.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
+        let (document, budget) = Self::document(path)?;
+        Self::of(&document, budget, &path.display().to_string())
+    }
+
+    /// The values of a file, and what memory its size still allows.
+    fn document(path: &Path) -> Result<(Document, Budget), SnapshotError> {
         let file = path.display().to_string();
         let failed = |source| SnapshotError::Open { file: file.clone(), source };
         let bytes = std::fs::metadata(path).map_err(failed)?.len();
-        let input = super::open(path).map_err(failed)?;
+        let mut input = super::open(path).map_err(failed)?;
+        if input.fill_buf().map_err(failed)?.starts_with(archive::ENTRY) {
+            let found = archive::pickle_in(input).map_err(failed)?;
+            input = found.ok_or_else(|| SnapshotError::Archive { file: file.clone() })?;
+        }
         let mut budget = Budget::for_file(bytes);
         let document =
             pickle::read(input, &mut budget).map_err(|source| SnapshotError::Pickle { file: file.clone(), source })?;
-        Self::of(&document, budget, &file)
+        Ok((document, budget))
     }
 
     fn of(document: &Document, budget: Budget, file: &str) -> Result<Self, SnapshotError> {
@@ -112,6 +129,8 @@ impl MemorySnapshot {
             "external_annotations",
             "poolproof_stats",
             "categories",
+            "host_segments",
+            "host_traces",
         ];
         let top = reading.record(root, Place::Top, &known)?;
         let mut snapshot = MemorySnapshot { file: file.to_owned(), ..MemorySnapshot::default() };
@@ -225,7 +244,7 @@ impl<'d> Reading<'d> {
             let record = self.record(item, Place::Event { device, at }, &KNOWN)?;
             let name = record.text("action")?;
             let Some(action) = ACTIONS.into_iter().find(|a| a.name() == name) else {
-                self.unknown += 1;
+                self.unknown += u64::from(name != ANNOTATE);
                 continue;
             };
             if action == Action::Snapshot {
@@ -234,7 +253,7 @@ impl<'d> Reading<'d> {
             let address = record.unsigned(if action == Action::Oom { "device_free" } else { "addr" })?;
             let (bytes, stream) = (record.unsigned("size")?, record.unsigned("stream")?);
             let index = u32::try_from(at).unwrap_or(u32::MAX); // the budget ends long before
-            let pool = record.optional_pair("pool_id")?;
+            let pool = record.optional_pair("pool_id");
             events.push(PlacedEvent { index, event: TraceEvent { action, address, bytes, stream }, pool });
         }
         Ok(events)
@@ -259,7 +278,10 @@ impl<'d> Reading<'d> {
         let record = self.record(value, Place::Segment { index }, &KNOWN)?;
         let kind = record.text("segment_type")?;
         let mut view = SegmentView {
-            device: u32::try_from(record.unsigned("device")?).map_err(|_| record.wrong("device", "a device"))?,
+            device: u32::try_from(record.unsigned("device")?)
+                .ok()
+                .filter(|&device| (device as usize) < MOST_DEVICES)
+                .ok_or_else(|| record.wrong("device", "a device from 0 to 63"))?,
             address: record.unsigned("address")?,
             total_size: record.unsigned("total_size")?,
             allocated_size: record.unsigned("allocated_size")?,
@@ -275,15 +297,24 @@ impl<'d> Reading<'d> {
             is_expandable: record.optional_bool("is_expandable")?.unwrap_or(false),
             blocks: Vec::new(),
         };
+        let mut address = view.address;
         for (at, &block) in record.list("blocks")?.iter().enumerate() {
-            view.blocks.push(self.block(index, at, block)?);
+            let block = self.block(index, at, (address, block))?;
+            address = block.address.saturating_add(block.size);
+            view.blocks.push(block);
         }
         Ok(view)
     }
 
-    fn block(&mut self, segment: usize, at: usize, value: Value) -> Result<BlockView, SnapshotError> {
+    /// PyTorch 2.0 tells no addresses of blocks: they lie one behind the other.
+    fn block(
+        &mut self,
+        segment: usize,
+        at: usize,
+        (behind, value): (u64, Value),
+    ) -> Result<BlockView, SnapshotError> {
         self.charge::<BlockView>()?;
-        let known = ["address", "size", "requested_size", "state", "frames"];
+        let known = ["address", "size", "requested_size", "state", "frames", "history"];
         let record = self.record(value, Place::Block { segment, at }, &known)?;
         let state = match record.text("state")? {
             "active_allocated" => BlockState::ActiveAllocated,
@@ -292,7 +323,7 @@ impl<'d> Reading<'d> {
             _ => return Err(record.wrong("state", "a state of a block")),
         };
         Ok(BlockView {
-            address: record.unsigned("address")?,
+            address: if record.get("address").is_some() { record.unsigned("address")? } else { behind },
             size: record.unsigned("size")?,
             requested_size: record.unsigned("requested_size")?,
             state,
@@ -315,6 +346,9 @@ impl<'d> Reading<'d> {
         Ok(())
     }
 }
+
+/// What a program says of itself since PyTorch 2.14; nothing happens to memory.
+const ANNOTATE: &str = "annotate";
 
 const ACTIONS: [Action; 9] = [
     Action::Alloc,

@@ -86,7 +86,7 @@ fn what_is_missing_or_wrong_is_named_with_its_place() {
 
 #[test]
 fn what_a_newer_pytorch_adds_is_counted_and_left_alone() {
-    let newer = with_event(&[("addr", 512), ("size", 1), ("stream", 0), ("pool_id", 0)], "alloc");
+    let newer = with_event(&[("addr", 512), ("size", 1), ("stream", 0), ("of_tomorrow", 0)], "alloc");
     let snapshot = read(&newer).expect("is read");
     assert_eq!((snapshot.unknown, snapshot.traces[0].len()), (1, 1));
     let snapshot = read(&with_event(&[], "workspace_snapshot")).expect("is read");

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::fields::{Place, Record};
 use super::{MOST_DEVICES, MemorySnapshot, SnapshotError};
-use crate::recording::pickle::{self, Budget, Document, Value};
+use crate::recording::pickle::{Budget, Document, Value};
 
 /// A mark that the program set in its trace: `record_function`, an optimizer's step, `annotate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +44,7 @@ impl Told {
     /// As [`MemorySnapshot::read`].
     pub fn read(path: &Path) -> Result<(MemorySnapshot, Told), SnapshotError> {
         let file = path.display().to_string();
-        let failed = |source| SnapshotError::Open { file: file.clone(), source };
-        let bytes = std::fs::metadata(path).map_err(failed)?.len();
-        let input = crate::recording::open(path).map_err(failed)?;
-        let mut budget = Budget::for_file(bytes);
-        let document =
-            pickle::read(input, &mut budget).map_err(|source| SnapshotError::Pickle { file: file.clone(), source })?;
+        let (document, budget) = MemorySnapshot::document(path)?;
         let snapshot = MemorySnapshot::of(&document, budget, &file)?;
         let telling = Telling {
             document: &document,

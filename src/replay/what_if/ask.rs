@@ -9,6 +9,7 @@ use super::Row;
 use super::pools::PoolAsk;
 use crate::device::StreamHandle;
 use crate::device::card::Card;
+use crate::op::Counter;
 use crate::reference::{Catch, DeviceAllocator, PoolFlags, PoolId, Reference, Settings, Sound};
 
 /// A private pool that no request goes to, and a caller whom nobody is.
@@ -152,11 +153,19 @@ impl Asked {
                     let _ = allocator.free(address);
                 }
                 allocator.device_mut().synchronize();
+                let before = calls_of(allocator);
                 let _ = allocator.release_cached();
+                row.between += calls_of(allocator) - before;
             }
             Ask::Held(_) => {}
         }
     }
+}
+
+/// Calls that got memory from the driver or gave it back.
+pub(super) fn calls_of(allocator: &DeviceAllocator<Card, Sound>) -> u64 {
+    let count = |counter| u64::try_from(allocator.stats().counter(counter)).unwrap_or(0);
+    count(Counter::NumDeviceAlloc) + count(Counter::NumDeviceFree)
 }
 
 fn answer(

@@ -53,6 +53,8 @@ pub struct Row {
     pub first_refusal: Option<(u64, u64)>,
     /// The most that was reserved between two calls.
     reached: u64,
+    /// Device calls between the episodes of a recording, which are none of its run.
+    between: u64,
 }
 
 impl Row {
@@ -286,7 +288,7 @@ fn counted(reference: &Reference<Card>, rows: &mut [Row]) {
         let count = |counter| unsigned(stats.counter(counter));
         row.peak_reserved = unsigned(stats.all(Family::ReservedBytes).peak);
         row.peak_allocated = unsigned(stats.all(Family::AllocatedBytes).peak);
-        row.device_calls = count(Counter::NumDeviceAlloc) + count(Counter::NumDeviceFree);
+        row.device_calls = ask::calls_of(reference.device(row.device)) - row.between;
         row.retries = count(Counter::NumAllocRetries);
     }
 }

@@ -2,16 +2,15 @@
 //!
 //! Decides what the recorded run came to by its own statistics alone.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::ask::{Ask, Held};
 use super::pools::{self, Names, Streams, handle_of};
 use super::{CardSize, Row, SizeFrom, Workload};
 use crate::device::card::Given;
-use crate::op::Stats;
 use crate::op::stats::{Counter, Family};
 use crate::op::trace::Action;
+use crate::op::Stats;
 use crate::recording::{self, End, Line, Reader, RecordedOp, StatsChange, Verb};
 use crate::reference::{Settings, rounding};
 use crate::replay::{ReplayError, header_of};
@@ -69,8 +68,9 @@ fn available(ends: &[End], settings: &Settings, devices: &[u64]) -> Vec<Vec<u64>
 }
 
 /// Where the driver put what was got, in order.
-fn given(ends: &[End], device: usize) -> Given {
-    let mut given = Given::default();
+fn given(ends: &[End], device: usize, ranges: &[Vec<u64>]) -> Given {
+    let ranges = ranges.get(device).into_iter().flatten().copied().collect();
+    let mut given = Given { ranges, ..Given::default() };
     for event in ends.iter().flat_map(|end| end.events_of(device)).filter(|e| e.action == Action::SegmentAlloc) {
         given.segments.entry(event.bytes).or_default().push_back(event.address);
     }
@@ -79,14 +79,14 @@ fn given(ends: &[End], device: usize) -> Given {
 
 /// Reads the calls of a recording.
 pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> {
+    let (report, lived) = super::super::recorded(path, false)?;
     let ends = recording::endings(path)?;
     let mut reader = Reader::open(path)?;
     let (header, settings) = header_of(&mut reader)?;
     let totals: Vec<u64> = header.devices.iter().map(|d| d.total_bytes).collect();
     let available = available(&ends, &settings, &totals);
     let devices = totals.len();
-    let mut counts: Vec<Count> =
-        (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
+    let mut counts: Vec<Count> = (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
     let (mut asks, mut names, mut streams) = (Vec::new(), Names::default(), Streams::new());
     let (mut episode, mut requests) = (0, 0);
     while let Some(line) = reader.next_line()? {
@@ -128,15 +128,17 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
     });
     let cards = cards.collect();
     let recorded = counts.into_iter().map(|count| Row { config: header.config.clone(), ..count.row }).collect();
-    let given = (0..devices).map(|device| given(&ends, device)).collect();
+    let given = (0..devices).map(|device| given(&ends, device, &lived.ranges)).collect();
     Ok(Workload {
         config: header.config,
         settings,
+        at_the_end: settings,
         cards,
         asks,
         recorded,
         given,
-        starts: BTreeMap::new(),
+        diverged: report.first,
+        notes: report.notes,
         ..Workload::default()
     })
 }
