@@ -30,7 +30,7 @@ fn the_cause_comes_first_and_the_page_is_written_in_both_languages() {
         "{first}"
     );
     assert!(first.contains("190 MiB of 200 MiB is free in pieces that are each too short"), "{first}");
-    assert!(text.contains("Setting: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."), "{text}");
+    assert!(text.contains("Setting: PYTORCH_CUDA_ALLOC_CONF=max_split_size_mb:32."), "{text}");
     for (file, has) in
         [("explain.md", "# job.jsonl"), ("explain.zh.md", "显存不足"), ("explain.json", "poolproof-explain/1")]
     {
@@ -43,7 +43,7 @@ fn the_cause_comes_first_and_the_page_is_written_in_both_languages() {
     let replay = Command::new(env!("CARGO_BIN_EXE_poolproof")).args(arguments).current_dir(folder.path()).output();
     let table = words(&replay.expect("the program was built for this test").stdout);
     let last = table.lines().last().expect("a row");
-    assert!(last.starts_with("expandable_segments:True") && last.ends_with("  no"), "{table}");
+    assert!(last.starts_with("max_split_size_mb:32") && last.ends_with("  no"), "{table}");
 }
 
 #[test]

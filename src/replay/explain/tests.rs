@@ -74,7 +74,7 @@ fn small_live_blocks_that_pin_segments_are_named() {
     assert_eq!(compared.recorded.refusals, 1);
     let proposal = &compared.proposals[0];
     assert!(proposal.change.is_none() && proposal.outcome.fits(), "{proposal:?}");
-    assert_eq!(proposal.outcome.config, "expandable_segments:True");
+    assert_eq!(proposal.outcome.config, "max_split_size_mb:32");
     let own = compared.smallest.as_ref().expect("some card serves it");
     let best = compared.smallest_of_all.as_ref().expect("a setting does better");
     assert!(best.card < 256 << 20 && own.card == 264 << 20, "{own:?} {best:?}");
