@@ -246,7 +246,7 @@ impl Replayed {
         if bytes > 0 {
             self.requests[device] += 1;
         }
-        self.put.push((device, Put { bytes, stream, address: answer.as_ref().ok().copied() }));
+        self.put.push((device, Put { bytes, stream, address: answer.as_ref().ok().copied(), pool: None }));
         answer.map_err(|error| match error {
             AllocError::OutOfMemory(refusal) => refusal.to_string(),
             other => other.to_string(),

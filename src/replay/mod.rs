@@ -136,7 +136,7 @@ pub fn lived(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErr
     if header.backend != "native" && !keep {
         return held_to_invariants(path, header.backend).map(|report| (report, Lived::default()));
     }
-    recorded(path, keep, None)
+    recorded(path, keep)
 }
 
 /// A backend without an exact reference: only what must hold of any allocator.
@@ -190,7 +190,12 @@ fn header_of(reader: &mut Reader) -> Result<(recording::Header, Settings), Repla
     Ok((header, settings))
 }
 
-fn recorded(
+fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
+    shown(path, keep, None)
+}
+
+/// As [`recorded`], perhaps with somebody looking on.
+fn shown(
     path: &Path,
     keep: bool,
     mut onlooker: Option<&mut dyn Onlooker>,

@@ -5,7 +5,7 @@
 use super::divergence::Place;
 use crate::device::StreamHandle;
 use crate::device::recorded::RecordedDevice;
-use crate::reference::{DeviceAllocator, Sound};
+use crate::reference::{DeviceAllocator, PoolId, Sound};
 
 /// A device's allocator, as it is shown.
 pub(super) type Shown = DeviceAllocator<RecordedDevice, Sound>;
@@ -17,6 +17,8 @@ pub(super) struct Put {
     pub stream: StreamHandle,
     /// Where it was served, if it was.
     pub address: Option<u64>,
+    /// The private pool that it went to, where that is told apart from redirections.
+    pub pool: Option<PoolId>,
 }
 
 /// One that looks on. A call may concern several devices: each is shown after it.

@@ -37,7 +37,7 @@ pub use watch::MOST_REFUSALS;
 use super::divergence::{Divergence, Place};
 use super::onlooker::Onlooker;
 use super::what_if::{self, Workload};
-use super::{ReplayError, history, is_pickle, recorded};
+use super::{ReplayError, history, is_pickle, shown};
 use crate::recording::snapshot::told::Told as Recorded;
 use crate::recording::{MemorySnapshot, Reader};
 use steps::Lives;
@@ -221,7 +221,7 @@ impl<'p> Source<'p> {
                 history::shown(snapshot, &workload.uncut, onlooker)?;
                 Ok(workload.diverged.clone())
             }
-            None => recorded(self.path, false, Some(onlooker)).map(|(report, _)| report.first),
+            None => shown(self.path, false, Some(onlooker)).map(|(report, _)| report.first),
         }
     }
 

@@ -188,14 +188,15 @@ impl<'t> Second<'t> {
         counted: Counted,
     ) -> Result<Option<Moment>, Unbalanced> {
         let Some(to) = allocator.destination(put.bytes, put.stream) else { return Ok(None) };
+        let pool = put.pool.unwrap_or(to.pool);
         let asked = Asked {
             bytes: put.bytes,
             size: to.size,
             segment: to.segment,
             kind: to.kind,
-            pool: to.pool,
+            pool,
             stream: put.stream.0,
-            flushes: to.flushes,
+            flushes: to.flushes && pool == (0, 0),
         };
         let own: Vec<SegmentView> = segments.iter().filter(|s| s.device as usize == self.device).cloned().collect();
         let account = Account::of(&own, &asked, allocator.settings(), counted, &|address| self.holder(address))?;

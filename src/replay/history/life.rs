@@ -113,7 +113,13 @@ impl<'r> Life<'r> {
 
     /// Lives the whole trace, up to the first divergence. Answers also where it ended: before the last events, if
     /// they are of a call that the trace has cut.
-    pub fn live(
+    #[cfg(test)]
+    pub fn live(&mut self, may_be_cut: bool, report: &mut ReplayReport) -> (usize, Option<Divergence>) {
+        self.live_watched(may_be_cut, report, &mut crate::replay::onlooker::Nobody)
+    }
+
+    /// The same, with somebody looking on.
+    pub fn live_watched(
         &mut self,
         may_be_cut: bool,
         report: &mut ReplayReport,
@@ -182,7 +188,10 @@ impl<'r> Life<'r> {
         }
         if kinds.is_empty() {
             let put = match moment.call {
-                Call::Alloc { bytes, stream, address } => Some(Put { bytes, stream: StreamHandle(stream), address }),
+                Call::Alloc { bytes, stream, address } => {
+                    let pool = self.pools.get(moment.end - 1).copied();
+                    Some(Put { bytes, stream: StreamHandle(stream), address, pool })
+                }
                 Call::Free { .. } | Call::End => None,
             };
             onlooker.saw(place, self.device, put.as_slice(), self.allocator);

@@ -131,7 +131,7 @@ fn lived(
         let prefix = prefix.enumerate().map(|(at, e)| (e.event, one.past.pools.get(at).copied().unwrap_or_default()));
         life.kept = keep.then(|| prefix.unzip());
         life.told = Some(Vec::new());
-        let (end, divergence) = life.live(!one.past.is_empty(), &mut report, onlooker);
+        let (end, divergence) = life.live_watched(!one.past.is_empty(), &mut report, onlooker);
         let (hash_order, times) = (life.hash_order, life.collections);
         report.notes.extend((times > 0).then_some(Note::Collected { device, times }));
         let (events, pools) = life.kept.unwrap_or_default();

@@ -132,10 +132,10 @@ pub(super) fn holders(explanation: &Explanation) -> Option<Text> {
     let (alone, own, all) = (human(group.alone), human(group.bytes), human(explanation.account.pinned()));
     Some(Text::new(
         format!(
-            "Of the {all} that live blocks pin, {alone} is pinned by {} of {own} ({name}) alone.",
+            "Of the {all} that live blocks pin, {alone} is pinned by {} alone ({name}; {own} in all).",
             plural(count, "block")
         ),
-        format!("被活跃块钉住的 {all} 中，{alone} 仅由 {count} 个块（共 {own}；{name}）钉住。"),
+        format!("被活跃块钉住的 {all} 中，{alone} 仅由 {count} 个块（{name}；共 {own}）钉住。"),
     ))
 }
 
