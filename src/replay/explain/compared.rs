@@ -76,7 +76,7 @@ pub struct Comparison {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compared {
-    Compared {
+    Tried {
         card: Card,
         comparison: Box<Comparison>,
     },
@@ -110,7 +110,7 @@ pub(super) fn compare(trials: &Trials, pairs: bool, progress: &dyn Progress) -> 
     }
     let refusals = row.refusals.saturating_sub(trials.absurd);
     let recorded = Outcome { refusals, ..Outcome::of(row, card.bytes) };
-    let candidates = search::candidates(trials.config(), trials.settings(), trials.is_limited(), pairs);
+    let candidates = search::candidates(trials.config(), trials.recorded_settings(), trials.is_limited(), pairs);
     let found = search::on_card(trials, &candidates, &recorded, progress)
         .and_then(|outcomes| Some((outcomes, search::smallest(trials, &candidates, progress)?)));
     let Some((outcomes, smallest)) = found else { return Compared::Interrupted };
@@ -132,7 +132,7 @@ pub(super) fn compare(trials: &Trials, pairs: bool, progress: &dyn Progress) -> 
         proposals,
         recorded,
     };
-    Compared::Compared { card, comparison: Box::new(comparison) }
+    Compared::Tried { card, comparison: Box::new(comparison) }
 }
 
 /// The settings that would have served every request, those with the fewest changes first, then the least memory;
@@ -143,7 +143,7 @@ fn that_fit(trials: &Trials, candidates: &[Candidate], outcomes: &[Outcome]) -> 
     let setting = setting.map(|(_, outcome)| Proposal { change: None, outcome: outcome.clone() });
     let changes = trials.changes();
     let change = changes.into_iter().find_map(|change| {
-        let outcome = trials.changed(change).run(trials.config(), trials.settings(), Bound::Recorded, false);
+        let outcome = trials.changed(change).run(trials.config(), trials.recorded_settings(), Bound::Recorded, false);
         outcome.fits().then_some(Proposal { change: Some(change), outcome })
     });
     setting.into_iter().chain(change).collect()

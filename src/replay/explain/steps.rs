@@ -191,7 +191,7 @@ impl Lives {
         // A step begins where the least is alive: between two of them a program holds the least.
         let alive = self.alive();
         let phase = (count - period..count).min_by_key(|&at| (alive[at], at))?;
-        let is_border = |at: usize| (phase + period * count - at) % period == 0;
+        let is_border = |at: usize| (phase + period * count - at).is_multiple_of(period);
         let mut borders: Vec<usize> =
             (first..count).filter(|&at| is_border(at)).map(|at| self.lives[at].born).collect();
         if is_border(count) {

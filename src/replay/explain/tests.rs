@@ -53,7 +53,7 @@ fn sums(explained: &Explained) {
 
 fn comparison(explained: &Explained) -> &Comparison {
     match &explained.compared {
-        Compared::Compared { comparison, .. } => comparison,
+        Compared::Tried { comparison, .. } => comparison,
         other => panic!("{other:?}"),
     }
 }

@@ -101,7 +101,7 @@ impl Trials {
         &self.workload.config
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub fn recorded_settings(&self) -> &Settings {
         &self.workload.at_the_end
     }
 

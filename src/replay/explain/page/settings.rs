@@ -8,7 +8,7 @@ use crate::op::size::human;
 pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
     let mut pieces = vec![Piece::Heading(Text::new("What would have helped", "什么会有帮助"))];
     match &explained.compared {
-        Compared::Compared { card, comparison } => {
+        Compared::Tried { card, comparison } => {
             pieces.extend(proposals(explained, *card, comparison));
             pieces.extend(smallest(*card, comparison));
             pieces.extend(table(comparison));

@@ -10,25 +10,12 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
     let steps = &explained.steps;
     let mut pieces = vec![Piece::Heading(Text::new("What a step leaves behind", "每一步留下什么"))];
     let (found, later, looked) = (steps.found, steps.later, steps.looked_at);
-    let source = match &steps.source {
-        StepsBy::None => {
-            pieces.push(Piece::Line(Text::new(
-                "No steps were found: the trace has no marks of steps, and its requests show no period.",
-                "没有找到步：记录中没有步的标记，请求也不呈现周期。",
-            )));
-            return pieces;
-        }
-        StepsBy::Marks { name, at_starts } => {
-            let name = shown(name);
-            let (en, zh) = if *at_starts { ("start", "开始") } else { ("end", "结束") };
-            Text::new(format!("by the mark `{name}`, at its {en}"), format!("依据标记 `{name}` 的{zh}"))
-        }
-        StepsBy::Period { requests } => Text::new(
-            format!(
-                "by a period of {requests} requests, found in their sizes: there are no marks; a step is taken to begin where least is alive"
-            ),
-            format!("依据请求大小呈现的周期（每 {requests} 个请求）：没有标记；以存活最少处为一步的开始"),
-        ),
+    let Some(source) = source(&steps.source) else {
+        pieces.push(Piece::Line(Text::new(
+            "No steps were found: the trace has no marks of steps, and its requests show no period.",
+            "没有找到步：记录中没有步的标记，请求也不呈现周期。",
+        )));
+        return pieces;
     };
     pieces.push(Piece::Line(Text::new(
         format!("{} found {}.", plural(found, "whole step"), source.en),
@@ -64,6 +51,13 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
             format!("在某一步分配、{later} 个步之后仍存活；没有每一步都增长的。"),
         )
     }));
+    pieces.push(Piece::Table(left(explained)));
+    pieces
+}
+
+/// What stays, by where it was allocated.
+fn left(explained: &Explained) -> Table {
+    let (steps, looked) = (&explained.steps, explained.steps.looked_at);
     let mut table = Table::new(
         1,
         &[
@@ -94,6 +88,23 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
             exactly(sum(|l| l.alive_at_the_end)).into(),
         ]);
     }
-    pieces.push(Piece::Table(table));
-    pieces
+    table
+}
+
+/// What the steps were told by; `None` where there are none.
+fn source(source: &StepsBy) -> Option<Text> {
+    Some(match source {
+        StepsBy::None => return None,
+        StepsBy::Marks { name, at_starts } => {
+            let name = shown(name);
+            let (en, zh) = if *at_starts { ("start", "开始") } else { ("end", "结束") };
+            Text::new(format!("by the mark `{name}`, at its {en}"), format!("依据标记 `{name}` 的{zh}"))
+        }
+        StepsBy::Period { requests } => Text::new(
+            format!(
+                "by a period of {requests} requests, found in their sizes: there are no marks; a step is taken to begin where least is alive"
+            ),
+            format!("依据请求大小呈现的周期（每 {requests} 个请求）：没有标记；以存活最少处为一步的开始"),
+        ),
+    })
 }

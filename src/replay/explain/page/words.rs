@@ -28,6 +28,7 @@ pub(super) fn part(part: Part, asked_pool: (u64, u64)) -> Text {
 }
 
 /// What a moment comes down to: how the sentence about it goes on.
+#[expect(clippy::too_many_lines, reason = "a table of words")]
 pub(super) fn cause(explanation: &Explanation) -> Text {
     let bytes = human(explanation.verdict.bytes);
     let reserved = human(explanation.account.reserved);
