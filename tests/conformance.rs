@@ -89,6 +89,10 @@ fn judge(target: &TargetName, scenario: &Scenario, cases: Option<u32>) -> Result
         command: "cargo test".to_owned(),
     };
     let record = engine::run(&options, &Silent)?;
+    let contradicted = record.states.iter().flat_map(|states| &states.contradicted).next();
+    if let Some([one, other]) = contradicted {
+        return Err(format!("{one} came with {other}, which a rule of `poolproof list states` excludes").into());
+    }
     let [only] = &record.scenarios[..] else { return Err("one scenario was planned".into()) };
     if only.outcome == Outcome::Pass {
         return Ok(());

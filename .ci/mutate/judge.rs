@@ -28,10 +28,11 @@ fn main() {
     let number = |at: usize| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(0_u64);
     let mutant = u32::try_from(number(1)).unwrap_or(0);
     let result = match arguments.first().map(String::as_str) {
-        Some("run") => run(mutant, number(2), false),
-        Some("exact") => run(mutant, number(2), true),
+        Some("first") => pass(mutant, number(2), false, Some(1)),
+        Some("run") => pass(mutant, number(2), false, None),
+        Some("exact") => pass(mutant, number(2), true, None),
         Some("twin") => twin(mutant, number(2), number(3)),
-        _ => panic!("judge run|exact NUMBER [SEED] | judge twin NUMBER OPERATIONS [SEED]"),
+        _ => panic!("judge first|run|exact NUMBER [SEED] | judge twin NUMBER OPERATIONS [SEED]"),
     };
     println!("{result}");
 }
@@ -58,16 +59,9 @@ impl Watch for First {
 
 impl Progress for First {}
 
-/// A default run, up to its first failure. The first sequence of each scenario comes first: they are part of the run, and most
-/// changes are found by them.
-fn run(number: u32, seed: u64, exact: bool) -> Value {
+/// A default run up to its first failure, or so many sequences of each of its scenarios.
+fn pass(number: u32, seed: u64, exact: bool, cases: Option<u32>) -> Value {
     std::panic::set_hook(Box::new(|_| {}));
-    let (found, first) = pass(number, seed, exact, Some(1), 0);
-    if found { first } else { pass(number, seed, exact, None, first["operations"].as_u64().unwrap_or(0)).1 }
-}
-
-/// Whether anything failed, and what came of it; `before`: operations that were asked already.
-fn pass(number: u32, seed: u64, exact: bool, cases: Option<u32>, before: u64) -> (bool, Value) {
     let target: TargetName = "reference@sim".parse().expect("a name");
     let mut plan = Plan::new(spec::built_in(), &[], None).expect("the built-in scenarios").telling(&target);
     if !exact {
@@ -75,7 +69,7 @@ fn pass(number: u32, seed: u64, exact: bool, cases: Option<u32>, before: u64) ->
     }
     let out = std::env::temp_dir().join(format!("mutant-{}", std::process::id()));
     let stop = Stop::default();
-    let first = First { stop: stop.clone(), is_found: AtomicBool::new(false), operations: AtomicU64::new(before) };
+    let first = First { stop: stop.clone(), is_found: AtomicBool::new(false), operations: AtomicU64::new(0) };
     let options = RunOptions {
         target,
         plan,
@@ -98,7 +92,7 @@ fn pass(number: u32, seed: u64, exact: bool, cases: Option<u32>, before: u64) ->
     drop(std::fs::remove_dir_all(out));
     let record = match record {
         Ok(record) => record,
-        Err(error) => return (true, json!({"number": number, "reached": reached, "error": error.to_string()})),
+        Err(error) => return json!({"number": number, "reached": reached, "error": error.to_string()}),
     };
     let ids = |outcome: Outcome| -> Vec<&str> {
         record.scenarios.iter().filter(|s| s.outcome == outcome).map(|s| s.id.as_str()).collect()
@@ -114,11 +108,10 @@ fn pass(number: u32, seed: u64, exact: bool, cases: Option<u32>, before: u64) ->
             "message": f.violation.message.en})
         })
         .collect();
-    let result = json!({
+    json!({
         "number": number, "reached": reached, "found": found, "findings": findings, "broken": ids(Outcome::Broken),
         "inconclusive": inconclusive, "operations": first.operations.load(Ordering::Relaxed), "seconds": seconds,
-    });
-    (found, result)
+    })
 }
 
 /// Where sequences for the twin come from, without end: generated and explicit scenarios, then worlds, settings and

@@ -71,7 +71,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     let mut scenarios = spec::built_in();
     scenarios.retain(|s| matches!(s.body, Body::Generate(_)));
     // With kinds left out, a sequence need not come to what a scenario is about.
-    scenarios.iter_mut().for_each(|s| s.must_reach.clear());
+    for scenario in &mut scenarios {
+        scenario.must_reach.clear();
+        scenario.must_combine.clear();
+    }
     let mut plan = Plan { swarm: args.generator == Drawn::Swarm, ..Plan::new(scenarios, &[], None)? };
     plan.scope.generated_only = true;
     if !args.twin.is_exact() {

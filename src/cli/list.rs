@@ -1,10 +1,10 @@
 //! `poolproof list`: what there is.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::op::OracleName;
 use crate::op::corruption::{Occasion, kinds, occasions};
 use crate::op::observable::Observable;
+use crate::op::{OracleName, exclusion, state};
 use crate::oracle;
 use crate::reference::{Defect, Variation};
 use crate::spec::{self, Body};
@@ -35,8 +35,12 @@ enum What {
     Defects,
     /// Legal variations of policy: reference@sim?variation=NAME, several joined by +
     Variations,
+    /// What the states of steps are made of, and which values exclude each other
+    States,
     /// What a target shows, who judges it, and how it can be told wrongly: reference@sim?unfaithful=KEY/KIND/WHEN
     Observables,
+    /// Where a judge is silent about what a user could call a mistake, and why
+    Excuses,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
@@ -49,12 +53,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
             all.map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()
         }
         What::Defects => defects(),
+        What::Excuses => oracle::EXCUSES.iter().map(excuse).collect(),
+        What::States => state::Value::ALL.iter().map(|v| value(*v)).chain(exclusion::ALL.iter().map(rule)).collect(),
         What::Observables => Observable::all().map(observable).collect(),
         What::Variations => named(&Variation::ALL.iter().map(|v| (v.name(), v.what())).collect::<Vec<_>>()),
     };
     if args.json {
-        let all: Vec<Value> = entries.into_iter().map(|e| e.json).collect();
-        context.out.line(format_args!("{:#}", Value::Array(all)))?;
+        let all: Vec<serde_json::Value> = entries.into_iter().map(|e| e.json).collect();
+        context.out.line(format_args!("{:#}", serde_json::Value::Array(all)))?;
     } else {
         context.out.text(aligned(&entries))?;
     }
@@ -64,13 +70,20 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
 /// One line of a list: its cells, and the same for programs.
 struct Entry {
     cells: Vec<String>,
-    json: Value,
+    json: serde_json::Value,
 }
 
 impl Entry {
-    fn new(cells: Vec<String>, json: Value) -> Self {
+    fn new(cells: Vec<String>, json: serde_json::Value) -> Self {
         Entry { cells, json }
     }
+}
+
+fn excuse(excuse: &oracle::Excuse) -> Entry {
+    let oracle::Excuse { oracle, when, why, asked_by } = *excuse;
+    let asked = asked_by.map_or_else(|| "-".to_owned(), |id| format!("asked by {id}"));
+    let json = json!({"oracle": oracle.name(), "when": when, "why": why, "asked_by": asked_by});
+    Entry::new(vec![oracle.name().to_owned(), when.to_owned(), why.to_owned(), asked], json)
 }
 
 fn scenarios() -> Vec<Entry> {
@@ -113,7 +126,7 @@ fn defects() -> Vec<Entry> {
 fn observable(observable: Observable) -> Entry {
     let key = observable.to_string();
     let judges: Vec<&str> = oracle::judges(observable).iter().map(|o| o.name()).collect();
-    let ways: Vec<Value> = kinds(observable)
+    let ways: Vec<serde_json::Value> = kinds(observable)
         .into_iter()
         .map(|wrong| {
             let when: Vec<&str> = occasions(wrong, observable.is_figure()).iter().map(|o| Occasion::name(*o)).collect();
@@ -124,6 +137,26 @@ fn observable(observable: Observable) -> Entry {
     let json = json!({"name": key, "what": observable.what(), "judges": judges, "unfaithful": ways});
     let judged = if judges.is_empty() { "nobody".to_owned() } else { judges.join(", ") };
     Entry::new(vec![key, judged, kinds.join(", ")], json)
+}
+
+fn value(value: state::Value) -> Entry {
+    let takes: Vec<String> = value.takes().iter().map(ToString::to_string).collect();
+    let (dimension, name) = (value.dimension(), value.name());
+    let json = json!({
+        "dimension": dimension.name(), "value": name, "about": dimension.what(), "what": value.what(), "takes": takes,
+    });
+    let needs = if takes.is_empty() { String::new() } else { format!(" (takes {})", takes.join(", ")) };
+    Entry::new(vec![dimension.to_string(), name.to_owned(), format!("{}{needs}", value.what())], json)
+}
+
+fn rule(rule: &exclusion::Exclusion) -> Entry {
+    let names = |side: exclusion::Side| side.values().values().map(|v| v.to_string()).collect::<Vec<_>>();
+    let claimed = rule.claimed.map(|c| c.to_string());
+    let (one, other) = (names(rule.one), names(rule.other));
+    let who = claimed.as_ref().map_or_else(String::new, |claimed| format!(" (only where {claimed} is claimed)"));
+    let text = format!("{} with {}: {}{who}", one.join(", "), other.join(", "), rule.why);
+    let json = json!({"never": one, "with": other, "why": rule.why, "claimed": claimed});
+    Entry::new(vec!["rule".to_owned(), "never".to_owned(), text], json)
 }
 
 fn named(pairs: &[(&str, &str)]) -> Vec<Entry> {

@@ -53,7 +53,8 @@ fn cards(table: &Table) -> String {
     let own = if shown.len() == 1 {
         format!("on a card of {}", shown[0])
     } else {
-        let each: Vec<String> = table.cards.iter().enumerate().map(|(d, size)| format!("device {d} {}", card(size))).collect();
+        let each: Vec<String> =
+            table.cards.iter().enumerate().map(|(d, size)| format!("device {d} {}", card(size))).collect();
         format!("on cards of: {}", each.join("; "))
     };
     match table.asked_bytes {

@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn memory_is_counted_and_recorded_addresses_come_first() {
-        let given = Given { segments: BTreeMap::from([(2 * MIB, VecDeque::from([4096, 4096]))]), ranges: VecDeque::new() };
+        let given =
+            Given { segments: BTreeMap::from([(2 * MIB, VecDeque::from([4096, 4096]))]), ranges: VecDeque::new() };
         let mut card = Card::new(100 * MIB, 5 * MIB, given);
         assert_eq!((card.reserve(2 * MIB), card.total_bytes()), (Ok(4096), 100 * MIB));
         assert_eq!(card.reserve(2 * MIB), Ok(FIRST), "the recorded address is in use");
@@ -233,7 +234,10 @@ mod tests {
         let mut card = Card::new(64 * MIB, 8 * MIB, Given { ranges: VecDeque::from([4096]), ..Given::default() });
         assert_eq!(card.reserve_addresses(64 * MIB), Ok(4096));
         card.hold_mapped(4096, 6 * MIB);
-        assert_eq!((card.map(4096 + 6 * MIB, 2 * MIB), card.map(4096 + 8 * MIB, 2 * MIB)), (Ok(()), Err(DeviceError::OutOfMemory)));
+        assert_eq!(
+            (card.map(4096 + 6 * MIB, 2 * MIB), card.map(4096 + 8 * MIB, 2 * MIB)),
+            (Ok(()), Err(DeviceError::OutOfMemory))
+        );
         assert_eq!((card.unmap(4096 + 2 * MIB, 2 * MIB), card.free_bytes()), (Ok(()), Ok(2 * MIB)));
         assert_eq!((card.unmap(4096, 8 * MIB), card.free_bytes()), (Ok(()), Ok(8 * MIB)));
         assert_eq!(card.free_addresses(4096, 64 * MIB), Ok(()));

@@ -8,10 +8,10 @@ pub(crate) mod cuda_probe;
 mod faults;
 mod gaps;
 mod playground;
-mod told;
 pub(crate) mod recorded;
 pub mod sim;
 pub mod telemetry;
+mod told;
 
 use crate::op::DeviceCall;
 

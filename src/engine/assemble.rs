@@ -5,11 +5,13 @@
 
 use std::path::Path;
 
-use crate::op::{TargetInfo, Versions};
+use crate::op::together::Reach;
+use crate::op::{TargetInfo, Together, Versions};
 use crate::requirement::{Area, RequirementId, Severity};
 use crate::spec::Scenario;
 use crate::target::{self, TargetName};
 use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, TargetOption, TargetRecord};
+use crate::verdict::states::StatesRecord;
 use crate::verdict::{Finding, Folded, Outcome};
 
 use super::attempt::Opener;
@@ -29,6 +31,7 @@ pub(super) struct Ended {
     departed: Option<Caught>,
     info: Option<TargetInfo>,
     versions: Versions,
+    together: Together,
     /// It broke, and the sequence was kept.
     broke: bool,
 }
@@ -42,6 +45,7 @@ impl Ended {
             departed: tally.departed.clone(),
             info: tally.info.clone(),
             versions: tally.versions.clone(),
+            together: tally.together.clone(),
             broke: tally.crash.as_ref().is_some_and(|c| c.reproducer.is_some()),
         }
     }
@@ -91,6 +95,7 @@ pub(super) fn record(options: &RunOptions, ended: &[Option<Ended>], open: Option
         ended: EndedBy::Complete,
         scenarios,
         findings,
+        states: states(ended),
         sweep: None,
         kill_matrix: None,
         expectations: Vec::new(),
@@ -222,11 +227,24 @@ fn selection(options: &RunOptions) -> Vec<String> {
     all
 }
 
-/// The target as it was in the largest world of the run.
-fn describe(name: &TargetName, ended: &[Option<Ended>]) -> TargetRecord {
+/// What the target says of itself in the largest world of the run.
+fn largest(ended: &[Option<Ended>]) -> Option<&TargetInfo> {
     let infos = ended.iter().flatten().filter_map(|e| e.info.as_ref());
     // The first of the largest, so that the order of scenarios alone decides.
-    let largest = infos.rev().max_by_key(|info| info.devices.len());
+    infos.rev().max_by_key(|info| info.devices.len())
+}
+
+/// Which abstract states came together, over all scenarios; `None` if nothing ran.
+fn states(ended: &[Option<Ended>]) -> Option<StatesRecord> {
+    let mut seen = Together::default();
+    ended.iter().flatten().for_each(|e| seen.merge(&e.together));
+    let info = largest(ended).filter(|_| !seen.is_empty())?;
+    Some(StatesRecord::of(&Reach::of(info, &seen), &seen))
+}
+
+/// The target as it was in the largest world of the run.
+fn describe(name: &TargetName, ended: &[Option<Ended>]) -> TargetRecord {
+    let largest = largest(ended);
     let planted = name.options.iter().find(|(key, _)| key == "defect").and_then(|(_, value)| value.clone());
     let options = name.options.iter().map(|(key, value)| TargetOption { key: key.clone(), value: value.clone() });
     TargetRecord {

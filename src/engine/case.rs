@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::op::{Milestone, Names, OracleName, Setup, Step, TargetInfo, Text, Versions};
+use crate::op::{Combination, Milestone, Names, OracleName, Setup, Step, TargetInfo, Text, Together, Versions};
 use crate::spec::{Body, Generate, Scenario, Variant};
 use crate::target::TargetName;
 use crate::verdict::Reproducer;
@@ -15,6 +15,7 @@ use crate::workload::{self, Offers};
 
 use super::EngineError;
 use super::attempt::{Attempt, Opener, attempt, inspect, lost_by};
+use super::chosen::Chosen;
 use super::failure::{self, Author, Caught, Crash, Pending};
 use super::lockstep::{Course, Run};
 use super::loss::Loss;
@@ -63,14 +64,18 @@ pub(super) struct Tally {
     pub(super) planned: u64,
     /// The number of the next sequence.
     next: u64,
-    /// Which candidates the planned sequences get for their worlds, where worlds are drawn.
-    candidates: Option<Vec<u32>>,
+    /// By what the worlds of its sequences are chosen, where worlds are drawn.
+    chosen: Chosen,
     pub(super) sequences: u64,
     pub(super) operations: u64,
     pub(super) judged: u64,
     pub(super) dropped: u64,
     pub(super) pairs: u64,
     pub(super) reached: BTreeMap<Milestone, u64>,
+    /// In how many sequences each combination that is demanded came about.
+    pub(super) combined: Vec<u64>,
+    /// Which values of abstract states came together.
+    pub(super) together: Together,
     pub(super) blind: bool,
     pub(super) caught: Option<Caught>,
     /// That failure, or the panic, while it is not as small as it gets.
@@ -101,7 +106,11 @@ impl Tally {
         [self.caught.is_some(), self.caught_again.is_some(), self.crash.is_some()].into_iter().filter(|is| *is).count()
     }
 
-    fn count(&mut self, run: &Run) {
+    fn count(&mut self, run: &Run, demanded: &[Combination]) {
+        self.combined.resize(demanded.len(), 0);
+        for (sequences, combination) in self.combined.iter_mut().zip(demanded) {
+            *sequences += u64::from(run.states.iter().any(|state| combination.is_in(*state)));
+        }
         self.sequences += 1;
         self.operations += run.operations;
         self.judged += run.judged;
@@ -111,6 +120,7 @@ impl Tally {
         for milestone in &run.reached {
             *self.reached.entry(*milestone).or_default() += 1;
         }
+        run.states.iter().for_each(|state| self.together.add(*state));
     }
 }
 
@@ -276,9 +286,7 @@ impl Case<'_> {
                 let (Ok(index), Ok(nth)) = (u32::try_from(number), u32::try_from(nth)) else { return Ok(()) };
                 let Some(info) = &tally.info else { return Ok(()) };
                 let offers = Offers::of(info, self.is_real());
-                let plan = || workload::plan(self.scenario, generate, &offers, self.seed, self.number_of(generate));
-                let candidates = tally.candidates.get_or_insert_with(plan);
-                let candidate = candidates.get(index as usize).copied().unwrap_or(0);
+                let candidate = tally.chosen.next(self, generate, info, index, &tally.together);
                 let (setup, steps) = self.draw(generate, &offers, index, candidate);
                 let author = Author { label: "", names: &Names::default() };
                 self.run_one(tally, &setup, &steps, author, self.relation(nth).as_slice(), budget)
@@ -349,7 +357,7 @@ impl Case<'_> {
         budget.ran(attempt.operations());
         match attempt {
             Attempt::Ran(run) => {
-                tally.count(&run);
+                tally.count(&run, &self.scenario.must_combine);
                 if let Some(departure) = &run.departure {
                     tally.departed = Some(failure::as_found(self, setup, steps, departure, author));
                 }

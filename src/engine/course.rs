@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::op::{Milestone, OracleName, Step};
+use crate::op::{Milestone, OracleName, State, Step};
 use crate::requirement::RequirementId;
 use crate::verdict::{TranscriptLine, Violation};
 
@@ -95,6 +95,8 @@ pub struct Run {
     pub pairs: u64,
     /// Situations that came about.
     pub reached: BTreeSet<Milestone>,
+    /// Abstract states that steps were in, each once.
+    pub states: Vec<State>,
     /// What was asked and answered, if that was wanted.
     pub transcript: Vec<TranscriptLine>,
     /// The target shows no device: nothing can be said of it, and nothing was asked.

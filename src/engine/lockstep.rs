@@ -13,7 +13,7 @@ use crate::op::trace::TraceEvent;
 use crate::op::{
     Capability, ContentsReport, DeviceView, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo,
 };
-use crate::oracle::{Oracle, Seen};
+use crate::oracle::{Moved, Oracle, Seen};
 use crate::target::Target;
 use crate::verdict::{TranscriptLine, Violation};
 
@@ -60,6 +60,8 @@ pub(super) struct Session<'a> {
     journey: Journey,
     pub(super) before: Observation,
     after: Observation,
+    /// Which statistics the step under way moved.
+    moved: Moved,
     /// What the target told of the latest operation, if it tells.
     events: Vec<Vec<TraceEvent>>,
     tells: bool,
@@ -95,6 +97,7 @@ pub(super) fn run_beside(target: &mut dyn Target, twin: Option<Twin>, course: &C
         let _: Result<(), Stop> = session.ensure_alive(None);
     }
     session.run.reached = session.journey.reached();
+    session.run.states = session.journey.into_states();
     session.run
 }
 
@@ -113,6 +116,7 @@ impl<'a> Session<'a> {
             journey: Journey::new(&info),
             oracles,
             after: before.clone(),
+            moved: Moved::default(),
             before,
             info,
             target,
@@ -165,7 +169,6 @@ impl<'a> Session<'a> {
             self.write_down(op, &Reply::Dropped(why), role);
             return Ok(Answer::Dropped);
         }
-        let law = self.model.law(op);
         self.pulse.at(self.step, role != Role::Given);
         let reply = self.pulse.inside(|| {
             let reply = self.target.apply(op);
@@ -181,6 +184,7 @@ impl<'a> Session<'a> {
         if role == Role::Added && self.is_quiet(op, &reply) {
             return Ok(self.pass_over(op, &reply, role));
         }
+        let law = self.model.law(op); // of the moment before: the model has not heard the answer yet
         let effect = self.model.apply(op, &reply, &self.after);
         self.run.operations += 1;
         self.write_down(op, &reply, role);
@@ -214,8 +218,11 @@ impl<'a> Session<'a> {
     /// Counts an operation that nobody has to judge.
     fn pass_over(&mut self, op: &Op, reply: &Reply, role: Role) -> Answer {
         self.model.note_work(op);
-        if let (Some(twin), Op::Fill { .. }) = (&mut self.twin, op) {
-            twin.live(op);
+        if let (Some(twin), &Op::Fill { block }) = (&mut self.twin, op)
+            && let Some(live) = self.model.block(block)
+            && self.after.devices.get(live.device).is_none_or(|view| !view.is_idle(live.stream))
+        {
+            twin.live(op); // it waits in a stream of the twin's too
         }
         self.run.operations += 1;
         self.count_judged();
@@ -282,12 +289,14 @@ impl<'a> Session<'a> {
 
     fn judge(&mut self, judged: &Judged<'_>) -> Result<(), Stop> {
         self.count_judged();
+        self.moved.become_of(&self.before, &self.after);
         let seen = Seen {
             op: judged.op,
             reply: judged.reply,
             expect: judged.expect,
             before: &self.before,
             after: &self.after,
+            moved: &self.moved,
             law: judged.law,
             effect: judged.effect,
             model: &self.model,

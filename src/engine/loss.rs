@@ -21,6 +21,9 @@ pub(super) fn budget(oracle: OracleName, otherwise: u32) -> u32 {
 
 /// Why nothing more can be learnt from a target, if that is so: it says so itself, or its card is full of other things.
 pub(super) fn lost(target: &dyn Target, seen: &Observation) -> Option<Lost> {
+    if target.lost().is_none() && !seen.devices.iter().any(|view| view.crowded) {
+        return None; // nearly always
+    }
     let crowded = || {
         let device = seen.devices.iter().position(|view| view.crowded)?;
         let free = seen.devices[device].nvml.map(|nvml| format!(" ({} are free on it)", human(nvml.driver_free_bytes)));

@@ -8,10 +8,12 @@ mod assemble;
 pub mod attempt;
 pub mod bench;
 mod case;
+mod chosen;
 pub(crate) mod command;
 mod conditions;
 pub mod course;
 mod crash;
+mod demand;
 pub(crate) mod doctor;
 pub mod expect;
 #[cfg(test)]

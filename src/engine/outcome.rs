@@ -4,13 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::op::{Capability, Milestone, Text};
+use crate::op::{Capability, Text};
 use crate::requirement::Area;
 use crate::spec::{Body, Scenario};
-use crate::verdict::record::{EndedBy, LeftOut, ScenarioRecord, ScenarioStamp};
+use crate::verdict::record::{CombinationRecord, EndedBy, LeftOut, ScenarioRecord, ScenarioStamp};
 use crate::verdict::{Finding, Outcome};
 
 use super::case::Tally;
+use super::demand::Demand;
 use super::failure::Caught;
 use super::premise;
 
@@ -33,6 +34,7 @@ pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Scenari
         dropped: tally.dropped,
         pairs: tally.pairs,
         reached: tally.reached.clone(),
+        combined: combined(scenario, tally),
         stamp: ScenarioStamp { seconds: tally.seconds, regressions: tally.regressions },
         ..blank(scenario)
     }
@@ -102,8 +104,16 @@ fn blank(scenario: &Scenario) -> ScenarioRecord {
         oracles: scenario.oracles.iter().copied().collect(),
         must_reach: scenario.must_reach.iter().copied().collect(),
         reached: std::collections::BTreeMap::new(),
+        combined: combined(scenario, &Tally::default()),
         stamp: ScenarioStamp::default(),
     }
+}
+
+/// The combinations that a scenario demands, and in how many sequences each came about.
+fn combined(scenario: &Scenario, tally: &Tally) -> Vec<CombinationRecord> {
+    let sequences = |place: usize| tally.combined.get(place).copied().unwrap_or(0);
+    let all = scenario.must_combine.iter().enumerate();
+    all.map(|(place, c)| CombinationRecord { of: c.names(), sequences: sequences(place) }).collect()
 }
 
 fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Text>) {
@@ -137,25 +147,12 @@ fn judge(scenario: &Scenario, tally: &Tally, by: EndedBy) -> (Outcome, Option<Te
     }
 }
 
-/// What a scenario demands and did not reach on a target with so many devices as this one has.
-fn missed(scenario: &Scenario, tally: &Tally) -> Vec<Milestone> {
-    let devices = tally.info.as_ref().map_or(usize::MAX, |info| info.devices.len());
-    let demanded = scenario.must_reach.iter().filter(|m| m.devices() <= devices && ruled_out(**m, tally).is_none());
-    demanded.filter(|m| !tally.reached.contains_key(m)).copied().collect()
-}
-
-/// What the target says it lacks, and could not be in this situation without.
-fn ruled_out(milestone: Milestone, tally: &Tally) -> Option<Capability> {
-    let info = tally.info.as_ref()?;
-    milestone.takes().filter(|&capability| !info.can(capability))
-}
-
 /// Why nothing that a scenario demands can be reached on this target, if that is so.
 fn beyond_this_target(scenario: &Scenario, tally: &Tally) -> Option<Text> {
-    let lacks = |m: &Milestone| ruled_out(*m, tally).filter(|_| !tally.reached.contains_key(m));
-    let lacking: Option<BTreeSet<Capability>> = scenario.must_reach.iter().map(lacks).collect();
+    let lacks = |d: Demand<'_>| d.ruled_out(tally.info.as_ref()).filter(|_| !d.was_reached(tally));
+    let lacking: Option<BTreeSet<Capability>> = Demand::of(scenario).map(lacks).collect();
     let names: Vec<String> = lacking.filter(|all| !all.is_empty())?.iter().map(ToString::to_string).collect();
-    let situations: Vec<String> = scenario.must_reach.iter().map(|m| m.name()).collect();
+    let situations: Vec<String> = Demand::of(scenario).map(|d| d.to_string()).collect();
     let (names, situations) = (names.join(", "), situations.join(", "));
     Some(Text::new(
         format!("the target lacks {names}, and so is never in the situation that this is about: {situations}"),
@@ -165,7 +162,7 @@ fn beyond_this_target(scenario: &Scenario, tally: &Tally) -> Option<Text> {
 
 /// Why this world has no place for what a generated scenario missed, if it has none.
 fn beyond_this_world(scenario: &Scenario, tally: &Tally) -> Option<Text> {
-    let missed = Some(missed(scenario, tally)).filter(|m| !m.is_empty() && !tally.blind)?;
+    let missed = Some(Demand::missed(scenario, tally)).filter(|m| !m.is_empty() && !tally.blind)?;
     premise::out_of_reach(scenario, tally.info.as_ref()?, &missed)
 }
 
@@ -186,7 +183,7 @@ fn shortcoming(scenario: &Scenario, tally: &Tally, by: EndedBy) -> Option<Text> 
             format!("有 {} 个步骤无法执行：所涉及的块不存在", tally.dropped),
         ));
     }
-    let missed: Vec<String> = missed(scenario, tally).into_iter().map(Milestone::name).collect();
+    let missed: Vec<String> = Demand::missed(scenario, tally).iter().map(ToString::to_string).collect();
     if missed.is_empty() {
         return None;
     }

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 
 use crate::op::size::human;
 use crate::op::step::{AddressExpect, Amount};
-use crate::op::{BlockId, Expect, Milestone, Op, RefusalClass, Setup, Step, StreamId, TargetInfo, Text, Via};
+use crate::op::{BlockId, Expect, Op, RefusalClass, Setup, Step, StreamId, TargetInfo, Text, Via};
 use crate::spec::{Body, Generate, OpKind, Scenario, Variant};
 use crate::workload::{self, Rooms, TooSmall};
+
+use super::demand::Demand;
 
 /// The steps of a variant as they are asked in this world, or why they do not apply to it.
 pub(super) fn steps_in(
@@ -73,15 +75,15 @@ fn too_small(small: TooSmall) -> Text {
 
 /// Why a scenario could not reach what it missed in the world of this target: there is no room for it, or far more than it
 /// asks for, or requests that are steps may take more than they ask for. `None` where the world gives no reason.
-pub(super) fn out_of_reach(scenario: &Scenario, info: &TargetInfo, missed: &[Milestone]) -> Option<Text> {
-    let names = missed.iter().map(|m| m.name()).collect::<Vec<_>>().join(", ");
+pub(super) fn out_of_reach(scenario: &Scenario, info: &TargetInfo, missed: &[Demand<'_>]) -> Option<Text> {
+    let names = missed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let Body::Generate(generate) = &scenario.body else {
         let (en, zh) = generous(info).filter(|_| missed.iter().all(|m| m.is_scarcity()))?;
         return Some(Text::new(format!("out of reach here: {names}; {en}"), format!("此处无法到达：{names}；{zh}")));
     };
     let (en, zh) = cramped(generate, info)
         .or_else(|| roomy(scenario, info).filter(|_| missed.iter().all(|m| m.is_scarcity())))
-        .or_else(|| limited(generate, info).filter(|_| missed.iter().all(|m| *m == Milestone::DeviceRefusal)))?;
+        .or_else(|| limited(generate, info).filter(|_| missed.iter().all(|m| m.is_device_refusal())))?;
     Some(Text::new(format!("out of reach here: {names}; {en}"), format!("此处无法到达：{names}；{zh}")))
 }
 

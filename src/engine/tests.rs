@@ -2,6 +2,7 @@
 
 mod again;
 mod fake;
+mod states;
 mod stopped;
 
 use std::cell::Cell;
@@ -52,6 +53,7 @@ pub(super) fn scenario(id: &str) -> Scenario {
         config: None,
         oracles: [OracleName::Overlap, OracleName::Contents, OracleName::Exhaustion].into(),
         must_reach: [].into(),
+        must_combine: Vec::new(),
         exact_world: false,
         epilogue: true,
         body: Body::Steps(vec![Variant {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::op::Setup;
-use crate::op::corruption::Corruption;
+use crate::op::corruption::{Corruption, Occasion};
 use crate::oracle;
 use crate::target::{self, TargetName};
 use crate::verdict::record::{EndedBy, RunStamp};
@@ -100,8 +100,14 @@ fn hunt_observable(
     watch: &dyn Watch,
 ) -> Result<Option<Vec<ReporterRow>>, EngineError> {
     let mut first: Option<String> = None;
-    let mut rows = Vec::new();
+    let mut rows: Vec<ReporterRow> = Vec::new();
     for &corruption in corruptions {
+        // What is never told wrongly after every operation is not told wrongly after some of them.
+        let always = |r: &&ReporterRow| r.kind == corruption.wrong.name() && r.occasion == Occasion::Always.name();
+        if rows.iter().find(always).is_some_and(|r| r.told == 0) {
+            rows.push(row(corruption, 0, None));
+            continue;
+        }
         let Some(row) = hunt(options, corruption, first.as_deref(), watch)? else { return Ok(None) };
         if let Some(noticed) = &row.noticed {
             first = Some(noticed.scenario.clone());
@@ -152,16 +158,20 @@ fn hunt(
             break;
         }
     }
+    Ok(Some(row(corruption, told.load(Ordering::Relaxed), noticed)))
+}
+
+fn row(corruption: Corruption, told: u64, noticed: Option<Noticed>) -> ReporterRow {
     let observable = corruption.observable;
-    Ok(Some(ReporterRow {
+    ReporterRow {
         observable: observable.to_string(),
         group: observable.group(),
         kind: corruption.wrong.name().to_owned(),
         occasion: corruption.occasion.name().to_owned(),
         judges: oracle::judges(observable),
-        told: told.load(Ordering::Relaxed),
+        told,
         noticed,
-    }))
+    }
 }
 
 #[cfg(test)]

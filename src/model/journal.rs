@@ -6,6 +6,23 @@ use super::{Live, Model};
 use crate::op::BlockId;
 
 impl Model {
+    /// A live block other than `block` that shares a byte with it.
+    #[must_use]
+    pub fn overlapping(&self, block: BlockId) -> Option<(BlockId, &Live)> {
+        let live = self.block(block).filter(|live| live.bytes > 0)?;
+        let key = (live.address, block);
+        // From the last block that starts before its end: itself and one that ends before it, if nothing is amiss.
+        let mut below = self.ranges.range(..(live.end(), BlockId(0))).rev();
+        let is_last = below.next().is_some_and(|(last, _)| *last == key);
+        if is_last && below.next().is_none_or(|(_, end)| *end <= live.address) {
+            return None;
+        }
+        let left = self.ranges.range(..key).next_back().filter(|&(_, end)| *end > live.address);
+        let right = || self.ranges.range(key..).nth(1).filter(|((start, _), _)| *start < live.end());
+        let ((_, other), _) = left.or_else(right)?;
+        self.block(*other).map(|live| (*other, live))
+    }
+
     /// A live block with a byte in `[start, end)`.
     #[must_use]
     pub fn lives_within(&self, start: u64, end: u64) -> Option<BlockId> {

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use super::pair::Pair;
+use super::states::{States, Step};
 use super::{Claim, Effect, Live, Model, limit_bytes};
 use crate::op::stats::Row;
-use crate::op::{
-    Capability, Counter, DeviceView, Family, Milestone, Observation, Op, PoolSource, RefusalClass, Reply, TargetInfo,
-};
+use crate::op::{Capability, Family, Milestone, Observation, Op, PoolSource, RefusalClass, Reply, State, TargetInfo};
 
 /// The milestones of one sequence so far.
 #[derive(Debug, Clone, Default)]
@@ -27,41 +27,9 @@ pub struct Journey {
     former: Vec<(usize, u64, u64)>,
     /// Memory went back to a device: what became of what is free is not known from here on.
     gave_back: bool,
-}
-
-/// One device before and after a step.
-#[derive(Clone, Copy)]
-struct Pair<'a> {
-    before: &'a DeviceView,
-    after: &'a DeviceView,
-}
-
-impl Pair<'_> {
-    fn counter(&self, which: Counter) -> i64 {
-        self.after.stats.counter(which) - self.before.stats.counter(which)
-    }
-
-    fn current(&self, family: Family) -> i64 {
-        self.after.stats.all(family).current - self.before.stats.all(family).current
-    }
-
-    fn allocated(&self, family: Family) -> i64 {
-        self.after.stats.all(family).allocated - self.before.stats.all(family).allocated
-    }
-
-    fn freed(&self, family: Family) -> i64 {
-        self.after.stats.all(family).freed - self.before.stats.all(family).freed
-    }
-
-    /// Memory went back to the device.
-    fn shrank(&self) -> bool {
-        self.counter(Counter::NumDeviceFree) > 0 || self.current(Family::ReservedBytes) < 0
-    }
-
-    /// Memory was got from the device.
-    fn grew(&self) -> bool {
-        self.counter(Counter::NumDeviceAlloc) > 0 || self.current(Family::ReservedBytes) > 0
-    }
+    /// The latest request was served by a part, as its place shows.
+    cut: bool,
+    states: States,
 }
 
 impl Journey {
@@ -70,7 +38,8 @@ impl Journey {
     pub fn new(info: &TargetInfo) -> Self {
         let counted = |family| info.can(Capability::Stats(family));
         let counts_active = counted(Family::Allocation) && counted(Family::Active);
-        Journey { counts_active, counts_parts: info.contract.counts_segments, ..Journey::default() }
+        let (counts_parts, states) = (info.contract.counts_segments, States::new(info));
+        Journey { counts_active, counts_parts, states, ..Journey::default() }
     }
 
     /// What has been reached, in the order of `Milestone`.
@@ -105,10 +74,11 @@ impl Journey {
         if reply.is_dropped() {
             return;
         }
-        let pair = |d: usize| Some(Pair { before: before.devices.get(d)?, after: after.devices.get(d)? });
+        let pair = |d: usize| Pair::of(before, after, d);
+        self.cut = false;
         if !self.has(Milestone::FaultFired) {
             // FaultFired: the count of fired faults rose on some device.
-            let fired = before.devices.iter().zip(&after.devices).any(|(b, a)| a.faults_fired > b.faults_fired);
+            let fired = Pair::all(before, after).any(|p| p.fired());
             self.mark_if(Milestone::FaultFired, fired);
         }
         if !self.counts_parts && (0..after.devices.len()).filter_map(pair).any(|p| p.shrank()) {
@@ -159,6 +129,13 @@ impl Journey {
         let resolved = self.withheld.iter().any(is_done);
         self.mark_if(Milestone::PendingResolved, resolved);
         self.withheld.retain(|waiting| !is_done(waiting));
+        self.states.note(&Step { op, reply, effect, before, after, model, cut: self.cut });
+    }
+
+    /// The states that the steps were in, each once, in the order in which they came up.
+    #[must_use]
+    pub fn into_states(self) -> Vec<State> {
+        self.states.into_kept()
     }
 
     /// PendingFree, where active blocks are not counted: streams recorded on the freed block had not finished.
@@ -187,10 +164,8 @@ impl Journey {
             }
             Op::EmptyCache if served => {
                 // CacheEmptied: reserved bytes fell on some device.
-                let fell = |(b, a): (&DeviceView, &DeviceView)| {
-                    Pair { before: b, after: a }.current(Family::ReservedBytes) < 0
-                };
-                self.mark_if(Milestone::CacheEmptied, before.devices.iter().zip(&after.devices).any(fell));
+                let fell = |p: Pair<'_>| p.current(Family::ReservedBytes) < 0;
+                self.mark_if(Milestone::CacheEmptied, Pair::all(before, after).any(fell));
                 // GraphKept: a range that a graph holds has no live block.
                 if !model.pools().is_empty() && !self.has(Milestone::GraphKept) {
                     let kept = (0..after.devices.len()).any(|d| model.has_graph_memory_alone(d));
@@ -232,16 +207,11 @@ impl Journey {
         // SegmentReserved / CacheHit: a device allocation was counted, or reserved bytes rose; or neither.
         let grew = pair.grew();
         // RetrySucceeded: a retry after a flush was counted, or memory went back and memory was got.
-        let exchanged = grew && pair.counter(Counter::NumDeviceFree) > 0;
-        self.mark_if(Milestone::RetrySucceeded, exchanged || pair.counter(Counter::NumAllocRetries) > 0);
+        self.mark_if(Milestone::RetrySucceeded, pair.exchanged() || pair.retried());
         self.mark_if(Milestone::SegmentReserved, grew);
         self.mark_if(Milestone::CacheHit, !grew);
-        // Split: a free part of a split segment appeared, or an existing one became smaller; only where no
-        // waiting block became free in the same step, which moves the same figures.
-        let settled = pair.freed(Family::Active) == 0;
-        let appeared = pair.allocated(Family::InactiveSplit) > 0;
-        let shrank = pair.freed(Family::InactiveSplitBytes) > 0 && pair.freed(Family::InactiveSplit) == 0;
-        self.mark_if(Milestone::Split, settled && (appeared || shrank));
+        // Split: the parts of split segments moved.
+        self.mark_if(Milestone::Split, pair.split());
         // TwoDevicesLive / TwoStreamsLive: read off the live blocks.
         self.mark_if(Milestone::TwoDevicesLive, model.devices().iter().filter(|d| d.live > 0).count() >= 2);
         self.mark_if(Milestone::TwoStreamsLive, model.device(device).is_some_and(|d| d.streams_live >= 2));
@@ -274,39 +244,39 @@ impl Journey {
         }
         let larger = |from: u64, to: u64| to.saturating_sub(from) > live.bytes.saturating_add(1024); // more than rounding
         let part = over.iter().any(|&(_, from, to)| from <= start && end <= to && larger(from, to));
-        self.mark_if(Milestone::Split, part || over.is_empty() && !self.gave_back && live.bytes > 0);
+        self.cut = part || over.is_empty() && !self.gave_back && live.bytes > 0;
+        self.mark_if(Milestone::Split, self.cut);
         self.mark_if(Milestone::Merge, over.len() >= 2);
     }
 
     fn note_freed(&mut self, pair: Pair<'_>) {
-        let became_free = pair.freed(Family::Active);
         // PendingFree: the block is no longer allocated but still active.
-        let allocated = pair.freed(Family::Allocation);
-        self.mark_if(Milestone::PendingFree, allocated > 0 && became_free < allocated);
+        self.mark_if(Milestone::PendingFree, pair.waits());
         // PendingResolved, in a free: more blocks became free than were given back.
-        self.mark_if(Milestone::PendingResolved, became_free > allocated);
-        // Merge: the block became free and a free part of a split segment went or grew.
-        let went = pair.freed(Family::InactiveSplit) > 0;
-        let grew = pair.allocated(Family::InactiveSplitBytes) > 0 && pair.allocated(Family::InactiveSplit) == 0;
-        self.mark_if(Milestone::Merge, became_free > 0 && (went || grew));
+        self.mark_if(Milestone::PendingResolved, pair.freed(Family::Active) > pair.freed(Family::Allocation));
+        // Merge: the parts of split segments moved.
+        self.mark_if(Milestone::Merge, pair.merged());
     }
 
     fn note_refused(&mut self, pair: Pair<'_>, device: usize, bytes: u64, model: &Model) {
         // Oom: the refusal itself.
         self.mark(Milestone::Oom);
         // FlushOnOom: the refused request gave memory back to the device.
-        let gave_back = pair.counter(Counter::NumDeviceFree) > 0 || pair.current(Family::ReservedBytes) < 0;
-        self.mark_if(Milestone::FlushOnOom, gave_back);
-        let (most, total) = (model.at_most(bytes), model.total_bytes(device));
-        if model.is_unroundable(bytes) || pair.after.faults_fired > pair.before.faults_fired {
+        self.mark_if(Milestone::FlushOnOom, pair.shrank());
+        if model.is_unroundable(bytes) || pair.fired() {
             return;
         }
-        let reserved = u64::try_from(pair.after.stats.all(Family::ReservedBytes).current).unwrap_or(0);
-        let limit = limit_bytes(pair.after.fraction, total);
-        let allowed = limit.is_none_or(|limit| reserved.saturating_add(most) <= limit);
+        let (most, allowed) = (model.at_most(bytes), is_allowed(pair, device, bytes, model));
         // LimitRefusal: the device had room for all that the request may cost, the limit had not.
         self.mark_if(Milestone::LimitRefusal, pair.after.free_bytes >= most && !allowed);
         // DeviceRefusal: the limit had room for all that the request may cost.
         self.mark_if(Milestone::DeviceRefusal, allowed);
     }
+}
+
+/// Whether the limit had room for all that a refused request may cost.
+pub(super) fn is_allowed(pair: Pair<'_>, device: usize, bytes: u64, model: &Model) -> bool {
+    let reserved = u64::try_from(pair.after.stats.all(Family::ReservedBytes).current).unwrap_or(0);
+    let limit = limit_bytes(pair.after.fraction, model.total_bytes(device));
+    limit.is_none_or(|limit| reserved.saturating_add(model.at_most(bytes)) <= limit)
 }

@@ -74,7 +74,7 @@ impl Model {
                 if self.held.contains_key(&block) {
                     return Err(Drop::NoSuchBlock);
                 }
-                self.former_address(block).ok_or(Drop::NoSuchBlock)?
+                self.former.get(block).map(|former| former.address).ok_or(Drop::NoSuchBlock)?
             }
             Pointer::Wild { address } => address,
         };
@@ -122,6 +122,9 @@ impl Model {
     }
 
     fn is_fault_armed(&self, op: &Op) -> bool {
+        if self.devices.iter().all(|d| d.armed == 0) {
+            return false;
+        }
         match self.device_of(op) {
             Some(device) => self.devices[device].armed > 0,
             None => self.devices.iter().any(|d| d.armed > 0),

@@ -9,7 +9,9 @@ mod journal;
 pub mod journey;
 mod law;
 mod owner;
+mod pair;
 mod pools;
+mod states;
 mod territory;
 mod unfinished;
 
@@ -328,22 +330,8 @@ impl Model {
     /// Where a block is, or was if it is among the latest freed.
     #[must_use]
     pub fn address_of(&self, block: BlockId) -> Option<u64> {
-        self.block(block).map(|live| live.address).or_else(|| self.former_address(block))
-    }
-
-    fn former_address(&self, block: BlockId) -> Option<u64> {
-        self.former.get(block).map(|former| former.address)
-    }
-
-    /// A live block other than `block` that shares a byte with it.
-    #[must_use]
-    pub fn overlapping(&self, block: BlockId) -> Option<(BlockId, &Live)> {
-        let live = self.block(block).filter(|live| live.bytes > 0)?;
-        let key = (live.address, block);
-        let left = self.ranges.range(..key).next_back().filter(|&(_, end)| *end > live.address);
-        let right = || self.ranges.range((live.address, block)..).nth(1).filter(|((start, _), _)| *start < live.end());
-        let ((_, other), _) = left.or_else(right)?;
-        self.block(*other).map(|live| (*other, live))
+        let former = || self.former.get(block).map(|former| former.address);
+        self.block(block).map(|live| live.address).or_else(former)
     }
 
     /// Whether a live block starts at this address.

@@ -154,6 +154,17 @@ impl Pools {
         self.graphs.get(&graph).is_some_and(|g| g.phase == Phase::Captured && g.served)
     }
 
+    /// Whether a graph was captured and not reset.
+    #[must_use]
+    pub fn keeps_graph(&self) -> bool {
+        self.graphs.values().any(|g| g.phase == Phase::Captured)
+    }
+
+    /// The device that a `MemPool` was made on.
+    pub(super) fn home_of(&self, pool: PoolName) -> Option<usize> {
+        self.pools.get(&PoolSource::Pool(pool)).map(|p| p.home)
+    }
+
     /// The pool that a graph was captured with.
     #[must_use]
     pub fn pool_of(&self, graph: GraphName) -> Option<PoolSource> {

@@ -30,6 +30,7 @@ impl World {
                 counts_segments: true,
                 tensor_limit: None,
             },
+            config: None,
         });
         let view = DeviceView { idle: u64::MAX, fraction: 1.0, ..DeviceView::default() };
         let mut world = World { model, now: Observation { devices: vec![view; 2] } };

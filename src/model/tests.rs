@@ -17,6 +17,7 @@ fn info() -> TargetInfo {
             counts_segments: true,
             tensor_limit: Some(1 << 60),
         },
+        config: None,
     }
 }
 

@@ -252,6 +252,11 @@ impl Growth {
     /// The most that `bytes` may be rounded to, saturating.
     #[must_use]
     pub fn rounded(&self, bytes: u64) -> u64 {
+        // Most contracts scale nothing, and most requests are far from the end of the figures: no wide division then.
+        let scales = self.numerator != self.denominator || self.denominator == 0;
+        if let Some(rounded) = bytes.checked_next_multiple_of(self.granule.max(1)).filter(|_| !scales) {
+            return rounded;
+        }
         let scaled = u128::from(bytes) * u128::from(self.numerator) / u128::from(self.denominator.max(1));
         let rounded = scaled.div_ceil(u128::from(self.granule.max(1))) * u128::from(self.granule.max(1));
         u64::try_from(rounded).unwrap_or(u64::MAX)
@@ -320,6 +325,9 @@ pub struct TargetInfo {
     pub capabilities: BTreeSet<Capability>,
     /// What it promises otherwise than others.
     pub contract: Contract,
+    /// Settings in force from the start, as PyTorch writes them; none where it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
 }
 
 impl TargetInfo {

@@ -3,22 +3,27 @@
 //! Decides the vocabulary that every other room shares. Does not decide what an answer *should* be:
 //! that is said twice, in `reference` (one exact policy) and in `model` (what any policy owes).
 
+pub mod combination;
 pub mod contract;
 pub mod corruption;
+pub mod exclusion;
 pub mod fault;
 pub mod milestone;
 mod names;
 pub mod observable;
 pub mod observation;
 pub mod oracle_name;
+mod parts;
 mod place;
 mod pools;
 pub mod reply;
 pub mod size;
 pub mod snapshot;
+pub mod state;
 pub mod stats;
 pub mod step;
 pub mod text;
+pub mod together;
 pub mod told;
 pub mod trace;
 mod wire;
@@ -28,18 +33,22 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use combination::Combination;
 pub use contract::{Capability, Contract, DeviceInfo, TargetInfo, Versions};
 pub use fault::FaultError;
 pub use milestone::Milestone;
 pub use names::Names;
 pub use observation::{Baseline, Company, DeviceView, NvmlMemory, NvmlView, Observation};
 pub use oracle_name::OracleName;
+pub use parts::Parts;
 pub use place::DeviceSlot;
 pub use pools::{GraphName, PoolName, PoolSource};
 pub use reply::{ContentsReport, Drop, MemoryInfo, Refusal, RefusalClass, Reply};
+pub use state::{Dimension, State, Value};
 pub use stats::{Counter, Family, PoolKind, Stat, Stats};
 pub use step::{Expect, Setup, Step};
 pub use text::Text;
+pub use together::Together;
 
 /// The name of a block within one sequence. Never reused, so that deleting an operation while
 /// shrinking leaves every other operation meaning what it meant.

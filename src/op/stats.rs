@@ -156,12 +156,12 @@ impl PoolKind {
 }
 
 /// All statistics of one device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Stats {
-    families: [[Stat; 3]; 9],
-    oversize: [Stat; 2],
-    counters: [i64; 6],
+    pub(super) families: [[Stat; 3]; 9],
+    pub(super) oversize: [Stat; 2],
+    pub(super) counters: [i64; 6],
 }
 
 impl Stats {

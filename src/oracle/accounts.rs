@@ -13,11 +13,12 @@ use super::accounts_blocks::Blocks;
 use super::accounts_counters as counters;
 use super::accounts_explain as explain;
 use super::cite::{OOM_06, STAT_06, STAT_08, say};
+use super::moved::Pending;
 use super::view::off;
 use super::{Oracle, Seen};
 use crate::model::Effect;
 use crate::op::stats::{Column, Key, Oversize, Row};
-use crate::op::{Capability, Counter, Family, Observation, Op, OracleName, Stats, TargetInfo, told};
+use crate::op::{Capability, Counter, Family, Observation, Op, OracleName, Parts, Stat, Stats, TargetInfo, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -41,6 +42,9 @@ pub(super) struct Foreign {
 pub(super) struct Accounts {
     pub(super) families: Vec<Family>,
     pub(super) has: [bool; 9],
+    /// Of the relations that `explain` names, those between families that the target has.
+    ordered: Vec<(Family, Family)>,
+    counted: Vec<(Family, Family)>,
     pub(super) accumulated: bool,
     pub(super) counters: bool,
     pub(super) segments: bool,
@@ -49,6 +53,8 @@ pub(super) struct Accounts {
     base: Vec<Base>,
     foreign: Vec<Foreign>,
     blocks: Blocks,
+    /// What was not found to agree as it stands.
+    pending: Pending,
     /// A figure of a device that holds nothing at the start, and is not 0; until it was convicted.
     stale: Option<(usize, Key, i64)>,
 }
@@ -68,14 +74,21 @@ impl Accounts {
             let (key, value) = not_fresh(info, &view.stats)?;
             Some((device, key, value))
         });
+        let segments = info.contract.counts_segments;
+        let both = |&(one, other): &(Family, Family)| has[one as usize] && has[other as usize];
+        let ordered = explain::ORDER.iter().map(|&(less, more, _)| (less, more)).filter(both).collect();
+        let is_told = |pair: &(Family, Family)| both(pair) && (pair.0 != Family::Segment || segments);
         Accounts {
+            ordered,
+            counted: explain::COUNTED.iter().copied().filter(is_told).collect(),
             blocks: Blocks::new(info),
+            pending: Pending::new(first.devices.len()),
             stale,
             families,
             has,
             accumulated: info.can(Capability::AccumulatedReset),
             counters: info.can(Capability::Counters),
-            segments: info.contract.counts_segments,
+            segments,
             oom_typed: info.can(Capability::OomTyped),
             tensor_limit: info.contract.tensor_limit,
             base: first.devices.iter().map(|d| base_of(&d.stats)).collect(),
@@ -83,28 +96,29 @@ impl Accounts {
         }
     }
 
-    /// Whether every family's rows and columns agree among themselves. The quick pass; `explain` says why not.
-    fn rows_agree(&self, stats: &Stats, base: &Base) -> bool {
+    /// Whether the rows and columns of these parts agree among themselves. The quick pass; `explain` says why not.
+    fn rows_agree(&self, stats: &Stats, base: &Base, parts: Parts) -> bool {
         let oversize = |(&which, &start): (&Oversize, &i64)| {
             let stat = stats.oversize(which);
             stat.current >= 0 && (!self.accumulated || stat.current == start + stat.allocated - stat.freed)
         };
-        Oversize::ALL.iter().zip(&base.oversize).all(oversize)
-            && self.families.iter().all(|&family| {
+        (!parts.has_oversize() || Oversize::ALL.iter().zip(&base.oversize).all(oversize))
+            && self.families.iter().filter(|&&family| parts.has(family)).all(|&family| {
                 let [all, small, large] = [Row::All, Row::SmallPool, Row::LargePool].map(|row| stats.get(family, row));
-                let sums = all.current == small.current + large.current
-                    && all.current >= 0
-                    && small.current >= 0
-                    && large.current >= 0
-                    && all.peak <= small.peak.saturating_add(large.peak)
-                    && all.peak >= small.peak.max(large.peak);
-                let base = &base.families[family as usize];
-                sums && (!self.accumulated
-                    || all.allocated == small.allocated + large.allocated
-                        && all.freed == small.freed + large.freed
-                        && all.current == base[0] + all.allocated - all.freed
-                        && small.current == base[1] + small.allocated - small.freed
-                        && large.current == base[2] + large.allocated - large.freed)
+                // Differences, and signs, are gathered without branches: all of it holds nearly always.
+                let sum = |of: fn(&Stat) -> i64| of(all).wrapping_sub(of(small)).wrapping_sub(of(large));
+                let low = all.current | small.current | large.current;
+                let peaks = all.peak <= small.peak.saturating_add(large.peak) && all.peak >= small.peak.max(large.peak);
+                let mut off = sum(|stat| stat.current);
+                if self.accumulated {
+                    let base = &base.families[family as usize];
+                    let unbalanced = |start: i64, stat: &Stat| {
+                        stat.current.wrapping_sub(start).wrapping_sub(stat.allocated).wrapping_add(stat.freed)
+                    };
+                    off |= sum(|stat| stat.allocated) | sum(|stat| stat.freed);
+                    off |= unbalanced(base[0], all) | unbalanced(base[1], small) | unbalanced(base[2], large);
+                }
+                off == 0 && low >= 0 && peaks
             })
     }
 
@@ -112,14 +126,9 @@ impl Accounts {
     fn families_agree(&self, stats: &Stats) -> bool {
         Row::ALL.iter().all(|&row| {
             let current = |family| stats.get(family, row).current;
-            let ordered = explain::ORDER.iter().all(|&(less, more, _)| {
-                !(self.has[less as usize] && self.has[more as usize]) || current(less) <= current(more)
-            });
-            ordered
-                && self.parts_fit(stats, row)
-                && explain::COUNTED
-                    .iter()
-                    .all(|&(count, bytes)| !self.counts(count, bytes) || (current(count) == 0) == (current(bytes) == 0))
+            let ordered = self.ordered.iter().fold(true, |all, &(less, more)| all & (current(less) <= current(more)));
+            let counted = |&(count, bytes): &(Family, Family)| (current(count) == 0) == (current(bytes) == 0);
+            ordered & self.counted.iter().fold(true, |all, pair| all & counted(pair)) & self.parts_fit(stats, row)
         })
     }
 
@@ -146,13 +155,9 @@ impl Accounts {
         if reset {
             self.judge_reset(device, before, after, convictions);
             self.base[device] = base_of(after);
+            self.pending.leave(device, Parts::ALL);
         }
-        if !self.rows_agree(after, &self.base[device]) {
-            explain::rows(self, device, after, &self.base[device], convictions);
-        }
-        if !self.families_agree(after) {
-            explain::families(self, device, after, convictions);
-        }
+        self.judge_agreement(device, after, convictions);
         if let Some(state) = seen.model.device(device) {
             let foreign = self.foreign[device];
             explain::live(self, device, after, state, foreign, convictions);
@@ -169,6 +174,26 @@ impl Accounts {
         }
     }
 
+    /// Figures that agreed with each other, and with what they started from, do so as long as they stand: only what moved
+    /// since is held against the rest.
+    fn judge_agreement(&mut self, device: usize, stats: &Stats, convictions: &mut Vec<Violation>) {
+        let (parts, base) = (self.pending.on(device), &self.base[device]);
+        let rows = self.rows_agree(stats, base, parts);
+        let families = !parts.has_families() || self.families_agree(stats);
+        debug_assert_eq!(rows, self.rows_agree(stats, base, Parts::ALL), "what was not looked at agrees");
+        debug_assert_eq!(families, self.families_agree(stats), "what was not looked at agrees");
+        if !rows {
+            explain::rows(self, device, stats, base, convictions);
+        }
+        if !families {
+            explain::families(self, device, stats, convictions);
+        }
+        if rows && families {
+            self.pending.leave(device, Parts::NONE);
+        }
+    }
+
+    #[cold]
     fn judge_reset(&self, device: usize, before: &Stats, after: &Stats, convictions: &mut Vec<Violation>) {
         let mut wanted = *before;
         wanted.tracked_mut().for_each(crate::op::Stat::reset_accumulated);
@@ -266,6 +291,7 @@ impl Oracle for Accounts {
     }
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
+        self.pending.note(seen);
         if seen.is_unlawful_service() {
             return;
         }

@@ -71,7 +71,11 @@ impl Blocks {
         if !self.has[Family::Allocation as usize] || !self.has[Family::AllocatedBytes as usize] {
             return;
         }
-        let step = Step { device, before, after };
+        let (step, moved) = (Step { device, before, after }, seen.moved.on(device));
+        let kept = |family: Family| !moved.has(family);
+        if matches!(seen.effect, Effect::None) && WAITING.iter().all(|&(one, other)| kept(one) && kept(other)) {
+            return; // no block came or went, and no figure that tells of one moved
+        }
         let already = found.len();
         match seen.effect {
             Effect::Allocated(block, live) if live.device == device => {
@@ -81,8 +85,10 @@ impl Blocks {
                 let _: Option<()> = self.freed(block, step, found);
             }
             _ => {
-                let asked = seen.op.map_or("nothing", Op::name);
-                let why = say!("{asked} gives out and takes back no block", "{asked} 既未分配也未收回块");
+                let why = || {
+                    let asked = seen.op.map_or("nothing", Op::name);
+                    say!("{asked} gives out and takes back no block", "{asked} 既未分配也未收回块")
+                };
                 let family = (Family::AllocatedBytes, Column::Current);
                 let _: Option<()> = expect(step, family, PoolKind::Small, 0, &why, found);
             }
@@ -101,8 +107,10 @@ impl Blocks {
         };
         let bytes = step.moved(Family::AllocatedBytes, pool, Column::Current);
         self.booked.insert(block, Booked { pool, bytes });
-        let name = pool.row().name();
-        let why = say!("{block} was counted as an allocation in {name}", "{block} 的分配计入 {name}");
+        let why = || {
+            let name = pool.row().name();
+            say!("{block} was counted as an allocation in {name}", "{block} 的分配计入 {name}")
+        };
         let whole = step.whole(Family::AllocatedBytes, Column::Current);
         expect(step, (Family::AllocatedBytes, Column::Current), pool, whole, &why, found)?;
         if !self.accumulated {
@@ -119,8 +127,10 @@ impl Blocks {
 
     fn freed(&mut self, block: BlockId, step: Step<'_>, found: &mut Vec<Violation>) -> Option<()> {
         let Booked { pool, bytes } = self.booked.remove(&block)?;
-        let (name, size) = (pool.row().name(), told::bytes(bytes));
-        let why = say!("{block} had been counted in {name} with {size}", "{block} 此前以 {size} 计入 {name}");
+        let why = || {
+            let (name, size) = (pool.row().name(), told::bytes(bytes));
+            say!("{block} had been counted in {name} with {size}", "{block} 此前以 {size} 计入 {name}")
+        };
         expect(step, (Family::Allocation, Column::Current), pool, -1, &why, found)?;
         expect(step, (Family::AllocatedBytes, Column::Current), pool, -bytes, &why, found)
     }
@@ -156,12 +166,13 @@ impl Blocks {
 
 /// Convicts a figure that moved otherwise than by so much in that pool and by nothing in the other, for that reason;
 /// `None` if it did. What moved by the right amount moved in the wrong pool.
+#[inline]
 fn expect(
     step: Step<'_>,
     (family, column): (Family, Column),
     pool: PoolKind,
     wanted: i64,
-    why: &Text,
+    why: &dyn Fn() -> Text,
     found: &mut Vec<Violation>,
 ) -> Option<()> {
     let other = if pool == PoolKind::Small { PoolKind::Large } else { PoolKind::Small };
@@ -169,6 +180,19 @@ fn expect(
     if own == wanted && elsewhere == 0 {
         return Some(());
     }
+    found.push(misplaced(step, (family, column), [(pool, own), (other, elsewhere)], wanted, &why()));
+    None
+}
+
+/// The violation of a figure that moved by so much in its pool and in the other one.
+#[cold]
+fn misplaced(
+    step: Step<'_>,
+    (family, column): (Family, Column),
+    [(pool, own), (other, elsewhere)]: [(PoolKind, i64); 2],
+    wanted: i64,
+    why: &Text,
+) -> Violation {
     let requirement = if own + elsewhere == wanted { POOL_01 } else { STAT_04 };
     let (pool, moved, wanted) = if own == wanted { (other, elsewhere, 0) } else { (pool, own, wanted) };
     let (device, key) = (step.device, Key::Family(family, pool.row(), column));
@@ -179,6 +203,5 @@ fn expect(
         "设备 {device} 的 {key} 变化 {moved}，而非 {due}：{zh}"
     );
     let what = told::change_of(&told::statistic(key, device));
-    found.push(convict(requirement, message).figure(what, due, moved));
-    None
+    convict(requirement, message).figure(what, due, moved)
 }

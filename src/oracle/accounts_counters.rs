@@ -9,7 +9,7 @@ use super::cite::{STAT_07, STAT_10, STAT_11, say};
 use super::view::off;
 use crate::model::Effect;
 use crate::op::stats::{Column, Key, Oversize, Row};
-use crate::op::{Counter, Family, Op, Stats, Text, Via, told};
+use crate::op::{Counter, Family, Op, Stat, Stats, Text, Via, told};
 use crate::verdict::Violation;
 
 /// Counters that rise until they are reset.
@@ -32,6 +32,22 @@ pub(super) fn judge(
     if !accounts.counters {
         return;
     }
+    let moved = seen.moved.on(device);
+    if moved.has_counters() {
+        rising(seen, device, before, after, found);
+    }
+    // Without a move, something is amiss only where one was due.
+    if moved.has_counters() || matches!(seen.effect, Effect::Refused { .. }) {
+        ooms(accounts, seen, device, before, after, found);
+    }
+    if moved.has_counters() || moved.has(Family::Segment) || moved.has(Family::ReservedBytes) {
+        calls(accounts, device, before, after, found);
+    }
+    oversize(accounts, device, after, found);
+}
+
+/// Counters that fell, or rose further than the step can have made them.
+fn rising(seen: &Seen<'_>, device: usize, before: &Stats, after: &Stats, found: &mut Vec<Violation>) {
     for which in RISING {
         let (b, a) = (before.counter(which), after.counter(which));
         if a < b {
@@ -47,9 +63,6 @@ pub(super) fn judge(
             too_often(seen, device, which, a - b, found);
         }
     }
-    ooms(accounts, seen, device, before, after, found);
-    calls(accounts, device, before, after, found);
-    oversize(accounts, device, after, found);
 }
 
 /// How far a counter may move in the step: a request is tried again once, and what asks for no memory tries nothing.
@@ -78,6 +91,7 @@ fn most(seen: &Seen<'_>, which: Counter) -> i64 {
     }
 }
 
+#[cold]
 fn too_often(seen: &Seen<'_>, device: usize, which: Counter, moved: i64, found: &mut Vec<Violation>) {
     let (asked, name, most) = (seen.op.map_or("nothing", Op::name), which.name(), most(seen, which));
     let message = say!(
@@ -164,6 +178,11 @@ fn calls(accounts: &Accounts, device: usize, before: &Stats, after: &Stats, foun
 /// No more is oversize than there is memory for at the threshold's size, and nothing is where there is no threshold.
 fn oversize(accounts: &Accounts, device: usize, stats: &Stats, found: &mut Vec<Violation>) {
     let threshold = stats.counter(Counter::MaxSplitSize);
+    let none = |&which: &Oversize| *stats.oversize(which) == Stat::default();
+    let held = [Family::AllocatedBytes, Family::ReservedBytes].map(|family| stats.all(family).current);
+    if Oversize::ALL.iter().all(none) && held.iter().all(|&held| held >= 0) {
+        return; // nearly always: nothing is no more than any bound
+    }
     for (which, family) in
         [(Oversize::Allocations, Family::AllocatedBytes), (Oversize::Segments, Family::ReservedBytes)]
     {

@@ -27,6 +27,7 @@ pub(super) const COUNTED: [(Family, Family); 4] = [
     (Family::Segment, Family::ReservedBytes),
 ];
 
+#[cold]
 pub(super) fn rows(accounts: &Accounts, device: usize, stats: &Stats, base: &Base, found: &mut Vec<Violation>) {
     for &which in Oversize::ALL {
         let current = stats.oversize(which).current;
@@ -114,6 +115,7 @@ fn unbalanced(device: usize, key: Key, stat: &Stat, start: i64, found: &mut Vec<
     }
 }
 
+#[cold]
 pub(super) fn families(accounts: &Accounts, device: usize, stats: &Stats, found: &mut Vec<Violation>) {
     for &row in Row::ALL {
         let current = |family: Family| stats.get(family, row).current;

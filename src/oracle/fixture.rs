@@ -11,7 +11,7 @@ use crate::op::{
 };
 use crate::verdict::Violation;
 
-use super::{Oracle, Seen, build};
+use super::{Moved, Oracle, Seen, build};
 
 pub(super) const GIB: u64 = 1 << 30;
 
@@ -29,6 +29,7 @@ pub(super) fn info() -> TargetInfo {
             counts_segments: true,
             tensor_limit: Some(1 << 60),
         },
+        config: None,
     }
 }
 
@@ -122,6 +123,8 @@ pub(super) struct Bench {
     /// The next steps are probes of the engine.
     pub is_retry: bool,
     pub is_end: bool,
+    /// Judges are told that every figure moved, and so look at all of them.
+    pub looks_at_all: bool,
     /// What the target tells in the next step; nothing, unless a test says so.
     pub events: Option<Vec<Vec<TraceEvent>>>,
 }
@@ -173,7 +176,15 @@ impl Bench {
     /// A world that shows this before the first step.
     pub fn starting(names: &[OracleName], info: &TargetInfo, now: Observation) -> Self {
         let oracles = build(&names.iter().copied().collect(), info, &now);
-        Bench { model: Model::new(info), now, oracles, is_retry: false, is_end: false, events: None }
+        Bench {
+            model: Model::new(info),
+            now,
+            oracles,
+            is_retry: false,
+            is_end: false,
+            looks_at_all: false,
+            events: None,
+        }
     }
 
     /// Asks, lets `change` say what moved, and judges.
@@ -192,12 +203,17 @@ impl Bench {
         change(&mut self.now);
         let law = op.map_or(Law::MustServe, |op| self.model.law(op));
         let effect = op.map_or(crate::model::Effect::None, |op| self.model.apply(op, reply, &self.now));
+        let mut moved = Moved::default();
+        if !self.looks_at_all {
+            moved.become_of(&before, &self.now);
+        }
         let seen = Seen {
             op,
             reply,
             expect,
             before: &before,
             after: &self.now,
+            moved: &moved,
             law,
             effect,
             model: &self.model,

@@ -115,6 +115,9 @@ impl Growth {
             views.devices.get(live.device).map_or(0, |v| v.stats.all(Family::ReservedBytes).current)
         };
         let took = u64::try_from(reserved(seen.after) - reserved(seen.before)).unwrap_or(0);
+        if took == 0 {
+            return;
+        }
         let most = seen.model.at_most(*bytes);
         if took > most {
             let device = live.device;

@@ -14,7 +14,7 @@ use crate::op::{
     BlockId, DeviceId, DeviceView, GraphName, Milestone, Observation, Op, OracleName, PoolName, PoolSource,
     RefusalClass, Reply, StreamId, TargetInfo, Via,
 };
-use crate::oracle::{Oracle, Seen, build, fixture};
+use crate::oracle::{Moved, Oracle, Seen, build, fixture};
 
 /// What one recording came to.
 struct Replay {
@@ -144,12 +144,15 @@ impl Replay {
 
     fn judge(&mut self, op: &Op, reply: &Reply, law: Law, effect: Effect, before: &Observation) {
         let (model, after) = (&self.model, &self.now);
+        let mut moved = Moved::default();
+        moved.become_of(before, after);
         let seen = Seen {
             op: Some(op),
             reply,
             expect: None,
             before,
             after,
+            moved: &moved,
             law,
             effect,
             model,

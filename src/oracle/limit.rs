@@ -150,7 +150,8 @@ impl Oracle for Limit {
         {
             self.judge_whole(seen, device, found);
         }
-        let device = seen.model.device_of(op).filter(|d| *d < count);
+        let is_about_it = matches!(op, Op::SetFraction { .. }) || matches!(seen.reply, Reply::Fraction(_));
+        let device = if is_about_it { seen.model.device_of(op).filter(|d| *d < count) } else { None };
         let set = match (seen.served(), device) {
             (Some(Op::SetFraction { fraction, .. }), Some(device)) => {
                 self.judge_set(device, *fraction, &seen.before.devices[device], &seen.after.devices[device], found);

@@ -1,5 +1,6 @@
 //! Floor 3, the judges: each oracle has a file of its name, which says what it does not cover; `accounts_*` and `telemetry_*` are parts of one,
-//! `cite`, `message`, `segments`, `snapshot`, `table` and `view` what they share, and `observables` says who judges what.
+//! `cite`, `message`, `moved`, `segments`, `snapshot`, `table` and `view` what they share; `observables` says who judges what, and `excuses`
+//! where a judge is silent.
 //!
 //! Decides whether a step broke a promise. Does not run anything, and asks the target nothing:
 //! what must be read from memory (contents) comes as `Fill` and `Verify` steps of the engine.
@@ -11,6 +12,7 @@ mod accounts_explain;
 mod alignment;
 mod cite;
 mod contents;
+mod excuses;
 mod exhaustion;
 mod expectation;
 mod growth;
@@ -19,6 +21,7 @@ mod isolation;
 mod leak;
 mod limit;
 mod message;
+mod moved;
 mod observables;
 mod overlap;
 mod peak;
@@ -30,6 +33,7 @@ mod stream_order;
 mod summary;
 mod table;
 mod telemetry;
+mod telemetry_card;
 mod telemetry_streams;
 mod trim;
 mod view;
@@ -39,6 +43,8 @@ mod fixture;
 #[cfg(test)]
 mod lawful_test;
 
+pub use excuses::{EXCUSES, Excuse};
+pub use moved::Moved;
 pub use observables::judges;
 
 use std::collections::BTreeSet;
@@ -57,6 +63,8 @@ pub struct Seen<'a> {
     pub expect: Option<&'a Expect>,
     pub before: &'a Observation,
     pub after: &'a Observation,
+    /// Which statistics differ between the two.
+    pub moved: &'a Moved,
     /// What the model said before the operation was asked.
     pub law: Law,
     pub effect: Effect,

@@ -251,8 +251,12 @@ impl Oracle for Refusal {
         let Some(op) = seen.asked() else { return };
         // a fault that did not fire explains nothing
         let fault = seen.fired_in_scope();
-        let law = if fault { seen.law } else { seen.model.law_without_faults(op) };
-        self.judge_class(seen, op, law, found);
+        // What was to be served before it was asked, no fault in play, was; only of a pool entered is the law another then.
+        let served = seen.reply.refusal().is_none() && !matches!(op, Op::PoolEnter { .. });
+        if !(served && matches!(seen.law, Law::MustServe | Law::MayLackMemory)) {
+            let law = if fault { seen.law } else { seen.model.law_without_faults(op) };
+            self.judge_class(seen, op, law, found);
+        }
         let Some(refusal) = seen.reply.refusal() else {
             let nothing = match (seen.effect, op) {
                 (Effect::AllocatedNothing(_), _) => Some(ZERO_01),

@@ -67,7 +67,7 @@ impl Snapshots {
     /// Takes note of what was asked. Cheap: it is called at every step.
     pub(super) fn note(&mut self, seen: &Seen<'_>) {
         let Some(op) = seen.asked() else { return };
-        if *op == Op::EmptyCache {
+        if matches!(op, Op::EmptyCache) {
             let owed = |&device: &usize| !seen.fired_on(device) && !seen.model.pools().is_redirected(device);
             let count = seen.after.devices.len().min(64);
             self.emptied =

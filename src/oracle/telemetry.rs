@@ -12,14 +12,12 @@
 //! operating system.
 
 use super::cite::{TELE_01, TELE_02, say};
+use super::telemetry_card::{Convict, second_opinion};
 use super::telemetry_streams as streams;
 use super::view::free;
 use super::{Oracle, Seen};
 use crate::device::sim::GRANULE;
-use crate::op::{
-    Capability, Company, Counter, DeviceCall, DeviceView, Family, NvmlView, Op, OracleName, Reply, TargetInfo, Text,
-    told,
-};
+use crate::op::{Capability, Counter, DeviceCall, DeviceView, Family, Op, OracleName, Reply, TargetInfo, Text, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -80,66 +78,8 @@ impl Telemetry {
         !excused
     }
 }
-fn reserved(view: &DeviceView) -> i128 {
+pub(super) fn reserved(view: &DeviceView) -> i128 {
     i128::from(view.stats.all(Family::ReservedBytes).current)
-}
-
-/// What a real device's figures say against the allocator's, after a step. What is owed may be on the card still.
-fn second_opinion(
-    device: usize,
-    view: &DeviceView,
-    (nvml, owed): (&NvmlView, i128),
-    convict: &mut impl FnMut(RequirementId, Text, (Text, String, String)),
-) {
-    let tolerance = nvml.tolerance_bytes();
-    let agree = |a: i128, b: i128| a.abs_diff(b) <= u128::from(tolerance);
-    let covers = |grew: i128, taken: i128| agree(grew, taken) || agree(grew + owed, taken);
-    let m = nvml.memory;
-    let total = m.total_bytes;
-    let parts: i128 = [m.used_bytes, m.free_bytes, m.reserved_bytes].into_iter().map(i128::from).sum();
-    if !agree(parts, i128::from(total)) {
-        let [total, used, free, kept] = [total, m.used_bytes, m.free_bytes, m.reserved_bytes].map(told::bytes);
-        let message = say!(
-            "NVML states {total} in all for device {device}, but {used} used, {free} free and {kept} kept by the driver",
-            "NVML 称设备 {device} 总量 {total}，却称已用 {used}、空闲 {free}、驱动保留 {kept}"
-        );
-        let what = say!(
-            "NVML's used, free and kept memory of device {device} together",
-            "设备 {device} 的 NVML 已用、空闲与驱动保留内存之和"
-        );
-        convict(TELE_02, message, (what, total, told::bytes(parts)));
-    }
-    if nvml.company != Company::Alone {
-        return; // a neighbour's memory moves the figures too
-    }
-    let base = nvml.baseline;
-    let grew = reserved(view) - i128::from(base.reserved_bytes);
-    let (used, taken) = nvml.taken();
-    let by = |taken: i128| (told::bytes(grew), told::bytes(tolerance), told::bytes(taken));
-    if !covers(grew, used) {
-        let (moved, slack, used) = by(used);
-        let message = say!(
-            "reserved memory of device {device} moved by {moved} since the baseline, but NVML's used memory by {used} (tolerance {slack})",
-            "设备 {device} 的保留内存自基线起变化 {moved}，而 NVML 的已用内存变化 {used}（容差 {slack}）"
-        );
-        let what = say!(
-            "change of NVML's used memory of device {device} since the baseline",
-            "设备 {device} 的 NVML 已用内存自基线起的变化"
-        );
-        convict(TELE_01, message, (what, format!("{moved} ± {slack}"), used));
-    }
-    if !covers(grew, taken) {
-        let (moved, slack, taken) = by(taken);
-        let message = say!(
-            "reserved memory of device {device} moved by {moved} since the baseline, but the driver's free memory by {taken} the other way (tolerance {slack})",
-            "设备 {device} 的保留内存自基线起变化 {moved}，而驱动的空闲内存反向变化 {taken}（容差 {slack}）"
-        );
-        let what = say!(
-            "fall of the driver's free memory of device {device} since the baseline",
-            "设备 {device} 的驱动空闲内存自基线起的减少"
-        );
-        convict(TELE_01, message, (what, format!("{moved} ± {slack}"), taken));
-    }
 }
 
 /// What the allocator answers of a device's memory is what the device shows.
@@ -173,6 +113,29 @@ fn memory_info(seen: &Seen<'_>, convict: &mut impl FnMut(RequirementId, Text, (T
 }
 
 impl Telemetry {
+    /// What is reserved and what the device has free, where either moved or there is a second opinion.
+    fn judge_moves(&mut self, seen: &Seen<'_>, device: usize, convict: Convict<'_>) {
+        let (Some(before), Some(after)) = (seen.before.devices.get(device), seen.after.devices.get(device)) else {
+            return;
+        };
+        let grew = reserved(after) - reserved(before);
+        let (b, a) = (before.free_bytes, after.free_bytes);
+        let fell = i128::from(b) - i128::from(a);
+        let rounded = self.is_rounding(before, after, fell - grew);
+        if !rounded && self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
+            let asked = seen.op.map_or_else(String::new, Op::to_line);
+            let (moved, due) = (told::bytes(grew), told::bytes(-grew));
+            let (was, is, by) = (told::bytes(b), told::bytes(a), told::bytes(-fell));
+            let message = say!(
+                "in `{asked}` reserved memory of device {device} moved by {moved}, but the device's free memory went from {was} to {is}",
+                "`{asked}` 使设备 {device} 的保留内存变化 {moved}，但设备的空闲内存从 {was} 变为 {is}"
+            );
+            convict(TELE_01, message, (told::change_of(&free(device)), due, by));
+        } else if let Some(nvml) = after.nvml.as_ref().filter(|_| self.whole) {
+            second_opinion(device, after, (nvml, self.debt(device).owed), convict);
+        }
+    }
+
     /// From a planted fault on, memory may stay with the device that the allocator gave back.
     fn note_fault(&mut self, seen: &Seen<'_>) {
         if let Some(Op::Fault { device, call: DeviceCall::Unmap | DeviceCall::Release, .. }) = seen.served()
@@ -195,21 +158,11 @@ impl Oracle for Telemetry {
             convictions.push(violation.figure(what, expected, actual));
         };
         for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
-            let grew = reserved(after) - reserved(before);
             let (b, a) = (before.free_bytes, after.free_bytes);
-            let fell = i128::from(b) - i128::from(a);
-            let rounded = self.is_rounding(before, after, fell - grew);
-            if !rounded && self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
-                let asked = seen.op.map_or_else(String::new, Op::to_line);
-                let (moved, due) = (told::bytes(grew), told::bytes(-grew));
-                let (was, is, by) = (told::bytes(b), told::bytes(a), told::bytes(-fell));
-                let message = say!(
-                    "in `{asked}` reserved memory of device {device} moved by {moved}, but the device's free memory went from {was} to {is}",
-                    "`{asked}` 使设备 {device} 的保留内存变化 {moved}，但设备的空闲内存从 {was} 变为 {is}"
-                );
-                convict(TELE_01, message, (told::change_of(&free(device)), due, by));
-            } else if let Some(nvml) = after.nvml.as_ref().filter(|_| self.whole) {
-                second_opinion(device, after, (nvml, self.debt(device).owed), &mut convict);
+            // Where neither moves nothing is lost, whatever is owed.
+            let stands = a == b && after.nvml.is_none() && reserved(after) == reserved(before);
+            if !stands {
+                self.judge_moves(seen, device, &mut convict);
             }
             let (was, total) = (before.total_bytes, after.total_bytes);
             let was = self.totals.get(device).copied().filter(|_| was == total).unwrap_or(was);
@@ -241,7 +194,7 @@ impl Oracle for Telemetry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{Baseline, DeviceId, MemoryInfo, NvmlMemory, Observation};
+    use crate::op::{Baseline, Company, DeviceId, MemoryInfo, NvmlMemory, NvmlView, Observation};
     use crate::oracle::fixture::{Bench, GIB, alloc, free, hand_out, take_back};
 
     fn bench() -> Bench {

@@ -62,7 +62,7 @@ impl Oracle for Trim {
 
     fn judge(&mut self, seen: &Seen<'_>, found: &mut Vec<Violation>) {
         // Whether a refusal without a failed call is honest is `refusal`'s.
-        if seen.asked() == Some(&Op::EmptyCache) && (seen.reply.refusal().is_none() || seen.fault_fired()) {
+        if matches!(seen.asked(), Some(Op::EmptyCache)) && (seen.reply.refusal().is_none() || seen.fault_fired()) {
             (0..self.first.len()).for_each(|device| self.judge_device(seen, device, found));
         }
     }

@@ -130,7 +130,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let is_split = segment.parts.len() > 1;
         let (mut at, mut before) = (address, None);
         for part in &segment.parts {
-            let block = Block { expandable: page.is_some(), prev: before, ..Block::whole(at, part.bytes, stream, pool) };
+            let block =
+                Block { expandable: page.is_some(), prev: before, ..Block::whole(at, part.bytes, stream, pool) };
             let slot = self.arena.insert(block);
             if let Some(before) = before {
                 self.arena[before].next = Some(slot);
@@ -195,7 +196,8 @@ mod tests {
     /// What a snapshot shows, as what stands.
     fn standing(views: &[SegmentView]) -> Vec<Standing> {
         let parts = |view: &SegmentView| {
-            let holds = |state, requested| if state == BlockState::Inactive { Holds::Free } else { Holds::Block { requested } };
+            let holds =
+                |state, requested| if state == BlockState::Inactive { Holds::Free } else { Holds::Block { requested } };
             view.blocks.iter().map(|b| Part { bytes: b.size, holds: holds(b.state, b.requested_size) }).collect()
         };
         let of = |view: &SegmentView| Standing {
@@ -251,7 +253,8 @@ mod tests {
             two.prime(&standing(&one.segments())).expect("it is new");
             assert_eq!(shown(&one), shown(&two), "{config}");
             let current = |a: &DeviceAllocator<SimDevice, Sound>| -> Vec<i64> {
-                let keys = Key::all().filter(|k| matches!(k, Key::Family(_, _, Column::Current) | Key::Oversize(_, Column::Current)));
+                let keys = Key::all()
+                    .filter(|k| matches!(k, Key::Family(_, _, Column::Current) | Key::Oversize(_, Column::Current)));
                 keys.map(|k| a.stats().value(k)).collect()
             };
             assert_eq!(current(&one), current(&two), "{config}");
@@ -283,11 +286,8 @@ mod tests {
         two.device_mut().set_access(range.address, 2 * range.page).expect("it is mapped");
         let part = |bytes, holds| Part { bytes, holds };
         let held = Holds::Block { requested: 30 << 20 };
-        let parts = vec![
-            part(30 << 20, held),
-            part(10 << 20, Holds::Free),
-            part(range.bytes - (40 << 20), Holds::Nothing),
-        ];
+        let parts =
+            vec![part(30 << 20, held), part(10 << 20, Holds::Free), part(range.bytes - (40 << 20), Holds::Nothing)];
         let (kind, page) = (PoolKind::Large, Some(range.page));
         let segment =
             Standing { address: block, bytes: range.bytes, stream: StreamHandle(0), kind, pool: (0, 0), page, parts };

@@ -245,3 +245,5 @@ fn shown(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trials_test;

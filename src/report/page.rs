@@ -65,6 +65,15 @@ impl Page {
         self.block(&lines.join("\n"));
     }
 
+    /// A list that opens when its title is clicked, where HTML is shown.
+    pub fn folded(&mut self, en: &str, zh: &str, items: &[String]) {
+        let title = self.t(en, zh);
+        let open = format!("<details><summary>{title}</summary>");
+        self.block(&open);
+        self.bullets(items);
+        self.block("</details>");
+    }
+
     /// A numbered list that starts at `first`; lines after an item's first become bullets under it.
     pub fn numbered(&mut self, first: usize, items: &[Vec<String>]) {
         let mut lines = Vec::new();

@@ -4,6 +4,7 @@
 
 use super::page::{columns_of, decimal, plural, thousands};
 use super::words;
+use crate::op::together::Share;
 use crate::verdict::record::RunRecord;
 use crate::verdict::sweep::{SweepRecord, SweptCall};
 use crate::verdict::{Finding, Outcome};
@@ -12,6 +13,7 @@ use crate::verdict::{Finding, Outcome};
 #[must_use]
 pub fn table(records: &[&RunRecord]) -> String {
     let mut out = aligned(&totals(records));
+    out.extend(records.iter().filter_map(|record| states(record)));
     let findings: Vec<(&RunRecord, &Finding)> =
         records.iter().flat_map(|record| record.findings.iter().map(move |f| (*record, f))).collect();
     if findings.is_empty() {
@@ -54,6 +56,14 @@ pub fn sweep_table(sweep: &SweepRecord) -> String {
         out += &format!("{}: {what}\n", plural(count, "sequence"));
     }
     out
+}
+
+/// How much of what can come together did, in one line.
+fn states(record: &RunRecord) -> Option<String> {
+    let states = record.states.as_ref()?;
+    let (pairs, triples) = (states.in_pairs(), states.in_triples());
+    let of = |share: Share| format!("{} of {}", thousands(share.reached), thousands(share.reachable));
+    Some(format!("states of {}: {} pairs reached, {} triples\n", record.target.name, of(pairs), of(triples)))
 }
 
 enum Cell {

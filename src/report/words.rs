@@ -3,7 +3,7 @@
 //! Decides wording only.
 
 use super::page::code;
-use crate::op::{Milestone, OracleName, size};
+use crate::op::{Dimension, Milestone, OracleName, size};
 use crate::requirement::{Level, Severity};
 use crate::verdict::expectation::Standing;
 use crate::verdict::{Because, Condition, Finding, Outcome, Reproduced};
@@ -201,5 +201,22 @@ pub(super) fn situation(milestone: Milestone) -> Pair {
         Milestone::GraphCaptured => ("graph captured", "完成图捕获"),
         Milestone::GraphKept => ("cache emptied beside a graph's memory", "清空缓存而图内存保留"),
         Milestone::FreeDeferred => ("free deferred by a redirection", "重定向期间释放被推迟"),
+    }
+}
+
+/// The head of a column or row of the matrix of states.
+pub(super) fn dimension(dimension: Dimension) -> Pair {
+    match dimension {
+        Dimension::Step => ("step", "步骤结果"),
+        Dimension::Pool => ("pool", "内存池"),
+        Dimension::Setting => ("setting", "配置"),
+        Dimension::Pending => ("pending", "等待中的释放"),
+        Dimension::Capture => ("capture", "图捕获"),
+        Dimension::Device => ("device", "设备"),
+        Dimension::Current => ("current", "当前设备"),
+        Dimension::Devices => ("devices", "设备数"),
+        Dimension::Elsewhere => ("elsewhere", "其他设备"),
+        Dimension::Failure => ("failure", "此前的失败"),
+        Dimension::Scale => ("scale", "规模"),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use crate::op::{Capability, DeviceCall, DeviceId, Milestone, Names, OracleName, Step, Text};
+use crate::op::{Capability, Combination, DeviceCall, DeviceId, Milestone, Names, OracleName, Step, Text};
 use crate::requirement::{RequirementId, Severity};
 
 /// One YAML document, checked.
@@ -35,6 +35,8 @@ pub struct Scenario {
     pub oracles: BTreeSet<OracleName>,
     /// Situations without which a sequence shows nothing.
     pub must_reach: BTreeSet<Milestone>,
+    /// Values of a step's state that must have come together, for the same reason.
+    pub must_combine: Vec<Combination>,
     /// Whether the steps hold only in the world asked for.
     pub exact_world: bool,
     /// Whether the closing operations (free all, wait, empty the cache) follow each sequence.

@@ -9,6 +9,7 @@ pub mod files;
 pub mod interval;
 pub mod matrix;
 pub mod record;
+pub mod states;
 pub mod survival;
 pub mod sweep;
 pub mod unfaithful;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expectation::ExpectationRecord;
 use super::matrix::KillMatrix;
+use super::states::StatesRecord;
 use super::sweep::SweepRecord;
 use super::{Finding, Outcome};
 use crate::op::contract::{DeviceInfo, Versions};
@@ -42,6 +43,9 @@ pub struct RunRecord {
     pub scenarios: Vec<ScenarioRecord>,
     /// The worst first.
     pub findings: Vec<Finding>,
+    /// Which abstract states came together; absent in older records, and where nothing ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub states: Option<StatesRecord>,
     /// Device calls failed in turn, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<SweepRecord>,
@@ -253,8 +257,20 @@ pub struct ScenarioRecord {
     pub must_reach: Vec<Milestone>,
     /// In how many sequences each situation was reached.
     pub reached: BTreeMap<Milestone, u64>,
+    /// Values of a step's state that had to come together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub combined: Vec<CombinationRecord>,
     /// What differs between two runs of one seed.
     pub stamp: ScenarioStamp,
+}
+
+/// Values that had to come together, and whether they did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CombinationRecord {
+    /// By dimension, the values of which one is enough.
+    pub of: BTreeMap<String, Vec<String>>,
+    /// In how many sequences they did.
+    pub sequences: u64,
 }
 
 /// What differs between two runs of one scenario with one seed.

@@ -21,7 +21,7 @@ mod weights;
 use crate::op::{Setup, Step, StreamId};
 use crate::spec::{Body, Generate, Scenario};
 
-pub use drawn::{Offers, plan};
+pub use drawn::{Choice, Offers};
 pub use minimise::minimise;
 pub use room::{Rooms, TooSmall, steps_on};
 pub use seed::scatter;
@@ -62,7 +62,7 @@ pub fn widest_world(scenario: &Scenario) -> Setup {
 }
 
 /// The generated sequence of a number, and its world: the same seed gives the same ones on every machine. Where worlds
-/// are drawn, `candidate` says which of those that could be its world it gets (`plan` chooses).
+/// are drawn, `candidate` says which of those that could be its world it gets (`Choice` chooses).
 #[must_use]
 pub fn draw(
     scenario: &Scenario,

@@ -147,6 +147,7 @@ mod tests {
                 counts_segments: true,
                 tensor_limit: None,
             },
+            config: None,
         }
     }
 

@@ -72,6 +72,7 @@ fn scenario(generate: &Generate) -> Scenario {
         config: None,
         oracles: BTreeSet::new(),
         must_reach: BTreeSet::new(),
+        must_combine: Vec::new(),
         exact_world: false,
         epilogue: true,
         body: Body::Generate(generate.clone()),
@@ -187,6 +188,7 @@ fn pools_and_captures_are_well_formed() {
                 counts_segments: true,
                 tensor_limit: None,
             },
+            config: None,
         });
         for (turn, op) in (1_u64..).zip(&ops) {
             assert_eq!(model.admits(op), Ok(()), "{} of\n{}", op.to_line(), {

@@ -29,14 +29,27 @@ impl Contents {
         if start >= end {
             return;
         }
-        if let Some(same) = self.written.get_mut(&start)
-            && same.end == end
-        {
-            same.tag = tag;
-            return;
+        let written = Written { end, tag };
+        match self.written.range_mut(..=start).next_back() {
+            // most blocks lie where a freed one began
+            Some((&at, there)) if at == start => {
+                let old = std::mem::replace(there, written);
+                if old.end > end {
+                    self.written.insert(end, old);
+                } else if old.end < end {
+                    self.clear_from(start + 1, end);
+                }
+            }
+            _ => {
+                self.clear(start, end);
+                self.written.insert(start, written);
+            }
         }
-        self.clear(start, end);
-        self.written.insert(start, Written { end, tag });
+    }
+
+    /// Whether one write left this in the whole range. The quick way to what `pieces` tells.
+    pub(super) fn holds(&self, start: u64, end: u64, tag: u32) -> bool {
+        self.written.range(..=start).next_back().is_some_and(|(_, w)| w.end >= end && w.tag == tag)
     }
 
     /// Forgets what was written in a range, as giving the memory back does.
@@ -51,11 +64,14 @@ impl Contents {
                 return;
             }
         }
-        while let Some((&at, &inside)) = self.written.range(start..end).next() {
-            self.written.remove(&at);
-            if inside.end > end {
-                self.written.insert(end, inside);
-            }
+        self.clear_from(start, end);
+    }
+
+    /// The same where no interval from before reaches beyond `start`.
+    fn clear_from(&mut self, start: u64, end: u64) {
+        let last = self.written.extract_if(start..end.max(start), |_, _| true).last();
+        if let Some((_, inside)) = last.filter(|(_, inside)| inside.end > end) {
+            self.written.insert(end, inside);
         }
     }
 
@@ -122,8 +138,13 @@ mod tests {
             } else {
                 contents.write(start, end, tag);
                 plain[start as usize..end as usize].fill(Some(tag));
+                assert!(start == end || contents.holds(start, end, tag));
             }
             assert_eq!(bytes(&contents, 64), plain);
+            let (from, tag) = (draw(64) as usize, tag.saturating_sub(draw(3) as u32));
+            let to = from + 1 + draw(64 - from as u64) as usize;
+            let alike = plain[from..to].iter().all(|held| *held == Some(tag));
+            assert!(alike || !contents.holds(from as u64, to as u64, tag));
         }
         contents.clear(0, 64);
         assert_eq!(contents.intervals(), 0);

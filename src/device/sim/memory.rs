@@ -190,6 +190,9 @@ impl Memory {
     /// A write runs. The first address without memory ends it and is remembered.
     pub(super) fn write(&mut self, write: Write) {
         let Write { address, bytes, tag } = write;
+        if let Some(physical) = self.behind(address, bytes) {
+            return self.contents.write(physical, physical + bytes, tag);
+        }
         for extent in extents(&self.mappings, address, bytes) {
             let Some(physical) = extent.physical else {
                 self.illegal_access.get_or_insert(address.saturating_add(extent.offset));
@@ -201,6 +204,9 @@ impl Memory {
 
     /// What a read of the whole range finds, up to the first stretch that is not as it should be.
     pub(super) fn check(&self, address: u64, bytes: u64, tag: u32) -> ContentsReport {
+        if self.behind(address, bytes).is_some_and(|physical| self.contents.holds(physical, physical + bytes, tag)) {
+            return ContentsReport::Intact;
+        }
         let mut changed: Option<(u64, u64, Option<u32>)> = None;
         for extent in extents(&self.mappings, address, bytes) {
             let Some(physical) = extent.physical else {
@@ -219,6 +225,14 @@ impl Memory {
             }
         }
         changed.map_or(ContentsReport::Intact, report)
+    }
+
+    /// Where the memory of a range is, if a single mapping serves all of it: nearly always.
+    fn behind(&self, address: u64, bytes: u64) -> Option<u64> {
+        let (&start, mapping) = self.mappings.range(..=address).next_back()?;
+        let offset = address - start;
+        let inside = mapping.bytes.checked_sub(offset).is_some_and(|rest| bytes <= rest);
+        (inside && mapping.accessible).then(|| mapping.physical + offset)
     }
 
     fn addresses(&mut self, bytes: u64, kind: Kind) -> Result<u64, DeviceError> {

@@ -90,6 +90,7 @@ fn read(path: &Path) -> Result<Contents, EngineError> {
         config: None,
         oracles: oracles.iter().copied().collect(),
         must_reach: [].into(),
+        must_combine: Vec::new(),
         exact_world: false,
         epilogue: true,
         body: Body::Steps(Vec::new()),

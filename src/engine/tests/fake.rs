@@ -60,6 +60,7 @@ impl Bump {
                     counts_segments: false,
                     tensor_limit: None,
                 },
+                config: None,
             },
             flaw,
             next: 1 << 20,

@@ -47,7 +47,8 @@ impl Twin {
         Some(Twin { sound, seen: Observation::default(), events })
     }
 
-    /// Lives an operation of which nothing has to be compared.
+    /// Lives an operation of which nothing has to be compared. What is written on an idle stream need not be lived: it leaves
+    /// nothing behind but contents, and nobody reads the twin's.
     pub(super) fn live(&mut self, op: &Op) {
         self.sound.apply(op);
     }

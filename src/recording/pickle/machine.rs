@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 use std::rc::Rc;
 
-use super::document::{Document, Plain, Value};
+use super::document::{Document, Value};
 use super::{Budget, PickleError};
 
 /// What a container costs empty, and what each value in it costs (vectors grow by doubling).
-const CONTAINER: u64 = 64;
+pub(super) const CONTAINER: u64 = 64;
 const ITEM: u64 = 2 * size_of::<Value>() as u64;
 /// What a string costs beside its text, twice indexed; what a memo entry costs.
 const STRING: u64 = 96;
 const MEMO: u64 = 48;
-/// No module or type name that is allowed is as long.
-const LONGEST_NAME: usize = 256;
 
 /// Reads a pickle; what follows its end is not looked at.
 ///
@@ -49,7 +47,7 @@ pub(super) struct Machine<'b, R> {
     /// What was kept, by number; numbers that were left out at first are beside it.
     memo: Vec<Value>,
     stray: BTreeMap<u32, Value>,
-    document: Document,
+    pub(super) document: Document,
     pub(super) buffer: Vec<u8>,
 }
 
@@ -228,7 +226,7 @@ impl<R: BufRead> Machine<'_, R> {
         self.push(if matches!(code, b']' | b'l') { Value::List(at) } else { Value::Tuple(at) })
     }
 
-    fn new_dict(&mut self, pairs: Vec<(Value, Value)>) -> Result<(), PickleError> {
+    pub(super) fn new_dict(&mut self, pairs: Vec<(Value, Value)>) -> Result<(), PickleError> {
         let at = self.next(self.document.dicts.len())?;
         self.document.dicts.push(pairs);
         self.push(Value::Dict(at))
@@ -264,45 +262,6 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
     }
 
-    /// A name outside the file: allowed for the few types that only hold data.
-    fn global(&mut self, code: u8) -> Result<(), PickleError> {
-        let (module, name) = if code == b'c' {
-            (self.line()?, self.line()?)
-        } else {
-            let (name, module) = (self.pop()?, self.pop()?);
-            let text = |value| self.document.text(value).map(|t| t.chars().take(LONGEST_NAME).collect::<String>());
-            match (text(module), text(name)) {
-                (Some(module), Some(name)) => (module, name),
-                _ => return Err(self.malformed("the name of a type that is no string")),
-            }
-        };
-        let plain = match (module.as_str(), name.as_str()) {
-            ("collections", "OrderedDict") => Plain::OrderedDict,
-            ("collections", "defaultdict") => Plain::DefaultDict,
-            ("builtins" | "__builtin__", "int" | "long" | "float" | "list" | "dict") => Plain::Factory,
-            _ => {
-                let printable = |text: String| text.escape_debug().to_string();
-                let (module, name) = (printable(module), printable(name));
-                return Err(PickleError::Global { offset: self.start, module, name });
-            }
-        };
-        self.push(Value::Global(plain))
-    }
-
-    /// The call of a type that holds data: an empty dict, which the items then go into.
-    fn reduce(&mut self) -> Result<(), PickleError> {
-        let (arguments, callable) = (self.pop()?, self.pop()?);
-        let count = self.document.items(arguments).map(<[Value]>::len);
-        match (callable, arguments, count) {
-            (Value::Global(Plain::OrderedDict), Value::Tuple(_), Some(0))
-            | (Value::Global(Plain::DefaultDict), Value::Tuple(_), Some(0 | 1)) => {
-                self.budget.charge(CONTAINER, self.start)?;
-                self.new_dict(Vec::new())
-            }
-            _ => Err(PickleError::Code { offset: self.start, name: "REDUCE" }),
-        }
-    }
-
     pub(super) fn malformed(&self, what: &'static str) -> PickleError {
         PickleError::Malformed { offset: self.start, what }
     }
@@ -333,7 +292,7 @@ impl<R: BufRead> Machine<'_, R> {
         above.copied().ok_or_else(|| self.malformed("a value is missing"))
     }
 
-    fn pop(&mut self) -> Result<Value, PickleError> {
+    pub(super) fn pop(&mut self) -> Result<Value, PickleError> {
         let top = self.top()?;
         self.stack.pop();
         Ok(top)
@@ -357,7 +316,7 @@ impl<R: BufRead> Machine<'_, R> {
         self.array::<8>().map(|_| ())
     }
 
-    fn byte(&mut self) -> Result<u8, PickleError> {
+    pub(super) fn byte(&mut self) -> Result<u8, PickleError> {
         Ok(self.array::<1>()?[0])
     }
 
@@ -386,17 +345,5 @@ impl<R: BufRead> Machine<'_, R> {
             return Err(PickleError::Cut { offset: self.offset });
         }
         Ok(())
-    }
-
-    /// Text up to the end of a line.
-    fn line(&mut self) -> Result<String, PickleError> {
-        let mut line = Vec::new();
-        loop {
-            match self.byte()? {
-                b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
-                _ if line.len() >= LONGEST_NAME => return Err(self.malformed("a name without end")),
-                byte => line.push(byte),
-            }
-        }
     }
 }

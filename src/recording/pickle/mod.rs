@@ -21,9 +21,10 @@
 
 mod document;
 mod machine;
-mod text;
+mod named;
 #[cfg(test)]
 mod tests;
+mod text;
 mod writer;
 
 pub use document::{Document, Value};

@@ -48,6 +48,27 @@ const PROTOCOLS: [&[u8]; 4] = [
 const ORDERED: &[u8] = b"\x80\x04\x95)\x00\x00\x00\x00\x00\x00\x00\x8c\x0bcollections\x94\x8c\x0bOrderedDict\x94\x93\x94)R\x94\x8c\x01k\x94K\x01s.";
 const DEFAULT: &[u8] = b"\x80\x02ccollections\x0adefaultdict\x0aq\x00c__builtin__\x0along\x0aq\x01\x85q\x02Rq\x03X\x01\x00\x00\x00kq\x04K\x01s.";
 
+/// Written by Python 3, and a text of Python 2 at the end.
+const OLD: [&[u8]; 3] = [
+    b"(dp0\nVa\np1\n(lp2\nI1\naI-2\naI01\naL139666126798848L\naL9223372036854775808L\nasVb\np3\n(F1.5\nNtp4\nsV\\u00fc\np5\nI00\ns.",
+    b"}q\x00(X\x01\x00\x00\x00aq\x01]q\x02(K\x01J\xfe\xff\xff\xffI01\nL139666126798848L\nL9223372036854775808L\neX\x01\x00\x00\x00bq\x03(G?\xf8\x00\x00\x00\x00\x00\x00Ntq\x04X\x02\x00\x00\x00\xc3\xbcq\x05I00\nu.",
+    b"(dp0\nS'a'\np1\n(lp2\nI1\naI-2\naI01\naL139666126798848L\naL9223372036854775808L\nasU\x01b(F1.5\nNtsT\x02\x00\x00\x00\xc3\xbcI00\ns.",
+];
+
+#[test]
+fn protocols_0_and_1_read_as_the_others() {
+    for bytes in OLD {
+        assert_eq!(
+            read_and_shown(bytes),
+            "{\"a\": [1, -2, a bool, 139666126798848, an int of more than 64 bits], \"b\": (1.5, None), \"ü\": a bool}"
+        );
+    }
+    assert!(refusal(b"(dp0\nVno end").contains("ends in the middle"));
+    assert!(refusal(b"(dp0\nIx\n").contains("a number that is none"));
+    assert!(refusal(b"(dp0\ng7\n").contains("has not said yet"));
+    assert!(refusal(b"(ios\nsystem\n").contains("INST would run code"));
+}
+
 #[test]
 fn every_protocol_of_python_reads_the_same() {
     for bytes in PROTOCOLS {
@@ -90,18 +111,19 @@ fn what_would_run_code_is_refused_with_its_place() {
 #[test]
 fn broken_pickles_are_told_where() {
     assert_eq!(refusal(b""), "the file is empty");
-    assert_eq!(
-        refusal(b"{\"a\": 1}"),
-        "no pickle: it begins with 0x7b, and a pickle of protocol 2 to 5 begins with 0x80"
-    );
-    assert_eq!(refusal(b"\x80\x06N."), "pickle protocol 6; this program reads 2 to 5");
+    assert_eq!(refusal(b"{\"a\": 1}"), "no pickle: it begins with 0x7b, and no pickle begins so");
+    assert_eq!(refusal(b"\x80\x06N."), "pickle protocol 6; this program reads 0 to 5");
     assert_eq!(refusal(b"\x80\x04\x8c\x05abc"), "the pickle ends in the middle, at byte 7");
     assert_eq!(refusal(b"\x80\x04."), "byte 2: a value is missing");
     assert_eq!(refusal(b"\x80\x04Ne."), "byte 3: a mark is missing");
     assert_eq!(refusal(b"\x80\x04N(NNe."), "byte 6: values are put into something that is no list or dict");
     assert_eq!(refusal(b"\x80\x04}(Nu."), "byte 5: a dict's key without a value");
     assert_eq!(refusal(b"\x80\x04h\x07."), "byte 2: it refers to something it has not said yet");
-    assert_eq!(refusal(b"\x80\x04\x8c\x02\xff\xfe."), "byte 2: a string that is not UTF-8");
+    assert_eq!(
+        read_and_shown(b"\x80\x04\x8c\x05a\xed\xb3\xbfb."),
+        "\"a\u{fffd}\u{fffd}\u{fffd}b\"",
+        "a lone surrogate"
+    );
     assert_eq!(refusal(b"\x80\x04N(a."), "byte 4: a value is missing");
     assert_eq!(refusal(b"\x80\x04NN\x87."), "byte 4: a tuple of more values than there are");
 }

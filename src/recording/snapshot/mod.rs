@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
-use super::archive;
 use super::StatsChange;
+use super::archive;
 use super::pickle::{self, Budget, Document, PickleError, Value};
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::stats::PoolKind;
@@ -307,12 +307,7 @@ impl<'d> Reading<'d> {
     }
 
     /// PyTorch 2.0 tells no addresses of blocks: they lie one behind the other.
-    fn block(
-        &mut self,
-        segment: usize,
-        at: usize,
-        (behind, value): (u64, Value),
-    ) -> Result<BlockView, SnapshotError> {
+    fn block(&mut self, segment: usize, at: usize, (behind, value): (u64, Value)) -> Result<BlockView, SnapshotError> {
         self.charge::<BlockView>()?;
         let known = ["address", "size", "requested_size", "state", "frames", "history"];
         let record = self.record(value, Place::Block { segment, at }, &known)?;

@@ -142,3 +142,37 @@ fn no_damage_is_a_panic() {
         let _ = read(&flipped);
     }
 }
+
+fn in_archive(name: &str, method: u16, data: &[u8]) -> Vec<u8> {
+    let mut bytes = b"PK\x03\x04\x14\0\0\0".to_vec();
+    bytes.extend(method.to_le_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(u32::try_from(data.len()).expect("it is short").to_le_bytes().repeat(2));
+    bytes.extend(u16::try_from(name.len()).expect("it is short").to_le_bytes());
+    bytes.extend([0, 0]);
+    bytes.extend(name.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+#[test]
+fn what_torch_save_keeps_is_read_out_of_its_archive() {
+    let file = |bytes: &[u8]| {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), bytes).expect("is written");
+        MemorySnapshot::read(file.path()).map(|snapshot| snapshot.traces[0].len())
+    };
+    let pickle = whole("streams");
+    let events = read(&pickle).expect("is read").traces[0].len();
+    assert_eq!(file(&in_archive("s/data.pkl", 0, &pickle)).expect("is read"), events);
+    let mut packed = Vec::new();
+    flate2::read::DeflateEncoder::new(&pickle[..], flate2::Compression::fast())
+        .read_to_end(&mut packed)
+        .expect("packs");
+    assert_eq!(file(&in_archive("data.pkl", 8, &packed)).expect("is read"), events);
+    let second = [in_archive("version", 0, b"3"), in_archive("s.pickle", 0, &pickle)].concat();
+    assert_eq!(file(&second).expect("is read"), events);
+    let refused = file(&in_archive("readme.txt", 0, b"nothing")).expect_err("is no snapshot").to_string();
+    assert!(refused.contains("a zip archive, and no snapshot kept by torch.save"), "{refused}");
+    assert!(file(&in_archive("data.pkl", 0, &pickle)[..60]).is_err());
+}

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::parse::{Effect, SettingsError, effect_of};
 use super::Settings;
+use super::parse::{Effect, SettingsError, effect_of};
 
 /// What is to be said of one setting of a settings string.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn what_no_release_knows_is_warned_of_and_the_rest_counts() {
-        let (settings, remarks) = said("speed:[1:2,3:4],max_split_size_mb:64,pinned_of_tomorrow:7,expandable_segments:yes");
+        let (settings, remarks) =
+            said("speed:[1:2,3:4],max_split_size_mb:64,pinned_of_tomorrow:7,expandable_segments:yes");
         assert_eq!((settings.max_split, settings.expandable_segments), (64 << 20, false));
         assert_eq!(
             remarks,

@@ -35,6 +35,7 @@ pub use trial::Outcome;
 pub use watch::MOST_REFUSALS;
 
 use super::divergence::{Divergence, Place};
+use super::history::Guess;
 use super::onlooker::Onlooker;
 use super::what_if::{self, Workload};
 use super::{ReplayError, history, is_pickle, shown};
@@ -201,7 +202,7 @@ pub fn json(explained: &Explained) -> Result<String, ExplainError> {
 /// A file that is read: a snapshot whole, a recording line by line whenever it is lived again.
 struct Source<'p> {
     path: &'p Path,
-    snapshot: Option<MemorySnapshot>,
+    snapshot: Option<(MemorySnapshot, Guess)>,
     told: Told,
 }
 
@@ -211,14 +212,15 @@ impl<'p> Source<'p> {
             return Ok(Source { path, snapshot: None, told: Told::default() });
         }
         let (snapshot, told) = Recorded::read(path)?;
-        Ok(Source { path, snapshot: Some(snapshot), told: Told::of(told) })
+        let way = history::way(&snapshot)?;
+        Ok(Source { path, snapshot: Some((snapshot, way)), told: Told::of(told) })
     }
 
     /// Lives it again exactly, the way that reading its calls found.
     fn shown(&self, workload: &Workload, onlooker: &mut dyn Onlooker) -> Result<Option<Divergence>, ReplayError> {
         match &self.snapshot {
-            Some(snapshot) => {
-                history::shown(snapshot, &workload.uncut, onlooker)?;
+            Some((snapshot, way)) => {
+                history::shown(snapshot, way, onlooker)?;
                 Ok(workload.diverged.clone())
             }
             None => shown(self.path, false, Some(onlooker)).map(|(report, _)| report.first),
@@ -226,13 +228,16 @@ impl<'p> Source<'p> {
     }
 
     fn workload(&self) -> Result<Workload, ReplayError> {
-        self.snapshot.as_ref().map_or_else(|| what_if::of_recording(self.path), what_if::of_snapshot)
+        match &self.snapshot {
+            Some((snapshot, _)) => what_if::calls_of_snapshot(snapshot),
+            None => what_if::calls_of_recording(self.path),
+        }
     }
 
     fn lives(&self, device: usize, workload: &Workload) -> Lives {
         self.snapshot.as_ref().map_or_else(
             || Lives::of_asks(device, &workload.asks),
-            |snapshot| Lives::of_trace(device, snapshot.traces.get(device).map_or(&[], Vec::as_slice), &self.told),
+            |(snapshot, _)| Lives::of_trace(device, snapshot.traces.get(device).map_or(&[], Vec::as_slice), &self.told),
         )
     }
 

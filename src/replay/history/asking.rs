@@ -38,7 +38,13 @@ pub(super) struct Towards {
 }
 
 impl Life<'_> {
-    pub(super) fn alloc(&mut self, bytes: u64, stream: u64, recorded: Option<u64>, to: Towards) -> Option<DivergenceKind> {
+    pub(super) fn alloc(
+        &mut self,
+        bytes: u64,
+        stream: u64,
+        recorded: Option<u64>,
+        to: Towards,
+    ) -> Option<DivergenceKind> {
         let (stream, small) = (StreamHandle(stream), driver::is_small(bytes, &self.settings));
         let owner = driver::owner_of(to.pool);
         self.allocator.device_mut().serve(Serving { request: self.requests, stream, small, owner });
@@ -63,7 +69,11 @@ impl Life<'_> {
             self.allocator.retain_pool(id, PoolFlags::default());
         }
         if !to.redirected {
-            return if private { self.allocator.alloc_in(id, bytes, stream) } else { self.allocator.alloc(bytes, stream) };
+            return if private {
+                self.allocator.alloc_in(id, bytes, stream)
+            } else {
+                self.allocator.alloc(bytes, stream)
+            };
         }
         self.allocator.begin_redirection(id, catch);
         let answer = self.allocator.alloc(bytes, stream);

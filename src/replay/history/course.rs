@@ -29,8 +29,7 @@ pub(in crate::replay) struct Course {
     pub redirected: bool,
 }
 
-const PLAIN: Course =
-    Course { finished: true, flush: Flush::Nothing, refused: false, collected: 0, redirected: false };
+const PLAIN: Course = Course { finished: true, flush: Flush::Nothing, refused: false, collected: 0, redirected: false };
 const FLUSHED: Course = Course { flush: Flush::Whole, ..PLAIN };
 const WAITED: Course = Course { finished: false, ..PLAIN };
 const REFUSED: Course = Course { refused: true, ..WAITED };

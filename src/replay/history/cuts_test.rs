@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::recording::PlacedEvent;
-use crate::replay;
+use crate::replay::{self, what_if};
 
 /// How a history is cut, with the events that each device keeps.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,7 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
     let mut cut = snapshot.clone();
     let (settings, _) = settings(snapshot);
     let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
+    let guess = Guess { uncut, ..Guess::default() };
     cut.segments.clear();
     for (device, range) in ranges.iter().enumerate() {
         let trace = &snapshot.traces[device];
@@ -31,7 +32,8 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
         if range.end == trace.len() {
             cut.segments.extend(segments.into_iter().cloned());
         } else {
-            let past = Past::before(trace, &segments, &settings, (Left::default(), &uncut), range.end).expect("it is whole");
+            let past = Past::before(trace, &segments, &settings, (Left::default(), &guess, device), range.end)
+                .expect("it is whole");
             cut.segments.extend(past.views(device, &sizes_at(snapshot, device, range.end)));
             cut.stats.clear();
         }
@@ -45,15 +47,16 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
 fn sizes_at(snapshot: &MemorySnapshot, device: usize, end: usize) -> BTreeMap<u64, u64> {
     let (settings, _) = settings(snapshot);
     let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
+    let guess = Guess { uncut, ..Guess::default() };
     let starts = vec![0; snapshot.traces.len()];
-    let (prepared, mut reference) = ready(snapshot, &settings, &starts, &uncut).expect("it is whole");
+    let (prepared, mut reference) = ready(snapshot, &settings, &starts, &guess).expect("it is whole");
     let mut life = life_of(snapshot, device, &prepared[device], &mut reference);
     life.events = &life.events[..end];
-    life.live(true, &mut ReplayReport::default());
+    life.live(true, &mut ReplayReport::default(), &mut Nobody);
     sizes(reference.device(device))
 }
 
-fn cut(snapshot: &MemorySnapshot, how: Cut) -> MemorySnapshot {
+fn ranges_of(snapshot: &MemorySnapshot, how: Cut) -> Vec<std::ops::Range<usize>> {
     let range = |trace: &Vec<PlacedEvent>| {
         let n = trace.len();
         match how {
@@ -62,30 +65,65 @@ fn cut(snapshot: &MemorySnapshot, how: Cut) -> MemorySnapshot {
             Cut::Ring(point) => n.saturating_sub(1 + point * 97 % n.max(1))..n,
         }
     };
-    let ranges: Vec<_> = snapshot.traces.iter().map(range).collect();
-    between(snapshot, &ranges)
+    snapshot.traces.iter().map(range).collect()
 }
 
-/// What diverged, or could not be lived again, of all cuts of a snapshot.
-fn tried(snapshot: &MemorySnapshot) -> (usize, Vec<String>) {
-    let (mut tried, mut wrong) = (0, Vec::new());
+/// The most that was reserved from one event to another, by the events of the whole history.
+fn peak(trace: &[PlacedEvent], range: &std::ops::Range<usize>) -> u64 {
+    let (mut reserved, mut peak) = (0_u64, 0);
+    for (at, placed) in trace.iter().enumerate() {
+        peak = if at <= range.start { reserved } else { peak };
+        match placed.event.action {
+            Action::SegmentAlloc | Action::SegmentMap => reserved += placed.event.bytes,
+            Action::SegmentFree | Action::SegmentUnmap => reserved -= placed.event.bytes,
+            _ => {}
+        }
+        if (range.start..range.end).contains(&at) {
+            peak = peak.max(reserved);
+        }
+    }
+    if range.start == trace.len() { reserved } else { peak }
+}
+
+/// What came of all cuts of a snapshot.
+#[derive(Debug, Default)]
+struct Tried {
+    cuts: usize,
+    /// Cuts of which there is a table, and of which there is a reason instead.
+    tables: usize,
+    reasons: usize,
+    wrong: Vec<String>,
+}
+
+fn tried(snapshot: &MemorySnapshot) -> Tried {
+    let mut tried = Tried::default();
     for point in 0..POINTS {
         for how in [Cut::First(point), Cut::Both(point), Cut::Ring(point)] {
-            let cut = cut(snapshot, how);
+            let ranges = ranges_of(snapshot, how);
+            let cut = between(snapshot, &ranges);
             if !cut.has_history() {
                 continue;
             }
-            tried += 1;
+            tried.cuts += 1;
             match exact(&cut, false) {
                 Ok((report, _)) => {
                     let first = report.first.map(|first| first.to_string().chars().take(700).collect::<String>());
-                    wrong.extend(first.map(|first| format!("{how:?}: {first}")));
+                    tried.wrong.extend(first.map(|first| format!("{how:?}: {first}")));
                 }
-                Err(error) => wrong.push(format!("{how:?}: {error}")),
+                Err(error) => tried.wrong.push(format!("{how:?}: {error}")),
+            }
+            let Ok(table) = what_if::of_snapshot(&cut, &[], None) else { continue };
+            tried.tables += usize::from(table.disagreement.is_none());
+            tried.reasons += usize::from(table.disagreement.is_some());
+            for row in &table.recorded {
+                let truth = peak(&snapshot.traces[row.device], &ranges[row.device]);
+                if row.peak_reserved != truth {
+                    tried.wrong.push(format!("{how:?}: recorded {} for a peak of {truth}", row.peak_reserved));
+                }
             }
         }
     }
-    (tried, wrong)
+    tried
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -115,15 +153,25 @@ fn a_history_cut_anywhere_is_lived_again_exactly() {
         folders = more.split(':').map(PathBuf::from).collect();
     }
     let mut wrong = Vec::new();
-    let mut cuts = 0;
+    let mut all = Tried::default();
     for path in folders.iter().flat_map(|folder| files(folder)) {
         let Some(snapshot) = exported(&path) else { continue };
-        let (tried, mut diverged) = tried(&snapshot);
-        cuts += tried;
-        println!("{}: {tried} cuts, {} wrong", path.display(), diverged.len());
-        diverged.truncate(3);
-        wrong.extend(diverged.into_iter().map(|d| format!("{}: {d}", path.display())));
+        let mut tried = tried(&snapshot);
+        let name = path.display();
+        println!(
+            "{name}: {} cuts, {} tables, {} reasons, {} wrong",
+            tried.cuts,
+            tried.tables,
+            tried.reasons,
+            tried.wrong.len()
+        );
+        all.cuts += tried.cuts;
+        all.tables += tried.tables;
+        all.reasons += tried.reasons;
+        tried.wrong.truncate(3);
+        wrong.extend(tried.wrong.into_iter().map(|d| format!("{name}: {d}")));
     }
-    println!("{cuts} cuts");
+    println!("{} cuts, {} tables, {} reasons", all.cuts, all.tables, all.reasons);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(all.tables > all.reasons, "most have a table: {} of {}", all.tables, all.cuts);
 }

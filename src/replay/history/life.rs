@@ -16,7 +16,7 @@ use crate::recording::PlacedEvent;
 use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Settings, Sound};
 use crate::replay::divergence::{Divergence, DivergenceKind, Place};
 use crate::replay::note::{Changed, Note};
-use crate::replay::onlooker::{Onlooker, Put};
+use crate::replay::onlooker::Onlooker;
 use crate::replay::{ReplayReport, closing};
 
 /// A stand-in for the streams that a block waits for: one stream for each block that waits.
@@ -113,29 +113,23 @@ impl<'r> Life<'r> {
 
     /// Lives the whole trace, up to the first divergence. Answers also where it ended: before the last events, if
     /// they are of a call that the trace has cut.
-    #[cfg(test)]
-    pub fn live(&mut self, may_be_cut: bool, report: &mut ReplayReport) -> (usize, Option<Divergence>) {
-        self.live_watched(may_be_cut, report, &mut crate::replay::onlooker::Nobody)
-    }
-
-    /// The same, with somebody looking on.
-    pub fn live_watched(
+    pub fn live(
         &mut self,
         may_be_cut: bool,
         report: &mut ReplayReport,
         onlooker: &mut dyn Onlooker,
     ) -> (usize, Option<Divergence>) {
-        let refusals = self.events.iter().filter(|e| e.event.action == Action::Oom);
-        onlooker.begins(self.device, self.allocator, refusals.map(|e| e.event.address).collect());
+        self.show_start(onlooker);
         let mut cursor = 0;
         while let Some(moment) = Moment::at(self.events, cursor, self.left) {
             if moment.call == Call::End && self.is_cut(&moment, may_be_cut) {
                 return (cursor, None);
             }
-            let divergence = self.step(cursor, &moment, report, onlooker);
+            let divergence = self.step(cursor, &moment, report);
             if divergence.is_some() {
                 return (cursor, divergence);
             }
+            self.show(&moment, onlooker);
             cursor = moment.end;
         }
         (cursor, None)
@@ -152,13 +146,7 @@ impl<'r> Life<'r> {
         self.first_fit(&courses, &Ahead { lead: &lead, moment, recorded: &recorded }).is_none()
     }
 
-    fn step(
-        &mut self,
-        start: usize,
-        moment: &Moment,
-        report: &mut ReplayReport,
-        onlooker: &mut dyn Onlooker,
-    ) -> Option<Divergence> {
+    fn step(&mut self, start: usize, moment: &Moment, report: &mut ReplayReport) -> Option<Divergence> {
         let lead = Lead::of(&self.events[moment.lead.clone()]);
         let recorded: Vec<TraceEvent> = self.events[start..moment.end].iter().map(|e| e.event).collect();
         let ahead = Ahead { lead: &lead, moment, recorded: &recorded };
@@ -185,16 +173,6 @@ impl<'r> Life<'r> {
         if let Some((events, of)) = &mut self.kept {
             events.extend(predicted);
             of.extend(pools);
-        }
-        if kinds.is_empty() {
-            let put = match moment.call {
-                Call::Alloc { bytes, stream, address } => {
-                    let pool = self.pools.get(moment.end - 1).copied();
-                    Some(Put { bytes, stream: StreamHandle(stream), address, pool })
-                }
-                Call::Free { .. } | Call::End => None,
-            };
-            onlooker.saw(place, self.device, put.as_slice(), self.allocator);
         }
         (!kinds.is_empty()).then(|| Divergence { place, at: describe(moment.call), kinds })
     }

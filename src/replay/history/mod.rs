@@ -8,6 +8,8 @@ mod asking;
 pub(super) mod course;
 #[cfg(test)]
 mod cuts_test;
+mod guess;
+mod in_force;
 pub(super) mod life;
 pub(super) mod moment;
 pub(super) mod past;
@@ -15,8 +17,9 @@ mod ranges;
 pub(super) mod shape;
 #[cfg(test)]
 mod tests;
+mod watched;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::divergence::{Divergence, DivergenceKind, Place};
 use super::note::Note;
@@ -30,6 +33,9 @@ use crate::op::{Counter, Stats};
 use crate::recording::{MemorySnapshot, StatsChange};
 use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Reference, Settings, Sound};
 pub(super) use asking::Refusal;
+pub(super) use guess::Guess;
+pub(super) use in_force::settings;
+use in_force::{expandable_at_first, others};
 use life::Life;
 use moment::{Left, Moment, Survey};
 use past::{Past, Undone};
@@ -74,19 +80,17 @@ pub(super) fn live(snapshot: &MemorySnapshot, keep: bool) -> Result<Outcome, Rep
     if !snapshot.has_history() {
         return Err(ReplayError::NoHistory { file: snapshot.file.clone() });
     }
-    let snapshot = with_every_device(snapshot);
-    // Nothing tells which private pools never split their blocks: those where it matters are found by trying.
-    let mut uncut = BTreeSet::new();
-    let first = lived(&snapshot, keep, &uncut, &mut Nobody)?;
-    let mut parted = first.parted.first().copied();
-    while parted.is_some_and(|pool| uncut.insert(pool)) {
-        let outcome = lived(&snapshot, keep, &uncut, &mut Nobody)?;
-        if outcome.report.divergences == 0 {
-            return Ok(outcome);
-        }
-        parted = outcome.parted.first().copied();
-    }
-    Ok(first)
+    found(&with_every_device(snapshot), keep).map(|(outcome, _)| outcome)
+}
+
+/// What has to be guessed so that the reference follows a snapshot.
+pub(super) fn way(snapshot: &MemorySnapshot) -> Result<Guess, ReplayError> {
+    found(&with_every_device(snapshot), false).map(|(_, guess)| guess)
+}
+
+/// Once more, on the [`way`] that was found, with somebody looking on.
+pub(super) fn shown(snapshot: &MemorySnapshot, guess: &Guess, onlooker: &mut dyn Onlooker) -> Result<(), ReplayError> {
+    lived(&with_every_device(snapshot), false, guess, onlooker).map(|_| ())
 }
 
 /// A device that has segments has a trace, if an empty one.
@@ -97,26 +101,31 @@ fn with_every_device(snapshot: &MemorySnapshot) -> MemorySnapshot {
     snapshot
 }
 
-/// Once more, the way that [`live`] found, with somebody looking on.
-pub(super) fn shown(
-    snapshot: &MemorySnapshot,
-    uncut: &[PoolId],
-    onlooker: &mut dyn Onlooker,
-) -> Result<(), ReplayError> {
-    let uncut = uncut.iter().copied().collect();
-    lived(&with_every_device(snapshot), false, &uncut, onlooker).map(|_| ())
+/// The first way without a divergence, else the one without guesses.
+fn found(snapshot: &MemorySnapshot, keep: bool) -> Result<(Outcome, Guess), ReplayError> {
+    let mut guess = Guess::default();
+    let first = lived(snapshot, keep, &guess, &mut Nobody)?;
+    let mut goes_on = first.report.divergences > 0 && guess.goes_on_after(&first, snapshot);
+    while goes_on {
+        let outcome = lived(snapshot, keep, &guess, &mut Nobody)?;
+        if outcome.report.divergences == 0 {
+            return Ok((outcome, guess));
+        }
+        goes_on = guess.goes_on_after(&outcome, snapshot);
+    }
+    Ok((first, Guess::default()))
 }
 
-/// One way to live it: the blocks of some private pools are never split.
+/// One way to live it.
 fn lived(
     snapshot: &MemorySnapshot,
     keep: bool,
-    uncut: &BTreeSet<PoolId>,
+    guess: &Guess,
     onlooker: &mut dyn Onlooker,
 ) -> Result<Outcome, ReplayError> {
     let (settings, mut notes) = settings(snapshot);
     let settings = Settings { expandable_segments: expandable_at_first(snapshot, &settings), ..settings };
-    let (prepared, mut reference) = begun(snapshot, &settings, uncut)?;
+    let (prepared, mut reference) = begun(snapshot, &settings, guess)?;
     let mut report = ReplayReport { unknown_keys: snapshot.unknown, ..ReplayReport::default() };
     report.notes.append(&mut notes);
     report.notes.extend(by_address(snapshot, &prepared).then_some(Note::PoolsByAddress));
@@ -131,7 +140,7 @@ fn lived(
         let prefix = prefix.enumerate().map(|(at, e)| (e.event, one.past.pools.get(at).copied().unwrap_or_default()));
         life.kept = keep.then(|| prefix.unzip());
         life.told = Some(Vec::new());
-        let (end, divergence) = life.live_watched(!one.past.is_empty(), &mut report, onlooker);
+        let (end, divergence) = life.live(!one.past.is_empty(), &mut report, onlooker);
         let (hash_order, times) = (life.hash_order, life.collections);
         report.notes.extend((times > 0).then_some(Note::Collected { device, times }));
         let (events, pools) = life.kept.unwrap_or_default();
@@ -140,7 +149,7 @@ fn lived(
         refusals.push(life.refusals);
         told.push((life.told.unwrap_or_default(), one.start + end));
         let end = one.start + end;
-        let at_the_end = Ending { snapshot, device, one, uncut, end, hash_order };
+        let at_the_end = Ending { snapshot, device, one, guess, end, hash_order };
         if let Some(divergence) = divergence {
             let calls = one.past.pools.iter().take(at_the_end.next_call()).skip(end).next_back();
             parted.extend(calls.filter(|pool| one.past.uncut.contains(pool)));
@@ -149,13 +158,13 @@ fn lived(
         }
         let kinds = at_the_end.compare(&reference, &mut report)?;
         if !kinds.is_empty() {
-            parted.extend(one.past.uncut.iter().find(|pool| !uncut.contains(pool)));
+            parted.extend(one.past.uncut.iter().find(|pool| !guess.uncut.contains(pool)));
             report.diverged(Divergence { place: Place::End { device }, at: "what stands".to_owned(), kinds });
         }
     }
     lived.segments = reference.snapshot().segments;
     let stats = reference.devices().map(|device| *device.stats()).collect();
-    let uncut = uncut.iter().copied().collect();
+    let uncut = guess.uncut.iter().copied().collect();
     let ranges = reference.devices().map(|device| device.device().reserved().to_vec()).collect();
     Ok(Outcome { report, lived, devices: prepared, refusals, told, stats, ranges, uncut, parted })
 }
@@ -164,10 +173,10 @@ fn lived(
 fn begun(
     snapshot: &MemorySnapshot,
     settings: &Settings,
-    uncut: &BTreeSet<PoolId>,
+    guess: &Guess,
 ) -> Result<(Vec<Prepared>, Reference<RecordedDevice>), ReplayError> {
     let mut starts = vec![0; snapshot.traces.len()];
-    let (prepared, mut reference) = ready(snapshot, settings, &starts, uncut)?;
+    let (prepared, mut reference) = ready(snapshot, settings, &starts, guess)?;
     if prepared.iter().all(|one| one.past.is_empty()) {
         return Ok((prepared, reference));
     }
@@ -176,7 +185,7 @@ fn begun(
             starts[device] = Moment::at(&snapshot.traces[device], 0, one.left).map_or(0, |m| m.end);
         }
     }
-    ready(snapshot, settings, &starts, uncut)
+    ready(snapshot, settings, &starts, guess)
 }
 
 /// The reference, primed with what stood at each device's start.
@@ -184,14 +193,14 @@ fn ready(
     snapshot: &MemorySnapshot,
     settings: &Settings,
     starts: &[usize],
-    uncut: &BTreeSet<PoolId>,
+    guess: &Guess,
 ) -> Result<(Vec<Prepared>, Reference<RecordedDevice>), ReplayError> {
     let mut prepared = Vec::new();
     let mut devices = Vec::new();
     for (device, (trace, &start)) in snapshot.traces.iter().zip(starts).enumerate() {
         let segments = segments_of(snapshot, device);
         let left = Left::out_of(trace, &segments);
-        let past = Past::before(trace, &segments, settings, (left, uncut), start);
+        let past = Past::before(trace, &segments, settings, (left, guess, device), start);
         let past = past.map_err(|undone| contradiction(snapshot, device, undone))?;
         let events = &trace[start..];
         let own_pools = past.pools.get(start..).unwrap_or_default();
@@ -214,7 +223,7 @@ fn ready(
         for range in standing.iter().filter(|segment| segment.page.is_some()) {
             allocator.device_mut().stand(range.address, range.bytes);
         }
-        for &id in one.past.uncut.iter().filter(|id| uncut.contains(id)) {
+        for &id in one.past.uncut.iter().filter(|id| guess.uncut.contains(id)) {
             allocator.retain_pool(id, PoolFlags { no_split: true, ..PoolFlags::default() });
         }
         let primed = allocator.prime(&standing);
@@ -282,72 +291,6 @@ fn by_address(snapshot: &MemorySnapshot, prepared: &[Prepared]) -> bool {
     prepared.iter().any(private) && snapshot.traces.iter().flatten().all(|e| e.pool.is_none())
 }
 
-/// The settings of the recorded run at its end: what the string says, but for what is shown to have been in force.
-pub(super) fn settings(snapshot: &MemorySnapshot) -> (Settings, Vec<Note>) {
-    let (mut settings, remarks) = Settings::of_any_release(&snapshot.config);
-    let mut notes: Vec<Note> = remarks.into_iter().map(Note::Setting).collect();
-    let mut take = |key, differs: bool| {
-        notes.extend(differs.then_some(Note::InForce { key }));
-    };
-    let in_force = snapshot.in_force;
-    if let Some(is) = in_force.expandable_segments {
-        take("expandable_segments", is != settings.expandable_segments);
-        settings.expandable_segments = is;
-    }
-    if let Some(is) = in_force.max_split_size {
-        let is = u64::try_from(is).unwrap_or(u64::MAX);
-        let none = is == i64::MAX.unsigned_abs() || is == u64::MAX;
-        let is = if none { u64::MAX } else { is };
-        // A maximum that the string gives and that does not fit a signed number shows as none.
-        let differs = is != settings.max_split && !(none && i64::try_from(settings.max_split).is_err());
-        take("max_split_size", differs);
-        settings.max_split = if differs { is } else { settings.max_split };
-    }
-    if let Some(is) = in_force.gc_threshold {
-        let differs = (is - settings.gc_threshold).abs() > 1e-9;
-        take("garbage_collection_threshold", differs);
-        settings.gc_threshold = if differs && (0.0..1.0).contains(&is) { is } else { settings.gc_threshold };
-    }
-    if let Some(is) = in_force.roundup_divisions {
-        take("roundup_power2_divisions", is != settings.roundup_divisions);
-        settings.roundup_divisions = is;
-    }
-    (settings, notes)
-}
-
-/// Memory was got both ways: in segments, and page by page.
-fn is_mixed(snapshot: &MemorySnapshot) -> bool {
-    let got = |action| snapshot.traces.iter().flatten().any(|e| e.event.action == action);
-    let stands = |expandable| snapshot.segments.iter().any(|s| s.is_expandable == expandable);
-    (got(Action::SegmentAlloc) || stands(false)) && (got(Action::SegmentMap) || stands(true))
-}
-
-/// Whether expandable segments were on at first: as at the end, unless the first memory was got the other way.
-fn expandable_at_first(snapshot: &MemorySnapshot, settings: &Settings) -> bool {
-    let grows = |action: Action| matches!(action, Action::SegmentAlloc | Action::SegmentMap);
-    let firsts = snapshot.traces.iter().filter_map(|t| t.iter().map(|e| e.event.action).find(|&a| grows(a)));
-    let mixed = is_mixed(snapshot);
-    firsts.map(|action| action == Action::SegmentMap).next().filter(|_| mixed).unwrap_or(settings.expandable_segments)
-}
-
-/// Settings that may have been in force at another time than those at first.
-fn others(snapshot: &MemorySnapshot, settings: &Settings) -> Vec<Settings> {
-    let (at_the_end, _) = self::settings(snapshot);
-    let (by_string, _) = Settings::of_any_release(&snapshot.config);
-    let toggled = Settings { expandable_segments: !settings.expandable_segments, ..*settings };
-    let reset = Settings { expandable_segments: settings.expandable_segments, ..Settings::default() };
-    let mut others = vec![at_the_end, by_string];
-    others.extend(is_mixed(snapshot).then_some(toggled));
-    others.extend((at_the_end != by_string).then_some(reset));
-    let mut distinct: Vec<Settings> = Vec::new();
-    for other in others.into_iter().map(|other| Settings { fraction: 1.0, ..other }) {
-        if other != (Settings { fraction: 1.0, ..*settings }) && !distinct.contains(&other) {
-            distinct.push(other);
-        }
-    }
-    distinct
-}
-
 fn segments_of(snapshot: &MemorySnapshot, device: usize) -> Vec<&SegmentView> {
     let mut own: Vec<&SegmentView> = snapshot.segments.iter().filter(|s| s.device as usize == device).collect();
     own.sort_by_key(|s| s.address);
@@ -371,7 +314,7 @@ struct Ending<'a> {
     snapshot: &'a MemorySnapshot,
     device: usize,
     one: &'a Prepared,
-    uncut: &'a BTreeSet<PoolId>,
+    guess: &'a Guess,
     /// The position past the last event that was lived.
     end: usize,
     hash_order: bool,
@@ -399,7 +342,7 @@ impl Ending<'_> {
             own.into_iter().cloned().collect()
         } else {
             report.notes.push(Note::Cut { device, events: cut, first: false });
-            let past = Past::before(trace, &own, allocator.settings(), (one.left, self.uncut), end);
+            let past = Past::before(trace, &own, allocator.settings(), (one.left, self.guess, device), end);
             let past = past.map_err(|undone| contradiction(snapshot, device, undone))?;
             past.views(device, &sizes(allocator))
         };

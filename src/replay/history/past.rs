@@ -3,17 +3,18 @@
 //! Decides with what the reference is primed. What the past does not tell is counted, not made up: how large a block
 //! was whose request alone is known, when cached blocks became free, and what had been counted before.
 
+use super::guess::Guess;
 use super::moment::Left;
 use super::ranges::{Ranges, whose};
 use super::shape::{Ground, Hint, Hints, Shape, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::device::StreamHandle;
 use crate::op::PoolKind;
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::trace::{Action, TraceEvent};
 use crate::recording::PlacedEvent;
 use crate::reference::{Holds, Part, PoolId, Settings, Standing, rounding};
-use crate::device::StreamHandle;
 
 /// A device at the start of its history.
 #[derive(Debug)]
@@ -37,20 +38,21 @@ pub(in crate::replay) struct Undone {
 }
 
 impl Past {
-    /// Walks a trace back to the event at position `start`. `decided`: private pools whose blocks are never split.
+    /// Walks a trace of a device back to the event at position `start`.
     pub fn before(
         events: &[PlacedEvent],
         segments: &[&SegmentView],
         settings: &Settings,
-        (left, decided): (Left, &BTreeSet<PoolId>),
+        (left, guess, device): (Left, &Guess, usize),
         start: usize,
     ) -> Result<Past, Undone> {
         let mut shape = Shape::of(segments).map_err(|trouble| Undone { at: None, trouble })?;
         let private = segments.iter().any(|s| s.segment_pool_id != (0, 0))
             || events.iter().any(|e| e.pool.is_some_and(|pool| pool != (0, 0)));
-        let hints = hints(events, &shape, settings);
+        let mut hints = hints(events, &shape, settings);
         let mut owners = vec![None; if private { events.len() } else { 0 }];
         for (at, placed) in events.iter().enumerate().skip(start).rev() {
+            hints.now = at;
             let undone = shape.undo(&placed.event, left, settings, &hints);
             let owner = undone.map_err(|trouble| Undone { at: Some(at), trouble })?;
             if let (Some(owner), Some(pool)) = (owner, placed.pool) {
@@ -60,12 +62,17 @@ impl Past {
                 owners[at] = owner;
             }
         }
-        let guessed = shape.fit_guesses(settings, decided);
+        let guessed = shape.fit_guesses(settings, guess, device);
         let pool_of = |(placed, owner): (&PlacedEvent, Option<usize>)| {
             placed.pool.or(owner.and_then(|owner| shape.owners[owner])).unwrap_or_default()
         };
         let pools: Vec<PoolId> = events.iter().zip(owners).map(pool_of).collect();
-        let ranges = Ranges::over(&shape, events.get(start..).unwrap_or_default(), pools.get(start..).unwrap_or_default());
+        let ranges = Ranges::over(
+            &shape,
+            events.get(start..).unwrap_or_default(),
+            pools.get(start..).unwrap_or_default(),
+            settings,
+        );
         let views: Vec<SegmentView> = shape.views(0, &BTreeMap::new());
         let views: Vec<&SegmentView> = views.iter().filter(|_| private).chain(segments.iter().copied()).collect();
         let uncut = uncut(events, &pools, &views, settings);
@@ -86,6 +93,20 @@ impl Past {
     pub fn held(&self) -> (u64, u64) {
         let blocks = &self.shape.blocks;
         (blocks.len() as u64, blocks.values().fold(0, |sum, held| sum.saturating_add(held.bytes)))
+    }
+
+    /// A block of unknown size that is taken to end at an address: where it is, its size, and how much is free behind it.
+    pub fn guessed_before(&self, end: u64) -> Option<(u64, u64, u64)> {
+        let (&address, held) = self.shape.blocks.range(..end).next_back()?;
+        let (start, ground) = self.shape.ground(address)?;
+        let next = self.shape.blocks.range(end..).next().map_or(u64::MAX, |(&next, _)| next);
+        let room = next.min(start + ground.bytes).checked_sub(end)?;
+        (held.guessed && address + held.bytes == end).then_some((address, held.bytes, room))
+    }
+
+    /// What the block at an address was asked for.
+    pub fn requested(&self, address: u64) -> Option<u64> {
+        self.shape.blocks.get(&address).map(|held| held.requested)
     }
 
     /// The blocks that waited for streams.
@@ -178,8 +199,7 @@ impl Shape {
             for part in parts(shape, address, ground) {
                 let held = shape.blocks.get(&at).filter(|_| part.holds != Holds::Free);
                 let (requested_size, state) = held.map_or((0, BlockState::Inactive), |held| {
-                    let state =
-                        if held.waits { BlockState::ActivePendingFree } else { BlockState::ActiveAllocated };
+                    let state = if held.waits { BlockState::ActivePendingFree } else { BlockState::ActiveAllocated };
                     (held.requested, state)
                 });
                 if state != BlockState::Inactive {
@@ -230,9 +250,13 @@ fn uncut(events: &[PlacedEvent], pools: &[PoolId], segments: &[&SegmentView], se
     let mut starts: BTreeSet<u64> = segments.iter().map(|s| s.address).collect();
     let standing = segments.iter().map(|s| s.segment_pool_id).filter(|&pool| pool != (0, 0));
     let (mut seen, mut cut): (BTreeSet<PoolId>, BTreeSet<PoolId>) = (standing.collect(), BTreeSet::new());
-    let grown = |action| matches!(action, Action::SegmentAlloc | Action::SegmentMap | Action::SegmentFree | Action::SegmentUnmap);
+    let grown = |action| {
+        matches!(action, Action::SegmentAlloc | Action::SegmentMap | Action::SegmentFree | Action::SegmentUnmap)
+    };
     starts.extend(events.iter().filter(|e| grown(e.event.action)).map(|e| e.event.address));
-    for (placed, &pool) in events.iter().zip(pools).filter(|(e, pool)| e.event.action == Action::Alloc && **pool != (0, 0)) {
+    for (placed, &pool) in
+        events.iter().zip(pools).filter(|(e, pool)| e.event.action == Action::Alloc && **pool != (0, 0))
+    {
         let TraceEvent { address, bytes, .. } = placed.event;
         let small = rounding::pool_kind(rounding::block_size(bytes, settings).unwrap_or(bytes)) == PoolKind::Small;
         let page = if small { rounding::SMALL_SEGMENT } else { settings.large_segment };
@@ -248,19 +272,20 @@ fn uncut(events: &[PlacedEvent], pools: &[PoolId], segments: &[&SegmentView], se
 
 /// What events and segments tell of the addresses of expandable segments.
 fn hints(events: &[PlacedEvent], shape: &Shape, settings: &Settings) -> Hints {
-    let mut hints = Hints::new();
-    for TraceEvent { action, address, bytes, stream } in events.iter().map(|e| e.event) {
+    let mut hints = Hints::default();
+    for (at, placed) in events.iter().enumerate() {
+        let TraceEvent { action, address, bytes, stream } = placed.event;
         let kind = match action {
             Action::SegmentMap if bytes == rounding::SMALL_SEGMENT => PoolKind::Small,
             Action::SegmentMap => PoolKind::Large,
             Action::Alloc => rounding::pool_kind(rounding::block_size(bytes, settings).unwrap_or(bytes)),
             _ => continue,
         };
-        hints.insert(address, Hint { stream, kind, owner: None });
+        hints.of.insert((address, at), Hint { stream, kind, owner: None });
     }
     for (&address, ground) in shape.grounds.iter().filter(|(_, ground)| ground.expandable) {
         let &Ground { stream, kind, owner, .. } = ground;
-        hints.insert(address, Hint { stream, kind, owner: Some(owner) });
+        hints.of.insert((address, events.len()), Hint { stream, kind, owner: Some(owner) });
     }
     hints
 }

@@ -9,13 +9,13 @@ use super::shape::{Ground, Shape};
 use crate::op::PoolKind;
 use crate::op::trace::{Action, TraceEvent};
 use crate::recording::PlacedEvent;
-use crate::reference::{PoolId, rounding};
+use crate::reference::{PoolId, Settings, rounding};
 
 /// Where nothing tells how large a device is: large enough to bound no address range.
 const UNBOUNDED: u64 = 1 << 40;
 const LARGEST_PAGE: u64 = 64 << 20;
-/// At most so far before what is mapped of a range it is taken to begin: the next one lies farther away.
-const FRONT: u64 = 16 << 30;
+/// Addresses as far apart as this are of different ranges, which are longer than the card and lie one behind the other.
+const APART: u64 = 16 << 30;
 
 /// Of which stream, kind and private pool a range is.
 pub(super) type Whose = (u64, PoolKind, PoolId);
@@ -24,6 +24,8 @@ pub(super) type Whose = (u64, PoolKind, PoolId);
 struct Live {
     whose: Whose,
     mapped: u64,
+    /// Past the last address that ever was mapped.
+    end: u64,
     /// Which of the ranges at the start it is.
     start: Option<usize>,
 }
@@ -36,13 +38,19 @@ pub(super) struct Ranges {
     /// By number: whose, where it begins, and past its last mapped address.
     pub at_start: Vec<(Whose, u64, u64)>,
     shortest: u64,
+    large_page: u64,
 }
 
 impl Ranges {
     /// Looks over a trace that begins where `shape` stood. `pools`: the private pool of each event, none if empty.
-    pub fn over(shape: &Shape, events: &[PlacedEvent], pools: &[PoolId]) -> Ranges {
-        let mut ranges =
-            Ranges { live: BTreeMap::new(), plain: BTreeSet::new(), at_start: Vec::new(), shortest: UNBOUNDED };
+    pub fn over(shape: &Shape, events: &[PlacedEvent], pools: &[PoolId], settings: &Settings) -> Ranges {
+        let mut ranges = Ranges {
+            live: BTreeMap::new(),
+            plain: BTreeSet::new(),
+            at_start: Vec::new(),
+            shortest: UNBOUNDED,
+            large_page: settings.large_segment,
+        };
         ranges.stand(shape);
         for (at, placed) in events.iter().enumerate() {
             ranges.follow(&placed.event, pools.get(at).copied().unwrap_or_default());
@@ -66,16 +74,30 @@ impl Ranges {
                 continue;
             }
             let whose = whose(shape, ground);
-            let number = last.get(&whose).copied().unwrap_or_else(|| {
-                self.at_start.push((whose, address, address));
-                self.live.insert(address, Live { whose, mapped: 0, start: Some(self.at_start.len() - 1) });
+            let known = last.get(&whose).copied().filter(|&number| {
+                let (_, base, end) = self.at_start[number];
+                self.can_be_of(&Live { whose, mapped: 0, end, start: None }, base, address)
+            });
+            let end = address + ground.bytes;
+            let number = known.unwrap_or_else(|| {
+                self.at_start.push((whose, address, end));
+                self.live.insert(address, Live { whose, mapped: 0, end, start: Some(self.at_start.len() - 1) });
                 self.at_start.len() - 1
             });
             last = BTreeMap::from([(whose, number)]);
-            self.at_start[number].2 = address + ground.bytes;
+            self.at_start[number].2 = end;
             let base = self.at_start[number].1;
-            self.live.entry(base).and_modify(|live| live.mapped += ground.bytes);
+            self.live.entry(base).and_modify(|live| {
+                live.mapped += ground.bytes;
+                live.end = end;
+            });
         }
+    }
+
+    /// Whether memory at an address above its base can be of a range: a whole number of pages from there, and near.
+    fn can_be_of(&self, range: &Live, base: u64, address: u64) -> bool {
+        let page = if range.whose.1 == PoolKind::Small { rounding::SMALL_SEGMENT } else { self.large_page };
+        (address - base).is_multiple_of(page.max(1)) && address.saturating_sub(range.end) <= APART
     }
 
     fn follow(&mut self, event: &TraceEvent, pool: PoolId) {
@@ -103,15 +125,19 @@ impl Ranges {
     }
 
     fn map(&mut self, address: u64, bytes: u64, whose: Whose) {
-        if let Some((_, live)) = self.live.range_mut(..=address).rev().find(|(_, live)| live.whose == whose) {
+        let end = address.saturating_add(bytes);
+        let below = self.live.range(..=address).rev().find(|(_, live)| live.whose == whose);
+        let below = below.filter(|&(&base, live)| self.can_be_of(live, base, address)).map(|(&base, _)| base);
+        if let Some(live) = below.and_then(|base| self.live.get_mut(&base)) {
             live.mapped = live.mapped.saturating_add(bytes);
+            live.end = live.end.max(end);
             return;
         }
         // A range that stood may have had its first pages unmapped before.
         let above = self.live.range(address..).next().map(|(&base, &live)| (base, live));
         if let Some((base, live)) = above.filter(|(_, live)| live.whose == whose)
             && let Some(number) = live.start
-            && base - address <= FRONT
+            && base - address <= APART
             && self.plain.range(address..base).next().is_none()
             && self.at_start.iter().all(|&(_, other, _)| !(address..base).contains(&other))
         {
@@ -124,7 +150,7 @@ impl Ranges {
         let next = self.live.range(address + 1..).next().map(|(&at, _)| at);
         let next = next.into_iter().chain(self.plain.range(address + 1..).next().copied()).min();
         self.shortest = next.map_or(self.shortest, |next| self.shortest.min(next - address));
-        self.live.insert(address, Live { whose, mapped: bytes, start: None });
+        self.live.insert(address, Live { whose, mapped: bytes, end, start: None });
     }
 
     /// The range below does not reach here.

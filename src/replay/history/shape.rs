@@ -3,7 +3,7 @@
 //! Decides what stood before an event, given what stands after it, and which events cannot have led to it. Free blocks
 //! are what is left between the others: neighbours that are both free are one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::moment::Left;
@@ -72,7 +72,12 @@ pub(super) struct Hint {
     pub owner: Option<usize>,
 }
 
-pub(super) type Hints = BTreeMap<u64, Hint>;
+/// Hints by address and by the position of the event that gives them; and which event is undone now.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hints {
+    pub of: BTreeMap<(u64, usize), Hint>,
+    pub now: usize,
+}
 
 /// Addresses as close as this are taken to be of one range, if they are of one stream.
 const NEAR: u64 = 4 << 30;
@@ -232,16 +237,23 @@ impl Shape {
     fn not_unmapped(&mut self, event: &TraceEvent, settings: &Settings, hints: &Hints) -> Result<usize, Trouble> {
         let &TraceEvent { address, bytes, stream, .. } = event;
         let range = range_of(address, bytes)?;
-        let near = address.saturating_sub(NEAR)..range.end.saturating_add(NEAR);
-        let near = hints.range(near).filter(|(_, hint)| hint.stream == stream);
-        let hint = near.map(|(&at, hint)| (if range.contains(&at) { 0 } else { at.abs_diff(address) }, *hint));
-        let hint = hint.min_by_key(|(distance, _)| *distance).map(|(_, hint)| hint);
+        let near = (address.saturating_sub(NEAR), 0)..(range.end.saturating_add(NEAR), 0);
+        let near = hints.of.range(near).filter(|(_, hint)| hint.stream == stream);
+        // What was there just before it was unmapped tells most: addresses are used again, by others too.
+        let order = |found: &(&(u64, usize), &Hint)| {
+            let &(there, when) = found.0;
+            let inside = range.contains(&there);
+            (!inside, when > hints.now, if inside { hints.now.abs_diff(when) as u64 } else { there.abs_diff(address) })
+        };
+        let found = near.min_by_key(order);
+        let hint = found.map(|(_, hint)| *hint);
+        let earlier = found.filter(|((_, when), _)| *when < hints.now).map(|(_, hint)| *hint);
         // The small pool's memory comes and goes in pages of 2 MiB, of which many together can pass for large ones.
         let touches = self.grounds.range(..address).next_back().filter(|(at, g)| **at + g.bytes == address);
         let touches = touches.map(|(_, g)| g).or(self.grounds.get(&range.end));
         let touches = touches.filter(|g| g.expandable && g.stream == stream).map(|g| g.kind);
         let kind = if bytes.is_multiple_of(settings.large_segment) {
-            touches.or(hint.map(|hint| hint.kind)).unwrap_or(PoolKind::Large)
+            touches.or(earlier.map(|hint| hint.kind)).unwrap_or(PoolKind::Large)
         } else {
             PoolKind::Small
         };
@@ -269,38 +281,6 @@ impl Shape {
         self.grounds.insert(start, Ground { bytes: whole, stream, kind, expandable: true, owner });
         Ok(owner)
     }
-
-    /// Gives the blocks whose size nothing tells what must be theirs: in a large pool a rest of up to 1 MiB is not
-    /// split off, an oversize block never is, and none of the pools that are never cut. Answers how many could have
-    /// been longer all the same.
-    pub fn fit_guesses(&mut self, settings: &Settings, uncut: &BTreeSet<PoolId>) -> u64 {
-        let guessed: Vec<(u64, Held)> = self.blocks.iter().filter(|(_, b)| b.guessed).map(|(&a, &b)| (a, b)).collect();
-        let mut open = 0;
-        for (address, held) in guessed {
-            let Some((start, ground)) = self.ground(address) else { continue };
-            let next = self.blocks.range(address + 1..).next().map_or(u64::MAX, |(&next, _)| next);
-            let room = next.min(start + ground.bytes) - address;
-            let whole = self.owners[ground.owner].is_some_and(|pool| uncut.contains(&pool));
-            if !whole && (ground.kind == PoolKind::Small || ground.expandable || settings.expandable_segments) {
-                continue;
-            }
-            if whole && ground.expandable {
-                let small = ground.kind == PoolKind::Small;
-                let page = if small { rounding::SMALL_SEGMENT } else { settings.large_segment };
-                let bytes = held.bytes.checked_next_multiple_of(page).unwrap_or(room).min(room);
-                self.blocks.insert(address, Held { bytes, ..held });
-                open += 1;
-                continue;
-            }
-            let rest = room.saturating_sub(held.bytes);
-            if whole || rest <= rounding::SMALL_LIMIT || held.bytes >= settings.max_split {
-                self.blocks.insert(address, Held { bytes: held.bytes + rest, guessed: false, ..held });
-            } else {
-                open += 1;
-            }
-        }
-        open
-    }
 }
 
 fn range_of(address: u64, bytes: u64) -> Result<Range<u64>, Trouble> {
@@ -310,6 +290,7 @@ fn range_of(address: u64, bytes: u64) -> Result<Range<u64>, Trouble> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::guess::Guess;
     use super::*;
 
     const MIB: u64 = 1 << 20;
@@ -320,7 +301,7 @@ mod tests {
     }
 
     fn undone(shape: &mut Shape, action: Action, address: u64, bytes: u64) -> Result<Option<usize>, Trouble> {
-        shape.undo(&event(action, address, bytes), BOTH, &Settings::default(), &Hints::new())
+        shape.undo(&event(action, address, bytes), BOTH, &Settings::default(), &Hints::default())
     }
 
     fn bare(bytes: u64) -> Shape {
@@ -343,7 +324,10 @@ mod tests {
             (Action::Alloc, 0, 4 * MIB),
             (Action::SegmentAlloc, 0, 20 * MIB),
         ] {
-            assert_eq!(undone(&mut shape, action, address, bytes), Ok((action != Action::Alloc || bytes > 0).then_some(0)));
+            assert_eq!(
+                undone(&mut shape, action, address, bytes),
+                Ok((action != Action::Alloc || bytes > 0).then_some(0))
+            );
         }
         assert_eq!((shape.grounds.len(), shape.blocks.len()), (0, 0));
     }
@@ -353,7 +337,9 @@ mod tests {
         let mut shape = bare(40 * MIB);
         let start = 3 * MIB + MIB / 2;
         assert!(undone(&mut shape, Action::FreeCompleted, 0, 3 * MIB).is_ok());
-        shape.hold(start, Held { bytes: 5 * MIB, requested: 5 * MIB, waits: false, guessed: false }).expect("it is free");
+        shape
+            .hold(start, Held { bytes: 5 * MIB, requested: 5 * MIB, waits: false, guessed: false })
+            .expect("it is free");
         assert!(undone(&mut shape, Action::Alloc, start, 5 * MIB).is_ok());
         assert_eq!(shape.blocks[&0], Held { bytes: start, requested: 3 * MIB, waits: true, guessed: false });
     }
@@ -362,15 +348,22 @@ mod tests {
     fn a_rest_that_is_never_split_off_belongs_to_the_block() {
         let mut shape = bare(12 * MIB);
         assert!(undone(&mut shape, Action::FreeCompleted, 0, 11 * MIB).is_ok());
-        assert_eq!((shape.fit_guesses(&Settings::default(), &BTreeSet::new()), shape.blocks[&0].bytes), (0, 12 * MIB));
+        assert_eq!(
+            (shape.fit_guesses(&Settings::default(), &Guess::default(), 0), shape.blocks[&0].bytes),
+            (0, 12 * MIB)
+        );
         let mut shape = bare(13 * MIB);
         assert!(undone(&mut shape, Action::FreeCompleted, 0, 11 * MIB).is_ok());
-        assert_eq!((shape.fit_guesses(&Settings::default(), &BTreeSet::new()), shape.blocks[&0].bytes), (1, 11 * MIB));
+        assert_eq!(
+            (shape.fit_guesses(&Settings::default(), &Guess::default(), 0), shape.blocks[&0].bytes),
+            (1, 11 * MIB)
+        );
     }
 
     #[test]
     fn what_cannot_have_happened_is_told() {
-        let trouble = |action, address, bytes| undone(&mut bare(20 * MIB), action, address, bytes).expect_err("it is told");
+        let trouble =
+            |action, address, bytes| undone(&mut bare(20 * MIB), action, address, bytes).expect_err("it is told");
         assert_eq!(trouble(Action::Alloc, 0, 512), Trouble::NoBlock { address: 0 });
         assert_eq!(trouble(Action::FreeRequested, 0, 512), Trouble::NotWaiting { address: 0 });
         assert_eq!(trouble(Action::FreeCompleted, 21 * MIB, 512), Trouble::NoSegment { address: 21 * MIB });

@@ -173,7 +173,9 @@ fn other_settings_make_other_figures() {
     let table = what_if::compare(&path("stacks"), &configs, None).expect("is replayed");
     assert_eq!((table.cards[0].bytes, table.cards[0].from), (what_if::DEVICE_BYTES, what_if::SizeFrom::Nothing));
     assert_eq!(table.disagreement, None);
-    let ([recorded], [reference]) = (&table.recorded[..], &table.reference[..]) else { panic!("a row each: {table:?}") };
+    let ([recorded], [reference]) = (&table.recorded[..], &table.reference[..]) else {
+        panic!("a row each: {table:?}")
+    };
     let [expandable, none] = &table.rows[..] else { panic!("two rows: {:?}", table.rows) };
     assert_eq!(reference, none);
     let mapped: u64 = snapshot("stacks").segments.iter().map(|s| s.total_size).sum();

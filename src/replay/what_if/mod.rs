@@ -24,9 +24,9 @@ use crate::device::card::{Card, Given};
 use crate::op::{Counter, Family};
 use crate::recording::MemorySnapshot;
 use crate::reference::{PoolFlags, PoolId, Reference, Settings, Sound, Standing};
-pub(super) use recording::workload as of_recording;
+pub(super) use recording::workload as calls_of_recording;
 pub use snapshot::ASSUMED as DEVICE_BYTES;
-pub(super) use snapshot::workload as of_snapshot;
+pub(super) use snapshot::workload as calls_of_snapshot;
 
 /// What one device came to under one setting.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -144,8 +144,22 @@ pub struct Table {
 /// # Errors
 /// The file cannot be read, or settings are refused.
 pub fn compare(path: &Path, configs: &[String], device_bytes: Option<u64>) -> Result<Table, ReplayError> {
-    let mut workload =
-        if is_pickle(path)? { snapshot::workload(&MemorySnapshot::read(path)?)? } else { recording::workload(path)? };
+    if is_pickle(path)? {
+        return of_snapshot(&MemorySnapshot::read(path)?, configs, device_bytes);
+    }
+    table(recording::workload(path)?, configs, device_bytes)
+}
+
+/// As [`compare`], of a snapshot that was read.
+pub(super) fn of_snapshot(
+    snapshot: &MemorySnapshot,
+    configs: &[String],
+    device_bytes: Option<u64>,
+) -> Result<Table, ReplayError> {
+    table(snapshot::workload(snapshot)?, configs, device_bytes)
+}
+
+fn table(mut workload: Workload, configs: &[String], device_bytes: Option<u64>) -> Result<Table, ReplayError> {
     let parsed = configs.iter().map(|config| {
         let settings = config.parse().map_err(|source| ReplayError::Config { config: config.clone(), source })?;
         Ok((config, settings))

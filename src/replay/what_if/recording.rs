@@ -8,9 +8,9 @@ use super::ask::{Ask, Held};
 use super::pools::{self, Names, Streams, handle_of};
 use super::{CardSize, Row, SizeFrom, Workload};
 use crate::device::card::Given;
+use crate::op::Stats;
 use crate::op::stats::{Counter, Family};
 use crate::op::trace::Action;
-use crate::op::Stats;
 use crate::recording::{self, End, Line, Reader, RecordedOp, StatsChange, Verb};
 use crate::reference::{Settings, rounding};
 use crate::replay::{ReplayError, header_of};
@@ -48,23 +48,38 @@ impl Count {
 
 /// What the devices could give, as refusals show it: by episode and device.
 fn available(ends: &[End], settings: &Settings, devices: &[u64]) -> Vec<Vec<u64>> {
-    let of = |end: &End, device: usize| {
-        let mut reserved: u64 = 0;
-        let mut most: Option<u64> = None;
-        for event in end.events_of(device) {
-            match event.action {
-                Action::SegmentAlloc | Action::SegmentMap => reserved = reserved.saturating_add(event.bytes),
-                Action::SegmentFree | Action::SegmentUnmap => reserved = reserved.saturating_sub(event.bytes),
-                // What was free did not do: so the card was that large.
-                Action::Oom if event.address < rounding::segment_size(event.bytes.min(rounding::LARGEST), settings) => {
-                    most = most.max(Some(reserved.saturating_add(event.address)));
+    let mut all = Vec::new();
+    for end in ends {
+        all.push(devices.iter().enumerate().map(|(d, &total)| of_device(end, d, settings, total)).collect());
+    }
+    all
+}
+
+/// What was held and free when the driver refused more; unless more was held at another time, so that somebody else
+/// must have held some of it.
+fn of_device(end: &End, device: usize, settings: &Settings, total: u64) -> u64 {
+    let (mut reserved, mut peak, mut refused): (u64, u64, u64) = (0, 0, u64::MAX);
+    let mut told: Option<u64> = None;
+    for event in end.events_of(device) {
+        match event.action {
+            Action::SegmentAlloc | Action::SegmentMap => reserved = reserved.saturating_add(event.bytes),
+            Action::SegmentFree | Action::SegmentUnmap => reserved = reserved.saturating_sub(event.bytes),
+            Action::Oom => {
+                let asked = rounding::segment_size(event.bytes.min(rounding::LARGEST), settings);
+                if event.address < asked {
+                    told = told.max(Some(reserved.saturating_add(event.address)));
+                    refused = refused.min(reserved.saturating_add(asked));
                 }
-                _ => {}
             }
+            _ => {}
         }
-        most.unwrap_or(u64::MAX)
-    };
-    ends.iter().map(|end| devices.iter().enumerate().map(|(d, &total)| total.min(of(end, d))).collect()).collect()
+        peak = peak.max(reserved);
+    }
+    match told {
+        Some(told) if told >= peak => told.min(total),
+        Some(_) if total >= refused => peak.min(total),
+        _ => total,
+    }
 }
 
 /// Where the driver put what was got, in order.
@@ -86,7 +101,8 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
     let totals: Vec<u64> = header.devices.iter().map(|d| d.total_bytes).collect();
     let available = available(&ends, &settings, &totals);
     let devices = totals.len();
-    let mut counts: Vec<Count> = (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
+    let mut counts: Vec<Count> =
+        (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
     let (mut asks, mut names, mut streams) = (Vec::new(), Names::default(), Streams::new());
     let (mut episode, mut requests) = (0, 0);
     while let Some(line) = reader.next_line()? {

@@ -102,7 +102,11 @@ pub(super) fn between(
         (None, _) if workload.cards.get(device).is_some_and(|card| card.from == SizeFrom::Changing) => Reason::Changing,
         (None, Some((device, recorded, other))) => Reason::Parted {
             device,
-            place: if workload.is_recording() { format!("line {}", recorded.at) } else { format!("event {}", recorded.at) },
+            place: if workload.is_recording() {
+                format!("line {}", recorded.at)
+            } else {
+                format!("event {}", recorded.at)
+            },
             recorded: (recorded.reserved, recorded.allocated),
             reference: (other.reserved, other.allocated),
         },

@@ -4,7 +4,7 @@ use super::super::advice;
 use super::super::facts::{Facts, Standing, unreached};
 use super::super::page::{Page, escape, numbers, plural, thousands, words as text};
 use super::super::words;
-use super::{join, requirement_ids, scenario_ids, situations};
+use super::{join, requirement_ids, scenario_ids, situations, states};
 use crate::op::OracleName;
 use crate::requirement::Area;
 use crate::verdict::Outcome;
@@ -21,6 +21,7 @@ const NAMED: usize = 8;
 pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     page.heading(2, "5. Coverage and risks", "5. 覆盖与风险");
     requirements(page, facts);
+    states::write(page, facts);
     risks(page, facts);
     missing(page, facts);
 }

@@ -7,6 +7,7 @@ mod findings;
 mod follow_up;
 mod results;
 mod scope;
+mod states;
 mod summary;
 mod sweep;
 

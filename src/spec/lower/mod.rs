@@ -2,6 +2,7 @@
 //!
 //! Decides what makes sense together. Does not decide the form of single values (`raw`).
 
+mod combine;
 mod expect;
 mod generate;
 mod need;
@@ -20,7 +21,7 @@ use super::error::{Complaint, MOST_TOLD};
 use super::locate::{Path, Segment};
 use super::raw::{Either, Ordered, RawScenario, RawStep, Scalar, Span};
 use super::scenario::{Body, Generate, Scenario, Variant};
-use crate::op::{Capability, OracleName, StreamId};
+use crate::op::{Capability, Combination, Milestone, OracleName, StreamId};
 use crate::requirement::Severity;
 
 /// A mistake at a place that is yet to be looked up.
@@ -115,6 +116,7 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Found>
     if let Some(Body::Generate(Generate { world: Some(drawn), .. })) = &body {
         world::check(raw, drawn, &mut problems);
     }
+    let (milestones, combinations) = demands(raw, &mut problems);
     let Some(body) = body else { return Err(problems.found) };
     let scenario = Scenario {
         id: format!("{}::{}", requirement.area().code().to_lowercase(), raw.scenario),
@@ -129,7 +131,8 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Found>
         streams: world.streams,
         config: raw.config.clone(),
         oracles,
-        must_reach: raw.must_reach.iter().copied().collect(),
+        must_reach: milestones.iter().map(|(_, milestone)| *milestone).collect(),
+        must_combine: combinations.iter().map(|(_, combination)| combination.clone()).collect(),
         exact_world: raw.exact_world.unwrap_or(false),
         epilogue: raw.epilogue.unwrap_or(true),
         body,
@@ -137,8 +140,23 @@ pub(super) fn scenario(raw: &RawScenario, file: &str) -> Result<Scenario, Found>
     if problems.is_empty() {
         need::check(&scenario, &mut problems);
     }
-    reach::check(&scenario, &raw.must_reach, &mut problems);
+    reach::check(&scenario, &milestones, &combinations, &mut problems);
     if problems.is_empty() { Ok(scenario) } else { Err(problems.found) }
+}
+
+/// Situations and combinations that are demanded, each with its place in the list.
+type Demands = (Vec<(usize, Milestone)>, Vec<(usize, Combination)>);
+
+fn demands(raw: &RawScenario, problems: &mut Problems) -> Demands {
+    let (root, mut milestones, mut combinations) = (Path::ROOT, Vec::new(), Vec::new());
+    let list = root.key("must_reach");
+    for (index, demand) in raw.must_reach.iter().enumerate() {
+        match demand {
+            Either::Scalar(milestone) => milestones.push((index, *milestone)),
+            Either::Container(raw) => combinations.push((index, combine::lower(raw, &list.index(index), problems))),
+        }
+    }
+    (milestones, combinations)
 }
 
 fn identity(raw: &RawScenario, problems: &mut Problems) {

@@ -4,27 +4,36 @@
 
 use std::collections::BTreeSet;
 
-use super::Problems;
-use crate::op::{Milestone, Op, Pointer};
+use super::{Problems, combine};
+use crate::op::{Combination, Milestone, Op, Pointer};
 use crate::spec::error::Complaint;
 use crate::spec::locate::Path;
 use crate::spec::scenario::{Body, OpKind, Scenario, SizeDraw};
 
-/// Complains of each demanded situation that cannot occur.
-pub(super) fn check(scenario: &Scenario, demanded: &[Milestone], problems: &mut Problems) {
+/// Complains of each demanded situation or combination that cannot occur.
+pub(super) fn check(
+    scenario: &Scenario,
+    situations: &[(usize, Milestone)],
+    combinations: &[(usize, Combination)],
+    problems: &mut Problems,
+) {
     let root = Path::ROOT;
+    let list = root.key("must_reach");
+    let view = View { scenario };
     let mut looked = BTreeSet::new();
-    for (index, milestone) in demanded.iter().enumerate().filter(|(_, m)| looked.insert(**m)) {
-        let missing = missing(&View { scenario }, *milestone);
-        if let Some(missing) = missing {
+    for (index, milestone) in situations.iter().filter(|(_, m)| looked.insert(*m)) {
+        if let Some(missing) = missing(&view, *milestone) {
             let complaint = Complaint::new(format!("`{}` cannot be reached: {missing}", milestone.name()));
-            problems.add(&root.key("must_reach").index(index), complaint);
+            problems.add(&list.index(*index), complaint);
         }
+    }
+    for (index, combination) in combinations {
+        combine::check(&view, combination, &list.index(*index), problems);
     }
 }
 
-struct View<'a> {
-    scenario: &'a Scenario,
+pub(super) struct View<'a> {
+    pub(super) scenario: &'a Scenario,
 }
 
 impl View<'_> {
@@ -53,12 +62,12 @@ impl View<'_> {
         self.count(|op| matches!(op, Op::Alloc { bytes: 1.., .. }), &kinds)
     }
 
-    fn frees(&self) -> bool {
+    pub(super) fn frees(&self) -> bool {
         self.has(|op| matches!(op, Op::Free { .. }), &[OpKind::Free, OpKind::FreeNewest, OpKind::FreeOldest])
     }
 
     /// A zero can be asked for.
-    fn zeros(&self) -> bool {
+    pub(super) fn zeros(&self) -> bool {
         let drawn = |draw: &SizeDraw| match draw {
             SizeDraw::LogUniform(low, _) => *low == 0,
             SizeDraw::Around { centres, within } => centres.iter().any(|c| c <= within),
@@ -81,12 +90,12 @@ impl View<'_> {
         }
     }
 
-    fn faults(&self) -> bool {
+    pub(super) fn faults(&self) -> bool {
         let planned = matches!(&self.scenario.body, Body::Generate(g) if !g.faults.is_empty());
         planned || self.has(|op| matches!(op, Op::Fault { .. }), &[OpKind::Fault])
     }
 
-    fn limits(&self) -> bool {
+    pub(super) fn limits(&self) -> bool {
         let limited = matches!(&self.scenario.body, Body::Generate(g) if g.limit_bytes.is_some());
         limited || self.has(|op| matches!(op, Op::SetFraction { .. }), &[OpKind::SetFraction])
     }
@@ -98,7 +107,7 @@ impl View<'_> {
         }
     }
 
-    fn bad_arguments(&self) -> bool {
+    pub(super) fn bad_arguments(&self) -> bool {
         match &self.scenario.body {
             Body::Steps(variants) => variants.iter().flat_map(|v| &v.steps).any(|step| {
                 let bad_pointer = matches!(&step.op, Some(Op::FreePointer { pointer }) if *pointer != Pointer::Null);
@@ -110,21 +119,26 @@ impl View<'_> {
         }
     }
 
+    /// A stream is recorded on a block.
+    pub(super) fn records(&self) -> bool {
+        self.has(|op| matches!(op, Op::RecordStream { .. }), &[OpKind::RecordStream])
+    }
+
     /// How many things redirect requests, counted up to 2.
-    fn redirections(&self) -> usize {
+    pub(super) fn redirections(&self) -> usize {
         let begins = |op: &Op| matches!(op, Op::PoolEnter { .. } | Op::CaptureBegin { .. });
         self.count(begins, &[OpKind::PoolEnter, OpKind::CaptureBegin])
     }
 
-    fn captures(&self) -> bool {
+    pub(super) fn captures(&self) -> bool {
         self.has(|op| matches!(op, Op::CaptureBegin { .. }), &[OpKind::CaptureBegin])
     }
 
-    fn helpers(&self) -> bool {
+    pub(super) fn helpers(&self) -> bool {
         self.has(|op| matches!(op, Op::PoolCreate { use_on_oom: true, .. }), &[OpKind::PoolCreate])
     }
 
-    fn pool_ends(&self) -> bool {
+    pub(super) fn pool_ends(&self) -> bool {
         let ends = |op: &Op| matches!(op, Op::PoolDelete { .. } | Op::GraphReset { .. });
         self.scenario.epilogue && self.redirections() > 0 || self.has(ends, &[OpKind::PoolDelete, OpKind::GraphReset])
     }
@@ -143,10 +157,6 @@ fn missing(view: &View<'_>, milestone: Milestone) -> Option<&'static str> {
     let asks_twice = (view.allocs() > 1, "memory is not asked for twice");
     let frees = (view.frees(), "nothing is freed");
     let streams = (view.streams(), "no stream beside the default one is used");
-    let records = || {
-        view.has(|op| matches!(op, Op::RecordStream { stream, .. } if stream.0 > 0), &[OpKind::RecordStream])
-            || view.has(|op| matches!(op, Op::RecordStream { .. }), &[OpKind::RecordStream])
-    };
     let needs: Vec<(bool, &'static str)> = match milestone {
         Milestone::Oom | Milestone::FlushOnOom | Milestone::DeviceRefusal => vec![asks],
         Milestone::SegmentReserved | Milestone::Split => vec![asks],
@@ -154,7 +164,7 @@ fn missing(view: &View<'_>, milestone: Milestone) -> Option<&'static str> {
         Milestone::CacheHit => vec![asks_twice, frees],
         Milestone::Merge => vec![asks, frees],
         Milestone::PendingFree | Milestone::PendingResolved => {
-            vec![asks, frees, (records(), "no stream is recorded on a block")]
+            vec![asks, frees, (view.records(), "no stream is recorded on a block")]
         }
         Milestone::LimitRefusal => vec![asks, (view.limits(), "no memory fraction is set")],
         Milestone::FaultFired => vec![(view.faults(), "no fault is planned")],
@@ -185,7 +195,7 @@ fn missing(view: &View<'_>, milestone: Milestone) -> Option<&'static str> {
             asks,
             frees,
             (view.redirections() > 0, "nothing is redirected"),
-            (records(), "no stream is recorded on a block"),
+            (view.records(), "no stream is recorded on a block"),
         ],
     };
     needs.into_iter().find(|(met, _)| !met).map(|(_, missing)| missing)

@@ -2,6 +2,7 @@
 //!
 //! Decides keys and the form of single values. Does not decide what makes sense together (`lower`).
 
+pub mod demand;
 pub mod expect;
 pub mod generate;
 pub mod pool;
@@ -17,6 +18,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
+pub use demand::{RawCombination, RawDemand};
 pub use expect::{RawAmount, RawExpect, WrittenAddress};
 pub use generate::{RawGenerate, RawSize, RawWorld};
 pub use shape::{Either, Ordered, Slot};
@@ -28,7 +30,7 @@ use value::FromScalar;
 
 use super::error::{Complaint, nearest};
 use crate::op::contract::UnknownCapability;
-use crate::op::{Capability, Milestone, OracleName, Text};
+use crate::op::{Capability, OracleName, Text};
 use crate::requirement::{self, RequirementId, Severity};
 
 /// One YAML document: a scenario.
@@ -69,9 +71,10 @@ pub struct RawScenario {
     /// Who judges: `all`, which is the default, or a list.
     #[serde(default)]
     pub oracles: Option<Either<AllWord, BTreeSet<OracleName>>>,
-    /// Situations that must have occurred; otherwise the outcome is inconclusive.
+    /// Situations that must have occurred, and values of a step's state that must have come together; otherwise the outcome
+    /// is inconclusive.
     #[serde(default)]
-    pub must_reach: Vec<Milestone>,
+    pub must_reach: Vec<RawDemand>,
     /// Whether everything is freed, waited for and emptied after each sequence. True unless given.
     #[serde(default)]
     pub epilogue: Option<bool>,

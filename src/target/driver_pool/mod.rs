@@ -74,6 +74,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
         streams,
         capabilities: CAPABILITIES.into_iter().chain(watched.then_some(Capability::Nvml)).collect(),
         contract: contract(),
+        config: None,
     };
     Ok(Box::new(DriverPool { info, pools, held: FxHashMap::default(), former: FxHashMap::default(), current: 0 }))
 }

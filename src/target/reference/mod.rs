@@ -111,27 +111,28 @@ fn boxed<D: Playground + 'static>(
     streams: u8,
     options: &Options,
 ) -> Box<dyn Target> {
-    let (settings, follows) = (&options.settings, options.follows);
+    let follows = options.follows;
     // A driver puts segments elsewhere each time, and which block is lowest decides much.
     let repeats = name.place != "cuda" || options.ordered;
     match (options.defect, options.variations) {
         (Some(defect), _) => Box::new(
-            ReferenceTarget::new(name, devices, streams, settings, Planted::Defect(defect)).following(follows, repeats),
+            ReferenceTarget::new(name, devices, streams, options, Planted::Defect(defect)).following(follows, repeats),
         ),
         (None, Some(variations)) => {
-            let varied = ReferenceTarget::new(name, devices, streams, settings, Planted::Variations(variations));
+            let varied = ReferenceTarget::new(name, devices, streams, options, Planted::Variations(variations));
             let mut target = varied.following(false, repeats);
             varied::restate(&mut target.info, variations);
             Box::new(target)
         }
         (None, None) => {
-            Box::new(ReferenceTarget::new(name, devices, streams, settings, Sound).following(follows, repeats))
+            Box::new(ReferenceTarget::new(name, devices, streams, options, Sound).following(follows, repeats))
         }
     }
 }
 
 impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
-    fn new(name: &TargetName, devices: Vec<D>, streams: u8, settings: &Settings, planted: P) -> Self {
+    fn new(name: &TargetName, devices: Vec<D>, streams: u8, options: &Options, planted: P) -> Self {
+        let settings = &options.settings;
         let info = TargetInfo {
             name: name.to_string(),
             devices: devices.iter().map(|d| device_info(d, settings)).collect(),
@@ -140,6 +141,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
                 .filter(|c| name.place == "sim" || !ON_SIMULATED_DEVICES.contains(c))
                 .collect(),
             contract: contract(settings),
+            config: options.config.clone(),
         };
         ReferenceTarget {
             info,
@@ -246,7 +248,9 @@ impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
     }
 
     fn observe(&mut self, into: &mut Observation) {
-        into.devices.resize(self.reference.device_count(), DeviceView::default());
+        if into.devices.len() != self.reference.device_count() {
+            into.devices.resize(self.reference.device_count(), DeviceView::default());
+        }
         for (i, view) in into.devices.iter_mut().enumerate() {
             let allocator = self.reference.device_mut(i);
             allocator.before_reading();

@@ -19,6 +19,8 @@ pub(in crate::target) struct Options {
     pub(in crate::target) defect: Option<Defect>,
     pub(in crate::target) variations: Option<Variations>,
     pub(in crate::target) settings: Settings,
+    /// The same as they were written.
+    pub(super) config: Option<String>,
     /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
     pub(super) follows: bool,
     pub(super) gpu: OnGpu,
@@ -39,6 +41,7 @@ impl Options {
         options.follows = options.settings == Settings::default();
         if let Some(text) = &setup.config {
             (options.settings, options.follows) = (read_settings(name, text)?, true);
+            options.config = Some(text.clone());
         }
         Ok(options)
     }
@@ -51,12 +54,12 @@ impl Options {
             match (key.as_str(), value.as_deref()) {
                 ("defect", Some(value)) => options.defect = Some(find_defect(name, value)?),
                 ("variation", Some(value)) => options.variations = Some(find_variations(name, value)?),
-                ("config", Some(text)) => options.settings = read_settings(name, text)?,
+                ("config", Some(text)) => options.configure(name, text)?,
                 ("peers", Some("on")) if on_gpu => options.peers = true,
                 ("peers", Some("off")) if on_gpu => options.peers = false,
                 ("placement", Some("ordered")) if on_gpu => options.ordered = true,
                 ("placement", Some("driver")) if on_gpu => options.ordered = false,
-                (text, None) if text.contains(':') => options.settings = read_settings(name, text)?,
+                (text, None) if text.contains(':') => options.configure(name, text)?,
                 (key, value) => {
                     if on_gpu && options.gpu.take(name, key, value)? {
                         continue;
@@ -74,6 +77,12 @@ impl Options {
             return Err(TargetError::BadOption { target: name.to_string(), reason });
         }
         Ok(options)
+    }
+
+    fn configure(&mut self, name: &TargetName, text: &str) -> Result<(), TargetError> {
+        self.settings = read_settings(name, text)?;
+        self.config = Some(text.to_owned());
+        Ok(())
     }
 }
 

@@ -13,6 +13,8 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 #[derive(Debug, Clone)]
 pub(super) struct Dice {
     state: u64,
+    /// Where those start that all candidates have in common.
+    shared: u64,
 }
 
 impl Dice {
@@ -20,7 +22,13 @@ impl Dice {
     pub(super) fn new(seed: u64, scenario: &str, index: u32, candidate: u32) -> Self {
         let name = scatter(seed ^ seed::hash(scenario).rotate_left(17));
         let place = (u64::from(index) << 32) | u64::from(candidate);
-        Dice { state: scatter(name.wrapping_add(place.wrapping_mul(GOLDEN))) }
+        let start = |place: u64| scatter(name.wrapping_add(place.wrapping_mul(GOLDEN)));
+        Dice { state: start(place), shared: start(place | u64::from(u32::MAX)) }
+    }
+
+    /// Those that all candidates for the world of a sequence have in common, from the first on.
+    pub(super) fn shared(&self) -> Dice {
+        Dice { state: self.shared, shared: self.shared }
     }
 
     pub(super) fn number(&mut self) -> u64 {

@@ -3,6 +3,7 @@
 //! Decides how the operations of a sequence follow from its world and its phases. The world is drawn in `world`, and
 //! chosen among candidates in `choice`.
 
+mod afford;
 mod choice;
 mod dice;
 mod mood;
@@ -13,6 +14,7 @@ mod world;
 
 use std::collections::BTreeSet;
 
+pub use choice::Choice;
 use dice::Dice;
 use mood::Mood;
 
@@ -57,13 +59,6 @@ impl<'a> Offers<'a> {
 /// The widest of the worlds that are drawn.
 pub(super) fn widest(scenario: &Scenario, drawn: &DrawnWorld) -> Setup {
     world::widest(scenario, drawn)
-}
-
-/// Which candidates for their worlds the first `count` sequences get; none where no world is drawn.
-#[must_use]
-pub fn plan(scenario: &Scenario, generate: &Generate, offers: &Offers<'_>, seed: u64, count: u32) -> Vec<u32> {
-    let Some(drawn) = &generate.world else { return Vec::new() };
-    choice::plan(scenario, generate, drawn, offers, seed, count)
 }
 
 /// The sequence of that number in the world that is this candidate for it.

@@ -31,6 +31,8 @@ pub(super) enum Mood {
     Look,
     /// What must be refused is asked.
     Misuse,
+    /// Small blocks are asked for, and kept.
+    Hoard,
 }
 
 /// Kinds of operations that a mood treats alike.
@@ -55,7 +57,7 @@ pub(super) enum Group {
 const GROUPS: usize = 14;
 
 impl Mood {
-    pub(super) const ALL: [Mood; 10] = [
+    pub(super) const ALL: [Mood; 11] = [
         Mood::Grow,
         Mood::Churn,
         Mood::Drain,
@@ -66,6 +68,7 @@ impl Mood {
         Mood::Pools,
         Mood::Look,
         Mood::Misuse,
+        Mood::Hoard,
     ];
 
     /// What the weights of each group are multiplied by, in hundredths, in the order of `Group`.
@@ -81,6 +84,7 @@ impl Mood {
             Mood::Pools => [200, 120, 20, 50, 50, 50, 100, 50, 20, 50, 30, 800, 300, 20],
             Mood::Look => [60, 50, 50, 50, 50, 50, 50, 400, 100, 100, 800, 100, 100, 20],
             Mood::Misuse => [60, 50, 800, 50, 50, 50, 50, 50, 100, 200, 100, 100, 100, 20],
+            Mood::Hoard => [400, 5, 5, 20, 20, 20, 0, 20, 0, 20, 5, 20, 20, 5],
         }
     }
 
@@ -118,6 +122,9 @@ impl Mood {
         let large = SizeDraw::LogUniform(part(64), part(3));
         let most = SizeDraw::Around { centres: vec![part(1), part(2), part(3), part(4)], within: 2 * MIB };
         let giant = SizeDraw::Around { centres: vec![4 * GIB, 8 * GIB, part(20), part(9)], within: MIB + 1 };
+        if self == Mood::Hoard {
+            return kept_below(&[class(1, SizeDraw::LogUniform(1, 4096))], limit);
+        }
         let absurd = SizeDraw::Exactly(vec![0, 1 << 50, i64::MAX.unsigned_abs(), u64::MAX]);
         let mut all = match scale {
             Scale::Small => vec![class(8, small), class(2, edges)],

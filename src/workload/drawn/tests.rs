@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::world::World;
 use super::*;
-use crate::op::{Op, Via};
+use crate::op::{Op, State, TargetInfo, Together, Value, Via};
 use crate::reference::Settings;
 use crate::spec::{self, Body};
 
@@ -19,6 +19,19 @@ fn scenarios() -> Vec<(Scenario, Generate)> {
 
 fn everything() -> BTreeSet<Capability> {
     Capability::names().iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+/// A target that has all there is.
+fn says_everything() -> TargetInfo {
+    let growth = crate::op::contract::Growth { least: 20 << 20, granule: 2 << 20, numerator: 1, denominator: 1 };
+    TargetInfo {
+        name: "any".to_owned(),
+        devices: vec![crate::op::DeviceInfo::whole("d", 1 << 40); 8],
+        streams: 32,
+        capabilities: everything(),
+        contract: crate::op::Contract { alignment: 512, growth, counts_segments: true, tensor_limit: None },
+        config: None,
+    }
 }
 
 fn worlds(scenario: &Scenario, generate: &Generate, offers: &Offers<'_>, count: u32) -> Vec<World> {
@@ -78,9 +91,14 @@ fn the_same_numbers_give_the_same_sequence_and_any_other_gives_another() {
     for other in [(2, 2, 3), (1, 3, 3), (1, 2, 4)] {
         assert_ne!(one, draw(other), "{other:?}");
     }
-    let chosen = plan(&scenario, &generate, &offers, 7, 60);
-    assert_eq!(chosen, plan(&scenario, &generate, &offers, 7, 60));
-    assert!(chosen.iter().collect::<BTreeSet<_>>().len() > 1, "{chosen:?}");
+    let info = says_everything();
+    let chosen = |seen: &Together| {
+        let mut choice = Choice::new(&info);
+        (0..60).map(|index| choice.next(&scenario, &generate, &offers, (7, index), seen)).collect::<Vec<u32>>()
+    };
+    let first = chosen(&Together::default());
+    assert_eq!(first, chosen(&Together::default()));
+    assert!(first.iter().collect::<BTreeSet<_>>().len() > 1, "{first:?}");
 }
 
 /// A target that can be asked for little is asked for nothing else.
@@ -135,4 +153,38 @@ fn sequences_come_to_what_fixed_worlds_never_do() {
         pools >= 10 && recorded >= 5 && largest > 100 << 30 && longest > 10_000,
         "{pools} {recorded} {largest} {longest}"
     );
+}
+
+/// What is missing is drawn more often than when it is not.
+#[test]
+fn worlds_are_chosen_by_what_is_missing() {
+    let capabilities = everything();
+    let offers = Offers { capabilities: &capabilities, devices: 8, pages: false, real: false };
+    let (scenario, generate) = scenarios().into_iter().find(|(s, _)| s.id == "live::any-world").expect("is there");
+    let drawn = generate.world.as_ref().expect("is drawn");
+    let chosen = |seen: &Together| {
+        let mut choice = Choice::new(&says_everything());
+        let world = |index| {
+            let candidate = choice.next(&scenario, &generate, &offers, (3, index), seen);
+            world::draw(&scenario, &generate, drawn, &offers, &mut Dice::new(3, &scenario.id, index, candidate))
+        };
+        (0..40).map(world).collect::<Vec<World>>()
+    };
+    let mut all = Together::default();
+    all.add(State::ALL);
+    let but = |value: Value| {
+        let mut seen = Together::default();
+        seen.add(State::ALL.without(State::of(value)));
+        seen
+    };
+    let pages = |worlds: &[World]| worlds.iter().filter(|w| w.settings.pages()).count();
+    let hoards = |worlds: &[World]| {
+        let hoards = |w: &World| afford::affords(w, &generate.sizes).has(Value::Thousands);
+        worlds.iter().filter(|w| hoards(w)).count()
+    };
+    let (plain, expandable, thousands) =
+        (chosen(&all), chosen(&but(Value::Expandable)), chosen(&but(Value::Thousands)));
+    assert!(pages(&expandable) > pages(&plain) + 5, "{} and {}", pages(&expandable), pages(&plain));
+    assert!(hoards(&thousands) > hoards(&plain), "{} and {}", hoards(&thousands), hoards(&plain));
+    assert_eq!(plain, chosen(&all));
 }

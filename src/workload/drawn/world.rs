@@ -85,7 +85,8 @@ pub(super) fn draw(
     let mut weights = weights(generate, offers, &settings, dice);
     let longest = if offers.real { LONGEST_ON_CARDS } else { u64::MAX };
     let lengths = u64::from(*generate.length.start())..=u64::from(*generate.length.end());
-    let length = dice.doubling(&lengths).min(longest);
+    // Candidates for one sequence are of one length, so that choosing among them takes no longer runs.
+    let length = dice.shared().doubling(&lengths).min(longest);
     let length = u32::try_from(length).unwrap_or(u32::MAX); // in the range of a u32
     let most = tamed(&settings, &mut weights, least, length);
     let phases = phases(dice, drawn, length, device_bytes.len(), streams, &weights);
@@ -233,7 +234,9 @@ fn phases(
         } else {
             let opening = phases.is_empty() && dice.percent(60);
             let mood = if opening { Mood::Grow } else { dice.one(&moods) };
-            Phase { mood, length: share, again: None, home, lanes }
+            // What was hoarded is there in all that follows.
+            let length = if mood == Mood::Hoard { share.max(left / 2).max(1) } else { share };
+            Phase { mood, length, again: None, home, lanes }
         };
         left -= phase.length;
         parts -= 1;
