@@ -7,6 +7,7 @@ use crate::device::telemetry::TelemetryError;
 use crate::engine::bench::{FollowError, PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
+use crate::replay::explain::ExplainError;
 use crate::report::ReportError;
 use crate::spec::SpecError;
 use crate::target::worker::ServeError;
@@ -30,6 +31,8 @@ pub(super) enum CliError {
     Report(#[from] ReportError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     #[error(transparent)]
     Trace(#[from] TraceError),
     #[error(transparent)]
@@ -123,6 +126,9 @@ impl CliError {
                 Some("no memory is left on the GPU; `poolproof processes` prints who holds it".to_owned())
             }
             CliError::Cuda(_) => Some("`poolproof doctor` prints what there is and what is missing".to_owned()),
+            CliError::Explain(ExplainError::Diverges { .. }) => {
+                Some("`poolproof replay --exact` shows the divergence, with what the file leaves open".to_owned())
+            }
             CliError::Unwritable { flag, .. } => Some(format!("choose another folder with {flag}")),
             _ => None,
         }

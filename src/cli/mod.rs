@@ -10,6 +10,7 @@ mod cuda;
 mod doctor;
 mod error;
 mod exit;
+mod explain;
 mod flags;
 mod fuzz;
 mod kill_matrix;
@@ -84,6 +85,7 @@ enum Command {
     Schema(schema::Args),
     Report(report::Args),
     Replay(replay::Args),
+    Explain(explain::Args),
     Bench(bench::Args),
     Stress(stress::Args),
     Worker(worker::Args),
@@ -154,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&args, &mut context),
         Command::Report(args) => report::run(&args, &mut context),
         Command::Replay(args) => replay::run(&args, &mut context),
+        Command::Explain(args) => explain::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),
         Command::Stress(args) => stress::run(&args, &mut context),
         Command::Worker(args) => worker::run(&args, &mut context),

@@ -7,6 +7,7 @@ mod allocator;
 mod bitmap;
 mod block;
 mod defect;
+mod destination;
 mod events;
 mod expandable;
 mod free;
@@ -34,6 +35,7 @@ mod variation;
 
 pub use allocator::{AllocError, DeviceAllocator};
 pub use defect::{Defect, OWN, Planted, Planting, Sound};
+pub use destination::Destination;
 pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 pub use prime::{Holds, Part, PrimeError, Standing};

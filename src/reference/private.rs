@@ -85,7 +85,7 @@ impl PrivatePools {
         !self.redirections.is_empty()
     }
 
-    fn of(&self, pool: u16) -> Option<&PrivatePool> {
+    pub fn of(&self, pool: u16) -> Option<&PrivatePool> {
         self.pools.iter().find(|p| p.small == pool || p.large == pool)
     }
 

@@ -6,6 +6,7 @@ use super::ReplayReport;
 use super::closing;
 use super::divergence::{Divergence, DivergenceKind, Place};
 use super::driver;
+use super::onlooker::{Onlooker, Put};
 use super::pools::Pools;
 use crate::device::StreamHandle;
 use crate::device::recorded::{RecordedDevice, Serving};
@@ -44,6 +45,8 @@ pub(super) struct Replayed {
     diverged: bool,
     /// Several events passed in one step somewhere: their order is not to be compared.
     hash_order: bool,
+    /// What was asked for in this step, by device, for whoever looks on.
+    put: Vec<(usize, Put)>,
 }
 
 impl Replayed {
@@ -88,11 +91,30 @@ impl Replayed {
             end,
             diverged: false,
             hash_order: false,
+            put: Vec::new(),
+        }
+    }
+
+    /// Shows somebody every device as it is at the start.
+    pub fn show(&self, onlooker: &mut dyn Onlooker) {
+        for device in 0..self.reference.device_count() {
+            let refusals = self.end.events_of(device).filter(|e| e.action == Action::Oom);
+            onlooker.begins(device, self.reference.device(device), refusals.map(|e| e.address).collect());
+        }
+    }
+
+    /// As [`Replayed::step`], with somebody looking on.
+    pub fn shown_step(&mut self, line: u64, op: &RecordedOp, report: &mut ReplayReport, onlooker: &mut dyn Onlooker) {
+        self.step(line, op, report);
+        for device in (0..self.reference.device_count()).filter(|_| !self.diverged) {
+            let put: Vec<Put> = self.put.iter().filter(|(d, _)| *d == device).map(|(_, put)| *put).collect();
+            onlooker.saw(Place::Line(line), device, &put, self.reference.device(device));
         }
     }
 
     /// Asks one operation and compares.
     pub fn step(&mut self, line: u64, op: &RecordedOp, report: &mut ReplayReport) {
+        self.put.clear();
         if self.diverged {
             return;
         }
@@ -224,6 +246,7 @@ impl Replayed {
         if bytes > 0 {
             self.requests[device] += 1;
         }
+        self.put.push((device, Put { bytes, stream, address: answer.as_ref().ok().copied(), pool: None }));
         answer.map_err(|error| match error {
             AllocError::OutOfMemory(refusal) => refusal.to_string(),
             other => other.to_string(),

@@ -11,10 +11,12 @@ mod closing;
 mod divergence;
 mod driver;
 mod episode;
+pub(crate) mod explain;
 mod export;
 mod history;
 mod invariants;
 mod note;
+mod onlooker;
 mod pools;
 pub mod what_if;
 
@@ -32,6 +34,7 @@ use crate::recording::{self, Line, MemorySnapshot, Reader, RecordingError, Snaps
 use crate::reference::{PoolId, PrimeError, Settings, SettingsError};
 use episode::Replayed;
 use invariants::Invariants;
+use onlooker::Onlooker;
 
 /// Why a recording could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +191,15 @@ fn header_of(reader: &mut Reader) -> Result<(recording::Header, Settings), Repla
 }
 
 fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
+    shown(path, keep, None)
+}
+
+/// As [`recorded`], perhaps with somebody looking on.
+fn shown(
+    path: &Path,
+    keep: bool,
+    mut onlooker: Option<&mut dyn Onlooker>,
+) -> Result<(ReplayReport, Lived), ReplayError> {
     let mut ends = recording::endings(path)?.into_iter();
     let mut reader = Reader::open(path)?;
     let (header, settings) = header_of(&mut reader)?;
@@ -201,12 +213,19 @@ fn recorded(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayErro
             Line::Episode(start) => {
                 let end = ends.next().ok_or_else(|| place.out_of_place("this episode is never closed"))?;
                 let owners = owners.next().unwrap_or_default();
-                current = Some(Replayed::start((&header, &settings), start, end, owners, &mut report));
+                let episode = Replayed::start((&header, &settings), start, end, owners, &mut report);
+                if let Some(onlooker) = &mut onlooker {
+                    episode.show(*onlooker);
+                }
+                current = Some(episode);
             }
             Line::Op(op) => {
                 report.operations += 1;
                 let episode = current.as_mut().ok_or_else(|| place.out_of_place("an operation before any episode"))?;
-                episode.step(place.line, op, &mut report);
+                match &mut onlooker {
+                    Some(onlooker) => episode.shown_step(place.line, op, &mut report, *onlooker),
+                    None => episode.step(place.line, op, &mut report),
+                }
             }
             Line::End(_) => {
                 let episode = current.take().ok_or_else(|| place.out_of_place("no episode is open here"))?;

@@ -6,6 +6,7 @@
 mod fields;
 #[cfg(test)]
 mod tests;
+pub mod told;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -91,6 +92,12 @@ impl MemorySnapshot {
     /// # Errors
     /// The file cannot be read, is no pickle of plain data, or no snapshot.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
+        let (document, budget) = Self::document(path)?;
+        Self::of(&document, budget, &path.display().to_string())
+    }
+
+    /// The values of a file, and what memory its size still allows.
+    fn document(path: &Path) -> Result<(Document, Budget), SnapshotError> {
         let file = path.display().to_string();
         let failed = |source| SnapshotError::Open { file: file.clone(), source };
         let bytes = std::fs::metadata(path).map_err(failed)?.len();
@@ -102,7 +109,7 @@ impl MemorySnapshot {
         let mut budget = Budget::for_file(bytes);
         let document =
             pickle::read(input, &mut budget).map_err(|source| SnapshotError::Pickle { file: file.clone(), source })?;
-        Self::of(&document, budget, &file)
+        Ok((document, budget))
     }
 
     fn of(document: &Document, budget: Budget, file: &str) -> Result<Self, SnapshotError> {

@@ -52,7 +52,7 @@ fn sizes_at(snapshot: &MemorySnapshot, device: usize, end: usize) -> BTreeMap<u6
     let (prepared, mut reference) = ready(snapshot, &settings, &starts, &guess).expect("it is whole");
     let mut life = life_of(snapshot, device, &prepared[device], &mut reference);
     life.events = &life.events[..end];
-    life.live(true, &mut ReplayReport::default());
+    life.live(true, &mut ReplayReport::default(), &mut Nobody);
     sizes(reference.device(device))
 }
 

@@ -16,6 +16,7 @@ use crate::recording::PlacedEvent;
 use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Settings, Sound};
 use crate::replay::divergence::{Divergence, DivergenceKind, Place};
 use crate::replay::note::{Changed, Note};
+use crate::replay::onlooker::Onlooker;
 use crate::replay::{ReplayReport, closing};
 
 /// A stand-in for the streams that a block waits for: one stream for each block that waits.
@@ -112,7 +113,13 @@ impl<'r> Life<'r> {
 
     /// Lives the whole trace, up to the first divergence. Answers also where it ended: before the last events, if
     /// they are of a call that the trace has cut.
-    pub fn live(&mut self, may_be_cut: bool, report: &mut ReplayReport) -> (usize, Option<Divergence>) {
+    pub fn live(
+        &mut self,
+        may_be_cut: bool,
+        report: &mut ReplayReport,
+        onlooker: &mut dyn Onlooker,
+    ) -> (usize, Option<Divergence>) {
+        self.show_start(onlooker);
         let mut cursor = 0;
         while let Some(moment) = Moment::at(self.events, cursor, self.left) {
             if moment.call == Call::End && self.is_cut(&moment, may_be_cut) {
@@ -122,6 +129,7 @@ impl<'r> Life<'r> {
             if divergence.is_some() {
                 return (cursor, divergence);
             }
+            self.show(&moment, onlooker);
             cursor = moment.end;
         }
         (cursor, None)

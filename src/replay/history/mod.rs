@@ -17,11 +17,13 @@ mod ranges;
 pub(super) mod shape;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::collections::BTreeMap;
 
 use super::divergence::{Divergence, DivergenceKind, Place};
 use super::note::Note;
+use super::onlooker::{Nobody, Onlooker};
 use super::{Lived, ReplayError, ReplayReport, closing, driver, episode};
 use crate::device::recorded::RecordedDevice;
 use crate::op::snapshot::SegmentView;
@@ -31,7 +33,7 @@ use crate::op::{Counter, Stats};
 use crate::recording::{MemorySnapshot, StatsChange};
 use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Reference, Settings, Sound};
 pub(super) use asking::Refusal;
-use guess::Guess;
+pub(super) use guess::Guess;
 pub(super) use in_force::settings;
 use in_force::{expandable_at_first, others};
 use life::Life;
@@ -78,24 +80,49 @@ pub(super) fn live(snapshot: &MemorySnapshot, keep: bool) -> Result<Outcome, Rep
     if !snapshot.has_history() {
         return Err(ReplayError::NoHistory { file: snapshot.file.clone() });
     }
+    found(&with_every_device(snapshot), keep).map(|(outcome, _)| outcome)
+}
+
+/// What has to be guessed so that the reference follows a snapshot.
+pub(super) fn way(snapshot: &MemorySnapshot) -> Result<Guess, ReplayError> {
+    found(&with_every_device(snapshot), false).map(|(_, guess)| guess)
+}
+
+/// Once more, on the [`way`] that was found, with somebody looking on.
+pub(super) fn shown(snapshot: &MemorySnapshot, guess: &Guess, onlooker: &mut dyn Onlooker) -> Result<(), ReplayError> {
+    lived(&with_every_device(snapshot), false, guess, onlooker).map(|_| ())
+}
+
+/// A device that has segments has a trace, if an empty one.
+fn with_every_device(snapshot: &MemorySnapshot) -> MemorySnapshot {
     let mut snapshot = snapshot.clone();
     let most = snapshot.segments.iter().map(|s| s.device as usize + 1).max().unwrap_or(0);
     snapshot.traces.resize(snapshot.traces.len().max(most), Vec::new());
+    snapshot
+}
+
+/// The first way without a divergence, else the one without guesses.
+fn found(snapshot: &MemorySnapshot, keep: bool) -> Result<(Outcome, Guess), ReplayError> {
     let mut guess = Guess::default();
-    let first = lived(&snapshot, keep, &guess)?;
-    let mut goes_on = first.report.divergences > 0 && guess.goes_on_after(&first, &snapshot);
+    let first = lived(snapshot, keep, &guess, &mut Nobody)?;
+    let mut goes_on = first.report.divergences > 0 && guess.goes_on_after(&first, snapshot);
     while goes_on {
-        let outcome = lived(&snapshot, keep, &guess)?;
+        let outcome = lived(snapshot, keep, &guess, &mut Nobody)?;
         if outcome.report.divergences == 0 {
-            return Ok(outcome);
+            return Ok((outcome, guess));
         }
-        goes_on = guess.goes_on_after(&outcome, &snapshot);
+        goes_on = guess.goes_on_after(&outcome, snapshot);
     }
-    Ok(first)
+    Ok((first, Guess::default()))
 }
 
 /// One way to live it.
-fn lived(snapshot: &MemorySnapshot, keep: bool, guess: &Guess) -> Result<Outcome, ReplayError> {
+fn lived(
+    snapshot: &MemorySnapshot,
+    keep: bool,
+    guess: &Guess,
+    onlooker: &mut dyn Onlooker,
+) -> Result<Outcome, ReplayError> {
     let (settings, mut notes) = settings(snapshot);
     let settings = Settings { expandable_segments: expandable_at_first(snapshot, &settings), ..settings };
     let (prepared, mut reference) = begun(snapshot, &settings, guess)?;
@@ -113,7 +140,7 @@ fn lived(snapshot: &MemorySnapshot, keep: bool, guess: &Guess) -> Result<Outcome
         let prefix = prefix.enumerate().map(|(at, e)| (e.event, one.past.pools.get(at).copied().unwrap_or_default()));
         life.kept = keep.then(|| prefix.unzip());
         life.told = Some(Vec::new());
-        let (end, divergence) = life.live(!one.past.is_empty(), &mut report);
+        let (end, divergence) = life.live(!one.past.is_empty(), &mut report, onlooker);
         let (hash_order, times) = (life.hash_order, life.collections);
         report.notes.extend((times > 0).then_some(Note::Collected { device, times }));
         let (events, pools) = life.kept.unwrap_or_default();

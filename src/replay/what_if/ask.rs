@@ -19,7 +19,7 @@ const CALLER: Catch = Catch::Caller(0);
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Ask {
+pub(in crate::replay) enum Ask {
     /// A block that the recorded run was refused is given back at once if it is served here.
     Alloc {
         block: u64,
@@ -68,7 +68,7 @@ pub(super) enum Ask {
 
 /// Where a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Towards {
+pub(in crate::replay) struct Towards {
     pub pool: PoolId,
     /// Somebody's requests are sent to a private pool, so that nothing is flushed.
     pub redirected: bool,
@@ -76,7 +76,7 @@ pub(super) struct Towards {
 
 /// What the recorded run held at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Held {
+pub(in crate::replay) struct Held {
     /// A line of a recording, or an event of a trace.
     pub at: u64,
     pub reserved: u64,

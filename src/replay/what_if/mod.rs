@@ -13,7 +13,9 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ask::{Ask, Asked};
+pub(super) use ask::Ask;
+use ask::Asked;
+pub(super) use pools::PoolAsk;
 pub use verdict::{Disagreement, Figure, Reason};
 
 use super::{Divergence, Note, ReplayError, is_pickle};
@@ -22,7 +24,9 @@ use crate::device::card::{Card, Given};
 use crate::op::{Counter, Family};
 use crate::recording::MemorySnapshot;
 use crate::reference::{PoolFlags, PoolId, Reference, Settings, Sound, Standing};
+pub(super) use recording::workload as calls_of_recording;
 pub use snapshot::ASSUMED as DEVICE_BYTES;
+pub(super) use snapshot::workload as calls_of_snapshot;
 
 /// What one device came to under one setting.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -193,30 +197,30 @@ fn table(mut workload: Workload, configs: &[String], device_bytes: Option<u64>) 
 }
 
 /// The calls of a whole file.
-#[derive(Debug, Default)]
-struct Workload {
-    config: String,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Workload {
+    pub config: String,
     /// At the start, and at the end.
-    settings: Settings,
-    at_the_end: Settings,
-    cards: Vec<CardSize>,
-    recorded: Vec<Row>,
+    pub settings: Settings,
+    pub at_the_end: Settings,
+    pub cards: Vec<CardSize>,
+    pub recorded: Vec<Row>,
     given: Vec<Given>,
     /// What stood when the history began, by device.
-    starts: BTreeMap<usize, Start>,
+    pub starts: BTreeMap<usize, Start>,
     /// How many blocks stood; their numbers are below this.
     standing: u64,
     /// Private pools whose blocks are never split.
-    uncut: Vec<PoolId>,
-    asks: Vec<(usize, Ask)>,
-    notes: Vec<Note>,
+    pub uncut: Vec<PoolId>,
+    pub asks: Vec<(usize, Ask)>,
+    pub notes: Vec<Note>,
     /// Where the reference parted from the recorded run.
-    diverged: Option<Divergence>,
+    pub diverged: Option<Divergence>,
 }
 
 /// What stood on a device when its history began.
-#[derive(Debug)]
-struct Start {
+#[derive(Debug, Clone)]
+pub(super) struct Start {
     standing: Vec<Standing>,
     /// By address: number, address, request, stream and private pool.
     blocks: Vec<(u64, u64, u64, StreamHandle, PoolId)>,
@@ -315,8 +319,30 @@ fn counted(reference: &Reference<Card>, rows: &mut [Row]) {
     }
 }
 
+/// The recorded settings on the recorded cards, and the first disagreement with what was recorded of one device.
+pub(super) fn baseline(workload: &Workload, device: usize) -> (Row, Option<Disagreement>) {
+    let (rows, parted) = again(workload);
+    let mut own = workload.clone();
+    own.recorded.retain(|row| row.device == device);
+    let rows: Vec<Row> = rows.into_iter().filter(|row| row.device == device).collect();
+    let parted = parted.filter(|(at, ..)| *at == device);
+    let disagreement = verdict::between(&own, &rows, parted, &workload.notes);
+    (rows.into_iter().next().unwrap_or_default(), disagreement)
+}
+
 /// Other settings, from the beginning: what stood when the history began is asked for first, by address.
 fn run(workload: &Workload, config: &str, settings: &Settings, device_bytes: Option<u64>) -> Vec<Row> {
+    run_while(workload, config, settings, device_bytes, &mut |_, _, _| true)
+}
+
+/// The same, as long as `go_on` says so after a call on a device, which is given the row of the device so far.
+pub(super) fn run_while(
+    workload: &Workload,
+    config: &str,
+    settings: &Settings,
+    device_bytes: Option<u64>,
+    go_on: &mut dyn FnMut(usize, &Ask, &Row) -> bool,
+) -> Vec<Row> {
     let card = |size: &CardSize| {
         let bytes = device_bytes.unwrap_or(size.bytes);
         let total = if device_bytes.is_none() && size.from == SizeFrom::Refusals { size.total } else { bytes };
@@ -331,6 +357,9 @@ fn run(workload: &Workload, config: &str, settings: &Settings, device_bytes: Opt
             let ask = Ask::Alloc { block, bytes, stream, refused: false, to };
             asked.ask(&mut reference, device, &ask, &mut rows[device]);
             note_peak(&reference, device, &asked, &mut rows[device]);
+            if !go_on(device, &ask, &rows[device]) {
+                return rows;
+            }
         }
     }
     let of_the_run = |ask: &Ask| matches!(ask, Ask::Settings(_) | Ask::Held(_));
@@ -339,6 +368,9 @@ fn run(workload: &Workload, config: &str, settings: &Settings, device_bytes: Opt
         let device = *device;
         asked.ask(&mut reference, device, ask, &mut rows[device]);
         note_peak(&reference, device, &asked, &mut rows[device]);
+        if !go_on(device, ask, &rows[device]) {
+            break;
+        }
     }
     counted(&reference, &mut rows);
     rows

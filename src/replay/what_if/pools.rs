@@ -17,7 +17,7 @@ const CALLER: u64 = 0;
 
 /// A call about a private pool.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum PoolAsk {
+pub(in crate::replay) enum PoolAsk {
     Make { id: PoolId, flags: PoolFlags },
     Enter { id: PoolId },
     Exit { id: PoolId },

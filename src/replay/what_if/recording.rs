@@ -93,7 +93,7 @@ fn given(ends: &[End], device: usize, ranges: &[Vec<u64>]) -> Given {
 }
 
 /// Reads the calls of a recording.
-pub(super) fn workload(path: &Path) -> Result<Workload, ReplayError> {
+pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> {
     let (report, lived) = super::super::recorded(path, false)?;
     let ends = recording::endings(path)?;
     let mut reader = Reader::open(path)?;

@@ -22,7 +22,7 @@ use crate::replay::history::{self, Outcome, Refusal};
 pub const ASSUMED: u64 = 80 << 30;
 
 /// Reads the calls of a snapshot.
-pub(super) fn workload(snapshot: &MemorySnapshot) -> Result<Workload, ReplayError> {
+pub(in crate::replay) fn workload(snapshot: &MemorySnapshot) -> Result<Workload, ReplayError> {
     let outcome = history::live(snapshot, false)?;
     let mut workload = Workload {
         config: snapshot.config.clone(),

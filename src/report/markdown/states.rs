@@ -8,6 +8,9 @@ use crate::op::Dimension;
 use crate::op::together::Share;
 use crate::verdict::states::{PairsRecord, StatesRecord};
 
+/// Lines of missed pairs at most: a part of a run misses most.
+const MOST_MISSED: usize = 60;
+
 pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
     let Some(states) = &facts.record.states else { return };
     let (pairs, triples) = (states.in_pairs(), states.in_triples());
@@ -26,8 +29,15 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
         ),
     );
     matrix(page, states);
-    let missed = missed(page, states);
+    let mut missed = missed(page, states);
     if !missed.is_empty() {
+        if let Some(rest) = missed.len().checked_sub(MOST_MISSED).filter(|&n| n > 0) {
+            missed.truncate(MOST_MISSED);
+            missed.push(page.t(
+                format!("{} more values with what they did not come with stand in `run.json`", thousands(rest)),
+                format!("另有 {} 个取值未到达的组合，见 `run.json`", thousands(rest)),
+            ));
+        }
         let left = pairs.reachable.saturating_sub(pairs.reached);
         page.folded(
             &format!("Pairs that were missed ({})", thousands(left)),

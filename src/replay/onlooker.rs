@@ -1,0 +1,40 @@
+//! Who looks on while a recorded life is lived again: told of every call, and shown the allocator as it then is.
+//!
+//! Decides when somebody looks, and what he is told. Does not decide what is made of it.
+
+use super::divergence::Place;
+use crate::device::StreamHandle;
+use crate::device::recorded::RecordedDevice;
+use crate::reference::{DeviceAllocator, PoolId, Sound};
+
+/// A device's allocator, as it is shown.
+pub(super) type Shown = DeviceAllocator<RecordedDevice, Sound>;
+
+/// A request for memory, as it was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Put {
+    pub bytes: u64,
+    pub stream: StreamHandle,
+    /// Where it was served, if it was.
+    pub address: Option<u64>,
+    /// The private pool that it went to, where that is told apart from redirections.
+    pub pool: Option<PoolId>,
+}
+
+/// One that looks on. A call may concern several devices: each is shown after it.
+pub(super) trait Onlooker {
+    /// A device's life begins, or begins anew with another episode. `free` is what the driver had free at each refusal.
+    fn begins(&mut self, device: usize, allocator: &Shown, free: Vec<u64>);
+
+    /// A call was answered; `put` holds the requests of this device in it, in order.
+    fn saw(&mut self, place: Place, device: usize, put: &[Put], allocator: &Shown);
+}
+
+/// When nobody does.
+pub(super) struct Nobody;
+
+impl Onlooker for Nobody {
+    fn begins(&mut self, _: usize, _: &Shown, _: Vec<u64>) {}
+
+    fn saw(&mut self, _: Place, _: usize, _: &[Put], _: &Shown) {}
+}
