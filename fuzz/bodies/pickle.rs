@@ -44,7 +44,9 @@ fn made(u: &mut Unstructured<'_>) -> Result<Lived> {
     let config = one_of(u, &CONFIGS)?.to_owned();
     let settings = config.parse().unwrap_or_default();
     let devices = 1 + usize::from(rarely(u, 8)?);
-    let mut lived = Lived { config, settings, traces: vec![Vec::new(); devices], segments: Vec::new() };
+    let mut lived = Lived::default();
+    (lived.config, lived.settings) = (config, settings);
+    (lived.traces, lived.pools) = (vec![Vec::new(); devices], vec![Vec::new(); devices]);
     while !u.is_empty() && lived.traces[0].len() < 400 {
         if rarely(u, 12)? {
             lived.segments.push(segment(u)?);
@@ -52,6 +54,7 @@ fn made(u: &mut Unstructured<'_>) -> Result<Lived> {
         }
         let device = usize::from(rarely(u, 8)?) % devices;
         lived.traces[device].push(event(u)?);
+        lived.pools[device].push((0, u64::from(rarely(u, 8)?)));
     }
     Ok(lived)
 }
