@@ -18,9 +18,14 @@ impl Unfaithful {
             let Some(&now) = events[device].last() else { continue };
             if self.is_answer_due(device) {
                 let before = self.event.unwrap_or(now);
+                if field == EventField::Order && wrong == Wrong::OtherDevice {
+                    // Where it is told now it is not told wrongly once more.
+                    changed = redirect(events, device);
+                    self.chances += 1;
+                    break;
+                }
                 changed |= match field {
                     EventField::List => relist(&mut events[device], wrong),
-                    EventField::Order if wrong == Wrong::OtherDevice => redirect(events, device),
                     EventField::Order => exchange(&mut events[device]),
                     _ => {
                         let told = reworded(now, before, field, wrong);
