@@ -185,6 +185,8 @@ const WRONG: &[(&str, &str)] = &[
     ("check ''", "a value is required"),
     ("check empty.yaml", "this document is empty"),
     ("check .", "empty.yaml"),
+    ("explain", "FILE"),
+    ("explain empty", "this is an empty file"),
     ("replay", "FILE"),
     ("replay .", "a file is wanted"),
     ("replay ''", "a value is required"),

@@ -19,7 +19,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::engine::{self, Plan, RunOptions, Silent, Stop};
 use poolproof::op::snapshot::{BlockView, SegmentView};
 use poolproof::op::{DeviceView, Observation, Op, Reply, Setup, TargetInfo};
-use poolproof::spec::{self, Scenario};
+use poolproof::spec::{self, Scenario, expect};
 use poolproof::target::{self, Target, TargetError, TargetName};
 use poolproof::verdict::Outcome;
 
@@ -101,10 +101,12 @@ fn compare(gpu: &TargetName, scenario: Scenario, cases: u32) -> Result<(), Faile
     };
     for cases in std::iter::successors(Some(cases), |cases| cases.checked_mul(4)) {
         options.cases = Some(cases);
-        let record = engine::run_on(&open, &options, &Silent)?;
+        let mut record = engine::run_on(&open, &options, &Silent)?;
+        let known = expect::built_in(&gpu.allocator, &gpu.place).map_err(|errors| format!("{errors:?}"))?;
+        engine::expect::apply(&mut record, &known.iter().collect::<Vec<_>>());
         let [only] = &record.scenarios[..] else { return Err("one scenario was planned".into()) };
         match only.outcome {
-            Outcome::Pass => return Ok(()),
+            Outcome::Pass | Outcome::ExpectedFail => return Ok(()),
             // So few sequences may not reach what the scenario must.
             Outcome::Inconclusive if cases < ENOUGH => {}
             other => return Err(format!("{}: {}", other.name(), only.reason.clone().unwrap_or_default().en).into()),

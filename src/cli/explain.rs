@@ -11,7 +11,7 @@ use super::pulse::Pulse;
 use super::run::check_writable;
 use super::{CliError, Context, Exit, signals};
 
-/// Explain where a job's memory was, why a request was refused, and what would have helped
+/// Explain why a job ran out of memory, or needed so much
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The file is a memory snapshot (the pickle of torch.cuda.memory._snapshot()) or a recording of workers/record.py.
@@ -24,7 +24,8 @@ Record the whole history, from before the first allocation:
 The run is lived again address by address. At the peak and at each refusal every byte that was reserved is counted once:
 in live blocks, rounding, waiting for streams, or cached and why that was of no use; and which live blocks pin it.
 Then other settings are tried on a simulated card of the same size, if the recorded settings come there to what was
-recorded; the page says so where they do not. Nothing is guessed: a history that starts late is refused.
+recorded; the page says so where they do not. A history that starts late is lived again from what
+stood then; what it cannot tell is noted.
 
 Exits 0 when there is a page, 2 when the file cannot be explained, 4 when interrupted before all was tried.
 
