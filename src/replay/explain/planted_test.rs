@@ -157,8 +157,10 @@ fn graph_pool() -> String {
     take.finish()
 }
 
+type Written = fn() -> String;
+
 /// The runs by the names of their files.
-const PLANTED: [(&str, fn() -> String); 3] =
+const PLANTED: [(&str, Written); 3] =
     [("fragmentation", fragmentation), ("stream-cache", stream_cache), ("graph-pool", graph_pool)];
 
 /// Where a planted run is kept.
