@@ -8,11 +8,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::device::StreamHandle;
-use crate::reference::PoolFlags;
+use crate::reference::{PoolFlags, PoolId};
 use crate::replay::what_if::{Ask, PoolAsk};
-
-/// A pool's id, as PyTorch numbers them.
-type PoolId = (u64, u64);
 
 /// Something that a program could do otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
