@@ -49,6 +49,8 @@ pub(super) enum CliError {
     Serve(#[from] ServeError),
     #[error("{}: cannot be written: {source}", path.display())]
     Unwritable { path: PathBuf, source: std::io::Error, flag: &'static str },
+    #[error("{path}: cannot be opened: {source}")]
+    NoPipe { path: &'static str, source: std::io::Error },
     #[error("PROPTEST_CASES is `{value}`, which is not a number of sequences (1 or more)")]
     Cases { value: String },
     #[error("--snapshot writes one file, and {files} were given to replay")]

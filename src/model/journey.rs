@@ -8,7 +8,7 @@ use super::pair::Pair;
 use super::states::{States, Step};
 use super::{Claim, Effect, Live, Model, limit_bytes};
 use crate::op::stats::Row;
-use crate::op::{Capability, Family, Milestone, Observation, Op, PoolSource, RefusalClass, Reply, State, TargetInfo};
+use crate::op::{Family, Milestone, Observation, Op, PoolSource, RefusalClass, Reply, State, TargetInfo};
 
 /// The milestones of one sequence so far.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +36,7 @@ impl Journey {
     /// The journey of a sequence in which nothing has happened.
     #[must_use]
     pub fn new(info: &TargetInfo) -> Self {
-        let counted = |family| info.can(Capability::Stats(family));
+        let counted = |family| info.shows(family);
         let counts_active = counted(Family::Allocation) && counted(Family::Active);
         let (counts_parts, states) = (info.contract.counts_segments, States::new(info));
         Journey { counts_active, counts_parts, states, ..Journey::default() }

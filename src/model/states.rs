@@ -9,7 +9,7 @@ use super::journey::is_allowed;
 use super::pair::Pair;
 use super::{Claim, Effect, Live, Model, Owner};
 use crate::op::{
-    Capability, Counter, Family, Observation, Op, PoolName, PoolSource, RefusalClass, Reply, State, TargetInfo, Value,
+    Counter, Family, Observation, Op, PoolName, PoolSource, RefusalClass, Reply, State, TargetInfo, Value,
 };
 
 /// The largest request that counts as small.
@@ -75,7 +75,7 @@ impl Default for States {
 
 impl States {
     pub fn new(info: &TargetInfo) -> Self {
-        let counted = |family| info.can(Capability::Stats(family));
+        let counted = |family| info.shows(family);
         let devices = match info.devices.len() {
             0 | 1 => Value::OneDevice,
             2 => Value::TwoDevices,

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::stats::Family;
+use super::growth::Growth;
+use super::stats::{Column, Family};
 
 /// One thing a target can be asked. Written as in scenario files: `record_stream`, `stats:segment`, `devices:2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,8 +24,10 @@ pub enum Capability {
     EmptyCache,
     PeakReset,
     AccumulatedReset,
-    /// One family of statistics.
+    /// One family of statistics: every column, as a whole and by pool.
     Stats(Family),
+    /// One column of a family, of both pools together: `stats:allocated_bytes.peak`. A target that shows no more lists it.
+    Figure(Family, Column),
     /// The event counters (`num_ooms` and its like).
     Counters,
     Summary,
@@ -124,9 +127,18 @@ impl Capability {
     /// Every name that `from_str` reads, for hints and for the published schema.
     #[must_use]
     pub fn names() -> Vec<String> {
-        let plain = Self::PLAIN.iter().map(|(_, name)| (*name).to_owned());
-        let stats = Family::ALL.iter().map(|f| format!("stats:{}", f.name()));
-        plain.chain(stats).chain((1..=8).map(|n| format!("devices:{n}"))).collect()
+        let plain = Self::PLAIN.iter().map(|(capability, _)| *capability);
+        let stats = Family::ALL.iter().map(|&family| Capability::Stats(family));
+        let figures =
+            Family::ALL.iter().flat_map(|&family| Column::ALL.iter().map(move |&c| Capability::Figure(family, c)));
+        let devices = (1..=8).map(Capability::Devices);
+        plain.chain(stats).chain(figures).chain(devices).map(|c| c.to_string()).collect()
+    }
+
+    /// Whether who has this has `other` too: a family has each of its columns.
+    #[must_use]
+    pub fn covers(self, other: Capability) -> bool {
+        self == other || matches!((self, other), (Capability::Stats(one), Capability::Figure(two, _)) if one == two)
     }
 }
 
@@ -134,6 +146,7 @@ impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Capability::Stats(family) => write!(f, "stats:{}", family.name()),
+            Capability::Figure(family, column) => write!(f, "stats:{}.{}", family.name(), column.name()),
             Capability::Devices(count) => write!(f, "devices:{count}"),
             plain => f.write_str(Self::PLAIN.iter().find(|(c, _)| c == plain).map_or("", |(_, name)| name)),
         }
@@ -157,9 +170,12 @@ impl FromStr for Capability {
             return Ok(*capability);
         }
         match name.split_once(':') {
-            Some(("stats", family)) => {
-                let family = Family::ALL.iter().find(|f| f.name() == family).ok_or_else(unknown)?;
-                Ok(Capability::Stats(*family))
+            Some(("stats", what)) => {
+                let (family, column) = what.split_once('.').map_or((what, None), |(family, c)| (family, Some(c)));
+                let family = *Family::ALL.iter().find(|f| f.name() == family).ok_or_else(unknown)?;
+                let Some(column) = column else { return Ok(Capability::Stats(family)) };
+                let column = *Column::ALL.iter().find(|c| c.name() == column).ok_or_else(unknown)?;
+                Ok(Capability::Figure(family, column))
             }
             Some(("devices", count)) => count.parse().map(Capability::Devices).map_err(|_| unknown()),
             _ => Err(unknown()),
@@ -228,57 +244,6 @@ pub fn limit_bytes(fraction: f64, total: u64) -> Option<u64> {
     (fraction < 1.0).then_some((fraction * total as f64) as u64)
 }
 
-/// How much more than asked an allocator may take from the device to serve a request: for `n` bytes at
-/// most `max(least, round_up(n * numerator / denominator, granule))`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Growth {
-    /// So much may be taken for any request.
-    pub least: u64,
-    /// What is taken is a multiple of this.
-    pub granule: u64,
-    /// Requests may grow by this over `denominator` before they are rounded up.
-    pub numerator: u64,
-    /// See `numerator`.
-    pub denominator: u64,
-}
-
-impl Growth {
-    /// The most that may be taken to serve `bytes`, saturating.
-    #[must_use]
-    pub fn at_most(&self, bytes: u64) -> u64 {
-        self.rounded(bytes).max(self.least)
-    }
-
-    /// The most that `bytes` may be rounded to, saturating.
-    #[must_use]
-    pub fn rounded(&self, bytes: u64) -> u64 {
-        // Most contracts scale nothing, and most requests are far from the end of the figures: no wide division then.
-        let scales = self.numerator != self.denominator || self.denominator == 0;
-        if let Some(rounded) = bytes.checked_next_multiple_of(self.granule.max(1)).filter(|_| !scales) {
-            return rounded;
-        }
-        let scaled = u128::from(bytes) * u128::from(self.numerator) / u128::from(self.denominator.max(1));
-        let rounded = scaled.div_ceil(u128::from(self.granule.max(1))) * u128::from(self.granule.max(1));
-        u64::try_from(rounded).unwrap_or(u64::MAX)
-    }
-
-    /// The largest request that takes no more than `room`; `None` where even the smallest may.
-    #[must_use]
-    pub fn fits(&self, room: u64) -> Option<u64> {
-        let whole = u128::from(room - room % self.granule.max(1));
-        let bytes = whole * u128::from(self.denominator.max(1)) / u128::from(self.numerator.max(1));
-        let bytes = u64::try_from(bytes).unwrap_or(room).min(room);
-        (bytes > 0 && self.at_most(bytes) <= room).then_some(bytes)
-    }
-
-    /// Whether it promises no less than segments of 20 MiB and whole pieces of 2 MiB, which steps may count on that
-    /// say nothing else.
-    #[must_use]
-    pub fn is_ordinary(&self) -> bool {
-        self.least <= 20 << 20 && self.granule <= 2 << 20 && self.numerator <= self.denominator
-    }
-}
-
 /// The promises that differ between allocators; everything else the model owes to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contract {
@@ -336,8 +301,17 @@ impl TargetInfo {
     pub fn can(&self, capability: Capability) -> bool {
         match capability {
             Capability::Devices(count) => self.devices.len() >= usize::from(count),
+            Capability::Figure(family, _) => {
+                self.capabilities.contains(&capability) || self.capabilities.contains(&Capability::Stats(family))
+            }
             other => self.capabilities.contains(&other),
         }
+    }
+
+    /// Whether it shows how much of a family there is now.
+    #[must_use]
+    pub fn shows(&self, family: Family) -> bool {
+        self.can(Capability::Figure(family, Column::Current))
     }
 }
 
@@ -351,27 +325,8 @@ mod tests {
             let capability: Capability = name.parse().expect("listed names are read");
             assert_eq!(capability.to_string(), name);
         }
-        assert!("stat:segment".parse::<Capability>().is_err());
-    }
-
-    #[test]
-    fn growth_is_the_larger_of_least_and_rounded() {
-        let growth = Growth { least: 20 << 20, granule: 2 << 20, numerator: 1, denominator: 1 };
-        assert_eq!(growth.at_most(1), 20 << 20);
-        assert_eq!(growth.at_most((30 << 20) + 1), 32 << 20);
-        assert_eq!(growth.at_most(u64::MAX), u64::MAX);
-    }
-
-    #[test]
-    fn what_fits_takes_no_more_and_a_byte_more_does() {
-        let plain = Growth { least: 20 << 20, granule: 2 << 20, numerator: 1, denominator: 1 };
-        let pages = Growth { granule: 20 << 20, ..plain };
-        let divided = Growth { numerator: 5, denominator: 4, ..plain };
-        for (growth, bytes) in [(plain, 64 << 20), (pages, 60 << 20), (divided, 53_687_091)] {
-            assert_eq!(growth.fits(64 << 20), Some(bytes));
-            assert!(growth.at_most(bytes) <= 64 << 20 && growth.at_most(bytes + 1) > 64 << 20);
+        for name in ["stat:segment", "stats:segment.", "stats:segment.now", "stats:.peak"] {
+            assert!(name.parse::<Capability>().is_err(), "{name}");
         }
-        assert_eq!(plain.fits((20 << 20) - 1), None);
-        assert_eq!(plain.fits(u64::MAX), Some(u64::MAX - u64::MAX % (2 << 20)));
     }
 }

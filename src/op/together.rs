@@ -228,7 +228,7 @@ pub fn dimensions() -> impl Iterator<Item = (Dimension, Dimension)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::contract::Growth;
+    use crate::op::Growth;
     use crate::op::{Contract, DeviceInfo};
 
     fn info(devices: usize, capabilities: &[Capability]) -> TargetInfo {

@@ -1,9 +1,10 @@
 //! What an allocator did, in order: PyTorch's trace events.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What happened. The names are PyTorch's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "`name` is PyTorch's")]
 pub enum Action {
@@ -37,7 +38,7 @@ impl Action {
 }
 
 /// One event of one device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceEvent {
     /// What happened.
     pub action: Action,

@@ -6,8 +6,8 @@
 //! block moved when it was given out it moves back, in one pool (`accounts_blocks`).
 //! Does not cover: peaks (`peak`), devices that the operation is not about (`isolation`), the pool that a
 //! block should be in and how far a request is rounded (both policy), how often a request is tried again and streams
-//! are waited for (policy), accumulated columns of a target that cannot reset them, and the start of a target that
-//! holds memory already.
+//! are waited for (policy), accumulated columns of a target that cannot reset them, the start of a target that
+//! holds memory already, and of a family that is not shown whole all but what there is now, in both pools together.
 
 use super::accounts_blocks::Blocks;
 use super::accounts_counters as counters;
@@ -40,8 +40,12 @@ pub(super) struct Foreign {
 
 /// Which figures the target has, and what they started from.
 pub(super) struct Accounts {
+    /// Families that are shown whole: every column, by pool.
     pub(super) families: Vec<Family>,
+    /// Families of which is shown how much there is now, if only in both pools together.
     pub(super) has: [bool; 9],
+    /// The rest of `has`: only the sign of what there is can be judged by itself.
+    pub(super) partly: Vec<Family>,
     /// Of the relations that `explain` names, those between families that the target has.
     ordered: Vec<(Family, Family)>,
     counted: Vec<(Family, Family)>,
@@ -63,7 +67,7 @@ impl Accounts {
     pub(super) fn new(info: &TargetInfo, first: &Observation) -> Self {
         let families: Vec<Family> = Family::ALL.iter().copied().filter(|&f| info.can(Capability::Stats(f))).collect();
         let mut has = [false; 9];
-        families.iter().for_each(|&f| has[f as usize] = true);
+        Family::ALL.iter().for_each(|&f| has[f as usize] = info.shows(f));
         let current = |stats: &Stats, family| stats.all(family).current;
         let foreign = first.devices.iter().map(|d| Foreign {
             allocations: current(&d.stats, Family::Allocation),
@@ -84,6 +88,7 @@ impl Accounts {
             blocks: Blocks::new(info),
             pending: Pending::new(first.devices.len()),
             stale,
+            partly: Family::ALL.iter().copied().filter(|f| has[*f as usize] && !families.contains(f)).collect(),
             families,
             has,
             accumulated: info.can(Capability::AccumulatedReset),
@@ -102,7 +107,9 @@ impl Accounts {
             let stat = stats.oversize(which);
             stat.current >= 0 && (!self.accumulated || stat.current == start + stat.allocated - stat.freed)
         };
+        let negative = |&family: &Family| parts.has(family) && stats.all(family).current < 0;
         (!parts.has_oversize() || Oversize::ALL.iter().zip(&base.oversize).all(oversize))
+            && !self.partly.iter().any(negative)
             && self.families.iter().filter(|&&family| parts.has(family)).all(|&family| {
                 let [all, small, large] = [Row::All, Row::SmallPool, Row::LargePool].map(|row| stats.get(family, row));
                 // Differences, and signs, are gathered without branches: all of it holds nearly always.
@@ -168,7 +175,7 @@ impl Accounts {
         if !reset {
             counters::judge(self, seen, device, before, after, convictions);
             self.blocks.judge(seen, device, before, after, convictions);
-            if self.accumulated && self.has[Family::Allocation as usize] {
+            if self.accumulated && self.families.contains(&Family::Allocation) {
                 judge_allocation_columns(seen, device, before, after, convictions);
             }
         }
@@ -201,7 +208,7 @@ impl Accounts {
             *wanted.counter_mut(which) = 0;
         }
         let mut seen = *after;
-        for &family in Family::ALL.iter().filter(|f| !self.has[**f as usize]) {
+        for &family in Family::ALL.iter().filter(|f| !self.families.contains(f)) {
             for &row in Row::ALL {
                 *seen.get_mut(family, row) = *wanted.get(family, row);
             }
@@ -271,6 +278,7 @@ fn base_of(stats: &Stats) -> Base {
 /// The first figure that is not 0 although nothing is held; settings are none.
 fn not_fresh(info: &TargetInfo, stats: &Stats) -> Option<(Key, i64)> {
     let shows = |key: Key| match key {
+        Key::Family(family, Row::All, column) => info.can(Capability::Figure(family, column)),
         Key::Family(family, ..) => info.can(Capability::Stats(family)),
         Key::Counter(Counter::MaxSplitSize) => false,
         Key::Counter(_) | Key::Oversize(..) => info.can(Capability::Counters),

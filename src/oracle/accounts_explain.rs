@@ -44,6 +44,9 @@ pub(super) fn rows(accounts: &Accounts, device: usize, stats: &Stats, base: &Bas
             unbalanced(device, key, stats.oversize(which), base.oversize[which as usize], found);
         }
     }
+    for &family in &accounts.partly {
+        negative(device, stats, family, found);
+    }
     for &family in &accounts.families {
         negative(device, stats, family, found);
         sums(accounts, device, stats, family, found);

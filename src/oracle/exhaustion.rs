@@ -28,8 +28,8 @@ pub(super) struct Exhaustion {
 impl Exhaustion {
     pub(super) fn new(info: &TargetInfo) -> Self {
         Exhaustion {
-            figures: info.can(Capability::MemoryInfo) && info.can(Capability::Stats(Family::ReservedBytes)),
-            active: info.can(Capability::Stats(Family::Active)) || info.can(Capability::Stats(Family::ActiveBytes)),
+            figures: info.can(Capability::MemoryInfo) && info.shows(Family::ReservedBytes),
+            active: info.shows(Family::Active) || info.shows(Family::ActiveBytes),
             excused: false,
         }
     }

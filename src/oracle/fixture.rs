@@ -2,7 +2,7 @@
 //! lawful, so that a test only has to say what is doctored.
 
 use crate::model::{Law, Model};
-use crate::op::contract::Growth;
+use crate::op::Growth;
 use crate::op::stats::{Oversize, Stats};
 use crate::op::trace::TraceEvent;
 use crate::op::{

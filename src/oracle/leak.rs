@@ -36,7 +36,7 @@ pub(super) struct Leak {
 impl Leak {
     pub(super) fn new(info: &TargetInfo, first: &Observation) -> Self {
         Leak {
-            families: FAMILIES.into_iter().filter(|&f| info.can(Capability::Stats(f))).collect(),
+            families: FAMILIES.into_iter().filter(|&f| info.shows(f)).collect(),
             memory_info: info.can(Capability::MemoryInfo),
             first: first.devices.clone(),
             // a target without a cache to empty must be clean without

@@ -21,8 +21,8 @@ pub(super) struct Figures {
 impl Figures {
     pub(super) fn new(info: &TargetInfo) -> Self {
         Figures {
-            allocated: info.can(Capability::Stats(Family::AllocatedBytes)),
-            reserved: info.can(Capability::Stats(Family::ReservedBytes)),
+            allocated: info.shows(Family::AllocatedBytes),
+            reserved: info.shows(Family::ReservedBytes),
             memory_info: info.can(Capability::MemoryInfo),
         }
     }

@@ -161,9 +161,8 @@ pub fn build(names: &BTreeSet<OracleName>, info: &TargetInfo, first: &Observatio
 }
 
 fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<dyn Oracle>> {
-    let has = |family| info.can(Capability::Stats(family));
-    let any = Family::ALL.iter().any(|&f| has(f));
-    let reserved = has(Family::ReservedBytes);
+    let any = Family::ALL.iter().any(|&f| info.shows(f));
+    let reserved = info.shows(Family::ReservedBytes);
     Some(match name {
         OracleName::Expectation => Box::new(expectation::Expectation::new(info)),
         OracleName::Overlap => Box::new(overlap::Overlap),

@@ -26,7 +26,10 @@ enum Rise {
 }
 
 pub(super) struct Peak {
+    /// Families that are shown whole: every column, by pool.
     families: Vec<Family>,
+    /// Others, of which is shown how much there is now and how much there was at most, in both pools together.
+    partly: Vec<Family>,
     counters: bool,
     can_reset: bool,
     /// Sums of increases are told.
@@ -39,6 +42,7 @@ impl Peak {
     pub(super) fn new(info: &TargetInfo) -> Self {
         Peak {
             families: Family::ALL.iter().copied().filter(|&f| info.can(Capability::Stats(f))).collect(),
+            partly: Family::ALL.iter().copied().filter(|&f| shows_peak(info, f)).collect(),
             counters: info.can(Capability::Counters),
             can_reset: info.can(Capability::PeakReset),
             accumulated: info.can(Capability::AccumulatedReset),
@@ -92,6 +96,13 @@ impl Peak {
             }
             if held {
                 self.judge_pools(device, family, after, convictions);
+            }
+        }
+        for &family in &self.partly {
+            let rise = if fault || passes_through(family) { Rise::AtLeast } else { Rise::Exact };
+            let (b, a) = (before.all(family), after.all(family));
+            if !holds(b, a, rise) {
+                convictions.push(self.explain(seen, (device, Key::Family(family, Row::All, Column::Peak)), b, a, rise));
             }
         }
         for &which in Oversize::ALL {
@@ -177,11 +188,23 @@ impl Peak {
 
     fn has(&self, key: Key) -> bool {
         match key {
+            Key::Family(family, Row::All, Column::Current | Column::Peak) if self.partly.contains(&family) => true,
             Key::Family(family, ..) => self.families.contains(&family),
             Key::Counter(_) => self.counters,
             Key::Oversize(..) => true,
         }
     }
+}
+
+/// Whether the target shows the peak of a family and what it is a peak of, but not the whole family.
+fn shows_peak(info: &TargetInfo, family: Family) -> bool {
+    !info.can(Capability::Stats(family)) && info.shows(family) && info.can(Capability::Figure(family, Column::Peak))
+}
+
+/// Whether a figure may rise and fall again within one operation: a retry reserves more, a cut comes and goes.
+fn passes_through(family: Family) -> bool {
+    use Family::{InactiveSplit, InactiveSplitBytes, ReservedBytes, Segment};
+    matches!(family, InactiveSplit | InactiveSplitBytes | ReservedBytes | Segment)
 }
 
 #[inline]

@@ -41,7 +41,7 @@ fn named(pool: Option<PoolSource>) -> (String, String) {
 impl PrivatePools {
     pub(super) fn new(info: &TargetInfo) -> Self {
         PrivatePools {
-            reserved: info.can(Capability::Stats(Family::ReservedBytes)),
+            reserved: info.shows(Family::ReservedBytes),
             memory_info: info.can(Capability::MemoryInfo),
             ids: BTreeMap::new(),
         }

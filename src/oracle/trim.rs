@@ -8,7 +8,7 @@
 use super::cite::{ISO_02, TRIM_01, say};
 use super::{Oracle, Seen};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{Capability, Family, Observation, Op, OracleName, TargetInfo, told};
+use crate::op::{Family, Observation, Op, OracleName, TargetInfo, told};
 use crate::verdict::Violation;
 
 pub(super) struct Trim {
@@ -22,7 +22,7 @@ impl Trim {
     pub(super) fn new(info: &TargetInfo, first: &Observation) -> Self {
         let reserved = |d: &crate::op::DeviceView| d.stats.all(Family::ReservedBytes).current;
         Trim {
-            active: info.can(Capability::Stats(Family::ActiveBytes)) || info.can(Capability::Stats(Family::Active)),
+            active: info.shows(Family::ActiveBytes) || info.shows(Family::Active),
             first: first.devices.iter().map(reserved).collect(),
         }
     }

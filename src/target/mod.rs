@@ -105,6 +105,10 @@ pub enum TargetError {
 const KNOWN: &[(&str, &str)] = &[
     ("reference@sim", "the reference allocator on simulated devices"),
     ("worker:NAME", "any of the others in a process of its own; ?deadline=30s for each call"),
+    (
+        "exec:COMMAND@host",
+        "any program that speaks poolproof-worker/2 (docs/worker-protocol.md); @sim, @cuda say where it allocates",
+    ),
     ("reference@cuda", "the reference allocator on NVIDIA GPUs"),
     ("driver-pool@cuda", "the CUDA driver's own stream-ordered allocator (cuMemPool)"),
 ];

@@ -1,5 +1,7 @@
-//! Target names: `[worker:]allocator@where[?key=value[&key=value]]`.
+//! Target names: `allocator@where[?key=value[&key=value]]`. The allocator may be one behind `worker:`, or a command behind
+//! `exec:`; what holds an odd character is put in quotes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -16,31 +18,80 @@ pub struct TargetName {
 
 /// Why a target name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each says what is wrong")]
 pub enum TargetNameError {
     /// No `@`, or nothing on one side of it.
     #[error("`{name}` is not a target name: write allocator@where, for example reference@sim")]
-    Malformed {
-        /// As it was given.
-        name: String,
-    },
+    Malformed { name: String },
+    #[error(
+        "`{name}` is not a target name: `{place}`, after its last @, is no place; put what holds an @ in quotes, for example exec:\"python3 me@work.py\"@host"
+    )]
+    NoPlace { name: String, place: String },
+    #[error("`{name}` is not a target name: a quote is opened and not closed")]
+    OpenQuote { name: String },
+}
+
+/// The bytes of a text that stand in no quotes; `None` if the last quote is not closed.
+fn unquoted(text: &str) -> Option<Vec<(usize, u8)>> {
+    let (mut open, mut plain) = (None, Vec::new());
+    for (at, byte) in text.bytes().enumerate() {
+        match (open, byte) {
+            (None, b'"' | b'\'') => open = Some(byte),
+            (None, _) => plain.push((at, byte)),
+            (Some(quote), _) if quote == byte => open = None,
+            (Some(_), _) => {}
+        }
+    }
+    open.is_none().then_some(plain)
+}
+
+/// The parts of a text between separators that stand in no quotes.
+fn split(text: &str, separator: u8) -> Vec<&str> {
+    let plain = unquoted(text).unwrap_or_default();
+    let ends = plain.iter().filter(|(_, byte)| *byte == separator).map(|(at, _)| *at).chain([text.len()]);
+    let mut start = 0;
+    ends.map(|end| std::mem::replace(&mut start, end + 1)..end).filter_map(|range| text.get(range)).collect()
+}
+
+/// A value without the quotes around it.
+fn bare(value: &str) -> String {
+    let inner = ['"', '\''].iter().find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    inner.unwrap_or(value).to_owned()
+}
+
+/// A value in quotes where it would not be read back without.
+fn quoted(value: &str) -> Cow<'_, str> {
+    let quote = if value.contains('"') { '\'' } else { '"' };
+    let is_odd = value.contains(['&', '@', '"', '\'', ' ']);
+    if is_odd { format!("{quote}{value}{quote}").into() } else { value.into() }
+}
+
+fn option(text: &str) -> (String, Option<String>) {
+    let at = unquoted(text).unwrap_or_default().iter().find(|(_, byte)| *byte == b'=').map(|(at, _)| *at);
+    match at {
+        Some(at) => (text[..at].to_owned(), Some(bare(&text[at + 1..]))),
+        None => (bare(text), None),
+    }
 }
 
 impl FromStr for TargetName {
     type Err = TargetNameError;
 
+    /// Splits at the last `@` that stands in no quotes: a command or a path may hold others.
     fn from_str(name: &str) -> Result<Self, TargetNameError> {
-        let (head, options) = name.split_once('?').map_or((name, None), |(head, rest)| (head, Some(rest)));
-        let (allocator, place) =
-            head.split_once('@').ok_or_else(|| TargetNameError::Malformed { name: name.to_owned() })?;
-        if allocator.is_empty() || place.is_empty() {
-            return Err(TargetNameError::Malformed { name: name.to_owned() });
+        let plain = unquoted(name).ok_or_else(|| TargetNameError::OpenQuote { name: name.to_owned() })?;
+        let at = plain.iter().rfind(|(_, byte)| *byte == b'@').map(|(at, _)| *at);
+        let malformed = || TargetNameError::Malformed { name: name.to_owned() };
+        let at = at.filter(|at| *at > 0).ok_or_else(malformed)?;
+        let (allocator, rest) = (&name[..at], &name[at + 1..]);
+        let (place, options) = rest.split_once('?').map_or((rest, ""), |(place, options)| (place, options));
+        if place.is_empty() {
+            return Err(malformed());
         }
-        let options = options.map_or_else(Vec::new, |text| {
-            let pairs = text.split('&').filter(|p| !p.is_empty());
-            pairs
-                .map(|p| p.split_once('=').map_or((p.to_owned(), None), |(k, v)| (k.to_owned(), Some(v.to_owned()))))
-                .collect()
-        });
+        if !place.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(TargetNameError::NoPlace { name: name.to_owned(), place: place.to_owned() });
+        }
+        let options = split(options, b'&').into_iter().filter(|o| !o.is_empty()).map(option).collect();
         Ok(TargetName { allocator: allocator.to_owned(), place: place.to_owned(), options })
     }
 }
@@ -49,9 +100,10 @@ impl fmt::Display for TargetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.allocator, self.place)?;
         for (i, (key, value)) in self.options.iter().enumerate() {
-            write!(f, "{}{key}", if i == 0 { '?' } else { '&' })?;
-            if let Some(value) = value {
-                write!(f, "={value}")?;
+            let separator = if i == 0 { '?' } else { '&' };
+            match value {
+                Some(value) => write!(f, "{separator}{key}={}", quoted(value))?,
+                None => write!(f, "{separator}{}", quoted(key))?,
             }
         }
         Ok(())
@@ -61,6 +113,9 @@ impl fmt::Display for TargetName {
 /// In front of a name: the target runs in a process of its own.
 const APART: &str = "worker:";
 
+/// In front of a command: the target is whatever that starts.
+const COMMAND: &str = "exec:";
+
 /// Targets in these places always do: a failed kernel takes its process along.
 const RISKY_PLACES: [&str; 1] = ["cuda"];
 
@@ -68,7 +123,13 @@ impl TargetName {
     /// Whether the target runs in a process of its own: `worker:reference@sim`, and whatever runs on real devices.
     #[must_use]
     pub fn is_apart(&self) -> bool {
-        self.allocator.starts_with(APART) || RISKY_PLACES.contains(&self.place.as_str())
+        self.allocator.starts_with(APART) || self.command().is_some() || RISKY_PLACES.contains(&self.place.as_str())
+    }
+
+    /// The command that starts the target, as it was written, where it is somebody else's.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        self.allocator.strip_prefix(COMMAND)
     }
 
     /// The name without `worker:`, and without the options in `taken`.
@@ -98,6 +159,26 @@ mod tests {
         }
         assert!("reference".parse::<TargetName>().is_err());
         assert!("@sim".parse::<TargetName>().is_err());
+    }
+
+    #[test]
+    fn a_command_may_hold_anything_in_quotes() {
+        let name = |text: &str| text.parse::<TargetName>().expect(text);
+        for (text, command, place) in [
+            ("exec:python3 adapter.py@host", "python3 adapter.py", "host"),
+            ("exec:ssh me@work ./a.out@host", "ssh me@work ./a.out", "host"),
+            ("exec:\"/tmp/my dir/a?b@c\" -x@sim?deadline=2s", "\"/tmp/my dir/a?b@c\" -x", "sim"),
+            ("exec:./a?b@host", "./a?b", "host"),
+        ] {
+            let read = name(text);
+            assert_eq!((read.command(), read.place.as_str(), read.to_string().as_str()), (Some(command), place, text));
+            assert!(read.is_apart());
+        }
+        let odd = name("exec:./a@host?env=\"X=a@b&c\"&deadline=1s");
+        assert_eq!(odd.options[0], ("env".to_owned(), Some("X=a@b&c".to_owned())));
+        assert_eq!(name(&odd.to_string()), odd);
+        assert!(matches!("exec:./a@host?env=X=a@b.c".parse::<TargetName>(), Err(TargetNameError::NoPlace { .. })));
+        assert!(matches!("exec:\"./a@host".parse::<TargetName>(), Err(TargetNameError::OpenQuote { .. })));
     }
 
     #[test]

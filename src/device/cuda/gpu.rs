@@ -13,7 +13,7 @@ use cudarc::driver::sys;
 use super::calls::{Argument, Board};
 use super::driver::{Driver, Handle, driver};
 use super::error::{Code, CudaError};
-use super::pattern::BLANK;
+use crate::device::pattern::BLANK;
 use crate::device::sim::GRANULE;
 use crate::op::StreamId;
 

@@ -5,9 +5,9 @@
 
 use super::ballast;
 use super::gpu::Gpu;
-use super::pattern::BLANK;
 use super::table::{Backing, Got, whole};
 use super::{Ballast, Code, CudaDevice};
+use crate::device::pattern::BLANK;
 use crate::device::sim::GRANULE;
 use crate::device::{Device, DeviceError, Event, StreamHandle};
 use crate::op::DeviceCall;

@@ -16,7 +16,6 @@ mod gpu;
 mod memory;
 mod mishap;
 mod neighbour;
-mod pattern;
 mod peers;
 mod play;
 mod pool;

@@ -3,8 +3,8 @@
 //! Decides what a change of contents is called. A write that has no memory is not started: it would break the context
 //! for good. A write that waits while its memory is taken away does break it, and that is reported.
 
-use super::pattern::{self, BLANK};
 use super::{CudaDevice, gpu};
+use crate::device::pattern::{self, BLANK};
 use crate::device::{DeviceError, Playground, StreamHandle};
 use crate::op::{ContentsReport, DeviceCall, FaultError, NvmlView, StreamId};
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Disjoint written intervals by start. Bytes in none of them were never written since they were got.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
+pub(in crate::device) struct Contents {
     written: BTreeMap<u64, Written>,
 }
 
@@ -18,14 +18,14 @@ struct Written {
 
 /// A stretch of bytes that hold one thing; `None` where nothing was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) tag: Option<u32>,
+pub(in crate::device) struct Piece {
+    pub(in crate::device) start: u64,
+    pub(in crate::device) end: u64,
+    pub(in crate::device) tag: Option<u32>,
 }
 
 impl Contents {
-    pub(super) fn write(&mut self, start: u64, end: u64, tag: u32) {
+    pub(in crate::device) fn write(&mut self, start: u64, end: u64, tag: u32) {
         if start >= end {
             return;
         }
@@ -48,12 +48,12 @@ impl Contents {
     }
 
     /// Whether one write left this in the whole range. The quick way to what `pieces` tells.
-    pub(super) fn holds(&self, start: u64, end: u64, tag: u32) -> bool {
+    pub(in crate::device) fn holds(&self, start: u64, end: u64, tag: u32) -> bool {
         self.written.range(..=start).next_back().is_some_and(|(_, w)| w.end >= end && w.tag == tag)
     }
 
     /// Forgets what was written in a range, as giving the memory back does.
-    pub(super) fn clear(&mut self, start: u64, end: u64) {
+    pub(in crate::device) fn clear(&mut self, start: u64, end: u64) {
         if let Some((_, before)) = self.written.range_mut(..start).next_back()
             && before.end > start
         {
@@ -76,7 +76,7 @@ impl Contents {
     }
 
     /// The range in pieces, in order and without holes.
-    pub(super) fn pieces(&self, start: u64, end: u64) -> impl Iterator<Item = Piece> + '_ {
+    pub(in crate::device) fn pieces(&self, start: u64, end: u64) -> impl Iterator<Item = Piece> + '_ {
         let first = self.written.range(..=start).next_back().filter(|(_, w)| w.end > start).map(|(&at, _)| at);
         let mut rest = self.written.range(first.unwrap_or(start)..end).peekable();
         let mut at = start;
@@ -98,7 +98,7 @@ impl Contents {
     }
 
     #[cfg(test)]
-    pub(super) fn intervals(&self) -> usize {
+    pub(in crate::device) fn intervals(&self) -> usize {
         self.written.len()
     }
 }

@@ -14,8 +14,9 @@ use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
 
 use super::faults::Faults;
 use super::{Device, DeviceError, Event, Playground, StreamHandle};
+pub(super) use contents::Contents;
 use memory::Memory;
-use streams::{Streams, Write};
+pub(super) use streams::{Streams, Write};
 
 pub use super::faults::FAULT_CODE;
 pub use memory::GRANULE;

@@ -9,10 +9,10 @@ use crate::op::StreamId;
 
 /// A write that waits or runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Write {
-    pub(super) address: u64,
-    pub(super) bytes: u64,
-    pub(super) tag: u32,
+pub(in crate::device) struct Write {
+    pub(in crate::device) address: u64,
+    pub(in crate::device) bytes: u64,
+    pub(in crate::device) tag: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ enum Until {
 
 /// All streams of a device. A queue is empty if and only if its stream is idle.
 #[derive(Debug)]
-pub(super) struct Streams {
+pub(in crate::device) struct Streams {
     queues: Vec<Queue>,
     /// One bit for each stream with something in its queue.
     busy: u64,
@@ -56,30 +56,30 @@ pub(super) struct Streams {
 const COUNTER_BITS: u32 = 40;
 
 impl Streams {
-    pub(super) fn new(device: u32, count: u8) -> Self {
+    pub(in crate::device) fn new(device: u32, count: u8) -> Self {
         let count = count.clamp(1, StreamId::LIMIT);
         let queues = std::iter::repeat_with(Queue::default).take(usize::from(count)).collect();
         Streams { queues, busy: 0, device: u64::from(device & 0xffff) << 48, next_event: 0 }
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::device) fn count(&self) -> usize {
         self.queues.len()
     }
 
-    pub(super) fn idle_mask(&self) -> u64 {
+    pub(in crate::device) fn idle_mask(&self) -> u64 {
         !self.busy & (u64::MAX >> (64 - self.queues.len()))
     }
 
-    pub(super) fn is_busy(&self, stream: usize) -> bool {
+    pub(in crate::device) fn is_busy(&self, stream: usize) -> bool {
         stream < 64 && self.busy >> stream & 1 == 1
     }
 
-    pub(super) fn occupy(&mut self, stream: usize) {
+    pub(in crate::device) fn occupy(&mut self, stream: usize) {
         self.push(stream, Work::Occupy);
     }
 
     /// The write to do now, if nothing holds it back; otherwise it is enqueued.
-    pub(super) fn write(&mut self, stream: usize, write: Write) -> Option<Write> {
+    pub(in crate::device) fn write(&mut self, stream: usize, write: Write) -> Option<Write> {
         if !self.is_busy(stream) {
             return Some(write);
         }
@@ -88,7 +88,7 @@ impl Streams {
     }
 
     /// An event on an idle stream has finished when it is recorded, and leaves nothing behind.
-    pub(super) fn record(&mut self, stream: usize) -> Event {
+    pub(in crate::device) fn record(&mut self, stream: usize) -> Event {
         let event = self.device | (stream as u64) << COUNTER_BITS | self.next_event & ((1 << COUNTER_BITS) - 1);
         self.next_event += 1;
         if self.is_busy(stream) {
@@ -99,25 +99,25 @@ impl Streams {
     }
 
     /// Whether the event has not finished; one that this device never recorded has.
-    pub(super) fn is_pending(&self, event: Event) -> bool {
+    pub(in crate::device) fn is_pending(&self, event: Event) -> bool {
         self.busy != 0 && self.queue_of(event).is_some_and(|q| self.queues[q].events.binary_search(&event.0).is_ok())
     }
 
-    pub(super) fn finish(&mut self, stream: usize, run: &mut impl FnMut(Write)) {
+    pub(in crate::device) fn finish(&mut self, stream: usize, run: &mut impl FnMut(Write)) {
         self.run(stream, Until::Finished, run);
     }
 
-    pub(super) fn wait_event(&mut self, event: Event, run: &mut impl FnMut(Write)) {
+    pub(in crate::device) fn wait_event(&mut self, event: Event, run: &mut impl FnMut(Write)) {
         if let (true, Some(stream)) = (self.is_pending(event), self.queue_of(event)) {
             self.run(stream, Until::Event(event.0), run);
         }
     }
 
-    pub(super) fn wait_stream(&mut self, stream: usize, run: &mut impl FnMut(Write)) {
+    pub(in crate::device) fn wait_stream(&mut self, stream: usize, run: &mut impl FnMut(Write)) {
         self.run(stream, Until::Empty, run);
     }
 
-    pub(super) fn wait_all(&mut self, run: &mut impl FnMut(Write)) {
+    pub(in crate::device) fn wait_all(&mut self, run: &mut impl FnMut(Write)) {
         while self.busy != 0 {
             self.run(self.busy.trailing_zeros() as usize, Until::Empty, run);
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::Problems;
 use crate::op::contract::Capability;
 use crate::op::reply::RefusalClass;
-use crate::op::stats::{Family, Key, Oversize};
+use crate::op::stats::{Family, Key, Oversize, Row};
 use crate::op::{Expect, Op, PoolSource, Step, StreamId, Via};
 use crate::spec::error::Complaint;
 use crate::spec::locate::Path;
@@ -19,7 +19,10 @@ type Needs = BTreeMap<Capability, String>;
 /// Complains of capabilities that are used and not required.
 pub(super) fn check(scenario: &Scenario, problems: &mut Problems) {
     let needs = needs(scenario);
-    let lacking: Vec<_> = needs.iter().filter(|(c, _)| !scenario.requires.contains(c)).collect();
+    let lacking: Vec<_> = needs
+        .iter()
+        .filter(|&(&needed, _)| !scenario.requires.iter().any(|required| required.covers(needed)))
+        .collect();
     if lacking.is_empty() {
         return;
     }
@@ -118,6 +121,7 @@ fn expect_needs(expect: &Expect, needs: &mut Needs) {
     }
     for name in expect.stats.values().chain(expect.change.values()).flat_map(BTreeMap::keys) {
         let capability = match Key::parse(name) {
+            Some(Key::Family(family, Row::All, column)) => Capability::Figure(family, column),
             Some(Key::Family(family, _, _)) => Capability::Stats(family),
             Some(Key::Counter(_)) => Capability::Counters,
             Some(Key::Oversize(Oversize::Allocations, _)) => Capability::Stats(Family::Allocation),

@@ -11,8 +11,8 @@ use super::on_gpu::OnGpu;
 use super::{Target, TargetError, TargetName};
 use crate::device::cuda::{self, CudaOptions, CudaPool};
 use crate::device::{DeviceError, Playground};
-use crate::op::contract::Growth;
-use crate::op::stats::Row;
+use crate::op::Growth;
+use crate::op::stats::{Column, Row};
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, DeviceView, Drop, Family, MemoryInfo, Observation, Op,
     Pointer, RefusalClass, Reply, Setup, Stat, StreamId, TargetInfo,
@@ -79,14 +79,16 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     Ok(Box::new(DriverPool { info, pools, held: FxHashMap::default(), former: FxHashMap::default(), current: 0 }))
 }
 
-const CAPABILITIES: [Capability; 14] = [
+const CAPABILITIES: [Capability; 16] = [
     Capability::Streams,
     Capability::RecordStream,
     Capability::StreamControl,
     Capability::EmptyCache,
     Capability::PeakReset,
-    Capability::Stats(Family::AllocatedBytes),
-    Capability::Stats(Family::ReservedBytes),
+    Capability::Figure(Family::AllocatedBytes, Column::Current),
+    Capability::Figure(Family::AllocatedBytes, Column::Peak),
+    Capability::Figure(Family::ReservedBytes, Column::Current),
+    Capability::Figure(Family::ReservedBytes, Column::Peak),
     Capability::Contents,
     Capability::RawFree,
     Capability::OomTyped,
@@ -244,7 +246,7 @@ fn refused(error: &DeviceError) -> Reply {
     Reply::refused(class, error.to_string())
 }
 
-/// A figure of the pool in every column that it has; a pool has one row.
+/// A figure of the pool in the two columns that it has.
 fn stat(current: u64, peak: u64) -> Stat {
     let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
     Stat { current: signed(current), peak: signed(peak), ..Stat::default() }
@@ -264,10 +266,8 @@ impl Target for DriverPool {
         for (pool, view) in self.pools.iter_mut().zip(&mut into.devices) {
             // A pool that cannot tell any more is broken, which its next answer says.
             let figures = pool.figures().unwrap_or_default();
-            for row in [Row::All, Row::LargePool] {
-                *view.stats.get_mut(Family::AllocatedBytes, row) = stat(figures.used, figures.used_high);
-                *view.stats.get_mut(Family::ReservedBytes, row) = stat(figures.reserved, figures.reserved_high);
-            }
+            *view.stats.get_mut(Family::AllocatedBytes, Row::All) = stat(figures.used, figures.used_high);
+            *view.stats.get_mut(Family::ReservedBytes, Row::All) = stat(figures.reserved, figures.reserved_high);
             view.fraction = 1.0;
             view.total_bytes = pool.total_bytes();
             view.free_bytes = pool.free_bytes(figures);

@@ -19,7 +19,8 @@ use crate::device::Playground;
 use crate::device::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
-use crate::op::contract::{Growth, limit_bytes};
+use crate::op::Growth;
+use crate::op::contract::limit_bytes;
 use crate::op::trace::TraceEvent;
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
@@ -182,7 +183,7 @@ fn capabilities(watched: bool, settings: &Settings) -> impl Iterator<Item = Capa
     let reuses = expandable || max_split > settings.large_segment;
     let names = Capability::names().into_iter().filter_map(|n| n.parse().ok());
     names.filter(move |c| match c {
-        Capability::Devices(_) => false,
+        Capability::Devices(_) | Capability::Figure(..) => false,
         Capability::Nvml => watched,
         Capability::FixedSegments => !expandable,
         Capability::Caching => reuses,

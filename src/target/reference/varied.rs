@@ -2,7 +2,7 @@
 //!
 //! Decides nothing of what it does: that is `reference::variation`'s.
 
-use crate::op::contract::Growth;
+use crate::op::Growth;
 use crate::op::{Capability, TargetInfo};
 use crate::reference::rounding::MIB;
 use crate::reference::{Variation, Variations};

@@ -7,7 +7,12 @@ mod misbehave;
 #[cfg(target_os = "linux")]
 mod process;
 mod protocol;
+#[cfg(target_os = "linux")]
+mod recipe;
 mod serve;
+pub mod shown;
+#[cfg(target_os = "linux")]
+mod supplied;
 #[cfg(target_os = "linux")]
 mod target;
 mod told;
@@ -17,12 +22,17 @@ pub use misbehave::{Misbehaviour, UnknownMisbehaviour};
 pub(super) use process::program;
 #[cfg(target_os = "linux")]
 pub use process::use_program;
-pub use protocol::{Answer, Ask, LONGEST_ANSWER, LONGEST_ASK, MOST_DEVICES, PROTOCOL, schema};
+pub use protocol::{
+    About, Answer, Ask, Changed, LONGEST_ANSWER, LONGEST_ASK, MOST_DEVICES, PROTOCOL, Unopened, schema,
+};
 pub use serve::{ServeError, serve};
 pub use told::Told;
 
 use super::{Target, TargetError, TargetName};
 use crate::op::Setup;
+
+/// Where a worker finds its questions and writes its answers: descriptors 3 and 4.
+pub const PIPES: [&str; 2] = ["/dev/fd/3", "/dev/fd/4"];
 
 /// The program that serves targets.
 #[cfg(not(target_os = "linux"))]

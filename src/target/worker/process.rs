@@ -1,24 +1,27 @@
 //! A child process that answers: started, asked with a deadline, ended and reaped.
 //!
 //! Decides how long is waited for what, and how a process is ended: TERM to its group, KILL after a
-//! grace. It ends by itself when the harness does: its stdin closes, and the kernel kills it.
+//! grace. Questions and answers go over two descriptors of their own, so that what a library prints disturbs nobody: stdout
+//! goes where stderr does. It ends by itself when the harness does: its questions end.
 
-use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::ffi::OsString;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, waitpid};
 
 use super::super::lost::{End, Lost, ProtocolError};
 use super::protocol::{Answer, Ask, LONGEST_ANSWER, LONGEST_ASK};
+use crate::op::RefusalClass;
 
-/// How much of stderr is kept, in bytes from its end.
+/// How much is kept of what it prints, in bytes from its end.
 const TAIL: usize = 4 << 10;
 
 /// How long a process may take to end after TERM, and again after KILL.
@@ -27,8 +30,12 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How much is read at once.
 const CHUNK: usize = 16 << 10;
 
-/// How often stderr is read after the end: what a pipe holds. A descendant that left the group may write for ever.
+/// How often that is read after the end: what a pipe holds. A descendant that left the group may write for ever.
 const LAST_READS: usize = (1 << 20) / TAIL;
+
+/// The descriptors of the child on which it reads questions and writes answers.
+pub(super) const QUESTIONS: i32 = 3;
+pub(super) const ANSWERS: i32 = 4;
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
@@ -78,15 +85,32 @@ fn wait_polled<const N: usize>(mut polled: [PollFd<'_>; N], until: Until) -> io:
     }
 }
 
+/// What is started, and with what in its environment besides the harness's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    /// Without the name of the program.
+    pub(super) arguments: Vec<OsString>,
+    pub(super) environment: Vec<(String, String)>,
+}
+
+impl Program {
+    /// This program, with these arguments.
+    pub(super) fn own(arguments: impl IntoIterator<Item = String>) -> Self {
+        let arguments = arguments.into_iter().map(OsString::from).collect();
+        Program { path: program().to_owned(), arguments, environment: Vec::new() }
+    }
+}
+
 /// A running process and what was read from it.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
     /// `None` once the process is to go.
-    stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
-    /// `None` once it is closed.
-    stderr: Option<ChildStderr>,
+    questions: Option<PipeWriter>,
+    answers: PipeReader,
+    /// What it prints, on stdout and stderr; `None` once both are closed.
+    prints: Option<PipeReader>,
     unread: Vec<u8>,
     tail: Vec<u8>,
     reaped: Option<ExitStatus>,
@@ -94,28 +118,56 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a program in a process group of its own.
-    pub(super) fn start(arguments: &[impl AsRef<OsStr>]) -> Result<Self, Lost> {
-        let failed = |reason: String| Lost::NotStarted { reason };
-        let mut child = Command::new(program())
-            .arg0("poolproof")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+    pub(super) fn start(program: &Program) -> Result<Self, Lost> {
+        let failed =
+            |e: &dyn std::fmt::Display| Lost::NotStarted { reason: format!("{}: {e}", program.path.display()) };
+        Self::try_start(program).map_err(|e| failed(&e))
+    }
+
+    fn try_start(program: &Program) -> io::Result<Self> {
+        let (asked, questions) = io::pipe()?;
+        let (answers, answered) = io::pipe()?;
+        let (prints, printed) = io::pipe()?;
+        let mapped = [(asked.into(), QUESTIONS), (answered.into(), ANSWERS)];
+        let mappings = mapped.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).into();
+        let mut command = Command::new(&program.path);
+        if program.path == self::program() {
+            command.arg0("poolproof");
+        }
+        command
+            .args(&program.arguments)
+            .envs(program.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(printed.try_clone()?)
+            .stderr(printed)
             .process_group(0)
-            .spawn()
-            .map_err(|e| failed(format!("{}: {e}", program().display())))?;
-        let (stdin, Some(stdout), stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
-            return Err(failed("its pipes are missing".to_owned()));
-        };
-        let process = Process { child, stdin, stdout, stderr, unread: Vec::new(), tail: Vec::new(), reaped: None };
+            .fd_mappings(mappings)
+            .map_err(io::Error::other)?;
+        let child = command.spawn()?;
+        drop(command); // its ends of the pipes with it, or the end of the process would not be seen
         // Who answers and does not read must not hold the harness up when the pipe is full.
-        let unblocked = process.stdin.as_ref().map_or(Ok(()), |stdin| rustix::io::ioctl_fionbio(stdin, true));
-        unblocked.map(|()| process).map_err(|e| failed(e.to_string()))
+        rustix::io::ioctl_fionbio(&questions, true)?;
+        let (unread, tail) = (Vec::new(), Vec::new());
+        Ok(Process { child, questions: Some(questions), answers, prints: Some(prints), unread, tail, reaped: None })
+    }
+
+    /// The number of the process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks one thing and waits for the answer. After an error the process has ended.
     pub(super) fn ask(&mut self, ask: &Ask<'_>, limit: Duration) -> Result<Answer, Lost> {
+        self.ask_of_anybody(ask, limit, None)
+    }
+
+    /// The same of somebody who may leave out what a refusal was for.
+    pub(super) fn ask_of_anybody(
+        &mut self,
+        ask: &Ask<'_>,
+        limit: Duration,
+        unstated: Option<RefusalClass>,
+    ) -> Result<Answer, Lost> {
         let mut line = serde_json::to_vec(ask)
             .map_err(|e| self.broke(ProtocolError::Misread { reason: format!("{}: {e}", ask.name()) }))?;
         if line.len() > LONGEST_ASK {
@@ -125,19 +177,19 @@ impl Process {
         let until = Until::after(limit);
         self.tell(&line, until, limit)?;
         let line = self.line(until, limit)?;
-        Answer::read(&line).map_err(|reason| self.broke(reason))
+        Answer::read_with(&line, unstated).map_err(|reason| self.broke(reason))
     }
 
     /// Writes a line.
     fn tell(&mut self, mut line: &[u8], until: Until, limit: Duration) -> Result<(), Lost> {
         while !line.is_empty() {
             // Where nobody reads any more, the process has ended, or closed its input to do so.
-            let Some(stdin) = &mut self.stdin else { return Err(self.gone()) };
-            match stdin.write(line) {
+            let Some(questions) = &mut self.questions else { return Err(self.gone()) };
+            match questions.write(line) {
                 Ok(n) => line = line.get(n..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match wait_polled([PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::OUT)], until) {
+                    match wait_polled([PollFd::from_borrowed_fd(questions.as_fd(), PollFlags::OUT)], until) {
                         Ok([true]) => {}
                         Ok([false]) => return Err(self.late(limit)),
                         Err(_) => return Err(self.gone()),
@@ -169,9 +221,9 @@ impl Process {
                 return Err(self.late(limit));
             }
             was_late = until.left().is_zero();
-            let ready = match &self.stderr {
-                Some(stderr) => wait([self.stdout.as_fd(), stderr.as_fd()], until),
-                None => wait([self.stdout.as_fd()], until).map(|[out]| [out, false]),
+            let ready = match &self.prints {
+                Some(prints) => wait([self.answers.as_fd(), prints.as_fd()], until),
+                None => wait([self.answers.as_fd()], until).map(|[out]| [out, false]),
             };
             match ready {
                 // A pipe of ours that cannot be waited for is as good as closed.
@@ -179,9 +231,9 @@ impl Process {
                 Ok([false, false]) => return Err(self.late(limit)),
                 Ok([out, err]) => {
                     if err {
-                        self.read_stderr();
+                        self.read_prints();
                     }
-                    if out && !self.read_stdout() {
+                    if out && !self.read_answers() {
                         return Err(self.gone());
                     }
                 }
@@ -194,10 +246,10 @@ impl Process {
     }
 
     /// Reads what is there; `false` once there will be no more.
-    fn read_stdout(&mut self) -> bool {
+    fn read_answers(&mut self) -> bool {
         let before = self.unread.len();
         self.unread.resize(before + CHUNK, 0);
-        let read = self.stdout.read(&mut self.unread[before..]);
+        let read = self.answers.read(&mut self.unread[before..]);
         self.unread.truncate(before + read.as_ref().map_or(0, |n| *n));
         match read {
             Ok(n) => n > 0,
@@ -205,17 +257,17 @@ impl Process {
         }
     }
 
-    fn read_stderr(&mut self) {
-        let Some(stderr) = &mut self.stderr else { return };
+    fn read_prints(&mut self) {
+        let Some(prints) = &mut self.prints else { return };
         let mut chunk = [0; TAIL];
-        match stderr.read(&mut chunk) {
-            Ok(0) => self.stderr = None,
+        match prints.read(&mut chunk) {
+            Ok(0) => self.prints = None,
             Ok(n) => {
                 self.tail.extend_from_slice(&chunk[..n]);
                 self.tail.drain(..self.tail.len().saturating_sub(TAIL));
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => self.stderr = None,
+            Err(_) => self.prints = None,
         }
     }
 
@@ -261,7 +313,7 @@ impl Process {
         }
     }
 
-    /// Ends the process and its group, and answers the end of its stderr.
+    /// Ends the process and its group, and answers the end of what it printed.
     pub(super) fn end(&mut self) -> String {
         if self.wait_for(Duration::ZERO).is_none() {
             self.signal(Signal::TERM);
@@ -272,8 +324,8 @@ impl Process {
         }
         let now = Until::after(Duration::ZERO);
         for _ in 0..LAST_READS {
-            let Some(Ok([true])) = self.stderr.as_ref().map(|stderr| wait([stderr.as_fd()], now)) else { break };
-            self.read_stderr();
+            let Some(Ok([true])) = self.prints.as_ref().map(|prints| wait([prints.as_fd()], now)) else { break };
+            self.read_prints();
         }
         String::from_utf8_lossy(&self.tail).trim().to_owned()
     }
@@ -282,7 +334,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // It ends by itself when nothing more can be asked.
-        self.stdin = None;
+        self.questions = None;
         if self.wait_for(GRACE).is_none() {
             self.end();
         }

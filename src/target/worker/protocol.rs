@@ -1,7 +1,8 @@
-//! `poolproof-worker/1`: what goes over the pipes between the harness and a target's process.
+//! `poolproof-worker/2`: what goes over the pipes between the harness and a target's process (`docs/worker-protocol.md`).
 //!
 //! Decides the messages and their limits: one JSON object a line, one answer to each question. An answer
-//! to an operation brings what can be seen after it, so that nobody has to ask twice.
+//! to an operation brings what can be seen after it, so that nobody has to ask twice. What a worker need not say is
+//! optional; fields that nobody knows are passed over.
 
 use std::borrow::Cow;
 
@@ -13,10 +14,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::TargetError;
 use super::super::lost::ProtocolError;
-use crate::op::{DeviceView, Observation, Op, Reply, Setup, TargetInfo, Versions};
+use super::shown::{Described, Shown};
+use crate::op::trace::TraceEvent;
+use crate::op::{Observation, Op, RefusalClass, Reply, Setup, Versions};
 
 /// The protocol's name and version, first thing said on either side.
-pub const PROTOCOL: &str = "poolproof-worker/1";
+pub const PROTOCOL: &str = "poolproof-worker/2";
 
 /// A question is at most this long, in bytes: it always fits into an empty pipe.
 pub const LONGEST_ASK: usize = 48 << 10;
@@ -27,9 +30,22 @@ pub const LONGEST_ANSWER: usize = 64 << 20;
 /// A target has at most so many devices: what a short line says must not take much memory.
 pub const MOST_DEVICES: usize = 256;
 
+/// The block that an operation is about, as the harness knows it: a worker need not keep a table of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct About {
+    /// As the allocator handed it out.
+    pub address: u64,
+    /// As it was asked for.
+    pub bytes: u64,
+    /// Of which device it is.
+    pub device: usize,
+    /// The stream that it was asked for on.
+    pub stream: u8,
+}
+
 /// What the harness says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "a field is what its type says")]
 pub enum Ask<'a> {
     Hello {
@@ -41,11 +57,25 @@ pub enum Ask<'a> {
     },
     Apply {
         op: Cow<'a, Op>,
+        /// The block that the operation names, or the address that it offers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<About>,
+        /// The thread that the call comes from, for a worker that says `callers`; 0 is the first.
+        #[serde(default, skip_serializing_if = "is_first")]
+        thread: u8,
+        /// Streams with unfinished work, as device and stream, for a worker whose streams are the harness's.
+        #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+        busy: Cow<'a, [(usize, u8)]>,
     },
     /// Look without asking anything.
     Observe {},
     /// The sequence is over: drop the target.
     Close {},
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(thread: &u8) -> bool {
+    *thread == 0
 }
 
 impl Ask<'_> {
@@ -63,42 +93,47 @@ impl Ask<'_> {
 /// How many characters of a line are shown that is no answer.
 const SHOWN: usize = 80;
 
-/// A device as it is now, or `null` where nothing changed since the last answer of this sequence.
-pub type Changed = Option<DeviceView>;
+/// What is shown of a device now, or `null` where nothing changed since the last answer of this sequence.
+pub type Changed = Option<Box<Shown>>;
 
-/// What the process says. Devices are listed by position.
+/// What the process says. Devices are listed by position; a list that is left out says that none changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "a field is what its type says")]
 pub enum Answer {
     Hello {
         protocol: String,
-        /// The version of poolproof that serves.
+        /// Of the program that serves.
+        #[serde(default)]
         version: String,
     },
     Opened {
-        info: TargetInfo,
+        info: Described,
         #[serde(default)]
         versions: Versions,
-        #[serde(deserialize_with = "few")]
+        #[serde(default, deserialize_with = "few")]
         #[schemars(length(max = MOST_DEVICES))]
         devices: Vec<Changed>,
     },
     /// There is no such target, or it cannot be built.
     Refused {
-        error: TargetError,
+        error: Unopened,
     },
     Applied {
         reply: Reply,
-        #[serde(deserialize_with = "few")]
+        #[serde(default, deserialize_with = "few")]
         #[schemars(length(max = MOST_DEVICES))]
         devices: Vec<Changed>,
+        /// What was done to each device in this operation, by a worker that says `device_events`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[schemars(length(max = MOST_DEVICES))]
+        events: Vec<Vec<TraceEvent>>,
         /// Why no later call can succeed in this process, where it is so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         poisoned: Option<String>,
     },
     Observed {
-        #[serde(deserialize_with = "few")]
+        #[serde(default, deserialize_with = "few")]
         #[schemars(length(max = MOST_DEVICES))]
         devices: Vec<Changed>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,13 +146,35 @@ pub enum Answer {
     },
 }
 
+/// Why a target cannot be opened: in the words of poolproof's own workers, or of anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "one of two ways to say it")]
+pub enum Unopened {
+    Known(TargetError),
+    Words { message: String },
+}
+
 impl Answer {
     /// Reads a line, given without its end. A question that the other side could not read is an error too.
     ///
     /// # Errors
     /// What is wrong with the line.
     pub fn read(line: &[u8]) -> Result<Answer, ProtocolError> {
-        match serde_json::from_slice(line) {
+        Answer::read_with(line, None)
+    }
+
+    /// The same, with a class for a refusal that has none.
+    ///
+    /// # Errors
+    /// What is wrong with the line.
+    pub fn read_with(line: &[u8], unstated: Option<RefusalClass>) -> Result<Answer, ProtocolError> {
+        let read = serde_json::from_slice(line);
+        let read = match (read, unstated) {
+            (Err(error), Some(class)) => with_class(line, class).ok_or(error),
+            (read, _) => read,
+        };
+        match read {
             Ok(Answer::Misread { reason }) => Err(ProtocolError::Misread { reason }),
             Ok(answer) => Ok(answer),
             Err(error) => {
@@ -139,6 +196,20 @@ impl Answer {
             Answer::Misread { .. } => "misread",
         }
     }
+}
+
+/// An answer whose refusal lacks a class or a message: they are optional for anybody's worker.
+fn with_class(line: &[u8], class: RefusalClass) -> Option<Answer> {
+    let mut document: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let reply = document.get_mut("applied")?.get_mut("reply")?;
+    let given = if reply == "refused" { serde_json::json!({}) } else { reply.get("refused")?.clone() };
+    let text = |key: &str, otherwise: &str| match given.get(key) {
+        None | Some(serde_json::Value::Null) => Some(otherwise.to_owned()),
+        Some(value) => value.as_str().map(str::to_owned),
+    };
+    let refusal = serde_json::json!({ "class": text("class", class.name())?, "message": text("message", "")? });
+    *reply = serde_json::json!({ "refused": refusal });
+    serde_json::from_value(document).ok()
 }
 
 /// Reads a list of devices; stops reading at one that is too long, while it is still short.
@@ -185,12 +256,14 @@ pub fn schema() -> serde_json::Value {
 /// What changed from `before` to `now`.
 pub(super) fn changes(before: &Observation, now: &Observation) -> Vec<Changed> {
     let known = before.devices.iter().map(Some).chain(std::iter::repeat(None));
-    now.devices.iter().zip(known).map(|(now, before)| (before != Some(now)).then_some(*now)).collect()
+    let changed = now.devices.iter().zip(known);
+    changed.map(|(now, before)| (before != Some(now)).then(|| Box::new(Shown::all(now)))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::DeviceView;
 
     #[test]
     fn only_what_changed_is_told() {
@@ -198,7 +271,8 @@ mod tests {
         let before = Observation { devices: vec![view(1), view(2)] };
         let now = Observation { devices: vec![view(1), view(3), view(4)] };
         let told = changes(&before, &now);
-        assert_eq!(told, [None, Some(view(3)), Some(view(4))]);
+        let shown = |free_bytes| Some(Box::new(Shown::all(&view(free_bytes))));
+        assert_eq!(told, [None, shown(3), shown(4)]);
     }
 
     #[test]

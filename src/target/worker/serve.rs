@@ -7,7 +7,8 @@ use std::io::{self, BufRead, Write};
 
 use super::super::{Target, TargetName, open_here};
 use super::misbehave::Misbehaviour;
-use super::protocol::{Answer, Ask, LONGEST_ASK, MOST_DEVICES, PROTOCOL, changes};
+use super::protocol::{Answer, Ask, Changed, LONGEST_ASK, MOST_DEVICES, PROTOCOL, Unopened, changes};
+use super::shown::Described;
 use crate::op::Observation;
 
 /// Why serving ended before the questions did.
@@ -112,21 +113,21 @@ impl Server<'_> {
                 }
                 match open_here(self.name, setup) {
                     Ok(target) => {
-                        let (info, versions) = (target.info().clone(), target.versions());
+                        let (info, versions) = (Described::whole(target.info()), target.versions());
                         self.open = Some(target);
                         Answer::Opened { info, versions, devices: self.look() }
                     }
-                    Err(error) => Answer::Refused { error },
+                    Err(error) => Answer::Refused { error: Unopened::Known(error) },
                 }
             }
-            Ask::Apply { op } => {
+            Ask::Apply { op, .. } => {
                 let Some(target) = &mut self.open else { return nothing_open() };
                 self.applied += 1;
                 if let Some(misbehaviour) = self.misbehaviour {
                     misbehaviour.at_operation(self.applied, output);
                 }
                 let reply = target.apply(op);
-                Answer::Applied { reply, devices: self.look(), poisoned: self.poisoned() }
+                Answer::Applied { reply, devices: self.look(), events: Vec::new(), poisoned: self.poisoned() }
             }
             Ask::Observe {} if self.open.is_none() => nothing_open(),
             Ask::Observe {} => Answer::Observed { devices: self.look(), poisoned: self.poisoned() },
@@ -143,7 +144,7 @@ impl Server<'_> {
         self.applied = 0;
     }
 
-    fn look(&mut self) -> Vec<Option<crate::op::DeviceView>> {
+    fn look(&mut self) -> Vec<Changed> {
         let Some(target) = &mut self.open else { return Vec::new() };
         let mut now = Observation::default();
         target.observe(&mut now);
@@ -185,7 +186,7 @@ mod tests {
         let answers = served(&input);
         let starts: Vec<&str> = answers.iter().map(|a| &a[..9]).collect();
         assert_eq!(starts[..5], ["{\"misread"; 5], "{answers:?}");
-        assert!(answers[5].starts_with("{\"hello\":{\"protocol\":\"poolproof-worker/1\""), "{}", answers[5]);
+        assert!(answers[5].starts_with("{\"hello\":{\"protocol\":\"poolproof-worker/2\""), "{}", answers[5]);
         assert!(answers[6].starts_with("{\"misread"), "a line cut short: {}", answers[6]);
         assert_eq!(answers.len(), 7);
     }
@@ -196,12 +197,14 @@ mod tests {
         let alloc = r#"{"apply":{"op":{"alloc":{"block":0,"device":1,"stream":0,"bytes":8}}}}"#;
         let answers = served(format!("{open}\n{alloc}\n{alloc}\n{{\"close\":{{}}}}\n{alloc}\n").as_bytes());
         let applied = |line: &str| match serde_json::from_str(line).expect("an answer") {
-            Answer::Applied { reply, devices, poisoned: None } => (reply, devices),
+            Answer::Applied { reply, devices, events, poisoned: None } if events.is_empty() => (reply, devices),
             other => panic!("{other:?}"),
         };
         let (reply, devices) = applied(&answers[1]);
         assert!(matches!(reply, crate::op::Reply::Allocated { .. }));
-        let [None, Some(view)] = devices[..] else { panic!("only one device changed") };
+        let [None, Some(shown)] = &devices[..] else { panic!("only one device changed") };
+        let mut view = crate::op::DeviceView::default();
+        shown.onto(&mut view);
         assert_eq!(view.stats.all(crate::op::Family::Allocation).current, 1);
         assert_eq!(answers[3], r#"{"closed":{}}"#);
         assert!(answers[4].contains("no target is open"), "{}", answers[4]);

@@ -1,32 +1,23 @@
 //! The harness's side: a `Target` whose allocator is in another process.
 //!
-//! Decides when a process is started, kept for the next sequence, and replaced. Options of its own:
-//! `deadline=DURATION` for each call, and `misbehave=WHAT:N` for tests; all others are the inner target's. With both, a
-//! call before the misbehaviour may take as long as if no deadline were given: how busy the machine is decides nothing.
+//! Decides when a process is started, kept for the next sequence, and replaced.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::super::lost::ProtocolError;
 use super::super::{Lost, Target, TargetError, TargetName};
-use super::Misbehaviour;
 use super::process::Process;
-use super::protocol::{Answer, Ask, PROTOCOL};
+use super::protocol::{About, Answer, Ask};
+use super::recipe::{Patience, Recipe};
+use super::supplied::Supplied;
 use super::told::Told;
+use crate::op::trace::TraceEvent;
 use crate::op::{Capability, Observation, Op, RefusalClass, Reply, Setup, TargetInfo, Versions};
-
-/// How long a call may take unless the name says otherwise.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Clocks can be put forward by so much.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Processes in a row that could not open a target, after which no more are started on this thread.
 const TRIES: u32 = 3;
-
-const OPTIONS: [&str; 2] = ["deadline", "misbehave"];
 
 /// What this thread has of one target.
 #[derive(Debug, Default)]
@@ -40,73 +31,6 @@ struct Stock {
 thread_local! {
     /// By the target's name. A process never changes threads: it dies with the one that started it.
     static STOCK: RefCell<BTreeMap<String, Stock>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-/// How to start a target's process.
-#[derive(Debug)]
-struct Recipe {
-    /// The name as the harness knows it.
-    name: String,
-    arguments: Vec<String>,
-    patience: Patience,
-}
-
-/// How long a call may take.
-#[derive(Debug, Clone, Copy)]
-struct Patience {
-    deadline: Duration,
-    misbehaviour: Option<Misbehaviour>,
-}
-
-impl Patience {
-    /// For the call that asks this operation, counted as the misbehaviour counts.
-    fn with(self, operation: u64) -> Duration {
-        match self.misbehaviour {
-            Some(misbehaviour) if !misbehaviour.has_begun(operation) => self.deadline.max(DEADLINE),
-            _ => self.deadline,
-        }
-    }
-}
-
-impl Recipe {
-    fn new(name: &TargetName) -> Result<Self, TargetError> {
-        let bad = |reason: String| TargetError::BadOption { target: name.to_string(), reason };
-        let given = |key: &str| name.options.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.as_deref());
-        let deadline = match given("deadline") {
-            None => DEADLINE,
-            Some(text) => humantime::parse_duration(text.unwrap_or_default())
-                .ok()
-                .filter(|limit| !limit.is_zero() && *limit <= LONGEST)
-                .ok_or_else(|| bad("`deadline` is the time a call may take, for example deadline=30s".to_owned()))?,
-        };
-        let mut arguments = vec!["worker".to_owned(), name.inner(&OPTIONS).to_string()];
-        let mut misbehaviour = None;
-        if let Some(text) = given("misbehave") {
-            let text = text.unwrap_or_default();
-            let asked_for = text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
-            misbehaviour = Some(asked_for);
-            if !asked_for.suits(name) {
-                return Err(bad(format!("`misbehave={text}` is about a kernel, and this target runs none")));
-            }
-            arguments.extend(["--misbehave".to_owned(), text.to_owned()]);
-        }
-        Ok(Recipe { name: name.to_string(), arguments, patience: Patience { deadline, misbehaviour } })
-    }
-
-    /// A process that has said what it speaks.
-    fn start(&self) -> Result<Process, Lost> {
-        let mut process = Process::start(&self.arguments)?;
-        match process.ask(&Ask::Hello { protocol: Cow::Borrowed(PROTOCOL) }, self.patience.with(0))? {
-            Answer::Hello { protocol, version } if protocol == PROTOCOL => {
-                log::debug!("{}: a new process of poolproof {version}", self.name);
-                Ok(process)
-            }
-            Answer::Hello { protocol, .. } => {
-                Err(process.broke(ProtocolError::Misread { reason: format!("it speaks `{protocol}`") }))
-            }
-            other => Err(process.broke(ProtocolError::Unexpected { asked: "hello", answered: other.name() })),
-        }
-    }
 }
 
 /// Runs `change` on what this thread has of the name; `None` while the thread ends.
@@ -134,7 +58,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
         match opened {
             Ok(Ok(target)) => {
                 stock(&recipe.name, |s| s.failures = 0);
-                return Ok(Box::new(target));
+                return if recipe.is_foreign { Supplied::over(target) } else { Ok(Box::new(target)) };
             }
             Ok(Err(error)) => return Err(error),
             Err(lost) => {
@@ -153,10 +77,20 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     }
 }
 
+/// What somebody else's worker is told beside an operation.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Context<'a> {
+    pub(super) about: Option<About>,
+    pub(super) thread: u8,
+    pub(super) busy: &'a [(usize, u8)],
+    /// What a refusal was for that does not say so.
+    pub(super) unstated: Option<RefusalClass>,
+}
+
 /// A target in another process.
 #[derive(Debug)]
-struct WorkerTarget {
-    told: Told,
+pub(super) struct WorkerTarget {
+    pub(super) told: Told,
     name: String,
     patience: Patience,
     /// Operations asked.
@@ -174,8 +108,10 @@ impl WorkerTarget {
         match Told::opened(answer) {
             Ok(Ok(mut told)) => {
                 told.info.name.clone_from(&recipe.name);
-                // The protocol brings figures and answers, and no events.
-                told.info.capabilities.remove(&Capability::DeviceEvents);
+                if !recipe.is_foreign {
+                    // Ours serve no events.
+                    told.info.capabilities.remove(&Capability::DeviceEvents);
+                }
                 Ok(Ok(WorkerTarget {
                     told,
                     name: recipe.name.clone(),
@@ -194,9 +130,34 @@ impl WorkerTarget {
         }
     }
 
-    /// Asks; `None` if there is nobody to ask any more. What comes back in time and in form is an answer.
+    /// The number of its process, while there is one.
+    pub(super) fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    /// Asks an operation, with what somebody else's worker is told besides.
+    pub(super) fn apply_in(&mut self, op: &Op, context: &Context<'_>) -> Reply {
+        self.operations += 1;
+        let Context { about, thread, busy, unstated } = *context;
+        let ask = Ask::Apply { op: Cow::Borrowed(op), about, thread, busy: Cow::Borrowed(busy) };
+        if let Some(answer) = self.ask_of_anybody(&ask, unstated) {
+            let answered = self.told.applied(answer);
+            if let Some(reply) = self.note(answered) {
+                return reply;
+            }
+        }
+        let why = self.lost.as_ref().map_or_else(|| "the target was closed".to_owned(), ToString::to_string);
+        Reply::refused(RefusalClass::DeviceError, why)
+    }
+
     fn ask(&mut self, ask: &Ask<'_>) -> Option<Answer> {
-        match self.process.as_mut()?.ask(ask, self.patience.with(self.operations)) {
+        self.ask_of_anybody(ask, None)
+    }
+
+    /// Asks; `None` if there is nobody to ask any more. What comes back in time and in form is an answer.
+    fn ask_of_anybody(&mut self, ask: &Ask<'_>, unstated: Option<RefusalClass>) -> Option<Answer> {
+        let patience = self.patience.with(self.operations);
+        match self.process.as_mut()?.ask_of_anybody(ask, patience, unstated) {
             Ok(answer) => Some(answer),
             Err(lost) => {
                 self.lose(lost);
@@ -245,15 +206,14 @@ impl Target for WorkerTarget {
     }
 
     fn apply(&mut self, op: &Op) -> Reply {
-        self.operations += 1;
-        if let Some(answer) = self.ask(&Ask::Apply { op: Cow::Borrowed(op) }) {
-            let answered = self.told.applied(answer);
-            if let Some(reply) = self.note(answered) {
-                return reply;
-            }
-        }
-        let why = self.lost.as_ref().map_or_else(|| "the target was closed".to_owned(), ToString::to_string);
-        Reply::refused(RefusalClass::DeviceError, why)
+        self.apply_in(op, &Context::default())
+    }
+
+    fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {
+        std::mem::swap(into, &mut self.told.events);
+        self.told.events.resize_with(self.told.info.devices.len(), Vec::new);
+        self.told.events.iter_mut().for_each(Vec::clear);
+        self.told.info.can(Capability::DeviceEvents)
     }
 
     fn observe(&mut self, into: &mut Observation) {
@@ -288,29 +248,5 @@ impl Target for WorkerTarget {
 impl Drop for WorkerTarget {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn its_own_options_are_read_and_not_passed_on() {
-        let recipe = |name: &str| Recipe::new(&name.parse().expect("well formed"));
-        let given = recipe("worker:reference@sim?deadline=250ms&defect=stale-peak&misbehave=exit-at:3");
-        let given = given.expect("both exist");
-        let short = Duration::from_millis(250);
-        assert_eq!([0, 2, 3, 4].map(|n| given.patience.with(n)), [DEADLINE, DEADLINE, short, short]);
-        assert_eq!(given.arguments, ["worker", "reference@sim?defect=stale-peak", "--misbehave", "exit-at:3"]);
-        assert_eq!(recipe("reference@cuda").expect("no options").patience.with(0), DEADLINE);
-        for name in [
-            "worker:a@b?deadline",
-            "worker:a@b?deadline=0s",
-            "worker:a@b?misbehave=dance:1",
-            "worker:a@sim?misbehave=spin-at:1",
-        ] {
-            assert!(matches!(recipe(name), Err(TargetError::BadOption { .. })), "{name}");
-        }
     }
 }

@@ -5,18 +5,24 @@
 
 use super::super::TargetError;
 use super::super::lost::ProtocolError;
-use super::protocol::{Answer, Changed, MOST_DEVICES};
-use crate::op::{Observation, Reply, StreamId, TargetInfo, Versions};
+use super::protocol::{Answer, Changed, MOST_DEVICES, Unopened};
+use super::shown::Described;
+use crate::op::trace::TraceEvent;
+use crate::op::{DeviceView, Observation, Reply, StreamId, TargetInfo, Versions};
 
 /// A target as its worker describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     /// What the target says of itself.
+    pub described: Described,
+    /// The same as the harness goes by it.
     pub info: TargetInfo,
     /// What runs under its name.
     pub versions: Versions,
     /// As told last.
     pub seen: Observation,
+    /// What was done to each device since it was last asked for.
+    pub events: Vec<Vec<TraceEvent>>,
 }
 
 /// Why no later call can succeed in the worker, where it says so.
@@ -29,15 +35,26 @@ impl Told {
     /// An answer to something else, or one that contradicts itself.
     pub fn opened(answer: Answer) -> Result<Result<Told, TargetError>, ProtocolError> {
         match answer {
-            Answer::Opened { info, versions, devices } => {
+            Answer::Opened { info: described, versions, devices } => {
+                let info = described.info();
                 if info.devices.len() > MOST_DEVICES || !(1..=StreamId::LIMIT).contains(&info.streams) {
                     return Err(ProtocolError::Unbelievable { devices: info.devices.len(), streams: info.streams });
                 }
-                let mut told = Told { info, versions, seen: Observation::default() };
-                told.seen.devices.resize_with(told.info.devices.len(), Default::default);
+                let mut told = Told { described, info, versions, seen: Observation::default(), events: Vec::new() };
+                told.events.resize_with(told.info.devices.len(), Vec::new);
+                // What is never told of is as on a device that nobody uses.
+                told.seen.devices.extend(told.info.devices.iter().map(|device| DeviceView {
+                    total_bytes: device.total_bytes,
+                    fraction: 1.0,
+                    idle: u64::MAX,
+                    ..DeviceView::default()
+                }));
                 told.take_in(&devices).map(|()| Ok(told))
             }
-            Answer::Refused { error } => Ok(Err(error)),
+            Answer::Refused { error: Unopened::Known(error) } => Ok(Err(error)),
+            Answer::Refused { error: Unopened::Words { message } } => {
+                Ok(Err(TargetError::Unavailable { target: "exec".to_owned(), reason: message }))
+            }
             other => Err(ProtocolError::Unexpected { asked: "open", answered: other.name() }),
         }
     }
@@ -48,7 +65,13 @@ impl Told {
     /// An answer to something else, or one that contradicts an earlier one.
     pub fn applied(&mut self, answer: Answer) -> Result<(Reply, Poisoned), ProtocolError> {
         match answer {
-            Answer::Applied { reply, devices, poisoned } => self.take_in(&devices).map(|()| (reply, poisoned)),
+            Answer::Applied { reply, devices, events, poisoned } => {
+                if events.len() > self.events.len() {
+                    return Err(ProtocolError::Devices { told: events.len(), known: self.events.len() });
+                }
+                self.events.iter_mut().zip(events).for_each(|(known, new)| known.extend(new));
+                self.take_in(&devices).map(|()| (reply, poisoned))
+            }
             other => Err(ProtocolError::Unexpected { asked: "apply", answered: other.name() }),
         }
     }
@@ -64,15 +87,15 @@ impl Told {
         }
     }
 
-    /// A device that was never told stays as a default.
+    /// A list that is left out says that nothing changed.
     fn take_in(&mut self, changed: &[Changed]) -> Result<(), ProtocolError> {
         let known = self.info.devices.len();
-        if changed.len() != known {
+        if !changed.is_empty() && changed.len() != known {
             return Err(ProtocolError::Devices { told: changed.len(), known });
         }
         for (view, new) in self.seen.devices.iter_mut().zip(changed) {
             if let Some(new) = new {
-                *view = *new;
+                new.onto(view);
             }
         }
         Ok(())

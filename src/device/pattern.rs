@@ -6,16 +6,16 @@
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The pattern of memory that nobody has written since it was got.
-pub(super) const BLANK: u32 = u32::MAX;
+pub(in crate::device) const BLANK: u32 = u32::MAX;
 
 /// The word at an index of a pattern.
-pub(super) fn word(tag: u32, index: u64) -> u64 {
+pub(in crate::device) fn word(tag: u32, index: u64) -> u64 {
     let product = (u64::from(tag) << 32 | index & 0xffff_ffff).wrapping_mul(FACTOR);
     product ^ product >> 32
 }
 
 /// The pattern that a word is of, and its index there (the low 32 bits).
-pub(super) fn read(word: u64) -> (u32, u32) {
+pub(in crate::device) fn read(word: u64) -> (u32, u32) {
     let plain = (word ^ word >> 32).wrapping_mul(inverse());
     #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     let halves = ((plain >> 32) as u32, plain as u32);

@@ -1,0 +1,84 @@
+//! How much a request may take from the device: the bound that an allocator promises.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How much more than asked an allocator may take from the device to serve a request: for `n` bytes at
+/// most `max(least, round_up(n * numerator / denominator, granule))`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Growth {
+    /// So much may be taken for any request.
+    pub least: u64,
+    /// What is taken is a multiple of this.
+    pub granule: u64,
+    /// Requests may grow by this over `denominator` before they are rounded up.
+    pub numerator: u64,
+    /// See `numerator`.
+    pub denominator: u64,
+}
+
+impl Growth {
+    /// Nothing is promised: any request may take any amount.
+    pub const UNKNOWN: Growth = Growth { least: u64::MAX, granule: 1, numerator: 1, denominator: 1 };
+
+    /// The most that may be taken to serve `bytes`, saturating.
+    #[must_use]
+    pub fn at_most(&self, bytes: u64) -> u64 {
+        self.rounded(bytes).max(self.least)
+    }
+
+    /// The most that `bytes` may be rounded to, saturating.
+    #[must_use]
+    pub fn rounded(&self, bytes: u64) -> u64 {
+        // Most contracts scale nothing, and most requests are far from the end of the figures: no wide division then.
+        let scales = self.numerator != self.denominator || self.denominator == 0;
+        if let Some(rounded) = bytes.checked_next_multiple_of(self.granule.max(1)).filter(|_| !scales) {
+            return rounded;
+        }
+        let scaled = u128::from(bytes) * u128::from(self.numerator) / u128::from(self.denominator.max(1));
+        let rounded = scaled.div_ceil(u128::from(self.granule.max(1))) * u128::from(self.granule.max(1));
+        u64::try_from(rounded).unwrap_or(u64::MAX)
+    }
+
+    /// The largest request that takes no more than `room`; `None` where even the smallest may.
+    #[must_use]
+    pub fn fits(&self, room: u64) -> Option<u64> {
+        let whole = u128::from(room - room % self.granule.max(1));
+        let bytes = whole * u128::from(self.denominator.max(1)) / u128::from(self.numerator.max(1));
+        let bytes = u64::try_from(bytes).unwrap_or(room).min(room);
+        (bytes > 0 && self.at_most(bytes) <= room).then_some(bytes)
+    }
+
+    /// Whether it promises no less than segments of 20 MiB and whole pieces of 2 MiB, which steps may count on that
+    /// say nothing else.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        self.least <= 20 << 20 && self.granule <= 2 << 20 && self.numerator <= self.denominator
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_the_larger_of_least_and_rounded() {
+        let growth = Growth { least: 20 << 20, granule: 2 << 20, numerator: 1, denominator: 1 };
+        assert_eq!(growth.at_most(1), 20 << 20);
+        assert_eq!(growth.at_most((30 << 20) + 1), 32 << 20);
+        assert_eq!(growth.at_most(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn what_fits_takes_no_more_and_a_byte_more_does() {
+        let plain = Growth { least: 20 << 20, granule: 2 << 20, numerator: 1, denominator: 1 };
+        let pages = Growth { granule: 20 << 20, ..plain };
+        let divided = Growth { numerator: 5, denominator: 4, ..plain };
+        for (growth, bytes) in [(plain, 64 << 20), (pages, 60 << 20), (divided, 53_687_091)] {
+            assert_eq!(growth.fits(64 << 20), Some(bytes));
+            assert!(growth.at_most(bytes) <= 64 << 20 && growth.at_most(bytes + 1) > 64 << 20);
+        }
+        assert_eq!(plain.fits((20 << 20) - 1), None);
+        assert_eq!(plain.fits(u64::MAX), Some(u64::MAX - u64::MAX % (2 << 20)));
+    }
+}

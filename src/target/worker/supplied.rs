@@ -1,0 +1,257 @@
+//! What the harness supplies to somebody else's worker: streams, contents, a current device, and what a refusal was for.
+//!
+//! Decides which operations reach the worker: those that it says it can, and those that every allocator can. Streams are the
+//! harness's where the worker does not run its own; a worker that must know which are busy is told with every operation.
+//! Blocks are written where they lie, or on record where addresses are only numbers. Judges nothing.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use super::super::{Lost, Target, TargetError};
+use super::protocol::About;
+use super::shown::MemoryKind;
+use super::target::{Context, WorkerTarget};
+use crate::device::shadow::{ProcessMemory, ShadowDevice};
+use crate::op::trace::TraceEvent;
+use crate::op::{
+    BlockId, Capability, DeviceId, Drop, Observation, Op, Pointer, RefusalClass, Reply, StreamId, TargetInfo, Versions,
+};
+
+/// A worker with what it lacks.
+#[derive(Debug)]
+pub(super) struct Supplied {
+    worker: WorkerTarget,
+    info: TargetInfo,
+    devices: Vec<ShadowDevice>,
+    held: FxHashMap<BlockId, About>,
+    /// Where freed blocks were, for double frees.
+    former: FxHashMap<BlockId, About>,
+    caller: u8,
+    /// The current device of each caller that changed it.
+    current: BTreeMap<u8, DeviceId>,
+    /// The worker writes and reads blocks itself.
+    has_contents: bool,
+    /// The worker's streams are its own.
+    has_streams: bool,
+    /// The worker keeps the current device itself.
+    has_current: bool,
+    busy: Vec<(usize, u8)>,
+}
+
+impl Supplied {
+    /// The worker, and all that the harness can do in its place.
+    pub(super) fn over(worker: WorkerTarget) -> Result<Box<dyn Target>, TargetError> {
+        let (told, described) = (&worker.told, &worker.told.described);
+        let unavailable = |reason: String| TargetError::Unavailable { target: told.info.name.clone(), reason };
+        let own = |capability| told.info.can(capability);
+        let (has_contents, has_streams) = (own(Capability::Contents), own(Capability::StreamControl));
+        let has_current = own(Capability::CurrentDevice);
+        // Who runs the streams knows when a write is done: both belong to one side.
+        if has_contents != has_streams {
+            let (says, lacks) =
+                if has_contents { ("contents", "stream_control") } else { ("stream_control", "contents") };
+            return Err(unavailable(format!(
+                "its worker says `{says}` and not `{lacks}`: it has both, or the harness does both"
+            )));
+        }
+        let streams = told.info.streams;
+        let device = |index: usize| {
+            let pid = described.pid.or_else(|| worker.process_id()).unwrap_or(0);
+            let memory = match described.memory {
+                MemoryKind::Addresses => None,
+                MemoryKind::Host => Some(ProcessMemory::open(pid).map_err(|e| {
+                    unavailable(format!(
+                        "its worker says that blocks are in its memory, and that of process {pid} cannot be opened: {e}"
+                    ))
+                })?),
+            };
+            Ok(ShadowDevice::new(u32::try_from(index).unwrap_or(u32::MAX), streams, memory))
+        };
+        let devices = if has_contents {
+            Vec::new()
+        } else {
+            (0..told.info.devices.len()).map(device).collect::<Result<_, _>>()?
+        };
+        let mut info = told.info.clone();
+        info.capabilities.extend([Capability::Contents, Capability::StreamControl, Capability::OomTyped]);
+        info.capabilities.insert(Capability::CurrentDevice);
+        if streams > 1 {
+            info.capabilities.insert(Capability::Streams);
+        } else {
+            info.capabilities.remove(&Capability::Streams);
+        }
+        Ok(Box::new(Supplied {
+            info,
+            devices,
+            held: FxHashMap::default(),
+            former: FxHashMap::default(),
+            caller: 0,
+            current: BTreeMap::new(),
+            has_contents,
+            has_streams,
+            has_current,
+            busy: Vec::new(),
+            worker,
+        }))
+    }
+
+    fn current(&self) -> DeviceId {
+        self.current.get(&self.caller).copied().unwrap_or(DeviceId(0))
+    }
+
+    /// The same operation as a worker takes it that keeps no current device.
+    fn placed(&self, op: &Op) -> Op {
+        let mut op = op.clone();
+        if let Op::Alloc { device, .. } | Op::SetFraction { device, .. } | Op::GetFraction { device } = &mut op
+            && device.is_none()
+            && !self.has_current
+        {
+            *device = Some(self.current());
+        }
+        op
+    }
+
+    /// The block or the address that an operation is about.
+    fn about(&self, op: &Op) -> Option<About> {
+        let at = |address| About { address, bytes: 0, device: 0, stream: 0 };
+        match op {
+            Op::FreePointer { pointer: Pointer::Null } => Some(at(0)),
+            Op::FreePointer { pointer: Pointer::Wild { address } } => Some(at(*address)),
+            Op::FreePointer { pointer: Pointer::Freed { block } } => self.former.get(block).copied(),
+            Op::FreePointer { pointer: Pointer::Interior { block, offset } } => {
+                let block = self.held.get(block)?;
+                Some(About { address: block.address.saturating_add(*offset), bytes: 0, ..*block })
+            }
+            _ => self.held.get(&op.block()?).copied(),
+        }
+    }
+
+    /// What a refusal of this operation is for, if it does not say: a request that could be served lacked memory.
+    fn unstated(&self, op: &Op) -> RefusalClass {
+        let exists = |device: &Option<DeviceId>| device.is_none_or(|d| d.index(self.info.devices.len()).is_some());
+        match op {
+            Op::Alloc { device, .. } if exists(device) => RefusalClass::OutOfMemory,
+            Op::FreePointer { .. } | Op::Free { .. } => RefusalClass::InvalidPointer,
+            _ => RefusalClass::InvalidArgument,
+        }
+    }
+
+    /// Hands the operation to the worker.
+    fn pass_on(&mut self, op: &Op) -> Reply {
+        let op = self.placed(op);
+        self.busy.clear();
+        for (index, device) in self.devices.iter().enumerate() {
+            let idle = device.idle_mask();
+            self.busy.extend((0..self.info.streams).filter(|stream| idle >> stream & 1 == 0).map(|s| (index, s)));
+        }
+        let (about, unstated) = (self.about(&op), Some(self.unstated(&op)));
+        let reply = self.worker.apply_in(&op, &Context { about, thread: self.caller, busy: &self.busy, unstated });
+        self.note(&op, &reply);
+        reply
+    }
+
+    fn note(&mut self, op: &Op, reply: &Reply) {
+        match (op, reply) {
+            (&Op::Alloc { block, device, stream, bytes, .. }, &Reply::Allocated { address }) => {
+                let device = device.unwrap_or(self.current()).index(self.info.devices.len()).unwrap_or(0);
+                self.held.insert(block, About { address, bytes, device, stream: stream.0 });
+            }
+            (Op::Free { block }, Reply::Done) => {
+                if let Some(about) = self.held.remove(block) {
+                    self.former.insert(*block, about);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes a block, on its own stream if none is named, or reads it.
+    fn touch(&mut self, block: BlockId, stream: Option<StreamId>, reads: bool) -> Reply {
+        let Some(held) = self.held.get(&block).copied() else { return Reply::Dropped(Drop::NoSuchBlock) };
+        let Some(device) = self.devices.get_mut(held.device) else { return Reply::Dropped(Drop::NoSuchPlace) };
+        let stream = stream.unwrap_or(StreamId(held.stream));
+        if reads {
+            return Reply::Contents(device.check(stream, held.address, held.bytes, block.0));
+        }
+        done(device.write(stream, held.address, held.bytes, block.0))
+    }
+
+    fn on_streams(&mut self, device: DeviceId, act: impl FnOnce(&mut ShadowDevice) -> Reply) -> Reply {
+        match device.index(self.devices.len()).and_then(|index| self.devices.get_mut(index)) {
+            Some(device) => act(device),
+            None => self.no_device(device),
+        }
+    }
+
+    fn no_device(&self, device: DeviceId) -> Reply {
+        let reason = format!("{device} does not exist: there are {}", self.info.devices.len());
+        Reply::refused(RefusalClass::InvalidArgument, reason)
+    }
+
+    fn set_current(&mut self, device: DeviceId) -> Reply {
+        if device.index(self.info.devices.len()).is_none() {
+            return self.no_device(device);
+        }
+        self.current.insert(self.caller, device);
+        Reply::Done
+    }
+}
+
+fn done(result: Result<(), impl std::fmt::Display>) -> Reply {
+    result.map_or_else(|e| Reply::refused(RefusalClass::DeviceError, e.to_string()), |()| Reply::Done)
+}
+
+impl Target for Supplied {
+    fn info(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn versions(&self) -> Versions {
+        self.worker.versions()
+    }
+
+    fn apply(&mut self, op: &Op) -> Reply {
+        match op {
+            Op::CycleEnd => Reply::Done,
+            Op::Caller { caller } => {
+                self.caller = *caller;
+                Reply::Done
+            }
+            Op::SetCurrent { device } if !self.has_current => self.set_current(*device),
+            Op::Fill { block } if !self.has_contents => self.touch(*block, None, false),
+            Op::Use { block, stream } if !self.has_contents => self.touch(*block, Some(*stream), false),
+            Op::Verify { block } if !self.has_contents => self.touch(*block, None, true),
+            Op::Occupy { device, stream } if !self.has_streams => {
+                self.on_streams(*device, |device| done(device.occupy(*stream)))
+            }
+            Op::Finish { device, stream } if !self.has_streams => {
+                self.on_streams(*device, |device| done(device.finish(*stream)))
+            }
+            Op::Synchronize { device } if !self.has_streams => self.on_streams(*device, |device| {
+                device.synchronize();
+                Reply::Done
+            }),
+            other => self.pass_on(other),
+        }
+    }
+
+    fn observe(&mut self, into: &mut Observation) {
+        self.worker.observe(into);
+        for (device, view) in self.devices.iter().zip(&mut into.devices) {
+            view.idle = device.idle_mask();
+        }
+    }
+
+    fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {
+        self.worker.take_events(into)
+    }
+
+    fn lost(&self) -> Option<&Lost> {
+        self.worker.lost()
+    }
+
+    fn close(&mut self) {
+        self.worker.close();
+    }
+}
