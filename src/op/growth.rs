@@ -18,8 +18,9 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Nothing is promised: any request may take any amount.
-    pub const UNKNOWN: Growth = Growth { least: u64::MAX, granule: 1, numerator: 1, denominator: 1 };
+    /// What an allocator that says nothing of it is held to: a request takes at most twice what it asks for, in whole
+    /// pieces of 2 MiB, and 20 MiB for a small one. Buddies, bins and segments of the usual sizes keep to it.
+    pub const USUAL: Growth = Growth { least: 20 << 20, granule: 2 << 20, numerator: 2, denominator: 1 };
 
     /// The most that may be taken to serve `bytes`, saturating.
     #[must_use]

@@ -207,7 +207,7 @@ fn with_class(line: &[u8], class: RefusalClass) -> Option<Answer> {
         None | Some(serde_json::Value::Null) => Some(otherwise.to_owned()),
         Some(value) => value.as_str().map(str::to_owned),
     };
-    let refusal = serde_json::json!({ "class": text("class", class.name())?, "message": text("message", "")? });
+    let refusal = serde_json::json!({ "class": text("class", class.name())?, "message": text("message", "(its worker gave no message)")? });
     *reply = serde_json::json!({ "refused": refusal });
     serde_json::from_value(document).ok()
 }

@@ -49,7 +49,8 @@ pub struct Described {
     /// Every address is a multiple of this; 1 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alignment: Option<u64>,
-    /// How much a request may take from the device; without it nothing is promised.
+    /// How much a request may take from the device; without it at most twice what it asks for, in
+    /// pieces of 2 MiB, and 20 MiB for a small one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growth: Option<Growth>,
     /// Segments are counted.
@@ -131,7 +132,7 @@ impl Described {
             capabilities: self.known().0,
             contract: Contract {
                 alignment: self.alignment.unwrap_or(1).max(1),
-                growth: self.growth.unwrap_or(Growth::UNKNOWN),
+                growth: self.growth.unwrap_or(Growth::USUAL),
                 counts_segments: self.counts_segments,
                 tensor_limit: self.tensor_limit,
             },
@@ -321,7 +322,7 @@ mod tests {
         let described: Described = serde_json::from_str(text).expect("enough");
         let info = described.info();
         assert_eq!((info.devices[0].name.as_str(), info.streams, info.contract.alignment), ("device 0", 1, 1));
-        assert_eq!(info.contract.growth.fits(u64::MAX), None, "nothing is promised");
+        assert_eq!(info.contract.growth.at_most(100 << 20), 200 << 20);
         assert_eq!(described.known(), ([Capability::Streams].into(), vec!["telepathy"]));
     }
 }

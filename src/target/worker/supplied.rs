@@ -75,7 +75,7 @@ impl Supplied {
         };
         let mut info = told.info.clone();
         info.capabilities.extend([Capability::Contents, Capability::StreamControl, Capability::OomTyped]);
-        info.capabilities.insert(Capability::CurrentDevice);
+        info.capabilities.extend([Capability::CurrentDevice, Capability::Callers]);
         if streams > 1 {
             info.capabilities.insert(Capability::Streams);
         } else {
