@@ -150,6 +150,12 @@ impl ShadowDevice {
         self.streams.wait_all(&mut |write| bytes.write(write));
     }
 
+    /// Waits for everything enqueued on a stream; one that the device has not has nothing to do.
+    pub fn wait_stream(&mut self, stream: StreamId) {
+        let bytes = &mut self.bytes;
+        self.streams.wait_stream(usize::from(stream.0), &mut |write| bytes.write(write));
+    }
+
     /// One bit a stream, set where everything enqueued has finished.
     #[must_use]
     pub fn idle_mask(&self) -> u64 {

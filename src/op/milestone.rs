@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::stats::Column;
 use super::{Capability, Family};
 
 /// Something that happened at least once while a scenario ran. Read off operations, replies and
@@ -122,6 +123,7 @@ impl Milestone {
         match self {
             Milestone::Split | Milestone::Merge => Some(Capability::Stats(Family::InactiveSplit)),
             Milestone::RetrySucceeded => Some(Capability::Counters),
+            Milestone::SegmentReserved => Some(Capability::Figure(Family::ReservedBytes, Column::Current)),
             Milestone::BothPools => Some(Capability::Stats(Family::Allocation)),
             Milestone::CrossDeviceCall => Some(Capability::Devices(2)),
             _ => None,

@@ -5,6 +5,8 @@
 
 mod misbehave;
 #[cfg(target_os = "linux")]
+mod probe;
+#[cfg(target_os = "linux")]
 mod process;
 mod protocol;
 #[cfg(target_os = "linux")]
@@ -23,7 +25,7 @@ pub(super) use process::program;
 #[cfg(target_os = "linux")]
 pub use process::use_program;
 pub use protocol::{
-    About, Answer, Ask, Changed, LONGEST_ANSWER, LONGEST_ASK, MOST_DEVICES, PROTOCOL, Unopened, schema,
+    About, Answer, Ask, Changed, LONGEST_ANSWER, LONGEST_ASK, MOST_DEVICES, PROTOCOL, Unopened, Waited, schema,
 };
 pub use serve::{ServeError, serve};
 pub use told::Told;

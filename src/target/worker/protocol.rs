@@ -128,6 +128,9 @@ pub enum Answer {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[schemars(length(max = MOST_DEVICES))]
         events: Vec<Vec<TraceEvent>>,
+        /// Streams that the allocator waited for in this operation, where they are the harness's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        waited: Vec<Waited>,
         /// Why no later call can succeed in this process, where it is so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         poisoned: Option<String>,
@@ -144,6 +147,16 @@ pub enum Answer {
     Misread {
         reason: String,
     },
+}
+
+/// A stream, or all of a device, whose work the allocator waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Waited {
+    /// By position.
+    pub device: usize,
+    /// All of them where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<u8>,
 }
 
 /// Why a target cannot be opened: in the words of poolproof's own workers, or of anybody.

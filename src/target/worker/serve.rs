@@ -127,7 +127,13 @@ impl Server<'_> {
                     misbehaviour.at_operation(self.applied, output);
                 }
                 let reply = target.apply(op);
-                Answer::Applied { reply, devices: self.look(), events: Vec::new(), poisoned: self.poisoned() }
+                Answer::Applied {
+                    reply,
+                    devices: self.look(),
+                    events: Vec::new(),
+                    waited: Vec::new(),
+                    poisoned: self.poisoned(),
+                }
             }
             Ask::Observe {} if self.open.is_none() => nothing_open(),
             Ask::Observe {} => Answer::Observed { devices: self.look(), poisoned: self.poisoned() },
@@ -197,7 +203,7 @@ mod tests {
         let alloc = r#"{"apply":{"op":{"alloc":{"block":0,"device":1,"stream":0,"bytes":8}}}}"#;
         let answers = served(format!("{open}\n{alloc}\n{alloc}\n{{\"close\":{{}}}}\n{alloc}\n").as_bytes());
         let applied = |line: &str| match serde_json::from_str(line).expect("an answer") {
-            Answer::Applied { reply, devices, events, poisoned: None } if events.is_empty() => (reply, devices),
+            Answer::Applied { reply, devices, events, poisoned: None, .. } if events.is_empty() => (reply, devices),
             other => panic!("{other:?}"),
         };
         let (reply, devices) = applied(&answers[1]);

@@ -15,7 +15,8 @@ use super::target::{Context, WorkerTarget};
 use crate::device::shadow::{ProcessMemory, ShadowDevice};
 use crate::op::trace::TraceEvent;
 use crate::op::{
-    BlockId, Capability, DeviceId, Drop, Observation, Op, Pointer, RefusalClass, Reply, StreamId, TargetInfo, Versions,
+    BlockId, Capability, DeviceId, Drop, Observation, Op, Pointer, RefusalClass, Reply, Setup, StreamId, TargetInfo,
+    Versions,
 };
 
 /// A worker with what it lacks.
@@ -41,7 +42,7 @@ pub(super) struct Supplied {
 
 impl Supplied {
     /// The worker, and all that the harness can do in its place.
-    pub(super) fn over(worker: WorkerTarget) -> Result<Box<dyn Target>, TargetError> {
+    pub(super) fn over(worker: WorkerTarget, setup: &Setup, repeats: bool) -> Result<Box<dyn Target>, TargetError> {
         let (told, described) = (&worker.told, &worker.told.described);
         let unavailable = |reason: String| TargetError::Unavailable { target: told.info.name.clone(), reason };
         let own = |capability| told.info.can(capability);
@@ -76,6 +77,14 @@ impl Supplied {
         let mut info = told.info.clone();
         info.capabilities.extend([Capability::Contents, Capability::StreamControl, Capability::OomTyped]);
         info.capabilities.extend([Capability::CurrentDevice, Capability::Callers]);
+        if repeats {
+            info.capabilities.insert(Capability::Repeatable);
+        }
+        // Devices as large as asked for, whatever is asked for, of which nothing is real.
+        let sizes = info.devices.iter().map(|device| device.total_bytes);
+        if described.memory == MemoryKind::Addresses && sizes.eq(setup.device_bytes.iter().copied()) {
+            info.capabilities.insert(Capability::Simulated);
+        }
         if streams > 1 {
             info.capabilities.insert(Capability::Streams);
         } else {
@@ -147,6 +156,14 @@ impl Supplied {
         }
         let (about, unstated) = (self.about(&op), Some(self.unstated(&op)));
         let reply = self.worker.apply_in(&op, &Context { about, thread: self.caller, busy: &self.busy, unstated });
+        // Work that was waited for is done, before what the answer hands out is anybody's.
+        for waited in std::mem::take(&mut self.worker.told.waited) {
+            let Some(device) = self.devices.get_mut(waited.device) else { continue };
+            match waited.stream {
+                Some(stream) => device.wait_stream(StreamId(stream)),
+                None => device.synchronize(),
+            }
+        }
         self.note(&op, &reply);
         reply
     }

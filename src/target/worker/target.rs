@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::super::lost::ProtocolError;
 use super::super::{Lost, Target, TargetError, TargetName};
+use super::probe;
 use super::process::Process;
 use super::protocol::{About, Answer, Ask};
 use super::recipe::{Patience, Recipe};
@@ -26,6 +27,8 @@ struct Stock {
     failures: u32,
     /// How the last of them failed.
     last: String,
+    /// Whether somebody else's worker, asked the same twice, answered alike.
+    repeats: Option<bool>,
 }
 
 thread_local! {
@@ -58,7 +61,15 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
         match opened {
             Ok(Ok(target)) => {
                 stock(&recipe.name, |s| s.failures = 0);
-                return if recipe.is_foreign { Supplied::over(target) } else { Ok(Box::new(target)) };
+                if !recipe.is_foreign {
+                    return Ok(Box::new(target));
+                }
+                let Some(repeats) = stock(&recipe.name, |s| s.repeats).flatten() else {
+                    let repeats = probe::repeats(target, || again(&recipe, setup));
+                    stock(&recipe.name, |s| s.repeats = Some(repeats));
+                    continue;
+                };
+                return Supplied::over(target, setup, repeats);
             }
             Ok(Err(error)) => return Err(error),
             Err(lost) => {
@@ -85,6 +96,12 @@ pub(super) struct Context<'a> {
     pub(super) busy: &'a [(usize, u8)],
     /// What a refusal was for that does not say so.
     pub(super) unstated: Option<RefusalClass>,
+}
+
+/// The target once more, in the process that has just closed it; `None` where that went wrong.
+fn again(recipe: &Recipe, setup: &Setup) -> Option<WorkerTarget> {
+    let process = stock(&recipe.name, |s| s.idle.pop()).flatten()?;
+    WorkerTarget::open(process, recipe, setup).ok()?.ok()
 }
 
 /// A target in another process.

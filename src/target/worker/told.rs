@@ -5,7 +5,7 @@
 
 use super::super::TargetError;
 use super::super::lost::ProtocolError;
-use super::protocol::{Answer, Changed, MOST_DEVICES, Unopened};
+use super::protocol::{Answer, Changed, MOST_DEVICES, Unopened, Waited};
 use super::shown::Described;
 use crate::op::trace::TraceEvent;
 use crate::op::{DeviceView, Observation, Reply, StreamId, TargetInfo, Versions};
@@ -23,6 +23,8 @@ pub struct Told {
     pub seen: Observation,
     /// What was done to each device since it was last asked for.
     pub events: Vec<Vec<TraceEvent>>,
+    /// What the latest operation waited for.
+    pub waited: Vec<Waited>,
 }
 
 /// Why no later call can succeed in the worker, where it says so.
@@ -40,7 +42,14 @@ impl Told {
                 if info.devices.len() > MOST_DEVICES || !(1..=StreamId::LIMIT).contains(&info.streams) {
                     return Err(ProtocolError::Unbelievable { devices: info.devices.len(), streams: info.streams });
                 }
-                let mut told = Told { described, info, versions, seen: Observation::default(), events: Vec::new() };
+                let mut told = Told {
+                    described,
+                    info,
+                    versions,
+                    seen: Observation::default(),
+                    events: Vec::new(),
+                    waited: Vec::new(),
+                };
                 told.events.resize_with(told.info.devices.len(), Vec::new);
                 // What is never told of is as on a device that nobody uses.
                 told.seen.devices.extend(told.info.devices.iter().map(|device| DeviceView {
@@ -65,7 +74,8 @@ impl Told {
     /// An answer to something else, or one that contradicts an earlier one.
     pub fn applied(&mut self, answer: Answer) -> Result<(Reply, Poisoned), ProtocolError> {
         match answer {
-            Answer::Applied { reply, devices, events, poisoned } => {
+            Answer::Applied { reply, devices, events, waited, poisoned } => {
+                self.waited = waited;
                 if events.len() > self.events.len() {
                     return Err(ProtocolError::Devices { told: events.len(), known: self.events.len() });
                 }
