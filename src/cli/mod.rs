@@ -6,6 +6,7 @@
 mod arguments;
 mod bench;
 mod check;
+mod check_worker;
 mod cuda;
 mod doctor;
 mod error;
@@ -13,6 +14,7 @@ mod exit;
 mod explain;
 mod flags;
 mod fuzz;
+mod init;
 mod kill_matrix;
 mod list;
 mod neighbour;
@@ -88,6 +90,8 @@ enum Command {
     Explain(explain::Args),
     Bench(bench::Args),
     Stress(stress::Args),
+    CheckWorker(check_worker::Args),
+    Init(init::Args),
     Worker(worker::Args),
     Processes(processes::Args),
     Neighbour(neighbour::Args),
@@ -159,6 +163,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),
         Command::Stress(args) => stress::run(&args, &mut context),
+        Command::CheckWorker(args) => check_worker::run(&args, &mut context),
+        Command::Init(args) => init::run(&args, &mut context),
         Command::Worker(args) => worker::run(&args, &mut context),
         Command::Processes(args) => processes::run(&args, &mut context),
         Command::Neighbour(args) => neighbour::run(&args, &mut context),

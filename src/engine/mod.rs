@@ -33,6 +33,7 @@ pub mod plan;
 mod premise;
 mod probes;
 mod pulse;
+pub mod reach;
 pub mod regressions;
 pub mod replay;
 mod requires;

@@ -163,7 +163,7 @@ struct Held {
     recorded: bool,
 }
 
-/// What the steps have reserved at least, and at most.
+/// What the steps have reserved.
 struct Book<'a> {
     info: &'a TargetInfo,
     rooms: Rooms,
@@ -227,10 +227,9 @@ impl<'a> Book<'a> {
             return Ok(());
         }
         let (bytes, room, used) = (human(bytes), human(self.rooms.room(at)), human(self.least[at]));
+        let en = "to be refused on device";
         Err(Text::new(
-            format!(
-                "its steps expect {bytes} to be refused on device {at}, where {room} may be reserved and {used} are in use"
-            ),
+            format!("its steps expect {bytes} {en} {at}, where {room} may be reserved and {used} are in use"),
             format!("其步骤预期在设备 {at} 上申请 {bytes} 被拒绝，而此处可保留 {room}，已用 {used}"),
         ))
     }
@@ -238,7 +237,9 @@ impl<'a> Book<'a> {
     fn served(&mut self, op: &Op, same_as: Option<BlockId>) -> Result<(), Text> {
         match *op {
             Op::Alloc { block, device, stream, bytes: bytes @ 1.., .. } => {
-                let Some(at) = self.rooms.position(device) else { return Ok(()) };
+                // What is larger than its device nobody serves.
+                let fits = |at: &usize| self.info.devices.get(*at).is_some_and(|d| bytes <= d.total_bytes);
+                let Some(at) = self.rooms.position(device).filter(fits) else { return Ok(()) };
                 return self.alloc((block, same_as), (at, stream), bytes);
             }
             Op::Free { block } => self.free(block),

@@ -16,11 +16,15 @@ use super::premise;
 /// What a scenario requires and a target lacks, as capabilities are written; what shows that it reached what it must is
 /// required too.
 pub(super) fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
+    lacking(scenario, info).iter().map(ToString::to_string).collect()
+}
+
+/// The same as capabilities.
+pub(super) fn lacking(scenario: &Scenario, info: &TargetInfo) -> BTreeSet<Capability> {
     let places = Capability::Devices(*scenario.devices.start());
     let shown = scenario.must_reach.iter().filter_map(|m| m.shown_by());
     let wanted = scenario.requires.iter().copied().chain(shown).chain([places]);
-    let lacking: BTreeSet<Capability> = wanted.filter(|c| !info.can(*c)).collect();
-    lacking.iter().map(ToString::to_string).collect()
+    wanted.filter(|c| !info.can(*c)).collect()
 }
 
 /// What a scenario requires and this target lacks; `None` if the target panics before it can say.

@@ -3,6 +3,8 @@
 //! Decides that a crash, a hang or a poisoned device costs one sequence: the process is ended, and the
 //! next sequence gets a new one. A process is used for many sequences of one thread and of one name.
 
+#[cfg(target_os = "linux")]
+mod examine;
 mod misbehave;
 #[cfg(target_os = "linux")]
 mod probe;
@@ -19,6 +21,8 @@ mod supplied;
 mod target;
 mod told;
 
+#[cfg(target_os = "linux")]
+pub use examine::{Examination, examine};
 pub use misbehave::{Misbehaviour, UnknownMisbehaviour};
 #[cfg(target_os = "linux")]
 pub(super) use process::program;

@@ -168,6 +168,12 @@ impl Process {
         limit: Duration,
         unstated: Option<RefusalClass>,
     ) -> Result<Answer, Lost> {
+        let line = self.ask_for_line(ask, limit)?;
+        Answer::read_with(&line, unstated).map_err(|reason| self.broke(reason))
+    }
+
+    /// The same, and the answer as it was written.
+    pub(super) fn ask_for_line(&mut self, ask: &Ask<'_>, limit: Duration) -> Result<Vec<u8>, Lost> {
         let mut line = serde_json::to_vec(ask)
             .map_err(|e| self.broke(ProtocolError::Misread { reason: format!("{}: {e}", ask.name()) }))?;
         if line.len() > LONGEST_ASK {
@@ -176,8 +182,13 @@ impl Process {
         line.push(b'\n');
         let until = Until::after(limit);
         self.tell(&line, until, limit)?;
-        let line = self.line(until, limit)?;
-        Answer::read_with(&line, unstated).map_err(|reason| self.broke(reason))
+        self.line(until, limit)
+    }
+
+    /// Lets it see that nothing more is asked, and says how it ended; `None` where it had to be ended.
+    pub(super) fn dismiss(mut self) -> Option<ExitStatus> {
+        self.questions = None;
+        self.wait_for(GRACE)
     }
 
     /// Writes a line.
