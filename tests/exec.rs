@@ -1,0 +1,211 @@
+//! Somebody else's allocators, by command: a sound one gets its verdicts, each mistake is found, and a worker that goes wrong
+//! costs one scenario. The adapters are Python; without an interpreter the trials are listed as ignored.
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Output, Stdio};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use poolproof::target::TargetName;
+use poolproof::target::worker::{Answer, Ask, Told};
+use poolproof::verdict::Outcome;
+use poolproof::verdict::record::RunRecord;
+use tempfile::TempDir;
+
+/// Requirements that an allocator of `malloc` and `free` alone gets a verdict on.
+const VERDICTS: usize = 30;
+
+/// Each mistake, with the promises that it may be found to break.
+const MISTAKES: [(&str, &[&str]); 7] = [
+    ("overlap", &["MEM-01"]),
+    ("other-stream", &["STRM-01"]),
+    ("leak", &["LEAK-01", "GROW-01"]),
+    ("wraps", &["HUGE-02", "HUGE-01"]),
+    ("too-small", &["MEM-01", "MEM-03"]),
+    ("no-recovery", &["OOM-03", "OOM-04", "OOM-01", "HUGE-01", "ISO-04"]),
+    ("threads", &["MEM-01", "CONC-02"]),
+];
+
+/// Ways for a worker to go wrong, and whether the scenario is convicted for it.
+const GONE: [(&str, bool); 8] = [
+    ("garbage", false),
+    ("half-a-line", true),
+    ("nothing", true),
+    ("too-much", false),
+    ("exit", true),
+    ("segfault", true),
+    ("fork", true),
+    ("flood", true),
+];
+
+fn main() -> ExitCode {
+    let has_python = has("python3");
+    let mut trials = Vec::new();
+    let mut add =
+        |name: String, works: bool, missing: &str, trial: fn(&str) -> Result<(), Failed>, what: &'static str| {
+            let kind = if works { String::new() } else { format!("needs {missing}") };
+            trials.push(Trial::test(name, move || trial(what)).with_kind(kind).with_ignored_flag(!works));
+        };
+    add("transcript_of_the_page".into(), true, "", transcript, "");
+    add("sound_adapter_has_its_verdicts".into(), has_python, "python3", sound, "");
+    for (mistake, _) in MISTAKES {
+        add(format!("mistake_is_found::{mistake}"), has_python, "python3", found, mistake);
+    }
+    for (gone, _) in GONE {
+        add(format!("worker_goes_wrong::{gone}"), has_python, "python3", gone_wrong, gone);
+    }
+    add("template_passes::python".into(), has_python, "python3", template, "python");
+    add("template_passes::c".into(), has("cc"), "cc", template, "c");
+    add("check_worker_names_mistakes".into(), has_python, "python3", checked, "");
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn has(program: &str) -> bool {
+    let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+fn poolproof(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
+    command.current_dir(folder).stdin(Stdio::null());
+    for name in ["PROPTEST_CASES", "GITHUB_STEP_SUMMARY", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The adapter of the tests as a target.
+fn adapter(options: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/adapters/cached.py");
+    format!("exec:python3 '{}'@host?deadline=20s{options}", path.display())
+}
+
+fn run(target: &str, more: &[&str]) -> Result<(TempDir, Output, RunRecord), Failed> {
+    let folder = tempfile::tempdir()?;
+    let arguments = ["run", "--out", "o", "--jobs", "2", "--target", target];
+    let output = poolproof(folder.path()).args(arguments).args(more).output()?;
+    let name: TargetName = target.parse()?;
+    let path = folder.path().join("o").join(name.folder()).join("run.json");
+    let text = std::fs::read(&path).map_err(|e| format!("{e}: {}", String::from_utf8_lossy(&output.stderr)))?;
+    Ok((folder, output, serde_json::from_slice(&text)?))
+}
+
+/// Every question of the page is one that the harness asks, word for word, and every answer one that it takes.
+fn transcript(_: &str) -> Result<(), Failed> {
+    let page = include_str!("../docs/worker-protocol.md");
+    let (mut told, mut lines) = (None::<Told>, 0);
+    for line in page.lines() {
+        if let Some(question) = line.strip_prefix("> ") {
+            let ask: Ask<'_> = serde_json::from_str(question)?;
+            same(&serde_json::to_string(&ask)?, question)?;
+            lines += 1;
+        } else if let Some(text) = line.strip_prefix("< ") {
+            let answer = Answer::read(text.as_bytes()).map_err(|e| e.to_string())?;
+            match (&mut told, answer) {
+                (_, Answer::Hello { .. } | Answer::Closed {}) => {}
+                (Some(told), answer @ Answer::Observed { .. }) => {
+                    drop(told.observed(answer).map_err(|e| e.to_string())?)
+                }
+                (Some(told), answer) => drop(told.applied(answer).map_err(|e| e.to_string())?),
+                (None, answer) => {
+                    told = Some(Told::opened(answer).map_err(|e| e.to_string())?.map_err(|e| e.to_string())?)
+                }
+            }
+            lines += 1;
+        }
+    }
+    if lines < 18 { Err(format!("the page has {lines} lines of transcript").into()) } else { Ok(()) }
+}
+
+fn same(one: &str, other: &str) -> Result<(), Failed> {
+    if one == other { Ok(()) } else { Err(format!("{one}\nis not\n{other}").into()) }
+}
+
+fn sound(_: &str) -> Result<(), Failed> {
+    let (_folder, output, record) = run(&adapter(""), &["--cases", "1"])?;
+    if !record.findings.is_empty() {
+        return Err(String::from_utf8_lossy(&output.stdout).into_owned().into());
+    }
+    let passed = record.scenarios.iter().filter(|s| s.outcome == Outcome::Pass);
+    let judged: std::collections::BTreeSet<_> = passed.map(|s| s.requirement).collect();
+    if judged.len() < VERDICTS { Err(format!("{} requirements have a verdict", judged.len()).into()) } else { Ok(()) }
+}
+
+fn found(mistake: &str) -> Result<(), Failed> {
+    let promises =
+        MISTAKES.iter().find(|(name, _)| *name == mistake).map(|(_, promises)| *promises).unwrap_or_default();
+    let (_folder, output, record) =
+        run(&adapter(&format!("&env=MISTAKE={mistake}")), &["--cases", "16", "--scenario", "*::plain*"])?;
+    let broken: Vec<&str> = record.findings.iter().map(|f| f.id.as_str()).collect();
+    let fits = broken.iter().any(|id| promises.iter().any(|promise| id.starts_with(promise)));
+    if fits && output.status.code() == Some(1) { Ok(()) } else { Err(format!("{mistake}: {broken:?}").into()) }
+}
+
+fn gone_wrong(how: &str) -> Result<(), Failed> {
+    let convicts = GONE.iter().any(|&(name, convicts)| name == how && convicts);
+    let deadline = if how == "nothing" || how == "flood" { "&deadline=1s" } else { "" };
+    let target = adapter(&format!("&env=GONE={how}{deadline}"));
+    let (_folder, _, record) =
+        run(&target, &["--scenario", "zero::plain*", "--scenario", "arg::device", "--cases", "2"])?;
+    let outcomes = record.scenarios.iter().map(|s| s.outcome).filter(|o| *o != Outcome::NotSelected);
+    let outcomes: Vec<Outcome> = outcomes.collect();
+    let lost = outcomes.iter().filter(|o| matches!(o, Outcome::Fail | Outcome::Broken | Outcome::Blocked)).count();
+    // Four operations do not come to the twentieth.
+    let went_on = outcomes.contains(&Outcome::Pass);
+    if lost > 0 && went_on && record.findings.is_empty() != convicts {
+        return Ok(());
+    }
+    Err(format!("{how}: {outcomes:?}, {} findings", record.findings.len()).into())
+}
+
+fn template(language: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let wrote = poolproof(folder.path()).args(["init", "worker", "--lang", language]).output()?;
+    if !wrote.status.success() {
+        return Err(String::from_utf8_lossy(&wrote.stderr).into_owned().into());
+    }
+    let command = if language == "c" {
+        let built =
+            Command::new("cc").args(["-O1", "adapter.c", "-o", "adapter"]).current_dir(folder.path()).output()?;
+        if !built.status.success() {
+            return Err(String::from_utf8_lossy(&built.stderr).into_owned().into());
+        }
+        "./adapter"
+    } else {
+        "python3 adapter.py"
+    };
+    let checked = poolproof(folder.path()).args(["check-worker", command]).output()?;
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    if checked.status.code() != Some(0) || !text.contains("nothing is wrong") {
+        return Err(text.into());
+    }
+    let again = poolproof(folder.path()).args(["init", "worker", "--lang", language]).output()?;
+    if again.status.code() == Some(2) { Ok(()) } else { Err("a second `init` must write nothing over".into()) }
+}
+
+/// One that says what it cannot, serves what does not exist, and speaks of what nobody knows.
+fn checked(_: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let text = include_str!("../workers/templates/adapter.py");
+    let wrong = text
+        .replace("if not 0 <= device < len(devices):", "if False:")
+        .replace("devices[device].malloc", "devices[0].malloc")
+        .replace(
+            "\"alignment\": ROUND",
+            "\"colour\": 1, \"capabilities\": [\"empty_cache\", \"stats:allocated_bytes.current\", \"steams\"]",
+        );
+    std::fs::write(folder.path().join("wrong.py"), wrong)?;
+    let checked = poolproof(folder.path()).args(["check-worker", "python3 wrong.py"]).output()?;
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let said = [
+        "a request on device 99, which does not exist was served",
+        "it says `empty_cache`, and answered `empty_cache` with `refused (unsupported)",
+        "it says that it shows `allocated_bytes.all.current`, and told it in no answer",
+        "`steams` is no capability: did you mean `streams`?",
+        "`info.colour`: nobody knows this field",
+    ];
+    match said.iter().find(|said| !text.contains(**said)) {
+        None if checked.status.code() == Some(1) => Ok(()),
+        missing => Err(format!("{missing:?} is not in\n{text}").into()),
+    }
+}
