@@ -61,7 +61,9 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
             draft.pick = pick(held, *block)?;
             held.free(*block);
         }
-        Op::Use { .. } | Op::Occupy { .. } | Op::Synchronize { .. } if held.redirects.captured().is_some() => {
+        Op::Use { .. } | Op::Occupy { .. } | Op::WaitStream { .. } | Op::Synchronize { .. }
+            if held.redirects.captured().is_some() =>
+        {
             return None;
         }
         Op::RecordStream { block, stream } | Op::Use { block, stream } => {
@@ -70,6 +72,9 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
         }
         Op::Occupy { device, stream } | Op::Finish { device, stream } => {
             draft.place = on(*device) | (stream.0 & 7) << 2
+        }
+        Op::WaitStream { device, stream, on: other } => {
+            draft.place = on(*device) | (stream.0 & 7) << 2 | (other.0 & 7) << 5;
         }
         Op::Synchronize { device }
         | Op::ResetPeak { device }

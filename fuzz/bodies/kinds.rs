@@ -36,7 +36,7 @@ const COMMON: [(&str, u8); 34] = [
     ("finish", 2),
     ("empty_cache", 1),
     ("fault", 1),
-    ("synchronize", 1),
+    ("wait_stream", 1),
     ("set_fraction", 1),
 ];
 

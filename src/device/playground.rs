@@ -20,11 +20,19 @@ pub trait Playground: Device {
     /// `InvalidValue` for a stream the device has not, or whatever the driver answers.
     fn occupy(&mut self, stream: StreamId) -> Result<(), DeviceError>;
 
-    /// The work that keeps a stream busy ends; what waited behind it runs, up to the next such work.
+    /// The work that keeps a stream busy ends; what waited behind it runs, up to the next such work. Where a wait for
+    /// another stream is before that work, it ends when its turn comes.
     ///
     /// # Errors
     /// As `occupy`.
     fn finish(&mut self, stream: StreamId) -> Result<(), DeviceError>;
+
+    /// Whatever is enqueued on `stream` from now on waits for what is enqueued on `on` now (`cudaStreamWaitEvent` for an
+    /// event recorded on `on`). The host does not wait.
+    ///
+    /// # Errors
+    /// As `occupy`.
+    fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError>;
 
     /// Waits for everything enqueued on the device; work that keeps a stream busy ends by itself.
     ///

@@ -180,6 +180,11 @@ impl Journey {
                     self.mark_if(Milestone::PeakLowered, fell);
                 }
             }
+            // StreamWaited: the other stream, of the same device, had not finished.
+            Op::WaitStream { device, stream, on } if served => {
+                let view = device.index(before.devices.len()).map(|d| &before.devices[d]);
+                self.mark_if(Milestone::StreamWaited, stream != on && view.is_some_and(|v| !v.is_idle(on)));
+            }
             Op::CycleEnd => {
                 // CycleRepeated: a second round ended.
                 self.cycles = self.cycles.saturating_add(1);

@@ -15,8 +15,8 @@ const UNROUNDABLE_WITH_FAULT: &[RefusalClass] =
 impl Model {
     /// Whether the operation can be asked at all: `Err` where the block, pool or graph it names is not there, its id is
     /// taken, it begins or ends out of turn, or the stream it names does not exist, so that the engine drops it. Bad devices are *not*
-    /// dropped: they must be refused. (What only the harness does to a device, `Occupy`, `Finish` and
-    /// `Fault`, is no call that could be refused, and is dropped.)
+    /// dropped: they must be refused. (What only the harness does to a device, `Occupy`, `Finish`,
+    /// `WaitStream` and `Fault`, is no call that could be refused, and is dropped.)
     ///
     /// # Errors
     /// Why it is dropped.
@@ -45,6 +45,11 @@ impl Model {
             Op::Occupy { device, stream } | Op::Finish { device, stream } => {
                 device.index(self.devices.len()).ok_or(Drop::NoSuchPlace)?;
                 self.has_stream(stream)
+            }
+            Op::WaitStream { device, stream, on } => {
+                device.index(self.devices.len()).ok_or(Drop::NoSuchPlace)?;
+                self.has_stream(stream)?;
+                self.has_stream(on)
             }
             Op::Fault { device, .. } => device.index(self.devices.len()).map(|_| ()).ok_or(Drop::NoSuchPlace),
             _ => Ok(()),

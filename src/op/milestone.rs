@@ -72,6 +72,8 @@ pub enum Milestone {
     GraphKept,
     /// A block freed under a redirection stayed in use because a stream had been recorded on it.
     FreeDeferred,
+    /// A stream was told to wait for another one that was busy.
+    StreamWaited,
 }
 
 impl Milestone {
@@ -108,6 +110,7 @@ impl Milestone {
         Milestone::GraphCaptured,
         Milestone::GraphKept,
         Milestone::FreeDeferred,
+        Milestone::StreamWaited,
     ];
 
     /// The name in scenario files.

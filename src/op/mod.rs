@@ -189,6 +189,8 @@ pub enum Op {
     Occupy { device: DeviceId, stream: StreamId },
     /// The work that keeps a stream busy ends by itself.
     Finish { device: DeviceId, stream: StreamId },
+    /// What is enqueued on `stream` from now on waits for what is enqueued on `on` now.
+    WaitStream { device: DeviceId, stream: StreamId, on: StreamId },
     /// Wait for everything enqueued on a device.
     Synchronize { device: DeviceId },
     /// Give cached memory back to every device.
@@ -280,6 +282,7 @@ impl Op {
             Op::Use { .. } => "use",
             Op::Occupy { .. } => "occupy",
             Op::Finish { .. } => "finish",
+            Op::WaitStream { .. } => "wait_stream",
             Op::Synchronize { .. } => "synchronize",
             Op::EmptyCache => "empty_cache",
             Op::ResetPeak { .. } => "reset_peak",

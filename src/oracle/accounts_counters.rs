@@ -76,6 +76,7 @@ fn most(seen: &Seen<'_>, which: Counter) -> i64 {
                 | Op::Use { .. }
                 | Op::Occupy { .. }
                 | Op::Finish { .. }
+                | Op::WaitStream { .. }
                 | Op::Synchronize { .. }
                 | Op::ResetPeak { .. }
                 | Op::SetFraction { .. }

@@ -183,7 +183,7 @@ fn needs(op: &Op) -> Option<Capability> {
         Op::Alloc { via: Via::Tensor, .. } => Capability::Tensors,
         Op::FreePointer { .. } => Capability::RawFree,
         Op::RecordStream { .. } => Capability::RecordStream,
-        Op::Use { .. } | Op::Occupy { .. } | Op::Finish { .. } => Capability::StreamControl,
+        Op::Use { .. } | Op::Occupy { .. } | Op::Finish { .. } | Op::WaitStream { .. } => Capability::StreamControl,
         Op::EmptyCache => Capability::EmptyCache,
         Op::ResetPeak { .. } => Capability::PeakReset,
         Op::ResetAccumulated { .. } => Capability::AccumulatedReset,

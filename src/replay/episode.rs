@@ -159,8 +159,12 @@ impl Replayed {
     }
 
     fn stream_of(&self, op: &RecordedOp) -> Result<(usize, StreamHandle), &'static str> {
+        self.stream_at(op, op.stream.ok_or("stream")?)
+    }
+
+    /// A stream of the device that the operation names.
+    fn stream_at(&self, op: &RecordedOp, position: usize) -> Result<(usize, StreamHandle), &'static str> {
         let device = self.device_of(op)?;
-        let position = op.stream.ok_or("stream")?;
         let handle = self.streams.get(&device).and_then(|s| s.get(position)).ok_or("stream")?;
         Ok((position, StreamHandle(*handle)))
     }
@@ -190,6 +194,12 @@ impl Replayed {
                 let (position, _) = self.stream_of(op)?;
                 let device = self.device_of(op)?;
                 self.reference.device_mut(device).device_mut().occupy(position);
+            }
+            Verb::WaitStream => {
+                let (position, _) = self.stream_of(op)?;
+                let (on, _) = self.stream_at(op, op.on.ok_or("on")?)?;
+                let device = self.device_of(op)?;
+                self.reference.device_mut(device).device_mut().hold_for(position, on);
             }
             Verb::Synchronize => {
                 let device = self.device_of(op)?;

@@ -98,6 +98,8 @@ breaches! {
         "已记录流仍在使用的内存被再次分配";
     Strm 3 High, "Freed memory was withheld although its streams were done", "相关流已完成，释放的内存仍不可用";
     Strm 4 Medium, "A stream could not reuse its own freed memory at once", "流无法立即复用自己释放的内存";
+    Strm 5 High corrupts, "Memory was handed out against the order of waiting streams",
+        "内存的分配违背了流间等待的次序";
     Leak 1 High, "Memory was still held or counted after everything was freed", "全部释放后仍有内存被占用或计入";
     Leak 2 High, "After device calls failed, memory stayed held or counted", "设备调用失败后，有内存一直被占用或计入";
     Grow 1 High, "Repeating the same requests kept taking more memory", "重复相同的请求，内存持续增长";

@@ -1,20 +1,6 @@
 //! The list. Sorted by area (in the order of `Area`) and number; ids are stable for ever.
 
-use super::{Area, Level, Requirement, RequirementId, breach};
-
-const fn must(area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
-    new(Level::Must, area, number, en, zh)
-}
-
-const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
-    new(Level::Should, area, number, en, zh)
-}
-
-const fn new(level: Level, area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
-    let breach = breach::of(area, number);
-    let (severity, corrupts, broken) = (breach.severity, breach.corrupts, breach.broken);
-    Requirement { id: RequirementId::new(area, number), level, severity, corrupts, en, zh, broken }
-}
+use super::{Area, Requirement, must, should};
 
 use Area::{
     Arg, Capt, Conc, Conf, Exact, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm,
@@ -218,6 +204,12 @@ pub static ALL: &[Requirement] = &[
     ),
     must(Strm, 3, "Once its streams are done, a waiting block serves again", "相关流完成后，等待中的块可再次使用"),
     must(Strm, 4, "Blocks of one stream serve that stream without waiting", "同一流的块无需等待即可用于该流"),
+    must(
+        Strm,
+        5,
+        "A wait orders what was there before it, and who waits is not done",
+        "等待只约束此前的工作，等待者尚未完成",
+    ),
     must(
         Leak,
         1,

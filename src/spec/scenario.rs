@@ -205,6 +205,8 @@ pub enum OpKind {
     Use,
     Occupy,
     Finish,
+    /// Of two streams of a device one waits for the other, which is busy where any is.
+    WaitStream,
     Synchronize,
     EmptyCache,
     ResetPeak,
@@ -247,7 +249,7 @@ impl OpKind {
             OpKind::FreeInvalid => C::RawFree,
             OpKind::RecordStream => C::RecordStream,
             OpKind::Use => C::Contents,
-            OpKind::Occupy | OpKind::Finish => C::StreamControl,
+            OpKind::Occupy | OpKind::Finish | OpKind::WaitStream => C::StreamControl,
             OpKind::EmptyCache => C::EmptyCache,
             OpKind::ResetPeak => C::PeakReset,
             OpKind::ResetAccumulated => C::AccumulatedReset,

@@ -83,6 +83,11 @@ pub(super) struct Resolver<'a> {
     leaning: Option<Leaning<'a>>,
 }
 
+/// Work on streams, and waiting for it.
+fn forbidden_in_captures(kind: OpKind) -> bool {
+    matches!(kind, OpKind::Use | OpKind::Occupy | OpKind::WaitStream | OpKind::Synchronize)
+}
+
 /// One of a list that is not empty.
 fn choose<T: Copy>(from: &[T], draw: u32) -> T {
     from[below(draw, from.len())]
@@ -151,7 +156,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn resolve(&mut self, draft: &Draft) -> Option<Op> {
         let kind = self.table.pick(draft.kind);
         let device = self.device(draft);
-        if self.redirects.is_capturing() && matches!(kind, OpKind::Use | OpKind::Occupy | OpKind::Synchronize) {
+        if self.redirects.is_capturing() && forbidden_in_captures(kind) {
             return None; // a capture forbids it
         }
         Some(match kind {
@@ -163,6 +168,7 @@ impl<'a> Resolver<'a> {
             OpKind::RecordStream | OpKind::Use => return self.touch(kind, draft),
             OpKind::Occupy => self.occupy(device, self.stream(draft)),
             OpKind::Finish => self.finish(draft, device),
+            OpKind::WaitStream => self.wait_stream(draft, device),
             OpKind::Synchronize => {
                 self.occupied.retain(|&(d, _)| d != device);
                 Op::Synchronize { device }
@@ -284,6 +290,15 @@ impl<'a> Resolver<'a> {
         }
         let (device, stream) = self.occupied.swap_remove(below(draft.pick, self.occupied.len()));
         Op::Finish { device, stream }
+    }
+
+    /// A stream waits for one that is occupied; only if there is none, for any other one.
+    fn wait_stream(&self, draft: &Draft, device: DeviceId) -> Op {
+        let busy = (!self.occupied.is_empty()).then(|| choose(&self.occupied, draft.pick));
+        let (device, on) = busy.unwrap_or_else(|| (device, StreamId(one_of(draft.pick, self.bounds.streams))));
+        let stream = self.stream(draft);
+        let other = StreamId((stream.0 + 1) % self.bounds.streams.max(1));
+        Op::WaitStream { device, stream: if stream == on { other } else { stream }, on }
     }
 
     fn bad_pointer(&self, draft: &Draft) -> Pointer {

@@ -111,7 +111,10 @@ fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bou
     resolver.end_redirects(&mut round);
     resolver.free_all(&mut round);
     for device in (0..).map(DeviceId).take(bounds.devices) {
-        if round.iter().any(|op| matches!(op, Op::Occupy { device: d, .. } if *d == device)) {
+        if round
+            .iter()
+            .any(|op| matches!(op, Op::Occupy { device: d, .. } | Op::WaitStream { device: d, .. } if *d == device))
+        {
             round.push(Op::Synchronize { device });
         }
     }

@@ -99,8 +99,8 @@ impl SimDevice {
         Ok(())
     }
 
-    /// The work that keeps a stream busy ends; what waited behind it runs, up to the next such work.
-    /// Nothing happens on an idle stream.
+    /// The work that keeps a stream busy ends; what waited behind it runs, up to the next such work. Where a wait for
+    /// another stream is before that work, it ends when its turn comes. Nothing happens on an idle stream.
     ///
     /// # Errors
     /// `InvalidValue` for a stream the device has not.
@@ -108,6 +108,16 @@ impl SimDevice {
         let stream = self.known(stream)?;
         let memory = &mut self.memory;
         self.streams.finish(stream, &mut |write| memory.write(write));
+        Ok(())
+    }
+
+    /// Whatever is enqueued on `stream` from now on waits for what is enqueued on `on` now. A stream does so for itself anyway.
+    ///
+    /// # Errors
+    /// `InvalidValue` for a stream the device has not.
+    pub fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError> {
+        let (stream, on) = (self.known(stream)?, self.known(on)?);
+        self.streams.hold_for(stream, on);
         Ok(())
     }
 
@@ -294,6 +304,10 @@ impl Playground for SimDevice {
 
     fn finish(&mut self, stream: StreamId) -> Result<(), DeviceError> {
         SimDevice::finish(self, stream)
+    }
+
+    fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError> {
+        SimDevice::hold_for(self, stream, on)
     }
 
     fn synchronize(&mut self) -> Result<(), DeviceError> {

@@ -37,6 +37,12 @@ pub trait Planting: Copy + std::fmt::Debug {
         false
     }
 
+    /// Whether it goes by which streams were told to wait for others.
+    #[inline(always)]
+    fn heeds_waits(self) -> bool {
+        false
+    }
+
     /// Whether a pool counts the blocks that are freed into it, which tells their age.
     #[inline(always)]
     fn counts_frees(self) -> bool {
@@ -77,9 +83,19 @@ impl Planting for Planted {
     fn chooses(self) -> bool {
         match self {
             Planted::Defect(d) => {
-                matches!(d, Defect::StreamIgnored | Defect::StealsWithoutWaiting | Defect::ExactSizeOnly)
+                let by_waits = matches!(d, Defect::WaitOrdersBothWays | Defect::OldWaitStillCounts);
+                by_waits || matches!(d, Defect::StreamIgnored | Defect::StealsWithoutWaiting | Defect::ExactSizeOnly)
             }
             Planted::Variations(variations) => variations.choose(),
+        }
+    }
+
+    fn heeds_waits(self) -> bool {
+        match self {
+            Planted::Defect(d) => {
+                matches!(d, Defect::WaitTakenAsIdle | Defect::WaitOrdersBothWays | Defect::OldWaitStillCounts)
+            }
+            Planted::Variations(variations) => variations.have(Variation::FollowsWaits),
         }
     }
 
@@ -131,7 +147,8 @@ pub enum Defect {
     RecordNeedsSegmentStart, EventOnDefaultStream, EventsBlockEachOther, SideStreamNotRegistered, RecordIgnored,
     FirstRecordOnly, LastRecordOnly, OneEventIsEnough, EventsTakenAsPassed, EventsAskedOnlyInFlush,
     FlushDoesNotWait, WaitedBlockDropped, StreamIgnored, StealsWithoutWaiting, EventFailureFreesAtOnce,
-    QueryFailureLosesBlock, MergesWithWaiting, RecordOnFirstDevice,
+    QueryFailureLosesBlock, MergesWithWaiting, RecordOnFirstDevice, WaitTakenAsIdle, WaitOrdersBothWays,
+    OldWaitStillCounts,
     // accounts
     ActiveLosesMergedSize, ActiveKeptWithoutEvents, SegmentCountKept, UnknownFreeCounted, ReservedKeptOnTrim,
     StatsSkippedAfterRetry, OomCountedEarly, ActiveFallsEarly, RequestedIsRounded, AllocatedByRequest,

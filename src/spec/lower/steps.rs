@@ -9,7 +9,7 @@ use super::{Binding, Problems, World, expect};
 use crate::op::{BlockId, DeviceId, Names as BlockNames, Op, Pointer, Step, StreamId};
 use crate::spec::error::{Complaint, nearest};
 use crate::spec::locate::Path;
-use crate::spec::raw::step::{BlockOnStream, Interior, Place, RawAlloc, Repeat};
+use crate::spec::raw::step::{BlockOnStream, Interior, RawAlloc, Repeat};
 use crate::spec::raw::{Either, Name, OrShare, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
 use crate::spec::scenario::{Share, SharePlace, Shared};
 
@@ -186,21 +186,6 @@ impl Pass<'_> {
         }
     }
 
-    pub(super) fn stream(&mut self, slot: &Slot<u8>, path: &Path<'_>) -> Option<StreamId> {
-        let (stream, count) = (self.value(slot, path)?, self.world.streams);
-        if stream >= count {
-            let complaint = Complaint::new(format!("stream {stream} does not exist: `streams` is {count}"));
-            self.problems.add(path, complaint.hint("streams count from 0, the default stream"));
-        }
-        Some(StreamId(stream))
-    }
-
-    fn place(&mut self, place: &Place, path: &Path<'_>) -> Option<(DeviceId, StreamId)> {
-        let device = self.device(&place.device, false, &path.key("device"));
-        let stream = self.stream(&place.stream, &path.key("stream"));
-        Some((device?, stream?))
-    }
-
     fn operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         let mut device = |argument: &Either<Slot<i32>, crate::spec::raw::step::ByDevice>| match argument {
             Either::Scalar(slot) => self.device(slot, expects_refusal, path),
@@ -225,14 +210,7 @@ impl Pass<'_> {
                 let fraction = self.value(&raw.to, &path.key("to"));
                 Op::SetFraction { device: device?, fraction: fraction?.0 }
             }
-            RawOp::Occupy(place) => {
-                let (device, stream) = self.place(place, path)?;
-                Op::Occupy { device, stream }
-            }
-            RawOp::Finish(place) => {
-                let (device, stream) = self.place(place, path)?;
-                Op::Finish { device, stream }
-            }
+            RawOp::Occupy(_) | RawOp::Finish(_) | RawOp::WaitStream(_) => return self.stream_operation(op, path),
             RawOp::Caller(Either::Scalar(slot)) => Op::Caller { caller: self.value(slot, path)? },
             RawOp::Caller(Either::Container(raw)) => {
                 Op::Caller { caller: self.value(&raw.caller, &path.key("caller"))? }

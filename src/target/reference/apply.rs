@@ -71,6 +71,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             Op::CycleEnd => Ok(Reply::Done),
             Op::Occupy { device, .. }
             | Op::Finish { device, .. }
+            | Op::WaitStream { device, .. }
             | Op::Synchronize { device }
             | Op::Fault { device, .. }
             | Op::ResetPeak { device }
@@ -110,6 +111,13 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             }
             Op::Finish { stream, .. } => {
                 allocator.device_mut().finish(*stream).map_err(failed)?;
+                Reply::Done
+            }
+            Op::WaitStream { stream, on, .. } => {
+                allocator.device_mut().hold_for(*stream, *on).map_err(failed)?;
+                let handle = |stream| allocator.device().stream_handle(stream);
+                let (stream, on) = (handle(*stream), handle(*on));
+                allocator.note_wait(stream, on);
                 Reply::Done
             }
             Op::Synchronize { .. } => {

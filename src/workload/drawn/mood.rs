@@ -191,7 +191,7 @@ pub(super) fn group(kind: OpKind) -> Group {
         OpKind::Free | OpKind::FreeNewest | OpKind::FreeOldest => Group::Free,
         OpKind::FreeInvalid | OpKind::SetFractionInvalid | OpKind::BadDevice => Group::Bad,
         OpKind::RecordStream | OpKind::Use => Group::Record,
-        OpKind::Occupy => Group::Busy,
+        OpKind::Occupy | OpKind::WaitStream => Group::Busy,
         OpKind::Finish | OpKind::Synchronize => Group::Wait,
         OpKind::EmptyCache => Group::Flush,
         OpKind::ResetPeak | OpKind::ResetAccumulated => Group::Reset,
