@@ -71,7 +71,7 @@ impl Draft {
             "bad_device" | "bad_fraction" | "bad_pool" => Some(self.refused(kind, held, setup)),
             "set_fraction" | "get_fraction" | "set_current" | "caller" | "reset_peak" | "reset_accumulated"
             | "dictionary" | "summary" | "snapshot" | "memory_info" => Some(self.figures(kind, setup)),
-            "occupy" | "finish" | "wait_stream" | "synchronize" | "empty_cache" | "fault" => {
+            "occupy" | "finish" | "neighbour" | "wait_stream" | "synchronize" | "empty_cache" | "fault" => {
                 Some(self.world(kind, setup))
             }
             _ => held.redirects.op(kind, &self.draw(setup)),
@@ -149,6 +149,7 @@ impl Draft {
             "occupy" => Op::Occupy { device, stream },
             "finish" => Op::Finish { device, stream },
             "wait_stream" => Op::WaitStream { device, stream, on: StreamId(self.turn() % setup.streams.max(1)) },
+            "neighbour" => Op::Neighbour { device, bytes: u64::from(self.size) << 20 },
             "synchronize" => Op::Synchronize { device },
             "empty_cache" => Op::EmptyCache,
             _ => {

@@ -83,6 +83,10 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
         | Op::Dictionary { device }
         | Op::Summary { device, .. }
         | Op::MemoryInfo { device } => draft.place = on(*device),
+        Op::Neighbour { device, bytes } => {
+            draft.place = on(*device);
+            draft.size = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+        }
         Op::Fault { device, call, skip, .. } => {
             let call = poolproof::op::DeviceCall::ALL.iter().position(|c| c == call)?;
             draft.place = on(*device) | u8::try_from(call).ok()? << 5;

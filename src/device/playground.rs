@@ -64,6 +64,12 @@ pub trait Playground: Device {
     /// armed.
     fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>);
 
+    /// Another process holds that much of the device from now on, or as much as is left; 0 gives all back. Whether there is
+    /// anybody who could: a real device has others on it only as they are.
+    fn set_neighbour(&mut self, _bytes: u64) -> bool {
+        false
+    }
+
     /// What is free, as the harness looks at it: no call of the allocator's, and not made to fail.
     ///
     /// # Errors

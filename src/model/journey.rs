@@ -276,6 +276,9 @@ impl Journey {
         self.mark_if(Milestone::LimitRefusal, pair.after.free_bytes >= most && !allowed);
         // DeviceRefusal: the limit had room for all that the request may cost.
         self.mark_if(Milestone::DeviceRefusal, allowed);
+        // Crowded: it would have had room with what another process holds.
+        let others = model.held_by_others(device);
+        self.mark_if(Milestone::Crowded, allowed && others > 0 && pair.after.free_bytes.saturating_add(others) >= most);
     }
 }
 

@@ -12,6 +12,9 @@ impl Model {
         if served {
             self.note_streams(op);
         }
+        if let (Op::Neighbour { device, .. }, true) = (op, served) {
+            self.note_neighbour(device.index(self.devices.len()), after);
+        }
         let waited_for_all = matches!(op, Op::EmptyCache);
         for (device, view) in after.devices.iter().enumerate().take(self.devices.len()) {
             self.retired.settle(device, view.idle);
@@ -20,6 +23,7 @@ impl Model {
             }
             let waits = device::waits(view);
             let state = &mut self.devices[device];
+            state.free = Some(view.free_bytes);
             state.observe(view, self.counters);
             let calls = view.stats.counter(Counter::NumDeviceAlloc);
             state.grew = std::mem::replace(&mut state.calls, calls) != calls;
@@ -28,6 +32,14 @@ impl Model {
                 self.retired.waited(device);
             }
         }
+    }
+
+    /// Whatever is free no more, another process holds now. How much it should be is `oracle`'s to say.
+    fn note_neighbour(&mut self, device: Option<usize>, after: &Observation) {
+        let Some((at, view)) = device.and_then(|at| Some((at, after.devices.get(at)?))) else { return };
+        let state = &mut self.devices[at];
+        let free = state.free.unwrap_or(self.totals[at]);
+        state.neighbour = state.neighbour.saturating_add(free).saturating_sub(view.free_bytes);
     }
 
     /// What an answered operation says of streams.

@@ -74,6 +74,8 @@ pub enum Milestone {
     FreeDeferred,
     /// A stream was told to wait for another one that was busy.
     StreamWaited,
+    /// A request was refused for want of memory that another process held.
+    Crowded,
 }
 
 impl Milestone {
@@ -111,6 +113,7 @@ impl Milestone {
         Milestone::GraphKept,
         Milestone::FreeDeferred,
         Milestone::StreamWaited,
+        Milestone::Crowded,
     ];
 
     /// The name in scenario files.
@@ -160,6 +163,7 @@ impl Milestone {
                 | Milestone::LimitRefusal
                 | Milestone::DeviceRefusal
                 | Milestone::HelpedOnOom
+                | Milestone::Crowded
         )
     }
 

@@ -61,6 +61,7 @@ impl Op {
             Op::Occupy { device, .. }
             | Op::Finish { device, .. }
             | Op::WaitStream { device, .. }
+            | Op::Neighbour { device, .. }
             | Op::Synchronize { device }
             | Op::ResetPeak { device }
             | Op::ResetAccumulated { device }

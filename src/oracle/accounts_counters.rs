@@ -77,6 +77,7 @@ fn most(seen: &Seen<'_>, which: Counter) -> i64 {
                 | Op::Occupy { .. }
                 | Op::Finish { .. }
                 | Op::WaitStream { .. }
+                | Op::Neighbour { .. }
                 | Op::Synchronize { .. }
                 | Op::ResetPeak { .. }
                 | Op::SetFraction { .. }

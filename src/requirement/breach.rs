@@ -86,6 +86,7 @@ breaches! {
     Oom 4 High, "A request was refused although cached memory could be given back", "尚有可归还的缓存，请求却被拒绝";
     Oom 5 Low, "The out-of-memory message was missing, wrong or incomplete", "内存不足的错误信息缺失、有误或不完整";
     Oom 6 High, "A failed device call left wrong figures or an unusable allocator", "设备调用失败后统计有误，或分配器不可用";
+    Oom 7 High, "Memory that others hold was ignored, or missed for too long", "未计入他人占用的内存，或在其归还后仍视为不可用";
     Trim 1 High, "Emptying the cache did not give back exactly the unused memory", "清空缓存未恰好归还全部空闲内存";
     Trim 2 High corrupts, "Emptying the cache affected blocks in use", "清空缓存影响了正在使用的块";
     Trim 3 Low, "Emptying an empty cache changed the amount of memory", "清空空缓存改变了内存量";
@@ -110,6 +111,7 @@ breaches! {
     Tele 2 Medium, "Device memory was reported wrongly, or asking changed something", "设备内存量报告有误，或查询改变了状态";
     Tele 3 Medium, "A stream was shown as idle while busy, or the reverse",
         "流在忙时被示为空闲，或相反";
+    Tele 4 Medium, "Memory that others hold was counted wrongly", "他人占用的内存计算有误";
     Summ 1 Medium, "The statistics dictionary was wrong, or reading it changed something", "统计字典有误，或读取改变了状态";
     Summ 2 Low, "The summary table was wrong, or printing it changed something", "摘要表格有误，或输出时改变了状态";
     Summ 3 Medium, "A snapshot or report disagreed with the figures, or changed them", "快照或报告与统计不符，或改变了统计";

@@ -168,6 +168,7 @@ pub static ALL: &[Requirement] = &[
         "A device call that fails leaves the allocator usable and its accounts true",
         "设备调用失败后分配器仍可用且账目属实",
     ),
+    must(Oom, 7, "What others hold is lacking for as long as they hold it", "他人占用的内存仅在其占用期间不可用"),
     must(
         Trim,
         1,
@@ -248,6 +249,12 @@ pub static ALL: &[Requirement] = &[
         3,
         "A stream is busy while it is kept so, and idle once the device was waited for",
         "流在被占用期间为忙，在等待设备完成之后为空闲",
+    ),
+    must(
+        Tele,
+        4,
+        "What others hold lowers what is free and moves nothing else",
+        "他人占用的内存只减少空闲量，不影响其他数据",
     ),
     must(
         Summ,

@@ -207,6 +207,8 @@ pub enum OpKind {
     Finish,
     /// Of two streams of a device one waits for the other, which is busy where any is.
     WaitStream,
+    /// Another process comes to hold more or less of a device.
+    Neighbour,
     Synchronize,
     EmptyCache,
     ResetPeak,
@@ -250,6 +252,7 @@ impl OpKind {
             OpKind::RecordStream => C::RecordStream,
             OpKind::Use => C::Contents,
             OpKind::Occupy | OpKind::Finish | OpKind::WaitStream => C::StreamControl,
+            OpKind::Neighbour => C::Neighbours,
             OpKind::EmptyCache => C::EmptyCache,
             OpKind::ResetPeak => C::PeakReset,
             OpKind::ResetAccumulated => C::AccumulatedReset,

@@ -13,7 +13,7 @@ mod tests;
 use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
 
 use super::faults::Faults;
-use super::{Device, DeviceError, Event, Playground, StreamHandle};
+use super::{Device, DeviceError, Event, Playground, ProcessMemory, StreamHandle};
 use memory::Memory;
 use streams::{Streams, Write};
 
@@ -24,6 +24,9 @@ pub use tenant::Tenant;
 /// Where the raw handles of streams other than the default one begin.
 const FIRST_HANDLE: u64 = 0x5500_0000_0000;
 const HANDLE_STEP: u64 = 0x40;
+
+/// The number of the process that may hold memory of a device beside this one.
+pub const NEIGHBOUR: u32 = 4242;
 
 /// CUDA's "operation not permitted when stream is capturing".
 const CAPTURE_CODE: i32 = 900;
@@ -119,6 +122,11 @@ impl SimDevice {
         let (stream, on) = (self.known(stream)?, self.known(on)?);
         self.streams.hold_for(stream, on);
         Ok(())
+    }
+
+    /// Another process holds that much of the device from now on, in whole granules, or as much as is left; 0 gives all back.
+    pub fn set_neighbour(&mut self, bytes: u64) {
+        self.memory.set_neighbour(bytes);
     }
 
     /// Waits for everything enqueued on the device, stream after stream.
@@ -221,6 +229,15 @@ impl Device for SimDevice {
     fn free_bytes(&mut self) -> Result<u64, DeviceError> {
         self.faults.enter(DeviceCall::MemoryInfo)?;
         Ok(self.memory.free())
+    }
+
+    fn processes(&mut self) -> Vec<ProcessMemory> {
+        let (own, neighbour) = (self.memory.used(), self.memory.neighbour());
+        if neighbour == 0 {
+            return Vec::new(); // who is alone needs nobody to tell
+        }
+        let own = ProcessMemory { process: None, bytes: own };
+        vec![ProcessMemory { process: Some(NEIGHBOUR), bytes: neighbour }, own]
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<u64, DeviceError> {
@@ -333,6 +350,11 @@ impl Playground for SimDevice {
 
     fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>) {
         self.fault_with(call, skip, error);
+    }
+
+    fn set_neighbour(&mut self, bytes: u64) -> bool {
+        SimDevice::set_neighbour(self, bytes);
+        true
     }
 
     fn look_at_free_bytes(&mut self) -> Result<u64, DeviceError> {

@@ -318,3 +318,21 @@ fn work_behind_a_wait_that_is_ended_early_ends_with_the_wait() {
     device.finish(two).expect("is there");
     assert_eq!(device.idle_mask(), 0b1111);
 }
+
+#[test]
+fn a_neighbour_takes_whole_granules_of_what_is_left_and_gives_them_back() {
+    let mut device = SimDevice::new(0, 9 * MIB, 1);
+    let a = device.reserve(3 * MIB).expect("fits");
+    assert!(device.processes().is_empty());
+    device.set_neighbour(1);
+    assert_eq!(device.free_bytes(), Ok(3 * MIB));
+    let held = |process, bytes| ProcessMemory { process, bytes };
+    assert_eq!(device.processes(), [held(Some(NEIGHBOUR), 2 * MIB), held(None, 4 * MIB)]);
+    device.set_neighbour(u64::MAX);
+    assert_eq!((device.free_bytes(), device.reserve(1)), (Ok(MIB), Err(DeviceError::OutOfMemory)));
+    device.release(a).expect("a segment");
+    assert_eq!(device.free_bytes(), Ok(5 * MIB), "it keeps what it has");
+    device.set_neighbour(0);
+    assert_eq!((device.free_bytes(), device.total_bytes()), (Ok(9 * MIB), 9 * MIB));
+    assert!(device.processes().is_empty());
+}

@@ -165,7 +165,7 @@ pub enum Defect {
     FractionActsThoughRefused, FractionTrims, FractionOfFree, FractionLostEarly, FlushKeepsBest, FlushOwnStream,
     FlushOwnPool, FlushBySumOfRequests, NoSecondTry, OomSticky, OomAsDeviceError, HugeMisreported,
     ExabyteReachesAllocator, Preallocates, MessageDeviceZero, MessageLimitUnset, MessageReservedAsAllocated,
-    MessageNamesBlock, MessageEmpty,
+    MessageNamesBlock, MessageEmpty, OthersChargedToLimit, RefusalRemembered, MessageOthersAsOwn,
     // trimming
     SmallPoolNotTrimmed, DoubleFreeReleases, TrimStopsEarly, TrimDefaultStreamOnly, TrimTakesSplit,
     ReleaseFailureForgotten,
@@ -184,7 +184,7 @@ pub enum Defect {
     DictionaryOfCurrent, DictionaryEmptyEarly, DictionaryLacksPool, DictionaryUnsorted, ReservedMinusOne,
     DictionaryResetsPeaks, MemoryInfoOfCurrent, FreeIsUnallocated, FreeAndTotalSwapped, TotalIsLimit,
     SummaryDeviceZero, SummaryStale, SummaryColumnsSwapped, SnapshotOmitsWaiting, SnapshotRoundsRequests,
-    SnapshotJoinsSegments, SnapshotAsksEvents,
+    SnapshotJoinsSegments, SnapshotAsksEvents, FreeFromTotal,
     // private pools and graph capture
     PrivateServesOthers, GraphMemoryFlushed, DeferredFreeForgotten, DeferredFreeTakenUp, GraphPoolKept,
     NoSplitIgnored,

@@ -26,6 +26,7 @@ pub(super) enum Call {
     Occupy { device: usize, stream: u8 },
     Finish { device: usize, stream: u8 },
     Wait { device: usize, stream: u8, on: u8 },
+    Neighbour { device: usize, bytes: u64 },
     Synchronize { device: usize },
     EmptyCache,
     Fraction { device: usize, fraction: f64 },
@@ -109,6 +110,7 @@ impl<P: Planting> Pair<P> {
                 let handle = |stream| self.naive[device].device.stream_handle(stream);
                 self.reference.device_mut(device).note_wait(handle(stream), handle(on));
             }
+            Call::Neighbour { device, bytes } => self.on_devices(device, |d| d.set_neighbour(bytes)),
             Call::Synchronize { device } => self.on_devices(device, SimDevice::synchronize),
             Call::EmptyCache => {
                 let ours = self.reference.empty_cache();

@@ -42,6 +42,7 @@ fn call(devices: usize) -> impl Strategy<Value = Call> {
         6 => (device.clone(), stream.clone()).prop_map(|(device, stream)| Call::Finish { device, stream }),
         3 => (device.clone(), stream.clone(), stream).prop_map(|(device, stream, on)| Call::Wait { device, stream, on }),
         1 => device.clone().prop_map(|device| Call::Synchronize { device }),
+        2 => (device.clone(), 0..600 * MIB).prop_map(|(device, bytes)| Call::Neighbour { device, bytes }),
         3 => Just(Call::EmptyCache),
         2 => (device.clone(), fraction).prop_map(|(device, fraction)| Call::Fraction { device, fraction }),
         1 => device.clone().prop_map(|device| Call::ResetPeak { device }),

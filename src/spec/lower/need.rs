@@ -84,6 +84,7 @@ fn op_needs(op: &Op) -> Vec<Capability> {
             [C::StreamControl].into_iter().chain(streams(stream)).collect()
         }
         Op::WaitStream { .. } => vec![C::StreamControl, C::Streams],
+        Op::Neighbour { .. } => vec![C::Neighbours],
         Op::EmptyCache => vec![C::EmptyCache],
         Op::ResetPeak { .. } => vec![C::PeakReset],
         Op::ResetAccumulated { .. } => vec![C::AccumulatedReset],

@@ -10,7 +10,7 @@ use crate::op::{BlockId, DeviceId, Names as BlockNames, Op, Pointer, Step, Strea
 use crate::spec::error::{Complaint, nearest};
 use crate::spec::locate::Path;
 use crate::spec::raw::step::{BlockOnStream, Interior, RawAlloc, Repeat};
-use crate::spec::raw::{Either, Name, OrShare, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::raw::{Either, Extent, Name, OrShare, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
 use crate::spec::scenario::{Share, SharePlace, Shared};
 
 /// More steps than a sequence can usefully have.
@@ -211,6 +211,11 @@ impl Pass<'_> {
                 Op::SetFraction { device: device?, fraction: fraction?.0 }
             }
             RawOp::Occupy(_) | RawOp::Finish(_) | RawOp::WaitStream(_) => return self.stream_operation(op, path),
+            RawOp::Neighbour(raw) => {
+                let device = self.device(&raw.device, expects_refusal, &path.key("device"));
+                let bytes = self.extent(&raw.bytes, &path.key("bytes"));
+                Op::Neighbour { device: device?, bytes: bytes? }
+            }
             RawOp::Caller(Either::Scalar(slot)) => Op::Caller { caller: self.value(slot, path)? },
             RawOp::Caller(Either::Container(raw)) => {
                 Op::Caller { caller: self.value(&raw.caller, &path.key("caller"))? }
@@ -256,16 +261,20 @@ impl Pass<'_> {
         let block = self.bind(&raw.block, fate, &path.key("block"));
         let device = self.some_device(raw.device.as_ref(), expects_refusal, path);
         let stream = raw.stream.as_ref().map_or(Some(StreamId(0)), |slot| self.stream(slot, &path.key("stream")));
-        let bytes = match self.value(&raw.bytes, &path.key("bytes")) {
-            Some(OrShare::Share(share)) => {
+        let bytes = self.extent(&raw.bytes, &path.key("bytes"));
+        let via = raw.via.as_ref().map_or(Some(crate::op::Via::Raw), |slot| self.value(slot, &path.key("via")));
+        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?, via: via? })
+    }
+
+    /// Bytes; where they are a part of a device, what stands for it until the device is known.
+    fn extent(&mut self, slot: &Slot<Extent>, path: &Path<'_>) -> Option<u64> {
+        match self.value(slot, path)? {
+            OrShare::Share(share) => {
                 self.note_share(SharePlace::Bytes, share);
                 Some(1)
             }
-            Some(OrShare::Is(size)) => Some(size.0),
-            None => None,
-        };
-        let via = raw.via.as_ref().map_or(Some(crate::op::Via::Raw), |slot| self.value(slot, &path.key("via")));
-        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?, via: via? })
+            OrShare::Is(size) => Some(size.0),
+        }
     }
 
     /// Notes a part of a device in the step under way.

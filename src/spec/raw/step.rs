@@ -59,6 +59,8 @@ operations! {
     finish, "finish", Finish(Place);
     /// Have what is enqueued on a stream from now on wait for what is enqueued on another one now.
     wait_stream, "wait_stream", WaitStream(RawWaitStream);
+    /// Another process holds that much of a device from now on: `neighbour: { device: 0, bytes: 1GiB }`; 0 gives all back.
+    neighbour, "neighbour", Neighbour(RawNeighbour);
     /// Wait for a device.
     synchronize, "synchronize", Synchronize(DeviceArgument);
     /// Give cached memory back, on every device.
@@ -271,6 +273,15 @@ pub struct RawWaitStream {
     pub stream: Slot<u8>,
     /// For whom.
     pub on: Slot<u8>,
+}
+
+/// What another process holds of a device.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "{ device: 0, bytes: 1GiB }")]
+pub struct RawNeighbour {
+    pub device: Slot<i32>,
+    /// In all: not so much more.
+    pub bytes: Slot<Extent>,
 }
 
 /// A new memory fraction.

@@ -72,6 +72,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             Op::Occupy { device, .. }
             | Op::Finish { device, .. }
             | Op::WaitStream { device, .. }
+            | Op::Neighbour { device, .. }
             | Op::Synchronize { device }
             | Op::Fault { device, .. }
             | Op::ResetPeak { device }
@@ -118,6 +119,15 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
                 let handle = |stream| allocator.device().stream_handle(stream);
                 let (stream, on) = (handle(*stream), handle(*on));
                 allocator.note_wait(stream, on);
+                Reply::Done
+            }
+            Op::Neighbour { bytes, .. } => {
+                if !allocator.device_mut().set_neighbour(*bytes) {
+                    return Err(Reply::refused(
+                        RefusalClass::Unsupported,
+                        "other processes are on this device as they are",
+                    ));
+                }
                 Reply::Done
             }
             Op::Synchronize { .. } => {

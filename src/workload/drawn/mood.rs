@@ -195,7 +195,7 @@ pub(super) fn group(kind: OpKind) -> Group {
         OpKind::Finish | OpKind::Synchronize => Group::Wait,
         OpKind::EmptyCache => Group::Flush,
         OpKind::ResetPeak | OpKind::ResetAccumulated => Group::Reset,
-        OpKind::SetFraction => Group::Limit,
+        OpKind::SetFraction | OpKind::Neighbour => Group::Limit,
         OpKind::SetCurrent | OpKind::Caller => Group::Who,
         OpKind::GetFraction | OpKind::Dictionary | OpKind::Summary | OpKind::Snapshot | OpKind::MemoryInfo => {
             Group::Read

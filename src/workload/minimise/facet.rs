@@ -101,7 +101,7 @@ impl Facet {
             (Facet::Helps, Op::PoolCreate { use_on_oom, .. }) => Slot::Flag(use_on_oom),
             (Facet::Whole, Op::PoolCreate { no_split, .. }) => Slot::Flag(no_split),
             (Facet::Source, Op::CaptureBegin { pool, .. }) => Slot::Source(pool),
-            (Facet::Bytes, Op::Alloc { bytes, .. }) => Slot::Long(bytes),
+            (Facet::Bytes, Op::Alloc { bytes, .. } | Op::Neighbour { bytes, .. }) => Slot::Long(bytes),
             (Facet::Fraction, Op::SetFraction { fraction, .. }) => Slot::Float(fraction),
             (Facet::Skip, Op::Fault { skip, .. }) => Slot::Int(skip),
             (Facet::Offset, Op::FreePointer { pointer: Pointer::Interior { offset, .. } }) => Slot::Long(offset),
