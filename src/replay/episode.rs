@@ -190,21 +190,7 @@ impl Replayed {
                 let (_, stream) = self.stream_of(op)?;
                 self.reference.record_stream(address, stream);
             }
-            Verb::Occupy => {
-                let (position, _) = self.stream_of(op)?;
-                let device = self.device_of(op)?;
-                self.reference.device_mut(device).device_mut().occupy(position);
-            }
-            Verb::WaitStream => {
-                let (position, _) = self.stream_of(op)?;
-                let (on, _) = self.stream_at(op, op.on.ok_or("on")?)?;
-                let device = self.device_of(op)?;
-                self.reference.device_mut(device).device_mut().hold_for(position, on);
-            }
-            Verb::Synchronize => {
-                let device = self.device_of(op)?;
-                self.reference.device_mut(device).device_mut().synchronize();
-            }
+            Verb::Occupy | Verb::WaitStream | Verb::Synchronize => self.of_streams(op)?,
             Verb::EmptyCache => {
                 if let Err(error) = self.reference.empty_cache() {
                     let recorded = "served".to_owned();
@@ -243,6 +229,24 @@ impl Replayed {
             }
         }
         Ok(None)
+    }
+
+    /// What happens to streams.
+    fn of_streams(&mut self, op: &RecordedOp) -> Result<(), &'static str> {
+        let index = self.device_of(op)?;
+        match op.op {
+            Verb::Occupy => {
+                let (position, _) = self.stream_of(op)?;
+                self.reference.device_mut(index).device_mut().occupy(position);
+            }
+            Verb::WaitStream => {
+                let (position, _) = self.stream_of(op)?;
+                let (on, _) = self.stream_at(op, op.on.ok_or("on")?)?;
+                self.reference.device_mut(index).device_mut().hold_for(position, on);
+            }
+            _ => self.reference.device_mut(index).device_mut().synchronize(),
+        }
+        Ok(())
     }
 
     /// A request of a caller or of PyTorch itself, served by the recorded driver.
