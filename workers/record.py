@@ -21,7 +21,7 @@ import time
 
 FORMAT = "poolproof/1"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-PROFILES = ("mixed", "pressure", "streams", "gc", "multi", "ballast", "pools", "capture")
+PROFILES = ("mixed", "pressure", "streams", "waits", "gc", "multi", "ballast", "pools", "capture")
 STREAMS = 4
 SEGMENT_FIELDS = (
     "device", "address", "total_size", "allocated_size", "active_size", "requested_size",
@@ -38,6 +38,7 @@ DRAWN = {
     "gc": {**RARE, "empty_cache": 8, "set_fraction": 7},
     "ballast": {**RARE, "empty_cache": 12},
     "streams": {**RARE, "empty_cache": 10, "record_stream": 110, "synchronize": 45, "occupy": 27},
+    "waits": {**RARE, "empty_cache": 10, "record_stream": 110, "synchronize": 40, "occupy": 27, "wait_stream": 60},
     "multi": {**RARE, "empty_cache": 10, "record_stream": 100, "synchronize": 45, "occupy": 22},
     "pools": {
         **RARE, "empty_cache": 12, "record_stream": 70, "synchronize": 20, "occupy": 6, "set_fraction": 3,
@@ -87,7 +88,7 @@ class Recorder:
         self.next_block = self.next_pool = self.next_graph = 0
         self.streams = {}
         self.cycles = {}
-        self.shows_idle = args.profile in ("streams", "multi", "pools", "capture")
+        self.shows_idle = args.profile in ("streams", "waits", "multi", "pools", "capture")
         for device in self.devices:
             with torch.cuda.device(device):
                 self.total[device] = torch.cuda.get_device_properties(device).total_memory
@@ -105,6 +106,8 @@ class Recorder:
         self.entered = {device: [] for device in self.devices}
         self.capture = None
         self.busy = {device: {} for device in self.devices}
+        # Busy streams that have nothing of their own to do: they wait for these others.
+        self.waits = {device: {} for device in self.devices}
         self.hazard = {device: set() for device in self.devices}
         self.dead_pools = False
         self.recent = []
@@ -153,11 +156,22 @@ class Recorder:
         """Streams `query()` finds idle; waits first for those that have nothing but events on them."""
         seen = {}
         for device in self.devices:
-            for index, stream in enumerate(self.streams[device]):
-                if index not in self.busy[device]:
+            streams, busy = self.streams[device], self.busy[device]
+            for index, stream in enumerate(streams):
+                if index not in busy:
                     stream.synchronize()
-            seen[str(device)] = [i for i, s in enumerate(self.streams[device]) if s.query()]
-            self.busy[device] = {i: t for i, t in self.busy[device].items() if i not in seen[str(device)]}
+            found = [i for i, s in enumerate(streams) if s.query()]
+            while True:
+                # A wait ends a moment after what it is for.
+                over = [i for i, on in self.waits[device].items() if i not in found and on <= set(found)]
+                if not over:
+                    break
+                for index in over:
+                    streams[index].synchronize()
+                found = sorted({*found, *over})
+            seen[str(device)] = found
+            self.busy[device] = {i: t for i, t in busy.items() if i not in found}
+            self.waits[device] = {i: on for i, on in self.waits[device].items() if i not in found}
         return seen
 
     def stats(self):
@@ -290,8 +304,26 @@ class Recorder:
                 self.torch.cuda._sleep(self.cycles[device])
             # A second kernel runs after the first: the stream stays busy at least as long as the newest.
             self.busy[device].setdefault(stream, time.perf_counter())
+            self.waits[device].pop(stream, None)
 
         self.step({"op": "occupy", "device": device, "stream": stream}, act)
+
+    def wait_stream(self, device):
+        busy = list(self.busy[device])
+        on = self.rng.choice(busy) if busy and self.rng.random() < 0.8 else self.rng.randrange(STREAMS)
+        stream = self.rng.choice([s for s in range(STREAMS) if s != on])
+
+        def act():
+            self.streams[device][stream].wait_stream(self.streams[device][on])
+            if on in self.busy[device]:
+                idle = stream not in self.busy[device]
+                self.busy[device].setdefault(stream, self.busy[device][on])
+                if idle:
+                    self.waits[device][stream] = {on}
+                elif stream in self.waits[device]:
+                    self.waits[device][stream].add(on)
+
+        self.step({"op": "wait_stream", "device": device, "stream": stream, "on": on}, act)
 
     def synchronize(self, device):
         self.step({"op": "synchronize", "device": device}, lambda: self.torch.cuda.synchronize(device))

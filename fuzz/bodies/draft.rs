@@ -62,7 +62,7 @@ impl Draft {
             "alloc" => Some(self.alloc(held, setup, size_of(self.size), Via::Raw)),
             "alloc_tensor" => Some(self.alloc(held, setup, size_of(self.size), Via::Tensor)),
             "alloc_zero" => Some(self.alloc(held, setup, 0, Via::Raw)),
-            "use" | "occupy" | "synchronize" if held.redirects.captured().is_some() => None,
+            "use" | "occupy" | "wait_stream" | "synchronize" if held.redirects.captured().is_some() => None,
             "free" | "record_stream" | "use" => {
                 let block = held.pick(self.pick)?;
                 Some(self.on_block(kind, block, held, setup))
@@ -71,7 +71,9 @@ impl Draft {
             "bad_device" | "bad_fraction" | "bad_pool" => Some(self.refused(kind, held, setup)),
             "set_fraction" | "get_fraction" | "set_current" | "caller" | "reset_peak" | "reset_accumulated"
             | "dictionary" | "summary" | "snapshot" | "memory_info" => Some(self.figures(kind, setup)),
-            "occupy" | "finish" | "synchronize" | "empty_cache" | "fault" => Some(self.world(kind, setup)),
+            "occupy" | "finish" | "neighbour" | "wait_stream" | "synchronize" | "empty_cache" | "fault" => {
+                Some(self.world(kind, setup))
+            }
             _ => held.redirects.op(kind, &self.draw(setup)),
         }
     }
@@ -146,6 +148,8 @@ impl Draft {
         match kind {
             "occupy" => Op::Occupy { device, stream },
             "finish" => Op::Finish { device, stream },
+            "wait_stream" => Op::WaitStream { device, stream, on: StreamId(self.turn() % setup.streams.max(1)) },
+            "neighbour" => Op::Neighbour { device, bytes: u64::from(self.size) << 20 },
             "synchronize" => Op::Synchronize { device },
             "empty_cache" => Op::EmptyCache,
             _ => {

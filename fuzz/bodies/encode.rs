@@ -61,7 +61,9 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
             draft.pick = pick(held, *block)?;
             held.free(*block);
         }
-        Op::Use { .. } | Op::Occupy { .. } | Op::Synchronize { .. } if held.redirects.captured().is_some() => {
+        Op::Use { .. } | Op::Occupy { .. } | Op::WaitStream { .. } | Op::Synchronize { .. }
+            if held.redirects.captured().is_some() =>
+        {
             return None;
         }
         Op::RecordStream { block, stream } | Op::Use { block, stream } => {
@@ -71,6 +73,9 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
         Op::Occupy { device, stream } | Op::Finish { device, stream } => {
             draft.place = on(*device) | (stream.0 & 7) << 2
         }
+        Op::WaitStream { device, stream, on: other } => {
+            draft.place = on(*device) | (stream.0 & 7) << 2 | (other.0 & 7) << 5;
+        }
         Op::Synchronize { device }
         | Op::ResetPeak { device }
         | Op::ResetAccumulated { device }
@@ -78,6 +83,10 @@ fn of(op: &Op, held: &mut Held) -> Option<Draft> {
         | Op::Dictionary { device }
         | Op::Summary { device, .. }
         | Op::MemoryInfo { device } => draft.place = on(*device),
+        Op::Neighbour { device, bytes } => {
+            draft.place = on(*device);
+            draft.size = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+        }
         Op::Fault { device, call, skip, .. } => {
             let call = poolproof::op::DeviceCall::ALL.iter().position(|c| c == call)?;
             draft.place = on(*device) | u8::try_from(call).ok()? << 5;

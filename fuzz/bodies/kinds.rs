@@ -36,8 +36,8 @@ const COMMON: [(&str, u8); 34] = [
     ("finish", 2),
     ("empty_cache", 1),
     ("fault", 1),
-    ("synchronize", 1),
-    ("set_fraction", 1),
+    ("wait_stream", 1),
+    ("neighbour", 1),
 ];
 
 /// Private pools and captures, and what shows where memory is while they last.

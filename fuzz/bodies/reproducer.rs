@@ -93,6 +93,10 @@ pub fn astray(op: &mut Op, u: &mut Unstructured<'_>) -> Result<()> {
         Op::Occupy { device, stream } | Op::Finish { device, stream } => {
             (*device, *stream) = (DeviceId(u.arbitrary()?), StreamId(u.arbitrary()?));
         }
+        Op::Neighbour { device, bytes } => (*device, *bytes) = (DeviceId(u.arbitrary()?), number(u)?),
+        Op::WaitStream { device, stream, on } => {
+            (*device, *stream, *on) = (DeviceId(u.arbitrary()?), StreamId(u.arbitrary()?), StreamId(u.arbitrary()?));
+        }
         Op::PoolCreate { device, .. } | Op::PoolEnter { device, .. } | Op::PoolExit { device, .. } => {
             *device = DeviceId(u.arbitrary()?);
         }

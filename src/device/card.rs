@@ -82,6 +82,11 @@ impl Card {
         self.streams.occupy(stream);
     }
 
+    /// What is put on a stream from now on waits for what is on another one now.
+    pub fn hold_for(&mut self, stream: StreamHandle, on: StreamHandle) {
+        self.streams.hold_for(stream, on);
+    }
+
     /// The stream is idle.
     pub fn finish(&mut self, stream: StreamHandle) {
         self.streams.finish(stream);

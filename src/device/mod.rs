@@ -28,6 +28,15 @@ pub struct StreamHandle(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Event(pub u64);
 
+/// What one process holds of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessMemory {
+    /// Its number; `None` for this one.
+    pub process: Option<u32>,
+    /// All that it holds, whatever for.
+    pub bytes: u64,
+}
+
 /// Why a device call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each says what happened")]
@@ -58,6 +67,11 @@ pub trait Device {
     /// # Errors
     /// Whatever the driver answers.
     fn free_bytes(&mut self) -> Result<u64, DeviceError>;
+
+    /// What each process on the device holds, in the order in which they are listed (NVML); empty where nobody tells.
+    fn processes(&mut self) -> Vec<ProcessMemory> {
+        Vec::new()
+    }
 
     /// Gets a segment (`cuMemAlloc`).
     ///

@@ -20,11 +20,19 @@ pub trait Playground: Device {
     /// `InvalidValue` for a stream the device has not, or whatever the driver answers.
     fn occupy(&mut self, stream: StreamId) -> Result<(), DeviceError>;
 
-    /// The work that keeps a stream busy ends; what waited behind it runs, up to the next such work.
+    /// The work that keeps a stream busy ends; what waited behind it runs, up to the next such work. Where a wait for
+    /// another stream is before that work, it ends when its turn comes.
     ///
     /// # Errors
     /// As `occupy`.
     fn finish(&mut self, stream: StreamId) -> Result<(), DeviceError>;
+
+    /// Whatever is enqueued on `stream` from now on waits for what is enqueued on `on` now (`cudaStreamWaitEvent` for an
+    /// event recorded on `on`). The host does not wait.
+    ///
+    /// # Errors
+    /// As `occupy`.
+    fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError>;
 
     /// Waits for everything enqueued on the device; work that keeps a stream busy ends by itself.
     ///
@@ -55,6 +63,12 @@ pub trait Playground: Device {
     /// and `Map` for want of memory, the others with [`super::FAULT_CODE`], or with the error given. Several may be
     /// armed.
     fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>);
+
+    /// Another process holds that much of the device from now on, or as much as is left; 0 gives all back. Whether there is
+    /// anybody who could: a real device has others on it only as they are.
+    fn set_neighbour(&mut self, _bytes: u64) -> bool {
+        false
+    }
 
     /// What is free, as the harness looks at it: no call of the allocator's, and not made to fail.
     ///

@@ -116,6 +116,13 @@ impl RecordedDevice {
         }
     }
 
+    /// What is put on a stream from now on waits for what is on another one now.
+    pub fn hold_for(&mut self, stream: usize, on: usize) {
+        if let (Some(&stream), Some(&on)) = (self.handles.get(stream), self.handles.get(on)) {
+            self.streams.hold_for(stream, on);
+        }
+    }
+
     /// The recording saw the stream idle.
     pub fn finish(&mut self, stream: usize) {
         if let Some(&handle) = self.handles.get(stream) {

@@ -66,6 +66,8 @@ fn steps_that_matter(steps: &[Step]) -> Vec<Condition> {
     for (nth, op) in steps.iter().enumerate().filter_map(|(i, s)| Some((i, s.op.as_ref()?))) {
         let condition = match op {
             Op::Occupy { .. } => Condition::BusyStream { step: count(nth + 1) },
+            Op::Neighbour { bytes: 1.., .. } => Condition::Neighbour,
+            Op::WaitStream { .. } => Condition::WaitingStream,
             Op::RecordStream { .. } => Condition::RecordedStream,
             Op::SetFraction { fraction, .. } => Condition::Fraction(*fraction),
             Op::Fault { call, skip, error, .. } => {

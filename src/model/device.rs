@@ -19,6 +19,10 @@ pub struct DeviceState {
     pub fraction: Option<f64>,
     /// Planned faults that have not fired.
     pub armed: u32,
+    /// What another process holds, by command.
+    pub neighbour: u64,
+    /// What was free of the device when it was last seen.
+    pub(super) free: Option<u64>,
     /// Faults that had fired at the last observation.
     pub fired: u32,
     /// Streams with live blocks.
@@ -45,6 +49,8 @@ impl DeviceState {
             bytes: 0,
             had_oom: false,
             fraction: None,
+            neighbour: 0,
+            free: None,
             armed: 0,
             fired: 0,
             streams_live: 0,

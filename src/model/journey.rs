@@ -180,6 +180,11 @@ impl Journey {
                     self.mark_if(Milestone::PeakLowered, fell);
                 }
             }
+            // StreamWaited: the other stream, of the same device, had not finished.
+            Op::WaitStream { device, stream, on } if served => {
+                let view = device.index(before.devices.len()).map(|d| &before.devices[d]);
+                self.mark_if(Milestone::StreamWaited, stream != on && view.is_some_and(|v| !v.is_idle(on)));
+            }
             Op::CycleEnd => {
                 // CycleRepeated: a second round ended.
                 self.cycles = self.cycles.saturating_add(1);
@@ -271,6 +276,9 @@ impl Journey {
         self.mark_if(Milestone::LimitRefusal, pair.after.free_bytes >= most && !allowed);
         // DeviceRefusal: the limit had room for all that the request may cost.
         self.mark_if(Milestone::DeviceRefusal, allowed);
+        // Crowded: it would have had room with what another process holds.
+        let others = model.held_by_others(device);
+        self.mark_if(Milestone::Crowded, allowed && others > 0 && pair.after.free_bytes.saturating_add(others) >= most);
     }
 }
 

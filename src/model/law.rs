@@ -15,8 +15,8 @@ const UNROUNDABLE_WITH_FAULT: &[RefusalClass] =
 impl Model {
     /// Whether the operation can be asked at all: `Err` where the block, pool or graph it names is not there, its id is
     /// taken, it begins or ends out of turn, or the stream it names does not exist, so that the engine drops it. Bad devices are *not*
-    /// dropped: they must be refused. (What only the harness does to a device, `Occupy`, `Finish` and
-    /// `Fault`, is no call that could be refused, and is dropped.)
+    /// dropped: they must be refused. (What only the harness does to a device, `Occupy`, `Finish`,
+    /// `WaitStream` and `Fault`, is no call that could be refused, and is dropped.)
     ///
     /// # Errors
     /// Why it is dropped.
@@ -46,7 +46,14 @@ impl Model {
                 device.index(self.devices.len()).ok_or(Drop::NoSuchPlace)?;
                 self.has_stream(stream)
             }
-            Op::Fault { device, .. } => device.index(self.devices.len()).map(|_| ()).ok_or(Drop::NoSuchPlace),
+            Op::WaitStream { device, stream, on } => {
+                device.index(self.devices.len()).ok_or(Drop::NoSuchPlace)?;
+                self.has_stream(stream)?;
+                self.has_stream(on)
+            }
+            Op::Neighbour { device, .. } | Op::Fault { device, .. } => {
+                device.index(self.devices.len()).map(|_| ()).ok_or(Drop::NoSuchPlace)
+            }
             _ => Ok(()),
         }
     }
@@ -114,8 +121,8 @@ impl Model {
             Op::Alloc { bytes: 0, .. } => Law::MustServe,
             Op::Alloc { bytes, .. } if self.is_unroundable(bytes) => Law::MustRefuseAny(UNROUNDABLE),
             Op::Alloc { device, bytes, .. } => {
-                let total = self.position(device).and_then(|d| self.totals.get(d)).copied().unwrap_or(0);
-                if bytes > total { Law::MustRefuse(RefusalClass::OutOfMemory) } else { Law::MayLackMemory }
+                let most = self.position(device).map_or(0, |d| self.total_bytes(d) - self.held_by_others(d));
+                if bytes > most { Law::MustRefuse(RefusalClass::OutOfMemory) } else { Law::MayLackMemory }
             }
             _ => Law::MustServe,
         }
@@ -162,6 +169,12 @@ impl Model {
     #[must_use]
     pub fn is_unroundable(&self, bytes: u64) -> bool {
         i64::try_from(self.contract.growth.rounded(bytes)).is_err()
+    }
+
+    /// What another process holds of the device at this position, by command.
+    #[must_use]
+    pub fn held_by_others(&self, position: usize) -> u64 {
+        self.devices.get(position).map_or(0, |d| d.neighbour.min(self.total_bytes(position)))
     }
 
     /// The memory of the device at this position.

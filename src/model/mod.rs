@@ -7,10 +7,12 @@ mod device;
 mod former;
 mod journal;
 pub mod journey;
+mod lanes;
 mod law;
 mod owner;
 mod pair;
 mod pools;
+mod progress;
 mod states;
 mod territory;
 mod unfinished;
@@ -124,7 +126,7 @@ impl Model {
             devices: vec![DeviceState::new(); info.devices.len()],
             current: Vec::new(),
             caller: 0,
-            retired: unfinished::Retired::new(info.devices.len()),
+            retired: unfinished::Retired::new(info.devices.len(), info.streams),
             trespass: None,
             pools: Pools::default(),
             territory: territory::Territory::new(info.devices.len(), info.can(Capability::Counters)),
@@ -253,57 +255,6 @@ impl Model {
                 self.territory.settle(&self.pools);
             }
             _ => {}
-        }
-    }
-
-    /// Which unfinished work is finished now, as far as this operation and its observation show.
-    fn note_progress(&mut self, op: &Op, served: bool, after: &Observation) {
-        let waited_for_all = matches!(op, Op::EmptyCache);
-        for (device, view) in after.devices.iter().enumerate().take(self.devices.len()) {
-            self.retired.settle(device, view.idle);
-            if !self.pools.is_empty() {
-                self.territory.observe(device, view);
-            }
-            let waits = device::waits(view);
-            let state = &mut self.devices[device];
-            state.observe(view, self.counters);
-            let calls = view.stats.counter(crate::op::Counter::NumDeviceAlloc);
-            state.grew = std::mem::replace(&mut state.calls, calls) != calls;
-            let moved = std::mem::replace(&mut state.waits, waits) != waits;
-            if moved || waited_for_all || !self.counters {
-                self.retired.waited(device);
-            }
-        }
-        match *op {
-            Op::Synchronize { device } if served => {
-                if let Some(device) = device.index(self.devices.len()) {
-                    self.retired.settle(device, u64::MAX);
-                }
-            }
-            Op::Finish { device, stream } if served => {
-                if let Some(device) = device.index(self.devices.len()) {
-                    self.retired.finished(device, stream);
-                }
-            }
-            Op::Occupy { device, stream } if served => {
-                if let Some(device) = device.index(self.devices.len()) {
-                    self.retired.enqueued(device, 1 << (stream.0 & 63));
-                }
-            }
-            Op::Use { .. } | Op::Fill { .. } if served => self.note_work(op),
-            _ => {}
-        }
-    }
-
-    /// A write to a block was put on a stream.
-    pub fn note_work(&mut self, op: &Op) {
-        let (block, stream) = match *op {
-            Op::Use { block, stream } => (block, Some(stream)),
-            Op::Fill { block } => (block, None),
-            _ => return,
-        };
-        if let Some(&Live { device, stream: own, .. }) = self.block(block) {
-            self.retired.enqueued(device, 1 << (stream.unwrap_or(own).0 & 63));
         }
     }
 

@@ -310,7 +310,12 @@ impl Pools {
             }
             Op::CaptureEnd { graph } => self.is_in(graph, Phase::Capturing),
             Op::GraphReset { graph } => self.is_in(graph, Phase::Captured),
-            Op::Use { .. } | Op::Fill { .. } | Op::Verify { .. } | Op::Occupy { .. } | Op::Synchronize { .. }
+            Op::Use { .. }
+            | Op::Fill { .. }
+            | Op::Verify { .. }
+            | Op::Occupy { .. }
+            | Op::WaitStream { .. }
+            | Op::Synchronize { .. }
                 if self.is_capturing() =>
             {
                 Err(Drop::Capturing)

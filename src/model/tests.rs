@@ -178,6 +178,20 @@ fn idle_streams_leave_nothing_to_wait_for() {
 }
 
 #[test]
+fn more_than_others_leave_must_be_refused() {
+    let mut world = World::new();
+    let take = |bytes| Op::Neighbour { device: DeviceId(0), bytes };
+    world.now.devices[0].free_bytes = GIB - (64 << 20);
+    world.step(&take(64 << 20), &Reply::Done);
+    let most = GIB - (64 << 20);
+    assert_eq!(world.model.law(&alloc(1, 0, most)), Law::MayLackMemory);
+    assert_eq!(world.model.law(&alloc(1, 0, most + 1)), Law::MustRefuse(RefusalClass::OutOfMemory));
+    world.now.devices[0].free_bytes = GIB;
+    world.step(&take(0), &Reply::Done);
+    assert_eq!(world.model.law(&alloc(1, 0, GIB)), Law::MayLackMemory);
+}
+
+#[test]
 fn a_stream_with_more_to_do_is_doubted_once_the_allocator_may_have_waited() {
     let mut world = World::new();
     let occupy = Op::Occupy { device: DeviceId(0), stream: StreamId(1) };

@@ -1,11 +1,13 @@
 //! Freed memory on which work has not finished: which streams must be done before another stream may have it.
 //!
-//! Decides from operations and idle bits alone. Does not see events: where a busy stream was given more to do,
-//! earlier work on it may end unseen, and is taken for finished as soon as the allocator may have waited.
+//! Decides from operations and idle bits alone; what holds streams up is `lanes`'. Does not see events: where a busy stream
+//! was given more to do, earlier work on it may end unseen, and is taken for finished as soon as the allocator may have
+//! waited. A stream that was told to wait for those that are not done may have the memory: its work comes after theirs.
 
 use std::collections::BTreeMap;
 
 use super::Live;
+use super::lanes::Lanes;
 use crate::op::StreamId;
 
 /// A range handed out although work of these streams on it had not finished.
@@ -19,6 +21,8 @@ pub struct Unfinished {
     pub streams: u64,
     /// The stream of the block that was freed.
     pub own: StreamId,
+    /// One of them waits for another stream, or the new owner's stream and it have waited for each other before.
+    pub by_wait: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +34,8 @@ struct Range {
     duty: u64,
     /// Streams that were given more to do since: they need not be idle when the work on this range ends.
     blurred: u64,
+    /// When it was freed.
+    since: u64,
 }
 
 /// Disjoint ranges by address. Empty as long as blocks are freed on idle streams.
@@ -40,11 +46,25 @@ pub(super) struct Retired {
     waiting: Vec<u64>,
     /// By device, whether some range has a blurred stream.
     blurred: Vec<bool>,
+    lanes: Vec<Lanes>,
+    /// Counts what happens to streams, and frees.
+    now: u64,
 }
 
 impl Retired {
-    pub(super) fn new(devices: usize) -> Self {
-        Retired { ranges: BTreeMap::new(), waiting: vec![0; devices], blurred: vec![false; devices] }
+    pub(super) fn new(devices: usize, streams: u8) -> Self {
+        Retired {
+            ranges: BTreeMap::new(),
+            waiting: vec![0; devices],
+            blurred: vec![false; devices],
+            lanes: vec![Lanes::new(streams); devices],
+            now: 0,
+        }
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.now += 1;
+        self.now
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -55,7 +75,8 @@ impl Retired {
     pub(super) fn put(&mut self, live: &Live, duty: u64) {
         self.cut(live.address, live.end());
         self.waiting[live.device] |= duty;
-        let range = Range { end: live.end(), device: live.device, own: live.stream, duty, blurred: 0 };
+        let since = self.tick();
+        let range = Range { end: live.end(), device: live.device, own: live.stream, duty, blurred: 0, since };
         self.ranges.insert(live.address, range);
     }
 
@@ -63,10 +84,14 @@ impl Retired {
     pub(super) fn take(&mut self, live: &Live) -> Option<Unfinished> {
         let mut found = None;
         for (&address, range) in self.overlapping(live.address, live.end()) {
-            let own = if range.device == live.device { 1 << (live.stream.0 & 63) } else { 0 };
-            let streams = range.duty & !own;
+            let lanes = &self.lanes[live.device];
+            let is_here = range.device == live.device;
+            let after = if is_here { 1 << (live.stream.0 & 63) | lanes.before(live.stream, range.since) } else { 0 };
+            let streams = range.duty & !after;
             if streams != 0 && found.is_none() {
-                found = Some(Unfinished { address, end: range.end, device: range.device, streams, own: range.own });
+                let by_wait = is_here && streams & lanes.joined(live.stream) != 0;
+                let Range { end, device, own, .. } = *range;
+                found = Some(Unfinished { address, end, device, streams, own, by_wait });
             }
         }
         self.cut(live.address, live.end());
@@ -75,16 +100,40 @@ impl Retired {
 
     /// These streams have nothing left to do.
     pub(super) fn settle(&mut self, device: usize, idle: u64) {
+        if self.lanes[device].see(idle) {
+            self.drop_done(device); // what waited for these may be done, and have more to do
+        }
         if self.waiting[device] & idle != 0 {
             self.drop_streams(device, |_| idle);
         }
     }
 
-    /// What kept the stream busy ended, by command.
+    /// What kept the stream busy ended, by command, and with it what waited for that alone.
     pub(super) fn finished(&mut self, device: usize, stream: StreamId) {
-        let bit = 1 << (stream.0 & 63);
-        if self.waiting[device] & bit != 0 {
-            self.drop_streams(device, |_| bit);
+        self.lanes[device].finish(stream);
+        self.drop_done(device);
+    }
+
+    /// The stream was given work that keeps it busy.
+    pub(super) fn occupied(&mut self, device: usize, stream: StreamId) {
+        let now = self.tick();
+        self.lanes[device].occupy(stream, now);
+        self.enqueued(device, 1 << (stream.0 & 63));
+    }
+
+    /// What the stream is given from now on waits for what another one was given before.
+    pub(super) fn waits_for(&mut self, device: usize, stream: StreamId, on: StreamId) {
+        let now = self.tick();
+        self.lanes[device].wait(stream, on, now);
+        self.enqueued(device, 1 << (stream.0 & 63));
+    }
+
+    /// Drops streams that are done with what they were given before the free.
+    fn drop_done(&mut self, device: usize) {
+        if self.waiting[device] != 0 {
+            let lanes = std::mem::take(&mut self.lanes[device]);
+            self.drop_streams(device, |range| lanes.done(range.duty, range.since));
+            self.lanes[device] = lanes;
         }
     }
 
@@ -100,6 +149,8 @@ impl Retired {
 
     /// The allocator may have waited for the streams that it knows of.
     pub(super) fn waited(&mut self, device: usize) {
+        self.lanes[device].waited();
+        self.drop_done(device);
         if self.blurred[device] {
             self.drop_streams(device, |range| range.blurred);
             self.blurred[device] = false;

@@ -45,6 +45,8 @@ pub enum Capability {
     Nvml,
     /// Device calls can be made to fail.
     Faults,
+    /// Another process can be made to hold memory of a device.
+    Neighbours,
     /// The current device can be changed, and operations may leave the device out.
     CurrentDevice,
     /// Calls can come from several threads.
@@ -104,6 +106,7 @@ impl Capability {
         (Capability::MemoryInfo, "memory_info"),
         (Capability::Nvml, "nvml"),
         (Capability::Faults, "faults"),
+        (Capability::Neighbours, "neighbours"),
         (Capability::CurrentDevice, "current_device"),
         (Capability::Callers, "callers"),
         (Capability::Tensors, "tensors"),

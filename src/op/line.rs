@@ -23,6 +23,8 @@ pub(super) fn of(op: &Op) -> String {
         Op::RecordStream { block, stream } => format!("record_stream {block} on {stream}"),
         Op::Use { block, stream } => format!("use {block} on {stream}"),
         Op::Occupy { device, stream } | Op::Finish { device, stream } => format!("{name} {device}, {stream}"),
+        Op::WaitStream { device, stream, on } => format!("wait_stream {device}: {stream} for {on}"),
+        Op::Neighbour { device, bytes } => format!("neighbour on {device} holds {}", size::both(*bytes)),
         Op::Synchronize { device }
         | Op::ResetPeak { device }
         | Op::ResetAccumulated { device }

@@ -73,6 +73,10 @@ pub enum Milestone {
     GraphKept,
     /// A block freed under a redirection stayed in use because a stream had been recorded on it.
     FreeDeferred,
+    /// A stream was told to wait for another one that was busy.
+    StreamWaited,
+    /// A request was refused for want of memory that another process held.
+    Crowded,
 }
 
 impl Milestone {
@@ -109,6 +113,8 @@ impl Milestone {
         Milestone::GraphCaptured,
         Milestone::GraphKept,
         Milestone::FreeDeferred,
+        Milestone::StreamWaited,
+        Milestone::Crowded,
     ];
 
     /// The name in scenario files.
@@ -159,6 +165,7 @@ impl Milestone {
                 | Milestone::LimitRefusal
                 | Milestone::DeviceRefusal
                 | Milestone::HelpedOnOom
+                | Milestone::Crowded
         )
     }
 

@@ -191,6 +191,10 @@ pub enum Op {
     Occupy { device: DeviceId, stream: StreamId },
     /// The work that keeps a stream busy ends by itself.
     Finish { device: DeviceId, stream: StreamId },
+    /// What is enqueued on `stream` from now on waits for what is enqueued on `on` now.
+    WaitStream { device: DeviceId, stream: StreamId, on: StreamId },
+    /// Another process holds `bytes` of the device from now on, or as much as is left; 0 gives all back.
+    Neighbour { device: DeviceId, bytes: u64 },
     /// Wait for everything enqueued on a device.
     Synchronize { device: DeviceId },
     /// Give cached memory back to every device.
@@ -282,6 +286,8 @@ impl Op {
             Op::Use { .. } => "use",
             Op::Occupy { .. } => "occupy",
             Op::Finish { .. } => "finish",
+            Op::WaitStream { .. } => "wait_stream",
+            Op::Neighbour { .. } => "neighbour",
             Op::Synchronize { .. } => "synchronize",
             Op::EmptyCache => "empty_cache",
             Op::ResetPeak { .. } => "reset_peak",

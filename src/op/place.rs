@@ -46,6 +46,7 @@ impl Op {
             | Op::Use { stream, .. }
             | Op::Occupy { stream, .. }
             | Op::Finish { stream, .. }
+            | Op::WaitStream { stream, .. }
             | Op::CaptureBegin { stream, .. } => Some(*stream),
             _ => None,
         }
@@ -59,6 +60,8 @@ impl Op {
             }
             Op::Occupy { device, .. }
             | Op::Finish { device, .. }
+            | Op::WaitStream { device, .. }
+            | Op::Neighbour { device, .. }
             | Op::Synchronize { device }
             | Op::ResetPeak { device }
             | Op::ResetAccumulated { device }

@@ -76,6 +76,8 @@ fn most(seen: &Seen<'_>, which: Counter) -> i64 {
                 | Op::Use { .. }
                 | Op::Occupy { .. }
                 | Op::Finish { .. }
+                | Op::WaitStream { .. }
+                | Op::Neighbour { .. }
                 | Op::Synchronize { .. }
                 | Op::ResetPeak { .. }
                 | Op::SetFraction { .. }

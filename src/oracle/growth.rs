@@ -82,6 +82,10 @@ impl Growth {
             Op::Use { block, stream } => add(4, order(block), u64::from(stream.0)),
             Op::Occupy { device, stream } => add(5, u64::from(device.0.cast_unsigned()), u64::from(stream.0)),
             Op::Finish { device, stream } => add(6, u64::from(device.0.cast_unsigned()), u64::from(stream.0)),
+            Op::WaitStream { device, stream, on } => {
+                add(12, u64::from(device.0.cast_unsigned()), u64::from(stream.0) << 8 | u64::from(on.0));
+            }
+            Op::Neighbour { device, bytes } => add(13, u64::from(device.0.cast_unsigned()), *bytes),
             Op::Synchronize { device } => add(7, u64::from(device.0.cast_unsigned()), 0),
             Op::EmptyCache => add(8, 0, 0),
             Op::SetFraction { device: place, fraction } => add(9, device(place), fraction.to_bits()),

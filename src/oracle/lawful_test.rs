@@ -194,6 +194,10 @@ fn translate(line: &Value) -> Option<(Op, Reply)> {
         "free" => Op::Free { block: block() },
         "record_stream" => Op::RecordStream { block: block(), stream: stream() },
         "occupy" => Op::Occupy { device: device(), stream: stream() },
+        "wait_stream" => {
+            let on = StreamId(u8::try_from(number("on").expect("a stream")).expect("small"));
+            Op::WaitStream { device: device(), stream: stream(), on }
+        }
         "synchronize" => Op::Synchronize { device: device() },
         "empty_cache" => Op::EmptyCache,
         "reset_peak" => Op::ResetPeak { device: device() },

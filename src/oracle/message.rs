@@ -132,8 +132,23 @@ fn lacking(seen: &Seen<'_>, op: &Op, bytes: u64, text: &str, figures: Figures) -
     let free_shown = Shown::before(text, " is free").filter(|_| figures.memory_info && is_still);
     exact(total, Shown::after(text, "total capacity of ").filter(|_| figures.memory_info), view.total_bytes)
         .or_else(|| exact(free, free_shown, view.free_bytes))
+        .or_else(|| neighbours(seen, device, view, text).filter(|_| figures.memory_info && is_still))
         .or_else(|| allowed(seen, device, text))
         .or_else(|| whereabouts(seen, device, view, text, figures))
+}
+
+/// What the text says that processes hold, once it is known what another one does: that, and the rest of what is not free.
+fn neighbours(seen: &Seen<'_>, device: usize, view: &DeviceView, text: &str) -> Option<Violation> {
+    let others = seen.model.held_by_others(device);
+    let own = view.total_bytes.saturating_sub(view.free_bytes).saturating_sub(others);
+    let of_another = text.split_once("Process ").and_then(|(_, rest)| Shown::after(rest, " has "));
+    let wrong = |name: Text, shown: Option<Shown>, due: u64| {
+        let shown = shown.filter(|s| others > 0 && !s.is_within(due, due))?;
+        Some(off(OOM_05, name, told::bytes(due).into(), &shown.text))
+    };
+    let what = say!("what another process holds of device {device}", "另一进程占用设备 {device} 的内存");
+    let mine = say!("what this process holds of device {device}", "本进程占用设备 {device} 的内存");
+    wrong(what, of_another, others).or_else(|| wrong(mine, Shown::after(text, "this process has "), own))
 }
 
 /// What the text says may be reserved.

@@ -91,3 +91,27 @@ fn what_was_given_is_named_as_it_was_given() {
     pointer("invalid device pointer: 0x1008").passes();
     pointer("invalid device pointer: 0x1000").convicts("ARG-03");
 }
+
+#[test]
+fn what_processes_hold_is_said_as_it_is_once_that_is_known() {
+    let says = |holds: bool, other: &str, own: &str| {
+        let mut bench = Bench::new(OracleName::Refusal);
+        bench.alloc(1, 0x1000, 256 << 20).passes();
+        if holds {
+            let op = Op::Neighbour { device: DeviceId(0), bytes: 512 << 20 };
+            bench.step(op, Reply::Done, |o| o.devices[0].free_bytes -= 512 << 20).passes();
+        }
+        let text = format!(
+            "256.00 MiB is free. Process 7 has {other} memory in use. Including non-PyTorch memory, this process has {own} memory in use. "
+        );
+        let refused = Reply::refused(RefusalClass::OutOfMemory, text);
+        bench.step(alloc(2, GIB / 2), refused, |o| refuse(&mut o.devices[0]))
+    };
+    says(true, "512.00 MiB", "256.00 MiB").passes();
+    says(true, "512.00 MiB", "768.00 MiB").convicts("OOM-05");
+    let found = says(true, "0 bytes", "256.00 MiB").convicts("OOM-05");
+    assert_eq!(
+        found.message.en,
+        "the text of the refusal says of what another process holds of device 0 0 bytes, but it was 512 MiB"
+    );
+}

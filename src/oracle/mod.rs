@@ -34,6 +34,7 @@ mod summary;
 mod table;
 mod telemetry;
 mod telemetry_card;
+mod telemetry_neighbours;
 mod telemetry_streams;
 mod trim;
 mod view;

@@ -6,8 +6,8 @@
 //! device that it is about, and peaks after a refusal (`peak`).
 
 use super::cite::{
-    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02, OOM_05, OOM_06, SUMM_01,
-    SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
+    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02, OOM_05, OOM_06, OOM_07,
+    SUMM_01, SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
 use super::message::{self, Figures};
 use super::view::{answered, first_difference, fraction, refusal};
@@ -183,7 +183,7 @@ fn needs(op: &Op) -> Option<Capability> {
         Op::Alloc { via: Via::Tensor, .. } => Capability::Tensors,
         Op::FreePointer { .. } => Capability::RawFree,
         Op::RecordStream { .. } => Capability::RecordStream,
-        Op::Use { .. } | Op::Occupy { .. } | Op::Finish { .. } => Capability::StreamControl,
+        Op::Use { .. } | Op::Occupy { .. } | Op::Finish { .. } | Op::WaitStream { .. } => Capability::StreamControl,
         Op::EmptyCache => Capability::EmptyCache,
         Op::ResetPeak { .. } => Capability::PeakReset,
         Op::ResetAccumulated { .. } => Capability::AccumulatedReset,
@@ -195,6 +195,7 @@ fn needs(op: &Op) -> Option<Capability> {
         Op::Snapshot => Capability::Snapshot,
         Op::MemoryInfo { .. } => Capability::MemoryInfo,
         Op::Fill { .. } | Op::Verify { .. } => Capability::Contents,
+        Op::Neighbour { .. } => Capability::Neighbours,
         Op::Fault { .. } => Capability::Faults,
         Op::PoolCreate { .. } | Op::PoolEnter { .. } | Op::PoolExit { .. } | Op::PoolDelete { .. } => {
             Capability::PrivatePools
@@ -225,8 +226,13 @@ fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
         Op::Alloc { bytes: 0, .. } => ZERO_01,
         Op::Alloc { bytes, .. } if seen.model.is_unroundable(bytes) => HUGE_02,
         Op::Alloc { bytes, .. } => {
-            let total = seen.model.device_of(op).map_or(0, |d| seen.model.total_bytes(d));
-            if bytes > total { HUGE_01 } else { OOM_01 }
+            let (total, others) =
+                seen.model.device_of(op).map_or((0, 0), |d| (seen.model.total_bytes(d), seen.model.held_by_others(d)));
+            match bytes {
+                _ if bytes > total => HUGE_01,
+                _ if bytes > total - others => OOM_07,
+                _ => OOM_01,
+            }
         }
         Op::SetFraction { fraction, .. } if !(0.0..=1.0).contains(&fraction) => FRAC_02,
         Op::FreePointer { pointer } => match pointer {

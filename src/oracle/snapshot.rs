@@ -43,6 +43,8 @@ fn leaves_cache(op: &Op) -> bool {
             | Op::Dictionary { .. }
             | Op::Summary { .. }
             | Op::MemoryInfo { .. }
+            | Op::WaitStream { .. }
+            | Op::Neighbour { .. }
             | Op::GetFraction { .. }
             | Op::SetCurrent { .. }
             | Op::Caller { .. }

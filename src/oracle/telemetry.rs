@@ -13,6 +13,7 @@
 
 use super::cite::{TELE_01, TELE_02, say};
 use super::telemetry_card::{Convict, second_opinion};
+use super::telemetry_neighbours as neighbours;
 use super::telemetry_streams as streams;
 use super::view::free;
 use super::{Oracle, Seen};
@@ -37,6 +38,8 @@ struct Debt {
     /// A call that returns memory was told to fail.
     returns_fail: bool,
     owed: i128,
+    /// What another process holds, by command.
+    neighbour: u64,
 }
 
 impl Telemetry {
@@ -157,11 +160,15 @@ impl Oracle for Telemetry {
             let violation = Violation::new(OracleName::Telemetry, Some(requirement), message);
             convictions.push(violation.figure(what, expected, actual));
         };
+        let meets = neighbours::met(seen).inspect(|&device| {
+            let holds = neighbours::judge(seen, device, self.debt(device).neighbour, &mut convict);
+            self.debt(device).neighbour = holds;
+        });
         for (device, (before, after)) in seen.before.devices.iter().zip(&seen.after.devices).enumerate() {
             let (b, a) = (before.free_bytes, after.free_bytes);
             // Where neither moves nothing is lost, whatever is owed.
             let stands = a == b && after.nvml.is_none() && reserved(after) == reserved(before);
-            if !stands {
+            if !stands && meets != Some(device) {
                 self.judge_moves(seen, device, &mut convict);
             }
             let (was, total) = (before.total_bytes, after.total_bytes);

@@ -1,6 +1,6 @@
 //! The part of `telemetry` about streams: busy while work keeps them so, and idle once they were waited for.
 //!
-//! Decides only right after a stream was occupied or a device was waited for: when else work ends is the device's affair.
+//! Decides only right after a stream was occupied, told to wait for another, or a device was waited for: when else work ends is the device's affair.
 
 use super::Seen;
 use super::cite::{TELE_03, say};
@@ -21,6 +21,24 @@ pub(super) fn judge(seen: &Seen<'_>, op: &Op, streams: u8) -> Option<Violation> 
                 "设备 {device} 的流 {number} 正被占用，却被示为空闲"
             );
             view.is_idle(stream).then(|| convict(message, device, stream, BUSY, IDLE))
+        }
+        Op::WaitStream { device, stream, on } => {
+            let before = device.index(seen.before.devices.len()).map(|d| &seen.before.devices[d])?;
+            let (device, view) = view(seen, device)?;
+            let (number, other) = (stream.0, on.0);
+            if !before.is_idle(on) && view.is_idle(stream) {
+                let message = say!(
+                    "{stream} of device {device} waits for {on}, which is busy, and is shown as idle",
+                    "设备 {device} 的流 {number} 正等待忙碌的流 {other}，却被示为空闲"
+                );
+                return Some(convict(message, device, stream, BUSY, IDLE));
+            }
+            let is_spare = before.is_idle(on) && before.is_idle(stream) && !view.is_idle(stream);
+            let message = say!(
+                "{stream} of device {device} waits for {on}, and is shown as busy although neither had anything to do",
+                "设备 {device} 的流 {number} 与其等待的流 {other} 均无工作，却被示为忙"
+            );
+            is_spare.then(|| convict(message, device, stream, IDLE, BUSY))
         }
         Op::Synchronize { device } => {
             let (device, view) = view(seen, device)?;
@@ -73,6 +91,22 @@ mod tests {
         bench.step(occupy(), Reply::Done, busy).passes();
         let found = bench.step(wait(), Reply::Done, |_| {}).convicts("TELE-03");
         assert_eq!(found.message.zh, "已等待设备 1 完成，其流 2 却被示为忙");
+    }
+
+    #[test]
+    fn a_stream_that_waits_is_busy_as_long_as_the_other_is() {
+        let wait = |on| Op::WaitStream { device: DEVICE, stream: STREAM, on: StreamId(on) };
+        let occupied = || {
+            let mut bench = Bench::new(OracleName::Telemetry);
+            let occupy = Op::Occupy { device: DEVICE, stream: StreamId(1) };
+            bench.step(occupy, Reply::Done, |o| o.devices[1].idle &= !0b10).passes();
+            bench
+        };
+        occupied().step(wait(1), Reply::Done, busy).passes();
+        let found = occupied().step(wait(1), Reply::Done, |_| {}).convicts("TELE-03");
+        assert_eq!(found.message.en, "stream 2 of device 1 waits for stream 1, which is busy, and is shown as idle");
+        occupied().step(wait(0), Reply::Done, |_| {}).passes();
+        occupied().step(wait(0), Reply::Done, busy).convicts("TELE-03");
     }
 
     #[test]

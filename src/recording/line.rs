@@ -119,6 +119,7 @@ pub enum Verb {
     Free,
     RecordStream,
     Occupy,
+    WaitStream,
     Synchronize,
     EmptyCache,
     ResetPeak,
@@ -160,6 +161,9 @@ pub struct RecordedOp {
     pub device: Option<usize>,
     #[serde(default)]
     pub stream: Option<usize>,
+    /// The other stream, which it waits for.
+    #[serde(default)]
+    pub on: Option<usize>,
     #[serde(default)]
     pub bytes: Option<u64>,
     #[serde(default)]

@@ -90,6 +90,7 @@ pub struct DeviceAllocator<D, P> {
     /// An error that is never forgotten; kept only for a planted defect.
     pub(super) stuck: Option<DeviceError>,
     pub(super) habits: super::uneven::Habits,
+    pub(super) waits: super::waits::Waits,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -118,6 +119,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             varied: variation::Memory::default(),
             stuck: None,
             habits: super::uneven::Habits::default(),
+            waits: super::waits::Waits::default(),
         };
         allocator.set_limit(settings.fraction);
         allocator

@@ -60,6 +60,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         self.arena[slot].recorded = false;
         for (i, &stream) in streams.iter().enumerate() {
+            if self.planted.has(Defect::WaitTakenAsIdle) && self.waits.has(stream) {
+                continue;
+            }
             let marked = if self.planted.has(Defect::EventOnDefaultStream) { StreamHandle(0) } else { stream };
             match self.device.record_event(marked) {
                 Ok(event) => {

@@ -16,7 +16,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             *self.stats.counter_mut(Counter::NumAllocRetries) += 1;
         }
         let gave_up = self.planted.has(Defect::OomSticky) && self.stats.counter(Counter::NumOoms) > 0;
-        if gave_up || !self.within_limit(request) {
+        if self.planted.has(Defect::OthersChargedToLimit) {
+            self.habits.free = self.device.free_bytes().ok();
+        }
+        if gave_up || self.remembers_refusal(request) || !self.within_limit(request) {
             return Ok(None);
         }
         if self.settings.expandable_segments {

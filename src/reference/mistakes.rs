@@ -9,7 +9,7 @@ use super::free::FreeError;
 use super::rounding::{MIB, MIN_LARGE, SEGMENT_ROUND, SMALL_LIMIT};
 use super::settings::Settings;
 use super::signed;
-use crate::device::{Device, DeviceError};
+use crate::device::{Device, DeviceError, ProcessMemory};
 use crate::op::snapshot::SegmentView;
 use crate::op::stats::{Oversize, Row};
 use crate::op::{Counter, Family, PoolKind, Stats};
@@ -140,7 +140,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// What the limit is held against: bytes asked for and bytes held.
     pub(super) fn mischarge(&self, request: &Request, asked: i64, held: i64) -> (i64, i64) {
         let planted = self.planted;
-        if planted.has(Defect::LimitForgetsRequest) {
+        if planted.has(Defect::OthersChargedToLimit) {
+            let others = self.habits.free.map_or(0, |free| signed(self.device.total_bytes() - free) - held);
+            (asked, held + others.max(0))
+        } else if planted.has(Defect::LimitForgetsRequest) {
             (0, held)
         } else if planted.has(Defect::LimitForgetsSegment) {
             (signed(request.size), held)
@@ -156,12 +159,29 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// What goes wrong when the device has no memory for a segment.
     pub(super) fn miscount_refused(&mut self, request: &Request) {
         let kind = kind_of(request.pool);
+        self.habits.refused_since = Some((self.stats.counter(Counter::NumDeviceFree), self.segment_for(request)));
         if self.planted.has(Defect::DeviceAllocCountedEarly) {
             *self.stats.counter_mut(Counter::NumDeviceAlloc) += 1;
         }
         if self.planted.has(Defect::ReservedThoughRefused) {
             self.stats.increase(Family::ReservedBytes, kind, signed(self.segment_for(request)));
         }
+    }
+
+    /// Whether the device need not be asked: it refused before, and nothing went back to it since.
+    pub(super) fn remembers_refusal(&self, request: &Request) -> bool {
+        let returned = self.stats.counter(Counter::NumDeviceFree);
+        let as_much = |(since, asked): (i64, u64)| since == returned && self.segment_for(request) >= asked;
+        self.planted.has(Defect::RefusalRemembered) && self.habits.refused_since.is_some_and(as_much)
+    }
+
+    /// What each process holds, as a refusal tells it.
+    pub(super) fn processes(&mut self) -> Vec<ProcessMemory> {
+        let mut all = self.device.processes();
+        if self.planted.has(Defect::MessageOthersAsOwn) {
+            all.iter_mut().for_each(|process| process.process = None);
+        }
+        all
     }
 
     /// What goes wrong with the figures of a request that is refused.

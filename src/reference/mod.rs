@@ -32,6 +32,7 @@ pub mod summary;
 mod trace;
 mod uneven;
 mod variation;
+mod waits;
 
 pub use allocator::{AllocError, DeviceAllocator};
 pub use defect::{Defect, OWN, Planted, Planting, Sound};

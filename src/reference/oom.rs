@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::allocator::{AllocError, DeviceAllocator, Request};
 use super::defect::{Defect, Planting};
-use crate::device::Device;
+use crate::device::{Device, ProcessMemory};
 use crate::op::Counter;
 use crate::op::trace::Action;
 
@@ -25,6 +25,8 @@ pub struct OutOfMemory {
     pub total: u64,
     /// Bytes of it that nobody holds.
     pub free: u64,
+    /// What each process on the device holds; none where nobody tells.
+    pub processes: Vec<ProcessMemory>,
     /// Bytes that may be reserved; `None` without a limit.
     pub limit: Option<u64>,
     /// Bytes handed out.
@@ -41,7 +43,7 @@ const HINT: &str = "If reserved but unallocated memory is large try setting \
 
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OutOfMemory { device, segment, total, free, limit, allocated, private, unallocated } = self;
+        let OutOfMemory { device, segment, total, free, processes, limit, allocated, private, unallocated } = self;
         write!(
             f,
             "CUDA out of memory. Tried to allocate {}. GPU {device} has a total capacity of {} of which {} is free. ",
@@ -49,6 +51,13 @@ impl fmt::Display for OutOfMemory {
             format_size(*total),
             format_size(*free)
         )?;
+        for ProcessMemory { process, bytes } in processes {
+            match process {
+                Some(number) => write!(f, "Process {number} has ")?,
+                None => write!(f, "Including non-PyTorch memory, this process has ")?,
+            }
+            write!(f, "{} memory in use. ", format_size(*bytes))?;
+        }
         if let Some(limit) = limit {
             write!(f, "{} allowed; ", format_size(*limit))?;
         }
@@ -103,6 +112,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             segment: if rounded { request.size } else { segment },
             total,
             free,
+            processes: self.processes(),
             limit: self.limit.or(unset),
             allocated,
             private,
@@ -130,6 +140,7 @@ mod tests {
             segment: 20 << 20,
             total: 64 << 20,
             free: 42 << 20,
+            processes: Vec::new(),
             limit: Some(32 << 20),
             allocated: 19 << 20,
             private: 0,
@@ -138,5 +149,9 @@ mod tests {
         let text = refusal.to_string();
         assert!(text.starts_with("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 1 has a total capacity of 64.00 MiB of which 42.00 MiB is free. 32.00 MiB allowed; Of the allocated memory 19.00 MiB is allocated by PyTorch, and 3.00 MiB is reserved by PyTorch but unallocated. If reserved"), "{text}");
         assert!(text.contains("Management  (https://"));
+        let own = ProcessMemory { process: None, bytes: 22 << 20 };
+        let processes = vec![ProcessMemory { process: Some(77), bytes: 20 << 20 }, own];
+        let text = OutOfMemory { free: 22 << 20, processes, ..refusal }.to_string();
+        assert!(text.contains("22.00 MiB is free. Process 77 has 20.00 MiB memory in use. Including non-PyTorch memory, this process has 22.00 MiB memory in use. 32.00 MiB allowed; Of"), "{text}");
     }
 }

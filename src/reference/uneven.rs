@@ -17,6 +17,10 @@ pub(super) struct Habits {
     pub visited: bool,
     /// A free was refused.
     pub refused: bool,
+    /// How often memory had gone back to the device when it last refused some, and how much it was asked for.
+    pub refused_since: Option<(i64, u64)>,
+    /// What was free of the device when it was last asked.
+    pub free: Option<u64>,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {

@@ -159,8 +159,12 @@ impl Replayed {
     }
 
     fn stream_of(&self, op: &RecordedOp) -> Result<(usize, StreamHandle), &'static str> {
+        self.stream_at(op, op.stream.ok_or("stream")?)
+    }
+
+    /// A stream of the device that the operation names.
+    fn stream_at(&self, op: &RecordedOp, position: usize) -> Result<(usize, StreamHandle), &'static str> {
         let device = self.device_of(op)?;
-        let position = op.stream.ok_or("stream")?;
         let handle = self.streams.get(&device).and_then(|s| s.get(position)).ok_or("stream")?;
         Ok((position, StreamHandle(*handle)))
     }
@@ -186,15 +190,7 @@ impl Replayed {
                 let (_, stream) = self.stream_of(op)?;
                 self.reference.record_stream(address, stream);
             }
-            Verb::Occupy => {
-                let (position, _) = self.stream_of(op)?;
-                let device = self.device_of(op)?;
-                self.reference.device_mut(device).device_mut().occupy(position);
-            }
-            Verb::Synchronize => {
-                let device = self.device_of(op)?;
-                self.reference.device_mut(device).device_mut().synchronize();
-            }
+            Verb::Occupy | Verb::WaitStream | Verb::Synchronize => self.of_streams(op)?,
             Verb::EmptyCache => {
                 if let Err(error) = self.reference.empty_cache() {
                     let recorded = "served".to_owned();
@@ -233,6 +229,24 @@ impl Replayed {
             }
         }
         Ok(None)
+    }
+
+    /// What happens to streams.
+    fn of_streams(&mut self, op: &RecordedOp) -> Result<(), &'static str> {
+        let index = self.device_of(op)?;
+        match op.op {
+            Verb::Occupy => {
+                let (position, _) = self.stream_of(op)?;
+                self.reference.device_mut(index).device_mut().occupy(position);
+            }
+            Verb::WaitStream => {
+                let (position, _) = self.stream_of(op)?;
+                let (on, _) = self.stream_at(op, op.on.ok_or("on")?)?;
+                self.reference.device_mut(index).device_mut().hold_for(position, on);
+            }
+            _ => self.reference.device_mut(index).device_mut().synchronize(),
+        }
+        Ok(())
     }
 
     /// A request of a caller or of PyTorch itself, served by the recorded driver.

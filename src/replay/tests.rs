@@ -34,7 +34,7 @@ fn written(text: &[u8]) -> tempfile::NamedTempFile {
 #[test]
 fn the_reference_predicts_every_recording() {
     let files = recordings();
-    assert_eq!(files.len(), 23, "every native recording");
+    assert_eq!(files.len(), 26, "every native recording");
     for file in files {
         let report = exact(&file).expect("is read");
         let first = report.first.map(|d| d.to_string());

@@ -115,6 +115,8 @@ pub(super) fn condition(condition: &Condition) -> (String, String) {
         Condition::BusyStream { step } => {
             (format!("a stream that is still at work (step {step})"), format!("仍有未完成工作的流（第 {step} 步）"))
         }
+        Condition::Neighbour => both("memory that another process holds", "其他进程占用的内存"),
+        Condition::WaitingStream => ("a stream that waits for another".to_owned(), "等待另一流的流".to_owned()),
         Condition::RecordedStream => both("a block recorded on another stream", "块被记录到另一个流"),
         Condition::Threads(n) => (format!("calls from {n} threads"), format!("来自 {n} 个线程的调用")),
         Condition::Fraction(fraction) => {
@@ -201,6 +203,8 @@ pub(super) fn situation(milestone: Milestone) -> Pair {
         Milestone::GraphCaptured => ("graph captured", "完成图捕获"),
         Milestone::GraphKept => ("cache emptied beside a graph's memory", "清空缓存而图内存保留"),
         Milestone::FreeDeferred => ("free deferred by a redirection", "重定向期间释放被推迟"),
+        Milestone::Crowded => ("refused for want of another process's memory", "因其他进程占用内存而被拒绝"),
+        Milestone::StreamWaited => ("a stream waited for a busy one", "流等待另一忙碌的流"),
     }
 }
 

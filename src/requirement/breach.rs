@@ -86,6 +86,7 @@ breaches! {
     Oom 4 High, "A request was refused although cached memory could be given back", "尚有可归还的缓存，请求却被拒绝";
     Oom 5 Low, "The out-of-memory message was missing, wrong or incomplete", "内存不足的错误信息缺失、有误或不完整";
     Oom 6 High, "A failed device call left wrong figures or an unusable allocator", "设备调用失败后统计有误，或分配器不可用";
+    Oom 7 High, "Memory that others hold was ignored, or missed for too long", "未计入他人占用的内存，或在其归还后仍视为不可用";
     Trim 1 High, "Emptying the cache did not give back exactly the unused memory", "清空缓存未恰好归还全部空闲内存";
     Trim 2 High corrupts, "Emptying the cache affected blocks in use", "清空缓存影响了正在使用的块";
     Trim 3 Low, "Emptying an empty cache changed the amount of memory", "清空空缓存改变了内存量";
@@ -98,6 +99,8 @@ breaches! {
         "已记录流仍在使用的内存被再次分配";
     Strm 3 High, "Freed memory was withheld although its streams were done", "相关流已完成，释放的内存仍不可用";
     Strm 4 Medium, "A stream could not reuse its own freed memory at once", "流无法立即复用自己释放的内存";
+    Strm 5 High corrupts, "Memory was handed out against the order of waiting streams",
+        "内存的分配违背了流间等待的次序";
     Leak 1 High, "Memory was still held or counted after everything was freed", "全部释放后仍有内存被占用或计入";
     Leak 2 High, "After device calls failed, memory stayed held or counted", "设备调用失败后，有内存一直被占用或计入";
     Grow 1 High, "Repeating the same requests kept taking more memory", "重复相同的请求，内存持续增长";
@@ -108,6 +111,7 @@ breaches! {
     Tele 2 Medium, "Device memory was reported wrongly, or asking changed something", "设备内存量报告有误，或查询改变了状态";
     Tele 3 Medium, "A stream was shown as idle while busy, or the reverse",
         "流在忙时被示为空闲，或相反";
+    Tele 4 Medium, "Memory that others hold was counted wrongly", "他人占用的内存计算有误";
     Summ 1 Medium, "The statistics dictionary was wrong, or reading it changed something", "统计字典有误，或读取改变了状态";
     Summ 2 Low, "The summary table was wrong, or printing it changed something", "摘要表格有误，或输出时改变了状态";
     Summ 3 Medium, "A snapshot or report disagreed with the figures, or changed them", "快照或报告与统计不符，或改变了统计";

@@ -267,6 +267,20 @@ pub struct Requirement {
     pub broken: (&'static str, &'static str),
 }
 
+const fn must(area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
+    new(Level::Must, area, number, en, zh)
+}
+
+const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
+    new(Level::Should, area, number, en, zh)
+}
+
+const fn new(level: Level, area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
+    let breach = breach::of(area, number);
+    let (severity, corrupts, broken) = (breach.severity, breach.corrupts, breach.broken);
+    Requirement { id: RequirementId::new(area, number), level, severity, corrupts, en, zh, broken }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

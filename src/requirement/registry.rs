@@ -1,20 +1,6 @@
 //! The list. Sorted by area (in the order of `Area`) and number; ids are stable for ever.
 
-use super::{Area, Level, Requirement, RequirementId, breach};
-
-const fn must(area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
-    new(Level::Must, area, number, en, zh)
-}
-
-const fn should(area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
-    new(Level::Should, area, number, en, zh)
-}
-
-const fn new(level: Level, area: Area, number: u8, en: &'static str, zh: &'static str) -> Requirement {
-    let breach = breach::of(area, number);
-    let (severity, corrupts, broken) = (breach.severity, breach.corrupts, breach.broken);
-    Requirement { id: RequirementId::new(area, number), level, severity, corrupts, en, zh, broken }
-}
+use super::{Area, Requirement, must, should};
 
 use Area::{
     Arg, Capt, Conc, Conf, Exact, Frac, Grow, Huge, Iso, Leak, Live, Mem, Oom, Peak, Pool, Priv, Same, Stat, Strm,
@@ -182,6 +168,7 @@ pub static ALL: &[Requirement] = &[
         "A device call that fails leaves the allocator usable and its accounts true",
         "设备调用失败后分配器仍可用且账目属实",
     ),
+    must(Oom, 7, "What others hold is lacking for as long as they hold it", "他人占用的内存仅在其占用期间不可用"),
     must(
         Trim,
         1,
@@ -218,6 +205,12 @@ pub static ALL: &[Requirement] = &[
     ),
     must(Strm, 3, "Once its streams are done, a waiting block serves again", "相关流完成后，等待中的块可再次使用"),
     must(Strm, 4, "Blocks of one stream serve that stream without waiting", "同一流的块无需等待即可用于该流"),
+    must(
+        Strm,
+        5,
+        "A wait orders what was there before it, and who waits is not done",
+        "等待只约束此前的工作，等待者尚未完成",
+    ),
     must(
         Leak,
         1,
@@ -256,6 +249,12 @@ pub static ALL: &[Requirement] = &[
         3,
         "A stream is busy while it is kept so, and idle once the device was waited for",
         "流在被占用期间为忙，在等待设备完成之后为空闲",
+    ),
+    must(
+        Tele,
+        4,
+        "What others hold lowers what is free and moves nothing else",
+        "他人占用的内存只减少空闲量，不影响其他数据",
     ),
     must(
         Summ,

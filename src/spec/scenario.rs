@@ -205,6 +205,10 @@ pub enum OpKind {
     Use,
     Occupy,
     Finish,
+    /// Of two streams of a device one waits for the other, which is busy where any is.
+    WaitStream,
+    /// Another process comes to hold more or less of a device.
+    Neighbour,
     Synchronize,
     EmptyCache,
     ResetPeak,
@@ -247,7 +251,8 @@ impl OpKind {
             OpKind::FreeInvalid => C::RawFree,
             OpKind::RecordStream => C::RecordStream,
             OpKind::Use => C::Contents,
-            OpKind::Occupy | OpKind::Finish => C::StreamControl,
+            OpKind::Occupy | OpKind::Finish | OpKind::WaitStream => C::StreamControl,
+            OpKind::Neighbour => C::Neighbours,
             OpKind::EmptyCache => C::EmptyCache,
             OpKind::ResetPeak => C::PeakReset,
             OpKind::ResetAccumulated => C::AccumulatedReset,

@@ -22,6 +22,10 @@ pub enum Condition {
     SideStream,
     /// A stream that is still at work, at this step (counted from 1).
     BusyStream { step: u32 },
+    /// Memory that another process holds.
+    Neighbour,
+    /// A stream that waits for another one.
+    WaitingStream,
     /// A block recorded on another stream.
     RecordedStream,
     /// Calls from so many threads.

@@ -45,14 +45,21 @@ const DEVICE_CALLS: [(OpKind, Option<Capability>); 9] = [
 
 /// How far the things go that an operation can name.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) devices: usize,
+pub(super) struct Bounds<'a> {
+    /// How much each holds.
+    pub(super) capacities: &'a [u64],
     pub(super) streams: u8,
     pub(super) callers: u8,
     /// Private pools at a time.
     pub(super) pools: usize,
     /// Memory comes page by page.
     pub(super) pages: bool,
+}
+
+impl Bounds<'_> {
+    pub(super) fn devices(&self) -> usize {
+        self.capacities.len()
+    }
 }
 
 /// What a part of a sequence prefers, where not all of it is drawn alike.
@@ -65,6 +72,8 @@ pub(super) struct Leaning<'a> {
     pub(super) home: usize,
     /// The first of the streams that requests are made on, and how many they are; the last is followed by the first.
     pub(super) lanes: (u8, u8),
+    /// Nobody else holds memory from here on.
+    pub(super) alone: bool,
     /// Streams are recorded on the newest block mostly.
     pub(super) clings: bool,
 }
@@ -75,12 +84,17 @@ pub(super) struct Resolver<'a> {
     sizes: &'a [SizeClass],
     fractions: &'a [f64],
     table: &'a Table,
-    bounds: Bounds,
+    bounds: Bounds<'a>,
     device_calls: Vec<OpKind>,
     blocks: Blocks,
     occupied: Vec<(DeviceId, StreamId)>,
     redirects: Redirects,
     leaning: Option<Leaning<'a>>,
+}
+
+/// Work on streams, and waiting for it.
+fn forbidden_in_captures(kind: OpKind) -> bool {
+    matches!(kind, OpKind::Use | OpKind::Occupy | OpKind::WaitStream | OpKind::Synchronize)
 }
 
 /// One of a list that is not empty.
@@ -94,7 +108,7 @@ impl<'a> Resolver<'a> {
         offered: &BTreeSet<Capability>,
         generate: &'a Generate,
         table: &'a Table,
-        bounds: Bounds,
+        bounds: Bounds<'a>,
     ) -> Self {
         let offered = |kind: OpKind, needs: Option<Capability>| {
             table.has(kind) || needs.is_none_or(|c| generate.cycles <= 1 && offered.contains(&c))
@@ -151,7 +165,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn resolve(&mut self, draft: &Draft) -> Option<Op> {
         let kind = self.table.pick(draft.kind);
         let device = self.device(draft);
-        if self.redirects.is_capturing() && matches!(kind, OpKind::Use | OpKind::Occupy | OpKind::Synchronize) {
+        if self.redirects.is_capturing() && forbidden_in_captures(kind) {
             return None; // a capture forbids it
         }
         Some(match kind {
@@ -163,6 +177,8 @@ impl<'a> Resolver<'a> {
             OpKind::RecordStream | OpKind::Use => return self.touch(kind, draft),
             OpKind::Occupy => self.occupy(device, self.stream(draft)),
             OpKind::Finish => self.finish(draft, device),
+            OpKind::Neighbour => self.neighbour(draft, device),
+            OpKind::WaitStream => self.wait_stream(draft, device),
             OpKind::Synchronize => {
                 self.occupied.retain(|&(d, _)| d != device);
                 Op::Synchronize { device }
@@ -196,7 +212,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn device(&self, draft: &Draft) -> DeviceId {
-        let any = below(draft.device, self.bounds.devices);
+        let any = below(draft.device, self.bounds.devices());
         // The low bits have no part in `any`.
         let place = self.leaning.map(|l| l.home).filter(|_| draft.device & 3 != 0).unwrap_or(any);
         DeviceId(i32::try_from(place).unwrap_or(0)) // devices are few
@@ -286,6 +302,23 @@ impl<'a> Resolver<'a> {
         Op::Finish { device, stream }
     }
 
+    /// Another process holds a part of the device, or nothing any more.
+    fn neighbour(&self, draft: &Draft, device: DeviceId) -> Op {
+        let capacity = device.index(self.bounds.devices()).map_or(0, |at| self.bounds.capacities[at]);
+        let goes = self.leaning.is_some_and(|leaning| leaning.alone);
+        let eighths = if goes { 0 } else { choose(&[0, 0, 1, 2, 4, 6, 7, 8], draft.pick) };
+        Op::Neighbour { device, bytes: capacity / 8 * eighths }
+    }
+
+    /// A stream waits for one that is occupied; only if there is none, for any other one.
+    fn wait_stream(&self, draft: &Draft, device: DeviceId) -> Op {
+        let busy = (!self.occupied.is_empty()).then(|| choose(&self.occupied, draft.pick));
+        let (device, on) = busy.unwrap_or_else(|| (device, StreamId(one_of(draft.pick, self.bounds.streams))));
+        let stream = self.stream(draft);
+        let other = StreamId((stream.0 + 1) % self.bounds.streams.max(1));
+        Op::WaitStream { device, stream: if stream == on { other } else { stream }, on }
+    }
+
     fn bad_pointer(&self, draft: &Draft) -> Pointer {
         match draft.twist >> 30 {
             0 => self.inside(draft),
@@ -309,7 +342,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn bad_device(&mut self, draft: &Draft) -> Op {
-        let count = i32::try_from(self.bounds.devices).unwrap_or(i32::MAX);
+        let count = i32::try_from(self.bounds.devices()).unwrap_or(i32::MAX);
         let device = DeviceId(choose(&[-1, count, count.max(99), i32::MIN], draft.device));
         match choose(&self.device_calls, draft.pick) {
             OpKind::SetFraction => {

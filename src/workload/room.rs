@@ -5,14 +5,30 @@
 
 use std::collections::BTreeMap;
 
+use crate::device::sim::GRANULE;
+use crate::op::contract::limit_bytes;
 use crate::op::step::Amount;
 use crate::op::{DeviceId, DeviceInfo, Op, Step, TargetInfo};
 use crate::spec::scenario::{Bound, Share, SharePlace, Shared, Variant, Whole};
 
+/// A device: its size, what may be reserved of it at most, and what another process holds of it.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    total: u64,
+    limit: u64,
+    neighbour: u64,
+}
+
+impl Room {
+    fn bytes(self) -> u64 {
+        self.limit.min(self.total - self.neighbour)
+    }
+}
+
 /// The devices under the limits in force.
 #[derive(Debug, Clone)]
 pub struct Rooms {
-    devices: Vec<(u64, u64)>,
+    devices: Vec<Room>,
     caller: u8,
     current: BTreeMap<u8, DeviceId>,
 }
@@ -21,7 +37,7 @@ impl Rooms {
     /// As they are before the first step.
     #[must_use]
     pub fn new(devices: &[DeviceInfo]) -> Self {
-        let devices = devices.iter().map(|d| (d.total_bytes, d.room())).collect();
+        let devices = devices.iter().map(|d| Room { total: d.total_bytes, limit: d.room(), neighbour: 0 }).collect();
         Rooms { devices, caller: 0, current: BTreeMap::new() }
     }
 
@@ -35,15 +51,20 @@ impl Rooms {
     /// What may be reserved on a device.
     #[must_use]
     pub fn room(&self, position: usize) -> u64 {
-        self.devices.get(position).map_or(0, |d| d.1)
+        self.devices.get(position).map_or(0, |d| d.bytes())
     }
 
     /// Takes note of a call that is served.
     pub fn note(&mut self, op: &Op) {
         match *op {
             Op::SetFraction { device, fraction } => {
-                if let Some((total, room)) = self.position(device).and_then(|p| self.devices.get_mut(p)) {
-                    *room = crate::op::contract::limit_bytes(fraction, *total).unwrap_or(*total);
+                if let Some(room) = self.position(device).and_then(|p| self.devices.get_mut(p)) {
+                    room.limit = limit_bytes(fraction, room.total).unwrap_or(room.total);
+                }
+            }
+            Op::Neighbour { device, bytes } => {
+                if let Some(room) = self.position(Some(device)).and_then(|p| self.devices.get_mut(p)) {
+                    room.neighbour = whole(bytes).min(room.total);
                 }
             }
             Op::Caller { caller } => self.caller = caller,
@@ -53,7 +74,8 @@ impl Rooms {
     }
 
     fn whole(&self, share: Share, position: usize) -> u64 {
-        self.devices.get(position).map_or(0, |&(total, room)| if share.of == Whole::Device { total } else { room })
+        let of = |room: &Room| if share.of == Whole::Device { room.total } else { room.bytes() };
+        self.devices.get(position).map_or(0, of)
     }
 }
 
@@ -84,11 +106,17 @@ pub fn steps_on(variant: &Variant, info: &TargetInfo) -> Result<Vec<Step>, TooSm
         let mine: Vec<&Shared> = std::iter::from_fn(|| shares.next_if(|s| s.step == index)).collect();
         let refused = step.expect.as_ref().is_some_and(|e| e.refused.is_some());
         for shared in mine.iter().filter(|s| s.place == SharePlace::Bytes) {
-            let Some(Op::Alloc { device, bytes, .. }) = &mut step.op else { continue };
-            let Some(position) = rooms.position(*device) else { continue };
+            let (device, bytes, is_request) = match &mut step.op {
+                Some(Op::Alloc { device, bytes, .. }) => (*device, bytes, true),
+                Some(Op::Neighbour { device, bytes }) => (Some(*device), bytes, false),
+                _ => continue,
+            };
+            let Some(position) = rooms.position(device) else { continue };
             let part_bytes = part(shared.share, rooms.whole(shared.share, position)).unsigned_abs();
             let growth = info.contract.growth;
-            *bytes = if refused {
+            *bytes = if !is_request {
+                part_bytes
+            } else if refused {
                 part_bytes.max(1)
             } else {
                 let small = TooSmall { device: position, part_bytes, least: growth.least };
@@ -117,6 +145,11 @@ fn put_figure(step: &mut Step, shared: &Shared, rooms: &Rooms) {
         (Amount::Between { at_most, .. }, Bound::AtMost) => *at_most = Some(value),
         _ => {}
     }
+}
+
+/// What another process holds that wants so much: whole pieces of those in which a device gives memory.
+fn whole(bytes: u64) -> u64 {
+    bytes.div_ceil(GRANULE).saturating_mul(GRANULE)
 }
 
 /// A part of so many bytes, rounded down.
@@ -183,6 +216,20 @@ steps:
         let expect = steps[2].expect.as_ref().expect("one is written");
         let figure = expect.stats[&DeviceId(0)]["reserved_bytes.all.current"];
         assert_eq!(figure, Amount::Between { at_least: None, at_most: Some(64 << 20) });
+    }
+
+    #[test]
+    fn what_another_process_holds_is_no_room() {
+        let mut rooms = Rooms::new(&target(256 << 20, 2 << 20).devices);
+        let device = DeviceId(0);
+        rooms.note(&Op::Neighbour { device, bytes: 63 << 20 });
+        assert_eq!(rooms.room(0), 192 << 20);
+        rooms.note(&Op::SetFraction { device: Some(device), fraction: 0.5 });
+        assert_eq!(rooms.room(0), 128 << 20);
+        rooms.note(&Op::Neighbour { device, bytes: u64::MAX });
+        assert_eq!(rooms.room(0), 0);
+        rooms.note(&Op::Neighbour { device, bytes: 0 });
+        assert_eq!(rooms.room(0), 128 << 20);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub fn sequence(scenario: &Scenario, generate: &Generate, setup: &Setup, seed: u
     let mut runner = runner(seed, &scenario.id, index);
     let drafts = draft::draw(&mut runner, &generate.length, generate.faults.len());
     let bounds = Bounds {
-        devices: setup.device_bytes.len(),
+        capacities: &setup.device_bytes,
         streams: within(drafts.streams, &generate.streams, setup.streams.min(StreamId::LIMIT)),
         callers: within(drafts.callers, &generate.callers, u8::MAX),
         pools: MOST_POOLS,
@@ -34,7 +34,7 @@ pub fn sequence(scenario: &Scenario, generate: &Generate, setup: &Setup, seed: u
         let table = Table::new(&generate.weights, |_| true);
         let mut resolver = Resolver::new(&scenario.requires, generate, &table, bounds);
         let ops = drafts.ops.iter().filter_map(|d| resolver.resolve(d)).collect();
-        plant(ops, generate, &drafts.faults, bounds.devices)
+        plant(ops, generate, &drafts.faults, bounds.devices())
     };
     limits(generate, setup).chain(body).map(Step::from).collect()
 }
@@ -94,14 +94,14 @@ pub(super) fn plant(ops: Vec<Op>, generate: &Generate, drafts: &[FaultDraft], de
 
 /// One drawn round, again and again with fresh blocks. A round starts from the same callers and current
 /// devices, frees what it asked for, and leaves no stream busy, so that any growth is the allocator's.
-fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bounds) -> Vec<Op> {
-    use OpKind::{Fault, ResetAccumulated, ResetPeak, SetFraction, SetFractionInvalid};
+fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bounds<'_>) -> Vec<Op> {
+    use OpKind::{Fault, Neighbour, ResetAccumulated, ResetPeak, SetFraction, SetFractionInvalid};
     // what a graph held, or a pool with live blocks, stays until a flush
     let leaves =
         |kind| matches!(kind, OpKind::CaptureBegin | OpKind::CaptureEnd | OpKind::GraphReset | OpKind::PoolDelete);
     let flushes = generate.weights.entries.iter().any(|&(kind, weight)| kind == OpKind::EmptyCache && weight > 0);
     let steady = |kind| {
-        let moves = matches!(kind, SetFraction | SetFractionInvalid | ResetPeak | ResetAccumulated | Fault);
+        let moves = matches!(kind, SetFraction | Neighbour | SetFractionInvalid | ResetPeak | ResetAccumulated | Fault);
         !moves && (flushes || !leaves(kind))
     };
     let table = Table::new(&generate.weights, steady);
@@ -110,8 +110,11 @@ fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bou
     round.extend(drafts.ops.iter().filter_map(|d| resolver.resolve(d)));
     resolver.end_redirects(&mut round);
     resolver.free_all(&mut round);
-    for device in (0..).map(DeviceId).take(bounds.devices) {
-        if round.iter().any(|op| matches!(op, Op::Occupy { device: d, .. } if *d == device)) {
+    for device in (0..).map(DeviceId).take(bounds.devices()) {
+        if round
+            .iter()
+            .any(|op| matches!(op, Op::Occupy { device: d, .. } | Op::WaitStream { device: d, .. } if *d == device))
+        {
             round.push(Op::Synchronize { device });
         }
     }

@@ -52,6 +52,11 @@ impl Playground for CudaDevice {
         self.with_streams(|streams, gpu| streams.finish(gpu, lane))
     }
 
+    fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError> {
+        let (lane, on) = (self.lane(stream)?, self.lane(on)?);
+        self.with_streams(|streams, gpu| Ok(streams.hold_for(gpu, lane, on)?))
+    }
+
     fn synchronize(&mut self) -> Result<(), DeviceError> {
         self.with_streams(|streams, gpu| {
             streams.wait_all(gpu)?;

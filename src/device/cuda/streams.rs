@@ -1,5 +1,6 @@
-//! Streams of a GPU and what holds them back: spins with numbered tickets, and the events behind them. Beside them side
-//! streams, one for each set of streams that frees wait for; the host waits for none before it can run.
+//! Streams of a GPU and what holds them back: spins with numbered tickets, waits for what other streams were given, and the
+//! events behind them. Beside them side streams, one for each set of streams that frees wait for; the host waits for none
+//! before it can run.
 //!
 //! Decides, from what was asked, which work is held back; what is not held back is given time to finish, so that the
 //! same operations are answered alike at every speed. Whether held work really waits is the driver's word.
@@ -13,6 +14,15 @@ use super::error::Code;
 use super::gpu::{Gpu, SPIN_NANOSECONDS};
 use crate::device::Event;
 
+/// What holds a stream back.
+#[derive(Debug, Clone, Copy)]
+enum Hold {
+    /// A spin with this ticket.
+    Spin(u32),
+    /// A wait until another stream is past so many of its own holds.
+    Wait { on: usize, past: u64 },
+}
+
 /// One stream.
 #[derive(Debug)]
 struct Lane {
@@ -20,31 +30,38 @@ struct Lane {
     /// Spins enqueued since the start, and those of them that were let go.
     issued: u32,
     released: u32,
-    /// For each spin that still holds, an event right before it.
-    marks: VecDeque<Handle>,
+    /// What holds it back still, and right before each an event.
+    holds: VecDeque<(Hold, Handle)>,
+    /// How many holds it is past.
+    past: u64,
     /// Work may be running that nothing holds back.
     running: bool,
 }
 
 impl Lane {
     fn is_held(&self) -> bool {
-        self.released < self.issued
+        !self.holds.is_empty()
+    }
+
+    /// How many holds lie before what is enqueued next.
+    fn end(&self) -> u64 {
+        self.past + self.holds.len() as u64
     }
 }
 
-/// An event and how many spins lie before it.
+/// An event and how many holds lie before it.
 #[derive(Debug, Clone, Copy)]
 struct Marked {
     event: Handle,
     lane: usize,
-    behind: u32,
+    behind: u64,
 }
 
-/// Work on a side stream: an event behind it, and the spins that lie before what it waits for.
+/// Work on a side stream: an event behind it, and the holds that lie before what it waits for.
 #[derive(Debug)]
 struct Aside {
     done: Handle,
-    behind: Vec<(usize, u32)>,
+    behind: Vec<(usize, u64)>,
 }
 
 /// What a wait came to.
@@ -77,7 +94,7 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(gpu: &Gpu, count: u8) -> Result<Self, Code> {
-        let lane = |handle| Lane { handle, issued: 0, released: 0, marks: VecDeque::new(), running: false };
+        let lane = |handle| Lane { handle, issued: 0, released: 0, holds: VecDeque::new(), past: 0, running: false };
         let lanes: Vec<Lane> = gpu.streams(count)?.into_iter().map(lane).collect();
         for number in 0..lanes.len() {
             gpu.let_go(number, 0);
@@ -123,20 +140,63 @@ impl Streams {
         gpu.driver.record_event(mark, stream.handle)?;
         gpu.start_spin(stream.handle, lane, stream.issued + 1, SPIN_NANOSECONDS)?;
         stream.issued += 1;
-        stream.marks.push_back(mark);
+        stream.holds.push_back((Hold::Spin(stream.issued), mark));
         Ok(())
     }
 
-    /// Lets spins go up to a ticket; what is then not held back runs.
-    fn release_to(&mut self, gpu: &Gpu, lane: usize, ticket: u32) {
-        let stream = &mut self.lanes[lane];
-        let ticket = ticket.min(stream.issued);
-        while stream.released < ticket {
-            stream.released += 1;
-            stream.running = true;
-            self.spare.extend(stream.marks.pop_front());
+    /// What is enqueued on a stream from now on waits for what is enqueued on another one now.
+    pub(super) fn hold_for(&mut self, gpu: &Gpu, lane: usize, on: usize) -> Result<(), Code> {
+        let mark = self.event(gpu)?;
+        gpu.driver.record_event(mark, self.lanes[lane].handle)?;
+        let point = self.event(gpu)?;
+        let handle = self.lanes[lane].handle;
+        let waits = gpu.driver.record_event(point, self.lanes[on].handle);
+        let waits = waits.and_then(|()| gpu.driver.wait_in_stream(handle, point));
+        self.spare.push(point); // the driver keeps what a wait is for
+        waits?;
+        self.note_work(on);
+        self.note_work(lane);
+        if lane != on && self.lanes[on].is_held() {
+            let hold = Hold::Wait { on, past: self.lanes[on].end() };
+            self.lanes[lane].holds.push_back((hold, mark));
+        } else {
+            self.spare.push(mark);
         }
+        Ok(())
+    }
+
+    /// Lets the next spin of a stream go, and with it what waited for it.
+    fn release_next(&mut self, gpu: &Gpu, lane: usize) {
+        let stream = &mut self.lanes[lane];
+        stream.released = stream.issued.min(stream.released + 1);
         gpu.let_go(lane, stream.released);
+        self.advance();
+    }
+
+    /// Lets go what keeps a stream from being past so many of its holds; what is then not held back runs.
+    fn release_past(&mut self, gpu: &Gpu, lane: usize, past: u64) {
+        while let Some(&(hold, _)) = self.lanes[lane].holds.front().filter(|_| self.lanes[lane].past < past) {
+            match hold {
+                Hold::Spin(_) => self.release_next(gpu, lane),
+                // What this waits for was enqueued before it: no two streams wait for each other.
+                Hold::Wait { on, past } => self.release_past(gpu, on, past),
+            }
+        }
+    }
+
+    /// Notes which holds are over.
+    fn advance(&mut self) {
+        let over = |lanes: &[Lane], lane: &Lane| match lane.holds.front() {
+            Some((Hold::Spin(ticket), _)) => *ticket <= lane.released,
+            Some((Hold::Wait { on, past }, _)) => lanes[*on].past >= *past,
+            None => false,
+        };
+        while let Some(at) = self.lanes.iter().position(|lane| over(&self.lanes, lane)) {
+            let lane = &mut self.lanes[at];
+            lane.past += 1;
+            lane.running = true;
+            self.spare.extend(lane.holds.pop_front().map(|(_, mark)| mark));
+        }
     }
 
     /// Gives what nothing holds back on a stream the time to finish.
@@ -145,8 +205,8 @@ impl Streams {
         if !stream.running {
             return Ok(());
         }
-        match stream.marks.front() {
-            Some(&mark) => gpu.driver.sync_event(mark)?,
+        match stream.holds.front() {
+            Some(&(_, mark)) => gpu.driver.sync_event(mark)?,
             None => gpu.driver.sync_stream(stream.handle)?,
         }
         stream.running = false;
@@ -161,7 +221,7 @@ impl Streams {
     /// Gives side streams the time for what waits for nothing that is held back.
     fn settle_aside(&mut self, gpu: &Gpu) -> Result<(), Trouble> {
         let (lanes, spare) = (&self.lanes, &mut self.spare);
-        let is_free = |work: &Aside| work.behind.iter().all(|&(lane, ticket)| lanes[lane].released >= ticket);
+        let is_free = |work: &Aside| work.behind.iter().all(|&(lane, behind)| lanes[lane].past >= behind);
         for queue in self.aside.values_mut() {
             while let Some(work) = queue.front().filter(|work| is_free(work)) {
                 gpu.driver.sync_event(work.done)?;
@@ -191,20 +251,20 @@ impl Streams {
         worked
     }
 
-    /// Has a stream wait for what is enqueued on others, and notes how many spins lie before that.
+    /// Has a stream wait for what is enqueued on others, and notes how many holds lie before that.
     fn hold_back(
         &mut self,
         gpu: &Gpu,
         side: Handle,
         lanes: &BTreeSet<usize>,
-        behind: &mut Vec<(usize, u32)>,
+        behind: &mut Vec<(usize, u64)>,
     ) -> Result<(), Code> {
         for &lane in lanes {
             let event = self.event(gpu)?;
             gpu.driver.record_event(event, self.lanes[lane].handle)?;
             self.note_work(lane);
             gpu.driver.wait_in_stream(side, event)?;
-            behind.push((lane, self.lanes[lane].issued));
+            behind.push((lane, self.lanes[lane].end()));
             self.spare.push(event);
         }
         Ok(())
@@ -214,14 +274,12 @@ impl Streams {
         if !self.lanes[lane].is_held() {
             return Ok(());
         }
-        let next = self.lanes[lane].released + 1;
-        self.release_to(gpu, lane, next);
-        self.settle(gpu, lane)?;
-        self.settle_aside(gpu)
+        self.release_next(gpu, lane);
+        self.settle_all(gpu)
     }
 
     pub(super) fn wait_stream(&mut self, gpu: &Gpu, lane: usize) -> Result<(), Trouble> {
-        self.release_to(gpu, lane, u32::MAX);
+        self.release_past(gpu, lane, u64::MAX);
         self.settle(gpu, lane)
     }
 
@@ -236,14 +294,14 @@ impl Streams {
         gpu.driver.record_event(event, self.lanes[lane].handle)?;
         let id = self.base | self.next_event;
         self.next_event += 1;
-        self.events.insert(id, Marked { event, lane, behind: self.lanes[lane].issued });
+        self.events.insert(id, Marked { event, lane, behind: self.lanes[lane].end() });
         Ok(Event(id))
     }
 
     /// The driver's word on an event, once what nothing holds back has had its time. Unknown events have passed.
     pub(super) fn query(&mut self, gpu: &Gpu, event: Event) -> Result<bool, Code> {
         let Some(&marked) = self.events.get(&event.0) else { return Ok(true) };
-        if self.lanes[marked.lane].released >= marked.behind {
+        if self.lanes[marked.lane].past >= marked.behind {
             gpu.driver.sync_event(marked.event)?;
         } else if !gpu.driver.query_event(marked.event)? {
             return Ok(false);
@@ -254,8 +312,8 @@ impl Streams {
 
     pub(super) fn wait_event(&mut self, gpu: &Gpu, event: Event) -> Result<(), Trouble> {
         let Some(&marked) = self.events.get(&event.0) else { return Ok(()) };
-        if self.lanes[marked.lane].released < marked.behind {
-            self.release_to(gpu, marked.lane, marked.behind);
+        if self.lanes[marked.lane].past < marked.behind {
+            self.release_past(gpu, marked.lane, marked.behind);
             self.settle(gpu, marked.lane)?;
         }
         gpu.driver.sync_event(marked.event)?;
@@ -276,7 +334,7 @@ impl Streams {
     /// Every event made here, to be used again.
     pub(super) fn into_events(self) -> Vec<Handle> {
         let marked = self.events.into_values().map(|m| m.event);
-        let marks = self.lanes.into_iter().flat_map(|l| l.marks);
+        let marks = self.lanes.into_iter().flat_map(|l| l.holds).map(|(_, mark)| mark);
         let aside = self.aside.into_values().flatten().map(|work| work.done);
         self.spare.into_iter().chain(marked).chain(marks).chain(aside).collect()
     }

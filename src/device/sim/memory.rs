@@ -57,6 +57,8 @@ pub(super) struct Memory {
     base: u64,
     total: u64,
     used: u64,
+    /// What another process holds.
+    neighbour: u64,
     gaps: Gaps,
     ranges: BTreeMap<u64, Range>,
     mappings: BTreeMap<u64, Mapping>,
@@ -80,6 +82,7 @@ impl Memory {
             base: FIRST.wrapping_add(u64::from(device).wrapping_mul(spacing)),
             total,
             used: 0,
+            neighbour: 0,
             gaps: Gaps::new(span / GRANULE),
             ranges: BTreeMap::new(),
             mappings: BTreeMap::new(),
@@ -94,7 +97,21 @@ impl Memory {
     }
 
     pub(super) fn free(&self) -> u64 {
-        self.total - self.used
+        self.total - self.used - self.neighbour
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
+    pub(super) fn neighbour(&self) -> u64 {
+        self.neighbour
+    }
+
+    /// Another process holds so much from now on, in whole granules, or what is left.
+    pub(super) fn set_neighbour(&mut self, bytes: u64) {
+        self.neighbour = 0;
+        self.neighbour = granules(bytes).min(self.free() / GRANULE) * GRANULE;
     }
 
     pub(super) fn take_illegal_access(&mut self) -> Option<u64> {

@@ -13,7 +13,7 @@ mod tests;
 use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
 
 use super::faults::Faults;
-use super::{Device, DeviceError, Event, Playground, StreamHandle};
+use super::{Device, DeviceError, Event, Playground, ProcessMemory, StreamHandle};
 pub(super) use contents::Contents;
 use memory::Memory;
 pub(super) use streams::{Streams, Write};
@@ -25,6 +25,9 @@ pub use tenant::Tenant;
 /// Where the raw handles of streams other than the default one begin.
 const FIRST_HANDLE: u64 = 0x5500_0000_0000;
 const HANDLE_STEP: u64 = 0x40;
+
+/// The number of the process that may hold memory of a device beside this one.
+pub const NEIGHBOUR: u32 = 4242;
 
 /// CUDA's "operation not permitted when stream is capturing".
 const CAPTURE_CODE: i32 = 900;
@@ -100,8 +103,8 @@ impl SimDevice {
         Ok(())
     }
 
-    /// The work that keeps a stream busy ends; what waited behind it runs, up to the next such work.
-    /// Nothing happens on an idle stream.
+    /// The work that keeps a stream busy ends; what waited behind it runs, up to the next such work. Where a wait for
+    /// another stream is before that work, it ends when its turn comes. Nothing happens on an idle stream.
     ///
     /// # Errors
     /// `InvalidValue` for a stream the device has not.
@@ -110,6 +113,21 @@ impl SimDevice {
         let memory = &mut self.memory;
         self.streams.finish(stream, &mut |write| memory.write(write));
         Ok(())
+    }
+
+    /// Whatever is enqueued on `stream` from now on waits for what is enqueued on `on` now. A stream does so for itself anyway.
+    ///
+    /// # Errors
+    /// `InvalidValue` for a stream the device has not.
+    pub fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError> {
+        let (stream, on) = (self.known(stream)?, self.known(on)?);
+        self.streams.hold_for(stream, on);
+        Ok(())
+    }
+
+    /// Another process holds that much of the device from now on, in whole granules, or as much as is left; 0 gives all back.
+    pub fn set_neighbour(&mut self, bytes: u64) {
+        self.memory.set_neighbour(bytes);
     }
 
     /// Waits for everything enqueued on the device, stream after stream.
@@ -214,6 +232,15 @@ impl Device for SimDevice {
         Ok(self.memory.free())
     }
 
+    fn processes(&mut self) -> Vec<ProcessMemory> {
+        let (own, neighbour) = (self.memory.used(), self.memory.neighbour());
+        if neighbour == 0 {
+            return Vec::new(); // who is alone needs nobody to tell
+        }
+        let own = ProcessMemory { process: None, bytes: own };
+        vec![ProcessMemory { process: Some(NEIGHBOUR), bytes: neighbour }, own]
+    }
+
     fn reserve(&mut self, bytes: u64) -> Result<u64, DeviceError> {
         self.faults.enter(DeviceCall::Reserve)?;
         self.memory.reserve(bytes)
@@ -297,6 +324,10 @@ impl Playground for SimDevice {
         SimDevice::finish(self, stream)
     }
 
+    fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError> {
+        SimDevice::hold_for(self, stream, on)
+    }
+
     fn synchronize(&mut self) -> Result<(), DeviceError> {
         SimDevice::synchronize(self);
         Ok(())
@@ -320,6 +351,11 @@ impl Playground for SimDevice {
 
     fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>) {
         self.fault_with(call, skip, error);
+    }
+
+    fn set_neighbour(&mut self, bytes: u64) -> bool {
+        SimDevice::set_neighbour(self, bytes);
+        true
     }
 
     fn look_at_free_bytes(&mut self) -> Result<u64, DeviceError> {

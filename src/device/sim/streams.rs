@@ -21,6 +21,8 @@ enum Work {
     Event(u64),
     /// Whatever comes after it waits until it ends.
     Occupy,
+    /// Whatever comes after it waits for this event of another stream.
+    Wait(Event),
 }
 
 #[derive(Debug, Default)]
@@ -33,12 +35,11 @@ struct Queue {
 /// How far a queue runs.
 #[derive(Clone, Copy)]
 enum Until {
-    /// The next occupying work, left in place.
-    Occupied,
-    /// Past the occupying work in front, then as `Occupied`.
-    Finished,
-    /// The event, then as `Occupied`.
+    /// The next work that holds it up, left in place.
+    Held,
+    /// The event, then as `Held`. Whatever holds it up ends, on other streams too.
     Event(u64),
+    /// The same for all that is enqueued.
     Empty,
 }
 
@@ -51,6 +52,8 @@ pub(in crate::device) struct Streams {
     /// Makes events of different devices differ.
     device: u64,
     next_event: u64,
+    /// How many waits for other streams are enqueued.
+    waits: usize,
 }
 
 const COUNTER_BITS: u32 = 40;
@@ -59,7 +62,7 @@ impl Streams {
     pub(in crate::device) fn new(device: u32, count: u8) -> Self {
         let count = count.clamp(1, StreamId::LIMIT);
         let queues = std::iter::repeat_with(Queue::default).take(usize::from(count)).collect();
-        Streams { queues, busy: 0, device: u64::from(device & 0xffff) << 48, next_event: 0 }
+        Streams { queues, busy: 0, device: u64::from(device & 0xffff) << 48, next_event: 0, waits: 0 }
     }
 
     pub(in crate::device) fn count(&self) -> usize {
@@ -103,18 +106,35 @@ impl Streams {
         self.busy != 0 && self.queue_of(event).is_some_and(|q| self.queues[q].events.binary_search(&event.0).is_ok())
     }
 
+    /// Whatever is enqueued on a stream from now on waits for what is enqueued on another one now.
+    pub(in crate::device) fn hold_for(&mut self, stream: usize, on: usize) {
+        if stream != on && self.is_busy(on) {
+            let event = self.record(on);
+            self.push(stream, Work::Wait(event));
+            self.waits += 1;
+        }
+    }
+
+    /// The first occupying work ends, or will end as soon as its turn comes.
     pub(in crate::device) fn finish(&mut self, stream: usize, run: &mut impl FnMut(Write)) {
-        self.run(stream, Until::Finished, run);
+        let Some(queue) = self.queues.get_mut(stream) else { return };
+        if let Some(at) = queue.work.iter().position(|work| matches!(work, Work::Occupy)) {
+            queue.work.remove(at);
+        }
+        self.run(stream, Until::Held, run);
+        self.wake(run);
     }
 
     pub(in crate::device) fn wait_event(&mut self, event: Event, run: &mut impl FnMut(Write)) {
         if let (true, Some(stream)) = (self.is_pending(event), self.queue_of(event)) {
             self.run(stream, Until::Event(event.0), run);
+            self.wake(run);
         }
     }
 
     pub(in crate::device) fn wait_stream(&mut self, stream: usize, run: &mut impl FnMut(Write)) {
         self.run(stream, Until::Empty, run);
+        self.wake(run);
     }
 
     pub(in crate::device) fn wait_all(&mut self, run: &mut impl FnMut(Write)) {
@@ -133,28 +153,47 @@ impl Streams {
         self.queues[stream].work.push_back(work);
     }
 
+    /// Streams whose waits are over go on.
+    fn wake(&mut self, run: &mut impl FnMut(Write)) {
+        while self.waits > 0 {
+            let over = |queue: &Queue| match queue.work.front() {
+                Some(Work::Wait(event)) => !self.is_pending(*event),
+                _ => false,
+            };
+            let Some(stream) = self.queues.iter().position(over) else { return };
+            self.run(stream, Until::Held, run);
+        }
+    }
+
+    /// Runs a queue. It may call itself for the stream that a wait is for, and never comes back to one that it is running:
+    /// what a wait is for was enqueued before it.
     fn run(&mut self, stream: usize, mut until: Until, run: &mut impl FnMut(Write)) {
-        let Some(queue) = self.queues.get_mut(stream) else { return };
-        while let Some(&work) = queue.work.front() {
-            if let (Work::Occupy, Until::Occupied) = (work, until) {
-                return;
+        while let Some(&work) = self.queues.get(stream).and_then(|queue| queue.work.front()) {
+            match (work, until) {
+                (Work::Occupy, Until::Held) => return,
+                (Work::Wait(event), Until::Held) if self.is_pending(event) => return,
+                (Work::Wait(event), _) => {
+                    if let (true, Some(other)) = (self.is_pending(event), self.queue_of(event)) {
+                        self.run(other, Until::Event(event.0), run);
+                    }
+                    self.waits -= 1;
+                }
+                _ => {}
             }
+            let queue = &mut self.queues[stream];
             queue.work.pop_front();
             match work {
                 Work::Write(write) => run(write),
-                Work::Occupy if matches!(until, Until::Finished) => until = Until::Occupied,
-                Work::Occupy => {}
+                Work::Occupy | Work::Wait(_) => {}
                 Work::Event(event) => {
                     queue.events.pop_front();
-                    // What is behind the event runs too: only an occupation can hold it up.
+                    // What is behind the event runs too: only what holds it up again can stop it.
                     if matches!(until, Until::Event(last) if last == event) {
-                        until = Until::Occupied;
+                        until = Until::Held;
                     }
                 }
             }
         }
-        if queue.work.is_empty() {
-            self.busy &= !(1 << stream);
-        }
+        self.busy &= !(1_u64.checked_shl(u32::try_from(stream).unwrap_or(u32::MAX)).unwrap_or(0));
     }
 }

@@ -265,3 +265,74 @@ fn what_is_free_can_be_made_unreadable_for_the_allocator_alone() {
     assert_eq!(device.free_bytes(), Err(DeviceError::Failed { call: DeviceCall::MemoryInfo, code: FAULT_CODE }));
     assert_eq!(device.free_bytes(), Ok(64 << 20));
 }
+
+#[test]
+fn a_stream_waits_for_what_another_was_given_before_and_no_longer() {
+    let mut device = device();
+    let a = device.reserve(2 * MIB).expect("fits");
+    let (one, two, three) = (S1, StreamId(2), StreamId(3));
+    device.hold_for(one, two).expect("are there");
+    assert_eq!(device.idle_mask(), 0b1111, "nobody has anything to do");
+    device.occupy(two).expect("is there");
+    device.hold_for(one, two).expect("are there");
+    device.occupy(two).expect("is there");
+    device.write(one, a, 512, 1).expect("is there");
+    device.hold_for(three, one).expect("are there");
+    device.hold_for(two, two).expect("is there");
+    let event = device.record_event(device.stream_handle(three)).expect("is there");
+    assert_eq!((device.idle_mask(), device.query_event(event)), (0b0001, Ok(false)));
+    device.finish(one).expect("is there");
+    assert_eq!(device.idle_mask(), 0b0001, "it has nothing of its own to end");
+    device.finish(two).expect("is there");
+    assert_eq!((device.idle_mask(), device.query_event(event)), (0b1011, Ok(true)), "one occupation is left");
+    assert_eq!(device.check(one, a, 512, 1), ContentsReport::Intact);
+    assert!(device.hold_for(one, StreamId(4)).is_err() && device.hold_for(StreamId(4), one).is_err());
+}
+
+#[test]
+fn waiting_for_an_event_ends_what_it_depends_on_and_nothing_else() {
+    let mut device = device();
+    let (one, two, three) = (S1, StreamId(2), StreamId(3));
+    device.occupy(three).expect("is there");
+    device.hold_for(two, three).expect("are there");
+    device.occupy(two).expect("is there");
+    device.hold_for(one, two).expect("are there");
+    device.hold_for(two, one).expect("are there");
+    device.occupy(three).expect("is there");
+    let event = device.record_event(device.stream_handle(one)).expect("is there");
+    device.wait_event(event).expect("there is no capture");
+    assert_eq!(device.idle_mask(), 0b0111, "each waited for the other in turn, and the third goes on");
+    device.wait_stream(device.stream_handle(three)).expect("there is no capture");
+    assert_eq!(device.idle_mask(), 0b1111);
+}
+
+#[test]
+fn work_behind_a_wait_that_is_ended_early_ends_with_the_wait() {
+    let mut device = device();
+    let (one, two) = (S1, StreamId(2));
+    device.occupy(two).expect("is there");
+    device.hold_for(one, two).expect("are there");
+    device.occupy(one).expect("is there");
+    device.finish(one).expect("is there");
+    assert_eq!(device.idle_mask(), 0b1001);
+    device.finish(two).expect("is there");
+    assert_eq!(device.idle_mask(), 0b1111);
+}
+
+#[test]
+fn a_neighbour_takes_whole_granules_of_what_is_left_and_gives_them_back() {
+    let mut device = SimDevice::new(0, 9 * MIB, 1);
+    let a = device.reserve(3 * MIB).expect("fits");
+    assert!(device.processes().is_empty());
+    device.set_neighbour(1);
+    assert_eq!(device.free_bytes(), Ok(3 * MIB));
+    let held = |process, bytes| ProcessMemory { process, bytes };
+    assert_eq!(device.processes(), [held(Some(NEIGHBOUR), 2 * MIB), held(None, 4 * MIB)]);
+    device.set_neighbour(u64::MAX);
+    assert_eq!((device.free_bytes(), device.reserve(1)), (Ok(MIB), Err(DeviceError::OutOfMemory)));
+    device.release(a).expect("a segment");
+    assert_eq!(device.free_bytes(), Ok(5 * MIB), "it keeps what it has");
+    device.set_neighbour(0);
+    assert_eq!((device.free_bytes(), device.total_bytes()), (Ok(9 * MIB), 9 * MIB));
+    assert!(device.processes().is_empty());
+}

@@ -70,6 +70,10 @@ fn streams(setup: &Setup, ops: &[&Op]) -> Option<Variant> {
         {
             rename(stream);
         }
+        if let Op::WaitStream { stream, on, .. } = op {
+            rename(stream);
+            rename(on);
+        }
     }
     let setup = Setup { streams: setup.streams.max(sum), ..setup.clone() };
     let change = Text::new(format!("stream n called {sum} - n"), format!("流 n 改称 {sum} - n"));

@@ -84,6 +84,7 @@ fn operation(op: &RecordedOp, refused: BlockId) -> Option<Op> {
         Verb::Free => Op::Free { block: named? },
         Verb::RecordStream => Op::RecordStream { block: named?, stream: stream(op.stream?) },
         Verb::Occupy => Op::Occupy { device: place?, stream: stream(op.stream.unwrap_or(0)) },
+        Verb::WaitStream => Op::WaitStream { device: place?, stream: stream(op.stream?), on: stream(op.on?) },
         Verb::Synchronize => Op::Synchronize { device: place? },
         Verb::EmptyCache => Op::EmptyCache,
         Verb::ResetPeak => Op::ResetPeak { device: place? },

@@ -63,4 +63,10 @@ theme! {
         "The refusal names the rounded request instead of the segment that could not be had.";
     MessageEmpty, "message-empty", OWN, [Oom 5],
         "Lack of memory is reported without a word.";
+    OthersChargedToLimit, "others-charged-to-limit", OWN, [Frac 1, Oom 7],
+        "What other processes hold is charged to the memory fraction.";
+    RefusalRemembered, "refusal-remembered", OWN, [Oom 7, Oom 1],
+        "Once the device refused memory it is not asked for as much until some goes back to it: what others give back is missed.";
+    MessageOthersAsOwn, "message-others-as-own", OWN, [Oom 5],
+        "The message says of what another process holds that this one does.";
 }

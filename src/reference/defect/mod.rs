@@ -37,6 +37,12 @@ pub trait Planting: Copy + std::fmt::Debug {
         false
     }
 
+    /// Whether it goes by which streams were told to wait for others.
+    #[inline(always)]
+    fn heeds_waits(self) -> bool {
+        false
+    }
+
     /// Whether a pool counts the blocks that are freed into it, which tells their age.
     #[inline(always)]
     fn counts_frees(self) -> bool {
@@ -77,9 +83,19 @@ impl Planting for Planted {
     fn chooses(self) -> bool {
         match self {
             Planted::Defect(d) => {
-                matches!(d, Defect::StreamIgnored | Defect::StealsWithoutWaiting | Defect::ExactSizeOnly)
+                let by_waits = matches!(d, Defect::WaitOrdersBothWays | Defect::OldWaitStillCounts);
+                by_waits || matches!(d, Defect::StreamIgnored | Defect::StealsWithoutWaiting | Defect::ExactSizeOnly)
             }
             Planted::Variations(variations) => variations.choose(),
+        }
+    }
+
+    fn heeds_waits(self) -> bool {
+        match self {
+            Planted::Defect(d) => {
+                matches!(d, Defect::WaitTakenAsIdle | Defect::WaitOrdersBothWays | Defect::OldWaitStillCounts)
+            }
+            Planted::Variations(variations) => variations.have(Variation::FollowsWaits),
         }
     }
 
@@ -131,7 +147,8 @@ pub enum Defect {
     RecordNeedsSegmentStart, EventOnDefaultStream, EventsBlockEachOther, SideStreamNotRegistered, RecordIgnored,
     FirstRecordOnly, LastRecordOnly, OneEventIsEnough, EventsTakenAsPassed, EventsAskedOnlyInFlush,
     FlushDoesNotWait, WaitedBlockDropped, StreamIgnored, StealsWithoutWaiting, EventFailureFreesAtOnce,
-    QueryFailureLosesBlock, MergesWithWaiting, RecordOnFirstDevice,
+    QueryFailureLosesBlock, MergesWithWaiting, RecordOnFirstDevice, WaitTakenAsIdle, WaitOrdersBothWays,
+    OldWaitStillCounts,
     // accounts
     ActiveLosesMergedSize, ActiveKeptWithoutEvents, SegmentCountKept, UnknownFreeCounted, ReservedKeptOnTrim,
     StatsSkippedAfterRetry, OomCountedEarly, ActiveFallsEarly, RequestedIsRounded, AllocatedByRequest,
@@ -148,7 +165,7 @@ pub enum Defect {
     FractionActsThoughRefused, FractionTrims, FractionOfFree, FractionLostEarly, FlushKeepsBest, FlushOwnStream,
     FlushOwnPool, FlushBySumOfRequests, NoSecondTry, OomSticky, OomAsDeviceError, HugeMisreported,
     ExabyteReachesAllocator, Preallocates, MessageDeviceZero, MessageLimitUnset, MessageReservedAsAllocated,
-    MessageNamesBlock, MessageEmpty,
+    MessageNamesBlock, MessageEmpty, OthersChargedToLimit, RefusalRemembered, MessageOthersAsOwn,
     // trimming
     SmallPoolNotTrimmed, DoubleFreeReleases, TrimStopsEarly, TrimDefaultStreamOnly, TrimTakesSplit,
     ReleaseFailureForgotten,
@@ -167,7 +184,7 @@ pub enum Defect {
     DictionaryOfCurrent, DictionaryEmptyEarly, DictionaryLacksPool, DictionaryUnsorted, ReservedMinusOne,
     DictionaryResetsPeaks, MemoryInfoOfCurrent, FreeIsUnallocated, FreeAndTotalSwapped, TotalIsLimit,
     SummaryDeviceZero, SummaryStale, SummaryColumnsSwapped, SnapshotOmitsWaiting, SnapshotRoundsRequests,
-    SnapshotJoinsSegments, SnapshotAsksEvents,
+    SnapshotJoinsSegments, SnapshotAsksEvents, FreeFromTotal,
     // private pools and graph capture
     PrivateServesOthers, GraphMemoryFlushed, DeferredFreeForgotten, DeferredFreeTakenUp, GraphPoolKept,
     NoSplitIgnored,

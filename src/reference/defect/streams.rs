@@ -39,4 +39,10 @@ theme! {
         "A freed block merges with a neighbour that still waits for a stream.";
     RecordOnFirstDevice, "record-on-first-device", OWN, [Strm 2],
         "record_stream looks for the block on device 0 only.";
+    WaitTakenAsIdle, "wait-taken-as-idle", OWN, [Strm 5, Strm 2],
+        "No event is recorded on a stream that was told to wait for another: it is taken to have nothing to do.";
+    WaitOrdersBothWays, "wait-orders-both-ways", OWN, [Strm 5, Strm 1],
+        "A stream without a fitting block takes one of a stream that it waited for, or that waited for it.";
+    OldWaitStillCounts, "old-wait-still-counts", OWN, [Strm 5, Strm 1],
+        "A stream without a fitting block takes one of a stream that it once waited for, whenever that was freed.";
 }

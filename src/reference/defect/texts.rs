@@ -37,4 +37,6 @@ theme! {
         "The snapshot shows two segments as one where their addresses touch.";
     SnapshotAsksEvents, "snapshot-asks-events", OWN, [Summ 3],
         "Taking a snapshot frees blocks whose streams are done.";
+    FreeFromTotal, "free-from-total", OWN, [Tele 2, Tele 4],
+        "memory_info answers the total less what is reserved, as if nobody else held any.";
 }

@@ -185,6 +185,7 @@ impl<D: Device> Naive<D> {
             segment: request.segment,
             total: self.device.total_bytes(),
             free: self.device.free_bytes()?,
+            processes: self.device.processes(),
             limit: self.limit,
             allocated,
             unallocated: self.reserved() - allocated,

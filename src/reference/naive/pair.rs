@@ -25,6 +25,8 @@ pub(super) enum Call {
     Record { nth: usize, stream: u8 },
     Occupy { device: usize, stream: u8 },
     Finish { device: usize, stream: u8 },
+    Wait { device: usize, stream: u8, on: u8 },
+    Neighbour { device: usize, bytes: u64 },
     Synchronize { device: usize },
     EmptyCache,
     Fraction { device: usize, fraction: f64 },
@@ -102,6 +104,13 @@ impl<P: Planting> Pair<P> {
             Call::Finish { device, stream } => {
                 self.on_devices(device, |d| d.finish(StreamId(stream)).expect("a stream of the device"));
             }
+            Call::Wait { device, stream, on } => {
+                let (stream, on) = (StreamId(stream), StreamId(on));
+                self.on_devices(device, |d| d.hold_for(stream, on).expect("streams of the device"));
+                let handle = |stream| self.naive[device].device.stream_handle(stream);
+                self.reference.device_mut(device).note_wait(handle(stream), handle(on));
+            }
+            Call::Neighbour { device, bytes } => self.on_devices(device, |d| d.set_neighbour(bytes)),
             Call::Synchronize { device } => self.on_devices(device, SimDevice::synchronize),
             Call::EmptyCache => {
                 let ours = self.reference.empty_cache();

@@ -23,11 +23,18 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return fits.min_by_key(|&s| (of(s).size, of(s).address));
         } else if planted.has(Defect::StealsWithoutWaiting) {
             return first().or_else(|| free.slots(&self.arena).find(|&s| of(s).size >= size));
+        } else if planted.has(Defect::WaitOrdersBothWays) || planted.has(Defect::OldWaitStillCounts) {
+            return first().or_else(|| self.borrow_ordered(request, size));
         }
-        self.choose_of(request, request.stream, size).or_else(|| {
+        let found = self.choose_of(request, request.stream, size).or_else(|| {
             let borrows = planted.varies(Variation::BorrowsIdle) && !self.private.is_redirecting();
             if borrows { self.borrow_idle(request, size) } else { None }
-        })
+        });
+        let ordered = || self.borrow_ordered(request, size).filter(|_| planted.varies(Variation::FollowsWaits));
+        match found.or_else(ordered) {
+            Some(slot) if self.arena[slot].stream != request.stream => Some(self.move_to(slot, request.stream)),
+            found => found,
+        }
     }
 
     /// The free block of a stream that a variation takes.
@@ -112,12 +119,14 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let pool = usize::from(self.arena[slot].pool);
         self.pools[pool].free.remove(&mut self.arena, slot);
         self.arena[slot].stream = stream;
-        self.pools[pool].free.insert(&mut self.arena, slot);
+        self.insert_free(slot); // as if it were freed on that stream now
         slot
     }
 
     fn lends(&self) -> bool {
-        self.planted.varies(Variation::BorrowsIdle) || self.planted.varies(Variation::BorrowsWaiting)
+        [Variation::BorrowsIdle, Variation::BorrowsWaiting, Variation::FollowsWaits]
+            .into_iter()
+            .any(|v| self.planted.varies(v))
     }
 
     /// Whether two free neighbours must stay apart: they are of two streams, and the other one still works.

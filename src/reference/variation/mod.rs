@@ -51,6 +51,7 @@ catalogue! {
     ScatteredFit, "scattered-fit", "Of the free blocks that fit, one is taken by a hash of its address.";
     BorrowsIdle, "borrows-idle", "Where a stream has no block that fits, one of an idle stream is taken, in the order of handles.";
     BorrowsWaiting, "borrows-waiting", "Where a stream has no block that fits, another stream is waited for and one of its blocks is taken.";
+    FollowsWaits, "follows-waits", "Where a stream has no block that fits, one of a stream that it was told to wait for since is taken.";
     CoarseRounding, "coarse-rounding", "Sizes are rounded to 4 KiB.";
     FineRounding, "fine-rounding", "Sizes are rounded to 256 B, and addresses are multiples of it.";
     PowersOfTwo, "powers-of-two", "Sizes are rounded to powers of two.";
@@ -113,19 +114,21 @@ impl Variations {
     /// Whether free blocks are chosen otherwise than by best fit on the request's own stream.
     pub(super) fn choose(self) -> bool {
         use Variation::{
-            BorrowsIdle, FirstFit, HighestFit, NewestFirst, NextFit, OldestFirst, ScatteredFit, Slabs, WorstFit,
+            BorrowsIdle, FirstFit, FollowsWaits, HighestFit, NewestFirst, NextFit, OldestFirst, ScatteredFit, Slabs,
+            WorstFit,
         };
-        [FirstFit, NextFit, NewestFirst, OldestFirst, WorstFit, HighestFit, ScatteredFit, Slabs, BorrowsIdle]
-            .into_iter()
-            .any(|v| self.have(v))
+        let all = [FirstFit, NextFit, NewestFirst, OldestFirst, WorstFit, HighestFit, ScatteredFit, Slabs, BorrowsIdle];
+        all.into_iter().chain([FollowsWaits]).any(|v| self.have(v))
     }
 }
 
 impl Variations {
     /// Whether the age of free blocks counts.
     pub(super) fn count_frees(self) -> bool {
-        use Variation::{BoundedCache, GivesBackPart, NewestFirst, OldestFirst, PoolsByStream, UnusedForgotten};
-        [NewestFirst, OldestFirst, BoundedCache, UnusedForgotten, GivesBackPart, PoolsByStream]
+        use Variation::{
+            BoundedCache, FollowsWaits, GivesBackPart, NewestFirst, OldestFirst, PoolsByStream, UnusedForgotten,
+        };
+        [NewestFirst, OldestFirst, BoundedCache, UnusedForgotten, GivesBackPart, PoolsByStream, FollowsWaits]
             .into_iter()
             .any(|v| self.have(v))
     }

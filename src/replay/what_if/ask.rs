@@ -42,6 +42,10 @@ pub(in crate::replay) enum Ask {
     Finish {
         stream: StreamHandle,
     },
+    WaitStream {
+        stream: StreamHandle,
+        on: StreamHandle,
+    },
     Synchronize,
     Flush,
     /// Private pools that nobody uses any more give back what they cached; `whole`: the default ones as well.
@@ -141,6 +145,7 @@ impl Asked {
             }
             Ask::Occupy { stream } => allocator.device_mut().occupy(stream),
             Ask::Finish { stream } => allocator.device_mut().finish(stream),
+            Ask::WaitStream { stream, on } => allocator.device_mut().hold_for(stream, on),
             Ask::Synchronize => allocator.device_mut().synchronize(),
             Ask::Flush => drop(allocator.release_cached()),
             Ask::FlushDead { ref dead, whole } => flush_dead(allocator, dead, whole),

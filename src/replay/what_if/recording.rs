@@ -190,6 +190,10 @@ fn asks_of(op: &RecordedOp, devices: usize, streams: &Streams, asks: &mut Vec<(u
         }
         Verb::RecordStream => push(op.block.zip(stream).map(|(block, stream)| Ask::Record { block, stream })),
         Verb::Occupy => push(stream.map(|stream| Ask::Occupy { stream })),
+        Verb::WaitStream => {
+            let on = device.and_then(|device| handle_of(streams, device, op.on));
+            push(stream.zip(on).map(|(stream, on)| Ask::WaitStream { stream, on }));
+        }
         Verb::Synchronize => push(Some(Ask::Synchronize)),
         Verb::EmptyCache => asks.extend((0..devices).map(|device| (device, Ask::Flush))),
         Verb::SetFraction => push(op.fraction.map(|fraction| Ask::Limit { fraction })),

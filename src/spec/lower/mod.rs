@@ -9,6 +9,7 @@ mod need;
 mod pools;
 mod reach;
 mod steps;
+mod streams;
 mod world;
 
 use std::collections::BTreeSet;

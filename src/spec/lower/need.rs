@@ -86,6 +86,8 @@ fn op_needs(op: &Op) -> Vec<Capability> {
         Op::Occupy { stream, .. } | Op::Finish { stream, .. } => {
             [C::StreamControl].into_iter().chain(streams(stream)).collect()
         }
+        Op::WaitStream { .. } => vec![C::StreamControl, C::Streams],
+        Op::Neighbour { .. } => vec![C::Neighbours],
         Op::EmptyCache => vec![C::EmptyCache],
         Op::ResetPeak { .. } => vec![C::PeakReset],
         Op::ResetAccumulated { .. } => vec![C::AccumulatedReset],

@@ -191,6 +191,15 @@ fn missing(view: &View<'_>, milestone: Milestone) -> Option<&'static str> {
         Milestone::PoolDied => vec![(view.pool_ends(), "no pool is deleted and no graph is reset")],
         Milestone::GraphCaptured => vec![asks, (view.captures(), "nothing is captured")],
         Milestone::GraphKept => vec![asks, frees, (view.captures(), "nothing is captured")],
+        Milestone::Crowded => {
+            let others = view.has(|op| matches!(op, Op::Neighbour { bytes: 1.., .. }), &[OpKind::Neighbour]);
+            vec![asks, (others, "no other process holds memory")]
+        }
+        Milestone::StreamWaited => {
+            let waits = view.has(|op| matches!(op, Op::WaitStream { .. }), &[OpKind::WaitStream]);
+            let busy = view.has(|op| matches!(op, Op::Occupy { .. }), &[OpKind::Occupy]);
+            vec![(waits, "no stream waits for another"), (busy, "no stream is kept busy")]
+        }
         Milestone::FreeDeferred => vec![
             asks,
             frees,

@@ -9,8 +9,8 @@ use super::{Binding, Problems, World, expect};
 use crate::op::{BlockId, DeviceId, Names as BlockNames, Op, Pointer, Step, StreamId};
 use crate::spec::error::{Complaint, nearest};
 use crate::spec::locate::Path;
-use crate::spec::raw::step::{BlockOnStream, Interior, Place, RawAlloc, Repeat};
-use crate::spec::raw::{Either, Name, OrShare, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
+use crate::spec::raw::step::{BlockOnStream, Interior, RawAlloc, Repeat};
+use crate::spec::raw::{Either, Extent, Name, OrShare, RawOp, RawPointer, RawStep, Slot, WrittenPointer};
 use crate::spec::scenario::{Share, SharePlace, Shared};
 
 /// More steps than a sequence can usefully have.
@@ -186,21 +186,6 @@ impl Pass<'_> {
         }
     }
 
-    pub(super) fn stream(&mut self, slot: &Slot<u8>, path: &Path<'_>) -> Option<StreamId> {
-        let (stream, count) = (self.value(slot, path)?, self.world.streams);
-        if stream >= count {
-            let complaint = Complaint::new(format!("stream {stream} does not exist: `streams` is {count}"));
-            self.problems.add(path, complaint.hint("streams count from 0, the default stream"));
-        }
-        Some(StreamId(stream))
-    }
-
-    fn place(&mut self, place: &Place, path: &Path<'_>) -> Option<(DeviceId, StreamId)> {
-        let device = self.device(&place.device, false, &path.key("device"));
-        let stream = self.stream(&place.stream, &path.key("stream"));
-        Some((device?, stream?))
-    }
-
     fn operation(&mut self, op: &RawOp, expects_refusal: bool, path: &Path<'_>) -> Option<Op> {
         let mut device = |argument: &Either<Slot<i32>, crate::spec::raw::step::ByDevice>| match argument {
             Either::Scalar(slot) => self.device(slot, expects_refusal, path),
@@ -225,13 +210,11 @@ impl Pass<'_> {
                 let fraction = self.value(&raw.to, &path.key("to"));
                 Op::SetFraction { device: device?, fraction: fraction?.0 }
             }
-            RawOp::Occupy(place) => {
-                let (device, stream) = self.place(place, path)?;
-                Op::Occupy { device, stream }
-            }
-            RawOp::Finish(place) => {
-                let (device, stream) = self.place(place, path)?;
-                Op::Finish { device, stream }
+            RawOp::Occupy(_) | RawOp::Finish(_) | RawOp::WaitStream(_) => return self.stream_operation(op, path),
+            RawOp::Neighbour(raw) => {
+                let device = self.device(&raw.device, expects_refusal, &path.key("device"));
+                let bytes = self.extent(&raw.bytes, &path.key("bytes"));
+                Op::Neighbour { device: device?, bytes: bytes? }
             }
             RawOp::Caller(Either::Scalar(slot)) => Op::Caller { caller: self.value(slot, path)? },
             RawOp::Caller(Either::Container(raw)) => {
@@ -278,16 +261,20 @@ impl Pass<'_> {
         let block = self.bind(&raw.block, fate, &path.key("block"));
         let device = self.some_device(raw.device.as_ref(), expects_refusal, path);
         let stream = raw.stream.as_ref().map_or(Some(StreamId(0)), |slot| self.stream(slot, &path.key("stream")));
-        let bytes = match self.value(&raw.bytes, &path.key("bytes")) {
-            Some(OrShare::Share(share)) => {
+        let bytes = self.extent(&raw.bytes, &path.key("bytes"));
+        let via = raw.via.as_ref().map_or(Some(crate::op::Via::Raw), |slot| self.value(slot, &path.key("via")));
+        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?, via: via? })
+    }
+
+    /// Bytes; where they are a part of a device, what stands for it until the device is known.
+    fn extent(&mut self, slot: &Slot<Extent>, path: &Path<'_>) -> Option<u64> {
+        match self.value(slot, path)? {
+            OrShare::Share(share) => {
                 self.note_share(SharePlace::Bytes, share);
                 Some(1)
             }
-            Some(OrShare::Is(size)) => Some(size.0),
-            None => None,
-        };
-        let via = raw.via.as_ref().map_or(Some(crate::op::Via::Raw), |slot| self.value(slot, &path.key("via")));
-        Some(Op::Alloc { block, device: device?, stream: stream?, bytes: bytes?, via: via? })
+            OrShare::Is(size) => Some(size.0),
+        }
     }
 
     /// Notes a part of a device in the step under way.

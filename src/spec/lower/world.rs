@@ -82,7 +82,7 @@ pub(super) fn fill_up(weights: &mut Weights) {
 }
 
 /// Weights in thousandths: mostly requests and frees, a little of all else.
-const USUAL: [(OpKind, u32); 33] = [
+const USUAL: [(OpKind, u32); 35] = [
     (OpKind::Alloc, 6000),
     (OpKind::AllocTensor, 400),
     (OpKind::AllocZero, 100),
@@ -116,4 +116,6 @@ const USUAL: [(OpKind, u32); 33] = [
     (OpKind::CaptureEnd, 200),
     (OpKind::GraphReset, 100),
     (OpKind::Fault, 150),
+    (OpKind::WaitStream, 300),
+    (OpKind::Neighbour, 80),
 ];

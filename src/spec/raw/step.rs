@@ -57,6 +57,10 @@ operations! {
     occupy, "occupy", Occupy(Place);
     /// Let the work that keeps a stream busy end.
     finish, "finish", Finish(Place);
+    /// Have what is enqueued on a stream from now on wait for what is enqueued on another one now.
+    wait_stream, "wait_stream", WaitStream(RawWaitStream);
+    /// Another process holds that much of a device from now on: `neighbour: { device: 0, bytes: 1GiB }`; 0 gives all back.
+    neighbour, "neighbour", Neighbour(RawNeighbour);
     /// Wait for a device.
     synchronize, "synchronize", Synchronize(DeviceArgument);
     /// Give cached memory back, on every device.
@@ -258,6 +262,26 @@ pub struct BlockOnStream {
 pub struct Place {
     pub device: Slot<i32>,
     pub stream: Slot<u8>,
+}
+
+/// A stream of a device that waits for another one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "{ device: 0, stream: 1, on: 2 }")]
+pub struct RawWaitStream {
+    pub device: Slot<i32>,
+    /// Who waits.
+    pub stream: Slot<u8>,
+    /// For whom.
+    pub on: Slot<u8>,
+}
+
+/// What another process holds of a device.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "{ device: 0, bytes: 1GiB }")]
+pub struct RawNeighbour {
+    pub device: Slot<i32>,
+    /// In all: not so much more.
+    pub bytes: Slot<Extent>,
 }
 
 /// A new memory fraction.

@@ -141,6 +141,7 @@ impl DriverPool {
             Op::CycleEnd => Ok(Reply::Done),
             Op::Occupy { device, .. }
             | Op::Finish { device, .. }
+            | Op::WaitStream { device, .. }
             | Op::Synchronize { device }
             | Op::ResetPeak { device }
             | Op::MemoryInfo { device } => {
@@ -159,6 +160,7 @@ impl DriverPool {
         match op {
             Op::Occupy { stream, .. } => pool.device_mut().occupy(*stream)?,
             Op::Finish { stream, .. } => pool.device_mut().finish(*stream)?,
+            Op::WaitStream { stream, on, .. } => pool.device_mut().hold_for(*stream, *on)?,
             Op::Synchronize { .. } => pool.device_mut().synchronize()?,
             Op::ResetPeak { .. } => pool.reset_high()?,
             _ => {

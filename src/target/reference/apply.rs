@@ -71,6 +71,8 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             Op::CycleEnd => Ok(Reply::Done),
             Op::Occupy { device, .. }
             | Op::Finish { device, .. }
+            | Op::WaitStream { device, .. }
+            | Op::Neighbour { device, .. }
             | Op::Synchronize { device }
             | Op::Fault { device, .. }
             | Op::ResetPeak { device }
@@ -110,6 +112,22 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             }
             Op::Finish { stream, .. } => {
                 allocator.device_mut().finish(*stream).map_err(failed)?;
+                Reply::Done
+            }
+            Op::WaitStream { stream, on, .. } => {
+                allocator.device_mut().hold_for(*stream, *on).map_err(failed)?;
+                let handle = |stream| allocator.device().stream_handle(stream);
+                let (stream, on) = (handle(*stream), handle(*on));
+                allocator.note_wait(stream, on);
+                Reply::Done
+            }
+            Op::Neighbour { bytes, .. } => {
+                if !allocator.device_mut().set_neighbour(*bytes) {
+                    return Err(Reply::refused(
+                        RefusalClass::Unsupported,
+                        "other processes are on this device as they are",
+                    ));
+                }
                 Reply::Done
             }
             Op::Synchronize { .. } => {

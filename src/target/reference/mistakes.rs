@@ -165,6 +165,10 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             let allocated = allocator.stats().all(Family::AllocatedBytes).current;
             free_bytes = total_bytes.saturating_sub(allocated.cast_unsigned());
         }
+        if self.has(Defect::FreeFromTotal) {
+            let reserved = allocator.stats().all(Family::ReservedBytes).current;
+            free_bytes = total_bytes.saturating_sub(reserved.cast_unsigned());
+        }
         if self.has(Defect::TotalIsLimit) {
             #[expect(
                 clippy::cast_possible_truncation,

@@ -173,8 +173,8 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     }
 }
 
-/// What only a simulated device makes possible: worlds of any size, and a twin that lives on devices like it.
-const ON_SIMULATED_DEVICES: [Capability; 2] = [Capability::Simulated, Capability::ExactPolicy];
+/// What only a simulated device makes possible: worlds of any size, other processes at will, and a twin that lives on devices like it.
+const ON_SIMULATED_DEVICES: [Capability; 3] = [Capability::Simulated, Capability::ExactPolicy, Capability::Neighbours];
 
 /// All there are, but for counts of devices, which depend on the world, and a second opinion, which takes somebody.
 fn capabilities(watched: bool, settings: &Settings) -> impl Iterator<Item = Capability> {

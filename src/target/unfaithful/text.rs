@@ -205,6 +205,7 @@ mod tests {
             segment: 20 << 20,
             total: 64 << 20,
             free: 42 << 20,
+            processes: Vec::new(),
             limit: Some(32 << 20),
             allocated: 19 << 20,
             private: 5 << 20,

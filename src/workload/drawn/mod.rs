@@ -86,7 +86,7 @@ pub(super) fn sequence(
         .collect();
     let (drafts, faults) = drafts(scenario, generate, &world.phases, (seed, index));
     let bounds = Bounds {
-        devices: world.setup.device_bytes.len(),
+        capacities: &world.setup.device_bytes,
         streams: world.setup.streams,
         callers: world.callers,
         pools: usize::from(world.pools),
@@ -106,11 +106,12 @@ pub(super) fn sequence(
             fractions,
             home: phase.home,
             lanes: phase.lanes,
+            alone: phase.mood == Mood::Recover,
             clings: phase.mood == Mood::Streams,
         });
         ops.extend(drafts[at].iter().filter_map(|d| resolver.resolve(d)));
     }
-    let ops = plant(ops, generate, &faults, bounds.devices);
+    let ops = plant(ops, generate, &faults, bounds.devices());
     let steps = limits(generate, &world.setup).chain(ops).map(Step::from).collect();
     (world.setup, steps)
 }

@@ -191,11 +191,11 @@ pub(super) fn group(kind: OpKind) -> Group {
         OpKind::Free | OpKind::FreeNewest | OpKind::FreeOldest => Group::Free,
         OpKind::FreeInvalid | OpKind::SetFractionInvalid | OpKind::BadDevice => Group::Bad,
         OpKind::RecordStream | OpKind::Use => Group::Record,
-        OpKind::Occupy => Group::Busy,
+        OpKind::Occupy | OpKind::WaitStream => Group::Busy,
         OpKind::Finish | OpKind::Synchronize => Group::Wait,
         OpKind::EmptyCache => Group::Flush,
         OpKind::ResetPeak | OpKind::ResetAccumulated => Group::Reset,
-        OpKind::SetFraction => Group::Limit,
+        OpKind::SetFraction | OpKind::Neighbour => Group::Limit,
         OpKind::SetCurrent | OpKind::Caller => Group::Who,
         OpKind::GetFraction | OpKind::Dictionary | OpKind::Summary | OpKind::Snapshot | OpKind::MemoryInfo => {
             Group::Read

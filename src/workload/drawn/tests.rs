@@ -85,7 +85,8 @@ fn the_same_numbers_give_the_same_sequence_and_any_other_gives_another() {
     let capabilities = everything();
     let offers = Offers { capabilities: &capabilities, devices: 8, pages: false, real: false };
     let (scenario, generate) = scenarios().into_iter().find(|(s, _)| s.id == "live::any-world").expect("is there");
-    let draw = |place| super::super::draw(&scenario, &generate, &offers, place);
+    // As text: a fraction that is no number equals nothing, itself included.
+    let draw = |place| format!("{:?}", super::super::draw(&scenario, &generate, &offers, place));
     let one = draw((1, 2, 3));
     assert_eq!(one, draw((1, 2, 3)));
     for other in [(2, 2, 3), (1, 3, 3), (1, 2, 4)] {

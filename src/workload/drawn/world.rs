@@ -113,7 +113,7 @@ fn tamed(settings: &Drawn, weights: &mut Weights, least: u64, length: u32) -> u6
         weights.entries.retain(|&(kind, _)| group(kind) != Group::Pools);
         return u64::MAX;
     }
-    weights.entries.retain(|&(kind, _)| kind != OpKind::SetFraction);
+    weights.entries.retain(|&(kind, _)| !matches!(kind, OpKind::SetFraction | OpKind::Neighbour));
     share
 }
 
@@ -187,7 +187,7 @@ fn weights(generate: &Generate, offers: &Offers<'_>, settings: &Drawn, dice: &mu
 /// it forgets a graph's pool that grew page by page, gives large blocks of a graph back, and does not look again at what is
 /// left of a large block that lost pages for a request past a limit.
 fn is_allowed(kind: OpKind, offers: &Offers<'_>, settings: &Drawn) -> bool {
-    if kind == OpKind::SetFraction {
+    if matches!(kind, OpKind::SetFraction | OpKind::Neighbour) {
         return !(settings.pages() && settings.oversize());
     }
     let captures = offers.can(Capability::Streams) && !settings.pages() && !settings.oversize();

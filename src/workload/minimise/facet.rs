@@ -16,6 +16,8 @@ pub(super) enum Facet {
     Via,
     Caller,
     Stream,
+    /// The stream that another one waits for.
+    On,
     Device,
     Bytes,
     Fraction,
@@ -31,10 +33,11 @@ pub(super) enum Facet {
 }
 
 impl Facet {
-    pub(super) const ALL: [Facet; 12] = [
+    pub(super) const ALL: [Facet; 13] = [
         Facet::Via,
         Facet::Caller,
         Facet::Stream,
+        Facet::On,
         Facet::Device,
         Facet::Bytes,
         Facet::Fraction,
@@ -61,7 +64,7 @@ impl Facet {
     pub(super) fn simpler(self, value: u64) -> Vec<u64> {
         let half = value / 2;
         let candidates: Vec<u64> = match self {
-            Facet::Via | Facet::Caller | Facet::Stream | Facet::Skip => vec![0, 1, 2, 3, half],
+            Facet::Via | Facet::Caller | Facet::Stream | Facet::On | Facet::Skip => vec![0, 1, 2, 3, half],
             Facet::Device => vec![0, 1, 2, 3, MINUS_ONE],
             Facet::Bytes => sizes(value),
             Facet::Fraction => fractions(f64::from_bits(value)),
@@ -98,7 +101,7 @@ impl Facet {
             (Facet::Helps, Op::PoolCreate { use_on_oom, .. }) => Slot::Flag(use_on_oom),
             (Facet::Whole, Op::PoolCreate { no_split, .. }) => Slot::Flag(no_split),
             (Facet::Source, Op::CaptureBegin { pool, .. }) => Slot::Source(pool),
-            (Facet::Bytes, Op::Alloc { bytes, .. }) => Slot::Long(bytes),
+            (Facet::Bytes, Op::Alloc { bytes, .. } | Op::Neighbour { bytes, .. }) => Slot::Long(bytes),
             (Facet::Fraction, Op::SetFraction { fraction, .. }) => Slot::Float(fraction),
             (Facet::Skip, Op::Fault { skip, .. }) => Slot::Int(skip),
             (Facet::Offset, Op::FreePointer { pointer: Pointer::Interior { offset, .. } }) => Slot::Long(offset),
@@ -110,8 +113,10 @@ impl Facet {
                 | Op::Use { stream: StreamId(s), .. }
                 | Op::Occupy { stream: StreamId(s), .. }
                 | Op::Finish { stream: StreamId(s), .. }
+                | Op::WaitStream { stream: StreamId(s), .. }
                 | Op::CaptureBegin { stream: StreamId(s), .. },
             ) => Slot::Byte(s),
+            (Facet::On, Op::WaitStream { on: StreamId(s), .. }) => Slot::Byte(s),
             (Facet::Device, op) => match op.device_slot()? {
                 DeviceSlot::Chosen(device) => Slot::MaybeDevice(device),
                 DeviceSlot::Named(device) => Slot::Device(device),

@@ -32,6 +32,10 @@ impl Search<'_> {
                         facet.write(op, simpler);
                         changed = true;
                     }
+                    // Who is waited for goes by the same name.
+                    if facet == Facet::Stream && Facet::On.read(op) == Some(value) {
+                        Facet::On.write(op, simpler);
+                    }
                 }
                 // A value that an earlier replacement took away is not there any more.
                 if changed && self.try_steps(steps) {

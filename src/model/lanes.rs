@@ -1,0 +1,242 @@
+//! What holds the streams of a device up, as far as operations and idle bits tell: work that keeps them busy, and waits for
+//! each other. And whose work comes after whose.
+//!
+//! Decides up to which moment the work of a stream may be over. Where that cannot be told it is taken to be over: the
+//! allocator may have waited for a part of what a stream was given, which nobody sees while the stream stays busy.
+
+use std::collections::VecDeque;
+
+use crate::op::StreamId;
+
+/// Something that holds up what comes after it on its stream.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    since: u64,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Work that ends by command.
+    Busy { ended: bool },
+    /// Until the work is over that this other stream was given before.
+    Wait { on: usize },
+}
+
+/// The streams of one device. Moments are counted by the caller and grow; 0 is before the first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lanes {
+    holds: Vec<VecDeque<Hold>>,
+    /// One bit for each stream that something holds up.
+    held: u64,
+    /// By stream and other stream, the moment before which all work of the other comes before what the stream is given
+    /// now. Empty until a stream waits for another.
+    order: Vec<u64>,
+}
+
+impl Lanes {
+    pub(super) fn new(streams: u8) -> Self {
+        let count = usize::from(streams.min(StreamId::LIMIT));
+        Lanes { holds: vec![VecDeque::new(); count], held: 0, order: Vec::new() }
+    }
+
+    /// The moment before which the work of a stream is over.
+    pub(super) fn over(&self, stream: usize) -> u64 {
+        self.holds.get(stream).and_then(VecDeque::front).map_or(u64::MAX, |hold| hold.since)
+    }
+
+    /// Streams whose work at that moment is over.
+    pub(super) fn done(&self, streams: u64, moment: u64) -> u64 {
+        let held = bits(streams & self.held).filter(|&s| self.over(s) < moment);
+        streams & !held.fold(0, |mask, stream| mask | 1 << stream)
+    }
+
+    /// Streams whose work before that moment comes before what this one is given now.
+    pub(super) fn before(&self, stream: StreamId, moment: u64) -> u64 {
+        let count = self.holds.len();
+        let from = usize::from(stream.0) * count;
+        let row = self.order.get(from..from + count).unwrap_or_default();
+        row.iter().enumerate().fold(0, |mask, (other, &until)| mask | u64::from(until > moment) << other)
+    }
+
+    /// Streams that wait for another one now, or that this one waited for or that waited for it, at any time.
+    pub(super) fn joined(&self, stream: StreamId) -> u64 {
+        let waits = |&s: &usize| matches!(self.holds[s].front(), Some(Hold { kind: Kind::Wait { .. }, .. }));
+        let waiting = bits(self.held).filter(waits).fold(0, |mask, s| mask | 1_u64 << s);
+        let others =
+            (0..StreamId::LIMIT).map(StreamId).filter(|&other| self.before(other, 0) >> (stream.0 & 63) & 1 == 1);
+        others.fold(waiting | self.before(stream, 0), |mask, other| mask | 1 << other.0)
+    }
+
+    fn push(&mut self, stream: StreamId, since: u64, kind: Kind) {
+        if let Some(holds) = self.holds.get_mut(usize::from(stream.0)) {
+            holds.push_back(Hold { since, kind });
+            self.held |= 1 << stream.0;
+        }
+    }
+
+    /// Work was put on a stream that keeps it busy.
+    pub(super) fn occupy(&mut self, stream: StreamId, now: u64) {
+        self.push(stream, now, Kind::Busy { ended: false });
+    }
+
+    /// A stream waits for what another one was given before.
+    pub(super) fn wait(&mut self, stream: StreamId, on: StreamId, now: u64) {
+        let (at, other, count) = (usize::from(stream.0), usize::from(on.0), self.holds.len());
+        if at == other || at.max(other) >= count {
+            return;
+        }
+        self.order.resize(count * count, 0);
+        for third in 0..count {
+            let through = self.order[other * count + third];
+            let own = &mut self.order[at * count + third];
+            *own = (*own).max(through);
+        }
+        self.order[at * count + other] = now;
+        if self.held >> other & 1 == 1 {
+            self.push(stream, now, Kind::Wait { on: other });
+        }
+    }
+
+    /// The first work that keeps the stream busy ends, or will as soon as its turn comes.
+    pub(super) fn finish(&mut self, stream: StreamId) {
+        let first = |hold: &&mut Hold| matches!(hold.kind, Kind::Busy { ended: false });
+        if let Some(hold) = self.holds.get_mut(usize::from(stream.0)).and_then(|holds| holds.iter_mut().find(first)) {
+            hold.kind = Kind::Busy { ended: true };
+        }
+        self.advance();
+    }
+
+    /// These streams have nothing left to do, and all others have something. What is not known to hold one of those up was
+    /// there before everything. Whether that is news.
+    pub(super) fn see(&mut self, idle: u64) -> bool {
+        let all = u64::MAX.checked_shr(64 - u32::try_from(self.holds.len()).unwrap_or(64)).unwrap_or(0);
+        let busy = !idle & all;
+        if busy == self.held {
+            return false;
+        }
+        for stream in bits(self.held & idle) {
+            self.holds[stream].clear();
+        }
+        for stream in bits(busy & !self.held) {
+            self.holds[stream].push_back(Hold { since: 0, kind: Kind::Busy { ended: false } });
+        }
+        self.held = busy;
+        self.advance();
+        true
+    }
+
+    /// The allocator may have waited for any part of what streams were given. They are busy still, with the last of it.
+    pub(super) fn waited(&mut self) {
+        for stream in bits(self.held) {
+            let gone = self.holds[stream].len().saturating_sub(1);
+            self.holds[stream].drain(..gone);
+        }
+        self.advance();
+    }
+
+    /// Takes away what is over.
+    fn advance(&mut self) {
+        let mut left = self.held;
+        while left != 0 {
+            let stream = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let Some(hold) = self.holds[stream].front() else {
+                self.held &= !(1 << stream);
+                continue;
+            };
+            let is_over = match hold.kind {
+                Kind::Busy { ended } => ended,
+                Kind::Wait { on } => self.over(on) > hold.since,
+            };
+            if is_over {
+                self.holds[stream].pop_front();
+                if self.holds[stream].is_empty() {
+                    self.held &= !(1 << stream);
+                }
+                left = self.held; // others may wait for this
+            }
+        }
+    }
+}
+
+/// The streams of a set, in order.
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let stream = (set != 0).then(|| set.trailing_zeros() as usize)?;
+        set &= set - 1;
+        Some(stream)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: StreamId = StreamId(1);
+    const B: StreamId = StreamId(2);
+    const C: StreamId = StreamId(3);
+
+    #[test]
+    fn a_wait_is_over_with_what_it_was_for_and_not_with_what_came_later() {
+        let mut lanes = Lanes::new(4);
+        lanes.occupy(A, 1);
+        lanes.wait(B, A, 2);
+        lanes.occupy(A, 3);
+        assert_eq!((lanes.over(1), lanes.over(2), lanes.over(0)), (1, 2, u64::MAX));
+        lanes.finish(A);
+        assert_eq!((lanes.over(1), lanes.over(2)), (3, u64::MAX));
+    }
+
+    #[test]
+    fn waits_go_on_from_stream_to_stream() {
+        let mut lanes = Lanes::new(4);
+        lanes.occupy(C, 1);
+        lanes.wait(B, C, 2);
+        lanes.wait(A, B, 3);
+        assert_eq!(lanes.before(A, 1), 1 << 2 | 1 << 3);
+        assert_eq!(lanes.before(A, 2), 1 << 2, "what the third was given after that wait is not before it");
+        assert_eq!(lanes.before(B, 1), 1 << 3);
+        assert_eq!(lanes.done(0b1110, 1), 0b1110);
+        assert_eq!(lanes.done(0b1110, 4), 0);
+        lanes.finish(C);
+        assert_eq!(lanes.done(0b1110, 4), 0b1110);
+    }
+
+    #[test]
+    fn work_behind_a_wait_may_be_ended_before_its_turn() {
+        let mut lanes = Lanes::new(4);
+        lanes.occupy(A, 1);
+        lanes.wait(B, A, 2);
+        lanes.occupy(B, 3);
+        lanes.finish(B);
+        assert_eq!(lanes.over(2), 2, "it waits still");
+        lanes.finish(A);
+        assert_eq!(lanes.over(2), u64::MAX);
+    }
+
+    #[test]
+    fn a_wait_for_an_idle_stream_or_for_itself_holds_nothing_up() {
+        let mut lanes = Lanes::new(4);
+        lanes.wait(B, A, 1);
+        lanes.occupy(C, 2);
+        lanes.wait(C, C, 3);
+        assert_eq!((lanes.over(2), lanes.over(3)), (u64::MAX, 2));
+        assert_eq!(lanes.before(B, 0), 1 << 1, "it is ordered all the same");
+        assert_eq!((lanes.joined(A), lanes.joined(C)), (1 << 2, 0));
+    }
+
+    #[test]
+    fn what_is_seen_counts_more_than_what_was_told() {
+        let mut lanes = Lanes::new(4);
+        lanes.see(!(1 << 1));
+        assert_eq!(lanes.over(1), 0, "busy for a reason that nobody told");
+        lanes.wait(B, A, 5);
+        lanes.see(u64::MAX);
+        assert_eq!((lanes.over(1), lanes.over(2)), (u64::MAX, u64::MAX));
+        lanes.occupy(A, 6);
+        lanes.occupy(A, 7);
+        lanes.waited();
+        assert_eq!(lanes.over(1), 7);
+    }
+}
