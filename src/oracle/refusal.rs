@@ -6,8 +6,8 @@
 //! device that it is about, and peaks after a refusal (`peak`).
 
 use super::cite::{
-    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02, OOM_05, OOM_06, SUMM_01,
-    SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
+    ARG_01, ARG_02, ARG_03, CONF_04, CONF_05, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02, OOM_05,
+    OOM_06, SUMM_01, SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
 use super::message::{self, Figures};
 use super::view::{answered, first_difference, fraction, refusal};
@@ -188,6 +188,7 @@ fn needs(op: &Op) -> Option<Capability> {
         Op::ResetPeak { .. } => Capability::PeakReset,
         Op::ResetAccumulated { .. } => Capability::AccumulatedReset,
         Op::SetFraction { .. } | Op::GetFraction { .. } => Capability::MemoryFraction,
+        Op::SetSettings { .. } => Capability::SettingsChange,
         Op::SetCurrent { .. } => Capability::CurrentDevice,
         Op::Caller { .. } => Capability::Callers,
         Op::Dictionary { .. } => Capability::Dictionary,
@@ -204,7 +205,7 @@ fn needs(op: &Op) -> Option<Capability> {
     })
 }
 
-/// The promise behind a call that only looks.
+/// The promise behind a call that only looks, or says how later ones are to be served.
 fn looks(op: &Op) -> Option<RequirementId> {
     Some(match op {
         Op::Dictionary { .. } => SUMM_01,
@@ -212,6 +213,7 @@ fn looks(op: &Op) -> Option<RequirementId> {
         Op::Snapshot => SUMM_03,
         Op::MemoryInfo { .. } => TELE_02,
         Op::GetFraction { .. } => FRAC_05,
+        Op::SetSettings { .. } => CONF_04,
         _ => return None,
     })
 }
@@ -229,6 +231,7 @@ fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
             if bytes > total { HUGE_01 } else { OOM_01 }
         }
         Op::SetFraction { fraction, .. } if !(0.0..=1.0).contains(&fraction) => FRAC_02,
+        Op::SetSettings { .. } => CONF_05,
         Op::FreePointer { pointer } => match pointer {
             Pointer::Null => ZERO_02,
             Pointer::Freed { .. } => ARG_02,

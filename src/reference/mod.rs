@@ -69,6 +69,8 @@ pub struct FractionError {
 #[derive(Debug)]
 pub struct Reference<D, P = Sound> {
     devices: Vec<DeviceAllocator<D, P>>,
+    /// In force, as they were asked for.
+    settings: Settings,
     planted: P,
 }
 
@@ -78,7 +80,29 @@ impl<D: Device, P: Planting> Reference<D, P> {
     pub fn new(devices: Vec<D>, settings: &Settings, planted: P) -> Self {
         let devices =
             devices.into_iter().enumerate().map(|(i, d)| DeviceAllocator::new(i, d, *settings, planted)).collect();
-        Reference { devices, planted }
+        Reference { devices, settings: *settings, planted }
+    }
+
+    /// Puts a settings string in force on every device, from the next call on.
+    ///
+    /// # Errors
+    /// As [`Settings::change`], which also says what a refused string leaves behind.
+    pub fn change_settings(&mut self, text: &str) -> Result<(), SettingsError> {
+        let changed = self.settings.change(text);
+        let planted = self.planted;
+        for (index, device) in self.devices.iter_mut().enumerate() {
+            let told = index == 0 || !planted.has(Defect::SettingsOnFirstDevice);
+            if told && !planted.has(Defect::SettingsReadOnce) {
+                device.change_settings(self.settings);
+            }
+        }
+        changed
+    }
+
+    /// The settings in force, as they were asked for.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What it does otherwise.

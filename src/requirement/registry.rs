@@ -343,6 +343,13 @@ pub static ALL: &[Requirement] = &[
         "按页映射的内存与其他内存一样可访问、记账并归还",
     ),
     must(Conf, 3, "No setting weakens any other promise", "任何配置项都不削弱其他承诺"),
+    must(
+        Conf,
+        4,
+        "Settings changed at run time count from the next call on, on every device, and the change itself moves no figure",
+        "运行时更改的配置自下一次调用起在所有设备上生效，更改本身不改变任何数据",
+    ),
+    must(Conf, 5, "Settings that are refused leave those in force as they were", "被拒绝的配置不影响当前生效的配置"),
     must(Live, 1, "Every call returns: none hangs", "每次调用都会返回，不会挂起"),
     must(Live, 2, "No call ends the process that makes it", "任何调用都不会使其进程终止"),
     must(

@@ -13,6 +13,7 @@ mod peaks;
 mod private;
 mod settings;
 mod streams;
+mod switches;
 mod texts;
 mod trimming;
 mod uneven;
@@ -157,6 +158,8 @@ pub enum Defect {
     OversizeServesSmall, NonSplitRoundingIgnored, OversizeFlushesAll, OversizeCountKept, GcNeverRuns,
     GcTakesYoungest, GcTakesAll, AccessNotSet, AccessFailureIgnored, MapFailureKeepsPages, UnmapTakesPartialPages,
     UnmapDoesNotWait, UnmapFailureForgotten, AddressesLeak, ExpandableCountsRequest, MergesUnmapped,
+    // settings that change
+    SettingsReadOnce, SettingsOnFirstDevice, SettingsEmptyCache, PagesForgottenOnceOff,
     // devices
     LimitOnCurrentDevice, DefaultDeviceZero, FreeOnCurrentDevice, CallersShareCurrent, BadDeviceClamped,
     NegativeIsCurrent, ContextOnDeviceZero, TrimWakesDeviceZero, TrimCurrentDeviceOnly, OomFlushesAllDevices,
@@ -178,7 +181,7 @@ pub enum Defect {
     RefusedFreeSizes,
 }
 
-const TABLES: [&[Entry]; 12] = [
+const TABLES: [&[Entry]; 13] = [
     blocks::TABLE,
     streams::TABLE,
     accounts::TABLE,
@@ -186,6 +189,7 @@ const TABLES: [&[Entry]; 12] = [
     limits::TABLE,
     trimming::TABLE,
     settings::TABLE,
+    switches::TABLE,
     devices::TABLE,
     texts::TABLE,
     private::TABLE,

@@ -225,6 +225,7 @@ impl Pass<'_> {
                 let fraction = self.value(&raw.to, &path.key("to"));
                 Op::SetFraction { device: device?, fraction: fraction?.0 }
             }
+            RawOp::SetSettings(text) => Op::SetSettings { settings: self.value(text, path)? },
             RawOp::Occupy(place) => {
                 let (device, stream) = self.place(place, path)?;
                 Op::Occupy { device, stream }
