@@ -6,15 +6,15 @@
 //! device that it is about, and peaks after a refusal (`peak`).
 
 use super::cite::{
-    ARG_01, ARG_02, ARG_03, CONF_04, CONF_05, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02, OOM_05,
-    OOM_06, SUMM_01, SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
+    ARG_01, ARG_02, ARG_03, CAPT_06, CONF_04, CONF_05, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02,
+    OOM_05, OOM_06, SUMM_01, SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
 use super::message::{self, Figures};
 use super::view::{answered, first_difference, fraction, refusal};
 use super::{Oracle, Seen};
 use crate::model::{Effect, Law};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{Capability, Family, Op, OracleName, Pointer, RefusalClass, TargetInfo, Text, Via, told};
+use crate::op::{Capability, Family, Op, OracleName, Pointer, PoolSource, RefusalClass, TargetInfo, Text, Via, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -232,6 +232,7 @@ fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
         }
         Op::SetFraction { fraction, .. } if !(0.0..=1.0).contains(&fraction) => FRAC_02,
         Op::SetSettings { .. } => CONF_05,
+        Op::CaptureBegin { pool: Some(PoolSource::Graph(_)), .. } => CAPT_06,
         Op::FreePointer { pointer } => match pointer {
             Pointer::Null => ZERO_02,
             Pointer::Freed { .. } => ARG_02,

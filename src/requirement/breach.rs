@@ -126,6 +126,7 @@ breaches! {
     Capt 3 High corrupts, "A block freed during a capture came back too early or never", "捕获期间释放的块过早可用，或不再可用";
     Capt 4 High, "Running out of memory during a capture damaged it or the figures", "捕获期间内存不足破坏了捕获或统计";
     Capt 5 High, "A graph's memory was given back too early or never", "图的内存过早归还，或未归还";
+    Capt 6 Medium, "A capture into the pool of a graph that was reset went wrong", "捕获到已重置图的内存池时出错";
     Conf 1 Medium, "An accepted setting did not have its documented effect", "已接受的配置项未产生文档所述的效果";
     Conf 2 High, "Memory mapped page by page did not work like other memory", "按页映射的内存未能像其他内存一样工作";
     Conf 3 High, "With a setting in force, another promise was broken", "启用配置项后其他承诺被破坏";

@@ -335,6 +335,12 @@ pub static ALL: &[Requirement] = &[
         "Once a graph is reset and its blocks are freed, emptying the cache gives its memory back",
         "图重置且其块释放后，清空缓存会归还其内存",
     ),
+    must(
+        Capt,
+        6,
+        "A capture may go into the pool of a graph that was reset: into that pool while anybody uses it, into another under its name else",
+        "可以捕获到已重置图的内存池中：该池仍有使用者时用该池，否则以同名新池代之",
+    ),
     must(Conf, 1, "A setting that is accepted has its documented effect", "被接受的配置项具有文档所述的效果"),
     must(
         Conf,

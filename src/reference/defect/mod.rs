@@ -173,7 +173,7 @@ pub enum Defect {
     SnapshotJoinsSegments, SnapshotAsksEvents,
     // private pools and graph capture
     PrivateServesOthers, GraphMemoryFlushed, DeferredFreeForgotten, DeferredFreeTakenUp, GraphPoolKept,
-    NoSplitIgnored,
+    NoSplitIgnored, ResetPoolNotHeld, ResetPoolRenewed,
     // error paths
     ReserveErrorCounted, ReleaseErrorCounted, ErrorSticks, AccessErrorLeaks, AddressesErrorKept, QueryErrorPasses,
     // seen only by comparing runs

@@ -61,6 +61,8 @@ pub struct ReferenceTarget<D, P> {
     pools: BTreeMap<PoolName, PoolHome>,
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
+    /// The same of graphs that were reset: whoever keeps the id can still name it.
+    former_graphs: BTreeMap<GraphName, PoolHome>,
     /// Devices on which a stream captures.
     capturing: BTreeSet<usize>,
     /// What `page` says of all settings so far.
@@ -155,6 +157,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
+            former_graphs: BTreeMap::new(),
             capturing: BTreeSet::new(),
             page: page(settings, 0),
             memo: Memo::default(),
