@@ -208,6 +208,12 @@ impl<'a> Book<'a> {
                     "其步骤假定内存在某次申请时不足，这只在所要求的环境中成立",
                 ));
             }
+            if matches!(op, Op::SetSettings { .. }) {
+                return Err(Text::new(
+                    "its steps change the settings, and count on those that they find in the world that they ask for",
+                    "其步骤会更改配置，并依赖所要求的环境中原有的配置",
+                ));
+            }
             self.rooms.note(op);
             let same_as = step.expect.as_ref().and_then(|e| match e.address {
                 Some(AddressExpect::SameAs(block)) => Some(block),

@@ -79,6 +79,7 @@ fn generated(id: &str) -> Scenario {
         faults: Vec::new(),
         cycles: 1,
         fractions: Vec::new(),
+        settings: Vec::new(),
     });
     Scenario { body, ..scenario(id) }
 }

@@ -3,7 +3,7 @@
 //! Decides from the operation, the devices and the current device alone. Does not judge an answer: `oracle` does.
 
 use super::{Law, Live, Model};
-use crate::op::{BlockId, Drop, Op, Pointer, RefusalClass, StreamId};
+use crate::op::{BlockId, Contract, Drop, Op, Pointer, RefusalClass, StreamId, settings};
 
 /// A size whose rounding no signed figure can hold: both readings of it are honest.
 const UNROUNDABLE: &[RefusalClass] = &[RefusalClass::OutOfMemory, RefusalClass::InvalidArgument];
@@ -114,6 +114,11 @@ impl Model {
             Op::SetFraction { fraction, .. } if !(0.0..=1.0).contains(&fraction) => {
                 Law::MustRefuse(RefusalClass::InvalidArgument)
             }
+            Op::SetSettings { settings: ref text } if settings::begins_unknown(text) => {
+                Law::MustRefuse(RefusalClass::InvalidArgument)
+            }
+            // which values a setting takes is the target's to know
+            Op::SetSettings { .. } => Law::Any,
             // PyTorch refuses a second time, and others may count
             Op::PoolEnter { pool, device } if self.pools.is_entered(pool, device.index(self.devices.len())) => Law::Any,
             Op::FreePointer { pointer: Pointer::Null } => Law::MustServe,
@@ -156,6 +161,18 @@ impl Model {
             | Op::FreePointer { pointer: Pointer::Interior { block, .. } } => self.block(*block).map(|l| l.device),
             other => other.device().and_then(|d| d.index(self.devices.len())),
         }
+    }
+
+    /// What the target promises now.
+    #[must_use]
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// Whether other settings were asked for since the start, whatever came of it.
+    #[must_use]
+    pub fn is_reconfigured(&self) -> bool {
+        self.reconfigured
     }
 
     /// The contract's most for a request, for oracles that ask whether it had to fit.

@@ -89,6 +89,8 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Model {
     contract: Contract,
+    /// Other settings were asked for since the start, whatever came of it.
+    reconfigured: bool,
     totals: Vec<u64>,
     streams: u8,
     counters: bool,
@@ -117,6 +119,7 @@ impl Model {
     pub fn new(info: &TargetInfo) -> Self {
         Model {
             contract: info.contract,
+            reconfigured: false,
             totals: info.devices.iter().map(|d| d.total_bytes).collect(),
             streams: info.streams,
             counters: info.can(Capability::Counters),
@@ -142,6 +145,10 @@ impl Model {
             return Effect::None;
         }
         let served = !matches!(reply, Reply::Refused(_));
+        if let Reply::Terms(contract) = reply {
+            self.contract = **contract;
+        }
+        self.reconfigured |= matches!(op, Op::SetSettings { .. });
         self.note_progress(op, served, after);
         let effect = match (op, reply) {
             (Op::Alloc { block, device, stream, bytes, .. }, Reply::Allocated { address }) => {

@@ -39,8 +39,6 @@ struct Private {
     held: bool,
     /// Graphs that were captured with it and not reset.
     graphs: u32,
-    /// One of its graphs was reset: PyTorch takes no further capture into such a pool.
-    spent: bool,
 }
 
 impl Private {
@@ -203,7 +201,7 @@ impl Pools {
         match *op {
             Op::PoolCreate { pool, device, use_on_oom, no_split } => {
                 let Some(home) = device.index(devices) else { return };
-                let made = Private { home, places: 0, use_on_oom, no_split, held: true, graphs: 0, spent: false };
+                let made = Private { home, places: 0, use_on_oom, no_split, held: true, graphs: 0 };
                 self.pools.insert(PoolSource::Pool(pool), made);
             }
             Op::PoolEnter { pool, device } => {
@@ -234,7 +232,6 @@ impl Pools {
                 graph.phase = Phase::Reset;
                 if let Some(pool) = self.pools.get_mut(&graph.pool) {
                     pool.graphs = pool.graphs.saturating_sub(1);
-                    pool.spent = true;
                 }
             }
             _ => {}
@@ -243,15 +240,7 @@ impl Pools {
 
     fn begin(&mut self, graph: GraphName, device: usize, stream: StreamId, source: Option<PoolSource>) {
         let pool = self.root(source).unwrap_or(PoolSource::Graph(graph));
-        let own = Private {
-            home: device,
-            places: 0,
-            use_on_oom: false,
-            no_split: false,
-            held: false,
-            graphs: 0,
-            spent: false,
-        };
+        let own = Private { home: device, places: 0, use_on_oom: false, no_split: false, held: false, graphs: 0 };
         self.pools.entry(pool).or_insert(own).graphs += 1;
         self.graphs.insert(graph, Graph { device, pool, phase: Phase::Capturing, served: false });
         self.redirect(Redirection { device, pool, catch: Catch::Stream(stream, graph) });
@@ -345,10 +334,12 @@ impl Pools {
         match source {
             None => return Ok(()),
             Some(PoolSource::Pool(_)) => {}
+            Some(PoolSource::Graph(shared)) if self.is_in(shared, Phase::Reset).is_ok() => {}
             Some(PoolSource::Graph(shared)) => self.is_in(shared, Phase::Captured)?,
         }
         let root = self.root(source).ok_or(Drop::NoSuchPool)?;
-        let fits = |p: &&Private| p.is_alive() && !p.spent && p.home == device;
+        // The pool of a graph that was reset may be gone: then there is to be another in its place.
+        let fits = |p: &&Private| p.home == device && (p.is_alive() || matches!(source, Some(PoolSource::Graph(_))));
         self.pools.get(&root).filter(fits).ok_or(Drop::NoSuchPool)?;
         self.is_free_on(root, Some(device), |_| false)
     }
@@ -366,8 +357,8 @@ impl Pools {
 
     fn is_in(&self, graph: GraphName, phase: Phase) -> Result<(), Drop> {
         match self.graphs.get(&graph).map(|g| g.phase) {
-            None | Some(Phase::Reset) => Err(Drop::NoSuchPool),
             Some(found) if found == phase => Ok(()),
+            None | Some(Phase::Reset) => Err(Drop::NoSuchPool),
             Some(_) => Err(Drop::NotNested),
         }
     }

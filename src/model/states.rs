@@ -214,6 +214,9 @@ impl States {
 
     /// Takes note of what later steps find.
     fn follow(&mut self, step: &Step<'_>, device: Option<usize>, fired: bool) {
+        if let Reply::Terms(_) = step.reply {
+            self.settings = State::of(Value::Changed);
+        }
         if let Effect::Freed(_, live) = step.effect
             && let (Some(waiting), Some(view)) =
                 (self.waiting.get_mut(live.device), step.before.devices.get(live.device))

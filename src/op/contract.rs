@@ -77,6 +77,8 @@ pub enum Capability {
     ExactPolicy,
     /// Settings can be given before the first operation, as PyTorch writes them.
     Settings,
+    /// Settings can be changed between any two operations, too.
+    SettingsChange,
     /// Devices of any number and size cost nothing, and do only what they are asked.
     Simulated,
     /// A fresh target that is asked the same gives the same answers, so that two runs can be compared.
@@ -122,6 +124,7 @@ impl Capability {
         (Capability::PytorchPolicy, "pytorch_policy"),
         (Capability::ExactPolicy, "exact_policy"),
         (Capability::Settings, "settings"),
+        (Capability::SettingsChange, "settings_change"),
         (Capability::Simulated, "simulated"),
         (Capability::Repeatable, "repeatable"),
         (Capability::DeviceEvents, "device_events"),

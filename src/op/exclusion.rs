@@ -35,7 +35,7 @@ const fn rule(one: &'static [Value], other: Side, why: &'static str) -> Exclusio
 use Dimension as Of;
 use Side::{AllOf, These};
 use Value::{
-    Another, CaptureBegun, CaptureEnded, Capturing, Default, Deferred, DeviceLater, DeviceSecond, Emptied,
+    Another, CaptureBegun, CaptureEnded, Capturing, Changed, Default, Deferred, DeviceLater, DeviceSecond, Emptied,
     EmptiedInVain, Expandable, Flushed, Fraction, Freed, GraphKept, GraphOwn, GraphShared, Helped, Limited, LiveToo,
     Merged, Misuse, NoCapture, OneDevice, Oversize, PoolCall, PoolDied, PrivateFirst, PrivateLater, PrivateSecond,
     Read, Recorded, RefusedAtLimit, RefusedByDevice, RefusedElsewhere, RefusedTooLarge, Reset, Retried, Small,
@@ -53,6 +53,11 @@ pub const ALL: &[Exclusion] = &[
     rule(&[Emptied, EmptiedInVain], AllOf(Of::Device, &[]), "the cache is emptied on every device at once"),
     rule(&[Emptied, EmptiedInVain], AllOf(Of::Current, &[]), "the cache is emptied on every device at once"),
     rule(&[Default], AllOf(Of::Setting, &[Default]), "it means that no setting is in force, and no limit"),
+    rule(
+        &[Changed],
+        AllOf(Of::Setting, &[Changed, Fraction]),
+        "once settings were changed, none is told apart from others, but for a limit",
+    ),
     rule(&[Default], These(&[Oversize]), "no size is oversize until a setting says which is"),
     rule(&[Default], These(&[RefusedAtLimit]), "it means that no limit is in force"),
     rule(

@@ -33,6 +33,7 @@ pub(super) fn of(op: &Op) -> String {
         | Op::MemoryInfo { device } => format!("{name} {device}"),
         Op::SetFraction { device, fraction } => format!("set_fraction {} to {fraction}", place(*device)),
         Op::GetFraction { device } => format!("get_fraction {}", place(*device)),
+        Op::SetSettings { settings } => format!("set_settings \"{}\"", settings.escape_debug()),
         Op::Caller { caller } => format!("caller {caller}"),
         Op::Summary { device, abbreviated } => {
             format!("summary {device}{}", if *abbreviated { ", abbreviated" } else { "" })

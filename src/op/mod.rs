@@ -18,6 +18,7 @@ mod parts;
 mod place;
 mod pools;
 pub mod reply;
+pub mod settings;
 pub mod size;
 pub mod snapshot;
 pub mod state;
@@ -216,6 +217,8 @@ pub enum Op {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<DeviceId>,
     },
+    /// From now on these settings are in force, as a settings string says them.
+    SetSettings { settings: String },
     /// Change the current device of the calling thread.
     SetCurrent { device: DeviceId },
     /// From here on the calls come from another thread, with a current device of its own.
@@ -294,6 +297,7 @@ impl Op {
             Op::ResetAccumulated { .. } => "reset_accumulated",
             Op::SetFraction { .. } => "set_fraction",
             Op::GetFraction { .. } => "get_fraction",
+            Op::SetSettings { .. } => "set_settings",
             Op::SetCurrent { .. } => "set_current",
             Op::Caller { .. } => "caller",
             Op::Dictionary { .. } => "dictionary",

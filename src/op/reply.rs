@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::contract::Contract;
+use super::size::human;
 use super::snapshot::Snapshot;
 
 /// Why a call was refused. The class is what a program can act on; the message is for people.
@@ -119,6 +121,8 @@ pub enum Reply {
     Text(String),
     Snapshot(Box<Snapshot>),
     Contents(ContentsReport),
+    /// Settings were changed: what the target promises from here on.
+    Terms(Box<Contract>),
     Dropped(Drop),
 }
 
@@ -167,6 +171,11 @@ impl Reply {
                 }
                 ContentsReport::Unmapped { offset } => format!("no memory behind offset {offset}"),
             },
+            Reply::Terms(contract) => {
+                let growth = &contract.growth;
+                let (least, granule) = (human(growth.at_most(1)), human(growth.granule));
+                format!("done: a small request may take {least} from here on, a large one whole pieces of {granule}")
+            }
             Reply::Dropped(why) => match why {
                 Drop::NoSuchBlock => "dropped: no such block".to_owned(),
                 Drop::BlockExists => "dropped: the block exists".to_owned(),

@@ -98,7 +98,7 @@ macro_rules! values {
 
 use Capability::{
     Caching, CutsAnyBlock, DeferredFree, Devices, EmptyCache, Faults, GraphCapture, MemoryFraction, MergesAtFree,
-    OomTyped, PeakReset, PrivatePools, RecordStream, Settings, Streams,
+    OomTyped, PeakReset, PrivatePools, RecordStream, Settings, SettingsChange, Streams,
 };
 const PARTS: Capability = Capability::Stats(Family::InactiveSplit);
 const COUNTERS: Capability = Capability::Counters;
@@ -152,6 +152,7 @@ values! {
         SegmentSize = "segment_size" [Settings] "large_segment_size_mb",
         NonSplitRounding = "non_split_rounding" [Settings] "max_non_split_rounding_mb",
         Fraction = "fraction" [MemoryFraction] "the device has a limit, by a call or a setting",
+        Changed = "changed" [SettingsChange] "others than those from the start, whichever they are",
     }
     Pending: {
         NothingWaits = "none" [] "nothing waits",

@@ -52,6 +52,8 @@ pub(super) struct Accounts {
     pub(super) accumulated: bool,
     pub(super) counters: bool,
     pub(super) segments: bool,
+    /// The threshold of what is oversize is that from the start.
+    pub(super) oversize: bool,
     pub(super) oom_typed: bool,
     pub(super) tensor_limit: Option<u64>,
     base: Vec<Base>,
@@ -94,6 +96,7 @@ impl Accounts {
             accumulated: info.can(Capability::AccumulatedReset),
             counters: info.can(Capability::Counters),
             segments,
+            oversize: true,
             oom_typed: info.can(Capability::OomTyped),
             tensor_limit: info.contract.tensor_limit,
             base: first.devices.iter().map(|d| base_of(&d.stats)).collect(),
@@ -105,7 +108,8 @@ impl Accounts {
     fn rows_agree(&self, stats: &Stats, base: &Base, parts: Parts) -> bool {
         let oversize = |(&which, &start): (&Oversize, &i64)| {
             let stat = stats.oversize(which);
-            stat.current >= 0 && (!self.accumulated || stat.current == start + stat.allocated - stat.freed)
+            (stat.current >= 0 || !self.oversize)
+                && (!self.accumulated || stat.current == start + stat.allocated - stat.freed)
         };
         let negative = |&family: &Family| parts.has(family) && stats.all(family).current < 0;
         (!parts.has_oversize() || Oversize::ALL.iter().zip(&base.oversize).all(oversize))
@@ -300,6 +304,11 @@ impl Oracle for Accounts {
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
         self.pending.note(seen);
+        self.oversize &= !seen.model.is_reconfigured();
+        if self.segments && !seen.model.contract().counts_segments {
+            self.segments = false;
+            self.counted.retain(|(count, _)| *count != Family::Segment);
+        }
         if seen.is_unlawful_service() {
             return;
         }

@@ -43,7 +43,9 @@ pub(super) fn judge(
     if moved.has_counters() || moved.has(Family::Segment) || moved.has(Family::ReservedBytes) {
         calls(accounts, device, before, after, found);
     }
-    oversize(accounts, device, after, found);
+    if accounts.oversize {
+        oversize(accounts, device, after, found);
+    }
 }
 
 /// Counters that fell, or rose further than the step can have made them.
@@ -81,6 +83,7 @@ fn most(seen: &Seen<'_>, which: Counter) -> i64 {
                 | Op::Synchronize { .. }
                 | Op::ResetPeak { .. }
                 | Op::SetFraction { .. }
+                | Op::SetSettings { .. }
                 | Op::GetFraction { .. }
                 | Op::Fill { .. }
                 | Op::Verify { .. }

@@ -31,7 +31,7 @@ pub(super) const COUNTED: [(Family, Family); 4] = [
 pub(super) fn rows(accounts: &Accounts, device: usize, stats: &Stats, base: &Base, found: &mut Vec<Violation>) {
     for &which in Oversize::ALL {
         let current = stats.oversize(which).current;
-        if current < 0 {
+        if current < 0 && accounts.oversize {
             let name = which.name();
             let message = say!(
                 "{name}.current of device {device} fell to {current}, below zero",

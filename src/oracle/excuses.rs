@@ -38,6 +38,12 @@ pub const EXCUSES: &[Excuse] = &[
         "how often a request is tried again and streams are waited for",
         "both are policy; only a retry or wait that cannot have been is convicted",
     ),
+    habit(
+        OracleName::Accounts,
+        "oversize figures once settings were changed: that they are below 0, or more than the threshold allows",
+        "PyTorch holds a block against the threshold of the moment when it comes and when it goes, and does not balance",
+        "stat::changed-oversize",
+    ),
     lawful(
         OracleName::Exhaustion,
         "a refusal while cached memory could have been pieced together, with live or waiting blocks on the device",
@@ -105,6 +111,12 @@ pub const EXCUSES: &[Excuse] = &[
         OracleName::Trim,
         "what empty_cache leaves reserved beside live or waiting blocks, under a redirection, or with a pool alive",
         "a segment with one block in use cannot go back, and a pool or graph may need its memory at the next replay",
+    ),
+    habit(
+        OracleName::WithoutRefused,
+        "what refused settings leave behind",
+        "PyTorch resets its settings before it reads a string, and does not undo that",
+        "conf::refused-settings",
     ),
 ];
 

@@ -89,6 +89,7 @@ impl Growth {
             Op::Synchronize { device } => add(7, u64::from(device.0.cast_unsigned()), 0),
             Op::EmptyCache => add(8, 0, 0),
             Op::SetFraction { device: place, fraction } => add(9, device(place), fraction.to_bits()),
+            Op::SetSettings { settings } => settings.hash(hasher),
             Op::SetCurrent { device } => add(10, u64::from(device.0.cast_unsigned()), 0),
             Op::Caller { caller } => add(11, u64::from(*caller), 0),
             _ => self.note_pools(op),
@@ -246,6 +247,7 @@ impl Oracle for Growth {
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
         self.judge_request(seen, convictions);
+        self.balanced &= seen.model.contract().counts_segments;
         if let Some(op) = seen.asked().filter(|_| !seen.is_retry) {
             if *op == Op::CycleEnd {
                 self.end_round(seen.after);

@@ -6,15 +6,15 @@
 //! device that it is about, and peaks after a refusal (`peak`).
 
 use super::cite::{
-    ARG_01, ARG_02, ARG_03, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02, OOM_05, OOM_06, OOM_07,
-    SUMM_01, SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
+    ARG_01, ARG_02, ARG_03, CAPT_06, CONF_04, CONF_05, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02,
+    OOM_05, OOM_06, OOM_07, SUMM_01, SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
 use super::message::{self, Figures};
 use super::view::{answered, first_difference, fraction, refusal};
 use super::{Oracle, Seen};
 use crate::model::{Effect, Law};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{Capability, Family, Op, OracleName, Pointer, RefusalClass, TargetInfo, Text, Via, told};
+use crate::op::{Capability, Family, Op, OracleName, Pointer, PoolSource, RefusalClass, TargetInfo, Text, Via, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -188,6 +188,7 @@ fn needs(op: &Op) -> Option<Capability> {
         Op::ResetPeak { .. } => Capability::PeakReset,
         Op::ResetAccumulated { .. } => Capability::AccumulatedReset,
         Op::SetFraction { .. } | Op::GetFraction { .. } => Capability::MemoryFraction,
+        Op::SetSettings { .. } => Capability::SettingsChange,
         Op::SetCurrent { .. } => Capability::CurrentDevice,
         Op::Caller { .. } => Capability::Callers,
         Op::Dictionary { .. } => Capability::Dictionary,
@@ -205,7 +206,7 @@ fn needs(op: &Op) -> Option<Capability> {
     })
 }
 
-/// The promise behind a call that only looks.
+/// The promise behind a call that only looks, or says how later ones are to be served.
 fn looks(op: &Op) -> Option<RequirementId> {
     Some(match op {
         Op::Dictionary { .. } => SUMM_01,
@@ -213,6 +214,7 @@ fn looks(op: &Op) -> Option<RequirementId> {
         Op::Snapshot => SUMM_03,
         Op::MemoryInfo { .. } => TELE_02,
         Op::GetFraction { .. } => FRAC_05,
+        Op::SetSettings { .. } => CONF_04,
         _ => return None,
     })
 }
@@ -235,6 +237,8 @@ fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
             }
         }
         Op::SetFraction { fraction, .. } if !(0.0..=1.0).contains(&fraction) => FRAC_02,
+        Op::SetSettings { .. } => CONF_05,
+        Op::CaptureBegin { pool: Some(PoolSource::Graph(_)), .. } => CAPT_06,
         Op::FreePointer { pointer } => match pointer {
             Pointer::Null => ZERO_02,
             Pointer::Freed { .. } => ARG_02,

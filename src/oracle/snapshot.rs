@@ -21,7 +21,9 @@ use crate::verdict::Violation;
 #[derive(Debug)]
 pub(super) struct Snapshots {
     has: [bool; 9],
+    /// Segments are counted, as long as the contract says so.
     segments: bool,
+    /// There are no others, as long as they are counted.
     fixed: bool,
     /// A segment serves the stream that it was got for alone.
     by_stream: bool,
@@ -80,6 +82,8 @@ impl Snapshots {
     }
 
     pub(super) fn judge(&mut self, seen: &Seen<'_>, snapshot: &Snapshot, found: &mut Vec<Violation>) {
+        let counted = seen.model.contract().counts_segments;
+        (self.segments, self.fixed) = (self.segments && counted, self.fixed && counted);
         let mut sums = vec![Sums::default(); seen.after.devices.len()];
         if let Some(violation) = misplaced(snapshot, sums.len()) {
             found.push(violation);

@@ -18,7 +18,9 @@ use super::telemetry_streams as streams;
 use super::view::free;
 use super::{Oracle, Seen};
 use crate::device::sim::GRANULE;
-use crate::op::{Capability, Counter, DeviceCall, DeviceView, Family, Op, OracleName, Reply, TargetInfo, Text, told};
+use crate::op::{
+    Capability, Contract, Counter, DeviceCall, DeviceView, Family, Op, OracleName, Reply, TargetInfo, Text, told,
+};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -30,6 +32,14 @@ pub(super) struct Telemetry {
     /// The sizes of the devices as the target stated them before the first operation.
     totals: Vec<u64>,
     streams: Option<u8>,
+}
+
+/// Whether what a contract allows to take is never rounded by the device.
+fn is_whole(contract: &Contract) -> bool {
+    let growth = contract.growth;
+    let whole = [growth.least, growth.granule].iter().all(|bytes| bytes.is_multiple_of(GRANULE));
+    // What is less than a piece of the device is not rounded to one by anybody.
+    whole || growth.least < GRANULE && growth.granule < GRANULE
 }
 
 /// What a device keeps although it was to take it back.
@@ -44,13 +54,9 @@ struct Debt {
 
 impl Telemetry {
     pub(super) fn new(info: &TargetInfo) -> Self {
-        let growth = info.contract.growth;
-        let whole = [growth.least, growth.granule].iter().all(|bytes| bytes.is_multiple_of(GRANULE));
-        // What is less than a piece of the device is not rounded to one by anybody.
-        let fine = growth.least < GRANULE && growth.granule < GRANULE;
         Telemetry {
             devices: Vec::new(),
-            whole: whole || fine,
+            whole: is_whole(&info.contract),
             counters: info.can(Capability::Counters),
             totals: info.devices.iter().map(|device| device.total_bytes).collect(),
             streams: info.can(Capability::StreamControl).then_some(info.streams),
@@ -156,6 +162,9 @@ impl Oracle for Telemetry {
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
         self.note_fault(seen);
+        if let Reply::Terms(contract) = seen.reply {
+            self.whole &= is_whole(contract);
+        }
         let mut convict = |requirement, message, (what, expected, actual): (Text, String, String)| {
             let violation = Violation::new(OracleName::Telemetry, Some(requirement), message);
             convictions.push(violation.figure(what, expected, actual));

@@ -125,6 +125,7 @@ pub enum Verb {
     ResetPeak,
     ResetAccumulated,
     SetFraction,
+    SetSettings,
     PoolCreate,
     PoolEnter,
     PoolExit,
@@ -174,6 +175,9 @@ pub struct RecordedOp {
     pub error: Option<RecordedError>,
     #[serde(default)]
     pub fraction: Option<f64>,
+    /// A settings string that was put in force, or was refused.
+    #[serde(default)]
+    pub settings: Option<String>,
     /// The recorder waited for the whole device afterwards.
     #[serde(default)]
     pub synchronized: bool,

@@ -349,7 +349,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// The settings are these from now on. The limit and what was counted stay, as in PyTorch.
     pub fn change_settings(&mut self, settings: Settings) {
-        self.settings = settings;
+        self.settings = variation::settings(mistakes::settings(settings, self.planted), self.planted);
+        self.mischange();
     }
 
     /// The settings in force.

@@ -33,6 +33,19 @@ pub(super) fn settings(mut settings: Settings, planted: impl Planting) -> Settin
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// What changing the settings does besides.
+    pub(super) fn mischange(&mut self) {
+        if self.planted.has(Defect::SettingsEmptyCache) {
+            // What the device would not take back stays cached.
+            let _: Result<(), DeviceError> = self.release_cached();
+        }
+    }
+
+    /// Whether pages stay as they are in a flush.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.planted.has(Defect::PagesForgottenOnceOff) && !self.settings.expandable_segments
+    }
+
     fn reserved(&self) -> u64 {
         u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0)
     }

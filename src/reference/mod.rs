@@ -44,6 +44,8 @@ pub use private::{Catch, PoolError, PoolFlags, PoolId};
 pub use settings::{Remark, Settings, SettingsError};
 pub use variation::{Variation, Variations};
 
+use rustc_hash::FxHashMap;
+
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::snapshot::Snapshot;
 
@@ -70,6 +72,10 @@ pub struct FractionError {
 #[derive(Debug)]
 pub struct Reference<D, P = Sound> {
     devices: Vec<DeviceAllocator<D, P>>,
+    /// In force, as they were asked for.
+    settings: Settings,
+    /// How many graphs use each id, as the allocator of pinned memory counts: it never forgets one.
+    graphs: FxHashMap<PoolId, u32>,
     planted: P,
 }
 
@@ -79,7 +85,29 @@ impl<D: Device, P: Planting> Reference<D, P> {
     pub fn new(devices: Vec<D>, settings: &Settings, planted: P) -> Self {
         let devices =
             devices.into_iter().enumerate().map(|(i, d)| DeviceAllocator::new(i, d, *settings, planted)).collect();
-        Reference { devices, planted }
+        Reference { devices, settings: *settings, graphs: FxHashMap::default(), planted }
+    }
+
+    /// Puts a settings string in force on every device, from the next call on.
+    ///
+    /// # Errors
+    /// As [`Settings::change`], which also says what a refused string leaves behind.
+    pub fn change_settings(&mut self, text: &str) -> Result<(), SettingsError> {
+        let changed = self.settings.change(text);
+        let planted = self.planted;
+        for (index, device) in self.devices.iter_mut().enumerate() {
+            let told = index == 0 || !planted.has(Defect::SettingsOnFirstDevice);
+            if told && !planted.has(Defect::SettingsReadOnce) {
+                device.change_settings(self.settings);
+            }
+        }
+        changed
+    }
+
+    /// The settings in force, as they were asked for.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What it does otherwise.
@@ -143,6 +171,31 @@ impl<D: Device, P: Planting> Reference<D, P> {
             result = result.and(device.release_cached());
         }
         result
+    }
+
+    /// A stream of a device begins to capture into a pool, which is made if need be.
+    ///
+    /// # Errors
+    /// The pool, or what pinned memory knows of it, lost its last graph before. PyTorch 2.11 fails an assertion then, in one
+    /// place or the other; what it leaves behind where only the second fails was not observed, and is taken to be nothing.
+    pub fn begin_capture(&mut self, device: usize, id: PoolId, stream: StreamHandle) -> Result<(), PoolError> {
+        if self.devices[device].is_dead(id) || self.graphs.get(&id) == Some(&0) {
+            return Err(PoolError::Spent { id });
+        }
+        *self.graphs.entry(id).or_default() += 1;
+        self.devices[device].begin_redirection(id, Catch::Stream(stream));
+        Ok(())
+    }
+
+    /// A captured graph is gone.
+    ///
+    /// # Errors
+    /// As [`DeviceAllocator::release_pool_user`].
+    pub fn reset_graph(&mut self, device: usize, id: PoolId) -> Result<(), PoolError> {
+        if let Some(graphs) = self.graphs.get_mut(&id) {
+            *graphs = graphs.saturating_sub(1);
+        }
+        self.devices[device].release_pool_user(id)
     }
 
     /// The last reference to a `MemPool` made on device `home` is gone: its memory is given back wherever nobody uses it.

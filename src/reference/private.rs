@@ -48,6 +48,9 @@ pub enum PoolError {
     /// PyTorch fails this assertion in a destructor, and the process ends.
     #[error("captures_underway.empty() INTERNAL ASSERT FAILED: a pool died while the device is redirected")]
     DiesRedirected,
+    /// PyTorch's own assertion: an id stands for a dead pool until a flush forgets it; pinned memory never forgets it.
+    #[error("it->second->use_count > 0 INTERNAL ASSERT FAILED: pool ({}, {}) lost its last user", id.0, id.1)]
+    Spent { id: PoolId },
     #[error("endAllocatePool: not currently recording to mempool_id ({}, {})", id.0, id.1)]
     NotRecording { id: PoolId },
 }
@@ -133,6 +136,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let pool = self.index_of(id, kind_of(request.pool));
         self.process_events()?;
         self.serve(&Request { pool, ..request })
+    }
+
+    /// Whether a pool of that id is still there, though nobody uses it.
+    pub(super) fn is_dead(&self, id: PoolId) -> bool {
+        self.private.pools.iter().any(|p| p.id == id && p.users == 0)
     }
 
     /// Sends what it catches to a pool from now on; adds a user to the pool, and makes it if need be.

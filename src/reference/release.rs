@@ -42,6 +42,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let mut expandable = Vec::new();
         for slot in cached {
             let block = &self.arena[slot];
+            if block.expandable && self.is_left_out() {
+                continue;
+            }
             if block.expandable {
                 expandable.push(slot);
             } else if !block.is_split() || self.tears_off(slot) {

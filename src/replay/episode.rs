@@ -95,6 +95,11 @@ impl Replayed {
         }
     }
 
+    /// The settings in force.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// Shows somebody every device as it is at the start.
     pub fn show(&self, onlooker: &mut dyn Onlooker) {
         for device in 0..self.reference.device_count() {
@@ -211,6 +216,17 @@ impl Replayed {
                 if let Err(error) = set {
                     let recorded = "served".to_owned();
                     return Ok(Some(DivergenceKind::Refusal { recorded, predicted: error.to_string() }));
+                }
+            }
+            Verb::SetSettings => {
+                let changed = self.reference.change_settings(op.settings.as_deref().ok_or("settings")?);
+                self.settings = *self.reference.settings();
+                let served = || "served".to_owned();
+                let predicted = changed.map_or_else(|error| error.as_raised(), |()| served());
+                let recorded = op.error.as_ref().map_or_else(served, |error| error.message.clone());
+                // Only whether it was refused: what PyTorch says then was not recorded for every mistake.
+                if op.error.is_some() == (predicted == "served") {
+                    return Ok(Some(DivergenceKind::Refusal { recorded, predicted }));
                 }
             }
             Verb::PoolCreate | Verb::PoolEnter | Verb::PoolExit => {

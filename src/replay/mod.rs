@@ -202,7 +202,7 @@ fn shown(
 ) -> Result<(ReplayReport, Lived), ReplayError> {
     let mut ends = recording::endings(path)?.into_iter();
     let mut reader = Reader::open(path)?;
-    let (header, settings) = header_of(&mut reader)?;
+    let (header, mut settings) = header_of(&mut reader)?;
     let mut owners =
         if settings.expandable_segments { pools::owners(path)?.into_iter() } else { Vec::new().into_iter() };
     let mut report = ReplayReport::default();
@@ -229,6 +229,7 @@ fn shown(
             }
             Line::End(_) => {
                 let episode = current.take().ok_or_else(|| place.out_of_place("no episode is open here"))?;
+                settings = episode.settings();
                 let stood = episode.finish(place.line, &mut report);
                 lived.ranges.resize(stood.ranges.len().max(lived.ranges.len()), Vec::new());
                 lived.ranges.iter_mut().zip(stood.ranges).for_each(|(all, more)| all.extend(more));

@@ -334,6 +334,12 @@ pub static ALL: &[Requirement] = &[
         "Once a graph is reset and its blocks are freed, emptying the cache gives its memory back",
         "图重置且其块释放后，清空缓存会归还其内存",
     ),
+    must(
+        Capt,
+        6,
+        "A capture may go into the pool of a graph that was reset: into that pool while anybody uses it, into another under its name else",
+        "可以捕获到已重置图的内存池中：该池仍有使用者时用该池，否则以同名新池代之",
+    ),
     must(Conf, 1, "A setting that is accepted has its documented effect", "被接受的配置项具有文档所述的效果"),
     must(
         Conf,
@@ -342,6 +348,13 @@ pub static ALL: &[Requirement] = &[
         "按页映射的内存与其他内存一样可访问、记账并归还",
     ),
     must(Conf, 3, "No setting weakens any other promise", "任何配置项都不削弱其他承诺"),
+    must(
+        Conf,
+        4,
+        "Settings changed at run time count from the next call on, on every device, and the change itself moves no figure",
+        "运行时更改的配置自下一次调用起在所有设备上生效，更改本身不改变任何数据",
+    ),
+    must(Conf, 5, "Settings that are refused leave those in force as they were", "被拒绝的配置不影响当前生效的配置"),
     must(Live, 1, "Every call returns: none hangs", "每次调用都会返回，不会挂起"),
     must(Live, 2, "No call ends the process that makes it", "任何调用都不会使其进程终止"),
     must(

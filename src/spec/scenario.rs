@@ -143,6 +143,8 @@ pub struct Generate {
     pub cycles: u32,
     /// Fractions for `set_fraction` to draw from.
     pub fractions: Vec<f64>,
+    /// Settings strings for `set_settings` to draw from; a drawn world has its own.
+    pub settings: Vec<String>,
 }
 
 /// From what the world of a sequence is drawn, besides the ranges of devices, streams and callers.
@@ -216,6 +218,8 @@ pub enum OpKind {
     SetFraction,
     SetFractionInvalid,
     GetFraction,
+    SetSettings,
+    SetSettingsInvalid,
     SetCurrent,
     Caller,
     Dictionary,
@@ -257,6 +261,7 @@ impl OpKind {
             OpKind::ResetPeak => C::PeakReset,
             OpKind::ResetAccumulated => C::AccumulatedReset,
             OpKind::SetFraction | OpKind::SetFractionInvalid | OpKind::GetFraction => C::MemoryFraction,
+            OpKind::SetSettings | OpKind::SetSettingsInvalid => C::SettingsChange,
             OpKind::SetCurrent => C::CurrentDevice,
             OpKind::Caller => C::Callers,
             OpKind::Dictionary => C::Dictionary,

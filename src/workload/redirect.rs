@@ -14,7 +14,7 @@ struct Pool {
     name: PoolName,
     home: DeviceId,
     graphs: u32,
-    /// A graph of it was reset.
+    /// All its graphs were reset, of which there were some. PyTorch 2.11 takes no further capture into it (`specs/expect`).
     spent: bool,
 }
 
@@ -24,7 +24,6 @@ struct Graph {
     device: DeviceId,
     /// The pool or the first graph that the memory belongs to.
     root: PoolSource,
-    spent: bool,
 }
 
 /// The pools and graphs that are there, and what is redirected.
@@ -32,6 +31,8 @@ struct Graph {
 pub(super) struct Redirects {
     pools: Vec<Pool>,
     graphs: Vec<Graph>,
+    /// Graphs that were reset.
+    gone: Vec<Graph>,
     entered: Vec<(PoolName, DeviceId)>,
     capturing: Option<(Graph, StreamId)>,
     /// Names given out.
@@ -131,7 +132,10 @@ impl Redirects {
         let free = |root: PoolSource| !self.entered.iter().any(|&(p, d)| PoolSource::Pool(p) == root && d == device);
         let pools = self.pools.iter().filter(|p| p.home == device && !p.spent);
         let pools: Vec<_> = pools.map(|p| PoolSource::Pool(p.name)).filter(|&root| free(root)).collect();
-        let graphs = self.graphs.iter().filter(|g| g.device == device && !g.spent && free(g.root));
+        // The pool of a graph that was reset is there as long as another graph has it.
+        let lives = |root: PoolSource| self.graphs.iter().any(|g| g.root == root);
+        let graphs = self.graphs.iter().chain(self.gone.iter().filter(|g| lives(g.root)));
+        let graphs = graphs.filter(|g| g.device == device && free(g.root));
         let graphs: Vec<_> = graphs.map(|g| (PoolSource::Graph(g.name), g.root)).collect();
         let found = match draft.twist >> 24 & 3 {
             0 => pick(&pools, draft.pick).map(|pool| (pool, pool)),
@@ -142,7 +146,7 @@ impl Redirects {
         if let Some(pool) = self.pools.iter_mut().find(|p| PoolSource::Pool(p.name) == root) {
             pool.graphs += 1;
         }
-        self.capturing = Some((Graph { name, device, root, spent: false }, stream));
+        self.capturing = Some((Graph { name, device, root }, stream));
         Some(Op::CaptureBegin { graph: name, device, stream, pool: found.map(|(source, _)| source) })
     }
 
@@ -157,9 +161,9 @@ impl Redirects {
         let gone = self.graphs.remove(place);
         if let Some(pool) = self.pools.iter_mut().find(|p| PoolSource::Pool(p.name) == gone.root) {
             pool.graphs = pool.graphs.saturating_sub(1);
-            pool.spent = true;
+            pool.spent |= pool.graphs == 0;
         }
-        self.graphs.iter_mut().filter(|g| g.root == gone.root).for_each(|g| g.spent = true);
+        self.gone.push(gone);
         Some(Op::GraphReset { graph: gone.name })
     }
 

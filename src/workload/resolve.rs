@@ -17,6 +17,10 @@ use crate::spec::{Generate, OpKind, SizeClass};
 const FRACTIONS: [f64; 9] = [0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0];
 const BAD_FRACTIONS: [f64; 5] = [-0.1, 1.000_000_1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
 
+/// No release of PyTorch has a setting of that name; what follows it does not count.
+const BAD_SETTINGS: [&str; 4] =
+    ["no_such_setting:1", "max_split_size:64", "Expandable_segments:True,backend:native", "speed:[1:2,>:3]"];
+
 /// Calls by which memory comes and goes, and those that follow streams.
 const CALLS_BY_SEGMENT: [DeviceCall; 4] =
     [DeviceCall::Reserve, DeviceCall::Release, DeviceCall::RecordEvent, DeviceCall::QueryEvent];
@@ -68,6 +72,8 @@ pub(super) struct Leaning<'a> {
     pub(super) table: &'a Table,
     pub(super) sizes: &'a [SizeClass],
     pub(super) fractions: &'a [f64],
+    /// To change to.
+    pub(super) settings: &'a [String],
     /// Three calls out of four name this device.
     pub(super) home: usize,
     /// The first of the streams that requests are made on, and how many they are; the last is followed by the first.
@@ -83,6 +89,7 @@ pub(super) struct Leaning<'a> {
 pub(super) struct Resolver<'a> {
     sizes: &'a [SizeClass],
     fractions: &'a [f64],
+    settings: &'a [String],
     table: &'a Table,
     bounds: Bounds<'a>,
     device_calls: Vec<OpKind>,
@@ -116,6 +123,7 @@ impl<'a> Resolver<'a> {
         Resolver {
             sizes: &generate.sizes,
             fractions: if generate.fractions.is_empty() { &FRACTIONS } else { &generate.fractions },
+            settings: &generate.settings,
             table,
             bounds,
             device_calls: DEVICE_CALLS.into_iter().filter(|&(k, needs)| offered(k, needs)).map(|(k, _)| k).collect(),
@@ -130,6 +138,7 @@ impl<'a> Resolver<'a> {
     /// From here on operations are drawn so.
     pub(super) fn lean(&mut self, leaning: Leaning<'a>) {
         (self.table, self.sizes, self.fractions) = (leaning.table, leaning.sizes, leaning.fractions);
+        self.settings = leaning.settings;
         self.leaning = Some(leaning);
     }
 
@@ -193,6 +202,11 @@ impl<'a> Resolver<'a> {
                 Op::SetFraction { device: self.maybe_current(draft), fraction: choose(&BAD_FRACTIONS, draft.pick) }
             }
             OpKind::GetFraction => Op::GetFraction { device: self.maybe_current(draft) },
+            OpKind::SetSettings => {
+                let settings = self.settings.get(below(draft.pick, self.settings.len()))?.clone();
+                Op::SetSettings { settings }
+            }
+            OpKind::SetSettingsInvalid => Op::SetSettings { settings: choose(&BAD_SETTINGS, draft.pick).to_owned() },
             OpKind::SetCurrent => Op::SetCurrent { device },
             OpKind::Caller => Op::Caller { caller: one_of(draft.pick, self.bounds.callers) },
             OpKind::Dictionary => Op::Dictionary { device },

@@ -54,6 +54,7 @@ fn generate(kinds: &[OpKind]) -> Generate {
         faults: Vec::new(),
         cycles: 1,
         fractions: Vec::new(),
+        settings: Vec::new(),
     }
 }
 

@@ -252,11 +252,14 @@ fn sizes(info: &TargetInfo, setup: &Setup, ops: &[&Op]) -> Option<Variant> {
 }
 
 /// The calls that were refused for their arguments are left out; where there are none, those that were refused for lack of
-/// memory. These may have emptied the cache of their device.
+/// memory. These may have emptied the cache of their device. Settings that were refused stay: what they leave is another
+/// promise's (CONF-05).
 fn refused(setup: &Setup, ops: &[&Op], base: &Trail) -> Option<Variant> {
     let count = setup.device_bytes.len();
     let lacked = |at: usize| base.answers[at] == Answer::Refused(RefusalClass::OutOfMemory);
-    let for_arguments = |at: usize| matches!(base.answers[at], Answer::Refused(_)) && !lacked(at);
+    let for_arguments = |at: usize| {
+        matches!(base.answers[at], Answer::Refused(_)) && !lacked(at) && !matches!(ops[at], Op::SetSettings { .. })
+    };
     let by_arguments = (0..ops.len()).any(for_arguments);
     let mut callers = Callers::default();
     let (mut kept, mut loose) = (Vec::with_capacity(ops.len()), vec![None; count]);

@@ -90,6 +90,7 @@ fn operation(op: &RecordedOp, refused: BlockId) -> Option<Op> {
         Verb::ResetPeak => Op::ResetPeak { device: place? },
         Verb::ResetAccumulated => Op::ResetAccumulated { device: place? },
         Verb::SetFraction => Op::SetFraction { device: place, fraction: op.fraction? },
+        Verb::SetSettings => Op::SetSettings { settings: op.settings.clone()? },
         Verb::PoolCreate => {
             Op::PoolCreate { pool: pool(op)?, device: place?, use_on_oom: op.use_on_oom, no_split: op.no_split }
         }

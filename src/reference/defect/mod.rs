@@ -13,6 +13,7 @@ mod peaks;
 mod private;
 mod settings;
 mod streams;
+mod switches;
 mod texts;
 mod trimming;
 mod uneven;
@@ -174,6 +175,8 @@ pub enum Defect {
     OversizeServesSmall, NonSplitRoundingIgnored, OversizeFlushesAll, OversizeCountKept, GcNeverRuns,
     GcTakesYoungest, GcTakesAll, AccessNotSet, AccessFailureIgnored, MapFailureKeepsPages, UnmapTakesPartialPages,
     UnmapDoesNotWait, UnmapFailureForgotten, AddressesLeak, ExpandableCountsRequest, MergesUnmapped,
+    // settings that change
+    SettingsReadOnce, SettingsOnFirstDevice, SettingsEmptyCache, PagesForgottenOnceOff,
     // devices
     LimitOnCurrentDevice, DefaultDeviceZero, FreeOnCurrentDevice, CallersShareCurrent, BadDeviceClamped,
     NegativeIsCurrent, ContextOnDeviceZero, TrimWakesDeviceZero, TrimCurrentDeviceOnly, OomFlushesAllDevices,
@@ -187,7 +190,7 @@ pub enum Defect {
     SnapshotJoinsSegments, SnapshotAsksEvents, FreeFromTotal,
     // private pools and graph capture
     PrivateServesOthers, GraphMemoryFlushed, DeferredFreeForgotten, DeferredFreeTakenUp, GraphPoolKept,
-    NoSplitIgnored,
+    NoSplitIgnored, ResetPoolNotHeld, ResetPoolRenewed,
     // error paths
     ReserveErrorCounted, ReleaseErrorCounted, ErrorSticks, AccessErrorLeaks, AddressesErrorKept, QueryErrorPasses,
     // seen only by comparing runs
@@ -195,7 +198,7 @@ pub enum Defect {
     RefusedFreeSizes,
 }
 
-const TABLES: [&[Entry]; 12] = [
+const TABLES: [&[Entry]; 13] = [
     blocks::TABLE,
     streams::TABLE,
     accounts::TABLE,
@@ -203,6 +206,7 @@ const TABLES: [&[Entry]; 12] = [
     limits::TABLE,
     trimming::TABLE,
     settings::TABLE,
+    switches::TABLE,
     devices::TABLE,
     texts::TABLE,
     private::TABLE,

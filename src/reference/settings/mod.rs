@@ -2,6 +2,7 @@
 //!
 //! Decides what each value means; how the settings string is read is said in `parse`.
 
+mod change;
 mod parse;
 mod remark;
 

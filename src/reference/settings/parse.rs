@@ -1,7 +1,7 @@
 //! The settings string (`PYTORCH_CUDA_ALLOC_CONF`), with PyTorch's own rules for what is accepted.
 //!
-//! Decides which strings are settings. A refused string here leaves nothing half-set: PyTorch itself
-//! resets some settings before it raises, which concerns only a process that goes on after that.
+//! Decides which strings are settings. A refused string here leaves nothing half-set; what it leaves in a process that goes
+//! on is said in `change`.
 
 use super::Settings;
 use crate::reference::rounding::MIB;
@@ -76,15 +76,7 @@ impl Settings {
     ) -> Result<Settings, SettingsError> {
         let tokens = tokens(text);
         let mut settings = Settings::default();
-        // This one bounds others, so it counts wherever it stands.
-        for at in (0..tokens.len()).filter(|&i| tokens[i] == "large_segment_size_mb") {
-            let mut cursor = Cursor { tokens: &tokens, at };
-            match cursor.large_segment() {
-                Ok(size) => settings.large_segment = size,
-                Err(error) => object(error)?,
-            }
-        }
-        settings.max_non_split_rounding = settings.large_segment;
+        settings.read_large_segment(&tokens, &mut object)?;
         let mut cursor = Cursor { tokens: &tokens, at: 0 };
         while cursor.at < tokens.len() {
             let start = cursor.at;
@@ -99,7 +91,23 @@ impl Settings {
         Ok(settings)
     }
 
-    fn apply(&mut self, cursor: &mut Cursor<'_>) -> Result<(), SettingsError> {
+    /// This one bounds others, so it counts wherever it stands.
+    pub(super) fn read_large_segment(
+        &mut self,
+        tokens: &[String],
+        object: &mut impl FnMut(SettingsError) -> Result<(), SettingsError>,
+    ) -> Result<(), SettingsError> {
+        for at in (0..tokens.len()).filter(|&i| tokens[i] == "large_segment_size_mb") {
+            match (Cursor { tokens, at }).large_segment() {
+                Ok(size) => self.large_segment = size,
+                Err(error) => object(error)?,
+            }
+        }
+        self.max_non_split_rounding = self.large_segment;
+        Ok(())
+    }
+
+    pub(super) fn apply(&mut self, cursor: &mut Cursor<'_>) -> Result<(), SettingsError> {
         let least = self.large_segment / MIB;
         let at_least = format!("an integer of at least {least} (MiB)");
         match cursor.key() {
@@ -167,7 +175,7 @@ impl Settings {
 }
 
 /// Words and separators, without blanks.
-fn tokens(text: &str) -> Vec<String> {
+pub(super) fn tokens(text: &str) -> Vec<String> {
     let mut tokens: Vec<String> = Vec::new();
     let mut word = String::new();
     for c in text.chars().filter(|c| !c.is_whitespace()) {
@@ -187,14 +195,19 @@ fn tokens(text: &str) -> Vec<String> {
 }
 
 /// A place among the tokens: at a key, and after reading its value at the value's last token.
-struct Cursor<'a> {
-    tokens: &'a [String],
-    at: usize,
+pub(super) struct Cursor<'a> {
+    pub(super) tokens: &'a [String],
+    pub(super) at: usize,
 }
 
 impl Cursor<'_> {
-    fn key(&self) -> &str {
+    pub(super) fn key(&self) -> &str {
         &self.tokens[self.at]
+    }
+
+    /// Whether any release has the setting.
+    pub(super) fn is_known(&self) -> bool {
+        effect_of(self.key()).is_some()
     }
 
     /// The key that the last read value belongs to.
@@ -245,7 +258,7 @@ impl Cursor<'_> {
     }
 
     /// Moves to the end of a value, whatever it is: one word, or a list in brackets.
-    fn pass(&mut self) -> Result<(), SettingsError> {
+    pub(super) fn pass(&mut self) -> Result<(), SettingsError> {
         if self.value()? == "[" {
             while self.tokens.get(self.at).is_some_and(|token| token != "]") {
                 self.at += 1;

@@ -103,6 +103,7 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
     let devices = totals.len();
     let mut counts: Vec<Count> =
         (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
+    let mut in_force = settings;
     let (mut asks, mut names, mut streams) = (Vec::new(), Names::default(), Streams::new());
     let (mut episode, mut requests) = (0, 0);
     while let Some(line) = reader.next_line()? {
@@ -121,6 +122,11 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
             Line::Op(op) => {
                 asks.extend(pools::on_its_own_account(&op, devices, Action::Alloc));
                 asks_of(&op, devices, &streams, &mut asks);
+                if let (Verb::SetSettings, Some(text)) = (op.op, &op.settings) {
+                    // What a refused string leaves counts, too.
+                    let _ = in_force.change(text);
+                    asks.extend((0..devices).map(|device| (device, Ask::Settings(Box::new(in_force)))));
+                }
                 let asked = names.asked(&op, &streams).filter(|&(device, _)| device < devices);
                 asks.extend(asked.map(|(device, ask)| (device, Ask::Pool(ask))));
                 asks.extend(pools::on_its_own_account(&op, devices, Action::FreeRequested));
@@ -148,7 +154,7 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
     Ok(Workload {
         config: header.config,
         settings,
-        at_the_end: settings,
+        at_the_end: in_force,
         cards,
         asks,
         recorded,
@@ -197,7 +203,8 @@ fn asks_of(op: &RecordedOp, devices: usize, streams: &Streams, asks: &mut Vec<(u
         Verb::Synchronize => push(Some(Ask::Synchronize)),
         Verb::EmptyCache => asks.extend((0..devices).map(|device| (device, Ask::Flush))),
         Verb::SetFraction => push(op.fraction.map(|fraction| Ask::Limit { fraction })),
-        Verb::ResetPeak | Verb::ResetAccumulated => {} // the rows count for themselves
+        // The rows count for themselves, and settings hold for all devices.
+        Verb::ResetPeak | Verb::ResetAccumulated | Verb::SetSettings => {}
         Verb::PoolCreate
         | Verb::PoolEnter
         | Verb::PoolExit

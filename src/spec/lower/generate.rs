@@ -37,6 +37,14 @@ pub(super) fn lower(raw: &RawGenerate, world: &World, problems: &mut Problems) -
     if !raw.sizes.is_empty() && sizes.iter().flatten().all(|s| s.weight == 0) && sizes.iter().all(Option::is_some) {
         problems.add(&here.key("sizes"), Complaint::new("every weight is 0: no size can be drawn"));
     }
+    let changes = weights.entries.iter().any(|&(kind, weight)| kind == OpKind::SetSettings && weight > 0);
+    if drawn.is_some() && !raw.settings.is_empty() {
+        let complaint = Complaint::new("`settings` and a drawn world: each world has settings of its own to change to");
+        problems.add(&here.key("settings"), complaint);
+    } else if drawn.is_none() && changes && raw.settings.is_empty() {
+        let complaint = Complaint::new("`set_settings` has a weight, but there is no `settings` to draw from");
+        problems.add(&here, complaint.hint("for example `settings: [ \"\", \"max_split_size_mb:64\" ]`"));
+    }
     let fractions: Vec<f64> = raw.fractions.iter().map(|f| f.0).collect();
     for (index, fraction) in fractions.iter().enumerate().filter(|(_, f)| !(0.0..=1.0).contains(*f)) {
         let complaint = Complaint::new(format!("{fraction} is no fraction"));
@@ -77,6 +85,7 @@ pub(super) fn lower(raw: &RawGenerate, world: &World, problems: &mut Problems) -
         weights,
         faults: raw.faults.iter().map(plan).collect(),
         cycles,
+        settings: raw.settings.clone(),
         fractions: if fractions.is_empty() { FRACTIONS.to_vec() } else { fractions },
     })
 }

@@ -94,6 +94,7 @@ fn op_needs(op: &Op) -> Vec<Capability> {
         Op::SetFraction { device, .. } | Op::GetFraction { device } => {
             [C::MemoryFraction].into_iter().chain(device.is_none().then_some(C::CurrentDevice)).collect()
         }
+        Op::SetSettings { .. } => vec![C::SettingsChange],
         Op::SetCurrent { .. } => vec![C::CurrentDevice],
         Op::Caller { .. } => vec![C::Callers],
         Op::Dictionary { .. } => vec![C::Dictionary],

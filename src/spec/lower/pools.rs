@@ -49,13 +49,22 @@ impl Names {
         Ok(id)
     }
 
+    /// The id of a name, gone or not.
+    fn find_even_gone(&self, name: &Name, hints: bool) -> Result<u32, Complaint> {
+        self.bound.get(&name.0).map(|bound| bound.id).ok_or_else(|| self.unknown(name, hints))
+    }
+
+    fn unknown(&self, name: &Name, hints: bool) -> Complaint {
+        let complaint = Complaint::new(format!("{} `{}` is used before it is made", self.what, name.0));
+        if hints { complaint.near(&name.0, self.bound.keys().map(String::as_str)) } else { complaint }
+    }
+
     fn find(&mut self, name: &Name, ends: bool, hints: bool) -> Result<u32, Complaint> {
         let what = self.what;
-        let Some(bound) = self.bound.get_mut(&name.0) else {
-            let complaint = Complaint::new(format!("{what} `{}` is used before it is made", name.0));
-            let known = self.bound.keys().map(String::as_str);
-            return Err(if hints { complaint.near(&name.0, known) } else { complaint });
-        };
+        if !self.bound.contains_key(&name.0) {
+            return Err(self.unknown(name, hints));
+        }
+        let Some(bound) = self.bound.get_mut(&name.0) else { return Err(self.unknown(name, false)) };
         if bound.gone {
             return Err(Complaint::new(format!("{what} `{}` is gone", name.0)));
         }
@@ -122,7 +131,10 @@ impl Pass<'_> {
         let pool = match (&raw.pool, &raw.pool_of) {
             (None, None) => None,
             (Some(name), None) => Some(PoolSource::Pool(self.pool(name, false, &path.key("pool"))?)),
-            (None, Some(name)) => Some(PoolSource::Graph(self.graph(name, false, &path.key("pool_of"))?)),
+            (None, Some(name)) => {
+                let found = self.graphs.find_even_gone(name, !self.problems.is_full());
+                Some(PoolSource::Graph(self.said(found, &path.key("pool_of")).map(GraphName)?))
+            }
             (Some(_), Some(_)) => {
                 self.problems.add(&path.key("pool_of"), Complaint::new("`pool` and `pool_of`: a capture has one pool"));
                 None

@@ -210,6 +210,7 @@ impl Pass<'_> {
                 let fraction = self.value(&raw.to, &path.key("to"));
                 Op::SetFraction { device: device?, fraction: fraction?.0 }
             }
+            RawOp::SetSettings(text) => Op::SetSettings { settings: self.value(text, path)? },
             RawOp::Occupy(_) | RawOp::Finish(_) | RawOp::WaitStream(_) => return self.stream_operation(op, path),
             RawOp::Neighbour(raw) => {
                 let device = self.device(&raw.device, expects_refusal, &path.key("device"));

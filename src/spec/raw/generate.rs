@@ -48,6 +48,9 @@ pub struct RawGenerate {
     /// Fractions that `set_fraction` draws from.
     #[serde(default)]
     pub fractions: Vec<Fraction>,
+    /// Settings strings that `set_settings` draws from. Not in a drawn world, which draws its own.
+    #[serde(default)]
+    pub settings: Vec<String>,
 }
 
 /// The word `drawn`.

@@ -73,6 +73,8 @@ operations! {
     set_fraction, "set_fraction", SetFraction(RawSetFraction);
     /// Read the memory fraction: `get_fraction: { device: 0 }`, or of the current device without one.
     get_fraction, "get_fraction", GetFraction(OptionalDevice);
+    /// Put a settings string in force: `set_settings: "max_split_size_mb:64"`.
+    set_settings, "set_settings", SetSettings(Slot<String>);
     /// Change the caller's current device.
     set_current, "set_current", SetCurrent(DeviceArgument);
     /// From here on another thread calls.

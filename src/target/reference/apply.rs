@@ -44,6 +44,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
                 let index = self.instead(Defect::FractionReadOnCurrent, index);
                 Ok(Reply::Fraction(self.reference.device(index).fraction()))
             }
+            Op::SetSettings { settings } => self.change_settings(settings),
             Op::SetCurrent { device } => {
                 self.place(Some(*device))?;
                 self.current.insert(self.caller(), self.misplaced(*device));
@@ -103,6 +104,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             Op::MemoryInfo { .. } => return self.memory_info(index),
             _ => {}
         }
+        let pages = self.reference.settings().expandable_segments;
         let allocator = self.reference.device_mut(index);
         let failed = |e: DeviceError| device_failed(&e);
         Ok(match op {
@@ -136,7 +138,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             }
             Op::Fault { call, skip, error, .. } => {
                 // Memory is got by another call where it is mapped page by page.
-                let by_pages = *call == DeviceCall::Reserve && !self.info.contract.counts_segments;
+                let by_pages = *call == DeviceCall::Reserve && pages;
                 let call = if by_pages { DeviceCall::Map } else { *call };
                 allocator.device_mut().fault(call, *skip, *error);
                 Reply::Done

@@ -3,6 +3,7 @@
 //! Decides how operations become calls of the reference and of its devices. All policy is `reference`'s.
 
 mod apply;
+mod change;
 mod mistakes;
 mod options;
 mod pools;
@@ -61,8 +62,12 @@ pub struct ReferenceTarget<D, P> {
     pools: BTreeMap<PoolName, PoolHome>,
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
+    /// The same of graphs that were reset: whoever keeps the id can still name it.
+    former_graphs: BTreeMap<GraphName, PoolHome>,
     /// Devices on which a stream captures.
     capturing: BTreeSet<usize>,
+    /// What `page` says of all settings so far.
+    page: u64,
     memo: Memo,
     on_gpus: bool,
     /// The device of the latest request; only a planted defect goes by it.
@@ -141,7 +146,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             capabilities: capabilities(devices.iter().all(Playground::is_watched), settings)
                 .filter(|c| name.place == "sim" || !ON_SIMULATED_DEVICES.contains(c))
                 .collect(),
-            contract: contract(settings),
+            contract: contract(settings, page(settings, 0)),
             config: options.config.clone(),
         };
         ReferenceTarget {
@@ -153,7 +158,9 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
             graphs: BTreeMap::new(),
+            former_graphs: BTreeMap::new(),
             capturing: BTreeSet::new(),
+            page: page(settings, 0),
             memo: Memo::default(),
             on_gpus: name.place == "cuda",
             latest: None,
@@ -202,10 +209,28 @@ fn device_info(device: &impl Playground, settings: &Settings) -> DeviceInfo {
     }
 }
 
-fn contract(settings: &Settings) -> Contract {
+/// What pages of every size are whole parts of that there can be under these settings, after others under which it was
+/// `before`; 0 for no pages.
+fn page(settings: &Settings, before: u64) -> u64 {
+    match (before, settings.large_segment) {
+        _ if !settings.expandable_segments => before,
+        (0, own) => own,
+        (before, own) => {
+            let (mut divisor, mut rest) = (before, own);
+            while rest > 0 {
+                (divisor, rest) = (rest, divisor % rest);
+            }
+            (before / divisor).checked_mul(own).unwrap_or(before.max(own))
+        }
+    }
+}
+
+/// What is promised under settings, where segments may grow by pages of which `page` has a whole number: each keeps those
+/// that it began with. Once there may be such segments, `segment.*` does not count all that is reserved.
+fn contract(settings: &Settings, page: u64) -> Contract {
     // Between two powers of two a request is rounded up by one of so many steps at most.
     let divisions = settings.roundup_divisions.iter().copied().filter(|&d| d > 1).min();
-    let granule = if settings.expandable_segments { settings.large_segment } else { SEGMENT_ROUND };
+    let granule = if settings.expandable_segments { page } else { SEGMENT_ROUND };
     Contract {
         alignment: MIN_BLOCK,
         growth: Growth {
@@ -214,7 +239,7 @@ fn contract(settings: &Settings) -> Contract {
             numerator: divisions.map_or(1, |d| d.saturating_add(1)),
             denominator: divisions.unwrap_or(1),
         },
-        counts_segments: !settings.expandable_segments,
+        counts_segments: page == 0,
         tensor_limit: Some(TENSOR_LIMIT),
     }
 }

@@ -106,13 +106,19 @@ fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError>
     let refused =
         |e: crate::reference::SettingsError| TargetError::BadOption { target: name.to_string(), reason: e.to_string() };
     let settings: Settings = text.parse().map_err(refused)?;
-    if settings.expandable_segments && !settings.large_segment.is_multiple_of(GRANULE) {
-        let reason = format!(
+    match unmappable(&settings) {
+        Some(reason) => Err(TargetError::BadOption { target: name.to_string(), reason }),
+        None => Ok(settings),
+    }
+}
+
+/// Why no device could map what these settings ask for, if that is so.
+pub(super) fn unmappable(settings: &Settings) -> Option<String> {
+    (settings.expandable_segments && !settings.large_segment.is_multiple_of(GRANULE)).then(|| {
+        format!(
             "expandable_segments: pages of {} are no multiple of {}, the least that a device maps, so no large request would ever be served",
             size::human(settings.large_segment),
             size::human(GRANULE)
-        );
-        return Err(TargetError::BadOption { target: name.to_string(), reason });
-    }
-    Ok(settings)
+        )
+    })
 }

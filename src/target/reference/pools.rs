@@ -6,7 +6,7 @@ use super::apply::{Answer, device_failed};
 use super::{PoolHome, ReferenceTarget};
 use crate::device::Playground;
 use crate::op::{DeviceId, Drop, GraphName, Op, PoolName, PoolSource, RefusalClass, Reply, StreamId};
-use crate::reference::{Catch, Planting, PoolError, PoolFlags, PoolId};
+use crate::reference::{Catch, Defect, Planting, PoolError, PoolFlags, PoolId};
 
 /// PyTorch numbers pools of users (0, n) and pools of captures (n, 0), both from 1.
 fn user_id(pool: PoolName) -> PoolId {
@@ -56,8 +56,9 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             }
             Op::GraphReset { graph } => {
                 let home = self.graph(graph)?;
-                self.reference.device_mut(home.device).release_pool_user(home.id).map_err(pool_failed)?;
+                self.reference.reset_graph(home.device, home.id).map_err(pool_failed)?;
                 self.graphs.remove(&graph);
+                self.former_graphs.insert(graph, home);
             }
             _ => {}
         }
@@ -72,18 +73,39 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         pool: Option<PoolSource>,
     ) -> Result<(), Reply> {
         let device = self.place(Some(device))?;
+        let former = |shared| self.former_graphs.get(&shared).copied();
         let id = match pool {
             None => graph_id(graph),
             Some(PoolSource::Pool(pool)) => self.pool(pool)?.id,
-            Some(PoolSource::Graph(shared)) => self.graph(shared)?.id,
+            Some(PoolSource::Graph(shared)) => {
+                self.misnamed(former(shared).map_or_else(|| self.graph(shared), Ok)?.id, graph, shared)
+            }
         };
-        let allocator = self.reference.device_mut(device);
-        let handle = allocator.device().stream_handle(stream);
-        allocator.begin_redirection(id, Catch::Stream(handle));
-        allocator.device_mut().capture(true);
+        let handle = self.reference.device(device).device().stream_handle(stream);
+        self.reference.begin_capture(device, id, handle).map_err(pool_failed)?;
+        self.mishold(device, id, pool);
+        self.reference.device_mut(device).device_mut().capture(true);
         self.capturing.insert(device);
         self.graphs.insert(graph, PoolHome { device, id });
         Ok(())
+    }
+
+    /// The pool that a capture into that of another graph goes to.
+    fn misnamed(&self, id: PoolId, graph: GraphName, shared: GraphName) -> PoolId {
+        let renewed =
+            self.reference.planted().has(Defect::ResetPoolRenewed) && self.former_graphs.contains_key(&shared);
+        if renewed { graph_id(graph) } else { id }
+    }
+
+    /// The use that a capture makes of a pool is taken away again.
+    fn mishold(&mut self, device: usize, id: PoolId, source: Option<PoolSource>) {
+        if let Some(PoolSource::Graph(shared)) = source
+            && self.reference.planted().has(Defect::ResetPoolNotHeld)
+            && self.former_graphs.contains_key(&shared)
+        {
+            // There is a user: this capture.
+            let _ = self.reference.device_mut(device).release_pool_user(id);
+        }
     }
 
     /// Devices on which a stream captures forbid from now on what a real one forbids then, or no more.

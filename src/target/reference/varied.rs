@@ -10,6 +10,7 @@ use crate::reference::{Variation, Variations};
 /// Restates the promises of a target under variations: of several, each takes what it must.
 pub(super) fn restate(info: &mut TargetInfo, variations: Variations) {
     info.capabilities.remove(&Capability::Settings);
+    info.capabilities.remove(&Capability::SettingsChange);
     info.capabilities.remove(&Capability::ExactPolicy);
     for variation in variations.iter() {
         for claim in unclaimed(variation) {

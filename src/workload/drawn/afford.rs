@@ -33,6 +33,7 @@ pub(super) fn affords(world: &World, sizes: &[SizeClass]) -> State {
         .and(when(scarce && devices > 1, &[Value::RefusedElsewhere]))
         .and(when(limits, &[Value::RefusedAtLimit, Value::RefusedHere, Value::Fraction]))
         .and(when(has(OpKind::SetFraction), &[Value::Limited]))
+        .and(when(has(OpKind::SetSettings), &[Value::Changed]))
         .and(when(world.settings.oversize(), &[Value::Oversize, Value::Flushed]))
         .and(when(world.settings.named[2], &[Value::Flushed]))
         .and(when(scarce && pools, &[Value::Helped]))

@@ -104,6 +104,7 @@ pub(super) fn sequence(
             table: &tables[at],
             sizes: &sizes[at],
             fractions,
+            settings: &world.changes,
             home: phase.home,
             lanes: phase.lanes,
             alone: phase.mood == Mood::Recover,

@@ -52,9 +52,10 @@ pub(super) enum Group {
     Pools,
     Capture,
     Fault,
+    Settings,
 }
 
-const GROUPS: usize = 14;
+const GROUPS: usize = 15;
 
 impl Mood {
     pub(super) const ALL: [Mood; 11] = [
@@ -74,17 +75,17 @@ impl Mood {
     /// What the weights of each group are multiplied by, in hundredths, in the order of `Group`.
     fn factors(self) -> [u32; GROUPS] {
         match self {
-            Mood::Grow => [300, 50, 50, 100, 100, 50, 20, 100, 20, 100, 100, 100, 100, 20],
-            Mood::Churn => [100, 120, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 20],
-            Mood::Drain => [30, 300, 100, 50, 50, 200, 200, 100, 50, 100, 100, 50, 50, 20],
-            Mood::Starve => [300, 60, 50, 50, 100, 100, 100, 100, 400, 100, 100, 50, 50, 20],
-            Mood::Fail => [200, 150, 50, 100, 100, 100, 200, 50, 50, 100, 50, 100, 100, 1500],
-            Mood::Recover => [100, 100, 0, 50, 0, 400, 400, 200, 200, 100, 100, 50, 50, 0],
-            Mood::Streams => [150, 150, 20, 800, 500, 50, 50, 50, 20, 50, 30, 50, 50, 20],
-            Mood::Pools => [200, 120, 20, 50, 50, 50, 100, 50, 20, 50, 30, 800, 300, 20],
-            Mood::Look => [60, 50, 50, 50, 50, 50, 50, 400, 100, 100, 800, 100, 100, 20],
-            Mood::Misuse => [60, 50, 800, 50, 50, 50, 50, 50, 100, 200, 100, 100, 100, 20],
-            Mood::Hoard => [400, 5, 5, 20, 20, 20, 0, 20, 0, 20, 5, 20, 20, 5],
+            Mood::Grow => [300, 50, 50, 100, 100, 50, 20, 100, 20, 100, 100, 100, 100, 20, 100],
+            Mood::Churn => [100, 120, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 20, 100],
+            Mood::Drain => [30, 300, 100, 50, 50, 200, 200, 100, 50, 100, 100, 50, 50, 20, 100],
+            Mood::Starve => [300, 60, 50, 50, 100, 100, 100, 100, 400, 100, 100, 50, 50, 20, 100],
+            Mood::Fail => [200, 150, 50, 100, 100, 100, 200, 50, 50, 100, 50, 100, 100, 1500, 100],
+            Mood::Recover => [100, 100, 0, 50, 0, 400, 400, 200, 200, 100, 100, 50, 50, 0, 100],
+            Mood::Streams => [150, 150, 20, 800, 500, 50, 50, 50, 20, 50, 30, 50, 50, 20, 100],
+            Mood::Pools => [200, 120, 20, 50, 50, 50, 100, 50, 20, 50, 30, 800, 300, 20, 100],
+            Mood::Look => [60, 50, 50, 50, 50, 50, 50, 400, 100, 100, 800, 100, 100, 20, 100],
+            Mood::Misuse => [60, 50, 800, 50, 50, 50, 50, 50, 100, 200, 100, 100, 100, 20, 100],
+            Mood::Hoard => [400, 5, 5, 20, 20, 20, 0, 20, 0, 20, 5, 20, 20, 5, 100],
         }
     }
 
@@ -189,13 +190,14 @@ pub(super) fn group(kind: OpKind) -> Group {
     match kind {
         OpKind::Alloc | OpKind::AllocTensor | OpKind::AllocZero => Group::Ask,
         OpKind::Free | OpKind::FreeNewest | OpKind::FreeOldest => Group::Free,
-        OpKind::FreeInvalid | OpKind::SetFractionInvalid | OpKind::BadDevice => Group::Bad,
+        OpKind::FreeInvalid | OpKind::SetFractionInvalid | OpKind::SetSettingsInvalid | OpKind::BadDevice => Group::Bad,
         OpKind::RecordStream | OpKind::Use => Group::Record,
         OpKind::Occupy | OpKind::WaitStream => Group::Busy,
         OpKind::Finish | OpKind::Synchronize => Group::Wait,
         OpKind::EmptyCache => Group::Flush,
         OpKind::ResetPeak | OpKind::ResetAccumulated => Group::Reset,
         OpKind::SetFraction | OpKind::Neighbour => Group::Limit,
+        OpKind::SetSettings => Group::Settings,
         OpKind::SetCurrent | OpKind::Caller => Group::Who,
         OpKind::GetFraction | OpKind::Dictionary | OpKind::Summary | OpKind::Snapshot | OpKind::MemoryInfo => {
             Group::Read

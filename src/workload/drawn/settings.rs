@@ -93,6 +93,34 @@ pub(super) fn draw(dice: &mut Dice, count: u8, least: u64) -> Drawn {
     drawn
 }
 
+/// Settings to change to. Large blocks that are never cut are left out: PyTorch gives parts of segments that were cut before
+/// back to the device, whatever lives in them (`specs/expect`). The size of segments is always named, as it stays.
+pub(super) fn change(dice: &mut Dice, least: u64, pages: bool) -> String {
+    if dice.percent(15) {
+        return String::new();
+    }
+    let fits: Vec<u64> = SEGMENTS.into_iter().filter(|s| s * MIB <= least / 2).collect();
+    let segment = if !fits.is_empty() && dice.percent(40) { dice.one(&fits) } else { SEGMENT };
+    let mut parts = vec![format!("large_segment_size_mb:{segment}")];
+    if pages && dice.percent(70) {
+        parts.push(format!("expandable_segments:{}", dice.one(&["True", "False"])));
+    }
+    if dice.percent(40) {
+        parts.push(format!("roundup_power2_divisions:{}", divisions(dice)));
+    }
+    if dice.percent(30) {
+        parts.push(format!("garbage_collection_threshold:{}", dice.one(&THRESHOLDS)));
+    }
+    if dice.percent(10) {
+        parts.push(format!("max_non_split_rounding_mb:{}", segment + dice.one(&ABOVE)));
+    }
+    // No device looks at it again.
+    if dice.percent(10) {
+        parts.push(format!("per_process_memory_fraction:{}", dice.one(&FRACTIONS)));
+    }
+    written(dice, parts).unwrap_or_default()
+}
+
 /// One number of steps for all sizes, or a list: the first entry counts for all sizes below it, too, an entry given again
 /// counts as given last, sizes between entries have none, and `>` stands for all above the last.
 fn divisions(dice: &mut Dice) -> String {

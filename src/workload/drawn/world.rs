@@ -40,6 +40,8 @@ pub(super) struct Phase {
 pub(super) struct World {
     pub(super) setup: Setup,
     pub(super) settings: Drawn,
+    /// Settings strings that a sequence changes to.
+    pub(super) changes: Vec<String>,
     pub(super) callers: u8,
     pub(super) pools: u8,
     pub(super) scale: Scale,
@@ -89,9 +91,28 @@ pub(super) fn draw(
     let length = dice.shared().doubling(&lengths).min(longest);
     let length = u32::try_from(length).unwrap_or(u32::MAX); // in the range of a u32
     let most = tamed(&settings, &mut weights, least, length);
+    let changes = changes(generate, &settings, &mut weights, least, dice);
     let phases = phases(dice, drawn, length, device_bytes.len(), streams, &weights);
     let config = settings.text.clone().or_else(|| scenario.config.clone());
-    World { setup: Setup { device_bytes, streams, config }, settings, callers, pools, scale, most, weights, phases }
+    let setup = Setup { device_bytes, streams, config };
+    World { setup, settings, changes, callers, pools, scale, most, weights, phases }
+}
+
+/// What a sequence changes its settings to, if it does. Beside pools, and beside limits, nothing is switched under which
+/// PyTorch is known to break promises (`specs/expect`): see `tamed` and `is_allowed`.
+fn changes(generate: &Generate, settings: &Drawn, weights: &mut Weights, least: u64, dice: &mut Dice) -> Vec<String> {
+    if !weights.entries.iter().any(|&(kind, weight)| kind == OpKind::SetSettings && weight > 0) {
+        return Vec::new();
+    }
+    let has = |kept: fn(OpKind) -> bool| weights.entries.iter().any(|&(kind, weight)| weight > 0 && kept(kind));
+    let private = has(|kind| matches!(group(kind), Group::Pools | Group::Capture));
+    let limited = has(|kind| kind == OpKind::SetFraction) || settings.limits() || generate.limit_bytes.is_some();
+    if private && settings.pages() {
+        weights.entries.retain(|&(kind, _)| kind != OpKind::SetSettings);
+        return Vec::new();
+    }
+    let count = dice.below(4) + 1;
+    (0..count).map(|_| settings::change(dice, least, !private && !limited)).collect()
 }
 
 /// The largest request of a world in which private pools meet settings under which PyTorch is known to break promises
