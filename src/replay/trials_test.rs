@@ -19,7 +19,8 @@ fn notes(name: &str) -> Vec<String> {
 }
 
 fn table(name: &str) -> Table {
-    let table = what_if::compare(&trial(name), &["expandable_segments:True".to_owned()], None).expect("is read");
+    let table = what_if::compare(&trial(name), &["expandable_segments:True".to_owned()], None, Reading::default())
+        .expect("is read");
     assert_eq!((&table.disagreement, table.rows.len()), (&None, 1), "{name}");
     table
 }
@@ -31,7 +32,7 @@ fn peaks(table: &Table) -> (u64, u64, u64) {
 
 #[test]
 fn a_history_that_began_late() {
-    assert!(notes("late_history")[0].contains("the history began late; 1 GiB stood already, with 1 blocks of 1 GiB"));
+    assert!(notes("late_history")[0].contains("the history began late; 1 GiB stood already, with 1 block of 1 GiB"));
     let table = table("late_history");
     assert_eq!((peaks(&table), table.standing, table.rows[0].standing_then), ((1124, 1124, 1), 1, 1 << 30));
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::planted_test::path;
 use super::{
-    Cause, Change, Compared, Comparison, Explained, Options, Part, Progress, StepsBy, explain, json, markdown, text,
+    Cause, Change, Compared, Comparison, Explained, Options, Part, Progress, Range, StepsBy, explain, json, markdown,
+    text,
 };
 
 /// Tells nobody, and has had enough before settings are tried, or not.
@@ -17,12 +18,14 @@ impl Progress for Quiet {
 
     fn done(&self) {}
 
+    fn ran(&self, _: u64) {}
+
     fn is_stopped(&self) -> bool {
         self.stops
     }
 }
 
-const OPTIONS: Options = Options { device: None, search: false, later: 2 };
+const OPTIONS: Options = Options { device: None, search: false, later: 2, range: Range { from: None, to: None } };
 
 fn explained(path: &Path, options: Options) -> Explained {
     watched(path, options, &Quiet { stops: false })

@@ -32,7 +32,7 @@ impl Told {
 
     fn stack(&self, device: usize, index: usize) -> Option<&str> {
         let stack = (*self.device(device)?.stacks.get(index)?)?;
-        self.recorded.sites.get(stack as usize).map(String::as_str)
+        self.recorded.site(stack)
     }
 
     /// What blocks have in common that an event of a snapshot's trace allocated.

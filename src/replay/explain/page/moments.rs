@@ -1,7 +1,7 @@
 //! The page on moments: the cause in one sentence, then where memory was at the first refusal and at the peak.
 
 use super::super::{Explained, Explanation, MOST_REFUSALS, Part};
-use super::{Piece, Table, exactly, percent, plural, shown, size, words};
+use super::{Piece, Table, exactly, notes, percent, plural, shown, size, whole, words};
 use crate::op::Text;
 use crate::op::size::human;
 
@@ -21,12 +21,9 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
     pieces.extend(holding(explained));
     pieces.extend(refusals(explained));
     pieces.extend(others(explained));
-    pieces.extend(
-        explained
-            .notes
-            .iter()
-            .map(|note| Piece::Line(Text::new(format!("Note: {}", shown(note)), format!("注：{}", shown(note))))),
-    );
+    pieces.extend(explained.notes.iter().map(notes::note).map(|note| {
+        Piece::Line(Text::new(format!("Note: {}.", whole(&note.en)), format!("注：{}。", whole(&note.zh))))
+    }));
     pieces
 }
 
@@ -61,7 +58,7 @@ fn peak(explained: &Explained) -> Vec<Text> {
 /// Everything in one sentence.
 fn headline(explained: &Explained) -> Text {
     let subject = explained.subject();
-    let (asked, cause) = (words::asked(subject), words::cause(subject));
+    let (asked, cause) = (words::asked(subject), words::cause(subject, explained.refused > 0));
     if explained.refused == 0 {
         let (reserved, asked) = (human(subject.account.reserved), subject.account.bytes(Part::Requested));
         let (live, share) = (human(asked), percent(asked, subject.account.reserved));
@@ -222,13 +219,17 @@ fn holding(explained: &Explained) -> Vec<Piece> {
         if explained.refused > 0 { ("at this refusal", "该次拒绝时") } else { ("at the peak", "峰值时") };
     let mut pieces =
         vec![Piece::Heading(Text::new(format!("What was alive {}", what.0), format!("{}存活的块", what.1)))];
-    if !explained.has_stacks {
+    if !explained.has_stacks && !subject.live.is_empty() {
         pieces.push(Piece::Line(Text::new(
             "No stacks were recorded for this device: blocks are named by size and stream.",
             "该设备没有记录调用栈：以大小和流称呼各块。",
         )));
     }
-    pieces.push(Piece::Table(table));
+    pieces.push(if subject.live.is_empty() {
+        Piece::Line(Text::new("No block was alive.", "没有存活的块。"))
+    } else {
+        Piece::Table(table)
+    });
     pieces
 }
 
