@@ -54,7 +54,8 @@ pub enum ReplayError {
     Snapshot(#[from] SnapshotError),
     #[error(
         "{file}: the snapshot has no history: `torch.cuda.memory._record_memory_history()` was not called before \
-         the run (or was called with `enabled=\"state\"`, which keeps one event)"
+         the run (or was called with `enabled=\"state\"`, which keeps one event), or nothing was asked of the allocator \
+         since"
     )]
     NoHistory { file: String },
     #[error(

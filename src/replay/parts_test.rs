@@ -85,12 +85,11 @@ fn a_copy_of_the_whole_loses_nothing() {
     assert_eq!(old.told().expect("is read"), new.told().expect("is read"), "stacks, times and marks");
     let (old, new) = (old.snapshot().expect("is one"), new.snapshot().expect("is one"));
     assert_eq!((old.segments, old.traces, old.in_force), (new.segments, new.traces, new.in_force));
-    assert!(!opened(&path).told().expect("is read").devices[0].marks.is_empty());
 }
 
-/// Stacks go with the events and with what they allocated; annotations with the time that they are of.
+/// Stacks go with the events and with what they allocated.
 #[test]
-fn stacks_and_annotations_go_with_their_part() {
+fn stacks_go_with_their_part() {
     let path = snapshot("stacks.pickle.gz");
     let whole = opened(&path).told().expect("is read");
     let times = &whole.devices[0].times;
@@ -102,10 +101,6 @@ fn stacks_and_annotations_go_with_their_part() {
     assert!((0..401).all(|at| site(&told, at) == site(&whole, 300 + at)));
     assert!((0..401).any(|at| site(&told, at).is_some()));
     assert_eq!(told.devices[0].times[..], times[300..701]);
-    let inside = |mark: &&Mark| (301..=700).contains(&mark.event);
-    let expected: Vec<_> = whole.devices[0].marks.iter().filter(inside).map(|m| (m.event - 300, &m.name)).collect();
-    let found: Vec<_> = told.devices[0].marks.iter().filter(|m| m.event > 0).map(|m| (m.event, &m.name)).collect();
-    assert_eq!(found, expected);
     let (document, blocks) = (document(file.path()), live_blocks(file.path()));
     assert!(blocks.len() > 5);
     let allocated = events(&document).filter(|e| text(&document, *e, "action") == "alloc");
@@ -211,6 +206,18 @@ fn annotated(times: [i64; 3]) -> tempfile::NamedTempFile {
             writer.end_dict();
         });
     });
+    writer.str("external_annotations");
+    writer.list([times[0], times[2]], |writer, time| {
+        writer.begin_dict();
+        for (key, value) in [("stage", "START"), ("name", "step")] {
+            writer.str(key);
+            writer.str(value);
+        }
+        for (key, value) in [("device", 0), ("time_us", time)] {
+            number(writer, key, value);
+        }
+        writer.end_dict();
+    });
     writer.end_dict();
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), writer.finish()).expect("is written");
@@ -228,8 +235,11 @@ fn annotations_within_the_trace_and_metadata_of_any_kind_are_carried() {
     assert_eq!(text(&document, all[0], "user_metadata"), "epoch 1");
     let metadata = document.entries(all[2]).and_then(|event| event.get("user_metadata")).expect("is there");
     assert_eq!(int(&document, metadata, "layer"), 7);
-    let marks = opened(file.path()).told().expect("is read").devices[0].marks.clone();
-    assert_eq!(marks, [Mark { name: "epoch 1".to_owned(), event: 0, is_start: true }]);
+    let marks = |path: &Path| opened(path).told().expect("is read").devices[0].marks.clone();
+    let mark = |name: &str, event| Mark { name: name.to_owned(), event, is_start: true };
+    assert_eq!(marks(file.path()), [mark("epoch 1", 0), mark("step", 0), mark("step", 2)]);
+    let later = part(source.path(), range("1", ""));
+    assert_eq!(marks(later.path()), [mark("step", 1)], "those of its time");
 }
 
 #[test]
@@ -257,7 +267,7 @@ fn bounds_that_make_no_part_say_what_there_is() {
     let timeless = self::refused(&snapshot("trials/torch_2_0.pickle"), range("+1s", ""));
     assert!(
         timeless.ends_with(
-            "--from +1s is a time, and the events of this trace have none; it has events 0 to 1 of device 0"
+            "--from +1000000us is a time, and the events of this trace have none; it has events 0 to 1 of device 0"
         ),
         "{timeless}"
     );

@@ -88,6 +88,8 @@ const SEQUENCE: u32 = u32::MAX;
 
 /// So many containers are remembered, so that equal ones that follow are the same; a power of two.
 const RECENT: usize = 1 << 18;
+/// Each hash has room for so many.
+const WAYS: usize = 4;
 /// Longer ones are not looked for again.
 const LONGEST: usize = 1024;
 
@@ -202,19 +204,28 @@ impl Document {
             self.recent = vec![(SEQUENCE, false); RECENT];
         }
         #[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
-        let slot = (hash ^ (hash >> 32)) as usize % RECENT;
-        let (known, is_wanted) = self.recent[slot];
-        let is_equal = self.closed.get(known as usize).is_some_and(|c| c.keys == keys)
-            && self.sequence(known).words == &self.words[start..];
-        if is_equal {
+        let bucket = (hash ^ (hash >> 32)) as usize % (RECENT / WAYS) * WAYS;
+        let equal = (bucket..bucket + WAYS).find(|&slot| self.is_equal(self.recent[slot].0, start, keys));
+        if let Some(slot) = equal {
             self.words.truncate(start);
             self.recent[slot].1 = true;
-            return Some(known);
+            return Some(self.recent[slot].0);
         }
         self.closed.push(closed);
-        // What repeats stays there; what came once makes room.
-        self.recent[slot] = if is_wanted { (known, false) } else { (next, false) };
+        // What repeats stays; what came once makes room.
+        let bucket = &mut self.recent[bucket..bucket + WAYS];
+        match bucket.iter_mut().find(|(_, is_wanted)| !is_wanted) {
+            Some(slot) => *slot = (next, false),
+            None => bucket.iter_mut().for_each(|slot| slot.1 = false),
+        }
         Some(next)
+    }
+
+    /// Whether a container that was closed holds what was put from `start` on.
+    fn is_equal(&self, at: u32, start: usize, keys: u32) -> bool {
+        let Some(closed) = self.closed.get(at as usize).filter(|closed| closed.keys == keys) else { return false };
+        let end = self.closed.get(at as usize + 1).map_or(start, |next| next.start as usize);
+        self.words.get(closed.start as usize..end) == self.words.get(start..)
     }
 
     /// Packs a value; `None` if there are more wide numbers than can be numbered.

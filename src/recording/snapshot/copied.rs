@@ -91,21 +91,23 @@ impl<'c> Copying<'c> {
         self.opened.document.entries(value)
     }
 
-    /// The stacks of what may stand after the part: as the file says in the end, unless it was allocated again after
+    /// The stacks of what may stand after the part: as the file says in the end, unless it says none or it was allocated again after
     /// the part; then those of the last event up to its end that allocated it.
     fn stacks(&self, top: &Record<'c>) -> Result<Stacks, SnapshotError> {
         let document = &self.opened.document;
         let mut stacks = Stacks::default();
         let mut final_ones = Stacks::default();
+        let has_frames = |frames: &Value| document.items(*frames).is_some_and(|items| !items.is_empty());
         for (index, segment) in top.list("segments")?.iter().enumerate() {
             let record = Record::of(document, segment, Place::Segment { index }, &self.opened.file)?;
             let device = u32::try_from(record.unsigned("device")?).unwrap_or(u32::MAX);
             let start = record.unsigned("address")?;
-            final_ones.segments.extend(record.get("frames").map(|frames| ((device, start), frames)));
+            let own = record.get("frames").filter(has_frames);
+            final_ones.segments.extend(own.map(|frames| ((device, start), frames)));
             for block in record.list("blocks")?.iter().filter_map(|block| document.entries(block)) {
                 let is_live = block.get("state").and_then(|state| document.text(state)) != Some("inactive");
                 if let (Some(Value::Int(address)), Some(frames), true) =
-                    (block.get("address"), block.get("frames"), is_live)
+                    (block.get("address"), block.get("frames").filter(has_frames), is_live)
                 {
                     final_ones.blocks.insert((device, address.cast_unsigned()), frames);
                 }
@@ -353,11 +355,14 @@ impl<'c> Copying<'c> {
                 }
             }
             Value::Tuple(_) if depth < DEEPEST => {
-                self.writer.begin_tuple();
+                let is_pair = document.items(value).is_some_and(|items| items.len() == 2);
+                if !is_pair {
+                    self.writer.begin_tuple();
+                }
                 for item in document.items(value).into_iter().flat_map(|items| items.iter()) {
                     self.value(item, depth + 1);
                 }
-                self.writer.end_tuple();
+                if is_pair { self.writer.pair() } else { self.writer.end_tuple() }
             }
             // Nothing of a snapshot is any of these, or that deep.
             _ => self.writer.none(),

@@ -5,23 +5,23 @@
 
 mod copied;
 mod fields;
+mod opened;
 #[cfg(test)]
 mod tests;
 pub mod told;
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
 use std::path::Path;
 
 use super::StatsChange;
-use super::archive;
-use super::pickle::{self, Budget, Document, PickleError, Value};
+use super::pickle::{Budget, Document, PickleError, Value};
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::stats::PoolKind;
 use crate::op::trace::{Action, TraceEvent};
 pub use copied::Kept;
 pub use fields::Place;
 use fields::Record;
+pub use opened::Opened;
 
 /// Why a snapshot could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,9 @@ pub enum SnapshotError {
     #[error("{file}: the same values stand in it so often that they unfold to more than a file of its size can hold")]
     Unfolds { file: String },
 }
+
+/// No device has as much memory, and no segment is as large.
+const MOST_BYTES: u64 = 1 << 44;
 
 /// PyTorch itself knows no more devices than this in a process.
 const MOST_DEVICES: usize = 64;
@@ -98,44 +101,6 @@ pub struct MemorySnapshot {
     pub pools_by_address: bool,
     /// No settings string is told.
     pub without_settings: bool,
-}
-
-/// A file whose values were read, whatever they mean.
-#[derive(Debug)]
-pub struct Opened {
-    document: Document,
-    /// What memory its size still allows.
-    budget: Budget,
-    file: String,
-}
-
-impl Opened {
-    /// Reads the values of a file; `told` is given from time to time how many bytes of the pickle were read.
-    ///
-    /// # Errors
-    /// The file cannot be read, or is no pickle of plain data.
-    pub fn read(path: &Path, told: &mut dyn FnMut(u64)) -> Result<Self, SnapshotError> {
-        let file = path.display().to_string();
-        let failed = |source| SnapshotError::Open { file: file.clone(), source };
-        let bytes = std::fs::metadata(path).map_err(failed)?.len();
-        let mut input = super::open(path).map_err(failed)?;
-        if input.fill_buf().map_err(failed)?.starts_with(archive::ENTRY) {
-            let found = archive::pickle_in(input).map_err(failed)?;
-            input = found.ok_or_else(|| SnapshotError::Archive { file: file.clone() })?;
-        }
-        let mut budget = Budget::for_file(bytes);
-        let document = pickle::read_telling(input, &mut budget, told)
-            .map_err(|source| SnapshotError::Pickle { file: file.clone(), source })?;
-        Ok(Opened { document, budget, file })
-    }
-
-    /// What it says as a snapshot.
-    ///
-    /// # Errors
-    /// It is no snapshot.
-    pub fn snapshot(&self) -> Result<MemorySnapshot, SnapshotError> {
-        MemorySnapshot::of(&self.document, self.budget, &self.file)
-    }
 }
 
 impl MemorySnapshot {
@@ -291,6 +256,9 @@ impl<'d> Reading<'d> {
             }
             let address = record.unsigned(if action == Action::Oom { "device_free" } else { "addr" })?;
             let (bytes, stream) = (record.unsigned("size")?, record.unsigned("stream")?);
+            if action.concerns_segments() && bytes > MOST_BYTES {
+                return Err(record.wrong("size", "at most 16 TiB: no segment is larger"));
+            }
             let index = u32::try_from(at).unwrap_or(u32::MAX); // the budget ends long before
             let counted = |(graph, pool): (u64, u64)| Some((u32::try_from(graph).ok()?, u32::try_from(pool).ok()?));
             let pool = record.optional_pair("pool_id").and_then(counted);
@@ -337,6 +305,9 @@ impl<'d> Reading<'d> {
             is_expandable: record.optional_bool("is_expandable")?.unwrap_or(false),
             blocks: Vec::new(),
         };
+        if view.total_size > MOST_BYTES {
+            return Err(record.wrong("total_size", "at most 16 TiB: no segment is larger"));
+        }
         let mut address = view.address;
         for (at, block) in record.list("blocks")?.iter().enumerate() {
             let block = self.block(index, at, (address, block))?;

@@ -119,6 +119,11 @@ fn in_words<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Err
     serializer.collect_str(place)
 }
 
+fn in_bounds<S: Serializer>(range: &Range, serializer: S) -> Result<S::Ok, S::Error> {
+    let bounds = [range.from, range.to].map(|bound| bound.map(|bound| bound.to_string()));
+    serializer.collect_seq(bounds)
+}
+
 fn all_in_words<S: Serializer>(notes: &[Note], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(notes.iter().map(ToString::to_string))
 }
@@ -140,6 +145,9 @@ pub struct Explained {
     pub file: String,
     /// The settings as PyTorch writes them.
     pub config: String,
+    /// The first and the last event or time, if only a part of the file is explained.
+    #[serde(skip_serializing_if = "Range::is_whole", serialize_with = "in_bounds")]
+    pub part: Range,
     /// What else is to be known of the file.
     #[serde(serialize_with = "all_in_words")]
     pub notes: Vec<Note>,
@@ -309,6 +317,7 @@ fn assembled(path: &Path, device: usize, found: Found<'_>, options: Options, pro
         format: "poolproof-explain/1",
         file: path.display().to_string(),
         config,
+        part: options.range,
         notes,
         peak_in_cut_calls,
         is_from_before,

@@ -7,6 +7,9 @@ use crate::recording::snapshot::told::{DeviceTold, Told as Recorded};
 use crate::replay::divergence::Place;
 use crate::replay::onlooker::Put;
 
+/// How the name of blocks begins that have no stack where others do.
+pub(super) const NO_STACK: &str = "no stack: ";
+
 /// Stacks and marks of a file; of a recording there are none.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -39,7 +42,7 @@ impl Told {
     pub fn named(&self, device: usize, index: usize, bytes: u64, stream: u64) -> String {
         match self.stack(device, index) {
             Some(stack) => stack.to_owned(),
-            None if self.has_stacks(device) => format!("no stack: {}", unnamed(bytes, stream)),
+            None if self.has_stacks(device) => format!("{NO_STACK}{}", unnamed(bytes, stream)),
             None => unnamed(bytes, stream),
         }
     }

@@ -53,7 +53,7 @@ pub(in crate::replay) fn workload(
             let standing = past.standing(&workload.settings);
             let (start, end) = (outcome.devices[device].start, outcome.told[device].1);
             let cut = || trace[..start].iter().chain(&trace[end..]).map(|e| e.event.action);
-            let outside = cut().filter(|&action| is_call(action)).count() as u64;
+            let outside = cut().filter(|action| action.concerns_segments()).count() as u64;
             let refused = cut().filter(|&action| action == Action::Oom).count() as u64;
             let numbered = past.blocks().zip(blocks..);
             let held: Vec<_> = numbered
@@ -76,10 +76,6 @@ pub(in crate::replay) fn workload(
         workload.asks = calls.asks;
     }
     Ok((workload, guess))
-}
-
-fn is_call(action: Action) -> bool {
-    matches!(action, Action::SegmentAlloc | Action::SegmentFree | Action::SegmentMap | Action::SegmentUnmap)
 }
 
 /// Memory held before an event, by what the events after it say.
@@ -119,7 +115,7 @@ fn recorded(snapshot: &MemorySnapshot, outcome: &Outcome, device: usize, trace: 
     let first = before_all(trace, past.reserved(), start);
     let mut row = Row::new(&snapshot.config, device);
     row.peak_reserved = reserved_over(trace, first).fold(first, u64::max);
-    row.device_calls = trace.iter().filter(|e| is_call(e.event.action)).count() as u64;
+    row.device_calls = trace.iter().filter(|e| e.event.action.concerns_segments()).count() as u64;
     let mut requests = 0;
     for event in trace.iter().map(|e| e.event) {
         requests += u64::from(matches!(event.action, Action::Alloc | Action::Oom));

@@ -1,15 +1,17 @@
 //! The page on moments: the cause in one sentence, then where memory was at the first refusal and at the peak.
 
 use super::super::{Explained, Explanation, MOST_REFUSALS, Part};
-use super::{Piece, Table, exactly, notes, percent, plural, shown, size, whole, words};
+use super::{Piece, Table, exactly, notes, percent, plural, size, whole, words};
 use crate::op::Text;
 use crate::op::size::human;
+use crate::replay::{Bound, Range};
 
 /// So many rows of a list are shown.
 const MOST_ROWS: usize = 8;
 
 pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
-    let mut pieces = vec![Piece::Line(headline(explained))];
+    let mut pieces: Vec<Piece> = part(explained.part).map(Piece::Line).into_iter().collect();
+    pieces.push(Piece::Line(headline(explained)));
     pieces.extend(words::holders(explained.subject()).map(Piece::Line));
     if let Some(first) = explained.first_refusal() {
         pieces.push(Piece::Heading(Text::new("Where memory was at this refusal", "该次拒绝时显存在何处")));
@@ -25,6 +27,22 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
         Piece::Line(Text::new(format!("Note: {}.", whole(&note.en)), format!("注：{}。", whole(&note.zh))))
     }));
     pieces
+}
+
+/// That only a part of the file is explained.
+fn part(range: Range) -> Option<Text> {
+    let bound = |bound: Option<Bound>| bound.map(|bound| bound.to_string());
+    let (from, to) = match (bound(range.from), bound(range.to)) {
+        (None, None) => return None,
+        (from, to) => (from, to),
+    };
+    let (from_zh, to_zh) =
+        (from.clone().unwrap_or_else(|| "开头".to_owned()), to.clone().unwrap_or_else(|| "结尾".to_owned()));
+    let (from, to) = (from.unwrap_or_else(|| "its beginning".to_owned()), to.unwrap_or_else(|| "its end".to_owned()));
+    Some(Text::new(
+        format!("Only a part of the trace is explained, from {from} to {to}."),
+        format!("只解释记录的一部分，从 {from_zh} 到 {to_zh}。"),
+    ))
 }
 
 /// When the most was reserved, where the first sentence does not say it.
@@ -148,7 +166,7 @@ fn pins(explanation: &Explanation) -> Vec<Piece> {
     );
     for group in pins.groups.iter().take(MOST_ROWS) {
         groups.row([
-            shown(&group.group).into(),
+            words::origin(&group.group),
             group.blocks.to_string().into(),
             size(group.bytes),
             exactly(group.alone).into(),
@@ -182,7 +200,7 @@ fn pins(explanation: &Explanation) -> Vec<Piece> {
     for block in pins.top.iter().take(MOST_ROWS) {
         blocks.row([
             format!("{:#x}", block.address).into(),
-            shown(&block.group).into(),
+            words::origin(&block.group),
             size(block.size),
             block.age.to_string().into(),
             size(block.alone),
@@ -204,7 +222,7 @@ fn holding(explained: &Explained) -> Vec<Piece> {
         ],
     );
     for (group, bytes, blocks) in subject.live.iter().take(MOST_ROWS) {
-        table.row([shown(group).into(), blocks.to_string().into(), exactly(*bytes).into()]);
+        table.row([words::origin(group), blocks.to_string().into(), exactly(*bytes).into()]);
     }
     let rest = subject.live.get(MOST_ROWS..).unwrap_or_default();
     if !rest.is_empty() {

@@ -4,7 +4,7 @@ use super::super::{Card, CardFrom, Compared, Comparison, Explained, Outcome, Pro
 use super::{Piece, Table, config, exactly, plural, shown, words};
 use crate::op::Text;
 use crate::op::size::human;
-use crate::replay::Note;
+use crate::replay::{Bound, Note};
 
 pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
     let mut pieces = vec![Piece::Heading(Text::new("What would have helped", "什么会有帮助"))];
@@ -99,7 +99,10 @@ fn proposed(explained: &Explained, card: Card, comparison: &Comparison, proposal
         let size =
             if card.from == CardFrom::Nothing { String::new() } else { format!(" --device-bytes {}", card.bytes) };
         let (file, settings) = (&explained.file, shown(settings));
-        pieces.push(Piece::Command(format!("poolproof replay '{file}' --config '{settings}'{size}")));
+        let bound =
+            |flag: &str, bound: Option<Bound>| bound.map_or_else(String::new, |bound| format!(" {flag} {bound}"));
+        let part = bound("--from", explained.part.from) + &bound("--to", explained.part.to);
+        pieces.push(Piece::Command(format!("poolproof replay '{file}'{part} --config '{settings}'{size}")));
     }
     pieces
 }

@@ -5,7 +5,8 @@ use super::{exactly, percent, plural, shown};
 use crate::op::Text;
 use crate::op::size::human;
 use crate::replay::divergence::Place;
-use crate::replay::explain::told::stream_name;
+use crate::replay::explain::told::{NO_STACK, stream_name};
+use crate::replay::explain::watch::BEFORE;
 use crate::replay::what_if::{Disagreement, Figure, Reason};
 
 /// A part of reserved memory, as a row of the table.
@@ -42,10 +43,10 @@ pub(super) fn cause(explanation: &Explanation, is_refusal: bool) -> Text {
             let available = explanation.available().map_or_else(|| "?".to_owned(), human);
             (
                 format!(
-                    "the program asked for more than there is: {needs} with this request, of which {bytes} is alive, and {available} is all that it could hold; no setting makes that fit"
+                    "the program asked for more than there is: {needs} with this request, of which {bytes} is alive, and {available} is all that it could hold then; no setting makes that fit"
                 ),
                 format!(
-                    "程序所请求的超过了可用的：连同该请求共 {needs}，其中 {bytes} 存活，而至多可持有 {available}；任何设置都放不下"
+                    "程序所请求的超过了可用的：连同该请求共 {needs}，其中 {bytes} 存活，而当时至多可持有 {available}；任何设置都放不下"
                 ),
             )
         }
@@ -137,6 +138,20 @@ pub(super) fn cause(explanation: &Explanation, is_refusal: bool) -> Text {
     Text::new(en, zh)
 }
 
+/// What blocks have in common: a stack as it is, and what stands for one in words.
+pub(super) fn origin(group: &str) -> Text {
+    let en = shown(group);
+    if group == BEFORE {
+        return Text::new(en, "历史开始之前分配的");
+    }
+    let (bare, no_stack) = group.strip_prefix(NO_STACK).map_or((group, ""), |bare| (bare, "无调用栈："));
+    let is_size = bare.starts_with(|c: char| c.is_ascii_digit());
+    match bare.split_once(", stream ").filter(|_| is_size) {
+        Some((size, stream)) => Text::new(en, shown(&format!("{no_stack}{size}，流 {stream}"))),
+        None => en.into(),
+    }
+}
+
 /// What pins most, where the cause is that something is pinned.
 pub(super) fn holders(explanation: &Explanation) -> Option<Text> {
     let is_about = matches!(
@@ -144,14 +159,15 @@ pub(super) fn holders(explanation: &Explanation) -> Option<Text> {
         Cause::Fragmentation | Cause::OtherStream | Cause::OtherClass | Cause::MaxSplit
     );
     let group = explanation.account.pins.groups.first().filter(|group| is_about && group.alone > 0)?;
-    let (name, count) = (shown(&group.group), group.blocks);
+    let (name, count) = (origin(&group.group), group.blocks);
     let (alone, own, all) = (human(group.alone), human(group.bytes), human(explanation.account.pinned()));
     Some(Text::new(
         format!(
-            "Of the {all} that live blocks pin, {alone} is pinned by {} alone ({name}; {own} in all).",
-            plural(count, "block")
+            "Of the {all} that live blocks pin, {alone} is pinned by {} alone ({}; {own} in all).",
+            plural(count, "block"),
+            name.en
         ),
-        format!("被活跃块钉住的 {all} 中，{alone} 仅由 {count} 个块（{name}；共 {own}）钉住。"),
+        format!("被活跃块钉住的 {all} 中，{alone} 仅由 {count} 个块（{}；共 {own}）钉住。", name.zh),
     ))
 }
 
