@@ -205,7 +205,8 @@ fn what_repeats_is_kept_once() {
         document.entries(frame).and_then(|frame| frame.get("line"))
     };
     assert_eq!((line(0, 0), line(7, 49)), (Some(Value::Int(0)), Some(Value::Int(50))));
-    assert!(document.words() < 10_000 * 3, "{}", document.words());
+    // Two values an event, the list of all, and little besides.
+    assert!(document.words() < 10_000 * 3 + 1000, "{}", document.words());
 }
 
 /// A number of each kind keeps its value, be it in a list, a tuple, a dict or the memo.
