@@ -76,3 +76,49 @@ fn what_cannot_be_explained_says_why() {
         assert!(errors.contains(says) && output.stdout.is_empty(), "{errors}");
     }
 }
+
+/// `--from` and `--to`: by event, by time, with what went wrong; and a part that is kept is a snapshot of its own.
+#[test]
+fn a_part_of_a_snapshot_is_taken_by_event_or_by_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let job = kept("snapshots/stacks.pickle.gz").display().to_string();
+    let replay = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
+        let output = command.arg("replay").args(arguments).current_dir(folder.path()).output();
+        output.expect("the program was built for this test")
+    };
+    let output = replay(&[&job, "--from", "700", "--to", "799", "--snapshot", "part.pickle"]);
+    let text = words(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", words(&output.stderr));
+    assert!(text.contains(" 0 divergences") && text.contains("note: device 0: the history began late"), "{text}");
+    let again = words(&replay(&["--exact", "part.pickle"]).stdout);
+    assert!(again.contains(" 0 divergences"), "{again}");
+    let operations =
+        |text: &str| text.split(" operations").next().and_then(|t| t.rsplit(' ').next()).map(str::to_owned);
+    assert_eq!(operations(&text), operations(&again));
+    let table = words(&replay(&["part.pickle", "--config", "expandable_segments:True"]).stdout);
+    assert!(table.contains("recorded: (none)") && table.contains("The history began late."), "{table}");
+    let page = explain(folder.path(), &["part.pickle"]);
+    assert_eq!(page.status.code(), Some(0), "{}", words(&page.stderr));
+    let same = explain(folder.path(), &[&job, "--from", "700", "--to", "799"]);
+    let without_name = |output: &Output| words(&output.stdout).lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
+    let share = |lines: &[String]| lines.iter().filter(|l| l.starts_with("  reserved")).cloned().collect::<Vec<_>>();
+    assert_eq!(share(&without_name(&page)), share(&without_name(&same)));
+    for (arguments, said) in [
+        (["--from", "800", "--to", "700"], "--from 800 is after --to 700; the trace has events 0 to 1199 of device 0"),
+        (["--from", "700", "--to", "1200"], "--to 1200 is outside the trace, which has events 0 to 1199 of device 0"),
+        (["--from", "+5min", "--to", "+6min"], "--from +300000000us is outside the trace"),
+        (["--from", "soon", "--to", "700"], "is neither the number of an event (12000), nor a time of the trace"),
+    ] {
+        for output in [
+            replay(&[&[job.as_str()], &arguments[..]].concat()),
+            explain(folder.path(), &[&[job.as_str()], &arguments[..]].concat()),
+        ] {
+            let error = words(&output.stderr);
+            assert!(output.status.code() == Some(2) && error.contains(said), "{error}");
+        }
+    }
+    let help = words(&replay(&["--help"]).stdout) + &words(&explain(folder.path(), &["--help"]).stdout);
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(help.matches("or a time after the first event of the file (+1.5s;").count(), 2, "{help}");
+}

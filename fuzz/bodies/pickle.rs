@@ -6,7 +6,7 @@ use arbitrary::{Result, Unstructured};
 use poolproof::op::snapshot::{BlockState, BlockView, SegmentView};
 use poolproof::op::stats::PoolKind;
 use poolproof::op::trace::{Action, TraceEvent};
-use poolproof::replay::{self, Lived, what_if};
+use poolproof::replay::{self, Bound, Lived, Range, Reading, what_if};
 
 use super::coverage::Cells;
 use super::files::{on_disk, zipped};
@@ -29,15 +29,27 @@ pub fn run(data: &[u8], _: &mut Cells) {
 }
 
 fn read(bytes: &[u8]) {
-    on_disk(bytes, |path| {
+    let bound = |part: usize| Some(Bound::Event((bytes.len() * part / 700 % 23) as u64));
+    let range = Range { from: bound(1), to: bound(5) };
+    let part = on_disk(bytes, |path| {
         if let Err(error) = replay::exact(path) {
             assert!(!error.to_string().is_empty());
         }
         let configs = ["expandable_segments:True".to_owned()];
-        if let Err(error) = what_if::compare(path, &configs, Some(1 << 30)) {
+        if let Err(error) = what_if::compare(path, &configs, Some(1 << 30), Reading::default()) {
             assert!(!error.to_string().is_empty());
         }
+        match replay::copied(path, Reading { range, ..Reading::default() }) {
+            Ok((_, part)) => Some(part),
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                None
+            }
+        }
     });
+    if let Some(part) = part {
+        on_disk(&part, |path| drop(replay::exact(path)));
+    }
 }
 
 fn made(u: &mut Unstructured<'_>) -> Result<Lived> {

@@ -4,7 +4,7 @@
 //! The first byte says which: `{` text, gzip's own magic as it is, `Z` text to be compressed; anything else is a choice.
 
 use arbitrary::{Result, Unstructured};
-use poolproof::replay::{self, what_if};
+use poolproof::replay::{self, Reading, what_if};
 use serde_json::{Value, json};
 
 use super::coverage::Cells;
@@ -61,11 +61,11 @@ pub fn run(data: &[u8], _: &mut Cells) {
 
 fn read(bytes: &[u8]) {
     on_disk(bytes, |path| {
-        if let Err(error) = replay::lived(path, bytes.len().is_multiple_of(2)) {
+        if let Err(error) = replay::lived(path, bytes.len().is_multiple_of(2), Reading::default()) {
             assert!(!error.to_string().is_empty());
         }
         let configs = ["expandable_segments:True".to_owned()];
-        if let Err(error) = what_if::compare(path, &configs, Some(1 << 30)) {
+        if let Err(error) = what_if::compare(path, &configs, Some(1 << 30), Reading::default()) {
             assert!(!error.to_string().is_empty());
         }
     });

@@ -112,7 +112,7 @@ fn recordings(root: &Path) -> Vec<(String, String)> {
 /// What the reference came to in those beginnings, as a snapshot.
 fn pickles(root: &Path) -> Vec<(String, Vec<u8>)> {
     let lived = |(name, text): (String, String)| {
-        let (_, lived) = on_disk(text.as_bytes(), |path| replay::lived(path, true)).ok()?;
+        let (_, lived) = on_disk(text.as_bytes(), |path| replay::lived(path, true, replay::Reading::default())).ok()?;
         Some((name, replay::pickled(&lived)))
     };
     recordings(root).into_iter().filter_map(lived).collect()

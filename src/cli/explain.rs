@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::replay::{Kind, kind_of};
 use crate::engine::{EngineError, Stop, write_whole};
-use crate::replay::explain::{self, Options, Progress};
+use crate::replay::Progress;
+use crate::replay::explain::{self, Options};
 
+use super::flags::{BOUNDS, Part};
 use super::output::note;
 use super::pulse::Pulse;
 use super::run::check_writable;
@@ -14,7 +16,7 @@ use super::{CliError, Context, Exit, signals};
 /// Explain why a job ran out of memory, or needed so much
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The file is a memory snapshot (the pickle of torch.cuda.memory._snapshot()) or a recording of workers/record.py.
+    after_help = format!("The file is a memory snapshot (the pickle of torch.cuda.memory._snapshot()) or a recording of workers/record.py.
 Record the whole history, from before the first allocation:
 
   torch.cuda.memory._record_memory_history(max_entries=10_000_000)
@@ -27,13 +29,16 @@ Then other settings are tried on a simulated card of the same size, if the recor
 recorded; the page says so where they do not. A history that starts late is lived again from what
 stood then; what it cannot tell is noted.
 
+{BOUNDS}
+
 Exits 0 when there is a page, 2 when the file cannot be explained, 4 when interrupted before all was tried.
 
 Examples:
   poolproof explain job.pickle                       why, in one page
   poolproof explain job.pickle --search              every pair of settings too, and what nothing beats
   poolproof explain job.pickle --later 5             what a step allocates and is alive five steps later
-  poolproof explain job.pickle --out why/            explain.md, explain.zh.md and explain.json"
+  poolproof explain job.pickle --from +90s --to +2min   only what happened then
+  poolproof explain job.pickle --out why/            explain.md, explain.zh.md and explain.json")
 )]
 pub(super) struct Args {
     /// A memory snapshot or a recording of PyTorch; may be .gz
@@ -48,6 +53,8 @@ pub(super) struct Args {
     /// Look for what a step allocated so many steps later
     #[arg(long, value_name = "N", default_value_t = 2)]
     later: u64,
+    #[command(flatten)]
+    part: Part,
     /// Also write explain.md, explain.zh.md and explain.json to this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -71,6 +78,10 @@ impl Progress for Shown {
         self.pulse.done();
     }
 
+    fn ran(&self, operations: u64) {
+        self.pulse.ran(operations);
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.is_asked()
     }
@@ -85,7 +96,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     }
     signals::listen(&context.stop);
     let mut shown = Shown { pulse: Pulse::start("explain", "refusals", context), stop: context.stop.clone() };
-    let options = Options { device: args.device, search: args.search, later: args.later };
+    let options = Options { device: args.device, search: args.search, later: args.later, range: args.part.range() };
     let result = explain::explain(&args.file, options, &shown);
     shown.pulse.clear();
     let explained = result?;

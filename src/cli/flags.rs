@@ -1,10 +1,12 @@
-//! Flags that several commands share: where failing sequences are kept, and whether a policy is compared.
+//! Flags that several commands share: where failing sequences are kept, whether a policy is compared, which part of a
+//! snapshot is looked at.
 //!
 //! Decides what they mean, the same for every command.
 
 use std::path::{Path, PathBuf};
 
 use crate::engine::regressions;
+use crate::replay::{Bound, Range};
 
 use super::CliError;
 use super::run::check_writable;
@@ -45,5 +47,29 @@ impl Kept {
         let Some(folder) = &self.regressions else { return Ok(Some(regressions::usual_folder(out))) };
         check_writable(folder, "--regressions")?;
         Ok(Some(folder.clone()))
+    }
+}
+
+/// How `--from` and `--to` are written, for the help of a command.
+pub(super) const BOUNDS: &str = "\
+--from and --to take a part of a snapshot, both bounds in it. A bound is the number of an event of the device's trace, from 0
+(12000); a time as the trace tells it in time_us (1795379117824299us); or a time after the first event of the file (+1.5s;
+units us, ms, s, min). Numbers count the events of each device by itself. What stood when the part begins, and when it ends,
+is found by walking back from the segments that stand at the end of the snapshot.";
+
+/// Which part of a snapshot is looked at.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Part {
+    /// Of a snapshot, begin with this event or time [default: the first]
+    #[arg(long, value_name = "EVENT|TIME")]
+    from: Option<Bound>,
+    /// Of a snapshot, end with this event or time [default: the last]
+    #[arg(long, value_name = "EVENT|TIME")]
+    to: Option<Bound>,
+}
+
+impl Part {
+    pub(super) fn range(self) -> Range {
+        Range { from: self.from, to: self.to }
     }
 }

@@ -167,7 +167,11 @@ impl Counts {
             *said = seconds;
             let [done, total] = [&self.done, &self.total].map(|n| n.load(Ordering::Relaxed));
             let what = *self.what.lock().unwrap_or_else(PoisonError::into_inner);
-            let of = if total > 0 { format!("{done}/{total} {what}, ") } else { String::new() };
+            let of = match (done, total) {
+                (0, 0) => String::new(),
+                (done, 0) => format!("{done} {what}, "),
+                (done, total) => format!("{done}/{total} {what}, "),
+            };
             note(format_args!("{}: {seconds:.0} s, {of}{figures}", self.name));
         }
     }

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::engine::replay::{Kind, kind_of};
 use crate::engine::sweep::sweep_file;
 use crate::engine::{EngineError, Replayed, SweepPlan, replay_file, write_whole};
-use crate::replay::{self, ReplayReport, what_if};
+use crate::replay::{self, Progress, Reading, ReplayReport, what_if};
 use crate::report;
 use crate::target::TargetName;
 
 use super::arguments::device_bytes;
+use super::flags::{BOUNDS, Part};
 use super::output::{complain, note};
 use super::progress::Shown;
 use super::pulse::Pulse;
@@ -19,7 +20,9 @@ use super::{CliError, Context, Exit, settings_table, signals};
 
 /// Run a finding's sequence again, or compare a recording of PyTorch with the reference
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exits 1 if a violation shows again or an answer differs, 0 if not.
+#[command(after_help = format!("Exits 1 if a violation shows again or an answer differs, 0 if not.
+
+{BOUNDS}
 
 Examples:
   poolproof replay reports/latest/reference@sim/findings/F01-peak-reset.json
@@ -29,7 +32,9 @@ Examples:
   poolproof replay snapshot.pickle                                 the same of torch.cuda.memory._snapshot()
   poolproof replay snapshot.pickle --config expandable_segments:True --device-bytes 40GiB
                                                                    which setting would have saved the job?
-  poolproof replay recording.jsonl.gz --snapshot out.pickle        look at it in PyTorch's memory viewer")]
+  poolproof replay recording.jsonl.gz --snapshot out.pickle        look at it in PyTorch's memory viewer
+  poolproof replay huge.pickle --from +90s --to +95s --snapshot small.pickle
+                                                                   a part that the viewer opens, with its stacks"))]
 pub(super) struct Args {
     /// Sequences of findings or of proptest-regressions/, recordings and memory snapshots (pickles) of PyTorch; all may be .gz
     #[arg(required = true, value_name = "FILE")]
@@ -46,9 +51,12 @@ pub(super) struct Args {
     /// Memory of that device [default: what the recorded one had, as its header or its refusals tell, or else 80GiB]
     #[arg(long, value_name = "SIZE", value_parser = device_bytes, requires = "configs")]
     device_bytes: Option<u64>,
-    /// Write what the reference came to as a snapshot that PyTorch's memory viewer opens
+    /// Write a snapshot that PyTorch's memory viewer opens: of a snapshot the part that was replayed, with all that its events
+    /// tell (stacks, metadata, annotations); of a recording what the reference came to
     #[arg(long, value_name = "PICKLE", conflicts_with = "target")]
     snapshot: Option<PathBuf>,
+    #[command(flatten)]
+    part: Part,
     /// Fail each device call of the sequence or recording in turn, and pairs of them
     #[arg(long, value_enum, conflicts_with_all = ["exact", "configs", "snapshot"])]
     faults: Option<Faults>,
@@ -99,27 +107,58 @@ fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64, pu
         return swept(path, args.target.as_ref(), context);
     }
     let kind = kind_of(path)?;
-    let compares = args.exact || args.snapshot.is_some() || !args.configs.is_empty();
+    let range = args.part.range();
+    let compares = args.exact || args.snapshot.is_some() || !args.configs.is_empty() || !range.is_whole();
     if compares && kind == Kind::Sequence {
         return Err(EngineError::NotARecording { path: path.to_owned() }.into());
     }
     if !compares && (kind != Kind::Snapshot || args.target.is_some()) {
         return again(path, args.target.as_ref(), context, pulse);
     }
+    let heard = Heard { pulse, is_alone: args.files.len() == 1 };
+    let how = Reading { range, progress: &heard };
     let mut exit = Exit::Conformant;
-    if args.exact || args.configs.is_empty() {
-        let (compared, used) = exact(path, args.snapshot.as_deref(), context, pulse)?;
+    if args.exact || args.configs.is_empty() || args.snapshot.is_some() {
+        let (compared, used) = exact(path, args.snapshot.as_deref(), context, how)?;
         exit = compared;
         *hash_order += used;
     }
     if !args.configs.is_empty() {
-        let table = what_if::compare(path, &args.configs, args.device_bytes)?;
+        let table = what_if::compare(path, &args.configs, args.device_bytes, how)?;
         context.out.text(settings_table::text(path, &table))?;
         if table.disagreement.is_some() {
             exit = exit.and(Exit::Inconclusive);
         }
     }
     Ok(exit)
+}
+
+/// How far it is. Where there are several files, these are what is counted.
+struct Heard<'p> {
+    pulse: &'p Pulse,
+    is_alone: bool,
+}
+
+impl Progress for Heard<'_> {
+    fn begin(&self, total: u64, what: &'static str) {
+        if self.is_alone {
+            self.pulse.begin(total, what);
+        }
+    }
+
+    fn done(&self) {
+        if self.is_alone {
+            self.pulse.done();
+        }
+    }
+
+    fn ran(&self, operations: u64) {
+        self.pulse.ran(operations);
+    }
+
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Runs a sequence again.
@@ -156,10 +195,17 @@ fn swept(path: &Path, target: Option<&TargetName>, context: &mut Context) -> Res
 }
 
 /// Compares a recording or a snapshot with the reference; answers also how often the tolerance was used.
-fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context, pulse: &Pulse) -> Result<(Exit, u64), CliError> {
-    let (report, lived) = replay::lived(path, snapshot.is_some())?;
+fn exact(
+    path: &Path,
+    snapshot: Option<&Path>,
+    context: &mut Context,
+    how: Reading<'_>,
+) -> Result<(Exit, u64), CliError> {
+    let (report, pickled) = match snapshot {
+        Some(_) => replay::copied(path, how).map(|(report, pickled)| (report, Some(pickled)))?,
+        None => (replay::lived(path, false, how)?.0, None),
+    };
     let ReplayReport { operations, divergences, .. } = report;
-    pulse.ran(operations);
     let notes = [
         (report.hash_order, "times hash order"),
         (report.unknown_keys, "unknown keys"),
@@ -177,8 +223,8 @@ fn exact(path: &Path, snapshot: Option<&Path>, context: &mut Context, pulse: &Pu
     for note in &report.notes {
         context.out.line(format_args!("  note: {note}"))?;
     }
-    if let Some(target) = snapshot {
-        write_whole(target, &replay::pickled(&lived))?;
+    if let Some((target, pickled)) = snapshot.zip(pickled) {
+        write_whole(target, &pickled)?;
         context.out.line(format_args!("{}: written", target.display()))?;
     }
     Ok((if divergences == 0 { Exit::Conformant } else { Exit::Findings }, report.hash_order))

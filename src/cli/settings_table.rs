@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use crate::op::size::human;
+use crate::replay::Note;
 use crate::replay::what_if::{CardSize, Row, SizeFrom, Table};
 
 const COLUMNS: usize = 7;
@@ -34,9 +35,9 @@ pub(super) fn text(path: &Path, table: &Table) -> String {
 
 fn assumption(table: &Table) -> String {
     let mut text = format!(
-        "The history began late. In the rows of other settings, the {} blocks that stood then were asked for first, by \
-         address; of the peak reserved, so much were such blocks:\n",
-        table.standing
+        "The history began late. In the rows of other settings, what stood then ({}) was asked for first, by address; of the \
+         peak reserved, so much were such blocks:\n",
+        if table.standing == 1 { "1 block".to_owned() } else { format!("{} blocks", table.standing) }
     );
     for row in &table.rows {
         let device = if table.cards.len() > 1 { format!("device {}, ", row.device) } else { String::new() };
@@ -95,7 +96,8 @@ fn lines(table: &Table) -> String {
     ];
     let kinds = [("recorded: ", &table.recorded), ("reference: ", &table.reference), ("", &table.rows)];
     for (kind, rows) in kinds {
-        lines.extend(rows.iter().map(|row| cells(row, kind, several)));
+        let untold = !kind.is_empty() && table.notes.contains(&Note::SettingsNotTold);
+        lines.extend(rows.iter().map(|row| cells(row, (kind, untold), several)));
     }
     let widths: [usize; COLUMNS] =
         std::array::from_fn(|c| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0));
@@ -110,14 +112,14 @@ fn lines(table: &Table) -> String {
     text
 }
 
-fn cells(row: &Row, kind: &str, several: bool) -> [String; COLUMNS] {
+fn cells(row: &Row, (kind, untold): (&str, bool), several: bool) -> [String; COLUMNS] {
     let device = if several { format!("device {}, ", row.device) } else { String::new() };
     let refused = row.first_refusal.map(|(request, bytes)| {
         let more = if row.refusals > 1 { format!(" and {} more", row.refusals - 1) } else { String::new() };
         format!("request {request} ({}){more}", human(bytes))
     });
     [
-        format!("{device}{kind}{}", named(&row.config)),
+        format!("{device}{kind}{}", if untold { "(not told)" } else { named(&row.config) }),
         human(row.peak_reserved),
         human(row.peak_allocated),
         format!("{:.1}%", row.fragmentation() * 100.0),

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::told::Streams;
+use super::told::{Streams, events_by_streams};
 use super::{Device, DeviceError, Event, StreamHandle};
 use crate::op::DeviceCall;
 
@@ -195,23 +195,7 @@ impl Device for Card {
         Ok(())
     }
 
-    fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
-        Ok(self.streams.record(stream))
-    }
-
-    fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
-        Ok(self.streams.has_passed(event))
-    }
-
-    fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
-        self.streams.wait(event);
-        Ok(())
-    }
-
-    fn wait_stream(&mut self, stream: StreamHandle) -> Result<(), DeviceError> {
-        self.streams.finish(stream);
-        Ok(())
-    }
+    events_by_streams!();
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::told::Streams;
+use super::told::{Streams, events_by_streams};
 use super::{Device, DeviceError, Event, StreamHandle};
 
 /// Memory behind small expandable segments comes in pages of this size; behind large ones in larger pages.
@@ -230,21 +230,5 @@ impl Device for RecordedDevice {
         Ok(())
     }
 
-    fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
-        Ok(self.streams.record(stream))
-    }
-
-    fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
-        Ok(self.streams.has_passed(event))
-    }
-
-    fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
-        self.streams.wait(event);
-        Ok(())
-    }
-
-    fn wait_stream(&mut self, stream: StreamHandle) -> Result<(), DeviceError> {
-        self.streams.finish(stream);
-        Ok(())
-    }
+    events_by_streams!();
 }

@@ -83,6 +83,30 @@ impl Streams {
     }
 }
 
+/// The events of a device whose streams are only told of: its field `streams` knows whether they have passed.
+macro_rules! events_by_streams {
+    () => {
+        fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
+            Ok(self.streams.record(stream))
+        }
+
+        fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
+            Ok(self.streams.has_passed(event))
+        }
+
+        fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
+            self.streams.wait(event);
+            Ok(())
+        }
+
+        fn wait_stream(&mut self, stream: StreamHandle) -> Result<(), DeviceError> {
+            self.streams.finish(stream);
+            Ok(())
+        }
+    };
+}
+pub(super) use events_by_streams;
+
 #[cfg(test)]
 mod tests {
     use super::*;

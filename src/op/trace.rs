@@ -20,6 +20,12 @@ pub enum Action {
 }
 
 impl Action {
+    /// Memory was got from the driver, or given back.
+    #[must_use]
+    pub fn concerns_segments(self) -> bool {
+        matches!(self, Action::SegmentAlloc | Action::SegmentFree | Action::SegmentMap | Action::SegmentUnmap)
+    }
+
     /// PyTorch's name for it.
     #[must_use]
     pub fn name(self) -> &'static str {

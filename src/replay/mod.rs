@@ -18,6 +18,8 @@ mod invariants;
 mod note;
 mod onlooker;
 mod pools;
+pub mod range;
+mod reading;
 pub mod what_if;
 
 use std::path::Path;
@@ -26,11 +28,13 @@ pub use divergence::{Divergence, DivergenceKind, Place};
 pub use export::pickled;
 pub use history::shape::Trouble;
 pub use note::{Changed, Note};
+pub use range::{Bound, Range, RangeError};
+pub use reading::{Progress, Reading, Silent, copied};
 
 use crate::input::{self, Looks};
 use crate::op::snapshot::SegmentView;
 use crate::op::trace::TraceEvent;
-use crate::recording::{self, Line, MemorySnapshot, Reader, RecordingError, SnapshotError};
+use crate::recording::{self, Line, Reader, RecordingError, SnapshotError};
 use crate::reference::{PoolId, PrimeError, Settings, SettingsError};
 use episode::Replayed;
 use invariants::Invariants;
@@ -50,7 +54,8 @@ pub enum ReplayError {
     Snapshot(#[from] SnapshotError),
     #[error(
         "{file}: the snapshot has no history: `torch.cuda.memory._record_memory_history()` was not called before \
-         the run (or was called with `enabled=\"state\"`, which keeps one event)"
+         the run (or was called with `enabled=\"state\"`, which keeps one event), or nothing was asked of the allocator \
+         since"
     )]
     NoHistory { file: String },
     #[error(
@@ -62,6 +67,8 @@ pub enum ReplayError {
     Nonsense { file: String, device: usize, trouble: Trouble },
     #[error("{file}: what stood on device {device} when the history began makes no sense: {source}")]
     Primed { file: String, device: usize, source: PrimeError },
+    #[error(transparent)]
+    Range(#[from] RangeError),
     #[error("--config '{config}': {source}")]
     Config { config: String, source: SettingsError },
 }
@@ -121,17 +128,18 @@ impl ReplayReport {
 /// # Errors
 /// The file cannot be read, or was made under settings the reference does not know.
 pub fn exact(path: &Path) -> Result<ReplayReport, ReplayError> {
-    lived(path, false).map(|(report, _)| report)
+    lived(path, false, Reading::default()).map(|(report, _)| report)
 }
 
 /// As [`exact`]; with `keep` also what the reference did, and what stood at the end.
 ///
 /// # Errors
-/// As [`exact`].
-pub fn lived(path: &Path, keep: bool) -> Result<(ReplayReport, Lived), ReplayError> {
+/// As [`exact`]; or the file has no such range.
+pub fn lived(path: &Path, keep: bool, how: Reading<'_>) -> Result<(ReplayReport, Lived), ReplayError> {
     if is_pickle(path)? {
-        return history::exact(&MemorySnapshot::read(path)?, keep);
+        return history::exact(&how.snapshot(path)?, keep, how.progress);
     }
+    how.refuse_recording(path)?;
     let header = Reader::open(path)?.header()?;
     if header.backend != "native" && !keep {
         return held_to_invariants(path, header.backend).map(|report| (report, Lived::default()));
@@ -244,6 +252,8 @@ fn shown(
     Ok((report, lived))
 }
 
+#[cfg(test)]
+mod parts_test;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::reference::{Remark, Settings};
 pub enum Note {
     /// Of the settings string.
     Setting(Remark),
+    /// Nothing tells the settings string.
+    SettingsNotTold,
     /// The settings string says otherwise than what was in force.
     InForce {
         /// The setting.
@@ -78,16 +80,16 @@ pub enum Note {
 
 /// Settings that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed(Vec<String>);
+pub struct Changed(Vec<(&'static str, String, String)>);
 
 impl Changed {
     /// What of the settings is not what it was.
     #[must_use]
     pub fn between(before: &Settings, after: &Settings) -> Self {
         let mut changed = Vec::new();
-        let mut note = |key: &str, before: String, after: String| {
+        let mut note = |key: &'static str, before: String, after: String| {
             if before != after {
-                changed.push(format!("{key} from {before} to {after}"));
+                changed.push((key, before, after));
             }
         };
         let split = |bytes: u64| if bytes == u64::MAX { "none".to_owned() } else { human(bytes) };
@@ -104,11 +106,18 @@ impl Changed {
         note("max_non_split_rounding", human(before.max_non_split_rounding), human(after.max_non_split_rounding));
         Changed(changed)
     }
+
+    /// Each with what it was and what it became.
+    #[must_use]
+    pub fn changes(&self) -> &[(&'static str, String, String)] {
+        &self.0
+    }
 }
 
 impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(", "))
+        let changes = self.0.iter().map(|(key, before, after)| format!("{key} from {before} to {after}"));
+        f.write_str(&changes.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -116,6 +125,9 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Note::Setting(remark) => write!(f, "{remark}"),
+            Note::SettingsNotTold => f.write_str(
+                "the snapshot tells no settings string; what it does not tell otherwise is taken to be PyTorch's default",
+            ),
             Note::InForce { key } => write!(
                 f,
                 "the settings string does not say of `{key}` what was in force at the end; what was in force is taken"
@@ -123,9 +135,10 @@ impl fmt::Display for Note {
             Note::Late { device, reserved, blocks, bytes, waiting, guessed, ages } => {
                 write!(
                     f,
-                    "device {device}: the history began late; {} stood already, with {blocks} blocks of {} in it, and the \
+                    "device {device}: the history began late; {} stood already, with {} of {} in it, and the \
                      reference was primed with that. Peaks and sums of the time before are not known",
                     human(*reserved),
+                    counted(*blocks, "block"),
                     human(*bytes)
                 )?;
                 if *waiting > 0 {
@@ -146,11 +159,13 @@ impl fmt::Display for Note {
             ),
             Note::Cut { device, events, first: true } => write!(
                 f,
-                "device {device}: the first {events} events finish a call that began before the history; taken as they are"
+                "device {device}: the first {} of the history finish a call that began before it; taken as they are",
+                counted(*events as u64, "event")
             ),
             Note::Cut { device, events, first: false } => write!(
                 f,
-                "device {device}: the last {events} events begin a call that the history does not finish; not compared"
+                "device {device}: the last {} begin a call that the history does not finish; not compared",
+                counted(*events as u64, "event")
             ),
             Note::LeftOut { device, action } => write!(
                 f,
@@ -164,8 +179,9 @@ impl fmt::Display for Note {
             ),
             Note::Collected { device, times } => write!(
                 f,
-                "device {device}: {times} garbage collections were followed as recorded: they go by ages and by the memory \
-                 fraction, which a snapshot does not tell"
+                "device {device}: {} followed as recorded; garbage collection goes by ages and by the memory fraction, which \
+                 a snapshot does not tell",
+                counted(*times, "garbage collection")
             ),
             Note::PoolsByAddress => f.write_str(
                 "the trace has no `pool_id` (PyTorch before 2.12): a request's private pool is that of the segment its \
@@ -173,4 +189,9 @@ impl fmt::Display for Note {
             ),
         }
     }
+}
+
+/// So many of something.
+fn counted(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }

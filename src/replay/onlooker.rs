@@ -2,6 +2,7 @@
 //!
 //! Decides when somebody looks, and what he is told. Does not decide what is made of it.
 
+use super::Progress;
 use super::divergence::Place;
 use crate::device::StreamHandle;
 use crate::device::recorded::RecordedDevice;
@@ -37,4 +38,40 @@ impl Onlooker for Nobody {
     fn begins(&mut self, _: usize, _: &Shown, _: Vec<u64>) {}
 
     fn saw(&mut self, _: Place, _: usize, _: &[Put], _: &Shown) {}
+}
+
+/// After so many calls whoever waits is told.
+const TOLD_EVERY: u64 = 1 << 14;
+
+/// Tells whoever waits how many calls were lived again.
+pub(super) struct Ticking<'o> {
+    onlooker: &'o mut dyn Onlooker,
+    progress: &'o dyn Progress,
+    calls: u64,
+}
+
+impl<'o> Ticking<'o> {
+    pub fn new(onlooker: &'o mut dyn Onlooker, progress: &'o dyn Progress) -> Self {
+        Ticking { onlooker, progress, calls: 0 }
+    }
+}
+
+impl Onlooker for Ticking<'_> {
+    fn begins(&mut self, device: usize, allocator: &Shown, free: Vec<u64>) {
+        self.onlooker.begins(device, allocator, free);
+    }
+
+    fn saw(&mut self, place: Place, device: usize, put: &[Put], allocator: &Shown) {
+        self.calls += 1;
+        if self.calls == TOLD_EVERY {
+            self.progress.ran(std::mem::take(&mut self.calls));
+        }
+        self.onlooker.saw(place, device, put, allocator);
+    }
+}
+
+impl Drop for Ticking<'_> {
+    fn drop(&mut self) {
+        self.progress.ran(self.calls);
+    }
 }

@@ -112,7 +112,7 @@ fn another_backend_is_held_to_invariants_only() {
 fn pools_and_captures_can_be_tried_under_other_settings() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/capture.jsonl.gz");
     let configs = ["expandable_segments:True".to_owned()];
-    let table = what_if::compare(&path, &configs, None).expect("reads");
+    let table = what_if::compare(&path, &configs, None, Reading::default()).expect("reads");
     assert_eq!(table.disagreement, None, "{table:#?}");
     assert_eq!(table.rows.len(), 1);
     assert!(table.rows[0].peak_reserved >= table.rows[0].peak_allocated && table.rows[0].peak_allocated > 0);
@@ -123,14 +123,14 @@ fn pools_and_captures_can_be_tried_under_other_settings() {
 #[test]
 fn every_recording_comes_to_its_own_figures() {
     for file in recordings() {
-        let table = what_if::compare(&file, &[], None).expect("reads");
+        let table = what_if::compare(&file, &[], None, Reading::default()).expect("reads");
         assert_eq!(table.disagreement, None, "{}", file.display());
         for (recorded, reference) in table.recorded.iter().zip(&table.reference) {
             let figures = |r: &what_if::Row| (r.peak_reserved, r.peak_allocated, r.device_calls, r.retries, r.refusals);
             assert_eq!(figures(recorded), figures(reference), "{}", file.display());
         }
     }
-    let table = what_if::compare(&recording("default-pressure"), &[], None).expect("reads");
+    let table = what_if::compare(&recording("default-pressure"), &[], None, Reading::default()).expect("reads");
     assert_eq!((table.recorded[0].peak_reserved, table.recorded[0].refusals), (2_998_927_360, 24));
 }
 
@@ -140,7 +140,12 @@ fn a_table_is_refused_where_the_figures_disagree() {
     let text = text_of("default");
     let one = text.replacen("\"num_device_alloc\":2", "\"num_device_alloc\":3", 1);
     assert_ne!(text, one, "the figure is there");
-    let table = what_if::compare(written(one.as_bytes()).path(), &["expandable_segments:True".to_owned()], None);
+    let table = what_if::compare(
+        written(one.as_bytes()).path(),
+        &["expandable_segments:True".to_owned()],
+        None,
+        Reading::default(),
+    );
     let table = table.expect("is read");
     let disagreement = table.disagreement.expect("is noticed").to_string();
     assert!(table.rows.is_empty() && disagreement.contains("num_device_alloc"), "{disagreement}");

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 use std::rc::Rc;
 
-use super::document::{Document, Value};
+use super::document::{Document, Value, Word};
+use super::open::Filling;
 use super::{Budget, PickleError};
 
 /// What a container costs empty, and what each value in it costs (vectors grow by doubling).
@@ -13,12 +14,27 @@ const ITEM: u64 = 2 * size_of::<Value>() as u64;
 /// What a string costs beside its text, twice indexed; what a memo entry costs.
 const STRING: u64 = 96;
 const MEMO: u64 = 48;
+/// Whoever waits is told after so many bytes how far it is.
+const TOLD_EVERY: u64 = 1 << 20;
 
 /// Reads a pickle; what follows its end is not looked at.
 ///
 /// # Errors
 /// Anything but a pickle of plain data within the budget.
+#[cfg(test)]
 pub fn read(input: impl BufRead, budget: &mut Budget) -> Result<Document, PickleError> {
+    read_telling(input, budget, &mut |_| {})
+}
+
+/// The same; `told` is given how many bytes were read, from time to time.
+///
+/// # Errors
+/// Anything but a pickle of plain data within the budget.
+pub fn read_telling(
+    input: impl BufRead,
+    budget: &mut Budget,
+    told: &mut dyn FnMut(u64),
+) -> Result<Document, PickleError> {
     let mut machine = Machine {
         input,
         offset: 0,
@@ -29,10 +45,17 @@ pub fn read(input: impl BufRead, budget: &mut Budget) -> Result<Document, Pickle
         memo: Vec::new(),
         stray: BTreeMap::new(),
         document: Document::new(),
+        filling: Filling::default(),
         buffer: Vec::new(),
     };
     machine.header()?;
-    while !machine.step()? {}
+    let mut next = TOLD_EVERY;
+    while !machine.step()? {
+        if machine.offset >= next {
+            told(machine.offset);
+            next = machine.offset + TOLD_EVERY;
+        }
+    }
     Ok(machine.document)
 }
 
@@ -42,12 +65,14 @@ pub(super) struct Machine<'b, R> {
     pub(super) offset: u64,
     pub(super) start: u64,
     pub(super) budget: &'b mut Budget,
-    stack: Vec<Value>,
+    pub(super) stack: Vec<Value>,
     marks: Vec<usize>,
     /// What was kept, by number; numbers that were left out at first are beside it.
-    memo: Vec<Value>,
-    stray: BTreeMap<u32, Value>,
+    pub(super) memo: Vec<Word>,
+    pub(super) stray: BTreeMap<u32, Word>,
     pub(super) document: Document,
+    /// Lists and dicts that are not yet put into another.
+    pub(super) filling: Filling,
     pub(super) buffer: Vec<u8>,
 }
 
@@ -81,7 +106,8 @@ impl<R: BufRead> Machine<'_, R> {
             0x80 => self.protocol()?,
             0x95 => self.skip_frame_length()?,
             b'.' => {
-                self.document.root = self.pop()?;
+                let root = self.pop()?;
+                self.document.root = self.whole(root)?;
                 return Ok(true);
             }
             b'(' => {
@@ -90,10 +116,12 @@ impl<R: BufRead> Machine<'_, R> {
             }
             b'0' => self.discard()?,
             b'1' => {
-                self.above_mark()?;
+                let first = self.mark()?;
+                self.stack.truncate(first);
             }
             b'2' => {
                 let top = self.top()?;
+                self.filling.share(top);
                 self.push(top)?;
             }
             b'N' => self.push(Value::None)?,
@@ -186,18 +214,22 @@ impl<R: BufRead> Machine<'_, R> {
         };
         if matches!(code, b'h' | b'j' | b'g') {
             let known = self.memo.get(index as usize).or_else(|| self.stray.get(&index)).copied();
-            let value = known.ok_or_else(|| self.malformed("it refers to something it has not said yet"))?;
+            let word = known.ok_or_else(|| self.malformed("it refers to something it has not said yet"))?;
+            let value = self.document.value(word);
+            self.filling.share(value);
             return self.push(value);
         }
         let value = self.top()?;
+        self.filling.remember(value, index);
+        let word = self.document.word(value).ok_or_else(|| self.too_many())?;
         match self.memo.get_mut(index as usize) {
-            Some(known) => *known = value,
+            Some(known) => *known = word,
             None => {
                 self.budget.charge(MEMO, self.start)?;
                 if index as usize == self.memo.len() {
-                    self.memo.push(value);
+                    self.memo.push(word);
                 } else {
-                    self.stray.insert(index, value);
+                    self.stray.insert(index, word);
                 }
             }
         }
@@ -205,70 +237,58 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     fn container(&mut self, code: u8) -> Result<(), PickleError> {
-        let items = match code {
-            b']' | b')' | b'}' => Vec::new(),
-            b'l' | b't' | b'd' => self.above_mark()?,
+        let first = match code {
+            b']' | b')' | b'}' => self.stack.len(),
+            b'l' | b't' | b'd' => self.mark()?,
             _ => {
                 let count = usize::from(code - 0x84);
                 if self.stack.len() - self.floor() < count {
                     return Err(self.malformed("a tuple of more values than there are"));
                 }
-                self.stack.split_off(self.stack.len() - count)
+                self.stack.len() - count
             }
         };
-        self.budget.charge(CONTAINER + ITEM * items.len() as u64, self.start)?;
+        let count = self.stack.len() - first;
+        self.budget.charge(CONTAINER + ITEM * count as u64, self.start)?;
         if matches!(code, b'}' | b'd') {
-            let pairs = self.pairs(&items)?;
-            return self.new_dict(pairs);
+            return self.new_container(true, first);
         }
-        let at = self.next(self.document.sequences.len())?;
-        self.document.sequences.push(items);
-        self.push(if matches!(code, b']' | b'l') { Value::List(at) } else { Value::Tuple(at) })
-    }
-
-    pub(super) fn new_dict(&mut self, pairs: Vec<(Value, Value)>) -> Result<(), PickleError> {
-        let at = self.next(self.document.dicts.len())?;
-        self.document.dicts.push(pairs);
-        self.push(Value::Dict(at))
+        if matches!(code, b']' | b'l') {
+            return self.new_container(false, first);
+        }
+        self.make_whole(first)?;
+        let at = self.document.close(&self.stack[first..]).ok_or_else(|| self.too_many())?;
+        self.stack.truncate(first);
+        self.push(Value::Tuple(at))
     }
 
     /// Values put into the list or dict below them.
     fn fill(&mut self, code: u8) -> Result<(), PickleError> {
-        let items = match code {
-            b'a' => vec![self.pop()?],
-            b's' => {
-                let value = self.pop()?;
-                vec![self.pop()?, value]
-            }
-            _ => self.above_mark()?,
+        let first = match code {
+            b'a' => self.stack.len().saturating_sub(1),
+            b's' => self.stack.len().saturating_sub(2),
+            _ => self.mark()?,
         };
-        self.budget.charge(ITEM * items.len() as u64, self.start)?;
-        match (self.top()?, code) {
-            (Value::List(at), b'a' | b'e') => self.document.sequences[at as usize].extend(items),
-            (Value::Dict(at), b's' | b'u') => {
-                let pairs = self.pairs(&items)?;
-                self.document.dicts[at as usize].extend(pairs);
-            }
-            _ => return Err(self.malformed("values are put into something that is no list or dict")),
+        if first < self.floor() || first == self.stack.len() && matches!(code, b'a' | b's') {
+            return Err(self.malformed("a value is missing"));
         }
-        Ok(())
-    }
-
-    fn pairs(&self, items: &[Value]) -> Result<Vec<(Value, Value)>, PickleError> {
-        let (pairs, rest) = items.as_chunks::<2>();
-        if !rest.is_empty() {
-            return Err(self.malformed("a dict's key without a value"));
-        }
-        Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
+        self.budget.charge(ITEM * (self.stack.len() - first) as u64, self.start)?;
+        let under = self.stack[self.floor()..first].last().copied();
+        let under = under.ok_or_else(|| self.malformed("a value is missing"))?;
+        self.put(under, matches!(code, b's' | b'u'), first)
     }
 
     pub(super) fn malformed(&self, what: &'static str) -> PickleError {
         PickleError::Malformed { offset: self.start, what }
     }
 
+    pub(super) fn too_many(&self) -> PickleError {
+        self.malformed("more values than can be numbered")
+    }
+
     /// The index of what is put into an arena of that length.
     fn next(&self, length: usize) -> Result<u32, PickleError> {
-        u32::try_from(length).map_err(|_| self.malformed("more values than can be numbered"))
+        u32::try_from(length).map_err(|_| self.too_many())
     }
 
     /// Memory in the stack, which comes and goes.
@@ -307,9 +327,10 @@ impl<R: BufRead> Machine<'_, R> {
         self.pop().map(|_| ())
     }
 
-    fn above_mark(&mut self) -> Result<Vec<Value>, PickleError> {
+    /// Takes the innermost mark; answers where the values above it begin.
+    fn mark(&mut self) -> Result<usize, PickleError> {
         let mark = self.marks.pop().ok_or_else(|| self.malformed("a mark is missing"))?;
-        Ok(self.stack.split_off(mark.min(self.stack.len())))
+        Ok(mark.min(self.stack.len()))
     }
 
     fn skip_frame_length(&mut self) -> Result<(), PickleError> {

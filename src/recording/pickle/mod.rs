@@ -16,19 +16,22 @@
 //! | `OrderedDict` and `defaultdict` alone | `GLOBAL STACK_GLOBAL REDUCE` |
 //!
 //! A hostile file costs no more than its size allows: values are indices into arenas (so that a value met
-//! a million times is stored once, depth costs no stack, and cycles are harmless), claimed lengths are
-//! held against the budget before anything is read for them, and the budget grows with the file.
+//! a million times is stored once, and depth costs no stack), cycles are refused, claimed lengths are held
+//! against the budget before anything is read for them, and the budget grows with the file.
 
 mod document;
 mod machine;
 mod named;
+mod open;
 #[cfg(test)]
 mod tests;
 mod text;
 mod writer;
 
-pub use document::{Document, Value};
+pub use document::{Document, Entries, Items, Value};
+#[cfg(test)]
 pub use machine::read;
+pub use machine::read_telling;
 pub use writer::Writer;
 
 use crate::op::size::human;

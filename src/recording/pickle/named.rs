@@ -40,12 +40,12 @@ impl<R: BufRead> Machine<'_, R> {
     /// The call of a type that holds data: an empty dict, which the items then go into.
     pub(super) fn reduce(&mut self) -> Result<(), PickleError> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
-        let count = self.document.items(arguments).map(<[Value]>::len);
+        let count = self.document.items(arguments).map(|items| items.len());
         match (callable, arguments, count) {
             (Value::Global(Plain::OrderedDict), Value::Tuple(_), Some(0))
             | (Value::Global(Plain::DefaultDict), Value::Tuple(_), Some(0 | 1)) => {
                 self.budget.charge(CONTAINER, self.start)?;
-                self.new_dict(Vec::new())
+                self.new_container(true, self.stack.len())
             }
             _ => Err(PickleError::Code { offset: self.start, name: "REDUCE" }),
         }

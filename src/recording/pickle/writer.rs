@@ -13,11 +13,15 @@ const BATCH: usize = 1000;
 pub struct Writer {
     bytes: Vec<u8>,
     strings: BTreeMap<String, u32>,
+    /// Values that the memo holds.
+    kept: u32,
+    /// For each list that is open: items written since the batch began are in one.
+    batches: Vec<bool>,
 }
 
 impl Default for Writer {
     fn default() -> Self {
-        Writer { bytes: vec![0x80, 4], strings: BTreeMap::new() }
+        Writer { bytes: vec![0x80, 4], strings: BTreeMap::new(), kept: 0, batches: Vec::new() }
     }
 }
 
@@ -61,13 +65,7 @@ impl Writer {
     /// A string; from its second time on a reference to the first.
     pub fn str(&mut self, text: &str) {
         if let Some(&index) = self.strings.get(text) {
-            if let Ok(index) = u8::try_from(index) {
-                self.bytes.extend([b'h', index]);
-            } else {
-                self.bytes.push(b'j');
-                self.bytes.extend(index.to_le_bytes());
-            }
-            return;
+            return self.get(index);
         }
         if let Ok(length) = u8::try_from(text.len()) {
             self.bytes.extend([0x8c, length]);
@@ -78,14 +76,41 @@ impl Writer {
             self.bytes.extend(length.to_le_bytes());
         }
         self.bytes.extend(text.as_bytes().iter().take(u32::MAX as usize));
-        self.bytes.push(0x94);
-        // Strings are all that is memoized, so the memo counts as this map does.
-        let index = u32::try_from(self.strings.len()).unwrap_or(u32::MAX);
+        let index = self.keep();
         self.strings.insert(text.to_owned(), index);
+    }
+
+    /// Puts the value written last into the memo.
+    fn keep(&mut self) -> u32 {
+        self.bytes.push(0x94);
+        self.kept += 1;
+        self.kept - 1
+    }
+
+    /// What the memo holds, again.
+    pub fn get(&mut self, index: u32) {
+        if let Ok(index) = u8::try_from(index) {
+            self.bytes.extend([b'h', index]);
+        } else {
+            self.bytes.push(b'j');
+            self.bytes.extend(index.to_le_bytes());
+        }
+    }
+
+    pub fn none(&mut self) {
+        self.bytes.push(b'N');
     }
 
     pub fn begin_dict(&mut self) {
         self.bytes.extend([b'}', b'(']);
+    }
+
+    /// The same, kept in the memo; answers where.
+    pub fn begin_kept_dict(&mut self) -> u32 {
+        self.bytes.push(b'}');
+        let index = self.keep();
+        self.bytes.push(b'(');
+        index
     }
 
     pub fn end_dict(&mut self) {
@@ -94,21 +119,51 @@ impl Writer {
 
     /// A list, its items written by `item`.
     pub fn list<T>(&mut self, items: impl IntoIterator<Item = T>, mut item: impl FnMut(&mut Self, T)) {
-        self.bytes.push(b']');
-        let mut count = 0;
-        for one in items {
-            if count % BATCH == 0 {
-                if count > 0 {
-                    self.bytes.push(b'e');
-                }
-                self.bytes.push(b'(');
-            }
+        self.begin_list();
+        for (count, one) in items.into_iter().enumerate() {
+            self.next_item(count);
             item(self, one);
-            count += 1;
         }
-        if count > 0 {
+        self.end_list();
+    }
+
+    pub fn begin_list(&mut self) {
+        self.bytes.push(b']');
+        self.batches.push(false);
+    }
+
+    /// The same, kept in the memo; answers where.
+    pub fn begin_kept_list(&mut self) -> u32 {
+        self.bytes.push(b']');
+        self.batches.push(false);
+        self.keep()
+    }
+
+    /// Before each item of a list: so many were written.
+    pub fn next_item(&mut self, count: usize) {
+        if count.is_multiple_of(BATCH) {
+            if let Some(is_open) = self.batches.last_mut()
+                && std::mem::replace(is_open, true)
+            {
+                self.bytes.push(b'e');
+            }
+            self.bytes.push(b'(');
+        }
+    }
+
+    pub fn end_list(&mut self) {
+        if self.batches.pop() == Some(true) {
             self.bytes.push(b'e');
         }
+    }
+
+    /// Makes a tuple of the values from here to its end.
+    pub fn begin_tuple(&mut self) {
+        self.bytes.push(b'(');
+    }
+
+    pub fn end_tuple(&mut self) {
+        self.bytes.push(b't');
     }
 
     /// Makes a tuple of the two values written last.

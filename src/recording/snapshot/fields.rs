@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::SnapshotError;
-use crate::recording::pickle::{Document, Value};
+use crate::recording::pickle::{Document, Entries, Items, Value};
 
 /// A dict with more fields than this is no record of a snapshot. Bounds what one look-up costs.
 const MOST_FIELDS: usize = 64;
@@ -39,7 +39,7 @@ impl fmt::Display for Place {
 /// A dict with string keys.
 pub(super) struct Record<'d> {
     document: &'d Document,
-    entries: &'d [(Value, Value)],
+    entries: Entries<'d>,
     place: Place,
     file: &'d str,
 }
@@ -51,8 +51,8 @@ impl<'d> Record<'d> {
             return Err(SnapshotError::Wrong { file: file.to_owned(), place, field: "the whole", found, wanted });
         };
         let most = if matches!(place, Place::Stats { .. }) { MOST_STATS } else { MOST_FIELDS };
-        if entries.len() > most {
-            return Err(SnapshotError::TooManyFields { file: file.to_owned(), place, found: entries.len(), most });
+        if entries.count() > most {
+            return Err(SnapshotError::TooManyFields { file: file.to_owned(), place, found: entries.count(), most });
         }
         Ok(Record { document, entries, place, file })
     }
@@ -60,12 +60,11 @@ impl<'d> Record<'d> {
     /// How many fields are not among those known.
     pub fn unknown(&self, known: &[&str]) -> u64 {
         let name = |key| self.document.text(key);
-        self.entries.iter().filter(|&&(key, _)| name(key).is_none_or(|n| !known.contains(&n))).count() as u64
+        self.entries.iter().filter(|&(key, _)| name(key).is_none_or(|n| !known.contains(&n))).count() as u64
     }
 
     pub fn get(&self, field: &str) -> Option<Value> {
-        let at = |key| self.document.text(key) == Some(field);
-        self.entries.iter().rev().find(|&&(key, _)| at(key)).map(|&(_, value)| value)
+        self.entries.get(field)
     }
 
     fn need(&self, field: &'static str) -> Result<Value, SnapshotError> {
@@ -97,7 +96,7 @@ impl<'d> Record<'d> {
         self.document.text(value).ok_or_else(|| self.wrong(field, "a str"))
     }
 
-    pub fn list(&self, field: &'static str) -> Result<&'d [Value], SnapshotError> {
+    pub fn list(&self, field: &'static str) -> Result<Items<'d>, SnapshotError> {
         let value = self.need(field)?;
         self.document.items(value).ok_or_else(|| self.wrong(field, "a list"))
     }
@@ -105,8 +104,9 @@ impl<'d> Record<'d> {
     /// Two numbers; (0, 0) where an older PyTorch has no such field.
     pub fn pair(&self, field: &'static str) -> Result<(u64, u64), SnapshotError> {
         let Some(value) = self.get(field) else { return Ok((0, 0)) };
-        match self.document.items(value) {
-            Some(&[Value::Int(a), Value::Int(b)]) => match (u64::try_from(a), u64::try_from(b)) {
+        let two = self.document.items(value).filter(|items| items.len() == 2);
+        match two.and_then(|items| Some((items.get(0)?, items.get(1)?))) {
+            Some((Value::Int(a), Value::Int(b))) => match (u64::try_from(a), u64::try_from(b)) {
                 (Ok(a), Ok(b)) => Ok((a, b)),
                 _ => Err(self.wrong(field, "two ints of 0 or more")),
             },
@@ -150,7 +150,7 @@ impl<'d> Record<'d> {
 
     /// The fields that are ints.
     pub fn named_ints(&self) -> impl Iterator<Item = (&'d str, i64)> {
-        self.entries.iter().filter_map(|&(key, value)| match (self.document.text(key), value) {
+        self.entries.iter().filter_map(|(key, value)| match (self.document.text(key), value) {
             (Some(name), Value::Int(number)) => Some((name, number)),
             _ => None,
         })

@@ -3,23 +3,25 @@
 //! Decides which fields are needed and what is wrong with a file that lacks them. Fields of a newer
 //! PyTorch are counted and left alone. Replays nothing, and does not keep stacks, times or annotations.
 
+mod copied;
 mod fields;
+mod opened;
 #[cfg(test)]
 mod tests;
 pub mod told;
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
 use std::path::Path;
 
 use super::StatsChange;
-use super::archive;
-use super::pickle::{self, Budget, Document, PickleError, Value};
+use super::pickle::{Budget, Document, PickleError, Value};
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::stats::PoolKind;
 use crate::op::trace::{Action, TraceEvent};
+pub use copied::Kept;
 pub use fields::Place;
 use fields::Record;
+pub use opened::Opened;
 
 /// Why a snapshot could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,9 @@ pub enum SnapshotError {
     Unfolds { file: String },
 }
 
+/// No device has as much memory, and no segment is as large.
+const MOST_BYTES: u64 = 1 << 44;
+
 /// PyTorch itself knows no more devices than this in a process.
 const MOST_DEVICES: usize = 64;
 
@@ -55,8 +60,16 @@ const MOST_DEVICES: usize = 64;
 pub struct PlacedEvent {
     pub index: u32,
     pub event: TraceEvent,
-    /// `pool_id`, which PyTorch tells since 2.12.
-    pub pool: Option<(u64, u64)>,
+    /// `pool_id`, which PyTorch tells since 2.12: graphs and pools are counted from 1.
+    pub pool: Option<(u32, u32)>,
+}
+
+impl PlacedEvent {
+    /// The private pool, if it is told; (0, 0) for none.
+    #[must_use]
+    pub fn pool(&self) -> Option<(u64, u64)> {
+        self.pool.map(|(graph, pool)| (u64::from(graph), u64::from(pool)))
+    }
 }
 
 /// What the snapshot says of the settings beside the settings string.
@@ -84,6 +97,10 @@ pub struct MemorySnapshot {
     pub stats: BTreeMap<usize, StatsChange>,
     /// Fields and actions that this program does not know.
     pub unknown: u64,
+    /// The private pools of events are not told by the file, but by addresses.
+    pub pools_by_address: bool,
+    /// No settings string is told.
+    pub without_settings: bool,
 }
 
 impl MemorySnapshot {
@@ -92,24 +109,7 @@ impl MemorySnapshot {
     /// # Errors
     /// The file cannot be read, is no pickle of plain data, or no snapshot.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
-        let (document, budget) = Self::document(path)?;
-        Self::of(&document, budget, &path.display().to_string())
-    }
-
-    /// The values of a file, and what memory its size still allows.
-    fn document(path: &Path) -> Result<(Document, Budget), SnapshotError> {
-        let file = path.display().to_string();
-        let failed = |source| SnapshotError::Open { file: file.clone(), source };
-        let bytes = std::fs::metadata(path).map_err(failed)?.len();
-        let mut input = super::open(path).map_err(failed)?;
-        if input.fill_buf().map_err(failed)?.starts_with(archive::ENTRY) {
-            let found = archive::pickle_in(input).map_err(failed)?;
-            input = found.ok_or_else(|| SnapshotError::Archive { file: file.clone() })?;
-        }
-        let mut budget = Budget::for_file(bytes);
-        let document =
-            pickle::read(input, &mut budget).map_err(|source| SnapshotError::Pickle { file: file.clone(), source })?;
-        Ok((document, budget))
+        Opened::read(path, &mut |_| {})?.snapshot()
     }
 
     fn of(document: &Document, budget: Budget, file: &str) -> Result<Self, SnapshotError> {
@@ -117,7 +117,7 @@ impl MemorySnapshot {
         let Some(entries) = document.entries(root) else {
             return Err(SnapshotError::NotASnapshot { file: file.to_owned(), found: root.kind() });
         };
-        let has = |name: &str| entries.iter().any(|&(key, _)| document.text(key) == Some(name));
+        let has = |name: &str| entries.get(name).is_some();
         if !has("segments") && !has("device_traces") {
             return Err(SnapshotError::NotASnapshot { file: file.to_owned(), found: "a dict without them" });
         }
@@ -139,10 +139,10 @@ impl MemorySnapshot {
         if traces.len() > MOST_DEVICES {
             return Err(top.wrong("device_traces", "a list of at most 64 devices"));
         }
-        for (device, &trace) in traces.iter().enumerate() {
+        for (device, trace) in traces.iter().enumerate() {
             snapshot.traces.push(reading.trace(device, trace)?);
         }
-        for (index, &segment) in top.list("segments")?.iter().enumerate() {
+        for (index, segment) in top.list("segments")?.iter().enumerate() {
             snapshot.segments.push(reading.segment(index, segment)?);
         }
         reading.stats(&top, &mut snapshot)?;
@@ -178,7 +178,10 @@ impl<'d> Reading<'d> {
     }
 
     fn settings(&mut self, top: &Record<'d>, snapshot: &mut MemorySnapshot) -> Result<(), SnapshotError> {
-        let Some(value) = top.get("allocator_settings") else { return Ok(()) };
+        let Some(value) = top.get("allocator_settings") else {
+            snapshot.without_settings = true;
+            return Ok(());
+        };
         let known = [
             "PYTORCH_CUDA_ALLOC_CONF",
             "PYTORCH_ALLOC_CONF",
@@ -194,6 +197,7 @@ impl<'d> Reading<'d> {
         let settings = self.record(value, Place::Settings, &known)?;
         let old = settings.optional_text("PYTORCH_CUDA_ALLOC_CONF")?;
         let new = settings.optional_text("PYTORCH_ALLOC_CONF")?;
+        snapshot.without_settings = old.is_none() && new.is_none();
         snapshot.config = old.filter(|t| !t.is_empty()).or(new).unwrap_or_default().to_owned();
         snapshot.in_force = InForce {
             expandable_segments: settings.optional_bool("expandable_segments")?,
@@ -208,7 +212,7 @@ impl<'d> Reading<'d> {
     fn divisions(&self, settings: &Record<'d>) -> Option<[u64; 16]> {
         let entries = self.document.entries(settings.get("roundup_power2_divisions")?)?;
         let mut table = [None; 16];
-        for &(key, value) in entries.iter().take(64) {
+        for (key, value) in entries.iter().take(64) {
             let power: u64 = self.document.text(key)?.parse().ok().filter(|p: &u64| p.is_power_of_two())?;
             let Value::Int(divisions) = value else { return None };
             let divisions = u64::try_from(divisions).ok().filter(|&d| d == 0 || d.is_power_of_two())?;
@@ -239,7 +243,7 @@ impl<'d> Reading<'d> {
             wanted: "a list of events",
         })?;
         let mut events = Vec::new();
-        for (at, &item) in items.iter().enumerate() {
+        for (at, item) in items.iter().enumerate() {
             self.charge::<PlacedEvent>()?;
             let record = self.record(item, Place::Event { device, at }, &KNOWN)?;
             let name = record.text("action")?;
@@ -252,8 +256,12 @@ impl<'d> Reading<'d> {
             }
             let address = record.unsigned(if action == Action::Oom { "device_free" } else { "addr" })?;
             let (bytes, stream) = (record.unsigned("size")?, record.unsigned("stream")?);
+            if action.concerns_segments() && bytes > MOST_BYTES {
+                return Err(record.wrong("size", "at most 16 TiB: no segment is larger"));
+            }
             let index = u32::try_from(at).unwrap_or(u32::MAX); // the budget ends long before
-            let pool = record.optional_pair("pool_id");
+            let counted = |(graph, pool): (u64, u64)| Some((u32::try_from(graph).ok()?, u32::try_from(pool).ok()?));
+            let pool = record.optional_pair("pool_id").and_then(counted);
             events.push(PlacedEvent { index, event: TraceEvent { action, address, bytes, stream }, pool });
         }
         Ok(events)
@@ -297,8 +305,11 @@ impl<'d> Reading<'d> {
             is_expandable: record.optional_bool("is_expandable")?.unwrap_or(false),
             blocks: Vec::new(),
         };
+        if view.total_size > MOST_BYTES {
+            return Err(record.wrong("total_size", "at most 16 TiB: no segment is larger"));
+        }
         let mut address = view.address;
-        for (at, &block) in record.list("blocks")?.iter().enumerate() {
+        for (at, block) in record.list("blocks")?.iter().enumerate() {
             let block = self.block(index, at, (address, block))?;
             address = block.address.saturating_add(block.size);
             view.blocks.push(block);
@@ -328,7 +339,7 @@ impl<'d> Reading<'d> {
     fn stats(&mut self, top: &Record<'d>, snapshot: &mut MemorySnapshot) -> Result<(), SnapshotError> {
         let Some(value) = top.get("poolproof_stats") else { return Ok(()) };
         let by_device = self.document.entries(value).ok_or_else(|| top.wrong("poolproof_stats", "a dict by device"))?;
-        for &(key, value) in by_device.iter().take(MOST_DEVICES) {
+        for (key, value) in by_device.iter().take(MOST_DEVICES) {
             let Value::Int(device) = key else { return Err(top.wrong("poolproof_stats", "a dict by device")) };
             let Ok(device) = usize::try_from(device) else { continue };
             let record = Record::of(self.document, value, Place::Stats { device }, self.file)?;

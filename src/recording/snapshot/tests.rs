@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use super::super::pickle::Writer;
+use super::super::pickle::{self, Writer};
 use super::*;
 
 fn whole(name: &str) -> Vec<u8> {
@@ -78,6 +78,12 @@ fn what_is_missing_or_wrong_is_named_with_its_place() {
         refusal(&with_event(&[("addr", -1)], "alloc")),
         "f: `addr` of device_traces[0][0] is -1; it should be an int of 0 or more"
     );
+    let huge = [("addr", 512), ("size", 1 << 45), ("stream", 0)];
+    assert_eq!(
+        refusal(&with_event(&huge, "segment_map")),
+        "f: `size` of device_traces[0][0] is 35184372088832; it should be at most 16 TiB: no segment is larger"
+    );
+    assert!(read(&with_event(&huge, "alloc")).is_ok(), "what was asked for may be anything");
     assert_eq!(refusal(&with_event(&good, "oom")), "f: device_traces[0][0] has no `device_free`");
     let many: Vec<(String, i64)> = (0..100).map(|i| (format!("field {i}"), i)).collect();
     let many: Vec<(&str, i64)> = many.iter().map(|(name, i)| (name.as_str(), *i)).collect();

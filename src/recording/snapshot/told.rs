@@ -3,10 +3,12 @@
 //! Decides how a stack is named in one line, and which marks there are. Replays nothing.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::num::NonZeroU32;
+
+use rustc_hash::FxHashMap;
 
 use super::fields::{Place, Record};
-use super::{MOST_DEVICES, MemorySnapshot, SnapshotError};
+use super::{MOST_DEVICES, Opened, SnapshotError};
 use crate::recording::pickle::{Budget, Document, Value};
 
 /// A mark that the program set in its trace: `record_function`, an optimizer's step, `annotate`.
@@ -22,8 +24,8 @@ pub struct Mark {
 /// The stacks, times and marks of one device's trace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeviceTold {
-    /// For each event: its stack, as a place in [`Told::sites`].
-    pub stacks: Vec<Option<u32>>,
+    /// For each event: its stack, as a place in [`Told::sites`], from 1.
+    pub stacks: Vec<Option<NonZeroU32>>,
     /// For each event: microseconds of some clock.
     pub times: Vec<Option<u64>>,
     pub marks: Vec<Mark>,
@@ -38,23 +40,35 @@ pub struct Told {
 }
 
 impl Told {
-    /// Reads a snapshot, gzipped or not, and what it tells beside its events.
+    /// A stack in one line.
+    #[must_use]
+    pub fn site(&self, stack: NonZeroU32) -> Option<&str> {
+        self.sites.get(stack.get() as usize - 1).map(String::as_str)
+    }
+
+    /// When events were is not asked any more.
+    pub fn forget_times(&mut self) {
+        for device in &mut self.devices {
+            device.times = Vec::new();
+        }
+    }
+}
+
+impl Opened {
+    /// What it tells beside the events of a snapshot.
     ///
     /// # Errors
-    /// As [`MemorySnapshot::read`].
-    pub fn read(path: &Path) -> Result<(MemorySnapshot, Told), SnapshotError> {
-        let file = path.display().to_string();
-        let (document, budget) = MemorySnapshot::document(path)?;
-        let snapshot = MemorySnapshot::of(&document, budget, &file)?;
+    /// As [`Opened::snapshot`].
+    pub fn told(&self) -> Result<Told, SnapshotError> {
         let telling = Telling {
-            document: &document,
-            budget,
-            file: &file,
+            document: &self.document,
+            budget: self.budget,
+            file: &self.file,
             told: Told::default(),
             known: BTreeMap::new(),
-            of_stack: BTreeMap::new(),
+            of_stack: FxHashMap::default(),
         };
-        Ok((snapshot, telling.all()?))
+        telling.all()
     }
 }
 
@@ -63,15 +77,15 @@ struct Telling<'d> {
     budget: Budget,
     file: &'d str,
     told: Told,
-    known: BTreeMap<String, u32>,
+    known: BTreeMap<String, Option<NonZeroU32>>,
     /// Stacks that were met before: a pickle holds equal ones once.
-    of_stack: BTreeMap<(usize, usize), Option<u32>>,
+    of_stack: FxHashMap<u32, Option<NonZeroU32>>,
 }
 
 impl<'d> Telling<'d> {
     fn all(mut self) -> Result<Told, SnapshotError> {
         let top = Record::of(self.document, self.document.root(), Place::Top, self.file)?;
-        for (device, &trace) in top.list("device_traces")?.iter().take(MOST_DEVICES).enumerate() {
+        for (device, trace) in top.list("device_traces")?.iter().take(MOST_DEVICES).enumerate() {
             let told = self.device(device, trace)?;
             self.told.devices.push(told);
         }
@@ -84,7 +98,7 @@ impl<'d> Telling<'d> {
 
     fn device(&mut self, device: usize, trace: Value) -> Result<DeviceTold, SnapshotError> {
         let mut told = DeviceTold::default();
-        for (at, &item) in self.document.items(trace).unwrap_or_default().iter().enumerate() {
+        for (at, item) in self.document.items(trace).into_iter().flat_map(|items| items.iter()).enumerate() {
             let charged = self.budget.charge(64, 0);
             charged.map_err(|_| SnapshotError::Unfolds { file: self.file.to_owned() })?;
             let event = Record::of(self.document, item, Place::Event { device, at }, self.file)?;
@@ -108,12 +122,11 @@ impl<'d> Telling<'d> {
     /// a device that is not there, tells nothing.
     fn annotations(&mut self, top: &Record<'d>) {
         let document = self.document;
-        let marks = top.get("external_annotations").and_then(|list| document.items(list)).unwrap_or_default();
-        for &mark in marks {
+        let marks = top.get("external_annotations").and_then(|list| document.items(list));
+        for mark in marks.into_iter().flat_map(|marks| marks.iter()) {
             let Some(entries) = document.entries(mark) else { continue };
-            let field = |name: &str| entries.iter().rev().find(|e| document.text(e.0) == Some(name)).map(|e| e.1);
-            let text = |name: &str| field(name).and_then(|value| document.text(value));
-            let number = |name: &str| match field(name) {
+            let text = |name: &str| entries.get(name).and_then(|value| document.text(value));
+            let number = |name: &str| match entries.get(name) {
                 Some(Value::Int(number)) => u64::try_from(number).ok(),
                 _ => None,
             };
@@ -127,26 +140,26 @@ impl<'d> Telling<'d> {
     }
 
     /// The stack's line; `None` for one without frames.
-    fn stack(&mut self, frames: Value) -> Option<u32> {
+    fn stack(&mut self, frames: Value) -> Option<NonZeroU32> {
         let items = self.document.items(frames).filter(|items| !items.is_empty())?;
-        let identity = (items.as_ptr() as usize, items.len());
+        let (Value::List(identity) | Value::Tuple(identity)) = frames else { return None };
         if let Some(&known) = self.of_stack.get(&identity) {
             return known;
         }
-        let site = self.site(items).map(|text| {
-            let next = u32::try_from(self.told.sites.len()).unwrap_or(u32::MAX);
+        let site = self.site(items.iter()).map(|text| {
             *self.known.entry(text.clone()).or_insert_with(|| {
                 self.told.sites.push(text);
-                next
+                u32::try_from(self.told.sites.len()).ok().and_then(NonZeroU32::new)
             })
         });
+        let site = site.flatten();
         self.of_stack.insert(identity, site);
         site
     }
 
     /// The innermost frame of the program's own, and the innermost of all where that is another's.
-    fn site(&self, frames: &[Value]) -> Option<String> {
-        let named: Vec<(&str, &str, i64)> = frames.iter().filter_map(|&frame| self.frame(frame)).collect();
+    fn site(&self, frames: impl Iterator<Item = Value>) -> Option<String> {
+        let named: Vec<(&str, &str, i64)> = frames.filter_map(|frame| self.frame(frame)).collect();
         let own = named.iter().find(|(_, file, _)| !is_library(file));
         let first = named.first()?;
         let line = |&(name, file, line): &(&str, &str, i64)| {
@@ -164,9 +177,8 @@ impl<'d> Telling<'d> {
     fn frame(&self, frame: Value) -> Option<(&'d str, &'d str, i64)> {
         let document = self.document;
         let entries = document.entries(frame)?;
-        let field = |name: &str| entries.iter().rev().find(|e| document.text(e.0) == Some(name)).map(|e| e.1);
-        let (name, file) = (document.text(field("name")?)?, document.text(field("filename")?)?);
-        let line = if let Some(Value::Int(line)) = field("line") { line } else { 0 };
+        let (name, file) = (document.text(entries.get("name")?)?, document.text(entries.get("filename")?)?);
+        let line = if let Some(Value::Int(line)) = entries.get("line") { line } else { 0 };
         (!file.is_empty() && file != "??").then_some((name, file, line))
     }
 }

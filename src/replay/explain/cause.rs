@@ -18,6 +18,8 @@ pub enum Cause {
     OthersOnTheCard,
     /// It would fit on the card, and not into the memory fraction that the program set.
     Fraction,
+    /// The driver had enough free: something refused it that the file does not tell.
+    Untold,
     /// Cached in pieces too short, pinned by live blocks.
     Fragmentation,
     /// The same, and no live block pins most of it: nothing was given back, as a pool is used or a graph captured.
@@ -80,6 +82,10 @@ pub(super) fn of_refusal(moment: &Moment, total: Option<u64>) -> Verdict {
             (true, false) => Cause::OthersOnTheCard,
         };
         return Verdict { cause, bytes: asked };
+    }
+    let is_free = moment.free.is_some_and(|free| free >= moment.asked.segment);
+    if is_free && !is_limited(moment) {
+        return Verdict { cause: Cause::Untold, bytes: moment.asked.segment };
     }
     largest(moment).unwrap_or(Verdict { cause: Cause::Demand, bytes: asked })
 }

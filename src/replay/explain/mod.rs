@@ -38,8 +38,7 @@ use super::divergence::{Divergence, Place};
 use super::history::Guess;
 use super::onlooker::Onlooker;
 use super::what_if::{self, Workload};
-use super::{ReplayError, history, is_pickle, shown};
-use crate::recording::snapshot::told::Told as Recorded;
+use super::{Note, Progress, Range, Reading, ReplayError, history, is_pickle, shown};
 use crate::recording::{MemorySnapshot, Reader};
 use steps::Lives;
 use told::Told;
@@ -83,16 +82,8 @@ pub struct Options {
     pub search: bool,
     /// What a step allocates is looked for so many steps later.
     pub later: u64,
-}
-
-/// Whoever waits is told how far it is, and may stop what can be left out.
-pub trait Progress {
-    /// So many of something are to be done.
-    fn begin(&self, total: u64, what: &'static str);
-    /// One of them is done.
-    fn done(&self);
-    /// The rest is not wanted any more.
-    fn is_stopped(&self) -> bool;
+    /// Of a snapshot, only this part.
+    pub range: Range,
 }
 
 /// A moment of the recorded run: what was asked, where memory was, and what that comes down to.
@@ -128,6 +119,15 @@ fn in_words<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Err
     serializer.collect_str(place)
 }
 
+fn in_bounds<S: Serializer>(range: &Range, serializer: S) -> Result<S::Ok, S::Error> {
+    let bounds = [range.from, range.to].map(|bound| bound.map(|bound| bound.to_string()));
+    serializer.collect_seq(bounds)
+}
+
+fn all_in_words<S: Serializer>(notes: &[Note], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(notes.iter().map(ToString::to_string))
+}
+
 /// Another device of the same file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct OtherDevice {
@@ -145,12 +145,18 @@ pub struct Explained {
     pub file: String,
     /// The settings as PyTorch writes them.
     pub config: String,
+    /// The first and the last event or time, if only a part of the file is explained.
+    #[serde(skip_serializing_if = "Range::is_whole", serialize_with = "in_bounds")]
+    pub part: Range,
     /// What else is to be known of the file.
-    pub notes: Vec<String>,
+    #[serde(serialize_with = "all_in_words")]
+    pub notes: Vec<Note>,
     /// More than at the peak below was reserved in calls of which the history holds only a part.
     pub peak_in_cut_calls: Option<u64>,
     /// The peak stood when the history began; what is cached is looked at with the eyes of its first request.
     pub is_from_before: bool,
+    /// Blocks that stood when the history began: under other settings they are asked for first.
+    pub standing: u64,
     /// By position.
     pub device: usize,
     pub others: Vec<OtherDevice>,
@@ -204,33 +210,31 @@ struct Source<'p> {
     path: &'p Path,
     snapshot: Option<(MemorySnapshot, Guess)>,
     told: Told,
+    progress: &'p dyn Progress,
 }
 
 impl<'p> Source<'p> {
-    fn read(path: &'p Path) -> Result<Self, ReplayError> {
+    fn read(path: &'p Path, how: Reading<'p>) -> Result<(Self, Workload), ReplayError> {
+        let progress = how.progress;
         if !is_pickle(path)? {
-            return Ok(Source { path, snapshot: None, told: Told::default() });
+            how.refuse_recording(path)?;
+            let workload = what_if::calls_of_recording(path)?;
+            return Ok((Source { path, snapshot: None, told: Told::default(), progress }, workload));
         }
-        let (snapshot, told) = Recorded::read(path)?;
-        let way = history::way(&snapshot)?;
-        Ok(Source { path, snapshot: Some((snapshot, way)), told: Told::of(told) })
+        let (snapshot, told) = how.snapshot_and_told(path)?;
+        progress.begin(3, "readings of the run");
+        let (workload, way) = what_if::calls_of_snapshot(&snapshot, progress)?;
+        Ok((Source { path, snapshot: Some((snapshot, way)), told: Told::of(told), progress }, workload))
     }
 
     /// Lives it again exactly, the way that reading its calls found.
     fn shown(&self, workload: &Workload, onlooker: &mut dyn Onlooker) -> Result<Option<Divergence>, ReplayError> {
         match &self.snapshot {
             Some((snapshot, way)) => {
-                history::shown(snapshot, way, onlooker)?;
+                history::shown(snapshot, way, onlooker, self.progress)?;
                 Ok(workload.diverged.clone())
             }
             None => shown(self.path, false, Some(onlooker)).map(|(report, _)| report.first),
-        }
-    }
-
-    fn workload(&self) -> Result<Workload, ReplayError> {
-        match &self.snapshot {
-            Some((snapshot, _)) => what_if::calls_of_snapshot(snapshot),
-            None => what_if::calls_of_recording(self.path),
         }
     }
 
@@ -258,8 +262,7 @@ impl<'p> Source<'p> {
 pub fn explain(path: &Path, options: Options, progress: &dyn Progress) -> Result<Explained, ExplainError> {
     let file = path.display().to_string();
     progress.begin(3, "readings of the run");
-    let source = Source::read(path)?;
-    let workload = source.workload()?;
+    let (source, workload) = Source::read(path, Reading { range: options.range, progress })?;
     progress.done();
     let mut first = First::default();
     let divergence = source.shown(&workload, &mut first)?;
@@ -281,6 +284,9 @@ pub fn explain(path: &Path, options: Options, progress: &dyn Progress) -> Result
     let steps = source.lives(device, &workload).steps(marks, options.later);
     let card_bytes = source.card_bytes(device)?;
     let has_stacks = source.told.has_stacks(device);
+    // What follows goes by the calls alone.
+    drop(second);
+    drop(source);
     let found = Found { courses: &first.courses, peak, refusals, workload, steps, card_bytes, has_stacks };
     Ok(assembled(path, device, found, options, progress))
 }
@@ -300,7 +306,7 @@ fn assembled(path: &Path, device: usize, found: Found<'_>, options: Options, pro
     let Found { courses, peak, refusals, workload, steps, card_bytes, has_stacks } = found;
     let course = &courses[device];
     let config = workload.config.clone();
-    let notes = workload.notes.iter().map(ToString::to_string).collect();
+    let (notes, standing) = (workload.notes.clone(), workload.standing());
     let cut = workload.recorded.get(device).map(|row| row.peak_reserved);
     let peak_in_cut_calls = cut.filter(|&peak| peak > course.peak_reserved);
     let is_from_before = matches!(course.peak, Some((_, watch::Within::Start)));
@@ -311,9 +317,11 @@ fn assembled(path: &Path, device: usize, found: Found<'_>, options: Options, pro
         format: "poolproof-explain/1",
         file: path.display().to_string(),
         config,
+        part: options.range,
         notes,
         peak_in_cut_calls,
         is_from_before,
+        standing,
         device,
         others: others
             .map(|(device, course)| OtherDevice {

@@ -158,6 +158,7 @@ mod tests {
             device_calls,
             retries,
             refusals,
+            standing: 0,
             served_now: 0,
             refused_now: 0,
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::told::{Told, unnamed};
@@ -63,19 +64,36 @@ struct Life {
     born: usize,
     died: Option<usize>,
     bytes: u64,
-    group: String,
+    /// Its place in [`Lives::groups`].
+    group: u32,
 }
 
 /// A device's calls as far as they begin and end lives.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
     lives: Vec<Life>,
+    groups: Vec<String>,
+    known: FxHashMap<String, u32>,
     calls: usize,
     /// For each event of a trace, how many calls there were before it.
     before: Vec<usize>,
 }
 
 impl Lives {
+    fn group(&mut self, name: String) -> u32 {
+        if let Some(&known) = self.known.get(&name) {
+            return known;
+        }
+        let next = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
+        self.groups.push(name.clone());
+        self.known.insert(name, next);
+        next
+    }
+
+    fn name(&self, group: u32) -> &str {
+        self.groups.get(group as usize).map_or("", String::as_str)
+    }
+
     pub fn of_trace(device: usize, events: &[PlacedEvent], told: &Told) -> Lives {
         let mut lives = Lives::default();
         let mut open: BTreeMap<u64, usize> = BTreeMap::new();
@@ -84,7 +102,7 @@ impl Lives {
             lives.before.resize(index as usize + 1, lives.calls);
             match action {
                 Action::Alloc => {
-                    let group = told.named(device, index as usize, bytes, stream);
+                    let group = lives.group(told.named(device, index as usize, bytes, stream));
                     open.insert(address, lives.lives.len());
                     lives.lives.push(Life { born: lives.calls, died: None, bytes, group });
                     lives.calls += 1;
@@ -109,7 +127,7 @@ impl Lives {
             match *ask {
                 Ask::Alloc { block, bytes, stream, refused: false, .. } if bytes > 0 => {
                     open.insert(block, lives.lives.len());
-                    let group = unnamed(bytes, stream.0);
+                    let group = lives.group(unnamed(bytes, stream.0));
                     lives.lives.push(Life { born: lives.calls, died: None, bytes, group });
                     lives.calls += 1;
                 }
@@ -144,8 +162,9 @@ impl Lives {
             if life.died.is_some_and(|died| died < end) {
                 continue;
             }
-            let empty = Left { group: life.group.clone(), steps: 0, blocks: 0, bytes: 0, alive_at_the_end: 0 };
-            let (left, last) = groups.entry(&life.group).or_insert((empty, None));
+            let name = self.name(life.group);
+            let empty = Left { group: name.to_owned(), steps: 0, blocks: 0, bytes: 0, alive_at_the_end: 0 };
+            let (left, last) = groups.entry(name).or_insert((empty, None));
             left.steps += u64::from(*last != Some(step));
             *last = Some(step);
             left.blocks += 1;

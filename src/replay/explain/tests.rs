@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::planted_test::path;
 use super::{
-    Cause, Change, Compared, Comparison, Explained, Options, Part, Progress, StepsBy, explain, json, markdown, text,
+    Cause, Change, Compared, Comparison, Explained, Options, Part, Place, Progress, Range, StepsBy, explain, json,
+    markdown, text,
 };
+use crate::replay::Bound;
 
 /// Tells nobody, and has had enough before settings are tried, or not.
 struct Quiet {
@@ -17,12 +19,14 @@ impl Progress for Quiet {
 
     fn done(&self) {}
 
+    fn ran(&self, _: u64) {}
+
     fn is_stopped(&self) -> bool {
         self.stops
     }
 }
 
-const OPTIONS: Options = Options { device: None, search: false, later: 2 };
+const OPTIONS: Options = Options { device: None, search: false, later: 2, range: Range { from: None, to: None } };
 
 fn explained(path: &Path, options: Options) -> Explained {
     watched(path, options, &Quiet { stops: false })
@@ -142,4 +146,72 @@ fn every_kept_run_adds_up() {
             assert!(page.steps.left.is_empty());
         }
     }
+}
+
+/// The driver had enough free: no part of the cache is to blame, and what is, the file does not tell.
+#[test]
+fn a_refusal_that_nothing_explains_is_not_explained() {
+    let page = explained(&kept("snapshots/maxsplit-pressure.pickle.gz"), OPTIONS);
+    let refusal = page.first_refusal().expect("there are some");
+    assert_eq!((refusal.verdict.cause, refusal.verdict.bytes), (Cause::Untold, refusal.asked.segment));
+    assert!(refusal.free.is_some_and(|free| free > refusal.asked.segment));
+    let text = text(&page);
+    assert!(text.contains("was refused, because something refused it that the file does not tell: the driver had 139.22 GiB free, and 3.79 GiB was to be got"), "{text}");
+    assert!(text.contains("No block was alive.") && !text.contains("no setting makes that fit"), "{text}");
+}
+
+/// Notes are said in the language of the page, whole, and so is what stands for a stack.
+#[test]
+fn the_chinese_page_is_in_chinese() {
+    for name in [
+        "late_history",
+        "skip_free_requested",
+        "private_pool",
+        "toggled_expandable",
+        "torch_2_0",
+        "conf_throw_on_cudamalloc_oom",
+        "conf_hip_host_register",
+    ] {
+        let page = explained(&kept(&format!("snapshots/trials/{name}.pickle")), Options { search: true, ..OPTIONS });
+        assert!(!page.notes.is_empty(), "{name}");
+        let (chinese, english) = (markdown(&page, true), markdown(&page, false));
+        assert_eq!(chinese.matches("\n注：").count(), page.notes.len(), "{chinese}");
+        let is_ours = |line: &&str| !line.contains(".pickle");
+        for word in ["device", "history", "stream ", "setting `", "snapshot ", "Note", "…"] {
+            assert!(chinese.lines().filter(is_ours).all(|line| !line.contains(word)), "{name}, {word}: {chinese}");
+        }
+        for note in &page.notes {
+            assert!(text(&page).contains(&format!("Note: {note}.")), "{english}");
+        }
+    }
+    let page = explained(&kept("snapshots/trials/late_history.pickle"), OPTIONS);
+    assert!(markdown(&page, true).contains("历史开始之前分配的") && markdown(&page, true).contains("100 MiB，流 0"));
+    assert!(text(&page).contains("what stood then (1 block) is asked for first"), "{}", text(&page));
+}
+
+#[test]
+fn settings_that_are_not_told_are_said_not_to_be() {
+    let options = Options { search: true, ..OPTIONS };
+    let page = explained(&kept("snapshots/trials/torch_2_0.pickle"), options);
+    let text = text(&page);
+    assert!(text.contains("recorded: (not told)") && text.contains("the snapshot tells no settings string"), "{text}");
+    let told = explained(&kept("snapshots/stacks.pickle.gz"), options);
+    assert!(super::text(&told).contains("recorded: (none)"), "its string is empty, and told");
+}
+
+/// A part of a snapshot is explained as one that was taken then.
+#[test]
+fn a_part_of_a_snapshot_has_a_page_of_its_own() {
+    let range = |from, to| Range { from: Some(Bound::Event(from)), to: Some(Bound::Event(to)) };
+    let path = kept("snapshots/stacks.pickle.gz");
+    let whole = explained(&path, OPTIONS);
+    let part = explained(&path, Options { range: range(0, 300), ..OPTIONS });
+    assert!(part.peak.account.reserved < whole.peak.account.reserved && part.requests < whole.requests);
+    assert!(part.has_stacks && part.standing == 0);
+    let late = explained(&path, Options { range: range(900, 1100), ..OPTIONS });
+    assert!(late.standing > 0 && late.has_stacks, "{:?}", late.standing);
+    assert!(matches!(late.peak.place, Place::Event { device: 0, index } if (900..=1100).contains(&index)));
+    let nothing = explain(&path, Options { range: range(5000, 5001), ..OPTIONS }, &Quiet { stops: true });
+    let error = nothing.expect_err("is outside").to_string();
+    assert!(error.contains("--from 5000 is outside the trace, which has events 0 to 1199 of device 0"), "{error}");
 }

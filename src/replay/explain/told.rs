@@ -7,6 +7,9 @@ use crate::recording::snapshot::told::{DeviceTold, Told as Recorded};
 use crate::replay::divergence::Place;
 use crate::replay::onlooker::Put;
 
+/// How the name of blocks begins that have no stack where others do.
+pub(super) const NO_STACK: &str = "no stack: ";
+
 /// Stacks and marks of a file; of a recording there are none.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -32,14 +35,14 @@ impl Told {
 
     fn stack(&self, device: usize, index: usize) -> Option<&str> {
         let stack = (*self.device(device)?.stacks.get(index)?)?;
-        self.recorded.sites.get(stack as usize).map(String::as_str)
+        self.recorded.site(stack)
     }
 
     /// What blocks have in common that an event of a snapshot's trace allocated.
     pub fn named(&self, device: usize, index: usize, bytes: u64, stream: u64) -> String {
         match self.stack(device, index) {
             Some(stack) => stack.to_owned(),
-            None if self.has_stacks(device) => format!("no stack: {}", unnamed(bytes, stream)),
+            None if self.has_stacks(device) => format!("{NO_STACK}{}", unnamed(bytes, stream)),
             None => unnamed(bytes, stream),
         }
     }

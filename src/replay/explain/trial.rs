@@ -26,6 +26,8 @@ pub struct Outcome {
     pub device_calls: u64,
     pub retries: u64,
     pub refusals: u64,
+    /// What of the peak were blocks that stood when the history began.
+    pub standing: u64,
     /// Requests that the recorded run was refused, served here.
     pub served_now: u64,
     /// Requests that the recorded run was served, refused here.
@@ -43,6 +45,7 @@ impl Outcome {
             device_calls: row.device_calls,
             retries: row.retries,
             refusals: row.refusals,
+            standing: row.standing_then,
             served_now: 0,
             refused_now: 0,
         }
@@ -58,8 +61,8 @@ impl Outcome {
 #[derive(Debug, Clone)]
 pub(super) struct Trials {
     workload: Workload,
-    /// The same without the fractions that the program set.
-    unbound: Workload,
+    /// The same without the fractions that the program set, if it set any.
+    unbound: Option<Workload>,
     device: usize,
     /// Refused requests that do not count, as no card could serve them.
     pub absurd: u64,
@@ -84,8 +87,13 @@ impl Trials {
         let absurd = workload.asks.iter().filter(|(_, ask)| is_absurd(ask)).count() as u64;
         let limits = |ask: &Ask| matches!(ask, Ask::Limit { fraction } if *fraction < 1.0);
         let limited = workload.at_the_end.fraction < 1.0 || workload.asks.iter().any(|(_, ask)| limits(ask));
-        let mut unbound = workload.clone();
-        unbound.asks.retain(|(_, ask)| !matches!(ask, Ask::Limit { .. }));
+        workload.asks.shrink_to_fit();
+        let has_limits = workload.asks.iter().any(|(_, ask)| matches!(ask, Ask::Limit { .. }));
+        let unbound = has_limits.then(|| {
+            let mut unbound = workload.clone();
+            unbound.asks.retain(|(_, ask)| !matches!(ask, Ask::Limit { .. }));
+            unbound
+        });
         Trials { workload, unbound, device, absurd, limited }
     }
 
@@ -138,7 +146,7 @@ impl Trials {
             Bound::Recorded => (&self.workload, *settings, None),
             Bound::Card(card) => {
                 let (settings, bytes) = self.bounded(settings, card);
-                (&self.unbound, settings, Some(bytes))
+                (self.unbound.as_ref().unwrap_or(&self.workload), settings, Some(bytes))
             }
         };
         let (mut before, mut refusals, mut served_now, mut refused_now) = (0, 0, 0, 0);

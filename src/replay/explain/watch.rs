@@ -17,7 +17,7 @@ use crate::replay::onlooker::{Onlooker, Put, Shown};
 pub const MOST_REFUSALS: usize = 200;
 
 /// Blocks that no call of the history allocated.
-const BEFORE: &str = "allocated before the history begins";
+pub(super) const BEFORE: &str = "allocated before the history begins";
 
 /// What a device's life came to, at a first look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

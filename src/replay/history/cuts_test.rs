@@ -5,9 +5,15 @@
 
 use std::path::{Path, PathBuf};
 
+use std::collections::BTreeMap;
+
+use super::begin::{ready, segments_of};
+use super::ending::sizes;
 use super::*;
+use crate::op::snapshot::SegmentView;
+use crate::op::trace::Action;
 use crate::recording::PlacedEvent;
-use crate::replay::{self, what_if};
+use crate::replay::{self, Reading, Silent, what_if};
 
 /// How a history is cut, with the events that each device keeps.
 #[derive(Debug, Clone, Copy)]
@@ -19,11 +25,13 @@ enum Cut {
 
 const POINTS: usize = 20;
 
+const HOW: How<'static> = How { keep: false, tell: false, ends: None, progress: &Silent };
+
 /// The snapshot that would have been taken, had the recording gone from one point to another.
 fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> MemorySnapshot {
     let mut cut = snapshot.clone();
     let (settings, _) = settings(snapshot);
-    let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
+    let uncut = live(snapshot, HOW).expect("it is whole").uncut.into_iter().collect();
     let guess = Guess { uncut, ..Guess::default() };
     cut.segments.clear();
     for (device, range) in ranges.iter().enumerate() {
@@ -46,14 +54,14 @@ fn between(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>]) -> Memo
 /// How large blocks were when that many events had happened, before the call that these may end in.
 fn sizes_at(snapshot: &MemorySnapshot, device: usize, end: usize) -> BTreeMap<u64, u64> {
     let (settings, _) = settings(snapshot);
-    let uncut = live(snapshot, false).expect("it is whole").uncut.into_iter().collect();
+    let uncut = live(snapshot, HOW).expect("it is whole").uncut.into_iter().collect();
     let guess = Guess { uncut, ..Guess::default() };
     let starts = vec![0; snapshot.traces.len()];
     let (prepared, mut reference) = ready(snapshot, &settings, &starts, &guess).expect("it is whole");
     let mut life = life_of(snapshot, device, &prepared[device], &mut reference);
     life.events = &life.events[..end];
     life.live(true, &mut ReplayReport::default(), &mut Nobody);
-    sizes(reference.device(device))
+    sizes(reference.device(device).segments().iter())
 }
 
 fn ranges_of(snapshot: &MemorySnapshot, how: Cut) -> Vec<std::ops::Range<usize>> {
@@ -101,18 +109,19 @@ fn tried(snapshot: &MemorySnapshot) -> Tried {
         for how in [Cut::First(point), Cut::Both(point), Cut::Ring(point)] {
             let ranges = ranges_of(snapshot, how);
             let cut = between(snapshot, &ranges);
+            tried.wrong.extend(unlike(snapshot, &ranges, &cut).map(|what| format!("{how:?}: {what}")));
             if !cut.has_history() {
                 continue;
             }
             tried.cuts += 1;
-            match exact(&cut, false) {
+            match exact(&cut, false, &Silent) {
                 Ok((report, _)) => {
                     let first = report.first.map(|first| first.to_string().chars().take(700).collect::<String>());
                     tried.wrong.extend(first.map(|first| format!("{how:?}: {first}")));
                 }
                 Err(error) => tried.wrong.push(format!("{how:?}: {error}")),
             }
-            let Ok(table) = what_if::of_snapshot(&cut, &[], None) else { continue };
+            let Ok(table) = what_if::of_snapshot(cut, &[], None, &Silent) else { continue };
             tried.tables += usize::from(table.disagreement.is_none());
             tried.reasons += usize::from(table.disagreement.is_some());
             for row in &table.recorded {
@@ -124,6 +133,24 @@ fn tried(snapshot: &MemorySnapshot) -> Tried {
         }
     }
     tried
+}
+
+/// What is cut out of a snapshot with `--from` and `--to` is what the recording would have shown.
+fn unlike(snapshot: &MemorySnapshot, ranges: &[std::ops::Range<usize>], cut: &MemorySnapshot) -> Option<String> {
+    let part = match part::between(snapshot.clone(), ranges, &Silent) {
+        Ok(part) => part,
+        Err(error) => return Some(format!("no part: {error}")),
+    };
+    let sorted = |segments: &[SegmentView]| {
+        let mut segments = segments.to_vec();
+        segments.sort_by_key(|segment| (segment.device, segment.address));
+        segments
+    };
+    let (own, other) = (sorted(&part.segments), sorted(&cut.segments));
+    let differs = (0..own.len().max(other.len())).find(|&at| own.get(at) != other.get(at));
+    let segments = differs.map(|at| format!("segment {at} of the part: {:?} for {:?}", own.get(at), other.get(at)));
+    let events = |snapshot: &MemorySnapshot| -> Vec<_> { snapshot.traces.iter().flatten().map(|e| e.event).collect() };
+    segments.or((events(&part) != events(cut)).then(|| "other events".to_owned()))
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -139,7 +166,7 @@ fn exported(path: &Path) -> Option<MemorySnapshot> {
     if path.to_string_lossy().contains(".pickle") {
         return MemorySnapshot::read(path).ok();
     }
-    let (_, lived) = replay::lived(path, true).ok()?;
+    let (_, lived) = replay::lived(path, true, Reading::default()).ok()?;
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), replay::pickled(&lived)).expect("is written");
     Some(MemorySnapshot::read(file.path()).expect("is read"))

@@ -11,10 +11,15 @@ use crate::replay::note::Note;
 pub(in crate::replay) fn settings(snapshot: &MemorySnapshot) -> (Settings, Vec<Note>) {
     let (mut settings, remarks) = Settings::of_any_release(&snapshot.config);
     let mut notes: Vec<Note> = remarks.into_iter().map(Note::Setting).collect();
+    notes.extend(snapshot.without_settings.then_some(Note::SettingsNotTold));
     let mut take = |key, differs: bool| {
         notes.extend(differs.then_some(Note::InForce { key }));
     };
     let in_force = snapshot.in_force;
+    if snapshot.without_settings && in_force.expandable_segments.is_none() {
+        // How memory was got shows it, where it was got in one way alone.
+        settings.expandable_segments = !got(snapshot, false) && got(snapshot, true);
+    }
     if let Some(is) = in_force.expandable_segments {
         take("expandable_segments", is != settings.expandable_segments);
         settings.expandable_segments = is;
@@ -40,11 +45,16 @@ pub(in crate::replay) fn settings(snapshot: &MemorySnapshot) -> (Settings, Vec<N
     (settings, notes)
 }
 
-/// Memory was got both ways: in segments, and page by page.
+/// Whether memory was got in one of the two ways: page by page, or in segments.
+fn got(snapshot: &MemorySnapshot, expandable: bool) -> bool {
+    let action = if expandable { Action::SegmentMap } else { Action::SegmentAlloc };
+    snapshot.traces.iter().flatten().any(|e| e.event.action == action)
+        || snapshot.segments.iter().any(|s| s.is_expandable == expandable)
+}
+
+/// Memory was got both ways.
 fn is_mixed(snapshot: &MemorySnapshot) -> bool {
-    let got = |action| snapshot.traces.iter().flatten().any(|e| e.event.action == action);
-    let stands = |expandable| snapshot.segments.iter().any(|s| s.is_expandable == expandable);
-    (got(Action::SegmentAlloc) || stands(false)) && (got(Action::SegmentMap) || stands(true))
+    got(snapshot, false) && got(snapshot, true)
 }
 
 /// Whether expandable segments were on at first: as at the end, unless the first memory was got the other way.

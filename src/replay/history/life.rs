@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use super::asking::{Refusal, Towards};
 use super::course::{self, Course, Flush, Known};
 use super::moment::{Call, Lead, Left, Moment, Survey};
+use super::told::Told;
 use crate::device::recorded::RecordedDevice;
 use crate::device::{DeviceError, StreamHandle};
+use crate::op::Stats;
 use crate::op::trace::{Action, TraceEvent};
-use crate::op::{Family, Stats};
 use crate::recording::PlacedEvent;
 use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Settings, Sound};
 use crate::replay::divergence::{Divergence, DivergenceKind, Place};
@@ -50,7 +51,7 @@ pub(super) struct Life<'r> {
     /// What the allocator did, if it is to be kept.
     pub kept: Option<(Vec<TraceEvent>, Vec<PoolId>)>,
     /// What was asked when, if it is to be asked again.
-    pub told: Option<Vec<Told>>,
+    pub told: Option<Vec<Vec<Told>>>,
     /// What a request was refused with so much memory held, and so much asked of the driver: for the card's size.
     pub refusals: Vec<Refusal>,
 }
@@ -186,7 +187,7 @@ impl<'r> Life<'r> {
     }
 
     /// The private pools whose memory is given back before a call.
-    fn dead(&self, moment: &Moment) -> Vec<PoolId> {
+    pub(super) fn dead(&self, moment: &Moment) -> Vec<PoolId> {
         if self.pools.is_empty() {
             return Vec::new();
         }
@@ -245,25 +246,6 @@ impl<'r> Life<'r> {
             kinds.is_empty() && closing::first_event(self.device, ahead.recorded.to_vec(), predicted, several).is_none()
         };
         courses.iter().find(fits).copied()
-    }
-
-    /// Keeps what was asked, and what stood after it.
-    fn tell(&mut self, course: Course, ahead: &Ahead<'_>, before: Settings) {
-        let dead = self.dead(ahead.moment);
-        let Some(told) = &mut self.told else { return };
-        let current = |family| u64::try_from(self.allocator.stats().all(family).current).unwrap_or(0);
-        let last = ahead.moment.end - 1;
-        told.push(Told {
-            index: self.events[last].index,
-            call: ahead.moment.call,
-            lead: ahead.lead.clone(),
-            course,
-            dead,
-            pool: self.pools.get(last).copied().unwrap_or_default(),
-            settings: (self.settings != before).then_some(self.settings),
-            reserved: current(Family::ReservedBytes),
-            allocated: current(Family::AllocatedBytes),
-        });
     }
 
     fn shown(&self, mut events: Vec<TraceEvent>) -> Vec<TraceEvent> {
@@ -363,27 +345,10 @@ impl<'r> Life<'r> {
     }
 }
 
-/// A call that was lived, and what stood after it.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::replay) struct Told {
-    /// Of its last event.
-    pub index: u32,
-    pub call: Call,
-    pub lead: Lead,
-    pub course: Course,
-    /// Private pools that were dead then.
-    pub dead: Vec<PoolId>,
-    pub pool: PoolId,
-    /// Settings that are in force from this call on.
-    pub settings: Option<Settings>,
-    pub reserved: u64,
-    pub allocated: u64,
-}
-
 /// A call, and what is known of it.
-struct Ahead<'a> {
-    lead: &'a Lead,
-    moment: &'a Moment,
+pub(super) struct Ahead<'a> {
+    pub lead: &'a Lead,
+    pub moment: &'a Moment,
     recorded: &'a [TraceEvent],
 }
 

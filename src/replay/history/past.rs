@@ -48,14 +48,14 @@ impl Past {
     ) -> Result<Past, Undone> {
         let mut shape = Shape::of(segments).map_err(|trouble| Undone { at: None, trouble })?;
         let private = segments.iter().any(|s| s.segment_pool_id != (0, 0))
-            || events.iter().any(|e| e.pool.is_some_and(|pool| pool != (0, 0)));
+            || events.iter().any(|e| e.pool().is_some_and(|pool| pool != (0, 0)));
         let mut hints = hints(events, &shape, settings);
         let mut owners = vec![None; if private { events.len() } else { 0 }];
         for (at, placed) in events.iter().enumerate().skip(start).rev() {
             hints.now = at;
             let undone = shape.undo(&placed.event, left, settings, &hints);
             let owner = undone.map_err(|trouble| Undone { at: Some(at), trouble })?;
-            if let (Some(owner), Some(pool)) = (owner, placed.pool) {
+            if let (Some(owner), Some(pool)) = (owner, placed.pool()) {
                 shape.owners[owner] = Some(pool);
             }
             if private {
@@ -64,7 +64,7 @@ impl Past {
         }
         let guessed = shape.fit_guesses(settings, guess, device);
         let pool_of = |(placed, owner): (&PlacedEvent, Option<usize>)| {
-            placed.pool.or(owner.and_then(|owner| shape.owners[owner])).unwrap_or_default()
+            placed.pool().or(owner.and_then(|owner| shape.owners[owner])).unwrap_or_default()
         };
         let pools: Vec<PoolId> = events.iter().zip(owners).map(pool_of).collect();
         let ranges = Ranges::over(
@@ -279,6 +279,10 @@ fn uncut(events: &[PlacedEvent], pools: &[PoolId], segments: &[&SegmentView], se
 /// What events and segments tell of the addresses of expandable segments.
 fn hints(events: &[PlacedEvent], shape: &Shape, settings: &Settings) -> Hints {
     let mut hints = Hints::default();
+    // They are asked for only where memory was unmapped.
+    if events.iter().all(|placed| placed.event.action != Action::SegmentUnmap) {
+        return hints;
+    }
     for (at, placed) in events.iter().enumerate() {
         let TraceEvent { action, address, bytes, stream } = placed.event;
         let kind = match action {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::op::snapshot::BlockState;
+use crate::op::trace::Action;
 use crate::op::trace::TraceEvent;
 use crate::recording::{self, Line, PlacedEvent, Reader};
-use crate::replay::{self, what_if};
+use crate::replay::{self, Reading, Silent, what_if};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/snapshots/{name}.pickle.gz"))
@@ -17,13 +18,13 @@ fn snapshot(name: &str) -> MemorySnapshot {
 }
 
 fn divergence(snapshot: &MemorySnapshot) -> Option<String> {
-    let (report, _) = exact(snapshot, false).expect("is replayed");
+    let (report, _) = exact(snapshot, false, &Silent).expect("is replayed");
     assert_eq!(report.divergences, u64::from(report.first.is_some()));
     report.first.map(|first| first.to_string())
 }
 
 fn refusal(snapshot: &MemorySnapshot) -> String {
-    exact(snapshot, false).map(|(report, _)| report.operations).expect_err("is refused").to_string()
+    exact(snapshot, false, &Silent).map(|(report, _)| report.operations).expect_err("is refused").to_string()
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn what_cannot_be_lived_again_is_refused() {
 #[test]
 fn settings_in_force_count_more_than_the_string_and_unknown_ones_are_left_out() {
     let noted = |snapshot: &MemorySnapshot| -> Vec<String> {
-        let (report, _) = exact(snapshot, false).expect("is replayed");
+        let (report, _) = exact(snapshot, false, &Silent).expect("is replayed");
         report.notes.iter().map(ToString::to_string).collect()
     };
     let mut changed = snapshot("streams");
@@ -143,16 +144,16 @@ fn traces_that_make_no_sense_are_no_panic() {
             2 => event.bytes = 0,
             _ => event.action = Action::Alloc,
         }
-        let _ = exact(&damaged, true);
+        let _ = exact(&damaged, true, &Silent);
         damaged.traces[0].remove(from);
-        let _ = exact(&damaged, false);
+        let _ = exact(&damaged, false, &Silent);
     }
 }
 
 #[test]
 fn what_is_exported_is_read_back() {
     for name in ["streams", "two-devices"] {
-        let (_, lived) = replay::lived(&path(name), true).expect("is replayed");
+        let (_, lived) = replay::lived(&path(name), true, Reading::default()).expect("is replayed");
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), replay::pickled(&lived)).expect("is written");
         let (read, original) = (MemorySnapshot::read(file.path()).expect("is read"), snapshot(name));
@@ -170,7 +171,7 @@ fn what_is_exported_is_read_back() {
 #[test]
 fn other_settings_make_other_figures() {
     let configs = ["expandable_segments:True".to_owned(), String::new()];
-    let table = what_if::compare(&path("stacks"), &configs, None).expect("is replayed");
+    let table = what_if::compare(&path("stacks"), &configs, None, Reading::default()).expect("is replayed");
     assert_eq!((table.cards[0].bytes, table.cards[0].from), (what_if::DEVICE_BYTES, what_if::SizeFrom::Nothing));
     assert_eq!(table.disagreement, None);
     let ([recorded], [reference]) = (&table.recorded[..], &table.reference[..]) else {
@@ -183,10 +184,10 @@ fn other_settings_make_other_figures() {
     assert_eq!(recorded.first_refusal, None);
     assert!(expandable.peak_reserved < recorded.peak_reserved && expandable.fragmentation() < 0.5);
 
-    let small = what_if::compare(&path("stacks"), &[], Some(mapped / 2)).expect("is replayed");
+    let small = what_if::compare(&path("stacks"), &[], Some(mapped / 2), Reading::default()).expect("is replayed");
     assert_eq!(&small.recorded[0], recorded, "whatever the size asked for");
     assert!(small.rows[0].refusals > 0 && small.rows[0].peak_reserved <= mapped / 2);
-    assert!(what_if::compare(&path("streams"), &["speed:9".to_owned()], None).is_err());
+    assert!(what_if::compare(&path("streams"), &["speed:9".to_owned()], None, Reading::default()).is_err());
     let recording = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/multi.jsonl.gz");
-    assert_eq!(what_if::compare(&recording, &configs, None).expect("is replayed").rows.len(), 4);
+    assert_eq!(what_if::compare(&recording, &configs, None, Reading::default()).expect("is replayed").rows.len(), 4);
 }

@@ -18,7 +18,7 @@ use ask::Asked;
 pub(super) use pools::PoolAsk;
 pub use verdict::{Disagreement, Figure, Reason};
 
-use super::{Divergence, Note, ReplayError, is_pickle};
+use super::{Divergence, Note, Progress, Reading, ReplayError, is_pickle};
 use crate::device::StreamHandle;
 use crate::device::card::{Card, Given};
 use crate::op::{Counter, Family};
@@ -143,20 +143,29 @@ pub struct Table {
 ///
 /// # Errors
 /// The file cannot be read, or settings are refused.
-pub fn compare(path: &Path, configs: &[String], device_bytes: Option<u64>) -> Result<Table, ReplayError> {
+pub fn compare(
+    path: &Path,
+    configs: &[String],
+    device_bytes: Option<u64>,
+    how: Reading<'_>,
+) -> Result<Table, ReplayError> {
     if is_pickle(path)? {
-        return of_snapshot(&MemorySnapshot::read(path)?, configs, device_bytes);
+        return of_snapshot(how.snapshot(path)?, configs, device_bytes, how.progress);
     }
+    how.refuse_recording(path)?;
     table(recording::workload(path)?, configs, device_bytes)
 }
 
 /// As [`compare`], of a snapshot that was read.
 pub(super) fn of_snapshot(
-    snapshot: &MemorySnapshot,
+    snapshot: MemorySnapshot,
     configs: &[String],
     device_bytes: Option<u64>,
+    progress: &dyn Progress,
 ) -> Result<Table, ReplayError> {
-    table(snapshot::workload(snapshot)?, configs, device_bytes)
+    let (workload, _) = snapshot::workload(&snapshot, progress)?;
+    drop(snapshot);
+    table(workload, configs, device_bytes)
 }
 
 fn table(mut workload: Workload, configs: &[String], device_bytes: Option<u64>) -> Result<Table, ReplayError> {
@@ -172,7 +181,7 @@ fn table(mut workload: Workload, configs: &[String], device_bytes: Option<u64>) 
         }
     }
     let (reference, parted) = again(&workload);
-    let disagreement = verdict::between(&workload, &reference, parted, &notes);
+    let disagreement = verdict::between(&workload, (&workload.recorded, &reference), parted, &notes);
     let mut rows = Vec::new();
     if disagreement.is_none() {
         if device_bytes.is_some() {
@@ -216,6 +225,13 @@ pub(super) struct Workload {
     pub notes: Vec<Note>,
     /// Where the reference parted from the recorded run.
     pub diverged: Option<Divergence>,
+}
+
+impl Workload {
+    /// How many blocks stood on the devices that are asked.
+    pub fn standing(&self) -> u64 {
+        self.starts.values().map(|start| start.blocks.len() as u64).sum()
+    }
 }
 
 /// What stood on a device when its history began.
@@ -322,11 +338,10 @@ fn counted(reference: &Reference<Card>, rows: &mut [Row]) {
 /// The recorded settings on the recorded cards, and the first disagreement with what was recorded of one device.
 pub(super) fn baseline(workload: &Workload, device: usize) -> (Row, Option<Disagreement>) {
     let (rows, parted) = again(workload);
-    let mut own = workload.clone();
-    own.recorded.retain(|row| row.device == device);
+    let recorded: Vec<Row> = workload.recorded.iter().filter(|row| row.device == device).cloned().collect();
     let rows: Vec<Row> = rows.into_iter().filter(|row| row.device == device).collect();
     let parted = parted.filter(|(at, ..)| *at == device);
-    let disagreement = verdict::between(&own, &rows, parted, &workload.notes);
+    let disagreement = verdict::between(workload, (&recorded, &rows), parted, &workload.notes);
     (rows.into_iter().next().unwrap_or_default(), disagreement)
 }
 

@@ -12,18 +12,21 @@ use crate::device::card::Given;
 use crate::op::trace::Action;
 use crate::op::{Counter, Family};
 use crate::recording::{MemorySnapshot, PlacedEvent};
-use crate::replay::ReplayError;
 use crate::replay::history::course::Flush;
-use crate::replay::history::life::Told;
 use crate::replay::history::moment::Call;
-use crate::replay::history::{self, Outcome, Refusal};
+use crate::replay::history::told::Told;
+use crate::replay::history::{self, Guess, Outcome, Refusal};
+use crate::replay::{Progress, ReplayError};
 
 /// The memory of a card where nothing tells it.
 pub const ASSUMED: u64 = 80 << 30;
 
 /// Reads the calls of a snapshot.
-pub(in crate::replay) fn workload(snapshot: &MemorySnapshot) -> Result<Workload, ReplayError> {
-    let outcome = history::live(snapshot, false)?;
+pub(in crate::replay) fn workload(
+    snapshot: &MemorySnapshot,
+    progress: &dyn Progress,
+) -> Result<(Workload, Guess), ReplayError> {
+    let (mut outcome, guess) = history::told(snapshot, progress)?;
     let mut workload = Workload {
         config: snapshot.config.clone(),
         settings: outcome.lived.settings,
@@ -50,7 +53,7 @@ pub(in crate::replay) fn workload(snapshot: &MemorySnapshot) -> Result<Workload,
             let standing = past.standing(&workload.settings);
             let (start, end) = (outcome.devices[device].start, outcome.told[device].1);
             let cut = || trace[..start].iter().chain(&trace[end..]).map(|e| e.event.action);
-            let outside = cut().filter(|&action| is_call(action)).count() as u64;
+            let outside = cut().filter(|action| action.concerns_segments()).count() as u64;
             let refused = cut().filter(|&action| action == Action::Oom).count() as u64;
             let numbered = past.blocks().zip(blocks..);
             let held: Vec<_> = numbered
@@ -63,17 +66,16 @@ pub(in crate::replay) fn workload(snapshot: &MemorySnapshot) -> Result<Workload,
         }
     }
     workload.standing = blocks;
-    for (device, (told, _)) in outcome.told.iter().enumerate() {
+    for (device, (told, _)) in std::mem::take(&mut outcome.told).into_iter().enumerate() {
         let at_start = workload.starts.get(&device);
-        let mut calls = Calls::new(at_start, blocks + ((device as u64) << 40));
-        told.iter().for_each(|told| calls.follow(told));
-        workload.asks.extend(calls.asks.into_iter().map(|ask| (device, ask)));
+        let asks = std::mem::take(&mut workload.asks);
+        let mut calls = Calls::new(asks, device, at_start, blocks + ((device as u64) << 40));
+        for part in told {
+            part.iter().for_each(|told| calls.follow(told));
+        }
+        workload.asks = calls.asks;
     }
-    Ok(workload)
-}
-
-fn is_call(action: Action) -> bool {
-    matches!(action, Action::SegmentAlloc | Action::SegmentFree | Action::SegmentMap | Action::SegmentUnmap)
+    Ok((workload, guess))
 }
 
 /// Memory held before an event, by what the events after it say.
@@ -113,7 +115,7 @@ fn recorded(snapshot: &MemorySnapshot, outcome: &Outcome, device: usize, trace: 
     let first = before_all(trace, past.reserved(), start);
     let mut row = Row::new(&snapshot.config, device);
     row.peak_reserved = reserved_over(trace, first).fold(first, u64::max);
-    row.device_calls = trace.iter().filter(|e| is_call(e.event.action)).count() as u64;
+    row.device_calls = trace.iter().filter(|e| e.event.action.concerns_segments()).count() as u64;
     let mut requests = 0;
     for event in trace.iter().map(|e| e.event) {
         requests += u64::from(matches!(event.action, Action::Alloc | Action::Oom));
@@ -128,7 +130,7 @@ fn recorded(snapshot: &MemorySnapshot, outcome: &Outcome, device: usize, trace: 
     row.retries = unsigned(stats.counter(Counter::NumAllocRetries));
     let (held, waiting) = (past.held().1, past.waiting_bytes());
     row.at_most_reserved(past.reserved(), held.saturating_sub(waiting));
-    for told in &outcome.told[device].0 {
+    for told in outcome.told[device].0.iter().flatten() {
         row.at_most_reserved(told.reserved, told.allocated);
     }
     row
@@ -161,7 +163,8 @@ fn given(trace: &[PlacedEvent], outcome: &Outcome, device: usize) -> Given {
 
 /// A trace on its way to calls.
 struct Calls {
-    asks: Vec<Ask>,
+    asks: Vec<(usize, Ask)>,
+    device: usize,
     live: BTreeMap<u64, u64>,
     waiting: BTreeMap<u64, StreamHandle>,
     blocks: u64,
@@ -169,9 +172,9 @@ struct Calls {
 }
 
 impl Calls {
-    fn new(start: Option<&Start>, blocks: u64) -> Self {
-        let mut calls =
-            Calls { asks: Vec::new(), live: BTreeMap::new(), waiting: BTreeMap::new(), blocks, stand_ins: 0 };
+    fn new(asks: Vec<(usize, Ask)>, device: usize, start: Option<&Start>, blocks: u64) -> Self {
+        let (live, waiting) = (BTreeMap::new(), BTreeMap::new());
+        let mut calls = Calls { asks, device, live, waiting, blocks, stand_ins: 0 };
         for &(block, address, ..) in start.iter().flat_map(|start| &start.blocks) {
             calls.live.insert(address, block);
         }
@@ -181,18 +184,23 @@ impl Calls {
         calls
     }
 
+    fn ask(&mut self, ask: Ask) {
+        self.asks.push((self.device, ask));
+    }
+
     fn follow(&mut self, told: &Told) {
-        if let Some(settings) = told.settings {
-            self.asks.push(Ask::Settings(Box::new(settings)));
+        let before = told.before.as_deref();
+        if let Some(settings) = before.and_then(|before| before.settings) {
+            self.ask(Ask::Settings(Box::new(settings)));
         }
         if told.course.finished {
-            told.lead.early.iter().for_each(|address| self.complete(*address));
+            before.iter().flat_map(|before| &before.lead.early).for_each(|address| self.complete(*address));
         }
         let whole = told.course.flush == Flush::Whole;
-        if !told.dead.is_empty() {
-            self.asks.push(Ask::FlushDead { dead: told.dead.clone(), whole });
+        if let Some(before) = before.filter(|before| !before.dead.is_empty()) {
+            self.ask(Ask::FlushDead { dead: before.dead.clone(), whole });
         } else if whole {
-            self.asks.push(Ask::Flush);
+            self.ask(Ask::Flush);
         }
         match told.call {
             Call::Alloc { bytes, stream, address } => {
@@ -200,15 +208,16 @@ impl Calls {
                 self.blocks += 1;
                 self.live.extend(address.map(|address| (address, block)));
                 let to = Some(Towards { pool: told.pool, redirected: told.course.redirected });
-                self.asks.push(Ask::Alloc { block, bytes, stream: StreamHandle(stream), refused, to });
+                self.ask(Ask::Alloc { block, bytes, stream: StreamHandle(stream), refused, to });
             }
             Call::Free { address, waits } => self.free(address, waits),
             Call::End => {}
         }
         // What a flush inside the call waited for had finished when it was over.
-        told.lead.early.iter().chain(&told.lead.late).for_each(|address| self.complete(*address));
+        let freed = before.iter().flat_map(|before| before.lead.early.iter().chain(&before.lead.late));
+        freed.for_each(|address| self.complete(*address));
         let &Told { index, reserved, allocated, .. } = told;
-        self.asks.push(Ask::Held(Held { at: u64::from(index), reserved, allocated }));
+        self.ask(Ask::Held(Held { at: u64::from(index), reserved, allocated }));
     }
 
     fn free(&mut self, address: u64, waits: bool) {
@@ -216,15 +225,16 @@ impl Calls {
         if waits {
             let stream = StreamHandle(u64::MAX - self.stand_ins);
             self.stand_ins += 1;
-            self.asks.extend([Ask::Occupy { stream }, Ask::Record { block, stream }]);
+            self.ask(Ask::Occupy { stream });
+            self.ask(Ask::Record { block, stream });
             self.waiting.insert(address, stream);
         }
-        self.asks.push(Ask::Free { block });
+        self.ask(Ask::Free { block });
     }
 
     fn complete(&mut self, address: u64) {
         if let Some(stream) = self.waiting.remove(&address) {
-            self.asks.push(Ask::Finish { stream });
+            self.ask(Ask::Finish { stream });
         }
     }
 }

@@ -73,7 +73,7 @@ pub struct Disagreement {
 /// The first disagreement, if there is one.
 pub(super) fn between(
     workload: &Workload,
-    reference: &[Row],
+    (recorded, reference): (&[Row], &[Row]),
     parted: Option<(usize, Held, Held)>,
     notes: &[Note],
 ) -> Option<Disagreement> {
@@ -86,7 +86,7 @@ pub(super) fn between(
         ];
         figures.into_iter().find(|(_, a, b)| a != b).map(|figure| (recorded.device, figure))
     };
-    let first = workload.recorded.iter().zip(reference).find_map(differs);
+    let first = recorded.iter().zip(reference).find_map(differs);
     if let Some(divergence) = &workload.diverged {
         let device = divergence.place.device().unwrap_or(0);
         let reason = Reason::Diverged(Box::new(divergence.clone()));

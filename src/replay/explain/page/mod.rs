@@ -4,6 +4,7 @@
 //! [`Explained`].
 
 mod moments;
+mod notes;
 mod settings;
 mod steps;
 pub(super) mod words;
@@ -125,11 +126,20 @@ fn escaped(text: &str) -> String {
 
 /// Text of a file, on one line and not too long.
 fn shown(text: &str) -> String {
+    cut(text, LONGEST)
+}
+
+/// A sentence of ours with text of a file in it: it may be longer.
+fn whole(text: &str) -> String {
+    cut(text, 8 * LONGEST)
+}
+
+fn cut(text: &str, longest: usize) -> String {
     let mut out = String::new();
-    for c in text.chars().take(LONGEST) {
+    for c in text.chars().take(longest) {
         if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
     }
-    if text.chars().nth(LONGEST).is_some() {
+    if text.chars().nth(longest).is_some() {
         out.push('…');
     }
     out

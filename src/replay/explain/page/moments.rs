@@ -1,15 +1,17 @@
 //! The page on moments: the cause in one sentence, then where memory was at the first refusal and at the peak.
 
 use super::super::{Explained, Explanation, MOST_REFUSALS, Part};
-use super::{Piece, Table, exactly, percent, plural, shown, size, words};
+use super::{Piece, Table, exactly, notes, percent, plural, size, whole, words};
 use crate::op::Text;
 use crate::op::size::human;
+use crate::replay::{Bound, Range};
 
 /// So many rows of a list are shown.
 const MOST_ROWS: usize = 8;
 
 pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
-    let mut pieces = vec![Piece::Line(headline(explained))];
+    let mut pieces: Vec<Piece> = part(explained.part).map(Piece::Line).into_iter().collect();
+    pieces.push(Piece::Line(headline(explained)));
     pieces.extend(words::holders(explained.subject()).map(Piece::Line));
     if let Some(first) = explained.first_refusal() {
         pieces.push(Piece::Heading(Text::new("Where memory was at this refusal", "该次拒绝时显存在何处")));
@@ -21,13 +23,26 @@ pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
     pieces.extend(holding(explained));
     pieces.extend(refusals(explained));
     pieces.extend(others(explained));
-    pieces.extend(
-        explained
-            .notes
-            .iter()
-            .map(|note| Piece::Line(Text::new(format!("Note: {}", shown(note)), format!("注：{}", shown(note))))),
-    );
+    pieces.extend(explained.notes.iter().map(notes::note).map(|note| {
+        Piece::Line(Text::new(format!("Note: {}.", whole(&note.en)), format!("注：{}。", whole(&note.zh))))
+    }));
     pieces
+}
+
+/// That only a part of the file is explained.
+fn part(range: Range) -> Option<Text> {
+    let bound = |bound: Option<Bound>| bound.map(|bound| bound.to_string());
+    let (from, to) = match (bound(range.from), bound(range.to)) {
+        (None, None) => return None,
+        (from, to) => (from, to),
+    };
+    let (from_zh, to_zh) =
+        (from.clone().unwrap_or_else(|| "开头".to_owned()), to.clone().unwrap_or_else(|| "结尾".to_owned()));
+    let (from, to) = (from.unwrap_or_else(|| "its beginning".to_owned()), to.unwrap_or_else(|| "its end".to_owned()));
+    Some(Text::new(
+        format!("Only a part of the trace is explained, from {from} to {to}."),
+        format!("只解释记录的一部分，从 {from_zh} 到 {to_zh}。"),
+    ))
 }
 
 /// When the most was reserved, where the first sentence does not say it.
@@ -61,7 +76,7 @@ fn peak(explained: &Explained) -> Vec<Text> {
 /// Everything in one sentence.
 fn headline(explained: &Explained) -> Text {
     let subject = explained.subject();
-    let (asked, cause) = (words::asked(subject), words::cause(subject));
+    let (asked, cause) = (words::asked(subject), words::cause(subject, explained.refused > 0));
     if explained.refused == 0 {
         let (reserved, asked) = (human(subject.account.reserved), subject.account.bytes(Part::Requested));
         let (live, share) = (human(asked), percent(asked, subject.account.reserved));
@@ -151,7 +166,7 @@ fn pins(explanation: &Explanation) -> Vec<Piece> {
     );
     for group in pins.groups.iter().take(MOST_ROWS) {
         groups.row([
-            shown(&group.group).into(),
+            words::origin(&group.group),
             group.blocks.to_string().into(),
             size(group.bytes),
             exactly(group.alone).into(),
@@ -185,7 +200,7 @@ fn pins(explanation: &Explanation) -> Vec<Piece> {
     for block in pins.top.iter().take(MOST_ROWS) {
         blocks.row([
             format!("{:#x}", block.address).into(),
-            shown(&block.group).into(),
+            words::origin(&block.group),
             size(block.size),
             block.age.to_string().into(),
             size(block.alone),
@@ -207,7 +222,7 @@ fn holding(explained: &Explained) -> Vec<Piece> {
         ],
     );
     for (group, bytes, blocks) in subject.live.iter().take(MOST_ROWS) {
-        table.row([shown(group).into(), blocks.to_string().into(), exactly(*bytes).into()]);
+        table.row([words::origin(group), blocks.to_string().into(), exactly(*bytes).into()]);
     }
     let rest = subject.live.get(MOST_ROWS..).unwrap_or_default();
     if !rest.is_empty() {
@@ -222,13 +237,17 @@ fn holding(explained: &Explained) -> Vec<Piece> {
         if explained.refused > 0 { ("at this refusal", "该次拒绝时") } else { ("at the peak", "峰值时") };
     let mut pieces =
         vec![Piece::Heading(Text::new(format!("What was alive {}", what.0), format!("{}存活的块", what.1)))];
-    if !explained.has_stacks {
+    if !explained.has_stacks && !subject.live.is_empty() {
         pieces.push(Piece::Line(Text::new(
             "No stacks were recorded for this device: blocks are named by size and stream.",
             "该设备没有记录调用栈：以大小和流称呼各块。",
         )));
     }
-    pieces.push(Piece::Table(table));
+    pieces.push(if subject.live.is_empty() {
+        Piece::Line(Text::new("No block was alive.", "没有存活的块。"))
+    } else {
+        Piece::Table(table)
+    });
     pieces
 }
 

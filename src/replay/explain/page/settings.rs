@@ -1,17 +1,18 @@
 //! The page on settings: what is proposed, the smallest card, and what nothing beats.
 
 use super::super::{Card, CardFrom, Compared, Comparison, Explained, Outcome, Proposal};
-use super::{Piece, Table, config, exactly, shown, size, words};
+use super::{Piece, Table, config, exactly, plural, shown, words};
 use crate::op::Text;
 use crate::op::size::human;
+use crate::replay::{Bound, Note};
 
 pub(super) fn pieces(explained: &Explained) -> Vec<Piece> {
     let mut pieces = vec![Piece::Heading(Text::new("What would have helped", "什么会有帮助"))];
     match &explained.compared {
         Compared::Tried { card, comparison } => {
             pieces.extend(proposals(explained, *card, comparison));
-            pieces.extend(smallest(*card, comparison));
-            pieces.extend(table(comparison));
+            pieces.extend(smallest(explained, *card, comparison));
+            pieces.extend(table(explained, comparison));
         }
         Compared::Differs { card, why } => pieces.push(Piece::Line(differs(*card, why))),
         Compared::Interrupted => pieces.push(Piece::Line(Text::new(
@@ -38,6 +39,7 @@ fn proposals(explained: &Explained, card: Card, comparison: &Comparison) -> Vec<
         comparison.proposals.iter().flat_map(|proposal| proposed(explained, card, comparison, proposal)).collect();
     if pieces.is_empty() {
         let tried = comparison.tried;
+        let (pairs, pairs_zh) = if comparison.pairs { (", pairs among them", "，含成对的") } else { ("", "") };
         let text = if comparison.recorded.refusals > 0 {
             Text::new(
                 format!(
@@ -47,8 +49,8 @@ fn proposals(explained: &Explained, card: Card, comparison: &Comparison) -> Vec<
             )
         } else {
             Text::new(
-                format!("No single setting of {tried} tried needs less by a twentieth or more."),
-                format!("所试的 {tried} 种设置中，没有单项设置能少用二十分之一以上。"),
+                format!("No change of one setting needs less by a twentieth or more ({tried} settings tried{pairs})."),
+                format!("没有单项设置能少用二十分之一以上（试了 {tried} 种设置{pairs_zh}）。"),
             )
         };
         pieces.push(Piece::Line(text));
@@ -57,7 +59,7 @@ fn proposals(explained: &Explained, card: Card, comparison: &Comparison) -> Vec<
 }
 
 fn proposed(explained: &Explained, card: Card, comparison: &Comparison, proposal: &Proposal) -> Vec<Piece> {
-    let Outcome { peak_reserved, refusals, config: settings, .. } = &proposal.outcome;
+    let Outcome { peak_reserved, refusals, standing, config: settings, .. } = &proposal.outcome;
     let (peak, before, bytes) = (human(*peak_reserved), human(comparison.recorded.peak_reserved), human(card.bytes));
     let what = match proposal.change {
         Some(change) => {
@@ -83,6 +85,13 @@ fn proposed(explained: &Explained, card: Card, comparison: &Comparison, proposal
             format!("重放后峰值为 {peak}，而非 {before}。"),
         )
     };
+    let came_to = match *standing {
+        0 => came_to,
+        bytes => Text::new(
+            format!("{} {} of that peak stood when the history began.", came_to.en, human(bytes)),
+            format!("{}该峰值中有 {} 在历史开始时已经存在。", came_to.zh, human(bytes)),
+        ),
+    };
     let mut pieces = vec![Piece::Line(Text::new(what.en + &came_to.en, what.zh + &came_to.zh))];
     // Where a fraction was set and others held memory too, no flags of `replay` say so.
     let is_plain = explained.subject().limit.is_none() || card.from == CardFrom::Recording;
@@ -90,12 +99,15 @@ fn proposed(explained: &Explained, card: Card, comparison: &Comparison, proposal
         let size =
             if card.from == CardFrom::Nothing { String::new() } else { format!(" --device-bytes {}", card.bytes) };
         let (file, settings) = (&explained.file, shown(settings));
-        pieces.push(Piece::Command(format!("poolproof replay '{file}' --config '{settings}'{size}")));
+        let bound =
+            |flag: &str, bound: Option<Bound>| bound.map_or_else(String::new, |bound| format!(" {flag} {bound}"));
+        let part = bound("--from", explained.part.from) + &bound("--to", explained.part.to);
+        pieces.push(Piece::Command(format!("poolproof replay '{file}'{part} --config '{settings}'{size}")));
     }
     pieces
 }
 
-fn smallest(card: Card, comparison: &Comparison) -> Vec<Piece> {
+fn smallest(explained: &Explained, card: Card, comparison: &Comparison) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let from = match card.from {
         CardFrom::Recording => Text::new("as the recording names it", "录制中所记"),
@@ -116,12 +128,14 @@ fn smallest(card: Card, comparison: &Comparison) -> Vec<Piece> {
         format!("The card here: {} for this program ({}).", exactly(card.bytes), from.en),
         format!("这里的卡：本程序可用 {}（{}）。", exactly(card.bytes), from.zh),
     )));
+    pieces.extend(standing(explained).map(Piece::Line));
     let text = match &comparison.smallest {
         Some(own) => {
             let bytes = exactly(own.card);
+            let (which, which_zh) = recorded(explained);
             Text::new(
-                format!("Smallest card on which every request is served, under the recorded settings: {bytes}."),
-                format!("在录制的设置下，能满足所有请求的最小的卡：{bytes}。"),
+                format!("Smallest card on which every request is served, under {which}: {bytes}."),
+                format!("在{which_zh}下，能满足所有请求的最小的卡：{bytes}。"),
             )
         }
         None => Text::new(
@@ -156,8 +170,32 @@ fn smallest(card: Card, comparison: &Comparison) -> Vec<Piece> {
     pieces
 }
 
+/// The recorded settings, where they changed those at the end.
+fn recorded(explained: &Explained) -> (&'static str, &'static str) {
+    let has_changed = explained.notes.iter().any(|note| matches!(note, Note::SettingsChanged { .. }));
+    if has_changed {
+        ("the settings in force at the end of the recording", "录制结束时生效的设置")
+    } else {
+        ("the recorded settings", "录制的设置")
+    }
+}
+
+/// What other settings rest on where the history began late.
+fn standing(explained: &Explained) -> Option<Text> {
+    let count = explained.standing;
+    (count > 0).then(|| {
+        Text::new(
+            format!(
+                "The history began late: here and under other settings, what stood then ({}) is asked for first, by address.",
+                plural(count, "block")
+            ),
+            format!("历史开始得晚：在此处与其他设置下，当时已有的 {count} 个块按地址顺序最先请求。"),
+        )
+    })
+}
+
 /// What nothing beats, beside the recorded settings.
-fn table(comparison: &Comparison) -> Vec<Piece> {
+fn table(explained: &Explained, comparison: &Comparison) -> Vec<Piece> {
     if !comparison.pairs {
         return Vec::new();
     }
@@ -174,13 +212,14 @@ fn table(comparison: &Comparison) -> Vec<Piece> {
     let cells = |outcome: &Outcome, label: Text| {
         [
             label,
-            size(outcome.peak_reserved),
+            exactly(outcome.peak_reserved).into(),
             outcome.device_calls.to_string().into(),
             outcome.retries.to_string().into(),
             outcome.refusals.to_string().into(),
         ]
     };
-    let own = config(&comparison.recorded.config);
+    let is_told = !explained.notes.contains(&Note::SettingsNotTold);
+    let own = if is_told { config(&comparison.recorded.config) } else { Text::new("(not told)", "（没有记录）") };
     let own = Text::new(format!("recorded: {}", own.en), format!("录制：{}", own.zh));
     table.row(cells(&comparison.recorded, own));
     for outcome in comparison.unbeaten.iter().filter(|o| o.config != comparison.recorded.config) {

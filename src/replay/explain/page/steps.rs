@@ -1,7 +1,7 @@
 //! The page on steps: what each leaves behind.
 
 use super::super::{Explained, StepsBy};
-use super::{Piece, Table, exactly, plural, shown};
+use super::{Piece, Table, exactly, plural, shown, words};
 use crate::op::Text;
 
 const MOST_ROWS: usize = 8;
@@ -70,7 +70,7 @@ fn left(explained: &Explained) -> Table {
     );
     for left in steps.left.iter().take(MOST_ROWS) {
         table.row([
-            shown(&left.group).into(),
+            words::origin(&left.group),
             format!("{} / {looked}", left.steps).into(),
             left.blocks.to_string().into(),
             exactly(left.bytes).into(),

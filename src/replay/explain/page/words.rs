@@ -4,7 +4,9 @@ use super::super::{Cause, Change, Explanation, Part};
 use super::{exactly, percent, plural, shown};
 use crate::op::Text;
 use crate::op::size::human;
-use crate::replay::explain::told::stream_name;
+use crate::replay::divergence::Place;
+use crate::replay::explain::told::{NO_STACK, stream_name};
+use crate::replay::explain::watch::BEFORE;
 use crate::replay::what_if::{Disagreement, Figure, Reason};
 
 /// A part of reserved memory, as a row of the table.
@@ -29,19 +31,22 @@ pub(super) fn part(part: Part, asked_pool: (u64, u64)) -> Text {
 
 /// What a moment comes down to: how the sentence about it goes on.
 #[expect(clippy::too_many_lines, reason = "a table of words")]
-pub(super) fn cause(explanation: &Explanation) -> Text {
+pub(super) fn cause(explanation: &Explanation, is_refusal: bool) -> Text {
     let bytes = human(explanation.verdict.bytes);
     let reserved = human(explanation.account.reserved);
     let needs = human(explanation.account.bytes(Part::Requested).saturating_add(explanation.asked.size));
+    // A refusal names its request; a peak is looked at with the eyes of the request that it came with.
+    let (whom, whom_zh) =
+        if is_refusal { ("it", "它") } else { ("the request that reached the peak", "达到峰值的请求") };
     let (en, zh) = match explanation.verdict.cause {
         Cause::Demand => {
             let available = explanation.available().map_or_else(|| "?".to_owned(), human);
             (
                 format!(
-                    "the program asked for more than there is: {needs} with this request, of which {bytes} is alive, and {available} is all that it could hold; no setting makes that fit"
+                    "the program asked for more than there is: {needs} with this request, of which {bytes} is alive, and {available} is all that it could hold then; no setting makes that fit"
                 ),
                 format!(
-                    "程序所请求的超过了可用的：连同该请求共 {needs}，其中 {bytes} 存活，而至多可持有 {available}；任何设置都放不下"
+                    "程序所请求的超过了可用的：连同该请求共 {needs}，其中 {bytes} 存活，而当时至多可持有 {available}；任何设置都放不下"
                 ),
             )
         }
@@ -60,11 +65,22 @@ pub(super) fn cause(explanation: &Explanation) -> Text {
             ),
             format!("已达到程序设置的显存比例：连同该请求共 {needs}，卡本身放得下"),
         ),
+        Cause::Untold => {
+            let free = explanation.free.map_or_else(String::new, human);
+            (
+                format!(
+                    "something refused it that the file does not tell: the driver had {free} free, and {bytes} was to be got from it. A memory fraction that the program set does that, and memory that others gave back only then"
+                ),
+                format!(
+                    "拒绝它的原因没有记录：驱动有 {free} 空闲，而只需取得 {bytes}。可能是程序设置的显存比例，或其他占用者此后才归还显存"
+                ),
+            )
+        }
         Cause::Fragmentation => (
             format!(
-                "the cache is fragmented: {bytes} of {reserved} is free in pieces that are each too short for it, and live blocks pin them, so that they cannot be given back"
+                "the cache is fragmented: {bytes} of {reserved} is free in pieces that are each too short for {whom}, and live blocks pin them, so that they cannot be given back"
             ),
-            format!("缓存碎片化：{reserved} 中有 {bytes} 空闲，但每一段都不够，且被活跃块钉住而无法归还"),
+            format!("缓存碎片化：{reserved} 中有 {bytes} 空闲，但每一段对{whom_zh}都不够，且被活跃块钉住而无法归还"),
         ),
         Cause::NotGivenBack => (
             format!(
@@ -122,6 +138,20 @@ pub(super) fn cause(explanation: &Explanation) -> Text {
     Text::new(en, zh)
 }
 
+/// What blocks have in common: a stack as it is, and what stands for one in words.
+pub(super) fn origin(group: &str) -> Text {
+    let en = shown(group);
+    if group == BEFORE {
+        return Text::new(en, "历史开始之前分配的");
+    }
+    let (bare, no_stack) = group.strip_prefix(NO_STACK).map_or((group, ""), |bare| (bare, "无调用栈："));
+    let is_size = bare.starts_with(|c: char| c.is_ascii_digit());
+    match bare.split_once(", stream ").filter(|_| is_size) {
+        Some((size, stream)) => Text::new(en, shown(&format!("{no_stack}{size}，流 {stream}"))),
+        None => en.into(),
+    }
+}
+
 /// What pins most, where the cause is that something is pinned.
 pub(super) fn holders(explanation: &Explanation) -> Option<Text> {
     let is_about = matches!(
@@ -129,14 +159,15 @@ pub(super) fn holders(explanation: &Explanation) -> Option<Text> {
         Cause::Fragmentation | Cause::OtherStream | Cause::OtherClass | Cause::MaxSplit
     );
     let group = explanation.account.pins.groups.first().filter(|group| is_about && group.alone > 0)?;
-    let (name, count) = (shown(&group.group), group.blocks);
+    let (name, count) = (origin(&group.group), group.blocks);
     let (alone, own, all) = (human(group.alone), human(group.bytes), human(explanation.account.pinned()));
     Some(Text::new(
         format!(
-            "Of the {all} that live blocks pin, {alone} is pinned by {} alone ({name}; {own} in all).",
-            plural(count, "block")
+            "Of the {all} that live blocks pin, {alone} is pinned by {} alone ({}; {own} in all).",
+            plural(count, "block"),
+            name.en
         ),
-        format!("被活跃块钉住的 {all} 中，{alone} 仅由 {count} 个块（{name}；共 {own}）钉住。"),
+        format!("被活跃块钉住的 {all} 中，{alone} 仅由 {count} 个块（{}；共 {own}）钉住。", name.zh),
     ))
 }
 
@@ -144,11 +175,25 @@ pub(super) fn holders(explanation: &Explanation) -> Option<Text> {
 pub(super) fn asked(explanation: &Explanation) -> Text {
     let asked = &explanation.asked;
     let (bytes, stream) = (human(asked.bytes), stream_name(asked.stream));
-    let pool = pool(asked.pool);
+    let (pool, place) = (pool(asked.pool), place(explanation.place));
     Text::new(
-        format!("request {} ({bytes}, {stream}{}; {})", explanation.request, pool.en, explanation.place),
-        format!("第 {} 个请求（{bytes}，{stream}{}；{}）", explanation.request, pool.zh, explanation.place),
+        format!("request {} ({bytes}, {stream}{}; {})", explanation.request, pool.en, place.en),
+        format!("第 {} 个请求（{bytes}，{}{}；{}）", explanation.request, stream_zh(asked.stream), pool.zh, place.zh),
     )
+}
+
+/// Where in the file something shows.
+fn place(place: Place) -> Text {
+    let zh = match place {
+        Place::Line(line) => format!("第 {line} 行"),
+        Place::Event { device, index } => format!("设备 {device} 的事件 {index}"),
+        Place::End { device } => format!("设备 {device} 的结尾"),
+    };
+    Text::new(place.to_string(), zh)
+}
+
+fn stream_zh(stream: u64) -> String {
+    stream_name(stream).replacen("stream", "流", 1)
 }
 
 fn pool(id: (u64, u64)) -> Text {
@@ -229,6 +274,7 @@ pub(super) fn cause_name(cause: Cause) -> Text {
     let (en, zh) = match cause {
         Cause::Demand => ("too much asked for", "请求过多"),
         Cause::OthersOnTheCard => ("others on the card", "卡上其他占用者"),
+        Cause::Untold => ("something not told", "没有记录的原因"),
         Cause::Fraction => ("the memory fraction", "显存比例"),
         Cause::Fragmentation => ("fragmentation", "碎片"),
         Cause::NotGivenBack => ("cache not given back", "缓存未归还"),
