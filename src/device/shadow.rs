@@ -144,6 +144,16 @@ impl ShadowDevice {
         Ok(())
     }
 
+    /// Whatever is enqueued on a stream from now on waits for what is enqueued on another one now.
+    ///
+    /// # Errors
+    /// As `occupy`.
+    pub fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError> {
+        let (stream, on) = (self.known(stream)?, self.known(on)?);
+        self.streams.hold_for(stream, on);
+        Ok(())
+    }
+
     /// Waits for everything enqueued on the device.
     pub fn synchronize(&mut self) {
         let bytes = &mut self.bytes;

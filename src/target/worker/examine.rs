@@ -345,6 +345,7 @@ fn kind(reply: &Reply) -> &'static str {
         Reply::Text(_) => "text",
         Reply::Snapshot(_) => "snapshot",
         Reply::Contents(_) => "contents",
+        Reply::Terms(_) => "terms",
         Reply::Dropped(Drop::NoSuchBlock | _) => "dropped",
     }
 }

@@ -245,6 +245,9 @@ impl Target for Supplied {
             Op::Finish { device, stream } if !self.has_streams => {
                 self.on_streams(*device, |device| done(device.finish(*stream)))
             }
+            Op::WaitStream { device, stream, on } if !self.has_streams => {
+                self.on_streams(*device, |device| done(device.hold_for(*stream, *on)))
+            }
             Op::Synchronize { device } if !self.has_streams => self.on_streams(*device, |device| {
                 device.synchronize();
                 Reply::Done
