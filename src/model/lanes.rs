@@ -59,15 +59,6 @@ impl Lanes {
         row.iter().enumerate().fold(0, |mask, (other, &until)| mask | u64::from(until > moment) << other)
     }
 
-    /// Streams that wait for another one now, or that this one waited for or that waited for it, at any time.
-    pub(super) fn joined(&self, stream: StreamId) -> u64 {
-        let waits = |&s: &usize| matches!(self.holds[s].front(), Some(Hold { kind: Kind::Wait { .. }, .. }));
-        let waiting = bits(self.held).filter(waits).fold(0, |mask, s| mask | 1_u64 << s);
-        let others =
-            (0..StreamId::LIMIT).map(StreamId).filter(|&other| self.before(other, 0) >> (stream.0 & 63) & 1 == 1);
-        others.fold(waiting | self.before(stream, 0), |mask, other| mask | 1 << other.0)
-    }
-
     fn push(&mut self, stream: StreamId, since: u64, kind: Kind) {
         if let Some(holds) = self.holds.get_mut(usize::from(stream.0)) {
             holds.push_back(Hold { since, kind });
@@ -223,7 +214,6 @@ mod tests {
         lanes.wait(C, C, 3);
         assert_eq!((lanes.over(2), lanes.over(3)), (u64::MAX, 2));
         assert_eq!(lanes.before(B, 0), 1 << 1, "it is ordered all the same");
-        assert_eq!((lanes.joined(A), lanes.joined(C)), (1 << 2, 0));
     }
 
     #[test]

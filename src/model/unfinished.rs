@@ -21,8 +21,6 @@ pub struct Unfinished {
     pub streams: u64,
     /// The stream of the block that was freed.
     pub own: StreamId,
-    /// One of them waits for another stream, or the new owner's stream and it have waited for each other before.
-    pub by_wait: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,9 +87,7 @@ impl Retired {
             let after = if is_here { 1 << (live.stream.0 & 63) | lanes.before(live.stream, range.since) } else { 0 };
             let streams = range.duty & !after;
             if streams != 0 && found.is_none() {
-                let by_wait = is_here && streams & lanes.joined(live.stream) != 0;
-                let Range { end, device, own, .. } = *range;
-                found = Some(Unfinished { address, end, device, streams, own, by_wait });
+                found = Some(Unfinished { address, end: range.end, device: range.device, streams, own: range.own });
             }
         }
         self.cut(live.address, live.end());

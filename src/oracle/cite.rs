@@ -24,7 +24,7 @@ cite! {
     ARG_01 = Arg 1, ARG_02 = Arg 2, ARG_03 = Arg 3,
     OOM_01 = Oom 1, OOM_02 = Oom 2, OOM_04 = Oom 4, OOM_05 = Oom 5, OOM_06 = Oom 6, OOM_07 = Oom 7,
     ISO_01 = Iso 1, ISO_02 = Iso 2, ISO_03 = Iso 3,
-    STRM_01 = Strm 1, STRM_02 = Strm 2, STRM_05 = Strm 5,
+    STRM_01 = Strm 1, STRM_02 = Strm 2,
     LEAK_01 = Leak 1, LEAK_02 = Leak 2,
     LIVE_04 = Live 4,
     GROW_01 = Grow 1, GROW_02 = Grow 2,

@@ -1,13 +1,13 @@
 //! Stream order: freed memory reaches another stream only after the work of its own stream and of every
 //! recorded stream has finished, or comes before the work of that other stream, which was told to wait for it after the
-//! free. Where a wait has to do with it, STRM-05 is what was broken.
+//! free.
 //!
 //! Does not cover: work on streams that the caller never recorded; the part of a freed block beyond the
 //! bytes asked for; streams that were recorded on a block and the block freed while requests on its device were
 //! redirected, which PyTorch takes for captured work and forgets; and work on a stream that was given more to do before it was seen idle, once the
 //! allocator may have waited for that work. Streams must stay busy until told otherwise.
 
-use super::cite::{STRM_01, STRM_02, STRM_05, say};
+use super::cite::{STRM_01, STRM_02, say};
 use super::{Oracle, Seen};
 use crate::model::Effect;
 use crate::op::OracleName;
@@ -29,19 +29,18 @@ impl Oracle for StreamOrder {
         let (start, stop, own) = (early.address, early.end, early.own.0);
         let list: Vec<String> = (0..64).filter(|s| early.streams >> s & 1 == 1).map(|s| s.to_string()).collect();
         let waiting = list.join(", ");
-        let by_wait = |requirement| if early.by_wait { STRM_05 } else { requirement };
         let (requirement, message) = if early.streams >> (own & 63) & 1 == 1 {
             let message = say!(
                 "{block} on stream {stream} was given [{address:#x}, {end:#x}), freed memory on which work of its own stream {own} has not finished",
                 "流 {stream} 上的 {block} 得到 [{address:#x}, {end:#x})，而该已释放内存在其所属流 {own} 上的工作尚未完成"
             );
-            (by_wait(STRM_01), message)
+            (STRM_01, message)
         } else {
             let message = say!(
                 "{block} on stream {stream} was given [{address:#x}, {end:#x}), freed memory that recorded stream {waiting} still uses",
                 "流 {stream} 上的 {block} 得到 [{address:#x}, {end:#x})，而该已释放内存仍被记录流 {waiting} 使用"
             );
-            (by_wait(STRM_02), message)
+            (STRM_02, message)
         };
         let what = say!("memory given to {block}", "{block} 得到的内存");
         let expected = say!("outside [{start:#x}, {stop:#x})", "[{start:#x}, {stop:#x}) 之外");
@@ -102,7 +101,7 @@ mod tests {
         let reply = || Reply::Allocated { address: 0x1000 };
         bench.step(alloc_on(2, 2, 100), reply(), |_| {}).passes();
         let reply = Reply::Allocated { address: 0x1100 };
-        let found = bench.step(alloc_on(3, 1, 100), reply, |_| {}).convicts("STRM-05");
+        let found = bench.step(alloc_on(3, 1, 100), reply, |_| {}).convicts("STRM-01");
         assert_eq!(
             found.message.en,
             "b3 on stream 1 was given [0x1100, 0x1164), freed memory on which work of its own stream 0 has not finished"
@@ -120,7 +119,7 @@ mod tests {
         // Nothing of its own ends here, whatever it is told.
         let finish = |stream| Op::Finish { device: crate::op::DeviceId(0), stream: StreamId(stream) };
         bench.step(finish(2), Reply::Done, |_| {}).passes();
-        bench.alloc(2, 0x1000, 100).convicts("STRM-05");
+        bench.alloc(2, 0x1000, 100).convicts("STRM-02");
         occupy(&mut bench, 2);
         bench.step(finish(1), Reply::Done, |o| o.devices[0].idle |= 1 << 1).passes();
         bench.alloc(3, 0x1100, 100).passes();
