@@ -143,7 +143,7 @@ fn conversations() -> Vec<(String, Vec<u8>)> {
         let name = scenario.id.replace("::", "-");
         let ops = steps.iter().take(5).filter_map(|s| s.op.as_ref());
         let mut asks = vec![Ask::Open { setup: Cow::Borrowed(&setup) }];
-        asks.extend(ops.map(|op| Ask::Apply { op: Cow::Borrowed(op) }));
+        asks.extend(ops.map(|op| Ask::apply(Cow::Borrowed(op))));
         asks.extend([Ask::Observe {}, Ask::Close {}]);
         let mut lines = Vec::new();
         for ask in asks {

@@ -1,4 +1,4 @@
-//! What goes over the pipes of `poolproof-worker/1`, in both directions: questions of anybody to the side that serves,
+//! What goes over the pipes of `poolproof-worker/2`, in both directions: questions of anybody to the side that serves,
 //! and answers of a worker that may be anybody's to the harness.
 //!
 //! The first byte says which: `{` questions and `<` answers as they are, below 128 questions made of operations and
@@ -10,9 +10,10 @@ use std::borrow::Cow;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use poolproof::engine::attempt::{Attempt, attempt};
 use poolproof::engine::lockstep::Course;
-use poolproof::op::{DeviceView, Observation, Op, OracleName, RefusalClass, Reply, Setup, Step, TargetInfo, Versions};
+use poolproof::op::{Observation, Op, OracleName, RefusalClass, Reply, Setup, Step, TargetInfo, Versions};
 use poolproof::target::lost::ProtocolError;
-use poolproof::target::worker::{self, Answer, Ask, PROTOCOL, Told};
+use poolproof::target::worker::shown::{Described, Shown};
+use poolproof::target::worker::{self, Answer, Ask, Changed, PROTOCOL, Told};
 use poolproof::target::{self, Lost, Target, TargetError};
 
 use super::coverage::Cells;
@@ -74,7 +75,7 @@ fn questions(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
         if rarely(u, 4)? {
             astray(&mut op, u)?;
         }
-        asks.push(Ask::Apply { op: Cow::Owned(op) });
+        asks.push(Ask::apply(Cow::Owned(op)));
     }
     asks.push(Ask::Observe {});
     asks.push(Ask::Close {});
@@ -171,7 +172,7 @@ impl Foreign {
         let mut inner = target::open(&operations::reference(""), setup)?;
         let (mut used, mut before) = (0, Observation::default());
         let devices = changes(&mut *inner, &mut before);
-        let answer = Answer::Opened { info: inner.info().clone(), versions: inner.versions(), devices };
+        let answer = Answer::Opened { info: Described::whole(inner.info()), versions: inner.versions(), devices };
         let told = said(edits, &mut used, &answer).and_then(Told::opened);
         match told {
             Ok(Ok(told)) => Ok(Box::new(Foreign { inner, before, told, edits: edits.to_vec(), used, lost: None })),
@@ -187,11 +188,16 @@ fn broke(reason: ProtocolError) -> Lost {
 }
 
 /// The devices that are not as they were said to be.
-fn changes(target: &mut dyn Target, before: &mut Observation) -> Vec<Option<DeviceView>> {
+fn changes(target: &mut dyn Target, before: &mut Observation) -> Vec<Changed> {
     let mut now = Observation::default();
     target.observe(&mut now);
     let known = before.devices.iter().map(Some).chain(std::iter::repeat(None));
-    let changed = now.devices.iter().zip(known).map(|(now, known)| (known != Some(now)).then_some(*now)).collect();
+    let changed = now
+        .devices
+        .iter()
+        .zip(known)
+        .map(|(now, known)| (known != Some(now)).then(|| Box::new(Shown::all(now))))
+        .collect();
     *before = now;
     changed
 }
@@ -220,8 +226,8 @@ impl Target for Foreign {
     fn apply(&mut self, op: &Op) -> Reply {
         if self.lost.is_none() {
             let reply = self.inner.apply(op);
-            let answer =
-                Answer::Applied { reply, devices: changes(&mut *self.inner, &mut self.before), poisoned: None };
+            let devices = changes(&mut *self.inner, &mut self.before);
+            let answer = Answer::Applied { reply, devices, events: Vec::new(), waited: Vec::new(), poisoned: None };
             let heard = said(&self.edits, &mut self.used, &answer).and_then(|answer| self.told.applied(answer));
             match heard {
                 Ok((reply, None)) => return reply,

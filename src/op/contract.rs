@@ -8,7 +8,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::growth::Growth;
+pub use super::growth::Growth;
 use super::stats::{Column, Family};
 
 /// One thing a target can be asked. Written as in scenario files: `record_stream`, `stats:segment`, `devices:2`.

@@ -8,7 +8,7 @@ pub mod contract;
 pub mod corruption;
 pub mod exclusion;
 pub mod fault;
-mod growth;
+pub mod growth;
 pub mod milestone;
 mod names;
 pub mod observable;

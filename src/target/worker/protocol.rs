@@ -78,7 +78,13 @@ fn is_first(thread: &u8) -> bool {
     *thread == 0
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
+    /// An operation and nothing beside it.
+    #[must_use]
+    pub fn apply(op: Cow<'a, Op>) -> Self {
+        Ask::Apply { op, about: None, thread: 0, busy: Cow::Borrowed(&[]) }
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match self {
             Ask::Hello { .. } => "hello",
