@@ -23,18 +23,22 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return fits.min_by_key(|&s| (of(s).size, of(s).address));
         } else if planted.has(Defect::StealsWithoutWaiting) {
             return first().or_else(|| free.slots(&self.arena).find(|&s| of(s).size >= size));
-        } else if planted.has(Defect::WaitOrdersBothWays) || planted.has(Defect::OldWaitStillCounts) {
-            return first().or_else(|| self.borrow_ordered(request, size));
+        }
+        if planted.has(Defect::WaitOrdersBothWays) || planted.has(Defect::OldWaitStillCounts) {
+            let found = first().or_else(|| self.borrow_ordered(request, size).filter(|&s| !of(s).is_split()));
+            return found.map(|slot| self.move_over(slot, request.stream));
         }
         let found = self.choose_of(request, request.stream, size).or_else(|| {
             let borrows = planted.varies(Variation::BorrowsIdle) && !self.private.is_redirecting();
             if borrows { self.borrow_idle(request, size) } else { None }
         });
         let ordered = || self.borrow_ordered(request, size).filter(|_| planted.varies(Variation::FollowsWaits));
-        match found.or_else(ordered) {
-            Some(slot) if self.arena[slot].stream != request.stream => Some(self.move_to(slot, request.stream)),
-            found => found,
-        }
+        found.or_else(ordered).map(|slot| self.move_over(slot, request.stream))
+    }
+
+    /// The block on that stream, moved there if it is another's.
+    fn move_over(&mut self, slot: Slot, stream: StreamHandle) -> Slot {
+        if self.arena[slot].stream == stream { slot } else { self.move_to(slot, stream) }
     }
 
     /// The free block of a stream that a variation takes.
