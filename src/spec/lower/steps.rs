@@ -226,6 +226,7 @@ impl Pass<'_> {
                 Op::SetFraction { device: device?, fraction: fraction?.0 }
             }
             RawOp::SetSettings(text) => Op::SetSettings { settings: self.value(text, path)? },
+            RawOp::SetCaching(enabled) => Op::SetCaching { enabled: self.value(enabled, path)? },
             RawOp::Occupy(place) => {
                 let (device, stream) = self.place(place, path)?;
                 Op::Occupy { device, stream }
