@@ -116,7 +116,7 @@ impl Journey {
                     self.note_refused(pair, *device, *bytes, model);
                 }
             }
-            Effect::None => {}
+            Effect::None | Effect::AllocatedDirect(..) | Effect::FreedDirect(..) => {}
         }
         if !matches!(effect, Effect::Freed(..)) && !self.has(Milestone::PendingResolved) {
             // PendingResolved, outside of a free: a block became free although none was given back.

@@ -175,6 +175,12 @@ impl Model {
         self.reconfigured
     }
 
+    /// Whether requests go through the cache.
+    #[must_use]
+    pub fn is_caching(&self) -> bool {
+        self.caching
+    }
+
     /// The contract's most for a request, for oracles that ask whether it had to fit.
     #[must_use]
     pub fn at_most(&self, bytes: u64) -> u64 {

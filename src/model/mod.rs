@@ -46,6 +46,8 @@ pub struct Live {
     pub owner: Owner,
     /// Which caller asked for it.
     pub caller: u8,
+    /// It was asked for while caching was off, and is the device's alone: no figure counts it.
+    pub direct: bool,
 }
 
 impl Live {
@@ -79,6 +81,9 @@ pub enum Effect {
     /// A request of 0 bytes was answered.
     AllocatedNothing(BlockId),
     Freed(BlockId, Live),
+    /// The same of a block that came from the device itself, and goes back there.
+    AllocatedDirect(BlockId, Live),
+    FreedDirect(BlockId, Live),
     /// A request was refused for lack of memory.
     Refused {
         device: usize,
@@ -91,6 +96,8 @@ pub struct Model {
     contract: Contract,
     /// Other settings were asked for since the start, whatever came of it.
     reconfigured: bool,
+    /// Requests go through the cache.
+    caching: bool,
     totals: Vec<u64>,
     streams: u8,
     counters: bool,
@@ -120,6 +127,7 @@ impl Model {
         Model {
             contract: info.contract,
             reconfigured: false,
+            caching: true,
             totals: info.devices.iter().map(|d| d.total_bytes).collect(),
             streams: info.streams,
             counters: info.can(Capability::Counters),
@@ -154,7 +162,7 @@ impl Model {
             (Op::Alloc { block, device, stream, bytes, .. }, Reply::Allocated { address }) => {
                 self.allocated(*block, *device, *stream, *bytes, *address)
             }
-            (Op::Alloc { device, .. }, _) if reply.is_out_of_memory() => match self.position(*device) {
+            (Op::Alloc { device, .. }, _) if reply.is_out_of_memory() && self.caching => match self.position(*device) {
                 Some(device) => {
                     self.devices[device].had_oom = true;
                     Effect::Refused { device }
@@ -182,11 +190,16 @@ impl Model {
         address: u64,
     ) -> Effect {
         let Some(device) = self.position(device) else { return Effect::None };
-        let (owner, caller) = (Owner::Default, self.caller);
-        let mut live = Live { device, stream, address, bytes, recorded: 0, redirected: 0, owner, caller };
+        let (owner, caller, direct) = (Owner::Default, self.caller, !self.caching && bytes > 0);
+        let mut live = Live { device, stream, address, bytes, recorded: 0, redirected: 0, owner, caller, direct };
         if bytes == 0 {
             self.held.insert(block, live);
             return Effect::AllocatedNothing(block);
+        }
+        if direct {
+            self.ranges.insert((address, block), live.end());
+            self.held.insert(block, live);
+            return Effect::AllocatedDirect(block, live);
         }
         if !self.retired.is_empty() {
             self.trespass = self.retired.take(&live);
@@ -203,6 +216,11 @@ impl Model {
     fn freed(&mut self, block: BlockId, after: &Observation) -> Effect {
         let Some(live) = self.held.remove(&block) else { return Effect::None };
         let mut waited = false;
+        if live.direct {
+            self.ranges.remove(&(live.address, block));
+            self.former.put(block, &live, false, &self.devices[live.device]);
+            return Effect::FreedDirect(block, live);
+        }
         if live.bytes > 0 {
             self.devices[live.device].remove(&live);
             self.ranges.remove(&(live.address, block));
@@ -250,6 +268,7 @@ impl Model {
                     self.current[caller] = device;
                 }
             }
+            Op::SetCaching { enabled } => self.caching = enabled,
             Op::Caller { caller } => self.caller = caller,
             Op::PoolCreate { .. }
             | Op::PoolEnter { .. }

@@ -44,7 +44,7 @@ impl Model {
     /// holds memory there.
     #[must_use]
     pub fn must_stay(&self, device: usize) -> Option<u64> {
-        let live = self.held.values().filter(|live| live.device == device && live.bytes > 0);
+        let live = self.held.values().filter(|live| live.device == device && live.bytes > 0 && !live.direct);
         self.territory.must_stay(device, live.map(|live| (live.address, live.end())))
     }
 
@@ -63,7 +63,7 @@ impl Model {
     #[must_use]
     pub fn has_graph_memory_alone(&self, device: usize) -> bool {
         let is_used = |start: u64, end: u64| {
-            let mut live = self.held.values().filter(|live| live.device == device && live.bytes > 0);
+            let mut live = self.held.values().filter(|live| live.device == device && live.bytes > 0 && !live.direct);
             live.any(|live| live.address < end && start < live.end())
         };
         self.held_by_graphs(device).any(|(start, end, _)| !is_used(start, end))

@@ -59,6 +59,8 @@ pub enum Capability {
     GraphCapture,
     /// A freed block is kept and serves later requests, until the cache is emptied.
     Caching,
+    /// The cache can be switched off and on between any two operations.
+    CachingSwitch,
     /// What is cached stays so until the cache is emptied or a request needs the room.
     KeepsCached,
     /// A cached block of any size may be cut to serve a smaller request.
@@ -115,6 +117,7 @@ impl Capability {
         (Capability::PrivatePools, "private_pools"),
         (Capability::GraphCapture, "graph_capture"),
         (Capability::Caching, "caching"),
+        (Capability::CachingSwitch, "caching_switch"),
         (Capability::KeepsCached, "keeps_cached"),
         (Capability::CutsAnyBlock, "cuts_any_block"),
         (Capability::MergesAtFree, "merges_at_free"),

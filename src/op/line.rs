@@ -34,6 +34,7 @@ pub(super) fn of(op: &Op) -> String {
         Op::SetFraction { device, fraction } => format!("set_fraction {} to {fraction}", place(*device)),
         Op::GetFraction { device } => format!("get_fraction {}", place(*device)),
         Op::SetSettings { settings } => format!("set_settings \"{}\"", settings.escape_debug()),
+        Op::SetCaching { enabled } => format!("set_caching {}", if *enabled { "on" } else { "off" }),
         Op::Caller { caller } => format!("caller {caller}"),
         Op::Summary { device, abbreviated } => {
             format!("summary {device}{}", if *abbreviated { ", abbreviated" } else { "" })

@@ -219,6 +219,8 @@ pub enum Op {
     },
     /// From now on these settings are in force, as a settings string says them.
     SetSettings { settings: String },
+    /// From now on requests go through the cache, or each to the device itself (`caching_allocator_enable`).
+    SetCaching { enabled: bool },
     /// Change the current device of the calling thread.
     SetCurrent { device: DeviceId },
     /// From here on the calls come from another thread, with a current device of its own.
@@ -298,6 +300,7 @@ impl Op {
             Op::SetFraction { .. } => "set_fraction",
             Op::GetFraction { .. } => "get_fraction",
             Op::SetSettings { .. } => "set_settings",
+            Op::SetCaching { .. } => "set_caching",
             Op::SetCurrent { .. } => "set_current",
             Op::Caller { .. } => "caller",
             Op::Dictionary { .. } => "dictionary",

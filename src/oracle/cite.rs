@@ -33,7 +33,7 @@ cite! {
     MEM_01 = Mem 1, MEM_02 = Mem 2, MEM_03 = Mem 3,
     PRIV_01 = Priv 1, PRIV_02 = Priv 2, PRIV_04 = Priv 4, PRIV_05 = Priv 5,
     PRIV_06 = Priv 6,
-    CONF_04 = Conf 4, CONF_05 = Conf 5,
+    CONF_04 = Conf 4, CONF_05 = Conf 5, CONF_06 = Conf 6, CONF_07 = Conf 7,
     CAPT_01 = Capt 1, CAPT_02 = Capt 2, CAPT_03 = Capt 3, CAPT_05 = Capt 5, CAPT_06 = Capt 6,
     TRIM_01 = Trim 1,
 }

@@ -90,6 +90,7 @@ impl Growth {
             Op::EmptyCache => add(8, 0, 0),
             Op::SetFraction { device: place, fraction } => add(9, device(place), fraction.to_bits()),
             Op::SetSettings { settings } => settings.hash(hasher),
+            Op::SetCaching { enabled } => add(12, u64::from(*enabled), 0),
             Op::SetCurrent { device } => add(10, u64::from(device.0.cast_unsigned()), 0),
             Op::Caller { caller } => add(11, u64::from(*caller), 0),
             _ => self.note_pools(op),

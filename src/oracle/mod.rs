@@ -135,7 +135,7 @@ impl<'a> Seen<'a> {
     /// The devices that the operation is about.
     fn scope(&self) -> Scope {
         let Some(op) = self.asked() else { return Scope::Nothing };
-        if let Effect::Freed(_, live) = self.effect {
+        if let Effect::Freed(_, live) | Effect::FreedDirect(_, live) = self.effect {
             return Scope::One(live.device);
         }
         match op {

@@ -21,7 +21,7 @@ impl Oracle for Overlap {
         if seen.is_unlawful_service() {
             return;
         }
-        let Effect::Allocated(block, live) = seen.effect else { return };
+        let (Effect::Allocated(block, live) | Effect::AllocatedDirect(block, live)) = seen.effect else { return };
         let (address, end, bytes) = (live.address, live.end(), live.bytes);
         if address == 0 {
             let bytes = told::bytes(bytes);

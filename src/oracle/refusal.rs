@@ -6,8 +6,8 @@
 //! device that it is about, and peaks after a refusal (`peak`).
 
 use super::cite::{
-    ARG_01, ARG_02, ARG_03, CAPT_06, CONF_04, CONF_05, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04, OOM_01, OOM_02,
-    OOM_05, OOM_06, OOM_07, SUMM_01, SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
+    ARG_01, ARG_02, ARG_03, CAPT_06, CONF_04, CONF_05, CONF_06, CONF_07, FRAC_02, FRAC_05, HUGE_01, HUGE_02, LIVE_04,
+    OOM_01, OOM_02, OOM_05, OOM_06, OOM_07, SUMM_01, SUMM_02, SUMM_03, TELE_02, ZERO_01, ZERO_02, say,
 };
 use super::message::{self, Figures};
 use super::view::{answered, first_difference, fraction, refusal};
@@ -189,6 +189,7 @@ fn needs(op: &Op) -> Option<Capability> {
         Op::ResetAccumulated { .. } => Capability::AccumulatedReset,
         Op::SetFraction { .. } | Op::GetFraction { .. } => Capability::MemoryFraction,
         Op::SetSettings { .. } => Capability::SettingsChange,
+        Op::SetCaching { .. } => Capability::CachingSwitch,
         Op::SetCurrent { .. } => Capability::CurrentDevice,
         Op::Caller { .. } => Capability::Callers,
         Op::Dictionary { .. } => Capability::Dictionary,
@@ -215,6 +216,7 @@ fn looks(op: &Op) -> Option<RequirementId> {
         Op::MemoryInfo { .. } => TELE_02,
         Op::GetFraction { .. } => FRAC_05,
         Op::SetSettings { .. } => CONF_04,
+        Op::SetCaching { .. } => CONF_06,
         _ => return None,
     })
 }
@@ -246,7 +248,12 @@ fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
         },
         Op::Free { block } => {
             let empty = seen.model.block(block).is_some_and(|live| live.bytes == 0);
-            if empty { ZERO_02 } else { LIVE_04 }
+            let switched = seen.model.block(block).is_some_and(|live| live.direct) || !seen.model.is_caching();
+            match (empty, switched) {
+                (true, _) => ZERO_02,
+                (false, true) => CONF_07,
+                (false, false) => LIVE_04,
+            }
         }
         _ => looks(op).unwrap_or(LIVE_04),
     })
@@ -289,7 +296,10 @@ impl Oracle for Refusal {
                 (Text::new("message of the refusal", "拒绝信息"), Text::new("a message", "说明信息"));
             found.push(violation.figure(what, expected, Text::new("empty", "空")));
         }
-        found.extend(message::judge(seen, op, &refusal.message, self.figures));
+        // What a driver says of a request that was passed on to it is not the allocator's text.
+        if seen.model.is_caching() || !seen.reply.is_out_of_memory() {
+            found.extend(message::judge(seen, op, &refusal.message, self.figures));
+        }
         match refusal.class {
             RefusalClass::InvalidArgument | RefusalClass::InvalidPointer | RefusalClass::Unsupported => {
                 self.judge_unchanged(seen, op, promise(seen, op), found);

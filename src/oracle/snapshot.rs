@@ -159,7 +159,7 @@ impl Snapshots {
         let mut allocated: Vec<(&SegmentView, &BlockView)> =
             blocks.filter(|(_, b)| b.state == BlockState::ActiveAllocated).collect();
         allocated.sort_unstable_by_key(|(_, b)| b.address);
-        for (id, live) in seen.model.held() {
+        for (id, live) in seen.model.held().filter(|(_, live)| !live.direct) {
             let shown = allocated.binary_search_by_key(&live.address, |(_, b)| b.address).ok().map(|i| allocated[i]);
             let violation = match shown {
                 Some((segment, block)) if block.size >= live.bytes && device_of(segment) == Some(live.device) => {

@@ -18,6 +18,7 @@ use super::telemetry_streams as streams;
 use super::view::free;
 use super::{Oracle, Seen};
 use crate::device::sim::GRANULE;
+use crate::model::Effect;
 use crate::op::{
     Capability, Contract, Counter, DeviceCall, DeviceView, Family, Op, OracleName, Reply, TargetInfo, Text, told,
 };
@@ -50,6 +51,8 @@ struct Debt {
     owed: i128,
     /// What another process holds, by command.
     neighbour: u64,
+    /// What blocks hold that came from the device itself: no figure of the allocator counts it.
+    direct: i128,
 }
 
 impl Telemetry {
@@ -129,7 +132,7 @@ impl Telemetry {
         };
         let grew = reserved(after) - reserved(before);
         let (b, a) = (before.free_bytes, after.free_bytes);
-        let fell = i128::from(b) - i128::from(a);
+        let fell = i128::from(b) - i128::from(a) - self.note_direct(seen, device);
         let rounded = self.is_rounding(before, after, fell - grew);
         if !rounded && self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
             let asked = seen.op.map_or_else(String::new, Op::to_line);
@@ -140,9 +143,24 @@ impl Telemetry {
                 "`{asked}` 使设备 {device} 的保留内存变化 {moved}，但设备的空闲内存从 {was} 变为 {is}"
             );
             convict(TELE_01, message, (told::change_of(&free(device)), due, by));
-        } else if let Some(nvml) = after.nvml.as_ref().filter(|_| self.whole) {
+        } else if let Some(nvml) = after.nvml.as_ref().filter(|_| self.whole && self.debt(device).direct == 0) {
             second_opinion(device, after, (nvml, self.debt(device).owed), convict);
         }
+    }
+
+    /// What went to a block that comes from the device itself, or came from one.
+    fn note_direct(&mut self, seen: &Seen<'_>, device: usize) -> i128 {
+        let moved = match seen.effect {
+            Effect::AllocatedDirect(_, live) if live.device == device => i128::from(live.bytes),
+            Effect::FreedDirect(_, live) if live.device == device => -i128::from(live.bytes),
+            _ => return 0,
+        };
+        self.debt(device).direct += moved;
+        // A device may give whole pieces alone.
+        let taken = |views: &crate::op::Observation| i128::from(views.devices[device].free_bytes);
+        let fell = taken(seen.before) - taken(seen.after);
+        let rest = fell.abs() - moved.abs();
+        if (0..i128::from(GRANULE)).contains(&rest) && fell.signum() == moved.signum() { fell } else { moved }
     }
 
     /// From a planted fault on, memory may stay with the device that the allocator gave back.

@@ -136,6 +136,8 @@ breaches! {
     Conf 3 High, "With a setting in force, another promise was broken", "启用配置项后其他承诺被破坏";
     Conf 4 Medium, "A change of settings at run time had no effect, or one that it should not have", "运行时更改配置未生效，或产生了不应有的影响";
     Conf 5 Medium, "Settings that were refused changed those in force", "被拒绝的配置改变了当前生效的配置";
+    Conf 6 Medium, "With caching off requests were cached or counted", "关闭缓存后申请仍被缓存或计入统计";
+    Conf 7 High, "A block was not given back to where it came from after caching was switched", "缓存开关之后，块未归还到其来源";
     Live 1 High, "A call did not return in time", "调用未在时限内返回";
     Live 2 High, "A call ended the allocator's process, or panicked", "调用使分配器所在的进程终止，或引发 panic";
     Live 3 High, "After a call the device no longer worked properly", "某次调用之后设备无法正常工作";

@@ -355,6 +355,18 @@ pub static ALL: &[Requirement] = &[
         "运行时更改的配置自下一次调用起在所有设备上生效，更改本身不改变任何数据",
     ),
     must(Conf, 5, "Settings that are refused leave those in force as they were", "被拒绝的配置不影响当前生效的配置"),
+    must(
+        Conf,
+        6,
+        "While caching is off each request takes memory from the device and each free returns it at once, and no figure counts either",
+        "关闭缓存期间，每次申请直接取自设备，每次释放立即归还，且均不计入任何统计",
+    ),
+    must(
+        Conf,
+        7,
+        "A block goes back to where it came from, however caching was switched since",
+        "块归还到其来源，无论此后缓存如何开关",
+    ),
     must(Live, 1, "Every call returns: none hangs", "每次调用都会返回，不会挂起"),
     must(Live, 2, "No call ends the process that makes it", "任何调用都不会使其进程终止"),
     must(

@@ -220,6 +220,8 @@ pub enum OpKind {
     GetFraction,
     SetSettings,
     SetSettingsInvalid,
+    /// All requests of such a sequence are tensors: these know where they came from.
+    SetCaching,
     SetCurrent,
     Caller,
     Dictionary,
@@ -262,6 +264,7 @@ impl OpKind {
             OpKind::ResetAccumulated => C::AccumulatedReset,
             OpKind::SetFraction | OpKind::SetFractionInvalid | OpKind::GetFraction => C::MemoryFraction,
             OpKind::SetSettings | OpKind::SetSettingsInvalid => C::SettingsChange,
+            OpKind::SetCaching => C::CachingSwitch,
             OpKind::SetCurrent => C::CurrentDevice,
             OpKind::Caller => C::Callers,
             OpKind::Dictionary => C::Dictionary,

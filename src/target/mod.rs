@@ -198,11 +198,12 @@ pub fn siblings(name: &TargetName) -> Vec<TargetName> {
     vec![sibling]
 }
 
-/// The sound reference on simulated devices, under the settings that a target's name gives.
+/// The sound reference on simulated devices, under the settings that a target's name gives, with or without a cache as there.
 #[must_use]
 pub fn sound_reference(name: &TargetName) -> TargetName {
-    let is_setting =
-        |(key, value): &&(String, Option<String>)| key == "config" || (value.is_none() && key.contains(':'));
+    let is_setting = |(key, value): &&(String, Option<String>)| {
+        key == "config" || key == "caching" || (value.is_none() && key.contains(':'))
+    };
     let options = name.options.iter().filter(is_setting).cloned().collect();
     TargetName { allocator: "reference".to_owned(), place: "sim".to_owned(), options }
 }

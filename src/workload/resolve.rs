@@ -90,6 +90,8 @@ pub(super) struct Resolver<'a> {
     sizes: &'a [SizeClass],
     fractions: &'a [f64],
     settings: &'a [String],
+    /// Caching is switched: raw pointers would go back to where they did not come from.
+    switches: bool,
     table: &'a Table,
     bounds: Bounds<'a>,
     device_calls: Vec<OpKind>,
@@ -124,6 +126,7 @@ impl<'a> Resolver<'a> {
             sizes: &generate.sizes,
             fractions: if generate.fractions.is_empty() { &FRACTIONS } else { &generate.fractions },
             settings: &generate.settings,
+            switches: table.has(OpKind::SetCaching),
             table,
             bounds,
             device_calls: DEVICE_CALLS.into_iter().filter(|&(k, needs)| offered(k, needs)).map(|(k, _)| k).collect(),
@@ -207,6 +210,7 @@ impl<'a> Resolver<'a> {
                 Op::SetSettings { settings }
             }
             OpKind::SetSettingsInvalid => Op::SetSettings { settings: choose(&BAD_SETTINGS, draft.pick).to_owned() },
+            OpKind::SetCaching => Op::SetCaching { enabled: draft.pick & 1 == 1 },
             OpKind::SetCurrent => Op::SetCurrent { device },
             OpKind::Caller => Op::Caller { caller: one_of(draft.pick, self.bounds.callers) },
             OpKind::Dictionary => Op::Dictionary { device },
@@ -255,6 +259,7 @@ impl<'a> Resolver<'a> {
             None => (self.maybe_current(draft), self.lane(draft)),
         };
         let block = self.blocks.ask(bytes, stream);
+        let via = if self.switches { Via::Tensor } else { via };
         Op::Alloc { block, device, stream, bytes, via }
     }
 

@@ -96,7 +96,8 @@ pub(super) fn plant(ops: Vec<Op>, generate: &Generate, drafts: &[FaultDraft], de
 /// devices, frees what it asked for, and leaves no stream busy, so that any growth is the allocator's.
 fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bounds<'_>) -> Vec<Op> {
     use OpKind::{
-        Fault, Neighbour, ResetAccumulated, ResetPeak, SetFraction, SetFractionInvalid, SetSettings, SetSettingsInvalid,
+        Fault, Neighbour, ResetAccumulated, ResetPeak, SetCaching, SetFraction, SetFractionInvalid, SetSettings,
+        SetSettingsInvalid,
     };
     // what a graph held, or a pool with live blocks, stays until a flush
     let leaves =
@@ -104,7 +105,7 @@ fn rounds(scenario: &Scenario, generate: &Generate, drafts: &Drafts, bounds: Bou
     let flushes = generate.weights.entries.iter().any(|&(kind, weight)| kind == OpKind::EmptyCache && weight > 0);
     let steady = |kind| {
         let moves = matches!(kind, SetFraction | Neighbour | SetFractionInvalid | ResetPeak | ResetAccumulated | Fault)
-            || matches!(kind, SetSettings | SetSettingsInvalid);
+            || matches!(kind, SetCaching | SetSettings | SetSettingsInvalid);
         !moves && (flushes || !leaves(kind))
     };
     let table = Table::new(&generate.weights, steady);

@@ -70,7 +70,7 @@ impl Trail {
             } else {
                 let reply = target.apply(op);
                 target.observe(&mut seen);
-                if let Effect::Allocated(_, live) = model.apply(op, &reply, &seen) {
+                if let Effect::Allocated(_, live) | Effect::AllocatedDirect(_, live) = model.apply(op, &reply, &seen) {
                     let origin = origins.get_mut(live.device).map_or(0, |o| *o.get_or_insert(live.address));
                     let took = seen.devices.get(live.device).map(taken) > before.get(live.device).copied();
                     chosen = (!took).then(|| live.address.wrapping_sub(origin));

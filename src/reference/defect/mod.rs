@@ -177,6 +177,7 @@ pub enum Defect {
     UnmapDoesNotWait, UnmapFailureForgotten, AddressesLeak, ExpandableCountsRequest, MergesUnmapped,
     // settings that change
     SettingsReadOnce, SettingsOnFirstDevice, SettingsEmptyCache, PagesForgottenOnceOff,
+    FreedBySwitch, DirectFreeLost, SmallAlwaysCached,
     // devices
     LimitOnCurrentDevice, DefaultDeviceZero, FreeOnCurrentDevice, CallersShareCurrent, BadDeviceClamped,
     NegativeIsCurrent, ContextOnDeviceZero, TrimWakesDeviceZero, TrimCurrentDeviceOnly, OomFlushesAllDevices,

@@ -15,8 +15,8 @@ theme! {
         "Resetting a graph does not take its use of the pool away, so that the pool never dies.";
     NoSplitIgnored, "no-split-ignored", "pytorch/pytorch #169739", [Priv 5],
         "Blocks of a pool made with no_split are split like any others.";
-    ResetPoolNotHeld, "reset-pool-not-held", OWN, [Capt 2, Capt 6],
+    ResetPoolNotHeld, "reset-pool-not-held", OWN, [Capt 6, Capt 2, Live 4],
         "A capture into the pool of a graph that was reset does not count as a use of it, so that the pool dies under its graph.";
-    ResetPoolRenewed, "reset-pool-renewed", OWN, [Capt 6],
+    ResetPoolRenewed, "reset-pool-renewed", OWN, [Capt 6, Priv 1, Capt 2],
         "A capture into the pool of a graph that was reset gets another pool, though the old one is still in use.";
 }

@@ -95,6 +95,7 @@ fn op_needs(op: &Op) -> Vec<Capability> {
             [C::MemoryFraction].into_iter().chain(device.is_none().then_some(C::CurrentDevice)).collect()
         }
         Op::SetSettings { .. } => vec![C::SettingsChange],
+        Op::SetCaching { .. } => vec![C::CachingSwitch],
         Op::SetCurrent { .. } => vec![C::CurrentDevice],
         Op::Caller { .. } => vec![C::Callers],
         Op::Dictionary { .. } => vec![C::Dictionary],

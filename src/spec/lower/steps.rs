@@ -211,6 +211,7 @@ impl Pass<'_> {
                 Op::SetFraction { device: device?, fraction: fraction?.0 }
             }
             RawOp::SetSettings(text) => Op::SetSettings { settings: self.value(text, path)? },
+            RawOp::SetCaching(enabled) => Op::SetCaching { enabled: self.value(enabled, path)? },
             RawOp::Occupy(_) | RawOp::Finish(_) | RawOp::WaitStream(_) => return self.stream_operation(op, path),
             RawOp::Neighbour(raw) => {
                 let device = self.device(&raw.device, expects_refusal, &path.key("device"));

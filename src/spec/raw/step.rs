@@ -75,6 +75,8 @@ operations! {
     get_fraction, "get_fraction", GetFraction(OptionalDevice);
     /// Put a settings string in force: `set_settings: "max_split_size_mb:64"`.
     set_settings, "set_settings", SetSettings(Slot<String>);
+    /// Switch the cache: `set_caching: false`.
+    set_caching, "set_caching", SetCaching(Slot<bool>);
     /// Change the caller's current device.
     set_current, "set_current", SetCurrent(DeviceArgument);
     /// From here on another thread calls.

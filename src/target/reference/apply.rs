@@ -45,6 +45,10 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
                 Ok(Reply::Fraction(self.reference.device(index).fraction()))
             }
             Op::SetSettings { settings } => self.change_settings(settings),
+            Op::SetCaching { enabled } => {
+                self.uncached = self.never_caches || !enabled;
+                Ok(Reply::Done)
+            }
             Op::SetCurrent { device } => {
                 self.place(Some(*device))?;
                 self.current.insert(self.caller(), self.misplaced(*device));
@@ -186,8 +190,11 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         }
         self.reach_over(index, device.is_some());
         if let Some(answer) = self.nothing(bytes) {
-            self.held.insert(block, Held { device: index, stream, address: 0, bytes });
+            self.held.insert(block, Held { device: index, stream, address: 0, bytes, direct: false, via });
             return Ok(answer);
+        }
+        if self.uncached && bytes > 0 && !self.is_cached_all_the_same(bytes) {
+            return self.alloc_direct(block, Held { device: index, stream, address: 0, bytes, direct: true, via });
         }
         let visited = self.latest.replace(index).is_some_and(|latest| latest != index);
         let allocator = self.reference.device_mut(index);
@@ -195,7 +202,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         let handle = allocator.device().stream_handle(stream);
         let served = allocator.alloc(bytes, handle);
         let address = served.map_err(|e| self.refused(alloc_refused(&e)))?;
-        self.held.insert(block, Held { device: index, stream, address, bytes });
+        self.held.insert(block, Held { device: index, stream, address, bytes, direct: false, via });
         let header = u64::from(self.reference.planted().has(Defect::AddressAfterHeader) && bytes > 0) * 8;
         Ok(Reply::Allocated { address: address + header })
     }
@@ -204,6 +211,13 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         let held = self.held(block)?;
         if let Some(refusal) = self.unfreeable(held.address, held.device) {
             return Err(refusal);
+        }
+        if held.address != 0 && self.goes_to_device(held) {
+            return self.free_direct(block, held);
+        }
+        if held.direct {
+            // The allocator does not know it: the block stays where it is.
+            return self.reference.free(held.address).map(|()| Reply::Done).map_err(|e| free_refused(&e));
         }
         let answer = self.reference.free(held.address).map_err(|e| free_refused(&e));
         // A block whose stream could not be marked was taken back all the same: it waits.

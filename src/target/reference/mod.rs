@@ -25,7 +25,7 @@ use crate::op::contract::limit_bytes;
 use crate::op::trace::TraceEvent;
 use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
-    StreamId, TargetInfo, Versions,
+    StreamId, TargetInfo, Versions, Via,
 };
 use crate::reference::rounding::{MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
 use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
@@ -39,6 +39,9 @@ struct Held {
     stream: StreamId,
     address: u64,
     bytes: u64,
+    /// It came from the device itself.
+    direct: bool,
+    via: Via,
 }
 
 /// A private pool as the reference knows it.
@@ -66,6 +69,10 @@ pub struct ReferenceTarget<D, P> {
     former_graphs: BTreeMap<GraphName, PoolHome>,
     /// Devices on which a stream captures.
     capturing: BTreeSet<usize>,
+    /// Requests go to the device itself.
+    uncached: bool,
+    /// They do whatever is switched (`PYTORCH_NO_CUDA_MEMORY_CACHING=1`).
+    never_caches: bool,
     /// What `page` says of all settings so far.
     page: u64,
     memo: Memo,
@@ -145,8 +152,9 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             streams,
             capabilities: capabilities(devices.iter().all(Playground::is_watched), settings)
                 .filter(|c| name.place == "sim" || !ON_SIMULATED_DEVICES.contains(c))
+                .filter(|c| !options.uncached || change::without_cache(*c))
                 .collect(),
-            contract: contract(settings, page(settings, 0)),
+            contract: if options.uncached { change::UNCACHED } else { contract(settings, page(settings, 0)) },
             config: options.config.clone(),
         };
         ReferenceTarget {
@@ -160,6 +168,8 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             graphs: BTreeMap::new(),
             former_graphs: BTreeMap::new(),
             capturing: BTreeSet::new(),
+            uncached: options.uncached,
+            never_caches: options.uncached,
             page: page(settings, 0),
             memo: Memo::default(),
             on_gpus: name.place == "cuda",

@@ -9,9 +9,8 @@ use crate::device::sim::GRANULE;
 use crate::op::{Setup, size};
 use crate::reference::{Defect, Settings, Variation, Variations};
 
-const ANYWHERE: &str = "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN and config=SETTINGS";
-const ON_A_GPU: &str =
-    "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN, config=SETTINGS, placement=driver|ordered, peers=on|off, ";
+const ANYWHERE: &str = "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN, caching=on|off and config=SETTINGS";
+const ON_A_GPU: &str = "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN, caching=on|off, config=SETTINGS, placement=driver|ordered, peers=on|off, ";
 
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +20,8 @@ pub(in crate::target) struct Options {
     pub(in crate::target) settings: Settings,
     /// The same as they were written.
     pub(super) config: Option<String>,
+    /// `caching=off`: as under `PYTORCH_NO_CUDA_MEMORY_CACHING=1`. `caching=on` (default).
+    pub(super) uncached: bool,
     /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
     pub(super) follows: bool,
     pub(super) gpu: OnGpu,
@@ -55,6 +56,8 @@ impl Options {
                 ("defect", Some(value)) => options.defect = Some(find_defect(name, value)?),
                 ("variation", Some(value)) => options.variations = Some(find_variations(name, value)?),
                 ("config", Some(text)) => options.configure(name, text)?,
+                ("caching", Some("off")) => options.uncached = true,
+                ("caching", Some("on")) => options.uncached = false,
                 ("peers", Some("on")) if on_gpu => options.peers = true,
                 ("peers", Some("off")) if on_gpu => options.peers = false,
                 ("placement", Some("ordered")) if on_gpu => options.ordered = true,

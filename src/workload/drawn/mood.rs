@@ -197,7 +197,7 @@ pub(super) fn group(kind: OpKind) -> Group {
         OpKind::EmptyCache => Group::Flush,
         OpKind::ResetPeak | OpKind::ResetAccumulated => Group::Reset,
         OpKind::SetFraction | OpKind::Neighbour => Group::Limit,
-        OpKind::SetSettings => Group::Settings,
+        OpKind::SetSettings | OpKind::SetCaching => Group::Settings,
         OpKind::SetCurrent | OpKind::Caller => Group::Who,
         OpKind::GetFraction | OpKind::Dictionary | OpKind::Summary | OpKind::Snapshot | OpKind::MemoryInfo => {
             Group::Read

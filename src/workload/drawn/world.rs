@@ -85,6 +85,7 @@ pub(super) fn draw(
     let pools = dice.few(&drawn.pools).max(1);
     let scale = dice.one(&[Scale::Small, Scale::Mixed, Scale::Mixed, Scale::Large]);
     let mut weights = weights(generate, offers, &settings, dice);
+    without_captures(&mut weights);
     let longest = if offers.real { LONGEST_ON_CARDS } else { u64::MAX };
     let lengths = u64::from(*generate.length.start())..=u64::from(*generate.length.end());
     // Candidates for one sequence are of one length, so that choosing among them takes no longer runs.
@@ -213,6 +214,13 @@ fn is_allowed(kind: OpKind, offers: &Offers<'_>, settings: &Drawn) -> bool {
     }
     let captures = offers.can(Capability::Streams) && !settings.pages() && !settings.oversize();
     group(kind) != Group::Capture || captures
+}
+
+/// Where caching is switched nothing captures: the device takes no call then.
+fn without_captures(weights: &mut Weights) {
+    if weights.entries.iter().any(|&(kind, weight)| kind == OpKind::SetCaching && weight > 0) {
+        weights.entries.retain(|&(kind, _)| group(kind) != Group::Capture);
+    }
 }
 
 /// Cuts a length into phases. One in four repeats an earlier one elsewhere.
