@@ -98,9 +98,12 @@ fn what_makes_no_sense_is_dropped() {
     world.drops(&Op::CaptureEnd { graph: G }, Drop::NotNested);
     world.drops(&Op::PoolDelete { pool: P }, Drop::PoolInUse);
     world.does(&Op::GraphReset { graph: G });
-    world.drops(&capture(1, Some(PoolSource::Pool(P))), Drop::NoSuchPool);
-    world.drops(&capture(1, Some(PoolSource::Graph(G))), Drop::NoSuchPool);
+    let admitted = |world: &World, source| world.model.admits(&capture(1, Some(source)));
+    assert_eq!(admitted(&world, PoolSource::Pool(P)), Ok(()));
+    assert_eq!(admitted(&world, PoolSource::Graph(G)), Ok(()), "whoever kept the id can name the pool");
     world.does(&Op::PoolDelete { pool: P });
+    world.drops(&capture(1, Some(PoolSource::Pool(P))), Drop::NoSuchPool);
+    assert_eq!(admitted(&world, PoolSource::Graph(G)), Ok(()), "then there is another in its place");
     world.drops(&create(P, false), Drop::PoolExists);
     let bad = Op::PoolCreate { pool: Q, device: DeviceId(7), use_on_oom: false, no_split: false };
     assert_eq!(world.model.admits(&bad), Ok(()), "it must be refused");

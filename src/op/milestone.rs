@@ -149,6 +149,7 @@ impl Milestone {
             Milestone::Split => Some(Capability::CutsAnyBlock),
             Milestone::Merge => Some(Capability::MergesAtFree),
             Milestone::BothPools => Some(Capability::SmallPool),
+            Milestone::SegmentReserved => Some(Capability::Stats(Family::ReservedBytes)),
             _ => None,
         }
     }

@@ -14,7 +14,7 @@ use super::view::{answered, first_difference, fraction, refusal};
 use super::{Oracle, Seen};
 use crate::model::{Effect, Law};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{Capability, Family, Op, OracleName, Pointer, PoolSource, RefusalClass, TargetInfo, Text, Via, told};
+use crate::op::{Capability, Family, Op, OracleName, Pointer, RefusalClass, TargetInfo, Text, Via, told};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -240,7 +240,7 @@ fn promise(seen: &Seen<'_>, op: &Op) -> Option<RequirementId> {
         }
         Op::SetFraction { fraction, .. } if !(0.0..=1.0).contains(&fraction) => FRAC_02,
         Op::SetSettings { .. } => CONF_05,
-        Op::CaptureBegin { pool: Some(PoolSource::Graph(_)), .. } => CAPT_06,
+        Op::CaptureBegin { pool: Some(_), .. } => CAPT_06,
         Op::FreePointer { pointer } => match pointer {
             Pointer::Null => ZERO_02,
             Pointer::Freed { .. } => ARG_02,

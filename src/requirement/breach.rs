@@ -130,14 +130,14 @@ breaches! {
     Capt 3 High corrupts, "A block freed during a capture came back too early or never", "捕获期间释放的块过早可用，或不再可用";
     Capt 4 High, "Running out of memory during a capture damaged it or the figures", "捕获期间内存不足破坏了捕获或统计";
     Capt 5 High, "A graph's memory was given back too early or never", "图的内存过早归还，或未归还";
-    Capt 6 Medium, "A capture into the pool of a graph that was reset went wrong", "捕获到已重置图的内存池时出错";
+    Capt 6 Medium, "A capture into a reset graph's pool went wrong", "捕获到已重置图的内存池时出错";
     Conf 1 Medium, "An accepted setting did not have its documented effect", "已接受的配置项未产生文档所述的效果";
     Conf 2 High, "Memory mapped page by page did not work like other memory", "按页映射的内存未能像其他内存一样工作";
     Conf 3 High, "With a setting in force, another promise was broken", "启用配置项后其他承诺被破坏";
-    Conf 4 Medium, "A change of settings at run time had no effect, or one that it should not have", "运行时更改配置未生效，或产生了不应有的影响";
+    Conf 4 Medium, "A change of settings at run time had a wrong effect", "运行时更改配置未生效，或产生了不应有的影响";
     Conf 5 Medium, "Settings that were refused changed those in force", "被拒绝的配置改变了当前生效的配置";
     Conf 6 Medium, "With caching off requests were cached or counted", "关闭缓存后申请仍被缓存或计入统计";
-    Conf 7 High, "A block was not given back to where it came from after caching was switched", "缓存开关之后，块未归还到其来源";
+    Conf 7 High, "A switch of caching sent a block back to the wrong place", "缓存开关之后，块未归还到其来源";
     Live 1 High, "A call did not return in time", "调用未在时限内返回";
     Live 2 High, "A call ended the allocator's process, or panicked", "调用使分配器所在的进程终止，或引发 panic";
     Live 3 High, "After a call the device no longer worked properly", "某次调用之后设备无法正常工作";

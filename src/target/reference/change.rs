@@ -14,7 +14,7 @@ use crate::reference::{Defect, Planting, TENSOR_LIMIT};
 pub(super) const UNCACHED: Contract = Contract {
     alignment: 256,
     growth: Growth { least: GRANULE, granule: GRANULE, numerator: 1, denominator: 1 },
-    counts_segments: false,
+    counts_segments: true,
     tensor_limit: Some(TENSOR_LIMIT),
 };
 
@@ -36,7 +36,9 @@ pub(super) fn without_cache(capability: Capability) -> bool {
             | C::KeepsCached
     ) && !matches!(
         capability,
-        C::CutsAnyBlock
+        C::Settings
+            | C::SettingsChange
+            | C::CutsAnyBlock
             | C::MergesAtFree
             | C::SmallPool
             | C::FixedSegments
