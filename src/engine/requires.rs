@@ -13,6 +13,9 @@ use super::attempt::{Opener, inspect};
 use super::case::worlds;
 use super::premise;
 
+/// A device that any machine can play.
+const SMALL: u64 = 64 << 20;
+
 /// What a scenario requires and a target lacks, as capabilities are written; what shows that it reached what it must is
 /// required too.
 pub(super) fn missing(scenario: &Scenario, info: &TargetInfo) -> Vec<String> {
@@ -41,11 +44,23 @@ pub fn lacks(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Vec<String
 /// # Errors
 /// What the target says where it cannot be built.
 pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Text>, TargetError> {
-    let Ok((info, _)) = inspect(open, &workload::widest_world(scenario))? else { return Ok(None) };
-    let missing = missing(scenario, &info);
-    if !missing.is_empty() {
-        let names = missing.join(", ");
-        return Ok(Some(Text::new(format!("lacks {names}"), format!("不具备 {names}"))));
+    let widest = workload::widest_world(scenario);
+    let lacks = |info: &TargetInfo| {
+        let names = Some(missing(scenario, info)).filter(|missing| !missing.is_empty())?.join(", ");
+        Some(Text::new(format!("lacks {names}"), format!("不具备 {names}")))
+    };
+    let (info, _) = match inspect(open, &widest) {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(_)) => return Ok(None),
+        // A world that cannot be had here: what the target lacks in any world decides first.
+        Err(error) => {
+            let small = Setup { device_bytes: vec![SMALL; widest.device_bytes.len()], ..widest };
+            let opened = inspect(open, &small).ok().and_then(Result::ok);
+            return opened.and_then(|(info, _)| lacks(&info)).map(Some).ok_or(error);
+        }
+    };
+    if let Some(reason) = lacks(&info) {
+        return Ok(Some(reason));
     }
     let Body::Steps(variants) = &scenario.body else { return Ok(None) };
     let setups: Vec<Setup> = (0..worlds(scenario)).map(|world| workload::world(scenario, world)).collect();

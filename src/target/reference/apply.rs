@@ -28,16 +28,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
                 self.write(held, held.stream, *block)
             }
             Op::Verify { block } => self.verify(*block),
-            Op::EmptyCache => {
-                // Who empties the cache in a capture is taken to have seen to it that the device lets it.
-                self.forbid_in_captures(false);
-                let emptied = match self.mistrim() {
-                    Some(mistaken) => mistaken,
-                    None => self.reference.empty_cache(),
-                };
-                self.forbid_in_captures(true);
-                emptied.map(|()| Reply::Done).map_err(|e| device_failed(&e))
-            }
+            Op::EmptyCache => self.empty_cache(),
             Op::SetFraction { device, fraction } => self.set_fraction(*device, *fraction),
             Op::GetFraction { device } => {
                 let index = self.place(*device)?;
@@ -89,6 +80,17 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
                 self.on_device(index, op)
             }
         }
+    }
+
+    fn empty_cache(&mut self) -> Answer {
+        // Who empties the cache in a capture is taken to have seen to it that the device lets it.
+        self.forbid_in_captures(false);
+        let emptied = match self.mistrim() {
+            Some(mistaken) => mistaken,
+            None => self.reference.empty_cache(),
+        };
+        self.forbid_in_captures(true);
+        emptied.map(|()| Reply::Done).map_err(|e| device_failed(&e))
     }
 
     /// Operations that name an existing device and no block.
