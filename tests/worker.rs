@@ -347,8 +347,11 @@ fn a_harness_that_is_killed_leaves_a_report_a_sequence_and_no_process() {
 #[test]
 fn lines_that_make_no_sense_are_answered() {
     let folder = folder(SPECS);
-    let mut command = poolproof(folder.path());
-    let mut child = command.args(["worker", "reference@sim"]).stdin(Stdio::piped()).spawn().expect("it was built");
+    // Questions and answers have descriptors of their own; here they are those of a shell.
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" worker reference@sim 3<&0 4>&1", env!("CARGO_BIN_EXE_poolproof")]);
+    command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("it was built");
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"what?\n{\"observe\":{}}\n\xff\n").expect("it reads");
     drop(stdin);

@@ -4,6 +4,7 @@
 //! given state should be (`model`, `reference`). An id is never reused; a retired one stays, marked so.
 
 mod breach;
+mod later;
 mod registry;
 
 use std::borrow::Cow;
@@ -248,7 +249,7 @@ impl Severity {
 }
 
 /// A numbered promise of an allocator to its callers.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Requirement {
     /// Its number, which is never reused.
     pub id: RequirementId,
@@ -288,7 +289,7 @@ mod tests {
     #[test]
     fn ids_are_unique_sorted_and_read_back() {
         assert!(ALL.windows(2).all(|w| w[0].id < w[1].id), "sorted by area, then number");
-        for requirement in ALL {
+        for requirement in &ALL {
             assert_eq!(requirement.id.to_string().parse(), Ok(requirement.id));
             assert!(!requirement.en.is_empty() && !requirement.zh.is_empty());
         }
@@ -297,7 +298,7 @@ mod tests {
     #[test]
     fn what_a_breach_means_is_said_once_for_each_and_short() {
         assert_eq!(breach::BREACHES.len(), ALL.len(), "a line without its promise");
-        for (breach, requirement) in breach::BREACHES.iter().zip(ALL) {
+        for (breach, requirement) in breach::BREACHES.iter().zip(&ALL) {
             let id = requirement.id;
             assert_eq!((breach.area, breach.number), (id.area, id.number), "in the order of the registry");
             let (en, zh) = requirement.broken;
