@@ -3,6 +3,7 @@
 //! Decides how much of an accepted scenario is run: its first worlds and variants, shortened. What an author expects of
 //! explicit steps is left out; it may be anything.
 
+use poolproof::engine::Plan;
 use poolproof::op::{Capability, OracleName, Setup, Step};
 use poolproof::spec::{self, Body, Generate, Scenario};
 use poolproof::workload::{self, Offers};
@@ -36,6 +37,10 @@ pub fn drawn(scenario: &Scenario, generate: &Generate, index: u32) -> (Setup, Ve
 
 fn follow(scenario: &Scenario, cells: &mut Cells) {
     let target = operations::reference("");
+    // What the reference is known to fail says nothing here.
+    if Plan::new(vec![scenario.clone()], &[], None).is_ok_and(|plan| plan.telling(&target).chosen() == 0) {
+        return;
+    }
     for index in 0..2 {
         let (setup, steps) = match &scenario.body {
             Body::Steps(variants) => {
