@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -114,6 +114,8 @@ pub(super) struct Process {
     unread: Vec<u8>,
     tail: Vec<u8>,
     reaped: Option<ExitStatus>,
+    /// Ready once the process has ended; `None` where the system has no such thing.
+    ended: Option<OwnedFd>,
 }
 
 impl Process {
@@ -147,8 +149,10 @@ impl Process {
         drop(command); // its ends of the pipes with it, or the end of the process would not be seen
         // Who answers and does not read must not hold the harness up when the pipe is full.
         rustix::io::ioctl_fionbio(&questions, true)?;
-        let (unread, tail) = (Vec::new(), Vec::new());
-        Ok(Process { child, questions: Some(questions), answers, prints: Some(prints), unread, tail, reaped: None })
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let ended = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let (questions, prints, unread, tail) = (Some(questions), Some(prints), Vec::new(), Vec::new());
+        Ok(Process { child, questions, answers, prints, unread, tail, reaped: None, ended })
     }
 
     /// The number of the process.
@@ -232,15 +236,17 @@ impl Process {
                 return Err(self.late(limit));
             }
             was_late = until.left().is_zero();
+            // What the process has started may hold its pipes open after its end.
+            let end = self.ended.as_ref().map_or(self.answers.as_fd(), AsFd::as_fd);
             let ready = match &self.prints {
-                Some(prints) => wait([self.answers.as_fd(), prints.as_fd()], until),
-                None => wait([self.answers.as_fd()], until).map(|[out]| [out, false]),
+                Some(prints) => wait([self.answers.as_fd(), prints.as_fd(), end], until),
+                None => wait([self.answers.as_fd(), end], until).map(|[out, end]| [out, false, end]),
             };
             match ready {
                 // A pipe of ours that cannot be waited for is as good as closed.
-                Err(_) => return Err(self.gone()),
-                Ok([false, false]) => return Err(self.late(limit)),
-                Ok([out, err]) => {
+                Err(_) | Ok([false, false, true]) => return Err(self.gone()),
+                Ok([false, false, false]) => return Err(self.late(limit)),
+                Ok([out, err, _]) => {
                     if err {
                         self.read_prints();
                     }
