@@ -9,7 +9,7 @@ use crate::target::worker::{self, Examination};
 
 use super::{CliError, Context, Exit};
 
-/// Take an adapter through the whole worker protocol, and say what is wrong in plain words
+/// Check that an adapter speaks the worker protocol, and say what it opens
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Starts the command as `run --target exec:...` would, asks it one thing of each kind, and then says how many scenarios apply to

@@ -38,8 +38,7 @@ use Value::{
     Another, CaptureBegun, CaptureEnded, Capturing, Changed, Default, Deferred, DeviceLater, DeviceSecond, Emptied,
     EmptiedInVain, Expandable, Flushed, Fraction, Freed, GraphKept, GraphOwn, GraphShared, Helped, Limited, LiveToo,
     Merged, Misuse, NoCapture, OneDevice, Oversize, PoolCall, PoolDied, PrivateFirst, PrivateLater, PrivateSecond,
-    Read, Recorded, RefusedAtLimit, RefusedByDevice, RefusedElsewhere, RefusedTooLarge, Reset, Retried, Small,
-    TwoDevices, Waited, Zero,
+    Read, Recorded, RefusedAtLimit, RefusedElsewhere, RefusedTooLarge, Reset, Retried, Small, TwoDevices, Waited, Zero,
 };
 
 /// The rules.
@@ -97,12 +96,6 @@ pub const ALL: &[Exclusion] = &[
         other: These(&[PrivateFirst, PrivateSecond, PrivateLater, GraphOwn, GraphShared]),
         claimed: Some(Capability::PytorchPolicy),
         why: "PyTorch gives nothing back to try again while requests on the device are redirected",
-    },
-    Exclusion {
-        one: These(&[RefusedByDevice]),
-        other: These(&[Fraction]),
-        claimed: Some(Capability::Simulated),
-        why: "nobody else holds memory of a simulated device, so that a limit below its size is met first",
     },
     Exclusion {
         one: These(&[Merged]),
