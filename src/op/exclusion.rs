@@ -97,12 +97,6 @@ pub const ALL: &[Exclusion] = &[
         claimed: Some(Capability::PytorchPolicy),
         why: "PyTorch gives nothing back to try again while requests on the device are redirected",
     },
-    Exclusion {
-        one: These(&[Merged]),
-        other: These(&[Oversize]),
-        claimed: Some(Capability::PytorchPolicy),
-        why: "PyTorch never cuts an oversize segment in parts that are counted",
-    },
 ];
 
 impl Side {
