@@ -174,7 +174,12 @@ impl Asker {
                 Some(described)
             }
             Ok(Err(error)) => {
-                self.mistake(format!("`open`: it could not be opened: {error}"));
+                let why = if let TargetError::Unavailable { reason, .. } = &error {
+                    reason.clone()
+                } else {
+                    error.to_string()
+                };
+                self.mistake(format!("`open` was refused: {why}"));
                 None
             }
             Err(reason) => {

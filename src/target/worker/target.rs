@@ -139,7 +139,13 @@ impl WorkerTarget {
                     lost: None,
                 }))
             }
-            Ok(Err(error)) => {
+            Ok(Err(mut error)) => {
+                // A command does not know under which name it was started.
+                if let TargetError::Unavailable { target, .. } = &mut error
+                    && recipe.is_foreign
+                {
+                    target.clone_from(&recipe.name);
+                }
                 stock(&recipe.name, |s| s.idle.push(process));
                 Ok(Err(error))
             }
