@@ -4,13 +4,14 @@
 //! grace. Questions and answers go over two descriptors of their own, so that what a library prints disturbs nobody: stdout
 //! goes where stderr does. It ends by itself when the harness does: its questions end.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -106,6 +107,8 @@ impl Program {
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
+    /// The name of the target, where it is somebody else's.
+    speaks_as: Option<String>,
     /// `None` once the process is to go.
     questions: Option<PipeWriter>,
     answers: PipeReader,
@@ -152,7 +155,7 @@ impl Process {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let ended = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let (questions, prints, unread, tail) = (Some(questions), Some(prints), Vec::new(), Vec::new());
-        Ok(Process { child, questions, answers, prints, unread, tail, reaped: None, ended })
+        Ok(Process { child, speaks_as: None, questions, answers, prints, unread, tail, reaped: None, ended })
     }
 
     /// The number of the process.
@@ -173,7 +176,31 @@ impl Process {
         unstated: Option<RefusalClass>,
     ) -> Result<Answer, Lost> {
         let line = self.ask_for_line(ask, limit)?;
-        Answer::read_with(&line, unstated).map_err(|reason| self.broke(reason))
+        let mut unknown = Vec::new();
+        let read = match &self.speaks_as {
+            Some(_) => Answer::read_noting(&line, unstated, |path| unknown.push(path)),
+            None => Answer::read_with(&line, unstated),
+        };
+        for path in unknown {
+            let path: Vec<&str> = path.split('.').map(|p| if p.parse::<usize>().is_ok() { "*" } else { p }).collect();
+            self.warn_once(&format!("nobody knows the field `{}` of its answers", path.join(".")));
+        }
+        read.map_err(|reason| self.broke(reason))
+    }
+
+    /// From now on it is told under this name what its answers hold that means nothing.
+    pub(super) fn note_unknown(&mut self, name: &str) {
+        self.speaks_as = Some(name.to_owned());
+    }
+
+    /// Warns of what is passed over in its answers, once for each target.
+    pub(super) fn warn_once(&self, what: &str) {
+        static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        let Some(name) = &self.speaks_as else { return };
+        let text = format!("{name}: {what}; it is passed over");
+        if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+            log::warn!("{text}");
+        }
     }
 
     /// The same, and the answer as it was written.
