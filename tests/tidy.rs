@@ -20,12 +20,13 @@ const FLOORS: [(u8, &[&str]); 6] = [
     (3, &["workload", "oracle", "target"]),
     (2, &["reference", "model"]),
     (1, &["device", "spec", "verdict", "recording"]),
-    (0, &["op", "requirement", "input"]),
+    (0, &["op", "requirement", "input", "child"]),
 ];
 
 /// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
-const DOORS: [(&str, &str, &[&str]); 12] = [
+const DOORS: [(&str, &str, &[&str]); 13] = [
     ("clap", "", &["cli"]),
+    ("command_fds", "", &["child"]),
     ("cudarc", "", &["device"]),
     ("env_logger", "", &["cli"]),
     ("indicatif", "", &["cli"]),
@@ -94,6 +95,10 @@ fn check(path: &str, source: &str) -> Vec<Complaint> {
         }
         if bang && matches!(text.as_str(), "todo" | "unimplemented") {
             complain(*line, format!("`{text}!`"));
+        }
+        let starts = text == "process" && holds(1, "::") && heads(&tokens, i + 2).iter().any(|(_, h)| *h == "Command");
+        if starts && !path.starts_with("src/child/") {
+            complain(*line, "`std::process::Command`: other programs are started by `child`".to_owned());
         }
         if text == "unsafe" && !UNSAFE.contains(&path) {
             complain(*line, "`unsafe` outside the allow-list of tests/tidy.rs".to_owned());
@@ -264,6 +269,8 @@ fn the_checker_convicts() {
         ("src/op/x.rs", "//! x\nfn f() { todo!() }", "`todo!`"),
         ("src/op/x.rs", "//! x\nfn f() { unimplemented!(\"soon\") }", "`unimplemented!`"),
         ("src/op/x.rs", "//! x\nuse std::{env, fs};", "`std::env` belongs to cli, engine"),
+        ("src/engine/x.rs", "//! x\nuse std::process::{Command, Stdio};", "2: `std::process::Command`"),
+        ("src/engine/x.rs", "//! x\nfn f() { std::process::Command::new(\"x\"); }", "2: `std::process::Command`"),
         ("src/engine/x.rs", "//! x\n#[derive(clap::Args)]\nstruct A;", "2: `clap` belongs to cli"),
     ];
     for (path, source, wanted) in guilty {

@@ -12,8 +12,9 @@ use super::super::lost::ProtocolError;
 use super::super::registry::{Freshness, TargetKind, unknown_option};
 use super::super::{Lost, TargetError, TargetName};
 use super::Misbehaviour;
-use super::process::{Process, Program};
+use super::process::{self, Process};
 use super::protocol::{Answer, Ask, PROTOCOL};
+use crate::child::Program;
 use crate::op::Setup;
 
 /// How long a call may take unless the name says otherwise.
@@ -85,7 +86,7 @@ impl Recipe {
             }
             arguments.extend(["--misbehave".to_owned(), text.to_owned()]);
         }
-        let program = Program { environment: environment(name)?, ..Program::own(arguments) };
+        let program = Program { environment: environment(name)?, ..process::own(arguments) };
         Ok(Recipe { name: name.to_string(), program, patience, is_foreign, fresh })
     }
 
@@ -125,7 +126,7 @@ fn foreign(name: &TargetName, command: &str) -> Result<Program, TargetError> {
     if let Some((key, _)) = name.options.iter().find(|option| !is_known(option)) {
         return Err(unknown_option(name, key));
     }
-    Ok(Program { path: path.into(), arguments: words.collect(), environment: environment(name)? })
+    Ok(Program { environment: environment(name)?, ..Program::new(path, words) })
 }
 
 /// What the options of a name put into the environment.
