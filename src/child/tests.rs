@@ -44,7 +44,8 @@ fn what_it_leaves_behind_is_ended_with_it() {
 
 #[test]
 fn lines_go_back_and_forth() {
-    let mut talk = Talk::start(&shell("while read line; do [ $line = bye ] && exit 4; echo \"got $line\"; done")).expect("a shell");
+    let mut talk = Talk::start(&shell("while read line; do [ $line = bye ] && exit 4; echo \"got $line\"; done"))
+        .expect("a shell");
     talk.tell("one").expect("it reads");
     assert_eq!(talk.hear(LONG).expect("it answers"), "got one");
     assert!(talk.is_running() && talk.id() > 0);

@@ -14,12 +14,12 @@ use crate::verdict::Reproducer;
 use crate::workload::{self, Offers};
 
 use super::EngineError;
-use super::attempt::{Attempt, Opener, attempt, inspect, lost_by};
+use super::attempt::{Attempt, Opener, attempt, lost_by};
 use super::chosen::Chosen;
 use super::failure::{self, Author, Caught, Crash, Pending};
 use super::lockstep::{Course, Run};
 use super::loss::Loss;
-use super::requires::missing;
+use super::requires::{self, missing};
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
 use super::{crash, files, premise, pulse, regressions};
@@ -246,7 +246,7 @@ impl Case<'_> {
 
     /// Looks at the target in the largest world, to learn whether it has what the scenario requires.
     fn look(&self, tally: &mut Tally) -> Result<(), EngineError> {
-        match inspect(self.open, &workload::widest_world(self.scenario)) {
+        match requires::look(self.open, self.scenario) {
             Ok(Ok((info, versions))) => {
                 tally.versions = versions;
                 tally.missing = missing(self.scenario, &info);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::op::{Capability, Setup, TargetInfo, Text};
+use crate::op::{Capability, Setup, TargetInfo, Text, Versions};
 use crate::spec::{Body, Scenario};
 use crate::target::TargetError;
 use crate::workload;
@@ -28,6 +28,28 @@ pub(super) fn lacking(scenario: &Scenario, info: &TargetInfo) -> BTreeSet<Capabi
     let shown = scenario.must_reach.iter().filter_map(|m| m.shown_by());
     let wanted = scenario.requires.iter().copied().chain(shown).chain([places]);
     wanted.filter(|c| !info.can(*c)).collect()
+}
+
+/// What the target says of itself in the scenario's widest world. Where that cannot be had here, in a small one, if what it
+/// lacks in any world keeps the scenario from it.
+pub(super) fn look(
+    open: &Opener<'_>,
+    scenario: &Scenario,
+) -> Result<Result<(TargetInfo, Versions), String>, TargetError> {
+    let widest = workload::widest_world(scenario);
+    let looked = inspect(open, &widest);
+    if let Err(TargetError::Unavailable { .. }) = &looked
+        && let Ok(Ok((info, versions))) = inspect(open, &small(widest))
+        && !missing(scenario, &info).is_empty()
+    {
+        return Ok(Ok((info, versions)));
+    }
+    looked
+}
+
+/// The same world with devices that any machine can play.
+fn small(world: Setup) -> Setup {
+    Setup { device_bytes: vec![SMALL; world.device_bytes.len()], ..world }
 }
 
 /// What a scenario requires and this target lacks; `None` if the target panics before it can say.
@@ -54,8 +76,7 @@ pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Tex
         Ok(Err(_)) => return Ok(None),
         // A world that cannot be had here: what the target lacks in any world decides first.
         Err(error) => {
-            let small = Setup { device_bytes: vec![SMALL; widest.device_bytes.len()], ..widest };
-            let opened = inspect(open, &small).ok().and_then(Result::ok);
+            let opened = inspect(open, &small(widest)).ok().and_then(Result::ok);
             return opened.and_then(|(info, _)| lacks(&info)).map(Some).ok_or(error);
         }
     };
