@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::device::cuda::{Code, CudaError};
-use crate::device::telemetry::TelemetryError;
+use crate::cuda::telemetry::TelemetryError;
+use crate::cuda::{Code, CudaError};
 use crate::engine::bench::{FollowError, PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;

@@ -15,7 +15,7 @@ pub mod worker;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::device::cuda::{self, CudaError};
+use crate::cuda::{self, CudaError};
 
 use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};

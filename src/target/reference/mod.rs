@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::{Target, TargetError, TargetName};
+use crate::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::Playground;
-use crate::device::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::Growth;

@@ -5,7 +5,7 @@
 use super::super::meant::likely;
 use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName};
-use crate::device::sim::GRANULE;
+use crate::op::GRANULE;
 use crate::op::{Setup, size};
 use crate::reference::{Defect, Settings, Variation, Variations};
 
