@@ -35,7 +35,9 @@ mod variation;
 mod waits;
 
 pub use allocator::{AllocError, DeviceAllocator};
-pub use defect::{Defect, OWN, Planted, Planting, Sound};
+#[cfg(any(test, feature = "planted-defects"))]
+pub use defect::Planted;
+pub use defect::{Defect, OWN, Planting, Sound};
 pub use destination::Destination;
 pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};

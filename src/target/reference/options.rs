@@ -75,6 +75,11 @@ impl Options {
                 }
             }
         }
+        if cfg!(not(feature = "planted-defects")) && (options.defect.is_some() || options.variations.is_some()) {
+            let reason =
+                "this build has no planted defects and variations; one with its default features has".to_owned();
+            return Err(TargetError::BadOption { target: name.to_string(), reason });
+        }
         if options.defect.is_some() && options.variations.is_some() {
             let reason = "a defect cannot be planted in a variation".to_owned();
             return Err(TargetError::BadOption { target: name.to_string(), reason });

@@ -1,6 +1,7 @@
 //! The device as an allocator and its callers see it.
 
 use super::*;
+use crate::op::GRANULE;
 
 const MIB: u64 = 1 << 20;
 const S0: StreamId = StreamId(0);

@@ -1,4 +1,4 @@
-//! Planted defects: a catalogue of real mistakes, compiled always and off unless named.
+//! Planted defects: a catalogue of real mistakes, off unless named, and not to be had without the feature `planted-defects`.
 //!
 //! Decides which mistakes exist; one table a theme says what each does wrong and what it copies. The mistake
 //! itself is an `if` at its place in the allocator or its front, with its body in `mistakes` where that is longer
@@ -10,6 +10,8 @@ mod devices;
 mod errors;
 mod limits;
 mod peaks;
+#[cfg(any(test, feature = "planted-defects"))]
+mod planted;
 mod private;
 mod settings;
 mod streams;
@@ -18,8 +20,11 @@ mod texts;
 mod trimming;
 mod uneven;
 
-use super::variation::{Variation, Variations};
+use super::variation::Variation;
 use crate::requirement::RequirementId;
+
+#[cfg(any(test, feature = "planted-defects"))]
+pub use planted::Planted;
 
 /// What an allocator carries: nothing, one defect, or one legal variation of policy.
 pub trait Planting: Copy + std::fmt::Debug {
@@ -59,49 +64,6 @@ impl Planting for Sound {
     #[inline(always)]
     fn has(self, _: Defect) -> bool {
         false
-    }
-}
-
-/// What an allocator does otherwise. One type for both: the allocator is compiled anew for every kind of planting.
-#[derive(Debug, Clone, Copy)]
-pub enum Planted {
-    /// One defect, for showing that somebody would notice.
-    Defect(Defect),
-    /// Variations, for showing that nobody is convicted of a policy.
-    Variations(Variations),
-}
-
-impl Planting for Planted {
-    #[inline]
-    fn has(self, defect: Defect) -> bool {
-        matches!(self, Planted::Defect(planted) if planted == defect)
-    }
-
-    fn varies(self, variation: Variation) -> bool {
-        matches!(self, Planted::Variations(planted) if planted.have(variation))
-    }
-
-    fn chooses(self) -> bool {
-        match self {
-            Planted::Defect(d) => {
-                let by_waits = matches!(d, Defect::WaitOrdersBothWays | Defect::OldWaitStillCounts);
-                by_waits || matches!(d, Defect::StreamIgnored | Defect::StealsWithoutWaiting | Defect::ExactSizeOnly)
-            }
-            Planted::Variations(variations) => variations.choose(),
-        }
-    }
-
-    fn heeds_waits(self) -> bool {
-        match self {
-            Planted::Defect(d) => {
-                matches!(d, Defect::WaitTakenAsIdle | Defect::WaitOrdersBothWays | Defect::OldWaitStillCounts)
-            }
-            Planted::Variations(variations) => variations.have(Variation::FollowsWaits),
-        }
-    }
-
-    fn counts_frees(self) -> bool {
-        matches!(self, Planted::Variations(variations) if variations.count_frees())
     }
 }
 

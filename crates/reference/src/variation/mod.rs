@@ -111,6 +111,7 @@ impl Variations {
         Variation::ALL.iter().copied().filter(move |&v| self.have(v))
     }
 
+    #[cfg(any(test, feature = "planted-defects"))]
     /// Whether free blocks are chosen otherwise than by best fit on the request's own stream.
     pub(super) fn choose(self) -> bool {
         use Variation::{
@@ -123,6 +124,7 @@ impl Variations {
 }
 
 impl Variations {
+    #[cfg(any(test, feature = "planted-defects"))]
     /// Whether the age of free blocks counts.
     pub(super) fn count_frees(self) -> bool {
         use Variation::{
