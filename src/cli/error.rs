@@ -141,7 +141,10 @@ impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Engine(EngineError::Target(
-                TargetError::Lost { .. } | TargetError::NeedsLinux { .. } | TargetError::Unavailable { .. },
+                TargetError::Lost { .. }
+                | TargetError::NeedsLinux { .. }
+                | TargetError::Unavailable { .. }
+                | TargetError::TooSmall { .. },
             ))
             | CliError::Serve(ServeError::Read { .. } | ServeError::Write { .. } | ServeError::Json { .. }) => {
                 Exit::Target

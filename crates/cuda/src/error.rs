@@ -98,6 +98,8 @@ pub enum CudaError {
         human(*.free), human(*.wanted)
     )]
     Crowded { ordinal: u32, free: u64, wanted: u64 },
+    #[error("GPU {ordinal} has {} of memory, and {} are to be played on it", human(*.total), human(*.wanted))]
+    TooSmall { ordinal: u32, total: u64, wanted: u64 },
     #[error(
         "GPU {ordinal} has not enough memory free for a context ({call} ran out of memory): \
          `poolproof processes` says who holds it"

@@ -274,9 +274,12 @@ fn await_room(gpu: &Gpu, wanted: u64) -> Result<(), CudaError> {
     const LOOKS: u32 = 200;
     for look in 0.. {
         let info = gpu.driver.memory_info().map_err(|code| CudaError::Call { call: "cuMemGetInfo", code });
-        let (free, _) = info?;
+        let (free, total) = info?;
         if free >= wanted {
             break;
+        }
+        if total < wanted {
+            return Err(CudaError::TooSmall { ordinal: gpu.ordinal, total, wanted });
         }
         if look == LOOKS {
             return Err(CudaError::Crowded { ordinal: gpu.ordinal, free, wanted });

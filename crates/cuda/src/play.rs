@@ -143,8 +143,9 @@ impl Playground for CudaDevice {
 
     fn second_opinion(&mut self, reserved_bytes: u64) -> Option<NvmlView> {
         let gpu = self.gpu();
+        let taken = self.table.total().saturating_sub(self.table.free());
         let watch = self.watch.as_mut()?;
         gpu.enter().ok()?;
-        Some(watch.look(gpu, reserved_bytes))
+        Some(watch.look(gpu, reserved_bytes, taken))
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Watch {
     seen: NvmlView,
     /// What the allocator had reserved at the last reading.
     reserved: u64,
+    /// All that was taken of the device then, whoever counts it.
+    taken: u64,
     looks: u32,
 }
 
@@ -75,20 +77,21 @@ impl Watch {
         let ours: Vec<u32> = if let Ballast::Neighbour(pid) = ballast { vec![pid] } else { Vec::new() };
         let company = who(telemetry, index, &ours);
         let seen = NvmlView { memory, driver_free_bytes, baseline, company };
-        Some(Watch { telemetry, index, ours, seen, reserved: 0, looks: 0 })
+        Some(Watch { telemetry, index, ours, seen, reserved: 0, taken: 0, looks: 0 })
     }
 
-    /// The figures now, `reserved` being the allocator's own. A figure that does not agree is read again until it
+    /// The figures now, `reserved` being the allocator's own and `taken` what it took of the device, with what it does not
+    /// count. A figure that does not agree is read again until it
     /// does or patience ends, and who else is there is asked anew.
-    pub(super) fn look(&mut self, gpu: &Gpu, reserved: u64) -> NvmlView {
+    pub(super) fn look(&mut self, gpu: &Gpu, reserved: u64, taken: u64) -> NvmlView {
         self.looks = self.looks.wrapping_add(1);
-        if reserved == self.reserved && !self.looks.is_multiple_of(IDLE_LOOKS) {
+        if (reserved, taken) == (self.reserved, self.taken) && !self.looks.is_multiple_of(IDLE_LOOKS) {
             return self.seen;
         }
-        self.reserved = reserved;
+        (self.reserved, self.taken) = (reserved, taken);
         for attempt in 0..PATIENCE {
             self.read(gpu);
-            if self.seen.agrees(reserved) {
+            if self.seen.agrees(reserved.max(taken)) {
                 break;
             }
             if attempt == 0 && self.seen.company == Company::Alone {
@@ -98,7 +101,7 @@ impl Watch {
                 break; // it need not agree
             }
         }
-        if self.seen.was_given_back(reserved) {
+        if taken <= reserved && self.seen.was_given_back(reserved) {
             log::info!("NVML's device {}: somebody who is gone gave memory back, a new baseline is taken", self.index);
             self.rebase(reserved);
         }
