@@ -30,6 +30,7 @@ mod settings_table;
 mod signals;
 mod stress;
 mod survival;
+mod targets;
 mod unfaithful;
 mod worker;
 
