@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::op::{Capability, Setup, TargetInfo, Text, Versions};
+use crate::op::{Capability, Setup, TargetInfo, Text, Versions, size};
 use crate::spec::{Body, Scenario};
 use crate::target::TargetError;
 use crate::workload;
@@ -38,7 +38,7 @@ pub(super) fn look(
 ) -> Result<Result<(TargetInfo, Versions), String>, TargetError> {
     let widest = workload::widest_world(scenario);
     let looked = inspect(open, &widest);
-    if let Err(TargetError::Unavailable { .. }) = &looked
+    if let Err(TargetError::Unavailable { .. } | TargetError::TooSmall { .. }) = &looked
         && let Ok(Ok((info, versions))) = inspect(open, &small(widest))
         && !missing(scenario, &info).is_empty()
     {
@@ -77,7 +77,15 @@ pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Tex
         // A world that cannot be had here: what the target lacks in any world decides first.
         Err(error) => {
             let opened = inspect(open, &small(widest)).ok().and_then(Result::ok);
-            return opened.and_then(|(info, _)| lacks(&info)).map(Some).ok_or(error);
+            if let Some(reason) = opened.and_then(|(info, _)| lacks(&info)) {
+                return Ok(Some(reason));
+            }
+            let TargetError::TooSmall { total_bytes, wanted_bytes, .. } = error else { return Err(error) };
+            let (total, wanted) = (size::human(total_bytes), size::human(wanted_bytes));
+            return Ok(Some(Text::new(
+                format!("needs a device of {wanted}, and there is none above {total}"),
+                format!("需要 {wanted} 的设备，而此处最大为 {total}"),
+            )));
         }
     };
     if let Some(reason) = lacks(&info) {

@@ -17,7 +17,8 @@ pub mod worker;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::device::cuda::CudaError;
+use crate::cuda::CudaError;
+use crate::op::size::human;
 use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
 
@@ -91,7 +92,12 @@ impl TargetError {
     /// For what a GPU target answers where no GPU can be used.
     fn without_gpu(name: &TargetName) -> impl Fn(CudaError) -> TargetError {
         let target = name.to_string();
-        move |error| TargetError::Unavailable { target: target.clone(), reason: error.to_string() }
+        move |error| match error {
+            CudaError::TooSmall { total, wanted, .. } => {
+                TargetError::TooSmall { target: target.clone(), total_bytes: total, wanted_bytes: wanted }
+            }
+            other => TargetError::Unavailable { target: target.clone(), reason: other.to_string() },
+        }
     }
 }
 
@@ -121,6 +127,9 @@ pub enum TargetError {
     /// The machine lacks something that the target stands on.
     #[error("target `{target}` cannot be used here: {reason}")]
     Unavailable { target: String, reason: String },
+    /// No device here can be as large as the world that is wanted.
+    #[error("target `{target}` has {} of memory here, and {} are wanted", human(*.total_bytes), human(*.wanted_bytes))]
+    TooSmall { target: String, total_bytes: u64, wanted_bytes: u64 },
 }
 
 /// Builds a target for one sequence, in a process of its own where its name says so or its kind needs it.

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::child::{Program, Talk};
-use crate::device::cuda::{self, Ballast, CudaError};
+use crate::cuda::{self, Ballast, CudaError};
 
 /// What a neighbour is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -18,8 +18,10 @@ use std::time::Duration;
 use crate::device::Device;
 use crate::device::sim::SimDevice;
 use crate::op::{Family, Setup};
+#[cfg(feature = "planted-defects")]
+use crate::reference::Planted;
 use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, live_again};
-use crate::reference::{Planted, Planting, Settings, Sound};
+use crate::reference::{Planting, Settings, Sound};
 use crate::target::{self, ReferenceOptions, SharedLibrary, TargetName};
 
 use super::EngineError;
@@ -139,9 +141,11 @@ pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Resul
     let ReferenceOptions { settings, defect, variations } =
         target::reference_options(&options.target)?.ok_or_else(not_threaded)?;
     rounds(options, stop, watch, |seed, report| match (defect, variations) {
+        #[cfg(feature = "planted-defects")]
         (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, stop, report),
+        #[cfg(feature = "planted-defects")]
         (None, Some(variations)) => round(options, &settings, Planted::Variations(variations), seed, stop, report),
-        (None, None) => round(options, &settings, Sound, seed, stop, report),
+        _ => round(options, &settings, Sound, seed, stop, report),
     })
 }
 

@@ -5,7 +5,7 @@
 use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName};
 use super::unsupported;
-use crate::device::cuda::{self, Ballast, CudaDevice, CudaOptions};
+use crate::cuda::{self, Ballast, CudaDevice, CudaOptions};
 use crate::device::{Device, DeviceError, Playground};
 use crate::op::{
     BlockId, Capability, DeviceId, DeviceInfo, Drop, Observation, Op, RefusalClass, Reply, Setup, StreamId,

@@ -210,7 +210,7 @@ fn no_siblings(_: &TargetName) -> Vec<TargetName> {
 
 /// What every target on GPUs needs.
 fn gpu_missing() -> Option<Missing> {
-    let error = crate::device::cuda::probe().err()?;
+    let error = crate::cuda::probe().err()?;
     Some(Missing { reason: error.to_string(), lift: "poolproof doctor" })
 }
 
