@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::engine::command::quoted;
-use crate::engine::stress::{StressOptions, StressReport, watched};
 use crate::reference::shared::Race;
+use crate::stress::{StressOptions, StressReport, watched};
 use crate::target::TargetName;
 
 use super::arguments::device_bytes;

@@ -9,8 +9,8 @@ use crate::spec::{Body, Scenario};
 use crate::target::TargetError;
 use crate::workload;
 
-use super::attempt::{Opener, inspect};
 use super::case::worlds;
+use super::opener::{Opener, inspect};
 use super::premise;
 
 /// A device that any machine can play.
