@@ -8,8 +8,8 @@ use crate::stress::{StressOptions, StressReport, watched};
 use crate::target::TargetName;
 
 use super::arguments::device_bytes;
+use super::flags::duration;
 use super::progress::Shown;
-use super::run::duration;
 use super::{CliError, Context, Exit, signals};
 
 /// Let threads share an allocator, and check what no order of their calls explains
