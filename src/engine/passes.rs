@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::op::{Names, OracleName, Setup, Step};
 use crate::spec::{Body, Variant};
+use crate::target::TargetError;
 use crate::verdict::Reproducer;
 use crate::workload::{self, Offers};
 
@@ -16,8 +17,8 @@ use super::case::{Case, worlds};
 use super::caught::{Author, Crash, Pending};
 use super::course::Course;
 use super::loss::Loss;
-use super::opener::{inspect, lost_by};
-use super::requires::missing;
+use super::opener::lost_by;
+use super::requires::{self, missing};
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
 use super::tally::Tally;
@@ -117,13 +118,17 @@ impl Case<'_> {
 
     /// Looks at the target in the largest world, to learn whether it has what the scenario requires.
     fn look(&self, tally: &mut Tally) -> Result<(), EngineError> {
-        match inspect(self.open, &workload::widest_world(self.scenario)) {
+        match requires::look(self.open, self.scenario) {
             Ok(Ok((info, versions))) => {
                 tally.versions = versions;
                 tally.missing = missing(self.scenario, &info);
                 tally.info = Some(info);
             }
             Ok(Err(text)) => tally.crash = Some(Crash::panic(&text, None)),
+            Err(TargetError::TooSmall { total_bytes, wanted_bytes, .. }) => {
+                tally.elsewhere = Some(requires::too_small(total_bytes, wanted_bytes));
+                (tally.inapplicable, tally.next) = (tally.planned, tally.planned);
+            }
             Err(error) => {
                 let lost = lost_by(error)?;
                 tally.crash = Some(Crash { text: Loss { lost, during: None }.text(), reproducer: None });
