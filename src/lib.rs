@@ -6,8 +6,10 @@
 //! 5 `cli` · 4 `engine`, `replay`, `report` · 3 `workload`, `oracle`, `target` · 2 `reference`, `model` ·
 //! 1 `device`, `spec`, `verdict`, `recording` · 0 `child`, `input`, `op`, `requirement`
 
+pub mod bench;
 mod child;
 mod cli;
+mod doctor;
 pub mod engine;
 mod files;
 mod input;
@@ -15,6 +17,7 @@ mod recording;
 pub mod replay;
 pub mod report;
 pub mod spec;
+mod stress;
 pub mod target;
 pub mod workload;
 

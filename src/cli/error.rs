@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::bench::{FollowError, PeerError, TraceError};
 use crate::cuda::telemetry::TelemetryError;
 use crate::cuda::{Code, CudaError};
-use crate::engine::bench::{FollowError, PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::replay::explain::ExplainError;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use crate::child::{Unfinished, finish};
 use crate::engine::EngineError;
 use crate::engine::command::quoted;
-use crate::engine::stress::{StressOptions, StressReport, watched};
 use crate::reference::shared::Race;
+use crate::stress::{StressOptions, StressReport, watched};
 use crate::target::{TargetName, worker};
 
 use super::arguments::device_bytes;
+use super::flags::duration;
 use super::progress::Shown;
-use super::run::duration;
 use super::{CliError, Context, Exit, signals};
 
 /// Let threads share an allocator, and check what no order of their calls explains

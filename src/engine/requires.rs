@@ -9,8 +9,8 @@ use crate::spec::{Body, Scenario};
 use crate::target::TargetError;
 use crate::workload;
 
-use super::attempt::{Opener, inspect};
 use super::case::worlds;
+use super::opener::{Opener, inspect};
 use super::premise;
 
 /// A device that any machine can play.
@@ -47,6 +47,15 @@ pub(super) fn look(
     looked
 }
 
+/// Why a scenario does not apply where no device is as large as it wants.
+pub(super) fn too_small(total_bytes: u64, wanted_bytes: u64) -> Text {
+    let (total, wanted) = (size::human(total_bytes), size::human(wanted_bytes));
+    Text::new(
+        format!("needs a device of {wanted}, and there is none above {total}"),
+        format!("需要 {wanted} 的设备，而此处最大为 {total}"),
+    )
+}
+
 /// The same world with devices that any machine can play.
 fn small(world: Setup) -> Setup {
     Setup { device_bytes: vec![SMALL; world.device_bytes.len()], ..world }
@@ -81,11 +90,7 @@ pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Tex
                 return Ok(Some(reason));
             }
             let TargetError::TooSmall { total_bytes, wanted_bytes, .. } = error else { return Err(error) };
-            let (total, wanted) = (size::human(total_bytes), size::human(wanted_bytes));
-            return Ok(Some(Text::new(
-                format!("needs a device of {wanted}, and there is none above {total}"),
-                format!("需要 {wanted} 的设备，而此处最大为 {total}"),
-            )));
+            return Ok(Some(too_small(total_bytes, wanted_bytes)));
         }
     };
     if let Some(reason) = lacks(&info) {

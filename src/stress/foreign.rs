@@ -8,9 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::worker::{Call, Event, Held, Record, Span, What, script};
 use super::{Check, StressFinding, StressOptions, StressReport, history};
-use crate::engine::EngineError;
-use crate::engine::stamp::Clock;
-use crate::engine::stop::Stop;
+use crate::engine::{Clock, EngineError, Stop};
 use crate::target::SharedLibrary;
 
 /// What threads share.

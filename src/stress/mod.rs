@@ -24,10 +24,10 @@ use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, live_again};
 use crate::reference::{Planting, Settings, Sound};
 use crate::target::{self, ReferenceOptions, SharedLibrary, TargetName};
 
-use super::EngineError;
-use super::attempt::quietly;
-use super::stamp::Clock;
-use super::stop::{Stop, Watch};
+use crate::engine::Clock;
+use crate::engine::EngineError;
+use crate::engine::quietly;
+use crate::engine::{Stop, Watch};
 use jostle::Jostled;
 use worker::{Record, What, World, give_back, script, work};
 
@@ -123,7 +123,7 @@ pub struct StressReport {
 /// be kept; threads that the system does not start.
 #[cfg(test)]
 pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
-    watched(options, &Stop::default(), &super::Silent)
+    watched(options, &Stop::default(), &crate::engine::Silent)
 }
 
 /// The same, ended early where that is asked for: what the threads did of the round under way is checked still.
