@@ -135,8 +135,10 @@ impl Plugin {
         self.call(Call::Init { devices: number(self.info.devices.len()) });
     }
 
+    /// On a GPU from one thread alone, the one whose current context is the GPU's.
     fn call(&self, call: Call) -> u64 {
-        self.threads.call(self.thread, call)
+        let thread = if self.cards.is_some() { 0 } else { self.thread };
+        self.threads.call(thread, call)
     }
 
     /// Who empties a cache waits for the device first, and work that is held back on a GPU would not end by itself.
