@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use crate::child::{Unfinished, finish};
-use crate::engine::EngineError;
 use crate::engine::command::quoted;
 use crate::reference::shared::Race;
-use crate::stress::{StressOptions, StressReport, watched};
+use crate::stress::{self, Apart, StressOptions, StressReport, watched};
 use crate::target::{TargetName, worker};
 
 use super::arguments::device_bytes;
@@ -118,33 +116,21 @@ fn apart(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     ];
     let words = pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
     let arguments = ["stress".to_owned()].into_iter().chain(words).chain(["--here".to_owned()]).collect();
-    let (program, deadline) = worker::apart(&args.target, arguments).map_err(EngineError::from)?;
-    // The last round may begin when the time is just not over.
-    let limit = args.time.saturating_mul(2).saturating_add(deadline);
-    let ended = match finish(&program, limit) {
-        Ok(finished) => match finished.status.code() {
-            Some(0) => (Exit::Conformant, finished.text().into_owned()),
-            Some(1) => (Exit::Findings, finished.text().into_owned()),
-            Some(4) => (Exit::Inconclusive, finished.text().into_owned()),
-            Some(code @ (2 | 3)) => {
-                eprint!("{}", finished.stderr);
-                return Ok(if code == 2 { Exit::Usage } else { Exit::Target });
-            }
-            _ => {
-                let text =
-                    format!("violation (crash): its process ended: {} ({})\n", finished.complaint(), finished.status);
-                (Exit::Findings, text + &again(args, args.seed))
-            }
-        },
-        Err(Unfinished::TooSlow(limit)) => {
-            let limit = humantime::format_duration(limit);
-            let text = format!("violation (hang): its threads did not come to an end within {limit}\n");
-            (Exit::Findings, text + &again(args, args.seed))
+    match stress::apart(&args.target, arguments, args.time)? {
+        Apart::Violation(text) => {
+            context.out.text(text + &again(args, args.seed))?;
+            Ok(Exit::Findings)
         }
-        Err(Unfinished::NotStarted(source)) => return Err(EngineError::Threads { threads: 1, source }.into()),
-    };
-    context.out.text(ended.1)?;
-    Ok(ended.0)
+        Apart::Ended { code, printed, complaints } => {
+            context.out.text(printed)?;
+            let exits = [Exit::Conformant, Exit::Findings, Exit::Inconclusive, Exit::Usage];
+            let exit = exits.into_iter().find(|exit| *exit as i32 == code);
+            if matches!(exit, None | Some(Exit::Usage)) {
+                eprint!("{complaints}");
+            }
+            Ok(exit.unwrap_or(Exit::Target))
+        }
+    }
 }
 
 /// The command that makes the same calls.

@@ -4,6 +4,7 @@
 //! does not, so that nothing of this goes into a run record. Small cases of the same checks run under a scheduler
 //! that repeats its orders in `shuttle_test`.
 
+mod apart;
 mod foreign;
 mod history;
 mod jostle;
@@ -28,6 +29,7 @@ use crate::engine::Clock;
 use crate::engine::EngineError;
 use crate::engine::quietly;
 use crate::engine::{Stop, Watch};
+pub use apart::{Apart, apart};
 use jostle::Jostled;
 use worker::{Record, What, World, give_back, script, work};
 

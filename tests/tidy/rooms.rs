@@ -20,7 +20,7 @@ pub const EDGES: [(&str, &[&str]); 22] = [
     ("cli", &["bench", "cuda", "doctor", "engine", "op", "oracle", "reference", "replay", "report", "requirement", "spec", "stress", "target", "verdict", "workload"]),
     ("bench", &["child", "cuda", "device", "engine", "input", "op", "recording", "reference", "target"]),
     ("doctor", &["child", "cuda", "target"]),
-    ("stress", &["device", "engine", "op", "reference", "target", "workload"]),
+    ("stress", &["child", "device", "engine", "op", "reference", "target", "workload"]),
     ("engine", &["child", "files", "input", "model", "op", "oracle", "recording", "reference", "requirement", "spec", "target", "verdict", "workload"]),
     ("replay", &["device", "input", "op", "recording", "reference"]),
     ("report", &["files", "input", "op", "requirement", "verdict"]),
