@@ -7,20 +7,19 @@
 //! 1 `device`, `spec`, `verdict`, `recording` · 0 `input`, `op`, `requirement`
 
 mod cli;
-pub mod device;
 pub mod engine;
+mod files;
 mod input;
-mod model;
-pub mod op;
-mod oracle;
 mod recording;
-pub mod reference;
 pub mod replay;
 pub mod report;
-pub mod requirement;
 pub mod spec;
 pub mod target;
-pub mod verdict;
 pub mod workload;
 
 pub use cli::main;
+pub use poolproof_cuda as cuda;
+pub use poolproof_device as device;
+use poolproof_judge::{model, oracle};
+pub use poolproof_reference as reference;
+pub use poolproof_words::{op, requirement, verdict};

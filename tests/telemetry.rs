@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use poolproof::cuda::telemetry::{GpuProcess, ProcessList, Query, Telemetry, TelemetryError};
 use poolproof::device::Device;
 use poolproof::device::sim::SimDevice;
-use poolproof::device::telemetry::{GpuProcess, ProcessList, Query, Telemetry, TelemetryError};
 use poolproof::engine::bench;
 use tempfile::TempDir;
 

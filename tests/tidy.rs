@@ -18,19 +18,78 @@ const FLOORS: [(u8, &[&str]); 6] = [
     (5, &["cli"]),
     (4, &["engine", "replay", "report"]),
     (3, &["workload", "oracle", "target"]),
-    (2, &["reference", "model"]),
+    (2, &["reference", "model", "cuda"]),
     (1, &["device", "spec", "verdict", "recording"]),
-    (0, &["op", "requirement", "input"]),
+    (0, &["op", "requirement", "input", "files"]),
+];
+
+/// The crates below `crates/` that are one room each; the others, and the program, have a folder a room.
+const ONE_ROOM: [&str; 3] = ["cuda", "device", "reference"];
+
+/// What a room sees of the floors below it, tests apart.
+const EDGES: [(&str, &[&str]); 18] = [
+    (
+        "cli",
+        &[
+            "cuda",
+            "engine",
+            "op",
+            "oracle",
+            "reference",
+            "replay",
+            "report",
+            "requirement",
+            "spec",
+            "target",
+            "verdict",
+            "workload",
+        ],
+    ),
+    (
+        "engine",
+        &[
+            "cuda",
+            "device",
+            "files",
+            "input",
+            "model",
+            "op",
+            "oracle",
+            "recording",
+            "reference",
+            "requirement",
+            "spec",
+            "target",
+            "verdict",
+            "workload",
+        ],
+    ),
+    ("replay", &["device", "input", "op", "recording", "reference"]),
+    ("report", &["files", "input", "op", "requirement", "verdict"]),
+    ("workload", &["op", "spec"]),
+    ("oracle", &["model", "op", "requirement", "verdict"]),
+    ("target", &["cuda", "device", "op", "reference"]),
+    ("reference", &["device", "op", "requirement"]),
+    ("cuda", &["device", "op"]),
+    ("model", &["op"]),
+    ("device", &["op"]),
+    ("spec", &["input", "op", "requirement"]),
+    ("verdict", &["op", "requirement"]),
+    ("recording", &["input", "op"]),
+    ("op", &[]),
+    ("requirement", &[]),
+    ("input", &[]),
+    ("files", &[]),
 ];
 
 /// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
 const DOORS: [(&str, &str, &[&str]); 11] = [
     ("clap", "", &["cli"]),
-    ("cudarc", "", &["device"]),
+    ("cudarc", "", &["cuda"]),
     ("env_logger", "", &["cli"]),
     ("indicatif", "", &["cli"]),
     ("include_dir", "", &["spec"]),
-    ("nvml_wrapper", "", &["device"]),
+    ("nvml_wrapper", "", &["cuda"]),
     ("proptest", "", &["workload"]),
     ("quick_junit", "", &["report"]),
     ("serde_yaml", "", &["spec"]),
@@ -39,7 +98,7 @@ const DOORS: [(&str, &str, &[&str]); 11] = [
 ];
 
 /// Files that may hold `unsafe`.
-const UNSAFE: [&str; 3] = ["src/device/cuda/calls.rs", "src/device/cuda/driver.rs", "src/device/cuda_probe.rs"];
+const UNSAFE: [&str; 3] = ["crates/cuda/src/calls.rs", "crates/cuda/src/driver.rs", "crates/cuda/src/probe.rs"];
 
 const LONGEST: usize = 400;
 
@@ -93,28 +152,49 @@ fn check(path: &str, source: &str) -> Vec<Complaint> {
             complain(*line, "`unsafe` outside the allow-list of tests/tidy.rs".to_owned());
         }
     }
-    let inside = path.strip_prefix("src/").unwrap_or(path);
-    if matches!(inside, "lib.rs" | "main.rs") {
-        return complaints;
-    }
-    let place = inside.trim_end_matches(".rs").trim_end_matches("/mod");
-    let room = place.split('/').next().unwrap_or(place);
+    let Some((room, depth)) = room_of(path) else { return complaints };
     let Some(own) = floor(room) else {
         complain(1, format!("unknown room `{room}`: give it a floor in tests/tidy.rs and ARCHITECTURE.md"));
         return complaints;
     };
-    for (line, named) in rooms_named(&tokens, place.split('/').count()) {
+    let sees = EDGES.iter().find(|(name, _)| *name == room).map_or(&[][..], |(_, sees)| sees);
+    for (line, named) in rooms_named(&tokens, depth) {
         match floor(&named) {
             _ if named == room => {}
+            None if ONE_ROOM.contains(&room) => {} // a module of its own
             None => complain(line, format!("`crate::{named}` is not a room")),
-            Some(other) if other < own => {}
-            Some(other) => complain(line, format!("`{room}` (floor {own}) sees `{named}` (floor {other})")),
+            Some(other) if other >= own => {
+                complain(line, format!("`{room}` (floor {own}) sees `{named}` (floor {other})"))
+            }
+            Some(_) if is_test(path) || sees.contains(&named.as_str()) => {}
+            Some(_) => complain(line, format!("`{room}` does not see `{named}`: tests/tidy.rs has the edges")),
         }
+    }
+    if !path.ends_with("src/lib.rs")
+        && let Some((line, name)) = tokens.iter().find(|(_, text)| text.starts_with("poolproof_"))
+    {
+        complain(*line, format!("`{name}`: other crates are named in lib.rs alone, their rooms by `crate::`"));
     }
     if !is_test(path) {
         complaints.extend(doors(path, room, &tokens));
     }
     complaints
+}
+
+/// The room that a file is of, and how many modules deep it lies; `None` for the roots of crates with several rooms.
+fn room_of(path: &str) -> Option<(&str, usize)> {
+    let (home, inside) = match path.strip_prefix("crates/").and_then(|below| below.split_once("/src/")) {
+        Some(found) => found,
+        None => ("", path.strip_prefix("src/").unwrap_or(path)),
+    };
+    let place = inside.trim_end_matches(".rs").trim_end_matches("/mod");
+    let is_root = matches!(inside, "lib.rs" | "main.rs");
+    let depth = if is_root { 0 } else { place.split('/').count() };
+    match (ONE_ROOM.contains(&home), is_root) {
+        (true, _) => Some((home, depth)),
+        (false, true) => None,
+        (false, false) => Some((place.split('/').next().unwrap_or(place), depth)),
+    }
 }
 
 /// Whether a file holds nothing but tests: `tests.rs`, anything in a folder `tests`, `name_test.rs`.
@@ -187,6 +267,7 @@ fn root() -> &'static Path {
 fn the_tree_is_tidy() {
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files);
+    sources(&root().join("crates"), &mut files);
     sources(&root().join("tests"), &mut files);
     assert!(files.len() > FLOORS.len(), "the sources were not found");
     let mut complaints = Vec::new();
@@ -203,14 +284,14 @@ fn the_tree_is_tidy() {
 fn the_files_that_are_named_are_those() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
     let (_, after) = text.split_once("**`unsafe`**").expect("a policy about `unsafe`");
-    let named: Vec<&str> = after.split('`').filter(|word| word.starts_with("src/") && word.ends_with(".rs")).collect();
+    let named: Vec<&str> = after.split('`').filter(|word| word.contains("src/") && word.ends_with(".rs")).collect();
     assert_eq!(named, UNSAFE);
     for path in UNSAFE {
         let source = fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
         assert!(code_of(&source).contains("unsafe"), "{path} needs no place in the list any more");
     }
     for oracle in OracleName::ALL.iter().filter(|o| !o.compares_runs()) {
-        let path = format!("src/oracle/{}.rs", oracle.name());
+        let path = format!("crates/judge/src/oracle/{}.rs", oracle.name());
         let source = fs::read_to_string(root().join(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
         assert!(code_of(&source).contains("impl Oracle for"), "{path} holds no oracle");
         let opening: Vec<&str> = source.lines().take_while(|line| line.starts_with("//!")).collect();
@@ -224,9 +305,13 @@ fn the_floor_table_is_true() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
     let mut complaints = check_table(&text);
     for room in FLOORS.iter().flat_map(|(_, rooms)| *rooms) {
-        let exists = ["", "/mod"].iter().any(|end| root().join(format!("src/{room}{end}.rs")).is_file());
-        if !exists {
-            complaints.push(format!("the room `{room}` is not in src"));
+        let places = ["src", "crates/words/src", "crates/judge/src"]
+            .iter()
+            .flat_map(|folder| [format!("{folder}/{room}.rs"), format!("{folder}/{room}/mod.rs")])
+            .chain([format!("crates/{room}/src/lib.rs")]);
+        let found = places.filter(|place| root().join(place).is_file()).count();
+        if found != 1 {
+            complaints.push(format!("the room `{room}` is in {found} places"));
         }
     }
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
@@ -244,6 +329,15 @@ fn the_checker_convicts() {
             "3: `model` (floor 2) sees `reference`",
         ),
         ("src/spec/mod.rs", "//! x\nuse super::verdict::Finding;", "`spec` (floor 1) sees `verdict`"),
+        ("src/report/x.rs", "//! x\nuse crate::spec::Scenario;", "2: `report` does not see `spec`"),
+        ("crates/judge/src/oracle/x.rs", "//! x\nuse crate::reference::X;", "`oracle` does not see `reference`"),
+        ("crates/device/src/sim/x.rs", "//! x\nuse crate::cuda::X;", "`device` (floor 1) sees `cuda` (floor 2)"),
+        ("crates/cuda/src/lib.rs", "//! x\nuse crate::recording::X;", "2: `cuda` does not see `recording`"),
+        (
+            "src/op/x.rs",
+            "//! x\nuse poolproof_words::op::Op;",
+            "2: `poolproof_words`: other crates are named in lib.rs",
+        ),
         ("src/spec/a/b.rs", "//! x\nmod tests { use super::super::super::super::cli::X; }", "sees `cli`"),
         ("src/spec/mod.rs", "//! x\nuse crate::*;", "`crate::*` is not a room"),
         ("src/attic/mod.rs", "//! x\n", "unknown room `attic`"),
@@ -280,6 +374,9 @@ fn the_checker_acquits() {
         ("src/op/x.rs", "//! x\npub(crate) fn std_env() { env!(\"X\"); let r#unsafe_code = 'c'; std::env_like(); }"),
         ("src/spec/tests.rs", "//! x\nfn f() { std::env::temp_dir(); }"),
         ("src/main.rs", "//! x\nfn main() { poolproof::main() }"),
+        ("crates/judge/src/lib.rs", "//! x\nuse poolproof_words::{op, requirement};\npub mod model;"),
+        ("crates/device/src/sim/x.rs", "//! x\nuse crate::sim::memory;\nuse crate::op::Op;"),
+        ("crates/reference/src/a/b.rs", "//! x\nuse super::super::{Settings, pool};"),
     ];
     for (path, source) in innocent {
         let found: Vec<String> = check(path, source).iter().map(ToString::to_string).collect();

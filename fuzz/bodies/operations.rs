@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arbitrary::{Arbitrary, Unstructured};
-use poolproof::device::sim::GRANULE;
 use poolproof::engine::attempt::{Attempt, attempt};
 use poolproof::engine::lockstep::Course;
+use poolproof::op::GRANULE;
 use poolproof::op::{DeviceCall, Op, OracleName, Setup, Step};
 use poolproof::reference::Settings;
 use poolproof::target::{self, TargetName};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::device::cuda;
+use crate::cuda;
 use crate::engine::bench::{self, Effort, Followed, Trace};
 use crate::target::{TargetError, TargetName};
 
@@ -199,7 +199,7 @@ fn telemetry(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     for &rate in &args.telemetry {
         context.out.line(followed(&bench::follow_simulated(rate)?))?;
     }
-    let found = match crate::device::cuda::probe() {
+    let found = match crate::cuda::probe() {
         Ok(found) => found,
         Err(error) => {
             context.out.line(format_args!("\nno GPU is followed: {error}"))?;

@@ -1,6 +1,6 @@
 //! `poolproof cuda-selftest`, hidden: every primitive of the GPU room tried once on this machine's GPU.
 
-use crate::device::cuda;
+use crate::cuda;
 
 use super::{CliError, Context, Exit};
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::device::cuda_probe::CudaProbe;
-use crate::device::telemetry::Place;
+use crate::cuda::probe::CudaProbe;
+use crate::cuda::telemetry::Place;
 use crate::engine::doctor::{self, Findings, Import, NvmlFinding};
 use crate::op::size::human;
 
@@ -161,7 +161,7 @@ fn cuda_json(findings: &Findings) -> Value {
                 Some(Place::Ambiguous) => json!("ambiguous"),
                 Some(Place::Unknown) | None => Value::Null,
             };
-            let device = |(ordinal, d): (usize, &crate::device::cuda_probe::CudaDeviceInfo)| {
+            let device = |(ordinal, d): (usize, &crate::cuda::probe::CudaDeviceInfo)| {
                 json!({
                     "ordinal": ordinal,
                     "name": d.name,

@@ -1,8 +1,8 @@
 //! What `doctor` says of machines that are played.
 
 use super::*;
-use crate::device::cuda_probe::CudaDeviceInfo;
-use crate::device::telemetry::{DriverInfo, GpuInfo, TelemetryError};
+use crate::cuda::probe::CudaDeviceInfo;
+use crate::cuda::telemetry::{DriverInfo, GpuInfo, TelemetryError};
 use crate::engine::doctor::{Machine, Python, System, TargetFinding};
 use crate::op::NvmlMemory;
 

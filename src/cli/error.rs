@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::device::cuda::{Code, CudaError};
-use crate::device::telemetry::TelemetryError;
+use crate::cuda::telemetry::TelemetryError;
+use crate::cuda::{Code, CudaError};
 use crate::engine::bench::{FollowError, PeerError, TraceError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
@@ -141,7 +141,10 @@ impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Engine(EngineError::Target(
-                TargetError::Lost { .. } | TargetError::NeedsLinux { .. } | TargetError::Unavailable { .. },
+                TargetError::Lost { .. }
+                | TargetError::NeedsLinux { .. }
+                | TargetError::Unavailable { .. }
+                | TargetError::TooSmall { .. },
             ))
             | CliError::Serve(ServeError::Read { .. } | ServeError::Write { .. } | ServeError::Json { .. }) => {
                 Exit::Target

@@ -179,3 +179,18 @@ fn aligned(entries: &[Entry]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excuse_names_a_scenario_that_asks_all_the_same() {
+        let all = spec::built_in();
+        for excuse in oracle::EXCUSES {
+            if let Some(id) = excuse.asked_by {
+                assert!(all.iter().any(|s| s.id == id), "{id}");
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use crate::device::cuda::Neighbour;
+use crate::cuda::Neighbour;
 use crate::op::size::{self, human};
 use crate::target::worker;
 use crate::workload;

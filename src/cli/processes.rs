@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::device::telemetry::{DriverInfo, GpuInfo, GpuProcess, ProcessList, Telemetry, TelemetryError};
+use crate::cuda::telemetry::{DriverInfo, GpuInfo, GpuProcess, ProcessList, Telemetry, TelemetryError};
 use crate::op::NvmlMemory;
 use crate::op::size::{both, human};
 
@@ -182,7 +182,7 @@ fn list_text(text: &mut String, list: &ProcessList) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::telemetry::{ProcessKind, Query};
+    use crate::cuda::telemetry::{ProcessKind, Query};
 
     #[test]
     fn a_partitioned_device_reads_so() {

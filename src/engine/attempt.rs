@@ -90,6 +90,7 @@ pub(super) fn lost_by(error: TargetError) -> Result<Lost, TargetError> {
     match error {
         TargetError::Lost { lost, .. } => Ok(lost),
         TargetError::Unavailable { reason, .. } => Ok(Lost::Unavailable { reason }),
+        small @ TargetError::TooSmall { .. } => Ok(Lost::Unavailable { reason: small.to_string() }),
         other => Err(other),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::verdict::files;
+use crate::files;
 
 use super::EngineError;
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::op::{Capability, Setup, TargetInfo, Text};
+use crate::op::{Capability, Setup, TargetInfo, Text, size};
 use crate::spec::{Body, Scenario};
 use crate::target::TargetError;
 use crate::workload;
@@ -56,7 +56,15 @@ pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Tex
         Err(error) => {
             let small = Setup { device_bytes: vec![SMALL; widest.device_bytes.len()], ..widest };
             let opened = inspect(open, &small).ok().and_then(Result::ok);
-            return opened.and_then(|(info, _)| lacks(&info)).map(Some).ok_or(error);
+            if let Some(reason) = opened.and_then(|(info, _)| lacks(&info)) {
+                return Ok(Some(reason));
+            }
+            let TargetError::TooSmall { total_bytes, wanted_bytes, .. } = error else { return Err(error) };
+            let (total, wanted) = (size::human(total_bytes), size::human(wanted_bytes));
+            return Ok(Some(Text::new(
+                format!("needs a device of {wanted}, and there is none above {total}"),
+                format!("需要 {wanted} 的设备，而此处最大为 {total}"),
+            )));
         }
     };
     if let Some(reason) = lacks(&info) {

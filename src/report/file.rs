@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Language, junit, markdown};
+use crate::files::{Draft, write_whole};
 use crate::input::{self, Looks};
 use crate::verdict::Finding;
-use crate::verdict::files::{Draft, write_whole};
 use crate::verdict::record::RunRecord;
 use crate::verdict::survival::{GuidedHunt, Survival};
 

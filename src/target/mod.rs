@@ -15,8 +15,9 @@ pub mod worker;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::device::cuda::{self, CudaError};
+use crate::cuda::{self, CudaError};
 
+use crate::op::size::human;
 use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
 use crate::reference::{Defect, Settings, Variations};
@@ -69,7 +70,12 @@ impl TargetError {
     /// For what a GPU target answers where no GPU can be used.
     fn without_gpu(name: &TargetName) -> impl Fn(CudaError) -> TargetError {
         let target = name.to_string();
-        move |error| TargetError::Unavailable { target: target.clone(), reason: error.to_string() }
+        move |error| match error {
+            CudaError::TooSmall { total, wanted, .. } => {
+                TargetError::TooSmall { target: target.clone(), total_bytes: total, wanted_bytes: wanted }
+            }
+            other => TargetError::Unavailable { target: target.clone(), reason: other.to_string() },
+        }
     }
 }
 
@@ -99,6 +105,9 @@ pub enum TargetError {
     /// The machine lacks something that the target stands on.
     #[error("target `{target}` cannot be used here: {reason}")]
     Unavailable { target: String, reason: String },
+    /// No device here can be as large as the world that is wanted.
+    #[error("target `{target}` has {} of memory here, and {} are wanted", human(*.total_bytes), human(*.wanted_bytes))]
+    TooSmall { target: String, total_bytes: u64, wanted_bytes: u64 },
 }
 
 /// The targets that exist here: name and what it is.

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use crate::device::cuda::{self, Ballast, CudaError};
+use crate::cuda::{self, Ballast, CudaError};
 
 /// What a neighbour is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,8 +4,8 @@
 
 use super::neighbours::Holder;
 use super::{TargetError, TargetName};
-use crate::device::cuda::{Ballast, CudaError};
-use crate::device::sim::GRANULE;
+use crate::cuda::{Ballast, CudaError};
+use crate::op::GRANULE;
 use crate::op::size;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

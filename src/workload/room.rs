@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::device::sim::GRANULE;
+use crate::op::GRANULE;
 use crate::op::contract::limit_bytes;
 use crate::op::step::Amount;
 use crate::op::{DeviceId, DeviceInfo, Op, Step, TargetInfo};

@@ -20,7 +20,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use poolproof::device::cuda;
+use poolproof::cuda;
 
 /// Devices that the fake driver has.
 const FAKE_DEVICES: &str = "2";

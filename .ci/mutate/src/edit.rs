@@ -127,7 +127,7 @@ impl Writer<'_> {
         self.out.push_str(tail.as_deref().unwrap_or(after));
         let whole = (begin, self.out.len());
         for (i, mutant) in edit.mutants.iter().enumerate() {
-            let text = format!("src/reference/{}:{} in `{}`: {}", self.file, edit.line, edit.function, mutant.words);
+            let text = format!("crates/reference/src/{}:{} in `{}`: {}", self.file, edit.line, edit.function, mutant.words);
             self.list.push(json!({
                 "number": n.first + i, "id": n.keys[i], "file": self.file, "line": edit.line, "function": edit.function,
                 "operator": mutant.operator, "text": text, "arm": arms[i], "place": whole,

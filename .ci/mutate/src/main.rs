@@ -1,4 +1,4 @@
-//! Puts every change of `src/reference` behind a switch: `mutate CHECKOUT TREE DROPPED.json LIST.json`.
+//! Puts every change of `crates/reference` behind a switch: `mutate CHECKOUT TREE DROPPED.json LIST.json`.
 //!
 //! Decides which files are changed: they are read in CHECKOUT and written in TREE, a copy of it. DROPPED.json names changes
 //! that do not compile; LIST.json receives all of them with their numbers, names and places.
@@ -49,13 +49,15 @@ fn main() {
     let [checkout, tree, dropped, list] = arguments.as_slice() else {
         panic!("usage: mutate CHECKOUT TREE DROPPED.json LIST.json")
     };
-    let (root, copy) = (Path::new(checkout).join("src"), Path::new(tree).join("src"));
-    let reference = root.join("reference");
+    let (root, copy) = (Path::new(checkout), Path::new(tree));
+    let folder = Path::new("crates/reference/src");
+    let reference = root.join(folder);
     let dropped = Path::new(dropped);
     let dropped: BTreeSet<String> =
         if dropped.exists() { serde_json::from_str(&read(dropped)).expect("names") } else { BTreeSet::new() };
     let mut all = Vec::new();
-    sources(&root, &mut all);
+    sources(&root.join("src"), &mut all);
+    sources(&root.join("crates"), &mut all);
     let name = |path: &Path| path.strip_prefix(&reference).ok().map(|p| p.to_string_lossy().into_owned());
     let mut names = fold::Called::default();
     for path in &all {
@@ -69,7 +71,7 @@ fn main() {
     }
     let (left_out, ours): (Vec<(String, String)>, Vec<(String, String)>) =
         all.iter().filter_map(|path| Some((name(path)?, read(path)))).partition(|(file, _)| is_left_out(file));
-    left_out.iter().for_each(|(file, source)| write(&copy.join("reference").join(file), source));
+    left_out.iter().for_each(|(file, source)| write(&copy.join(folder).join(file), source));
     let parsed: Vec<syn::File> = ours.iter().map(|(_, text)| syn::parse_file(text).expect("it compiles")).collect();
     // What is called only from where a mistake is planted is found by going on until nothing new is called.
     loop {
@@ -86,12 +88,12 @@ fn main() {
         let edits = finder::find(file, source, &mut names);
         let written = edit::write(name, source, edits, first, &|key| dropped.contains(key));
         first += written.list.len();
-        write(&copy.join("reference").join(name), &written.text);
+        write(&copy.join(folder).join(name), &written.text);
         everything.extend(written.list);
     }
     // Beside the changed allocator a sound one is asked, in the same process: by the judge, and by the twin of a run.
-    let targets = read(&root.join("target/mod.rs"));
-    write(&copy.join("target/mod.rs"), &format!("{targets}\n{}\n", forward::suspended(&targets)));
+    let targets = read(&root.join("src/target/mod.rs"));
+    write(&copy.join("src/target/mod.rs"), &format!("{targets}\n{}\n", forward::suspended(&targets)));
     std::fs::write(list, serde_json::to_string(&everything).expect("plain data")).expect("the list can be written");
     println!("{} changes in {} files", everything.len(), ours.len());
 }

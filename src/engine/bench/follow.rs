@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::super::stamp::Clock;
 use super::Draw;
-use crate::device::cuda::{Ballast, CudaDevice, CudaError, CudaOptions, GpuInfo};
+use crate::cuda::telemetry::{Place, Telemetry, TelemetryError, places};
+use crate::cuda::{Ballast, CudaDevice, CudaError, CudaOptions, GpuInfo};
 use crate::device::sim::SimDevice;
-use crate::device::telemetry::{Place, Telemetry, TelemetryError, places};
 use crate::device::{Device, DeviceError};
 use crate::op::{Baseline, NvmlMemory, NvmlView};
 
@@ -197,7 +197,7 @@ fn ground(device: &mut dyn Device, gauge: Gauge<'_>) -> Result<Ground, FollowErr
         company: crate::op::Company::Unknown,
     };
     let tolerance_bytes = view.tolerance_bytes();
-    if tolerance_bytes.saturating_mul(2) > GRANULES.start() * NvmlView::GRANULE {
+    if tolerance_bytes.saturating_mul(2) > GRANULES.start() * crate::op::GRANULE {
         return Err(FollowError::Restless { noise_bytes: baseline.noise_bytes });
     }
     Ok(Ground { used_bytes: baseline.used_bytes, tolerance_bytes })
@@ -245,7 +245,7 @@ impl Course {
             return device.release(address);
         }
         let granules = GRANULES.start() + draw.below(GRANULES.end() - GRANULES.start() + 1);
-        let bytes = granules * NvmlView::GRANULE;
+        let bytes = granules * crate::op::GRANULE;
         self.held.push_back((device.reserve(bytes)?, bytes));
         Ok(())
     }

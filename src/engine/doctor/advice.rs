@@ -3,7 +3,7 @@
 //! Decides the advice from the findings alone, so that every machine can be played in a test.
 
 use super::{Findings, Import};
-use crate::device::cuda_probe::CudaProbe;
+use crate::cuda::probe::CudaProbe;
 
 /// One missing thing.
 #[derive(Debug, Clone, PartialEq, Eq)]

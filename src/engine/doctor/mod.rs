@@ -12,8 +12,8 @@ mod tests;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::device::cuda_probe::{CudaProbe, cuda_probe};
-use crate::device::telemetry::{DriverInfo, GpuInfo, Place, Telemetry, TelemetryError, Uuid, places};
+use crate::cuda::probe::{CudaProbe, cuda_probe};
+use crate::cuda::telemetry::{DriverInfo, GpuInfo, Place, Telemetry, TelemetryError, Uuid, places};
 use crate::target;
 
 pub use machine::Machine;

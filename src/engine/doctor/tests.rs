@@ -1,7 +1,7 @@
 //! Advice for machines that are played.
 
 use super::*;
-use crate::device::cuda_probe::CudaDeviceInfo;
+use crate::cuda::probe::CudaDeviceInfo;
 
 fn bare() -> Findings {
     Findings {

@@ -17,8 +17,10 @@ use std::time::Duration;
 use crate::device::Device;
 use crate::device::sim::SimDevice;
 use crate::op::Family;
+#[cfg(feature = "planted-defects")]
+use crate::reference::Planted;
 use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, live_again};
-use crate::reference::{Planted, Planting, Settings, Sound};
+use crate::reference::{Planting, Settings, Sound};
 use crate::target::{self, ReferenceOptions, TargetName};
 
 use super::EngineError;
@@ -141,11 +143,13 @@ pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Resul
         let seed = options.seed.wrapping_add(report.rounds);
         let before = report.calls;
         let found = match (defect, variations) {
+            #[cfg(feature = "planted-defects")]
             (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, stop, &mut report),
+            #[cfg(feature = "planted-defects")]
             (None, Some(variations)) => {
                 round(options, &settings, Planted::Variations(variations), seed, stop, &mut report)
             }
-            (None, None) => round(options, &settings, Sound, seed, stop, &mut report),
+            _ => round(options, &settings, Sound, seed, stop, &mut report),
         }?;
         report.rounds += 1;
         watch.ran(report.calls - before);

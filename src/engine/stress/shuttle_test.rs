@@ -16,17 +16,19 @@ use crate::reference::shared::Outcome;
 /// Locks at which the scheduler may switch threads.
 struct ShuttleLocks;
 
+struct ShuttleLock<T>(shuttle::sync::Mutex<T>);
+
 impl Locks for ShuttleLocks {
-    type Mutex<T: Send> = shuttle::sync::Mutex<T>;
+    type Mutex<T: Send> = ShuttleLock<T>;
 }
 
-impl<T: Send> Guarded<T> for shuttle::sync::Mutex<T> {
+impl<T: Send> Guarded<T> for ShuttleLock<T> {
     fn new(value: T) -> Self {
-        shuttle::sync::Mutex::new(value)
+        ShuttleLock(shuttle::sync::Mutex::new(value))
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
-        act(&mut self.lock().expect("a panic ends the schedule before anybody sees the poison"))
+        act(&mut self.0.lock().expect("a panic ends the schedule before anybody sees the poison"))
     }
 }
 

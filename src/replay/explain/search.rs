@@ -116,7 +116,7 @@ pub(super) fn smallest(
         if progress.is_stopped() {
             return None;
         }
-        let most = found.last().map(|(_, card)| card.saturating_sub(super::trial::GRANULE));
+        let most = found.last().map(|(_, card)| card.saturating_sub(crate::op::GRANULE));
         found.extend(trials.smallest_card(&candidate.settings, most).map(|card| (candidate.config.clone(), card)));
         progress.done();
     }

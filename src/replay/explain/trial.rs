@@ -5,11 +5,10 @@
 use serde::Serialize;
 
 use super::changes::Change;
+use crate::op::GRANULE;
 use crate::reference::Settings;
 use crate::replay::what_if::{self, Ask, Workload};
 
-/// The driver gives memory in pieces of this size.
-pub const GRANULE: u64 = 2 << 20;
 /// A request of so much is not to be had of any card, and says nothing about the size of one.
 pub const ABSURD: u64 = 1 << 40;
 /// A card on which nothing is refused that is not absurd, unless what is held comes to as much.

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::on_gpu::OnGpu;
 use super::{Target, TargetError, TargetName};
-use crate::device::cuda::{self, CudaOptions, CudaPool};
+use crate::cuda::{self, CudaOptions, CudaPool};
 use crate::device::{DeviceError, Playground};
 use crate::op::Growth;
 use crate::op::stats::{Column, Row};

@@ -4,8 +4,8 @@
 
 use super::apply::{Answer, device_failed};
 use super::{Held, ReferenceTarget, contract, options, page};
-use crate::device::sim::GRANULE;
 use crate::device::{DeviceError, Playground};
+use crate::op::GRANULE;
 use crate::op::contract::Growth;
 use crate::op::{BlockId, Capability, Contract, RefusalClass, Reply, Via};
 use crate::reference::{Defect, Planting, TENSOR_LIMIT};

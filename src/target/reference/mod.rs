@@ -9,6 +9,7 @@ mod options;
 mod pools;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "planted-defects")]
 mod varied;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::{Target, TargetError, TargetName};
+use crate::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::Playground;
-use crate::device::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::Growth;
@@ -27,8 +28,10 @@ use crate::op::{
     BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
     StreamId, TargetInfo, Versions, Via,
 };
+#[cfg(feature = "planted-defects")]
+use crate::reference::Planted;
 use crate::reference::rounding::{MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
-use crate::reference::{Planted, Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
+use crate::reference::{Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
 use mistakes::Memo;
 pub(super) use options::Options;
 
@@ -128,18 +131,19 @@ fn boxed<D: Playground + 'static>(
     // A driver puts segments elsewhere each time, and which block is lowest decides much.
     let repeats = name.place != "cuda" || options.ordered;
     match (options.defect, options.variations) {
+        #[cfg(feature = "planted-defects")]
         (Some(defect), _) => Box::new(
             ReferenceTarget::new(name, devices, streams, options, Planted::Defect(defect)).following(follows, repeats),
         ),
+        #[cfg(feature = "planted-defects")]
         (None, Some(variations)) => {
             let varied = ReferenceTarget::new(name, devices, streams, options, Planted::Variations(variations));
             let mut target = varied.following(false, repeats);
             varied::restate(&mut target.info, variations);
             Box::new(target)
         }
-        (None, None) => {
-            Box::new(ReferenceTarget::new(name, devices, streams, options, Sound).following(follows, repeats))
-        }
+        // Without the feature `Options` let neither of them in.
+        _ => Box::new(ReferenceTarget::new(name, devices, streams, options, Sound).following(follows, repeats)),
     }
 }
 

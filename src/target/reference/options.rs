@@ -5,7 +5,7 @@
 use super::super::meant::likely;
 use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName};
-use crate::device::sim::GRANULE;
+use crate::op::GRANULE;
 use crate::op::{Setup, size};
 use crate::reference::{Defect, Settings, Variation, Variations};
 
@@ -74,6 +74,11 @@ impl Options {
                     });
                 }
             }
+        }
+        if cfg!(not(feature = "planted-defects")) && (options.defect.is_some() || options.variations.is_some()) {
+            let reason =
+                "this build has no planted defects and variations; one with its default features has".to_owned();
+            return Err(TargetError::BadOption { target: name.to_string(), reason });
         }
         if options.defect.is_some() && options.variations.is_some() {
             let reason = "a defect cannot be planted in a variation".to_owned();

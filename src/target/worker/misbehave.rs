@@ -7,7 +7,7 @@ use std::io::Write;
 use std::str::FromStr;
 
 use super::super::TargetName;
-use crate::device::cuda;
+use crate::cuda;
 
 /// The GPU that kernels go wrong on.
 const GPU: u32 = 0;
