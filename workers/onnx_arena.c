@@ -51,7 +51,7 @@ static Device devices[DEVICES];
 static size_t device_count;
 static void *env;
 static size_t extend_same = 0, max_dead = SIZE_MAX, initial = SIZE_MAX, growth = SIZE_MAX;
-static int limited = 1, guarded = 0;
+static int limited = 1, guarded = 0, only_version = 0;
 static char why[1024];
 
 /* Whether a call went well; if not, `why` says what it said. */
@@ -249,6 +249,7 @@ static int read_argument(const char *text) {
     const char *const names[] = {"max_dead=", "initial=", "growth="};
     if (!strcmp(text, "extend=power") || !strcmp(text, "extend=same")) return extend_same = text[7] == 's', 1;
     if (!strcmp(text, "limit=none") || !strcmp(text, "limit=device")) return limited = text[6] == 'd', 1;
+    if (!strcmp(text, "--version")) return only_version = 1;
     if (!strcmp(text, "guard")) return guarded = 1;
     for (int i = 0; i < 3; i++)
         if (!strncmp(text, names[i], strlen(names[i]))) return *places[i] = strtoull(text + strlen(names[i]), NULL, 10), 1;
@@ -266,6 +267,7 @@ int main(int count, char **arguments) {
     version = base()->version();
     if (!(api = base()->api(API_VERSION))) return fprintf(stderr, "ONNX Runtime %s is too old: 1.23 or later\n", version), 2;
     if (!went_well(CALL(CREATE_ENV, LOGS_FATAL, "poolproof", &env))) return fprintf(stderr, "%s\n", why), 2;
+    if (only_version) return puts(version), 0;
     FILE *ask = fdopen(3, "r"), *tell = fdopen(4, "w");
     char *line = NULL;
     size_t room = 0;

@@ -18,8 +18,12 @@ import os
 import re
 import sys
 
-import rmm
-from rmm import mr as resources
+SITE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")  # as `poolproof setup rmm` puts it there
+if os.path.isdir(SITE):
+    sys.path.insert(0, SITE)
+
+import rmm  # noqa: E402
+from rmm import mr as resources  # noqa: E402
 
 ALIGNMENT = 256  # rmm::CUDA_ALLOCATION_ALIGNMENT
 APART = 1 << 52  # between the addresses of two devices, more than any sequence asks for
@@ -360,6 +364,8 @@ def lines(descriptor):
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
+    if sys.argv[1] == "--version":
+        return print(rmm.__version__)
     rmm.set_logging_level(rmm.level_enum.off)
     worker = Worker(sys.argv[1])
     alloc, free = ALLOC.match, FREE.match

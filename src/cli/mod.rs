@@ -27,6 +27,7 @@ mod report;
 mod run;
 mod schema;
 mod settings_table;
+mod setup;
 mod signals;
 mod stress;
 mod survival;
@@ -92,6 +93,7 @@ enum Command {
     Stress(stress::Args),
     CheckWorker(check_worker::Args),
     Init(init::Args),
+    Setup(setup::Args),
     Worker(worker::Args),
     Processes(processes::Args),
     Neighbour(neighbour::Args),
@@ -165,6 +167,7 @@ pub fn main() -> ExitCode {
         Command::Stress(args) => stress::run(&args, &mut context),
         Command::CheckWorker(args) => check_worker::run(&args, &mut context),
         Command::Init(args) => init::run(&args, &mut context),
+        Command::Setup(args) => setup::run(&args, &mut context),
         Command::Worker(args) => worker::run(&args, &mut context),
         Command::Processes(args) => processes::run(&args, &mut context),
         Command::Neighbour(args) => neighbour::run(&args, &mut context),

@@ -223,8 +223,8 @@ fn check_expectations(args: &Args, targets: &[TargetName], expected: &[Expectati
 }
 
 fn built_in_expectations(target: &TargetName) -> Result<Option<Expectations>, CliError> {
-    let plain = target.inner(&[]);
-    Ok(expect::built_in(&plain.allocator, &plain.place)?)
+    let (allocator, place) = engine::expect::plain(target);
+    Ok(expect::built_in(&allocator, &place)?)
 }
 
 /// What is run where no target is named: the second where it can be.

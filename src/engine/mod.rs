@@ -39,6 +39,7 @@ pub mod replay;
 mod requires;
 mod run;
 mod schedule;
+pub mod setup;
 mod stamp;
 mod stop;
 pub(crate) mod stress;

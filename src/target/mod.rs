@@ -8,6 +8,7 @@ mod meant;
 pub mod name;
 mod neighbours;
 mod on_gpu;
+pub mod packaged;
 pub mod reference;
 mod unfaithful;
 pub mod worker;
