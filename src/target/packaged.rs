@@ -51,7 +51,8 @@ const RMM: &[Release] = &[
     },
 ];
 
-const ONNX: &[Release] = &[Release { version: "1.32.0", wheels: &["onnxruntime==1.32.0"] }];
+// NumPy is for scripts that import the package; the adapter needs the library alone.
+const ONNX: &[Release] = &[Release { version: "1.32.0", wheels: &["onnxruntime==1.32.0", "numpy==2.4.6"] }];
 
 impl Package {
     /// All of them.
