@@ -14,14 +14,15 @@ use crate::target::packaged::{Environment, Package, Release};
 /// The oldest Python that every package here runs on.
 const LEAST_PYTHON: (u32, u32) = (3, 11);
 
-/// What pip says where a server cannot be reached.
-const NO_NETWORK: [&str; 6] = [
+/// What pip says where a server cannot be reached, or knows nothing of a package.
+const NO_NETWORK: [&str; 7] = [
     "NewConnectionError",
     "NameResolutionError",
     "Temporary failure in name resolution",
     "ConnectTimeoutError",
     "ProxyError",
     "Connection refused",
+    "(from versions: none)",
 ];
 
 /// Why there is no environment.
@@ -40,7 +41,7 @@ pub enum SetupError {
     OldPython { python: String, version: String, package: &'static str },
     #[error("`{python}` has no pip")]
     NoPip { python: String },
-    #[error("pip could not reach its server: {said}")]
+    #[error("pip could not reach its server, or found no release at all there: {said}")]
     NoNetwork { said: String },
     #[error("there is no C compiler `cc`, and the adapter of {package} is built with it")]
     NoCompiler { package: &'static str },
