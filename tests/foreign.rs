@@ -17,7 +17,7 @@ const STACKS: [&str; 16] = [
     "pool:initial=1MiB",
     "pool:max=33%",
     "pool:max=3KiB",
-    "guard+pool:initial=1MiB,max=50%",
+    "guard+pool:initial=1MiB",
     "fixed",
     "guard+fixed:block=64KiB,count=4",
     "binning",
@@ -29,7 +29,7 @@ const STACKS: [&str; 16] = [
     "prefetch",
     "guard+statistics+limiting+pool",
     "guard+tracking+binning+pool",
-    "guard+failure+prefetch+statistics+pool:max=75%",
+    "guard+failure+prefetch+statistics+pool",
 ];
 
 /// Settings of the arena.
@@ -39,7 +39,7 @@ const ARENAS: [&str; 3] = ["extend=same", "extend=same max_dead=1024", "extend=p
 const FOUND: [(Package, &str, &str); 5] = [
     (Package::Rmm, "pool", "HUGE-02"),
     (Package::Rmm, "fixed", "HUGE-02"),
-    (Package::Rmm, "guard+pool:max=3KiB", "FRAC-01"),
+    (Package::Rmm, "guard+pool:max=33%", "FRAC-01"),
     (Package::Rmm, "statistics", "ZERO-01"),
     (Package::Onnx, "extend=same max_dead=0", "LIVE-02"),
 ];
@@ -121,7 +121,9 @@ fn known(environment: &Environment, what: &str) -> Result<(), Failed> {
     };
     let bad: Vec<&str> = record.scenarios.iter().filter(|s| is_bad(s.outcome)).map(|s| s.id.as_str()).collect();
     let passed = record.scenarios.iter().filter(|s| s.outcome == Outcome::Pass).count();
-    if bad.is_empty() && passed > 0 {
+    // Behind the guard only a maximum brings out what is known, so that nothing else is excused there.
+    let is_clean = !what.starts_with("guard+") || what.contains("max=3") || record.findings.is_empty();
+    if is_clean && bad.is_empty() && passed > 0 {
         return Ok(());
     }
     Err(format!("{passed} passed; not expected: {bad:?}\n{}", String::from_utf8_lossy(&output.stdout)).into())

@@ -143,8 +143,9 @@ class Placed:
             return upstream
         sizes = {key: size_of(value, total) for key, value in options.items() if key not in ("count", "retries") and value}
         if kind == "pool":
-            self.least = total
+            # It grows by half of what is left below its maximum, or doubles as long as the device has as much again.
             self.limit = sizes.get("max")
+            self.least = (min(total, total if self.limit is None else self.limit) + 1) // 2
             return resources.PoolMemoryResource(upstream, sizes["initial"], sizes.get("max"))
         if kind == "fixed":
             count = int(options["count"])
