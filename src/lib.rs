@@ -4,8 +4,9 @@
 //! not see each other, and `tests/tidy.rs` checks both.
 //!
 //! 5 `cli` · 4 `engine`, `replay`, `report` · 3 `workload`, `oracle`, `target` · 2 `reference`, `model` ·
-//! 1 `device`, `spec`, `verdict`, `recording` · 0 `input`, `op`, `requirement`
+//! 1 `device`, `spec`, `verdict`, `recording` · 0 `child`, `input`, `op`, `requirement`
 
+mod child;
 mod cli;
 pub mod engine;
 mod files;

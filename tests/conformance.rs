@@ -17,9 +17,6 @@ use poolproof::spec::{self, Scenario, expect};
 use poolproof::target::{self, TargetName};
 use poolproof::verdict::{Finding, Outcome};
 
-/// The targets of `cargo test`. Where one cannot be tried, its trials are listed as ignored, with the reason.
-const TARGETS: &[&str] = &["reference@sim", "reference@cuda", "driver-pool@cuda"];
-
 /// Whose turn it is on the GPUs.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -39,12 +36,13 @@ fn main() -> ExitCode {
 fn trials() -> Result<Vec<Trial>, Box<dyn Error>> {
     let cases = cases()?;
     let mut trials = Vec::new();
-    for name in TARGETS {
-        let target: TargetName = name.parse()?;
-        let unusable = target::unavailable(&target);
+    // Where a target cannot be tried, its trials are listed as ignored, with the reason.
+    for kind in target::registry::ALL.into_iter().filter(|kind| kind.is_tried) {
+        let target: TargetName = kind.name.parse()?;
+        let unusable = kind.missing();
         for scenario in spec::built_in() {
             let reason = match &unusable {
-                Some(reason) => Some(reason.to_string()),
+                Some(missing) => Some(format!("{}: {}", missing.reason, missing.lift)),
                 None => lacking(&target, &scenario)?,
             };
             let title = format!("{target}::{}", scenario.id);

@@ -102,7 +102,7 @@ fn transcript(_: &str) -> Result<(), Failed> {
         } else if let Some(text) = line.strip_prefix("< ") {
             let answer = Answer::read(text.as_bytes()).map_err(|e| e.to_string())?;
             match (&mut told, answer) {
-                (_, Answer::Hello { .. } | Answer::Closed {}) => {}
+                (_, Answer::Hello { .. } | Answer::Closed { .. }) => {}
                 (Some(told), answer @ Answer::Observed { .. }) => {
                     drop(told.observed(answer).map_err(|e| e.to_string())?)
                 }

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 fn start() -> Result<ExitCode, Box<dyn Error>> {
     let gpu: TargetName = "reference@cuda?placement=ordered".parse()?;
     let fake = std::env::var_os(fakes::FAKE).is_some();
-    let missing = target::unavailable(&gpu).map(|e| e.to_string());
+    let missing = target::unavailable(&gpu).map(|missing| missing.reason);
     if missing.is_some()
         && !fake
         && let Ok(folder) = fakes::cuda("parity-cuda", &[])

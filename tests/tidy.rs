@@ -20,14 +20,14 @@ const FLOORS: [(u8, &[&str]); 6] = [
     (3, &["workload", "oracle", "target"]),
     (2, &["reference", "model", "cuda"]),
     (1, &["device", "spec", "verdict", "recording"]),
-    (0, &["op", "requirement", "input", "files"]),
+    (0, &["op", "requirement", "input", "files", "child"]),
 ];
 
 /// The crates below `crates/` that are one room each; the others, and the program, have a folder a room.
 const ONE_ROOM: [&str; 3] = ["cuda", "device", "reference"];
 
 /// What a room sees of the floors below it, tests apart.
-const EDGES: [(&str, &[&str]); 18] = [
+const EDGES: [(&str, &[&str]); 19] = [
     (
         "cli",
         &[
@@ -80,15 +80,18 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("requirement", &[]),
     ("input", &[]),
     ("files", &[]),
+    ("child", &[]),
 ];
 
 /// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
-const DOORS: [(&str, &str, &[&str]); 11] = [
+const DOORS: [(&str, &str, &[&str]); 13] = [
     ("clap", "", &["cli"]),
+    ("command_fds", "", &["child"]),
     ("cudarc", "", &["cuda"]),
     ("env_logger", "", &["cli"]),
     ("indicatif", "", &["cli"]),
     ("include_dir", "", &["spec"]),
+    ("libloading", "", &["target"]),
     ("nvml_wrapper", "", &["cuda"]),
     ("proptest", "", &["workload"]),
     ("quick_junit", "", &["report"]),
@@ -98,7 +101,12 @@ const DOORS: [(&str, &str, &[&str]); 11] = [
 ];
 
 /// Files that may hold `unsafe`.
-const UNSAFE: [&str; 3] = ["crates/cuda/src/calls.rs", "crates/cuda/src/driver.rs", "crates/cuda/src/probe.rs"];
+const UNSAFE: [&str; 4] = [
+    "crates/cuda/src/calls.rs",
+    "crates/cuda/src/driver.rs",
+    "crates/cuda/src/probe.rs",
+    "src/target/plugin/library.rs",
+];
 
 const LONGEST: usize = 400;
 
@@ -147,6 +155,10 @@ fn check(path: &str, source: &str) -> Vec<Complaint> {
         }
         if bang && matches!(text.as_str(), "todo" | "unimplemented") {
             complain(*line, format!("`{text}!`"));
+        }
+        let starts = text == "process" && holds(1, "::") && heads(&tokens, i + 2).iter().any(|(_, h)| *h == "Command");
+        if starts && !path.starts_with("src/child/") {
+            complain(*line, "`std::process::Command`: other programs are started by `child`".to_owned());
         }
         if text == "unsafe" && !UNSAFE.contains(&path) {
             complain(*line, "`unsafe` outside the allow-list of tests/tidy.rs".to_owned());
@@ -352,6 +364,8 @@ fn the_checker_convicts() {
         ("src/op/x.rs", "//! x\nfn f() { todo!() }", "`todo!`"),
         ("src/op/x.rs", "//! x\nfn f() { unimplemented!(\"soon\") }", "`unimplemented!`"),
         ("src/op/x.rs", "//! x\nuse std::{env, fs};", "`std::env` belongs to cli, engine"),
+        ("src/engine/x.rs", "//! x\nuse std::process::{Command, Stdio};", "2: `std::process::Command`"),
+        ("src/engine/x.rs", "//! x\nfn f() { std::process::Command::new(\"x\"); }", "2: `std::process::Command`"),
         ("src/engine/x.rs", "//! x\n#[derive(clap::Args)]\nstruct A;", "2: `clap` belongs to cli"),
     ];
     for (path, source, wanted) in guilty {

@@ -112,7 +112,7 @@ impl CliError {
                 Some("`poolproof list scenarios` prints them; globs such as 'frac::*' match whole ids".to_owned())
             }
             CliError::TargetName(_) | CliError::Engine(EngineError::Target(TargetError::Unknown { .. })) => {
-                let names: Vec<&str> = target::known().iter().map(|(name, _)| *name).collect();
+                let names: Vec<&str> = target::registry::ALL.iter().map(|kind| kind.name).collect();
                 Some(format!("the targets here are {}", names.join(", ")))
             }
             CliError::NoDefect { .. } | CliError::Engine(EngineError::Target(TargetError::UnknownDefect { .. })) => {

@@ -7,15 +7,16 @@ use crate::op::observable::Observable;
 use crate::op::{OracleName, exclusion, state};
 use crate::oracle;
 use crate::reference::{Defect, Variation};
+use crate::requirement;
 use crate::spec::{self, Body};
-use crate::{requirement, target};
 
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, targets};
 
 /// Print what there is, from scenarios and requirements to defects and observables
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   poolproof list requirements
+  poolproof list targets                  every kind of target with its options
   poolproof list scenarios --json")]
 pub(super) struct Args {
     #[arg(value_enum, default_value_t = What::Scenarios)]
@@ -29,6 +30,7 @@ pub(super) struct Args {
 enum What {
     Scenarios,
     Requirements,
+    /// What can be tested here, how each is named, and the options of its name
     Targets,
     Oracles,
     /// Defects that can be planted: reference@sim?defect=NAME
@@ -47,7 +49,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     let entries = match args.what {
         What::Scenarios => scenarios(),
         What::Requirements => requirements(),
-        What::Targets => named(target::known()),
+        What::Targets => {
+            let text = if args.json { format!("{:#}\n", targets::as_json()) } else { targets::as_text() };
+            context.out.text(text)?;
+            return Ok(Exit::Conformant);
+        }
         What::Oracles => {
             let all = OracleName::ALL.iter().chain(OracleName::WATCH);
             all.map(|o| Entry::new(vec![o.name().to_owned()], json!({"name": o.name()}))).collect()

@@ -31,6 +31,7 @@ mod setup;
 mod signals;
 mod stress;
 mod survival;
+mod targets;
 mod unfaithful;
 mod worker;
 

@@ -29,6 +29,7 @@ PROPTEST_CASES sets --cases; RUST_LOG, NO_COLOR and GITHUB_STEP_SUMMARY are hono
 Examples:
   poolproof run                             on simulated devices, and on the GPUs where there are some
   poolproof run --target reference@sim      on simulated devices alone
+  poolproof run --target 'plugin:./libmine.so@host?alloc=my_malloc&free=my_free'   a library of yours
   poolproof run --scenario 'oom::*' --scenario 'frac::*' --seed 7
   poolproof run --specs my-specs/ --lang zh
   poolproof run --time 10m                  keep drawing fresh sequences for ten minutes
@@ -38,7 +39,8 @@ Examples:
   poolproof run --no-exact                  promises alone, whatever policy the target claims
   poolproof run --shard 1/4 --out part1     one quarter, for instance of a CI matrix")]
 pub(super) struct Args {
-    /// What to test: allocator@where[?option=value]; may be given more than once
+    /// What to test: allocator@where[?option=value&option=value]; may be given more than once. `poolproof list targets`
+    /// has all names and options
     /// [default: reference@sim, and reference@cuda where a GPU is usable]
     #[arg(long = "target", value_name = "NAME")]
     targets: Vec<String>,
@@ -270,9 +272,9 @@ pub(super) fn cases_from_environment() -> Result<Option<u32>, CliError> {
     }
 }
 
-/// One for each core; on a GPU one, as processes that share one take turns of milliseconds.
+/// As many as the registry says of the target.
 pub(super) fn jobs_for(target: &TargetName) -> usize {
-    if target.place == "cuda" { 1 } else { cores() }
+    target::jobs(target, cores())
 }
 
 pub(super) fn cores() -> usize {

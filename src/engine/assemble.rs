@@ -169,6 +169,7 @@ fn finding(options: &RunOptions, suspects: &[Suspect<'_>], group: &Group, open: 
         violation: caught.violation.clone(),
         conditions: conditions::of(caught, open),
         minimal: caught.minimal,
+        ran_out: caught.ran_out,
         reproducer: caught.reproducer.clone(),
         transcript: caught.transcript.clone(),
         reproduced: caught.reproduced,

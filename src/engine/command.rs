@@ -109,8 +109,8 @@ mod tests {
         let words: [&[u8]; 4] = [b"caf\xe97", b"\xff\n'\\ $x", b"plain", b"it's"];
         for word in words {
             let typed = quoted(OsStr::from_bytes(word));
-            let echo = std::process::Command::new("bash").args(["-c", &format!("printf %s {typed}")]).output();
-            let Ok(echo) = echo else { return }; // no bash here
+            let bash = crate::child::Program::new("bash", ["-c", &format!("printf %s {typed}")]);
+            let Ok(echo) = crate::child::finish(&bash, std::time::Duration::from_secs(60)) else { return }; // no bash here
             assert_eq!(std::ffi::OsString::from_vec(echo.stdout), OsStr::from_bytes(word), "{typed}");
         }
     }

@@ -5,12 +5,13 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::op::{BlockId, Names, Op, OracleName, Setup, Step, Text};
 use crate::requirement::RequirementId;
 use crate::spec::{Body, Scenario};
 use crate::target::TargetError;
-use crate::verdict::{Reproduced, Reproducer, TranscriptLine, Violation};
+use crate::verdict::{RanOut, Reproduced, Reproducer, TranscriptLine, Violation};
 use crate::workload;
 
 use super::again::again;
@@ -20,6 +21,7 @@ use super::health;
 use super::lockstep::{Conviction, Course, Guilt};
 use super::loss;
 use super::naming;
+use super::stamp::Clock;
 use super::stop::Patience;
 use super::twin;
 use super::yardstick::Yardstick;
@@ -29,6 +31,9 @@ pub(super) const BUDGET: u32 = 3000;
 
 /// How many operations these may have together: of long sequences not so many can be tried.
 pub(super) const OPERATIONS: u64 = 6_000_000;
+
+/// How long all of it may take: each sequence of somebody else's allocator may cost a process.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// A violation and the sequence that shows it.
 #[derive(Debug, Clone)]
@@ -44,6 +49,8 @@ pub(super) struct Caught {
     pub(super) original_steps: u64,
     /// No step of the sequence can be left out.
     pub(super) minimal: bool,
+    /// Why it was not made as small as it gets.
+    pub(super) ran_out: Option<RanOut>,
 }
 
 /// A sequence that failed and has not been made small yet, or not as small as it gets.
@@ -122,6 +129,7 @@ pub(super) fn as_found(
         reproduced: None,
         original_steps: steps.len() as u64,
         minimal: false,
+        ran_out: None,
     }
 }
 
@@ -167,6 +175,7 @@ pub(super) fn pin_down(
         reproduced: Some(again.reproduced),
         original_steps: steps.len() as u64,
         minimal: small.minimal,
+        ran_out: small.ran_out,
     }
 }
 
@@ -228,6 +237,7 @@ struct Small {
     origins: BTreeMap<BlockId, BlockId>,
     /// No step can be left out: every try was made.
     minimal: bool,
+    ran_out: Option<RanOut>,
 }
 
 /// The smallest sequence that fails in the same way. Steps past the conviction go first. What an author expects of
@@ -242,24 +252,24 @@ fn shrink(
     patience: Patience<'_>,
 ) -> Small {
     let relations = relations_for(guilt.oracle);
-    let patience = Tries { patience, operations: &Cell::new(0) };
+    let patience = Tries { patience, operations: &Cell::new(0), clock: Clock::start() };
     let still_fails = |setup: &Setup, steps: &[Step]| {
         let attempt = attempt(case.open, setup, &course_for(case, steps, guilt, &relations));
         patience.ran(attempt.as_ref().map_or(0, Attempt::operations));
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
     };
     let oracle = guilt.oracle;
-    let whole = |steps: Vec<Step>| Small { setup: setup.clone(), origins: same_blocks(&steps), steps, minimal: false };
+    let as_it_is = |steps: Vec<Step>| whole(setup, steps);
     let cut = &steps[..steps.len().min(conviction.step + 1)];
     let is_cut = still_fails(setup, cut);
     let mut start = if is_cut { cut.to_vec() } else { steps.to_vec() };
     if loss::is_loss(oracle) && !is_cut {
-        return whole(start); // each try may cost a deadline, for a failure that comes and goes
+        return as_it_is(start); // each try may cost a deadline, for a failure that comes and goes
     }
     let budget = loss::budget(oracle, BUDGET);
     let is_explicit = matches!(case.scenario.body, Body::Steps(_));
     if oracle == OracleName::Expectation && is_explicit {
-        let Some(yardstick) = Yardstick::of(case, setup) else { return whole(start) };
+        let Some(yardstick) = Yardstick::of(case, setup) else { return as_it_is(start) };
         let fails =
             |setup: &Setup, steps: &[Step]| still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps));
         return minimise(setup, &start, budget, fails, patience);
@@ -268,7 +278,7 @@ fn shrink(
     if still_fails(setup, &bare) {
         start = bare;
     } else if is_explicit {
-        return whole(start);
+        return as_it_is(start);
     }
     minimise(setup, &start, budget, still_fails, patience)
 }
@@ -278,6 +288,7 @@ fn shrink(
 struct Tries<'a> {
     patience: Patience<'a>,
     operations: &'a Cell<u64>,
+    clock: Clock,
 }
 
 impl Tries<'_> {
@@ -286,8 +297,14 @@ impl Tries<'_> {
         self.operations.set(self.operations.get().saturating_add(operations));
     }
 
-    fn may_shrink(self) -> bool {
-        self.patience.may_shrink() && self.operations.get() < OPERATIONS
+    /// What there is no more of, if there is something.
+    fn ran_out(self) -> Option<RanOut> {
+        match () {
+            () if !self.patience.may_shrink() => Some(RanOut::Run),
+            () if self.operations.get() >= OPERATIONS => Some(RanOut::Operations),
+            () if self.clock.is_past(Some(LONGEST)) => Some(RanOut::Time),
+            () => None,
+        }
     }
 }
 
@@ -304,15 +321,17 @@ fn minimise(
         tries += 1;
         fails(setup, steps)
     };
-    let goes_on = || patience.may_shrink();
+    let goes_on = || patience.ran_out().is_none();
     let (setup, steps, origins) = workload::minimise(setup, steps, &mut fails, budget, &goes_on);
-    Small { setup, steps, origins, minimal: tries < budget && patience.may_shrink() }
+    let ran_out = patience.ran_out().or_else(|| (tries >= budget).then_some(RanOut::Runs));
+    Small { setup, steps, origins, minimal: ran_out.is_none(), ran_out }
 }
 
-/// The blocks of a sequence in which none got another number.
-fn same_blocks(steps: &[Step]) -> BTreeMap<BlockId, BlockId> {
+/// A sequence that is not taken apart: no block gets another number.
+fn whole(setup: &Setup, steps: Vec<Step>) -> Small {
     let blocks = steps.iter().filter_map(|s| s.op.as_ref()?.block());
-    blocks.map(|block| (block, block)).collect()
+    let origins = blocks.map(|block| (block, block)).collect();
+    Small { setup: setup.clone(), origins, steps, minimal: false, ran_out: None }
 }
 
 /// Runs a stored sequence; answers what it shows if it still fails.
@@ -339,6 +358,7 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
         reproduced: Some(again.reproduced),
         original_steps: stored.steps.len() as u64,
         minimal: false, // it was when it was stored
+        ran_out: None,
     }))
 }
 

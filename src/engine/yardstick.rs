@@ -3,7 +3,7 @@
 //!
 //! Decides for which targets there is one. It convicts nobody: it only says which steps an expectation still holds for.
 
-use crate::op::{Capability, Setup};
+use crate::op::{Policy, Setup};
 use crate::target::{self, TargetName};
 
 use super::attempt::{Attempt, attempt, inspect};
@@ -23,7 +23,9 @@ impl Yardstick {
         let target: TargetName = case.target.parse().ok()?;
         let Ok(Ok((info, _))) = inspect(case.open, setup) else { return None };
         let device_bytes = info.devices.iter().map(|device| device.total_bytes).collect();
-        info.can(Capability::PytorchPolicy).then(|| Yardstick { name: target::sound_reference(&target), device_bytes })
+        info.policies()
+            .any(|policy| policy == Policy::Pytorch2_11)
+            .then(|| Yardstick { name: target::sound_reference(&target), device_bytes })
     }
 
     /// Whether it gets through the steps without a violation, leaving none of them out.

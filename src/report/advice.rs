@@ -197,8 +197,8 @@ pub(super) fn fix(area: Area) -> Pair {
             "并排运行发现中的两个序列直至首个不同的数据，查找读取句柄、编号、地址或调用次数的判断",
         ),
         Area::Exact => (
-            "replay the sequence beside PyTorch's and compare the first event, address or figure named in the finding; or stop claiming the policy (`pytorch_policy`) if the difference is wanted",
-            "与 PyTorch 并排重放该序列，比对问题所指的首个事件、地址或数据；若差异是有意为之，则不再声称该策略（`pytorch_policy`）",
+            "replay the sequence beside PyTorch's and compare the first event, address or figure named in the finding; or stop claiming the policy (`policy:pytorch-2.11`) if the difference is wanted",
+            "与 PyTorch 并排重放该序列，比对问题所指的首个事件、地址或数据；若差异是有意为之，则不再声称该策略（`policy:pytorch-2.11`）",
         ),
     }
 }

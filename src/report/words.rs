@@ -6,7 +6,7 @@ use super::page::code;
 use crate::op::{Dimension, Milestone, OracleName, size};
 use crate::requirement::{Level, Severity};
 use crate::verdict::expectation::Standing;
-use crate::verdict::{Because, Condition, Finding, Outcome, Reproduced};
+use crate::verdict::{Because, Condition, Finding, Outcome, RanOut, Reproduced};
 
 /// English first, Chinese second.
 pub(super) type Pair = (&'static str, &'static str);
@@ -101,6 +101,20 @@ pub(super) fn oracle(oracle: OracleName) -> Pair {
         OracleName::DeviceOrder => ("two runs, calls to devices in another order", "两次运行对比：跨设备调用次序"),
         OracleName::SizeBin => ("two runs, sizes changed within one alignment unit", "两次运行对比：同档大小"),
         OracleName::WithoutRefused => ("two runs, one without the refused calls", "两次运行对比：略去被拒绝的调用"),
+    }
+}
+
+/// Why a sequence was not taken apart to the end.
+pub(super) fn ran_out(ran_out: RanOut) -> (&'static str, &'static str) {
+    match ran_out {
+        RanOut::Time => (": the two minutes that one failure may take were over", "：单个问题的两分钟时限已到"),
+        RanOut::Runs => {
+            (": as many sequences were run for it as one failure may cost", "：已达到单个问题可运行的序列数上限")
+        }
+        RanOut::Operations => {
+            (": as many operations went into it as one failure may cost", "：已达到单个问题可执行的操作数上限")
+        }
+        RanOut::Run => (": the run ended first", "：运行先行结束"),
     }
 }
 

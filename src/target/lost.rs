@@ -60,6 +60,8 @@ pub enum ProtocolError {
     Devices { told: usize, known: usize },
     #[error("it says to have {devices} devices of {streams} streams each")]
     Unbelievable { devices: usize, streams: u8 },
+    #[error("a new process asked to be restarted")]
+    RestartsAtOnce,
     #[error("it closed its output and went on running")]
     Closed,
     #[error("a question of {bytes} bytes is longer than it may be")]

@@ -9,22 +9,23 @@ pub mod name;
 mod neighbours;
 mod on_gpu;
 pub mod packaged;
+mod plugin;
 pub mod reference;
+pub mod registry;
 mod unfaithful;
 pub mod worker;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cuda::{self, CudaError};
-
+use crate::cuda::CudaError;
 use crate::op::size::human;
 use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
-use crate::reference::{Defect, Settings, Variations};
 
 pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
+pub use registry::{ReferenceOptions, jobs, reference_options, siblings, unavailable};
 pub use unfaithful::open_counted;
 
 /// An allocator under test. A target is built for one sequence and dropped after it.
@@ -61,10 +62,30 @@ pub trait Target {
     /// The sequence is over. A target may be lost in this too.
     fn close(&mut self) {}
 
+    /// The same target as a worker serves it, where it knows of the harness's streams and threads.
+    fn as_guest(&mut self) -> Option<&mut dyn Guest> {
+        None
+    }
+
     /// The error that broke the target's process for good, if one did: its answers since mean nothing.
     fn poisoned(&self) -> Option<i32> {
         None
     }
+}
+
+/// A target that a worker serves to a harness which runs streams and threads in its place.
+pub trait Guest {
+    /// Its blocks are memory of this process, which the harness writes and reads there.
+    fn has_host_memory(&self) -> bool;
+
+    /// Nothing tells it how large its devices are: it never lacks memory of them.
+    fn is_unlimited(&self) -> bool;
+
+    /// The next operation comes from this thread, while these streams (device and stream) have unfinished work.
+    fn before(&mut self, thread: u8, busy: &[(usize, u8)]);
+
+    /// What the latest operation waited for, as device and stream.
+    fn take_waited(&mut self) -> Vec<(usize, u8)>;
 }
 
 impl TargetError {
@@ -111,18 +132,6 @@ pub enum TargetError {
     TooSmall { target: String, total_bytes: u64, wanted_bytes: u64 },
 }
 
-/// The targets that exist here: name and what it is.
-const KNOWN: &[(&str, &str)] = &[
-    ("reference@sim", "the reference allocator on simulated devices"),
-    ("worker:NAME", "any of the others in a process of its own; ?deadline=30s for each call"),
-    (
-        "exec:COMMAND@host",
-        "any program that speaks poolproof-worker/2 (docs/worker-protocol.md); @sim, @cuda say where it allocates",
-    ),
-    ("reference@cuda", "the reference allocator on NVIDIA GPUs"),
-    ("driver-pool@cuda", "the CUDA driver's own stream-ordered allocator (cuMemPool)"),
-];
-
 /// Builds a target for one sequence, in a process of its own where its name says so or its kind needs it.
 ///
 /// # Errors
@@ -144,68 +153,7 @@ pub fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
     if let Some((_, Some(text))) = name.options.iter().rfind(|(key, _)| key == unfaithful::OPTION) {
         return unfaithful::open(name, text, setup);
     }
-    match (name.allocator.as_str(), name.place.as_str()) {
-        ("reference", "sim") => reference::open(name, setup),
-        ("reference", "cuda") => reference::open_cuda(name, setup),
-        ("driver-pool", "cuda") => driver_pool::open(name, setup),
-        _ => {
-            let asked = format!("{}@{}", name.allocator, name.place);
-            let nearest = KNOWN.iter().min_by_key(|(known, _)| strsim::levenshtein(known, &asked));
-            Err(TargetError::Unknown { name: asked, hint: nearest.map(|(known, _)| (*known).to_owned()) })
-        }
-    }
-}
-
-/// The targets that exist here: name and what it is, for `poolproof list targets`.
-#[must_use]
-pub fn known() -> &'static [(&'static str, &'static str)] {
-    KNOWN
-}
-
-/// What the name of a reference says of it.
-#[derive(Debug, Clone)]
-pub struct ReferenceOptions {
-    /// As PyTorch would read them.
-    pub settings: Settings,
-    /// A mistake planted in it.
-    pub defect: Option<Defect>,
-    /// Another policy than PyTorch's.
-    pub variations: Option<Variations>,
-}
-
-/// The settings, the planted defect and the variation that the name of a reference on simulated devices gives;
-/// `None` for any other target.
-///
-/// # Errors
-/// An option, a defect, a variation or a setting that does not exist.
-pub fn reference_options(name: &TargetName) -> Result<Option<ReferenceOptions>, TargetError> {
-    let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
-    if !is_ours {
-        return Ok(None);
-    }
-    let name = name.inner(&[unfaithful::OPTION]);
-    let reference::Options { settings, defect, variations, .. } = reference::Options::read(&name, false)?;
-    Ok(Some(ReferenceOptions { settings, defect, variations }))
-}
-
-/// The same target under settings that make it call the device in other ways: what a sweep over device calls
-/// runs beside the target itself, so that every kind of call is met. Expandable segments, for the reference.
-#[must_use]
-pub fn siblings(name: &TargetName) -> Vec<TargetName> {
-    const SETTING: &str = "expandable_segments";
-    let is_setting =
-        |(key, value): &(String, Option<String>)| key == "config" || (value.is_none() && key.contains(':'));
-    let text = |(key, value): &(String, Option<String>)| value.clone().unwrap_or_else(|| key.clone());
-    let given = name.options.iter().rfind(|o| is_setting(o)).map(text);
-    let is_ours = (name.allocator.as_str(), name.place.as_str()) == ("reference", "sim");
-    if !is_ours || given.as_ref().is_some_and(|g| g.contains(SETTING)) {
-        return Vec::new();
-    }
-    let settings = given.map_or_else(String::new, |given| format!("{given},")) + SETTING + ":True";
-    let mut sibling = name.clone();
-    sibling.options.retain(|option| !is_setting(option));
-    sibling.options.push((settings, None));
-    vec![sibling]
+    registry::open_here(name, setup)
 }
 
 /// The sound reference on simulated devices, under the settings that a target's name gives, with or without a cache as there.
@@ -216,29 +164,4 @@ pub fn sound_reference(name: &TargetName) -> TargetName {
     };
     let options = name.options.iter().filter(is_setting).cloned().collect();
     TargetName { allocator: "reference".to_owned(), place: "sim".to_owned(), options }
-}
-
-/// Why a target of that name cannot be used on this machine, whatever its options; `None` where it can.
-#[must_use]
-pub fn unavailable(name: &TargetName) -> Option<CudaError> {
-    if name.place == "cuda" { cuda::probe().err() } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_reference_is_swept_with_expandable_segments_too() {
-        let beside = |name: &str| -> Vec<String> {
-            siblings(&name.parse().expect("well formed")).iter().map(ToString::to_string).collect()
-        };
-        assert_eq!(beside("reference@sim"), ["reference@sim?expandable_segments:True"]);
-        assert_eq!(
-            beside("reference@sim?max_split_size_mb:20&defect=x"),
-            ["reference@sim?defect=x&max_split_size_mb:20,expandable_segments:True"]
-        );
-        assert_eq!(beside("reference@sim?config=expandable_segments:False"), [""; 0]);
-        assert_eq!(beside("torch@cuda"), [""; 0]);
-    }
 }

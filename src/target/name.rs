@@ -1,9 +1,14 @@
-//! Target names: `allocator@where[?key=value[&key=value]]`. The allocator may be one behind `worker:`, or a command behind
-//! `exec:`; what holds an odd character is put in quotes.
+//! Target names: `allocator@where[?key=value[&key=value]]`. The allocator may be one behind `worker:`, a command behind
+//! `exec:`, or the path of a library behind `plugin:`; what holds an odd character is put in quotes.
+//!
+//! Decides how a name is written and read back. What it names is the registry's to say.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
+
+use super::registry::{Isolation, TargetKind};
 
 /// A target as a user names it: `reference@sim?defect=stale-peak`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,20 +121,38 @@ const APART: &str = "worker:";
 /// In front of a command: the target is whatever that starts.
 const COMMAND: &str = "exec:";
 
-/// Targets in these places always do: a failed kernel takes its process along.
-const RISKY_PLACES: [&str; 1] = ["cuda"];
+/// In front of a path: the target is the shared library there.
+const LIBRARY: &str = "plugin:";
 
 impl TargetName {
-    /// Whether the target runs in a process of its own: `worker:reference@sim`, and whatever runs on real devices.
+    /// Whether the target runs in a process of its own: `worker:reference@sim`, and whatever kind always does.
     #[must_use]
     pub fn is_apart(&self) -> bool {
-        self.allocator.starts_with(APART) || self.command().is_some() || RISKY_PLACES.contains(&self.place.as_str())
+        self.is_behind_worker() || TargetKind::of(self).is_some_and(|kind| kind.isolation == Isolation::Child)
+    }
+
+    /// Whether `worker:` stands in front.
+    #[must_use]
+    pub fn is_behind_worker(&self) -> bool {
+        self.allocator.starts_with(APART)
     }
 
     /// The command that starts the target, as it was written, where it is somebody else's.
     #[must_use]
     pub fn command(&self) -> Option<&str> {
         self.allocator.strip_prefix(COMMAND)
+    }
+
+    /// The path of the shared library that the target is, without the quotes around it.
+    #[must_use]
+    pub fn library(&self) -> Option<PathBuf> {
+        self.allocator.strip_prefix(LIBRARY).map(|path| PathBuf::from(bare(path)))
+    }
+
+    /// The last value of an option, `None` inside where it stands without one.
+    #[must_use]
+    pub fn option(&self, key: &str) -> Option<Option<&str>> {
+        self.options.iter().rfind(|(known, _)| known == key).map(|(_, value)| value.as_deref())
     }
 
     /// The name without `worker:`, and without the options in `taken`.
@@ -174,6 +197,8 @@ mod tests {
             assert_eq!((read.command(), read.place.as_str(), read.to_string().as_str()), (Some(command), place, text));
             assert!(read.is_apart());
         }
+        let path = name("plugin:\"/tmp/my dir/a@b.so\"@host?alloc=take").library();
+        assert_eq!(path, Some("/tmp/my dir/a@b.so".into()));
         let odd = name("exec:./a@host?env=\"X=a@b&c\"&deadline=1s");
         assert_eq!(odd.options[0], ("env".to_owned(), Some("X=a@b&c".to_owned())));
         assert_eq!(name(&odd.to_string()), odd);

@@ -4,10 +4,10 @@
 //! until this process ends.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::child::{Program, Talk};
 use crate::cuda::{self, Ballast, CudaError};
 
 /// What a neighbour is asked for.
@@ -51,12 +51,13 @@ impl Holder {
     }
 }
 
+/// How long one may take to hold what it is told to: a card of many gigabytes is filled piece by piece.
+const DEADLINE: Duration = Duration::from_secs(120);
+
 /// A running neighbour.
 #[derive(Debug)]
 struct Neighbour {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
+    talk: Talk,
     leave: u64,
 }
 
@@ -70,51 +71,34 @@ fn hold(ordinal: u32, leave: u64) -> Result<u32, String> {
         all.remove(&ordinal); // one that ended is replaced
         all.insert(ordinal, Neighbour::start(ordinal, leave)?);
     }
-    Ok(all.get(&ordinal).map_or(0, |neighbour| neighbour.child.id()))
+    Ok(all.get(&ordinal).map_or(0, |neighbour| neighbour.talk.id()))
 }
 
 impl Neighbour {
     fn start(ordinal: u32, leave: u64) -> Result<Self, String> {
-        let mut command = Command::new(super::worker::program());
-        command.args(["neighbour", "--gpu", &ordinal.to_string(), "--leave", &leave.to_string()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        // A terminal sends INT to the whole group; the card is to stay as it is until the run has come to its end.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command.spawn().map_err(|e| e.to_string())?;
-        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err("its pipes are missing".to_owned());
-        };
-        let mut neighbour = Neighbour { child, stdin, stdout: BufReader::new(stdout), leave };
+        let (ordinal, leaves) = (ordinal.to_string(), leave.to_string());
+        let arguments = ["neighbour", "--gpu", &ordinal, "--leave", &leaves];
+        let talk = Talk::start(&Program::new(super::worker::program(), arguments)).map_err(|e| e.to_string())?;
+        let mut neighbour = Neighbour { talk, leave };
         neighbour.await_word()?;
         Ok(neighbour)
     }
 
     fn tell(&mut self, leave: u64) -> Result<(), String> {
-        if self.leave == leave && matches!(self.child.try_wait(), Ok(None)) {
+        if self.leave == leave && self.talk.is_running() {
             return Ok(());
         }
-        writeln!(self.stdin, "{leave}").and_then(|()| self.stdin.flush()).map_err(|e| e.to_string())?;
+        self.talk.tell(&leave.to_string()).map_err(|e| e.to_string())?;
         self.leave = leave;
         self.await_word()
     }
 
     /// It says in one line that it holds what it was told to.
     fn await_word(&mut self) -> Result<(), String> {
-        let mut line = String::new();
-        match self.stdout.read_line(&mut line) {
-            Ok(_) if line.starts_with("holding ") => Ok(()),
-            Ok(0) => Err(self.child.wait().map_or_else(|e| e.to_string(), |status| format!("it ended: {status}"))),
-            Ok(_) => Err(format!("it said `{}`", line.trim_end())),
-            Err(error) => Err(error.to_string()),
+        match self.talk.hear(DEADLINE) {
+            Ok(line) if line.starts_with("holding ") => Ok(()),
+            Ok(line) => Err(format!("it said `{}`", line.trim_end())),
+            Err(silence) => Err(silence.to_string()),
         }
-    }
-}
-
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        // One that ended already cannot be killed, which is as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

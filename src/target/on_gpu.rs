@@ -3,6 +3,7 @@
 //! Decides what they mean. Options of one target alone are read where that target is.
 
 use super::neighbours::Holder;
+use super::registry::TargetOption;
 use super::{TargetError, TargetName};
 use crate::cuda::{Ballast, CudaError};
 use crate::op::GRANULE;
@@ -19,7 +20,16 @@ pub(super) struct OnGpu {
 }
 
 impl OnGpu {
-    pub(super) const KNOWN: &str = "device_bytes=SIZE and ballast=real|neighbour|budget";
+    pub(super) const HELP: &[TargetOption] = &[
+        TargetOption {
+            usage: "device_bytes=SIZE",
+            what: "the size that every GPU plays, such as 4GiB, instead of what a scenario asks for",
+        },
+        TargetOption {
+            usage: "ballast=real|neighbour|budget",
+            what: "who holds the rest of the card: this process, another one, or nobody (the size is only counted)",
+        },
+    ];
 
     /// Reads an option; `false` if it is none of these.
     ///

@@ -13,6 +13,7 @@ mod calls;
 mod driver;
 mod error;
 mod gpu;
+mod guest;
 mod memory;
 mod mishap;
 mod neighbour;

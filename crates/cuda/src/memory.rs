@@ -81,6 +81,7 @@ impl CudaDevice {
     pub(super) fn give(&self, gpu: &Gpu, address: u64, backing: Backing) -> Result<(), Code> {
         match backing.got {
             Got::Segment => gpu.driver.free(address),
+            Got::Foreign => Ok(()),
             Got::Pooled => gpu.driver.free_async(address, gpu.aside),
             Got::Placed { handle, mapped } => {
                 gpu.driver.unmap(address, mapped)?;

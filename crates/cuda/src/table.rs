@@ -21,6 +21,8 @@ pub(super) enum Got {
     Pooled,
     /// A page of a reserved range: physical memory by its handle.
     Page { handle: u64 },
+    /// By somebody else, who gives it back.
+    Foreign,
 }
 
 #[derive(Debug, Clone, Copy)]

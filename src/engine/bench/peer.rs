@@ -2,15 +2,15 @@
 //!
 //! Decides how the child is started, how long it may take and what its lines mean. Times nothing itself.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::trace::Trace;
+use crate::child::{Program, Unfinished, finish};
 
 const SCRIPT: &str = include_str!("../../../workers/bench_torch.py");
 
@@ -66,35 +66,22 @@ pub fn time_torch(python: &str, traces: &[Trace], repeats: u32) -> Result<Vec<Pe
         file.write_all(&bytes).map_err(failed("a trace for the peer"))?;
         files.push(path);
     }
-    let child = Command::new(python)
-        .arg(&script)
-        .arg("--build-directory")
-        .arg(folder.path().join("build"))
-        .arg("--repeats")
-        .arg(repeats.max(1).to_string())
-        .args(&files)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed("the Python interpreter"))?;
-    let id = child.id();
-    let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || send.send(child.wait_with_output()));
-    let output = match receive.recv_timeout(DEADLINE) {
-        Ok(output) => output.map_err(failed("the peer's output"))?,
-        Err(_) => {
-            // The waiting thread holds the child, so that it is ended by its number.
-            let _ = Command::new("kill").arg("-KILL").arg(id.to_string()).status();
-            return Err(PeerError::Deadline);
-        }
-    };
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        let said = complaint.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("nothing was said").to_owned();
-        return Err(PeerError::Failed { status: output.status, said });
+    let options: [OsString; 5] = [
+        script.into(),
+        "--build-directory".into(),
+        folder.path().join("build").into(),
+        "--repeats".into(),
+        repeats.max(1).to_string().into(),
+    ];
+    let arguments = options.into_iter().chain(files.into_iter().map(OsString::from));
+    let finished = finish(&Program::new(python, arguments), DEADLINE).map_err(|error| match error {
+        Unfinished::NotStarted(source) => PeerError::Io { what: "the Python interpreter", source },
+        Unfinished::TooSlow(_) => PeerError::Deadline,
+    })?;
+    if !finished.status.success() {
+        return Err(PeerError::Failed { status: finished.status, said: finished.complaint().to_owned() });
     }
+    let said = finished.text();
     let mut timings = Vec::new();
     for line in said.lines().filter(|l| l.starts_with('{')) {
         let timing: PeerTiming =

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::cuda::probe::{CudaProbe, cuda_probe};
 use crate::cuda::telemetry::{DriverInfo, GpuInfo, Place, Telemetry, TelemetryError, Uuid, places};
-use crate::target;
+use crate::target::registry::ALL;
 
 pub use machine::Machine;
 #[cfg(test)]
@@ -54,7 +54,8 @@ pub struct TargetFinding {
 pub fn look(library: Option<&Path>, python: &str, deadline: Duration) -> Findings {
     let cuda = cuda_probe();
     let python = python::look(python, deadline);
-    let targets = targets(target::known(), &cuda, &python);
+    let known: Vec<(&str, &str)> = ALL.into_iter().map(|kind| (kind.name, kind.what)).collect();
+    let targets = targets(&known, &cuda, &python);
     Findings {
         machine: Machine::read(Path::new("/")),
         cuda,

@@ -3,14 +3,12 @@
 //! Decides how they are looked for: each in a child process of its own, all at once, with a deadline, because an
 //! import can crash, hang or print. Imports only; makes no context on a device.
 
-use std::ffi::OsStr;
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
+
+use crate::child::{Finished, Program, Unfinished, finish};
 
 /// How long an import may take: PyTorch from a cold disk needs half a minute.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -86,54 +84,19 @@ pub fn look(program: &str, deadline: Duration) -> Python {
 }
 
 fn import(program: &str, package: &str, deadline: Duration) -> Import {
-    let child = Command::new(OsStr::new(program))
-        .args(["-c", SCRIPT, package])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    match child {
-        Ok(child) => listen(child, deadline),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Import::Absent,
-        Err(error) => Import::Broken { reason: error.to_string() },
+    match finish(&Program::new(program, ["-c", SCRIPT, package]), deadline) {
+        Ok(finished) => heard(&finished),
+        Err(Unfinished::NotStarted(error)) if error.kind() == std::io::ErrorKind::NotFound => Import::Absent,
+        Err(Unfinished::NotStarted(error)) => Import::Broken { reason: error.to_string() },
+        Err(Unfinished::TooSlow(_)) => Import::TooSlow,
     }
 }
 
-/// Reads what the child says until it ends or the deadline has passed.
-fn listen(mut child: Child, deadline: Duration) -> Import {
-    let (send, receive) = mpsc::channel();
-    let pipes: [Option<Box<dyn Read + Send>>; 2] =
-        [child.stdout.take().map(|p| Box::new(p) as _), child.stderr.take().map(|p| Box::new(p) as _)];
-    for (which, pipe) in pipes.into_iter().enumerate() {
-        let send = send.clone();
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            // What was read before an error is still what it said.
-            let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
-            let _ = send.send((which, String::from_utf8_lossy(&bytes).into_owned()));
-        });
-    }
-    drop(send);
-    let mut said = [String::new(), String::new()];
-    for _ in 0..2 {
-        match receive.recv_timeout(deadline) {
-            Ok((which, text)) => said[which] = text,
-            Err(_) => {
-                let _ = child.kill(); // it may have ended this moment
-                let _ = child.wait();
-                return Import::TooSlow;
-            }
-        }
-    }
-    let status = child.wait();
-    let [out, err] = said;
-    let line = out.lines().rev().find_map(|line| line.strip_prefix(MARK));
-    if let Some(found) = line.and_then(|line| serde_json::from_str(line).ok()) {
-        return found;
-    }
-    let last = err.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing was said");
-    let status = status.map_or_else(|e| e.to_string(), |s| s.to_string());
-    Import::Broken { reason: format!("{last} ({status})") }
+fn heard(finished: &Finished) -> Import {
+    let text = finished.text();
+    let line = text.lines().rev().find_map(|line| line.strip_prefix(MARK));
+    let found = line.and_then(|line| serde_json::from_str(line).ok());
+    found.unwrap_or_else(|| Import::Broken { reason: format!("{} ({})", finished.complaint(), finished.status) })
 }
 
 #[cfg(all(test, unix))]

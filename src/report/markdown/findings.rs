@@ -129,11 +129,13 @@ fn root_cause(page: &Page, finding: &Finding) -> String {
             "**Root cause**: the steps below suffice, and without any one of them it does not show".to_owned(),
             "**根因**：下列步骤即足以触发，去掉任一步骤即不再显现".to_owned(),
         ),
-        (false, _) => page.t(
-            "**Root cause**: not narrowed down: the sequence below shows it, and was not taken apart to the end"
-                .to_owned(),
-            "**根因**：尚未缩小：下列序列可复现，但未精简到最小".to_owned(),
-        ),
+        (false, _) => {
+            let (en, zh) = finding.ran_out.map_or_else(Default::default, words::ran_out);
+            page.t(
+                format!("**Root cause**: not narrowed down: the sequence below shows it, and was not taken apart to the end{en}"),
+                format!("**根因**：尚未缩小：下列序列可复现，但未精简到最小{zh}"),
+            )
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 use rustc_hash::FxHashMap;
 
 use super::on_gpu::OnGpu;
+use super::registry::unknown_option;
 use super::{Target, TargetError, TargetName};
 use crate::cuda::{self, CudaOptions, CudaPool};
 use crate::device::{DeviceError, Playground};
@@ -53,8 +54,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     let mut options = OnGpu::default();
     for (key, value) in &name.options {
         if !options.take(name, key, value.as_deref())? {
-            let (target, option, known) = (name.to_string(), key.clone(), OnGpu::KNOWN.to_owned());
-            return Err(TargetError::UnknownOption { target, option, known });
+            return Err(unknown_option(name, key));
         }
     }
     let unavailable = TargetError::without_gpu(name);

@@ -42,7 +42,7 @@ pub(super) fn without_cache(capability: Capability) -> bool {
             | C::MergesAtFree
             | C::SmallPool
             | C::FixedSegments
-            | C::PytorchPolicy
+            | C::Policy(_)
             | C::DeviceEvents
             | C::DeferredFree
     )

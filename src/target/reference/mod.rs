@@ -4,6 +4,7 @@
 
 mod apply;
 mod change;
+mod claims;
 mod mistakes;
 mod options;
 mod pools;
@@ -154,8 +155,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
             name: name.to_string(),
             devices: devices.iter().map(|d| device_info(d, settings)).collect(),
             streams,
-            capabilities: capabilities(devices.iter().all(Playground::is_watched), settings)
-                .filter(|c| name.place == "sim" || !ON_SIMULATED_DEVICES.contains(c))
+            capabilities: claims::claims(name.place == "sim", devices.iter().all(Playground::is_watched), settings)
                 .filter(|c| !options.uncached || change::without_cache(*c))
                 .collect(),
             contract: if options.uncached { change::UNCACHED } else { contract(settings, page(settings, 0)) },
@@ -185,33 +185,14 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     /// The same target, which claims PyTorch's policy, and to answer alike when asked again, or does not.
     fn following(mut self, follows: bool, repeats: bool) -> Self {
         let claims = &mut self.info.capabilities;
-        claims.retain(|c| (follows || *c != Capability::PytorchPolicy) && (repeats || *c != Capability::Repeatable));
+        claims
+            .retain(|c| (follows || !matches!(c, Capability::Policy(_))) && (repeats || *c != Capability::Repeatable));
         self
     }
 
     fn current(&self) -> DeviceId {
         self.current.get(&self.caller()).copied().unwrap_or(DeviceId(0))
     }
-}
-
-/// What only a simulated device makes possible: worlds of any size, other processes at will, and a twin that lives on devices like it.
-const ON_SIMULATED_DEVICES: [Capability; 3] = [Capability::Simulated, Capability::ExactPolicy, Capability::Neighbours];
-
-/// All there are, but for counts of devices, which depend on the world, and a second opinion, which takes somebody.
-fn capabilities(watched: bool, settings: &Settings) -> impl Iterator<Item = Capability> {
-    let Settings { expandable_segments: expandable, max_split, gc_threshold, .. } = *settings;
-    // Once whole again, a segment for requests below 10 MiB is oversize, and serves no such request.
-    let reuses = expandable || max_split > settings.large_segment;
-    let names = Capability::names().into_iter().filter_map(|n| n.parse().ok());
-    names.filter(move |c| match c {
-        Capability::Devices(_) | Capability::Figure(..) => false,
-        Capability::Nvml => watched,
-        Capability::FixedSegments => !expandable,
-        Capability::Caching => reuses,
-        Capability::KeepsCached => gc_threshold <= 0.0,
-        Capability::CutsAnyBlock => max_split == u64::MAX,
-        _ => true,
-    })
 }
 
 /// A device as it is at first, under the fraction that the settings begin with.

@@ -1,16 +1,14 @@
 //! What may stand after `?` in the name of a reference target.
 //!
-//! Decides which options there are and what they mean; `list targets` and the errors name them.
+//! Decides which options there are and what they mean; the registry shows them, and errors name them.
 
 use super::super::meant::likely;
 use super::super::on_gpu::OnGpu;
+use super::super::registry::{TargetOption, unknown_option};
 use super::super::{TargetError, TargetName};
 use crate::op::GRANULE;
 use crate::op::{Setup, size};
 use crate::reference::{Defect, Settings, Variation, Variations};
-
-const ANYWHERE: &str = "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN, caching=on|off and config=SETTINGS";
-const ON_A_GPU: &str = "defect=NAME, variation=NAME, unfaithful=KEY/KIND/WHEN, caching=on|off, config=SETTINGS, placement=driver|ordered, peers=on|off, ";
 
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +31,31 @@ pub(in crate::target) struct Options {
 }
 
 impl Options {
+    pub(in crate::target) const HELP: &[TargetOption] = &[
+        TargetOption { usage: "defect=NAME", what: "a planted mistake (`poolproof list defects`)" },
+        TargetOption {
+            usage: "variation=NAME",
+            what: "another lawful policy, or several joined by + (`poolproof list variations`)",
+        },
+        TargetOption {
+            usage: "unfaithful=KEY/KIND/WHEN",
+            what: "one figure or answer told wrongly (`poolproof list observables`)",
+        },
+        TargetOption { usage: "caching=on|off", what: "off: as under PYTORCH_NO_CUDA_MEMORY_CACHING=1" },
+        TargetOption {
+            usage: "config=SETTINGS",
+            what: "as PYTORCH_CUDA_ALLOC_CONF has them, such as expandable_segments:True; `config=` may be left out",
+        },
+    ];
+
+    pub(in crate::target) const HELP_ON_GPU: &[TargetOption] = &[
+        TargetOption {
+            usage: "placement=driver|ordered",
+            what: "ordered: segments lie where a simulated device would put them, by the virtual-memory calls",
+        },
+        TargetOption { usage: "peers=on|off", what: "on: GPUs get at each other's memory, and read every block too" },
+    ];
+
     /// The options of a name in a world, whose settings come instead of those of the name.
     ///
     /// # Errors
@@ -67,11 +90,7 @@ impl Options {
                     if on_gpu && options.gpu.take(name, key, value)? {
                         continue;
                     }
-                    return Err(TargetError::UnknownOption {
-                        target: name.to_string(),
-                        option: key.to_owned(),
-                        known: if on_gpu { format!("{ON_A_GPU}{}", OnGpu::KNOWN) } else { ANYWHERE.to_owned() },
-                    });
+                    return Err(unknown_option(name, key));
                 }
             }
         }

@@ -123,7 +123,7 @@ pub fn open_counted(
     let mut named = name.clone();
     named.options.push((OPTION.to_owned(), Some(corruption.to_string())));
     let mut target = Unfaithful::new(inner, named.to_string(), corruption, Arc::clone(told));
-    target.info.capabilities.remove(&crate::op::Capability::PytorchPolicy);
+    target.info.capabilities.retain(|c| !matches!(c, crate::op::Capability::Policy(_)));
     Ok(Box::new(target))
 }
 

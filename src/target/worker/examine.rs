@@ -77,13 +77,16 @@ impl Asker {
             Answer::Observed { .. } => {}
             other => self.mistake(format!("to `observe` it answered `{}`; due is {{\"observed\":{{}}}}", other.name())),
         }
+        let mut restart = false;
         match self.ask(&Ask::Close {})? {
-            Answer::Closed {} => {}
+            Answer::Closed { restart: asked } => restart = asked,
             other => self.mistake(format!("to `close` it answered `{}`; due is {{\"closed\":{{}}}}", other.name())),
         }
-        // The next sequence is opened in the same process, in a world of its own.
-        self.open()?;
-        self.served(0, 4096)?;
+        // The next sequence is opened in the same process, in a world of its own, unless it asks for a new one.
+        if !restart {
+            self.open()?;
+            self.served(0, 4096)?;
+        }
         let ended = self.process.take()?.dismiss();
         match ended {
             None => self.mistake(
@@ -126,9 +129,8 @@ impl Asker {
         let answered = process.ask_for_line(ask, self.recipe.patience.with(0));
         let answer = answered.and_then(|line| {
             let mut unknown = Vec::new();
-            let mut reader = serde_json::Deserializer::from_slice(&line);
-            let _: Result<Answer, _> = serde_ignored::deserialize(&mut reader, |path| unknown.push(path.to_string()));
-            let read = Answer::read_with(&line, unstated).map_err(|reason| process.broke(reason))?;
+            let read = Answer::read_noting(&line, unstated, |path| unknown.push(path));
+            let read = read.map_err(|reason| process.broke(reason))?;
             Ok((read, unknown))
         });
         match answer {

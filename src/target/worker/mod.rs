@@ -34,8 +34,24 @@ pub use protocol::{
 pub use serve::{ServeError, serve};
 pub use told::Told;
 
+use super::registry::TargetOption;
 use super::{Target, TargetError, TargetName};
 use crate::op::Setup;
+
+/// Options of every target in a process of its own.
+pub(super) const PROCESS_HELP: &[TargetOption] = &[TargetOption {
+    usage: "deadline=DURATION",
+    what: "how long a call may take before it is taken to hang, such as 5s (30s)",
+}];
+
+/// Options of targets that are somebody else's.
+pub(super) const FOREIGN_HELP: &[TargetOption] = &[
+    TargetOption { usage: "env=NAME=VALUE", what: "a variable of the process's environment; any number of times" },
+    TargetOption {
+        usage: "fresh=sequence|settings|process",
+        what: "for how long one process can be used: for any sequences, for those of the same settings, for one",
+    },
+];
 
 /// Where a worker finds its questions and writes its answers: descriptors 3 and 4.
 pub const PIPES: [&str; 2] = ["/dev/fd/3", "/dev/fd/4"];

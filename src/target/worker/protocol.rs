@@ -122,9 +122,7 @@ pub enum Answer {
         devices: Vec<Changed>,
     },
     /// There is no such target, or it cannot be built.
-    Refused {
-        error: Unopened,
-    },
+    Refused { error: Unopened },
     Applied {
         reply: Reply,
         #[serde(default, deserialize_with = "few")]
@@ -148,11 +146,15 @@ pub enum Answer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         poisoned: Option<String>,
     },
-    Closed {},
-    /// The question could not be read, or makes no sense now.
-    Misread {
-        reason: String,
+    Closed {
+        /// This process should serve no other sequence: the next one gets a new process.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        restart: bool,
     },
+    /// Instead of an answer to `open`: only a new process can open this, such as one that has read other settings.
+    Restart {},
+    /// The question could not be read, or makes no sense now.
+    Misread { reason: String },
 }
 
 /// A stream, or all of a device, whose work the allocator waited for.
@@ -204,6 +206,23 @@ impl Answer {
         }
     }
 
+    /// The same, and `unknown` is told of each field that nobody knows.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub(super) fn read_noting(
+        line: &[u8],
+        unstated: Option<RefusalClass>,
+        mut unknown: impl FnMut(String),
+    ) -> Result<Answer, ProtocolError> {
+        let mut reader = serde_json::Deserializer::from_slice(line);
+        let read = serde_ignored::deserialize(&mut reader, |path| unknown(path.to_string()));
+        match read.and_then(|answer| reader.end().map(|()| answer)) {
+            Ok(Answer::Misread { .. }) | Err(_) => Answer::read_with(line, unstated),
+            Ok(answer) => Ok(answer),
+        }
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match self {
             Answer::Hello { .. } => "hello",
@@ -211,7 +230,8 @@ impl Answer {
             Answer::Refused { .. } => "refused",
             Answer::Applied { .. } => "applied",
             Answer::Observed { .. } => "observed",
-            Answer::Closed {} => "closed",
+            Answer::Closed { .. } => "closed",
+            Answer::Restart {} => "restart",
             Answer::Misread { .. } => "misread",
         }
     }

@@ -1,8 +1,7 @@
 //! How the process of a target is started, and how long its calls may take: what a target's name says of it.
 //!
-//! Decides which options belong to the process, and which are the inner target's. Options for every process:
-//! `deadline=DURATION` for each call; `misbehave=WHAT:N` for tests of our own; for a command also `env=NAME=VALUE`, any
-//! number of times. With a deadline and a misbehaviour, a call before the misbehaviour may take as long as if no deadline
+//! Decides which options belong to the process, and which are the inner target's: `misbehave=WHAT:N`, for tests of our own,
+//! beside those that the registry shows. With a deadline and a misbehaviour, a call before the misbehaviour may take as long as if no deadline
 //! were given: how busy the machine is decides nothing.
 
 use std::borrow::Cow;
@@ -10,10 +9,13 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::super::lost::ProtocolError;
+use super::super::registry::{Freshness, TargetKind, unknown_option};
 use super::super::{Lost, TargetError, TargetName};
 use super::Misbehaviour;
-use super::process::{Process, Program};
+use super::process::{self, Process};
 use super::protocol::{Answer, Ask, PROTOCOL};
+use crate::child::Program;
+use crate::op::Setup;
 
 /// How long a call may take unless the name says otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -21,7 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Clocks can be put forward by so much.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-const OPTIONS: [&str; 2] = ["deadline", "misbehave"];
+/// Options that are not passed on to the target within.
+const OPTIONS: [&str; 4] = ["deadline", "misbehave", "env", "fresh"];
 
 /// How to start a target's process.
 #[derive(Debug)]
@@ -30,8 +33,10 @@ pub(super) struct Recipe {
     pub(super) name: String,
     program: Program,
     pub(super) patience: Patience,
-    /// It is somebody else's command: what it does not show, the harness supplies.
+    /// The allocator is somebody else's: what it does not show, the harness supplies.
     pub(super) is_foreign: bool,
+    /// How long a process can be used.
+    pub(super) fresh: Freshness,
 }
 
 /// How long a call may take.
@@ -54,8 +59,7 @@ impl Patience {
 impl Recipe {
     pub(super) fn new(name: &TargetName) -> Result<Self, TargetError> {
         let bad = |reason: String| TargetError::BadOption { target: name.to_string(), reason };
-        let given = |key: &str| name.options.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.as_deref());
-        let deadline = match given("deadline") {
+        let deadline = match name.option("deadline") {
             None => DEADLINE,
             Some(text) => humantime::parse_duration(text.unwrap_or_default())
                 .ok()
@@ -63,11 +67,17 @@ impl Recipe {
                 .ok_or_else(|| bad("`deadline` is the time a call may take, for example deadline=30s".to_owned()))?,
         };
         let mut patience = Patience { deadline, misbehaviour: None };
+        let fresh = freshness(name)?;
         if let Some(command) = name.command() {
-            return Ok(Recipe { name: name.to_string(), program: foreign(name, command)?, patience, is_foreign: true });
+            let program = foreign(name, command)?;
+            return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh });
+        }
+        let is_foreign = name.library().is_some();
+        if let Some(option) = ["env", "fresh"].into_iter().find(|key| !is_foreign && name.option(key).is_some()) {
+            return Err(unknown_option(name, option));
         }
         let mut arguments = vec!["worker".to_owned(), name.inner(&OPTIONS).to_string()];
-        if let Some(text) = given("misbehave") {
+        if let Some(text) = name.option("misbehave") {
             let text = text.unwrap_or_default();
             let asked_for = text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
             patience.misbehaviour = Some(asked_for);
@@ -76,12 +86,23 @@ impl Recipe {
             }
             arguments.extend(["--misbehave".to_owned(), text.to_owned()]);
         }
-        Ok(Recipe { name: name.to_string(), program: Program::own(arguments), patience, is_foreign: false })
+        let program = Program { environment: environment(name)?, ..process::own(arguments) };
+        Ok(Recipe { name: name.to_string(), program, patience, is_foreign, fresh })
+    }
+
+    /// Which idle processes may serve the next sequence: those of the same name, and of the same settings where only
+    /// another process reads others.
+    pub(super) fn key(&self, setup: &Setup) -> (String, Option<String>) {
+        let config = setup.config.clone().filter(|_| self.fresh == Freshness::Settings);
+        (self.name.clone(), config)
     }
 
     /// A process that has said what it speaks.
     pub(super) fn start(&self) -> Result<Process, Lost> {
         let mut process = Process::start(&self.program)?;
+        if self.is_foreign {
+            process.note_unknown(&self.name);
+        }
         match process.ask(&Ask::Hello { protocol: Cow::Borrowed(PROTOCOL) }, self.patience.with(0))? {
             Answer::Hello { protocol, version } if protocol == PROTOCOL => {
                 log::debug!("{}: a new process, version `{version}`", self.name);
@@ -101,21 +122,34 @@ fn foreign(name: &TargetName, command: &str) -> Result<Program, TargetError> {
     let words = shlex::split(command).ok_or_else(|| bad("a quote in its command is opened and not closed"))?;
     let mut words = words.into_iter().map(OsString::from);
     let path = words.next().ok_or_else(|| bad("exec: names no command, for example exec:./adapter@host"))?;
-    let mut environment = Vec::new();
-    for (key, value) in &name.options {
-        match (key.as_str(), value.as_deref().and_then(|v| v.split_once('='))) {
-            ("deadline", _) => {}
-            ("env", Some((variable, value))) if !variable.is_empty() => {
-                environment.push((variable.to_owned(), value.to_owned()));
-            }
-            ("env", _) => return Err(bad("`env` is a variable and its value, for example env=THREADS=4")),
-            _ => {
-                let (target, option) = (name.to_string(), key.clone());
-                return Err(TargetError::UnknownOption { target, option, known: "`deadline` and `env`".to_owned() });
-            }
-        }
+    let is_known = |(key, _): &&(String, Option<String>)| ["deadline", "env", "fresh"].contains(&key.as_str());
+    if let Some((key, _)) = name.options.iter().find(|option| !is_known(option)) {
+        return Err(unknown_option(name, key));
     }
-    Ok(Program { path: path.into(), arguments: words.collect(), environment })
+    Ok(Program { environment: environment(name)?, ..Program::new(path, words) })
+}
+
+/// What the options of a name put into the environment.
+fn environment(name: &TargetName) -> Result<Vec<(String, String)>, TargetError> {
+    let of = |value: Option<&str>| match value.and_then(|value| value.split_once('=')) {
+        Some((variable, value)) if !variable.is_empty() => Ok((variable.to_owned(), value.to_owned())),
+        _ => Err(TargetError::BadOption {
+            target: name.to_string(),
+            reason: "`env` is a variable and its value, for example env=THREADS=4".to_owned(),
+        }),
+    };
+    name.options.iter().filter(|(key, _)| key == "env").map(|(_, value)| of(value.as_deref())).collect()
+}
+
+/// How long a process of the target can be used.
+fn freshness(name: &TargetName) -> Result<Freshness, TargetError> {
+    match name.option("fresh") {
+        None => Ok(TargetKind::of(name).map_or(Freshness::Sequence, |kind| kind.freshness)),
+        Some(text) => Freshness::parse(text.unwrap_or_default()).ok_or_else(|| TargetError::BadOption {
+            target: name.to_string(),
+            reason: "`fresh` is sequence, settings or process: for how long one process can be used".to_owned(),
+        }),
+    }
 }
 
 #[cfg(test)]

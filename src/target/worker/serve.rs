@@ -5,10 +5,10 @@
 
 use std::io::{self, BufRead, Write};
 
-use super::super::{Target, TargetName, open_here};
+use super::super::{Guest, Target, TargetName, open_here};
 use super::misbehave::Misbehaviour;
-use super::protocol::{Answer, Ask, Changed, LONGEST_ASK, MOST_DEVICES, PROTOCOL, Unopened, changes};
-use super::shown::Described;
+use super::protocol::{Answer, Ask, Changed, LONGEST_ASK, MOST_DEVICES, PROTOCOL, Unopened, Waited, changes};
+use super::shown::{Described, MemoryKind};
 use crate::op::Observation;
 
 /// Why serving ended before the questions did.
@@ -112,40 +112,47 @@ impl Server<'_> {
                     return Answer::Misread { reason: format!("{devices} devices, and at most {MOST_DEVICES} can be") };
                 }
                 match open_here(self.name, setup) {
-                    Ok(target) => {
-                        let (info, versions) = (Described::whole(target.info()), target.versions());
+                    Ok(mut target) => {
+                        let (mut info, versions) = (Described::whole(target.info()), target.versions());
+                        if let Some(guest) = target.as_guest() {
+                            info.memory =
+                                if guest.has_host_memory() { MemoryKind::Host } else { MemoryKind::Addresses };
+                            info.unlimited = guest.is_unlimited();
+                        }
                         self.open = Some(target);
                         Answer::Opened { info, versions, devices: self.look() }
                     }
                     Err(error) => Answer::Refused { error: Unopened::Known(error) },
                 }
             }
-            Ask::Apply { op, .. } => {
+            Ask::Apply { op, thread, busy, .. } => {
                 let Some(target) = &mut self.open else { return nothing_open() };
                 self.applied += 1;
                 if let Some(misbehaviour) = self.misbehaviour {
                     misbehaviour.at_operation(self.applied, output);
                 }
-                let reply = target.apply(op);
-                Answer::Applied {
-                    reply,
-                    devices: self.look(),
-                    events: Vec::new(),
-                    waited: Vec::new(),
-                    poisoned: self.poisoned(),
+                if let Some(guest) = target.as_guest() {
+                    guest.before(*thread, busy);
                 }
+                let reply = target.apply(op);
+                let waited = target.as_guest().map_or_else(Vec::new, Guest::take_waited);
+                let waited = waited.into_iter().map(|(device, stream)| Waited { device, stream: Some(stream) });
+                let waited = waited.collect();
+                Answer::Applied { reply, devices: self.look(), events: Vec::new(), waited, poisoned: self.poisoned() }
             }
             Ask::Observe {} if self.open.is_none() => nothing_open(),
             Ask::Observe {} => Answer::Observed { devices: self.look(), poisoned: self.poisoned() },
             Ask::Close {} => {
                 self.close();
-                Answer::Closed {}
+                Answer::Closed { restart: false }
             }
         }
     }
 
     fn close(&mut self) {
-        self.open = None;
+        if let Some(mut target) = self.open.take() {
+            target.close();
+        }
         self.seen.devices.clear();
         self.applied = 0;
     }

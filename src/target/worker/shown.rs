@@ -46,6 +46,10 @@ pub struct Described {
     /// The process that has the blocks in its memory, where it is not the one that was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    /// Nothing tells the allocator how large its devices are. What it serves beyond their size is given back at once and
+    /// refused in its place, and nothing is asked about lack of memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlimited: bool,
     /// Every address is a multiple of this; 1 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alignment: Option<u64>,

@@ -19,6 +19,9 @@ use crate::op::{
     Versions,
 };
 
+/// No machine has more: what is served beyond this cannot be there.
+const MOST_MEMORY: u64 = 1 << 46;
+
 /// A worker with what it lacks.
 #[derive(Debug)]
 pub(super) struct Supplied {
@@ -37,6 +40,8 @@ pub(super) struct Supplied {
     has_streams: bool,
     /// The worker keeps the current device itself.
     has_current: bool,
+    /// By device, bytes of live blocks, where nobody but the harness knows how many there may be.
+    lent: Option<Vec<u64>>,
     busy: Vec<(usize, u8)>,
 }
 
@@ -75,8 +80,11 @@ impl Supplied {
             (0..told.info.devices.len()).map(device).collect::<Result<_, _>>()?
         };
         let mut info = told.info.clone();
-        info.capabilities.extend([Capability::Contents, Capability::StreamControl, Capability::OomTyped]);
+        info.capabilities.extend([Capability::Contents, Capability::StreamControl]);
         info.capabilities.extend([Capability::CurrentDevice, Capability::Callers]);
+        if !described.unlimited {
+            info.capabilities.insert(Capability::OomTyped);
+        }
         if repeats {
             info.capabilities.insert(Capability::Repeatable);
         }
@@ -90,7 +98,9 @@ impl Supplied {
         } else {
             info.capabilities.remove(&Capability::Streams);
         }
+        let lent = described.unlimited.then(|| vec![0; info.devices.len()]);
         Ok(Box::new(Supplied {
+            lent,
             info,
             devices,
             held: FxHashMap::default(),
@@ -155,7 +165,7 @@ impl Supplied {
             self.busy.extend((0..self.info.streams).filter(|stream| idle >> stream & 1 == 0).map(|s| (index, s)));
         }
         let (about, unstated) = (self.about(&op), Some(self.unstated(&op)));
-        let reply = self.worker.apply_in(&op, &Context { about, thread: self.caller, busy: &self.busy, unstated });
+        let mut reply = self.worker.apply_in(&op, &Context { about, thread: self.caller, busy: &self.busy, unstated });
         // Work that was waited for is done, before what the answer hands out is anybody's.
         for waited in std::mem::take(&mut self.worker.told.waited) {
             let Some(device) = self.devices.get_mut(waited.device) else { continue };
@@ -164,8 +174,30 @@ impl Supplied {
                 None => device.synchronize(),
             }
         }
+        if let Some(refusal) = self.too_much(&op, &reply) {
+            reply = refusal;
+        }
         self.note(&op, &reply);
         reply
+    }
+
+    /// Takes back what no device of that size could have had, and refuses it in the allocator's place. What nobody could
+    /// have is left as it is, for the judges.
+    fn too_much(&mut self, op: &Op, reply: &Reply) -> Option<Reply> {
+        let (&Op::Alloc { block, device, stream, bytes, .. }, &Reply::Allocated { address }) = (op, reply) else {
+            return None;
+        };
+        let device = device.unwrap_or(self.current()).index(self.info.devices.len())?;
+        let (lent, total) = (*self.lent.as_ref()?.get(device)?, self.info.devices[device].total_bytes);
+        if lent.saturating_add(bytes) <= total || bytes > MOST_MEMORY {
+            return None;
+        }
+        let about = Some(About { address, bytes, device, stream: stream.0 });
+        let context = Context { about, thread: self.caller, busy: &self.busy, unstated: None };
+        self.worker.apply_in(&Op::Free { block }, &context);
+        let text =
+            format!("taken back: the device has {total} B and {lent} B are lent, which nothing tells its allocator");
+        Some(Reply::refused(RefusalClass::OutOfMemory, text))
     }
 
     fn note(&mut self, op: &Op, reply: &Reply) {
@@ -173,9 +205,15 @@ impl Supplied {
             (&Op::Alloc { block, device, stream, bytes, .. }, &Reply::Allocated { address }) => {
                 let device = device.unwrap_or(self.current()).index(self.info.devices.len()).unwrap_or(0);
                 self.held.insert(block, About { address, bytes, device, stream: stream.0 });
+                if let Some(lent) = self.lent.as_mut().and_then(|all| all.get_mut(device)) {
+                    *lent = lent.saturating_add(bytes);
+                }
             }
             (Op::Free { block }, Reply::Done) => {
                 if let Some(about) = self.held.remove(block) {
+                    if let Some(lent) = self.lent.as_mut().and_then(|all| all.get_mut(about.device)) {
+                        *lent = lent.saturating_sub(about.bytes);
+                    }
                     self.former.insert(*block, about);
                 }
             }

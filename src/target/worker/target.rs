@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::super::lost::ProtocolError;
+use super::super::registry::Freshness;
 use super::super::{Lost, Target, TargetError, TargetName};
 use super::probe;
 use super::process::Process;
@@ -20,6 +21,12 @@ use crate::op::{Capability, Observation, Op, RefusalClass, Reply, Setup, TargetI
 /// Processes in a row that could not open a target, after which no more are started on this thread.
 const TRIES: u32 = 3;
 
+/// Idle processes that wait for other settings of one target, at most.
+const MOST_SETTINGS: usize = 4;
+
+/// What a process serves: a target by its name and, where only another process reads others, settings.
+type Key = (String, Option<String>);
+
 /// What this thread has of one target.
 #[derive(Debug, Default)]
 struct Stock {
@@ -27,65 +34,95 @@ struct Stock {
     failures: u32,
     /// How the last of them failed.
     last: String,
+    /// Another process would come to nothing either.
+    is_hopeless: bool,
     /// Whether somebody else's worker, asked the same twice, answered alike.
     repeats: Option<bool>,
 }
 
 thread_local! {
-    /// By the target's name. A process never changes threads: it dies with the one that started it.
-    static STOCK: RefCell<BTreeMap<String, Stock>> = const { RefCell::new(BTreeMap::new()) };
+    /// A process never changes threads: it dies with the one that started it.
+    static STOCK: RefCell<BTreeMap<Key, Stock>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Runs `change` on what this thread has of the name; `None` while the thread ends.
-fn stock<T>(name: &str, change: impl FnOnce(&mut Stock) -> T) -> Option<T> {
-    STOCK.try_with(|all| change(all.borrow_mut().entry(name.to_owned()).or_default())).ok()
+/// Runs `change` on what this thread has of the target; `None` while the thread ends.
+fn stock<T>(key: &Key, change: impl FnOnce(&mut Stock) -> T) -> Option<T> {
+    STOCK.try_with(|all| change(all.borrow_mut().entry(key.clone()).or_default())).ok()
 }
 
 /// Ends this thread's idle processes of other names: one that waits for its next sequence holds what it has of a card.
 pub(super) fn end_others(name: &str) {
     // While the thread ends there are none left to end.
-    let _ = STOCK.try_with(|all| all.borrow_mut().retain(|other, _| other == name));
+    let _ = STOCK.try_with(|all| all.borrow_mut().retain(|(other, _), _| other == name));
+}
+
+/// Ends the idle processes of other settings, where there are many.
+fn end_other_settings(key: &Key) {
+    let _ = STOCK.try_with(|all| {
+        let mut all = all.borrow_mut();
+        let others = all.iter().filter(|(other, stock)| other.0 == key.0 && *other != key && !stock.idle.is_empty());
+        if others.count() >= MOST_SETTINGS {
+            all.iter_mut().filter(|(other, _)| other.0 == key.0 && *other != key).for_each(|(_, s)| s.idle.clear());
+        }
+    });
 }
 
 /// Opens the target in an idle process of this thread, or in a new one.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     let recipe = Recipe::new(name)?;
+    let key = recipe.key(setup);
     let failed = |lost| TargetError::Lost { target: recipe.name.clone(), lost };
     loop {
-        let (idle, failures) = stock(&recipe.name, |s| (s.idle.pop(), s.failures)).unwrap_or((None, 0));
-        if failures >= TRIES {
-            let last = stock(&recipe.name, |s| s.last.clone()).unwrap_or_default();
-            return Err(failed(Lost::GivenUp { times: failures, last }));
+        let (idle, times, hopeless) =
+            stock(&key, |s| (s.idle.pop(), s.failures, s.is_hopeless)).unwrap_or((None, 0, false));
+        if times >= TRIES || hopeless {
+            let last = stock(&key, |s| s.last.clone()).unwrap_or_default();
+            return Err(failed(Lost::GivenUp { times, last }));
         }
-        let opened = idle.map_or_else(|| recipe.start(), Ok).and_then(|p| WorkerTarget::open(p, &recipe, setup));
+        if idle.is_none() {
+            end_other_settings(&key);
+        }
+        let is_new = idle.is_none();
+        let opened =
+            idle.map_or_else(|| recipe.start(), Ok).and_then(|p| WorkerTarget::open(p, &recipe, setup, is_new));
         match opened {
-            Ok(Ok(target)) => {
-                stock(&recipe.name, |s| s.failures = 0);
+            Ok(Opened::Target(target)) => {
+                stock(&key, |s| s.failures = 0);
                 if !recipe.is_foreign {
-                    return Ok(Box::new(target));
+                    return Ok(target);
                 }
-                let Some(repeats) = stock(&recipe.name, |s| s.repeats).flatten() else {
-                    let repeats = probe::repeats(target, || again(&recipe, setup));
-                    stock(&recipe.name, |s| s.repeats = Some(repeats));
+                let Some(repeats) = stock(&key, |s| s.repeats).flatten() else {
+                    let repeats = probe::repeats(*target, || again(&recipe, setup));
+                    stock(&key, |s| s.repeats = Some(repeats));
                     continue;
                 };
-                return Supplied::over(target, setup, repeats);
+                return Supplied::over(*target, setup, repeats);
             }
-            Ok(Err(error)) => return Err(error),
+            Ok(Opened::Refused(error)) => return Err(error),
+            Ok(Opened::Restart) => {}
             Err(lost) => {
-                log::warn!("{}: {}", recipe.name, lost.with_stderr());
-                let failures = stock(&recipe.name, |s| {
+                let failures = stock(&key, |s| {
                     s.last = lost.with_stderr();
                     s.failures += 1;
-                    s.failures
+                    s.is_hopeless = matches!(lost, Lost::NotStarted { .. });
+                    if s.is_hopeless { TRIES } else { s.failures }
                 });
-                // A new process tells whether it was the process or the target.
+                // A new process tells whether it was the process or the target. What is given up is told by who asked.
                 if failures.is_none_or(|n| n >= TRIES) {
                     return Err(failed(lost));
                 }
+                log::warn!("{}: {}", recipe.name, lost.with_stderr());
             }
         }
     }
+}
+
+/// What a process made of being asked for its target.
+enum Opened {
+    Target(Box<WorkerTarget>),
+    Refused(TargetError),
+    /// It asked for a new process in its place, and was ended.
+    Restart,
 }
 
 /// What somebody else's worker is told beside an operation.
@@ -98,17 +135,23 @@ pub(super) struct Context<'a> {
     pub(super) unstated: Option<RefusalClass>,
 }
 
-/// The target once more, in the process that has just closed it; `None` where that went wrong.
+/// The target once more, in the process that has just closed it or in a new one; `None` where that went wrong.
 fn again(recipe: &Recipe, setup: &Setup) -> Option<WorkerTarget> {
-    let process = stock(&recipe.name, |s| s.idle.pop()).flatten()?;
-    WorkerTarget::open(process, recipe, setup).ok()?.ok()
+    let idle = stock(&recipe.key(setup), |s| s.idle.pop()).flatten();
+    let process = idle.map_or_else(|| recipe.start(), Ok).ok()?;
+    match WorkerTarget::open(process, recipe, setup, true).ok()? {
+        Opened::Target(target) => Some(*target),
+        Opened::Refused(_) | Opened::Restart => None,
+    }
 }
 
 /// A target in another process.
 #[derive(Debug)]
 pub(super) struct WorkerTarget {
     pub(super) told: Told,
-    name: String,
+    key: Key,
+    /// Its process serves no other sequence.
+    is_last: bool,
     patience: Patience,
     /// Operations asked.
     operations: u64,
@@ -120,8 +163,11 @@ pub(super) struct WorkerTarget {
 }
 
 impl WorkerTarget {
-    fn open(mut process: Process, recipe: &Recipe, setup: &Setup) -> Result<Result<Self, TargetError>, Lost> {
+    fn open(mut process: Process, recipe: &Recipe, setup: &Setup, is_new: bool) -> Result<Opened, Lost> {
         let answer = process.ask(&Ask::Open { setup: Cow::Borrowed(setup) }, recipe.patience.with(0))?;
+        if let Answer::Restart {} = answer {
+            return if is_new { Err(process.broke(ProtocolError::RestartsAtOnce)) } else { Ok(Opened::Restart) };
+        }
         match Told::opened(answer) {
             Ok(Ok(mut told)) => {
                 told.info.name.clone_from(&recipe.name);
@@ -129,15 +175,19 @@ impl WorkerTarget {
                     // Ours serve no events.
                     told.info.capabilities.remove(&Capability::DeviceEvents);
                 }
-                Ok(Ok(WorkerTarget {
+                for word in told.described.known().1 {
+                    process.warn_once(&format!("`{word}` is no capability"));
+                }
+                Ok(Opened::Target(Box::new(WorkerTarget {
                     told,
-                    name: recipe.name.clone(),
+                    key: recipe.key(setup),
+                    is_last: recipe.fresh == Freshness::Process,
                     patience: recipe.patience,
                     operations: 0,
                     process: Some(process),
                     is_news: true,
                     lost: None,
-                }))
+                })))
             }
             Ok(Err(mut error)) => {
                 // A command does not know under which name it was started.
@@ -146,8 +196,8 @@ impl WorkerTarget {
                 {
                     target.clone_from(&recipe.name);
                 }
-                stock(&recipe.name, |s| s.idle.push(process));
-                Ok(Err(error))
+                stock(&recipe.key(setup), |s| s.idle.push(process));
+                Ok(Opened::Refused(error))
             }
             Err(reason) => Err(process.broke(reason)),
         }
@@ -257,9 +307,10 @@ impl Target for WorkerTarget {
     /// Waits until the other side has dropped its target: what goes wrong in that belongs to this sequence.
     fn close(&mut self) {
         match self.ask(&Ask::Close {}) {
-            Some(Answer::Closed {}) => {
-                if let Some(process) = self.process.take() {
-                    stock(&self.name, |s| s.idle.push(process));
+            Some(Answer::Closed { restart }) => {
+                // One that is not kept ends here.
+                if let Some(process) = self.process.take().filter(|_| !restart && !self.is_last) {
+                    stock(&self.key, |s| s.idle.push(process));
                 }
             }
             Some(other) => self.broke(ProtocolError::Unexpected { asked: "close", answered: other.name() }),

@@ -8,6 +8,10 @@
 //! may one in whose refusal a busy stream finished: what other streams have cached may be lent from then on.
 //! While requests on the device are redirected nothing need be flushed, and a private pool keeps what it has
 //! cached there: cached memory is not judged while there is either. What happens on other devices excuses nothing.
+//!
+//! Of a target without figures only this is judged: with nothing live and no work under way, it refuses what it has served before.
+
+use std::collections::BTreeMap;
 
 use super::cite::{OOM_01, OOM_04, say};
 use super::limit::limit_of;
@@ -23,6 +27,10 @@ pub(super) struct Exhaustion {
     active: bool,
     /// The latest refusal says nothing of the probe after it.
     excused: bool,
+    /// One bit a stream that there is.
+    streams: u64,
+    /// By device, the largest request that was served.
+    served: BTreeMap<usize, u64>,
 }
 
 impl Exhaustion {
@@ -31,7 +39,31 @@ impl Exhaustion {
             figures: info.can(Capability::MemoryInfo) && info.shows(Family::ReservedBytes),
             active: info.shows(Family::Active) || info.shows(Family::ActiveBytes),
             excused: false,
+            streams: u64::MAX >> (64 - u32::from(info.streams.clamp(1, 64))),
+            served: BTreeMap::new(),
         }
+    }
+
+    /// As far as it can be told without figures: what was served among others has to be served alone.
+    fn judge_blindly(&self, seen: &Seen<'_>, device: usize, bytes: u64, convictions: &mut Vec<Violation>) {
+        let Some(state) = seen.model.device(device) else { return };
+        let idle = |views: &[DeviceView]| views.get(device).is_some_and(|view| self.streams & !view.idle == 0);
+        let busy = !idle(&seen.before.devices) || !idle(&seen.after.devices);
+        let pools = seen.model.pools();
+        let kept = pools.is_redirected(device) || pools.any_alive_on(device);
+        let limited = limit_of(seen, device).is_some_and(|limit| seen.model.at_most(bytes) > limit);
+        let served = self.served.get(&device).copied().unwrap_or(0);
+        if state.live > 0 || busy || kept || limited || served < bytes {
+            return;
+        }
+        let [asked, served] = [bytes, served].map(told::bytes);
+        let message = say!(
+            "{asked} were refused as out of memory although nothing was live or under way on device {device}, which had served {served} before",
+            "申请 {asked} 因内存不足被拒绝，但设备 {device} 上没有存活的块和未完成的工作，且此前曾满足过 {served} 的申请"
+        );
+        let what = say!("the largest request that device {device} served before", "设备 {device} 此前满足过的最大申请");
+        let violation = Violation::new(self.name(), Some(OOM_04), message);
+        convictions.push(violation.figure(what, say!("less than {asked}", "少于 {asked}"), served));
     }
 
     fn judge_refusal(&self, seen: &Seen<'_>, device: usize, bytes: u64, convictions: &mut Vec<Violation>) {
@@ -106,6 +138,10 @@ impl Oracle for Exhaustion {
 
     fn judge(&mut self, seen: &Seen<'_>, convictions: &mut Vec<Violation>) {
         let Some(Op::Alloc { bytes, .. }) = seen.asked() else { return };
+        if let (Effect::Allocated(_, live), false) = (&seen.effect, self.figures) {
+            let most = self.served.entry(live.device).or_default();
+            *most = (*most).max(*bytes);
+        }
         match seen.effect {
             Effect::Allocated(block, live) if seen.is_retry && !self.excused => {
                 let device = live.device;
@@ -122,8 +158,10 @@ impl Oracle for Exhaustion {
                 let fault = seen.fired_on(device);
                 self.excused =
                     fault || resolved(seen, device) || finished(seen, device) || flushed_in_part(seen, device);
-                if self.figures && !fault {
-                    self.judge_refusal(seen, device, *bytes, convictions);
+                match (fault, self.figures) {
+                    (true, _) => {}
+                    (false, true) => self.judge_refusal(seen, device, *bytes, convictions),
+                    (false, false) => self.judge_blindly(seen, device, *bytes, convictions),
                 }
             }
             _ => {}
@@ -176,6 +214,26 @@ mod tests {
         bench.step(Op::CycleEnd, Reply::Done, |o| cache(o, GIB)).passes();
         let found = bench.step(alloc(2, 4 << 20), oom(), |o| refuse(&mut o.devices[0])).convicts("OOM-04");
         insta::assert_snapshot!(found.message.zh, @"申请 4 MiB 因内存不足被拒绝，但设备 0 上没有存活或等待的块：空闲 0 B，另有 1 GiB 仅为缓存，而该申请至多需要 4 MiB");
+    }
+
+    #[test]
+    fn without_figures_what_was_served_before_is_due_when_nothing_is_live() {
+        let mut info = crate::oracle::fixture::info();
+        info.capabilities.remove(&Capability::MemoryInfo);
+        let blind = || Bench::with(&[OracleName::Exhaustion], &info);
+        let free = |bench: &mut Bench| bench.free(1).passes();
+        let mut bench = blind();
+        bench.alloc(1, 0x20_0000, 8 << 20).passes();
+        bench.step(alloc(2, 4 << 20), oom(), |_| {}).passes();
+        free(&mut bench);
+        bench.step(alloc(3, 9 << 20), oom(), |_| {}).passes();
+        let found = bench.step(alloc(4, 4 << 20), oom(), |_| {}).convicts("OOM-04");
+        insta::assert_snapshot!(found.message.en, @"4 MiB were refused as out of memory although nothing was live or under way on device 0, which had served 8 MiB before");
+        let mut busy = blind();
+        busy.alloc(1, 0x20_0000, 8 << 20).passes();
+        free(&mut busy);
+        busy.now.devices[0].idle = 1;
+        busy.step(alloc(2, 4 << 20), oom(), |_| {}).passes();
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{Oracle, Seen};
 use crate::op::snapshot::{SegmentView, Snapshot};
 use crate::op::stats::Key;
 use crate::op::step::{AddressExpect, Amount, Figures};
-use crate::op::{Capability, DeviceId, DeviceView, Expect, Family, OracleName, Reply, TargetInfo, Text, told};
+use crate::op::{DeviceId, DeviceView, Expect, Family, OracleName, Reply, TargetInfo, Text, told};
 use crate::verdict::Violation;
 
 /// Judges what scenarios expect.
@@ -21,7 +21,7 @@ pub(super) struct Expectation {
 
 impl Expectation {
     pub(super) fn new(info: &TargetInfo) -> Self {
-        Expectation { exact: info.can(Capability::PytorchPolicy) }
+        Expectation { exact: info.policies().next().is_some() }
     }
 }
 

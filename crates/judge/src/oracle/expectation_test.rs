@@ -93,7 +93,7 @@ fn addresses_that_differ_convict() {
 /// `former` and was freed on a stream that is busy or not.
 fn placed(wanted: AddressExpect, former: u64, busy: bool, change: impl FnOnce(&mut crate::op::Observation)) -> usize {
     let mut info = crate::oracle::fixture::info();
-    info.capabilities.remove(&Capability::PytorchPolicy);
+    info.capabilities.retain(|c| !matches!(c, crate::op::Capability::Policy(_)));
     let mut bench = Bench::with(&[OracleName::Expectation], &info);
     bench.alloc(1, former, 600).passes();
     if busy {

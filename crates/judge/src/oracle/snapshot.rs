@@ -62,7 +62,7 @@ impl Snapshots {
             has,
             segments: info.contract.counts_segments,
             fixed: info.can(Capability::FixedSegments),
-            by_stream: info.can(Capability::PytorchPolicy),
+            by_stream: info.policies().next().is_some(),
             handles: FxHashMap::default(),
             emptied: 0,
         }

@@ -11,6 +11,26 @@ use serde::{Deserialize, Serialize};
 pub use super::growth::Growth;
 use super::stats::{Column, Family};
 
+/// One allocator's policy in one version: what holds of it need not hold of the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Policy {
+    /// `CUDACachingAllocator` of PyTorch 2.11.
+    Pytorch2_11,
+}
+
+impl Policy {
+    /// Every policy that somebody here knows.
+    pub const ALL: &'static [Policy] = &[Policy::Pytorch2_11];
+
+    /// As it is written behind `policy:`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Pytorch2_11 => "pytorch-2.11",
+        }
+    }
+}
+
 /// One thing a target can be asked. Written as in scenario files: `record_stream`, `stats:segment`, `devices:2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the operation or the figures of that name")]
@@ -73,9 +93,9 @@ pub enum Capability {
     FixedSegments,
     /// Freeing a block that recorded streams still use does not wait for them.
     DeferredFree,
-    /// Sizes, segments and the choice of free blocks are PyTorch's under the settings in force.
-    PytorchPolicy,
-    /// Everything it does is what PyTorch's allocator would do, under whatever settings are in force.
+    /// Sizes, segments and the choice of free blocks are those of this policy under the settings in force.
+    Policy(Policy),
+    /// Everything it does is what its policy says, under whatever settings are in force.
     ExactPolicy,
     /// Settings can be given before the first operation, as PyTorch writes them.
     Settings,
@@ -124,7 +144,6 @@ impl Capability {
         (Capability::SmallPool, "small_pool"),
         (Capability::FixedSegments, "fixed_segments"),
         (Capability::DeferredFree, "deferred_free"),
-        (Capability::PytorchPolicy, "pytorch_policy"),
         (Capability::ExactPolicy, "exact_policy"),
         (Capability::Settings, "settings"),
         (Capability::SettingsChange, "settings_change"),
@@ -141,7 +160,8 @@ impl Capability {
         let figures =
             Family::ALL.iter().flat_map(|&family| Column::ALL.iter().map(move |&c| Capability::Figure(family, c)));
         let devices = (1..=8).map(Capability::Devices);
-        plain.chain(stats).chain(figures).chain(devices).map(|c| c.to_string()).collect()
+        let policies = Policy::ALL.iter().map(|&policy| Capability::Policy(policy));
+        plain.chain(policies).chain(stats).chain(figures).chain(devices).map(|c| c.to_string()).collect()
     }
 
     /// Whether who has this has `other` too: a family has each of its columns.
@@ -157,6 +177,7 @@ impl fmt::Display for Capability {
             Capability::Stats(family) => write!(f, "stats:{}", family.name()),
             Capability::Figure(family, column) => write!(f, "stats:{}.{}", family.name(), column.name()),
             Capability::Devices(count) => write!(f, "devices:{count}"),
+            Capability::Policy(policy) => write!(f, "policy:{}", policy.name()),
             plain => f.write_str(Self::PLAIN.iter().find(|(c, _)| c == plain).map_or("", |(_, name)| name)),
         }
     }
@@ -179,6 +200,12 @@ impl FromStr for Capability {
             return Ok(*capability);
         }
         match name.split_once(':') {
+            // As records and recordings before policies had versions.
+            None if name == "pytorch_policy" => Ok(Capability::Policy(Policy::Pytorch2_11)),
+            Some(("policy", what)) => {
+                let policy = Policy::ALL.iter().find(|policy| policy.name() == what).ok_or_else(unknown)?;
+                Ok(Capability::Policy(*policy))
+            }
             Some(("stats", what)) => {
                 let (family, column) = what.split_once('.').map_or((what, None), |(family, c)| (family, Some(c)));
                 let family = *Family::ALL.iter().find(|f| f.name() == family).ok_or_else(unknown)?;
@@ -317,6 +344,15 @@ impl TargetInfo {
         }
     }
 
+    /// The policies that it says it follows.
+    pub fn policies(&self) -> impl Iterator<Item = Policy> {
+        let policy = |capability: &Capability| match *capability {
+            Capability::Policy(policy) => Some(policy),
+            _ => None,
+        };
+        self.capabilities.iter().filter_map(policy)
+    }
+
     /// Whether it shows how much of a family there is now.
     #[must_use]
     pub fn shows(&self, family: Family) -> bool {
@@ -334,7 +370,10 @@ mod tests {
             let capability: Capability = name.parse().expect("listed names are read");
             assert_eq!(capability.to_string(), name);
         }
-        for name in ["stat:segment", "stats:segment.", "stats:segment.now", "stats:.peak"] {
+        assert_eq!("pytorch_policy".parse(), Ok(Capability::Policy(Policy::Pytorch2_11)), "as older records have it");
+        for name in
+            ["policy:pytorch-1.0", "policy:", "stat:segment", "stats:segment.", "stats:segment.now", "stats:.peak"]
+        {
             assert!(name.parse::<Capability>().is_err(), "{name}");
         }
     }

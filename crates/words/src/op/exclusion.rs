@@ -3,8 +3,8 @@
 //! Decides which pairs count as out of reach, each with a reason. All others count as reachable until shown otherwise; a
 //! run that comes upon a pair that is ruled out here says so, and a test fails on it.
 
-use super::Capability;
 use super::state::{Dimension, State, Value};
+use super::{Capability, Policy};
 
 /// One side of a rule.
 #[derive(Debug, Clone, Copy)]
@@ -88,13 +88,13 @@ pub const ALL: &[Exclusion] = &[
     Exclusion {
         one: These(&[Flushed]),
         other: These(&[Default]),
-        claimed: Some(Capability::PytorchPolicy),
+        claimed: Some(Capability::Policy(Policy::Pytorch2_11)),
         why: "PyTorch gives some memory back, and not all, only under garbage_collection_threshold or max_split_size_mb",
     },
     Exclusion {
         one: These(&[Retried]),
         other: These(&[PrivateFirst, PrivateSecond, PrivateLater, GraphOwn, GraphShared]),
-        claimed: Some(Capability::PytorchPolicy),
+        claimed: Some(Capability::Policy(Policy::Pytorch2_11)),
         why: "PyTorch gives nothing back to try again while requests on the device are redirected",
     },
 ];
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_claim_binds_only_who_makes_it() {
         assert!(!table(|_| false)[Flushed.index()].has(Default));
-        assert!(table(|c| c == Capability::PytorchPolicy)[Flushed.index()].has(Default));
+        assert!(table(|c| c == Capability::Policy(Policy::Pytorch2_11))[Flushed.index()].has(Default));
         assert_eq!(between(Flushed, Default), None);
         assert_eq!(between(NoCapture, CaptureEnded), Some("a capture was under way"));
     }

@@ -129,6 +129,8 @@ impl Milestone {
         match self {
             Milestone::Split | Milestone::Merge => Some(Capability::Stats(Family::InactiveSplit)),
             Milestone::RetrySucceeded => Some(Capability::Counters),
+            // That the device had room is to be seen.
+            Milestone::LimitRefusal => Some(Capability::MemoryInfo),
             Milestone::SegmentReserved => Some(Capability::Figure(Family::ReservedBytes, Column::Current)),
             Milestone::BothPools => Some(Capability::Stats(Family::Allocation)),
             Milestone::CrossDeviceCall => Some(Capability::Devices(2)),

@@ -36,7 +36,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use combination::Combination;
-pub use contract::{Capability, Contract, DeviceInfo, TargetInfo, Versions};
+pub use contract::{Capability, Contract, DeviceInfo, Policy, TargetInfo, Versions};
 pub use fault::FaultError;
 pub use growth::Growth;
 pub use milestone::Milestone;

@@ -199,6 +199,20 @@ impl Reproduced {
     }
 }
 
+/// What there was no more of to make a failing sequence shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RanOut {
+    /// The time that one failure may take.
+    Time,
+    /// The sequences that may be run for one failure.
+    Runs,
+    /// The operations that these may have together.
+    Operations,
+    /// The time of the whole run, or somebody asked it to end.
+    Run,
+}
+
 /// One mistake of the target: the violation that shows it best, the smallest sequence that does, and whatever else
 /// came of the same mistake.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -223,6 +237,9 @@ pub struct Finding {
     /// not taken apart.
     #[serde(default)]
     pub minimal: bool,
+    /// What ended the search for a shorter one before it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran_out: Option<RanOut>,
     /// The shortest sequence that still shows it.
     pub reproducer: Reproducer,
     /// The reproducer as it ran, up to the violation.

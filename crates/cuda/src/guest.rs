@@ -1,0 +1,27 @@
+//! Memory of a GPU that somebody else got: an allocator in this process that calls the driver itself.
+//!
+//! Decides what is known of it, so that it can be written and read: as much as its allocator says, for as long as it is lent.
+
+use super::CudaDevice;
+use super::table::{Backing, Got};
+use crate::device::DeviceError;
+
+impl CudaDevice {
+    /// Makes calls of this thread, the allocator's too, go to the GPU.
+    ///
+    /// # Errors
+    /// What the driver answers, or that the GPU is broken for this process.
+    pub fn make_current(&self) -> Result<(), DeviceError> {
+        self.enter().map(|_| ())
+    }
+
+    /// From now on there is memory at an address, or somebody says so.
+    pub fn adopt(&mut self, address: u64, bytes: u64) {
+        self.table.insert(address, Backing { bytes, accessible: true, got: Got::Foreign });
+    }
+
+    /// From now on nobody says that there is memory.
+    pub fn forget(&mut self, address: u64) {
+        self.table.remove(address);
+    }
+}

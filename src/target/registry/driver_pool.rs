@@ -1,0 +1,21 @@
+//! The CUDA driver's own allocator in the registry.
+//!
+//! Decides what is said of it.
+
+use super::super::driver_pool;
+use super::super::on_gpu::OnGpu;
+use super::{Freshness, Isolation, Parallel, TargetKind, gpu_missing, no_siblings};
+
+pub(super) static KIND: TargetKind = TargetKind {
+    name: "driver-pool@cuda",
+    what: "the CUDA driver's own stream-ordered allocator (cuMemPool)",
+    options: &[OnGpu::HELP],
+    isolation: Isolation::Child,
+    freshness: Freshness::Sequence,
+    parallel: Parallel::One,
+    is_tried: true,
+    is: |name| name.allocator == "driver-pool" && name.place == "cuda",
+    missing: gpu_missing,
+    open: driver_pool::open,
+    siblings: no_siblings,
+};
