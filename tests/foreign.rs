@@ -33,7 +33,7 @@ const STACKS: [&str; 16] = [
 ];
 
 /// Settings of the arena.
-const ARENAS: [&str; 3] = ["extend=same", "extend=same max_dead=1024", "extend=power"];
+const ARENAS: [&str; 3] = ["extend=same", "extend=same&max_dead=1024", "extend=power"];
 
 /// What has to be found, by target: a promise that it breaks. Were nothing found there, nothing would be shown by the rest.
 const FOUND: [(Package, &str, &str); 5] = [
@@ -41,7 +41,7 @@ const FOUND: [(Package, &str, &str); 5] = [
     (Package::Rmm, "fixed", "HUGE-02"),
     (Package::Rmm, "guard+pool:max=33%", "FRAC-01"),
     (Package::Rmm, "statistics", "ZERO-01"),
-    (Package::Onnx, "extend=same max_dead=0", "LIVE-02"),
+    (Package::Onnx, "extend=same&max_dead=0", "LIVE-02"),
 ];
 
 fn main() -> ExitCode {
@@ -103,9 +103,15 @@ fn poolproof(folder: &Path) -> Command {
     command
 }
 
+fn target(environment: &Environment, what: &str) -> Result<TargetName, Failed> {
+    let (package, version) = (environment.package, environment.version);
+    let asked = if package == Package::Rmm { format!("mr={what}") } else { what.to_owned() };
+    Ok(format!("{}@host?{asked}&version={version}", package.name()).parse::<TargetName>()?)
+}
+
 fn run(environment: &Environment, what: &str) -> Result<(Output, RunRecord), Failed> {
     let folder = tempfile::tempdir()?;
-    let target = environment.target(what);
+    let target = target(environment, what)?;
     let arguments = ["run", "--out", "o", "--jobs", "2", "--cases", "2", "--no-regressions", "--target"];
     let output = poolproof(folder.path()).args(arguments).arg(target.to_string()).output()?;
     let path = folder.path().join("o").join(target.folder()).join("run.json");
@@ -164,7 +170,7 @@ fn shows(environment: &Environment, script: &Path) -> Result<(), Failed> {
 fn speaks(environment: &Environment) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let what = if environment.package == Package::Rmm { "guard+statistics+limiting+pool" } else { "extend=same" };
-    let target: TargetName = environment.target(what);
+    let target = target(environment, what)?;
     let output = poolproof(folder.path()).arg("check-worker").arg(target.to_string()).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     if output.status.code() == Some(0) && said.contains("nothing is wrong") {

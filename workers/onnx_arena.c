@@ -1,12 +1,11 @@
 /* ONNX Runtime's BFC arena for poolproof: blocks of real memory, through the C API of the library in PyPI's `onnxruntime`.
  *
  *     poolproof setup onnx                                  # or: cc -O2 -Wall onnx_arena.c -o onnx_arena -ldl
- *     poolproof run --target 'exec:./onnx_arena LIBRARY extend=same max_dead=0@host'
+ *     poolproof run --target 'onnx@host?extend=same&max_dead=1024'
  *
  * LIBRARY is libonnxruntime.so. After it, in any order: extend=power|same, max_dead=BYTES, initial=BYTES, growth=BYTES and
  * limit=none|device. Each device of poolproof is an arena of its own with `max_mem` of the device's size (without one under
  * limit=none), got as a user gets it: an allocator registered with the environment, and asked of a session that uses it.
- * `guard` refuses sizes of 2^63 bytes and more before the arena sees them, so that what lies behind can be looked for.
  *
  * Claims what ONNX Runtime says of itself; its figures are those of `AllocatorGetStats`. It has no streams on the host.
  * Speaks poolproof-worker/2 (docs/worker-protocol.md), and reads it as the lines are written, with no JSON reader. */
@@ -51,7 +50,7 @@ static Device devices[DEVICES];
 static size_t device_count;
 static void *env;
 static size_t extend_same = 0, max_dead = SIZE_MAX, initial = SIZE_MAX, growth = SIZE_MAX;
-static int limited = 1, guarded = 0, only_version = 0;
+static int limited = 1, only_version = 0;
 static char why[1024];
 
 /* Whether a call went well; if not, `why` says what it said. */
@@ -210,7 +209,6 @@ static void reply(const char *line, FILE *tell) {
         number(alloc, "\"bytes\":", &sign, &bytes);
         number(alloc, "\"device\":", &sign, &device);
         if (sign < 0 || device >= device_count) return refuse(tell, "invalid_argument", "there is no such device");
-        if (guarded && bytes >> 63) return refuse(tell, "out_of_memory", "the guard serves no such size");
         if (!went_well(CALL(ALLOCATOR_ALLOC, devices[device].arena, (size_t)bytes, &block)))
             return refuse(tell, "out_of_memory", why);
         if (bytes && !block) return refuse(tell, "out_of_memory", "a null pointer");
@@ -250,7 +248,6 @@ static int read_argument(const char *text) {
     if (!strcmp(text, "extend=power") || !strcmp(text, "extend=same")) return extend_same = text[7] == 's', 1;
     if (!strcmp(text, "limit=none") || !strcmp(text, "limit=device")) return limited = text[6] == 'd', 1;
     if (!strcmp(text, "--version")) return only_version = 1;
-    if (!strcmp(text, "guard")) return guarded = 1;
     for (int i = 0; i < 3; i++)
         if (!strncmp(text, names[i], strlen(names[i]))) return *places[i] = strtoull(text + strlen(names[i]), NULL, 10), 1;
     return 0;

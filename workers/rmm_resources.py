@@ -1,7 +1,7 @@
 """RMM's memory resources for poolproof, without a GPU: PyPI's `rmm` over an upstream of made-up addresses.
 
     poolproof setup rmm
-    poolproof run --target 'exec:python3 rmm_resources.py statistics+limiting:limit=75%+pool:initial=1MiB@host'
+    poolproof run --target 'rmm@host?mr=statistics+limiting:limit=75%+pool:initial=1MiB'
 
 The argument is a stack, the outermost resource first, each over the next and the last over the device. A size is a number of
 bytes, one with KiB, MiB or GiB, or a share of the device (75%). Speaks poolproof-worker/2 (docs/worker-protocol.md).

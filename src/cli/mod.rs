@@ -150,6 +150,10 @@ pub fn main() -> ExitCode {
             env_logger::WriteStyle::Never
         })
         .init();
+    // Without one, what stands on it says so.
+    if let Ok(cache) = crate::engine::setup::cache() {
+        crate::target::packaged::use_cache(&cache);
+    }
     let mut context =
         Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose, stop: Stop::default() };
     let result = match cli.command {

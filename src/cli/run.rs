@@ -225,8 +225,8 @@ fn check_expectations(args: &Args, targets: &[TargetName], expected: &[Expectati
 }
 
 fn built_in_expectations(target: &TargetName) -> Result<Option<Expectations>, CliError> {
-    let (allocator, place) = engine::expect::plain(target);
-    Ok(expect::built_in(&allocator, &place)?)
+    let plain = target.inner(&[]);
+    Ok(expect::built_in(&plain.allocator, &plain.place)?)
 }
 
 /// What is run where no target is named: the second where it can be.

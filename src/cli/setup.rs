@@ -52,8 +52,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     told?;
     let (name, version, folder) = (package.name(), environment.version, environment.folder.display());
     context.out.line(format_args!("{name} {version} is in {folder}"))?;
-    let target = environment.target(package.usual()).to_string();
-    let quote = if target.contains('\'') { '"' } else { '\'' };
-    context.out.line(format_args!("poolproof run --target {quote}{target}{quote}"))?;
+    let asked: &[(&str, &str)] = match package {
+        Package::Rmm => &[("mr", "guard+statistics+pool")],
+        Package::Onnx => &[("extend", "same")],
+    };
+    context.out.line(format_args!("poolproof run --target '{}'", package.target(release, asked)))?;
     Ok(Exit::Conformant)
 }

@@ -9,7 +9,6 @@ use jiff::civil::Date;
 use crate::op::Text;
 use crate::requirement::RequirementId;
 use crate::spec::expect::{About, Drafted, Expectation, Expectations, Reach, draft};
-use crate::target::packaged::Package;
 use crate::target::{self, TargetName};
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, ScenarioRecord};
@@ -23,16 +22,8 @@ const DRAFT_DAYS: i64 = 90;
 /// Whether a file speaks of a target, wherever it runs and with whatever options.
 #[must_use]
 pub fn concerns(file: &Expectations, target: &TargetName) -> bool {
-    let (allocator, place) = plain(target);
-    file.concerns(&allocator, &place)
-}
-
-/// What files of expected failures call a target: an allocator of PyPI by its package, whatever its adapter is asked for.
-#[must_use]
-pub fn plain(target: &TargetName) -> (String, String) {
     let plain = target.inner(&[]);
-    let package = Package::of(&plain).map(|package| package.name().to_owned());
-    (package.unwrap_or(plain.allocator), plain.place)
+    file.concerns(&plain.allocator, &plain.place)
 }
 
 /// Turns the failures that the files expect into expected ones, the passes that they do not expect into

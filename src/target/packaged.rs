@@ -1,11 +1,54 @@
 //! Allocators that PyPI has: which releases are known here, where the environment of one lies, and the target that drives it.
 //!
-//! Decides the command of that target. How the environment comes about is `engine::setup`'s. The adapters are embedded in the
-//! program and lie beside what they drive, so that a command names nothing of a source tree.
+//! Decides the command that a name such as `rmm@host?mr=pool` stands for. How the environment comes about is `engine::setup`'s.
+//! The adapters are embedded in the program and lie beside what they drive, so that a command names nothing of a source tree.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use super::TargetName;
+use super::registry::{Missing, TargetOption, unknown_option};
+use super::{TargetError, TargetName};
+
+/// Where programs keep what they can get again, as the environment says: read once, where a program begins.
+static CACHE: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says where environments lie; the first word counts.
+pub fn use_cache(path: &Path) {
+    // A second word changes nothing.
+    let _ = CACHE.set(path.to_owned());
+}
+
+/// Where allocators from PyPI run.
+const PLACE: &str = "host";
+
+/// Options of the process, which `worker` reads.
+const OF_THE_PROCESS: [&str; 3] = ["deadline", "env", "fresh"];
+
+const VERSION: TargetOption =
+    TargetOption { usage: "version=VERSION", what: "the release, as it was set up (the newest)" };
+
+/// What RMM's adapter is asked for.
+pub(super) const RMM_HELP: &[TargetOption] = &[
+    TargetOption {
+        usage: "mr=STACK",
+        what: "resources, the outermost first, such as statistics+limiting:limit=75%+pool:initial=1MiB (pool:initial=1MiB)",
+    },
+    VERSION,
+];
+
+/// What the adapter of ONNX Runtime's arena is asked for.
+pub(super) const ONNX_HELP: &[TargetOption] = &[
+    TargetOption {
+        usage: "extend=same|power",
+        what: "how the arena grows: by what is asked for, or by powers of two (same)",
+    },
+    TargetOption { usage: "max_dead=BYTES", what: "max_dead_bytes_per_chunk, instead of ONNX Runtime's own" },
+    TargetOption { usage: "initial=BYTES", what: "initial_chunk_size_bytes, instead of ONNX Runtime's own" },
+    TargetOption { usage: "growth=BYTES", what: "initial_growth_chunk_size_bytes, instead of ONNX Runtime's own" },
+    TargetOption { usage: "limit=device|none", what: "whether max_mem is the size of the device, or nothing (device)" },
+    VERSION,
+];
 
 /// An allocator that comes as packages of PyPI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,26 +128,78 @@ impl Package {
         }
     }
 
-    /// What the command of a target ends with where nothing else is said: what is asked of the adapter.
+    /// The one that a target's name stands for.
     #[must_use]
-    pub fn usual(self) -> &'static str {
+    pub fn named(name: &TargetName) -> Option<Package> {
+        Package::ALL.into_iter().find(|package| package.name() == name.allocator && name.place == PLACE)
+    }
+
+    /// The name of the target that asks its adapter for this, such as `("mr", "pool")`.
+    #[must_use]
+    pub fn target(self, release: &Release, asked: &[(&str, &str)]) -> TargetName {
+        let version = (self.releases().first() != Some(release)).then_some(("version", release.version));
+        let options = asked.iter().copied().chain(version);
+        let options = options.map(|(key, value)| (key.to_owned(), Some(value.to_owned()))).collect();
+        TargetName { allocator: self.name().to_owned(), place: PLACE.to_owned(), options }
+    }
+
+    /// What its adapter is asked for, from the options of a name.
+    fn words(self, name: &TargetName) -> Vec<String> {
         match self {
-            Package::Rmm => "pool:initial=1MiB",
-            Package::Onnx => "extend=same",
+            Package::Rmm => {
+                let stack = name.option("mr").flatten().unwrap_or("pool:initial=1MiB");
+                vec![stack.to_owned()]
+            }
+            Package::Onnx => {
+                let is_own = |key: &str| key != "version" && !OF_THE_PROCESS.contains(&key);
+                let own = name.options.iter().filter(|(key, _)| is_own(key));
+                let own = own.map(|(key, value)| format!("{key}={}", value.as_deref().unwrap_or_default()));
+                std::iter::once("extend=same".to_owned()).chain(own).collect()
+            }
         }
     }
 
-    /// The package whose adapter a command starts.
-    #[must_use]
-    pub fn of(name: &TargetName) -> Option<Package> {
-        let words = shlex::split(name.command()?)?;
-        let file = |word: &String| Path::new(word).file_name().and_then(|name| name.to_str()).map(str::to_owned);
-        let files: Vec<String> = words.iter().take(2).filter_map(file).collect();
-        Package::ALL.into_iter().find(|package| {
-            let (source, _) = package.adapter();
-            files.iter().any(|file| file == source || Some(file.as_str()) == source.strip_suffix(".c"))
-        })
+    /// What the newest release needs before it can be a target.
+    pub(super) fn missing(self) -> Option<Missing> {
+        let cache = CACHE.get()?;
+        let newest = Environment::below(cache, self, self.releases().first()?);
+        let (reason, lift) = match self {
+            Package::Rmm => ("RMM is not set up", "poolproof setup rmm"),
+            Package::Onnx => ("ONNX Runtime is not set up", "poolproof setup onnx"),
+        };
+        (!newest.is_there()).then(|| Missing { reason: reason.to_owned(), lift })
     }
+}
+
+/// The command that a target's name stands for, where it is of an allocator from PyPI.
+///
+/// # Errors
+/// A release that is not known, or that was not set up.
+pub(super) fn command(name: &TargetName) -> Result<Option<Vec<OsString>>, TargetError> {
+    let Some(package) = Package::named(name) else { return Ok(None) };
+    let help = if package == Package::Rmm { RMM_HELP } else { ONNX_HELP };
+    let is_known = |key: &str| {
+        let own = help.iter().any(|option| option.usage.split_once('=').is_some_and(|(known, _)| known == key));
+        own || OF_THE_PROCESS.contains(&key)
+    };
+    if let Some((key, _)) = name.options.iter().find(|(key, _)| !is_known(key)) {
+        return Err(unknown_option(name, key));
+    }
+    let target = name.to_string();
+    let asked = name.option("version").flatten();
+    let release = package.releases().iter().find(|release| asked.is_none_or(|asked| asked == release.version));
+    let Some(release) = release else {
+        let known = package.releases().iter().map(|r| r.version).collect::<Vec<_>>().join(", ");
+        return Err(TargetError::BadOption { target, reason: format!("`version` is one of {known}") });
+    };
+    let environment = CACHE.get().map(|cache| Environment::below(cache, package, release));
+    let Some(environment) = environment.filter(Environment::is_there) else {
+        let (package, version) = (package.name(), release.version);
+        let reason = format!("it was not set up; `poolproof setup {package} --version {version}` does that");
+        return Err(TargetError::Unavailable { target, reason });
+    };
+    let words = environment.program().into_iter().map(OsString::from);
+    Ok(Some(words.chain(package.words(name).into_iter().map(OsString::from)).collect()))
 }
 
 /// A release as it lies on this machine, or would.
@@ -149,46 +244,43 @@ impl Environment {
             }
         }
     }
-
-    /// The target that asks its adapter for this: a stack of resources, or settings of the arena, as a shell splits them.
-    #[must_use]
-    pub fn target(&self, what: &str) -> TargetName {
-        let words = self.program();
-        let words = words.iter().map(|word| quoted(&word.to_string_lossy()));
-        let command = words.chain([what.to_owned()]).collect::<Vec<_>>().join(" ");
-        TargetName { allocator: format!("exec:{command}"), place: "host".to_owned(), options: Vec::new() }
-    }
-}
-
-/// A path as a shell, and the name of a target, take it for one word.
-fn quoted(path: &str) -> String {
-    let is_plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+:,=".contains(&byte));
-    match path.contains('\'') {
-        _ if is_plain => path.to_owned(),
-        false => format!("'{path}'"),
-        true => format!("\"{path}\""),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn name(text: &str) -> TargetName {
+        text.parse().expect("well formed")
+    }
+
     #[test]
-    fn a_target_of_an_environment_reads_back_and_is_known_again() {
-        for cache in ["/home/me/.cache", "/home/m e/@work", "/home/o'neill"] {
-            for package in Package::ALL {
-                let environment = Environment::below(Path::new(cache), package, &package.releases()[0]);
-                let target = environment.target(package.usual());
-                let read: TargetName = target.to_string().parse().expect("well formed");
-                assert_eq!(read, target);
-                let words = shlex::split(read.command().expect("a command")).expect("quotes are closed");
-                assert_eq!(Path::new(&words[0]), environment.program()[0]);
-                assert_eq!(Package::of(&read), Some(package), "{read}");
-            }
+    fn a_name_stands_for_a_command_or_says_what_is_missing() {
+        let cache = tempfile::tempdir().expect("a folder");
+        use_cache(cache.path());
+        let [rmm, onnx] =
+            [name("rmm@host?mr=statistics+pool&version=26.6.0"), name("onnx@host?max_dead=0&deadline=5s")];
+        let missing = command(&rmm).expect_err("nothing was set up");
+        assert!(missing.to_string().contains("poolproof setup rmm --version 26.6.0"), "{missing}");
+        for (package, at) in [(Package::Rmm, 1), (Package::Onnx, 0)] {
+            let release = &package.releases()[at];
+            let environment = Environment::below(cache.path(), package, release);
+            std::fs::create_dir_all(environment.site()).expect("a folder of our own");
         }
-        assert_eq!(Package::of(&"exec:python3 mine.py rmm_resources.py@host".parse().expect("a name")), None);
-        assert_eq!(Package::of(&"reference@sim".parse().expect("a name")), None);
+        let words = command(&rmm).expect("set up").expect("of a package");
+        assert!(words[1].to_string_lossy().ends_with("rmm-26.6.0/rmm_resources.py") && words[2] == "statistics+pool");
+        let words = command(&onnx).expect("set up").expect("of a package");
+        assert_eq!(words[2..], ["extend=same", "max_dead=0"]);
+        assert!(matches!(command(&name("rmm@host?version=1")), Err(TargetError::BadOption { .. })));
+        assert!(matches!(command(&name("rmm@host?extend=same")), Err(TargetError::UnknownOption { .. })));
+        assert_eq!(command(&name("rmm@cuda")), Ok(None));
+    }
+
+    #[test]
+    fn the_name_of_a_target_says_what_is_not_usual() {
+        let [newest, before] = [0, 1].map(|at| &Package::Rmm.releases()[at]);
+        assert_eq!(Package::Rmm.target(newest, &[("mr", "pool")]), name("rmm@host?mr=pool"));
+        assert_eq!(Package::Rmm.target(before, &[]), name("rmm@host?version=26.6.0"));
     }
 
     #[test]
