@@ -6,15 +6,19 @@
 //! 5 `cli` · 4 `engine`, `replay`, `report` · 3 `workload`, `oracle`, `target` · 2 `reference`, `model` ·
 //! 1 `device`, `spec`, `verdict`, `recording` · 0 `child`, `input`, `op`, `requirement`
 
+pub mod bench;
 mod child;
 mod cli;
+mod doctor;
 pub mod engine;
 mod files;
 mod input;
 mod recording;
 pub mod replay;
 pub mod report;
+pub mod setup;
 pub mod spec;
+mod stress;
 pub mod target;
 pub mod workload;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use poolproof::engine::setup;
+use poolproof::setup;
 use poolproof::target::TargetName;
 use poolproof::target::packaged::{Environment, Package, Release};
 use poolproof::verdict::Outcome;

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         let compiler = if how == "throw" { "c++" } else { "cc" };
         add(format!("end_is_a_finding::{how}"), has_cc && (how != "throw" || has_cxx), compiler, ended, how);
     }
+    add("threads_that_share_a_block_are_caught".into(), has_cc, "cc", stressed, "");
     add("alloc_and_free_alone_are_judged".into(), has_cc, "cc", plain, "");
     add("what_cannot_be_loaded_is_said".into(), has_cc, "cc", refused, "");
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -134,6 +135,29 @@ fn ended(how: &str) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{how}: {violation:?}, went on: {went_on}").into())
+}
+
+/// The sound example holds under real threads; without its lock it does not, or dies of it.
+fn stressed(_: &str) -> Result<(), Failed> {
+    let library = example()?;
+    let stress = |options: &str, more: &[&str]| {
+        let target = format!("plugin:{}@host{options}", library.display());
+        let arguments = ["stress", "--calls", "500", "--target", &target];
+        poolproof(library.parent().expect("a file")).args(arguments).args(more).output()
+    };
+    let sound = stress("", &["--time", "1s"])?;
+    let text = String::from_utf8_lossy(&sound.stdout).into_owned();
+    if sound.status.code() != Some(0) || !text.contains("no violation") {
+        return Err(format!("{:?}: {text}{}", sound.status.code(), String::from_utf8_lossy(&sound.stderr)).into());
+    }
+    let torn = stress("?env=MISTAKE=unlocked", &["--time", "20s"])?;
+    let text = String::from_utf8_lossy(&torn.stdout).into_owned();
+    let is_caught =
+        ["violation (overlap): ", "violation (crash): ", "violation (hang): "].iter().any(|s| text.contains(s));
+    if torn.status.code() == Some(1) && is_caught && text.contains("the same calls again: ") {
+        return Ok(());
+    }
+    Err(format!("{:?}: {text}", torn.status.code()).into())
 }
 
 /// Nothing but the two functions, over the system's malloc.

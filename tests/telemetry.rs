@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use poolproof::bench;
 use poolproof::cuda::telemetry::{GpuProcess, ProcessList, Query, Telemetry, TelemetryError};
 use poolproof::device::Device;
 use poolproof::device::sim::SimDevice;
-use poolproof::engine::bench;
 use tempfile::TempDir;
 
 #[expect(dead_code, reason = "each test uses some of it")]

@@ -3,110 +3,19 @@
 //! Decides nothing about behaviour, and asks of `tests/` only size and opening lines. Reads source text with a small
 //! scanner of its own (`tidy/scan.rs`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use poolproof::op::OracleName;
+use rooms::{DOORS, EDGES, FLOORS, ONE_ROOM, UNSAFE};
 use scan::{code_of, heads, rooms_named, tokens};
 
+#[path = "tidy/rooms.rs"]
+mod rooms;
 #[path = "tidy/scan.rs"]
 mod scan;
-
-/// Every room by floor. A room sees the rooms of lower floors, and none of its own or above.
-const FLOORS: [(u8, &[&str]); 6] = [
-    (5, &["cli"]),
-    (4, &["engine", "replay", "report"]),
-    (3, &["workload", "oracle", "target"]),
-    (2, &["reference", "model", "cuda"]),
-    (1, &["device", "spec", "verdict", "recording"]),
-    (0, &["op", "requirement", "input", "files", "child"]),
-];
-
-/// The crates below `crates/` that are one room each; the others, and the program, have a folder a room.
-const ONE_ROOM: [&str; 3] = ["cuda", "device", "reference"];
-
-/// What a room sees of the floors below it, tests apart.
-const EDGES: [(&str, &[&str]); 19] = [
-    (
-        "cli",
-        &[
-            "cuda",
-            "engine",
-            "op",
-            "oracle",
-            "reference",
-            "replay",
-            "report",
-            "requirement",
-            "spec",
-            "target",
-            "verdict",
-            "workload",
-        ],
-    ),
-    (
-        "engine",
-        &[
-            "cuda",
-            "device",
-            "files",
-            "input",
-            "model",
-            "op",
-            "oracle",
-            "recording",
-            "reference",
-            "requirement",
-            "spec",
-            "target",
-            "verdict",
-            "workload",
-        ],
-    ),
-    ("replay", &["device", "input", "op", "recording", "reference"]),
-    ("report", &["files", "input", "op", "requirement", "verdict"]),
-    ("workload", &["op", "spec"]),
-    ("oracle", &["model", "op", "requirement", "verdict"]),
-    ("target", &["cuda", "device", "op", "reference"]),
-    ("reference", &["device", "op", "requirement"]),
-    ("cuda", &["device", "op"]),
-    ("model", &["op"]),
-    ("device", &["op"]),
-    ("spec", &["input", "op", "requirement"]),
-    ("verdict", &["op", "requirement"]),
-    ("recording", &["input", "op"]),
-    ("op", &[]),
-    ("requirement", &[]),
-    ("input", &[]),
-    ("files", &[]),
-    ("child", &[]),
-];
-
-/// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
-const DOORS: [(&str, &str, &[&str]); 13] = [
-    ("clap", "", &["cli"]),
-    ("command_fds", "", &["child"]),
-    ("cudarc", "", &["cuda"]),
-    ("env_logger", "", &["cli"]),
-    ("indicatif", "", &["cli"]),
-    ("include_dir", "", &["spec"]),
-    ("libloading", "", &["target"]),
-    ("nvml_wrapper", "", &["cuda"]),
-    ("proptest", "", &["workload"]),
-    ("quick_junit", "", &["report"]),
-    ("serde_yaml", "", &["spec"]),
-    ("signal_hook", "", &["cli"]),
-    ("std", "env", &["cli", "engine"]),
-];
-
-/// Files that may hold `unsafe`.
-const UNSAFE: [&str; 4] = [
-    "crates/cuda/src/calls.rs",
-    "crates/cuda/src/driver.rs",
-    "crates/cuda/src/probe.rs",
-    "src/target/plugin/library.rs",
-];
 
 const LONGEST: usize = 400;
 
@@ -138,7 +47,7 @@ fn check(path: &str, source: &str) -> Vec<Complaint> {
     if !source.starts_with("//!") {
         complain(1, "does not open with `//!`: say what it decides and what it does not".to_owned());
     }
-    if path.starts_with("tests/") {
+    if path.starts_with("tests/") || path.contains("/examples/") {
         return complaints;
     }
     for (number, line) in (1..).zip(source.lines()) {
@@ -275,20 +184,36 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-#[test]
-fn the_tree_is_tidy() {
+/// Every source, by its path from the root.
+fn tree() -> Vec<(String, String)> {
     let mut files = Vec::new();
-    sources(&root().join("src"), &mut files);
-    sources(&root().join("crates"), &mut files);
-    sources(&root().join("tests"), &mut files);
+    ["src", "crates", "tests"].iter().for_each(|folder| sources(&root().join(folder), &mut files));
     assert!(files.len() > FLOORS.len(), "the sources were not found");
-    let mut complaints = Vec::new();
-    for file in files {
+    let read = |file: PathBuf| {
         let path = file.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
         let source = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{path}: {e}"));
-        complaints.extend(check(&path, &source).iter().map(ToString::to_string));
-    }
+        (path, source)
+    };
+    files.into_iter().map(read).collect()
+}
+
+#[test]
+fn the_tree_is_tidy() {
+    let complaints: Vec<String> =
+        tree().iter().flat_map(|(path, source)| check(path, source)).map(|c| c.to_string()).collect();
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn every_edge_is_needed() {
+    let mut idle: BTreeSet<(&str, &str)> =
+        EDGES.iter().flat_map(|(room, sees)| sees.iter().map(|seen| (*room, *seen))).collect();
+    for (path, source) in tree().iter().filter(|(path, _)| !path.starts_with("tests/")) {
+        let Some((room, depth)) = room_of(path) else { continue };
+        let named = rooms_named(&tokens(&code_of(source)), depth);
+        idle.retain(|(from, to)| *from != room || !named.iter().any(|(_, name)| name == to));
+    }
+    assert!(idle.is_empty(), "tests/tidy/rooms.rs allows what nobody needs: {idle:?}");
 }
 
 /// What ARCHITECTURE.md says of files: where `unsafe` may stand, and where each judge of steps is.
@@ -333,7 +258,7 @@ fn the_floor_table_is_true() {
 fn the_checker_convicts() {
     let long = format!("//! x\n{}", "// x\n".repeat(LONGEST));
     let guilty = [
-        ("src/op/x.rs", "//! x\nuse crate::cli::Main;", "2: `op` (floor 0) sees `cli` (floor 5)"),
+        ("src/op/x.rs", "//! x\nuse crate::cli::Main;", "2: `op` (floor 0) sees `cli` (floor 6)"),
         ("src/report/x.rs", "//! x\nfn f() { crate::engine::run() }", "`report` (floor 4) sees `engine` (floor 4)"),
         (
             "src/model/mod.rs",
@@ -363,7 +288,7 @@ fn the_checker_convicts() {
         ("src/op/x.rs", "//! x\n// TODO later", "2: `TODO`"),
         ("src/op/x.rs", "//! x\nfn f() { todo!() }", "`todo!`"),
         ("src/op/x.rs", "//! x\nfn f() { unimplemented!(\"soon\") }", "`unimplemented!`"),
-        ("src/op/x.rs", "//! x\nuse std::{env, fs};", "`std::env` belongs to cli, engine"),
+        ("src/op/x.rs", "//! x\nuse std::{env, fs};", "`std::env` belongs to cli, doctor, engine"),
         ("src/engine/x.rs", "//! x\nuse std::process::{Command, Stdio};", "2: `std::process::Command`"),
         ("src/engine/x.rs", "//! x\nfn f() { std::process::Command::new(\"x\"); }", "2: `std::process::Command`"),
         ("src/engine/x.rs", "//! x\n#[derive(clap::Args)]\nstruct A;", "2: `clap` belongs to cli"),

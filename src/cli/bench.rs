@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bench::{self, Effort, Followed, Trace};
 use crate::cuda;
-use crate::engine::bench::{self, Effort, Followed, Trace};
 use crate::target::{TargetError, TargetName};
 
 use super::{CliError, Context, Exit};

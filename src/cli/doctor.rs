@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cuda::probe::CudaProbe;
 use crate::cuda::telemetry::Place;
-use crate::engine::doctor::{self, Findings, Import, NvmlFinding};
+use crate::doctor::{self, Findings, Import, NvmlFinding};
 use crate::op::size::human;
 
 use super::processes::{device_json, driver_json, driver_text, either, memory_text, or_reason};

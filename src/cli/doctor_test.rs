@@ -3,7 +3,7 @@
 use super::*;
 use crate::cuda::probe::CudaDeviceInfo;
 use crate::cuda::telemetry::{DriverInfo, GpuInfo, TelemetryError};
-use crate::engine::doctor::{Machine, Python, System, TargetFinding};
+use crate::doctor::{Machine, Python, System, TargetFinding};
 use crate::op::NvmlMemory;
 
 fn laptop() -> Findings {

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
+use crate::bench::{FollowError, PeerError, TraceError};
 use crate::cuda::telemetry::TelemetryError;
 use crate::cuda::{Code, CudaError};
-use crate::engine::bench::{FollowError, PeerError, TraceError};
-use crate::engine::setup::SetupError;
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::replay::explain::ExplainError;
 use crate::report::ReportError;
+use crate::setup::SetupError;
 use crate::spec::SpecError;
 use crate::target::worker::ServeError;
 use crate::target::{self, TargetError, TargetNameError};

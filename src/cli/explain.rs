@@ -7,10 +7,10 @@ use crate::engine::{EngineError, Stop, write_whole};
 use crate::replay::Progress;
 use crate::replay::explain::{self, Options};
 
+use super::flags::check_writable;
 use super::flags::{BOUNDS, Part};
 use super::output::note;
 use super::pulse::Pulse;
-use super::run::check_writable;
 use super::{CliError, Context, Exit, signals};
 
 /// Explain why a job ran out of memory, or needed so much

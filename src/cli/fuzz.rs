@@ -12,8 +12,9 @@ use crate::spec::{self, Body};
 use crate::verdict::record::RunRecord;
 
 use super::flags::{Beside, Kept};
+use super::flags::{Lang, duration, ensure_writable, jobs_for, targets};
 use super::progress::Shown;
-use super::run::{Lang, duration, ending, ensure_writable, jobs_for, targets};
+use super::run::ending;
 use super::{CliError, Context, Exit, signals};
 
 /// Ask one target generated sequences without end

@@ -11,8 +11,8 @@ use crate::target::TargetName;
 use crate::verdict::matrix::{DefectRow, KillMatrix, VariationRow};
 use crate::verdict::record::EndedBy;
 
+use super::flags::{Lang, cases_from_environment, cores, duration, ensure_writable, jobs_for, targets};
 use super::progress::Rows;
-use super::run::{Lang, cases_from_environment, cores, duration, ensure_writable, jobs_for, targets};
 use super::{CliError, Context, Exit, signals};
 
 /// Hunt every planted defect, and see that no legal variation of policy is convicted

@@ -151,7 +151,7 @@ pub fn main() -> ExitCode {
         })
         .init();
     // Without one, what stands on it says so.
-    if let Ok(cache) = crate::engine::setup::cache() {
+    if let Ok(cache) = crate::setup::cache() {
         crate::target::packaged::use_cache(&cache);
     }
     let mut context =

@@ -11,8 +11,8 @@ use crate::op::size::{self, human};
 use crate::target::worker;
 use crate::workload;
 
+use super::flags::duration;
 use super::output::note;
-use super::run::duration;
 use super::{CliError, Context, Exit};
 
 /// Hold memory of a GPU, so that others find a small or crowded card

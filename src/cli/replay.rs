@@ -12,10 +12,10 @@ use crate::target::TargetName;
 
 use super::arguments::device_bytes;
 use super::flags::{BOUNDS, Part};
+use super::flags::{Faults, cores};
 use super::output::{complain, note};
 use super::progress::Shown;
 use super::pulse::Pulse;
-use super::run::{Faults, cores};
 use super::{CliError, Context, Exit, settings_table, signals};
 
 /// Run a finding's sequence again, or compare a recording of PyTorch with the reference

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::engine::write_whole;
 use crate::report::{self, Language};
 
-use super::run::Lang;
+use super::flags::Lang;
 use super::{CliError, Context, Exit};
 
 /// Render a run.json again

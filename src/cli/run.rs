@@ -1,12 +1,12 @@
 //! `poolproof run`: scenarios on targets, and the reports of it.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::expect::concerns;
-use crate::engine::{self, EngineError, Plan, RunOptions, Shard, SweepPlan};
-use crate::op::{Setup, Text};
+use crate::engine::{self, Plan, RunOptions, Shard, SweepPlan};
+use crate::op::Text;
 use crate::report::{self, Language};
 use crate::spec;
 use crate::spec::expect::{self, Expectations};
@@ -14,7 +14,10 @@ use crate::target::{self, TargetName};
 use crate::verdict::Outcome;
 use crate::verdict::record::{EndedBy, RunRecord};
 
-use super::flags::{Beside, Kept};
+use super::flags::{
+    Beside, Faults, Kept, Lang, cases_from_environment, check_writable, duration, ensure_writable, jobs_for, parent,
+    targets,
+};
 use super::output::note;
 use super::progress::Shown;
 use super::{CliError, Context, Exit, signals};
@@ -92,42 +95,6 @@ pub(super) struct Args {
     twin: Beside,
     #[command(flatten)]
     kept: Kept,
-}
-
-/// How device calls are made to fail beside what scenarios say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Faults {
-    /// Every call of every explicit sequence, and of the first two of each generated scenario.
-    Sweep,
-}
-
-/// Which of the two languages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Lang {
-    En,
-    Zh,
-    Both,
-}
-
-impl Lang {
-    pub(super) fn languages(self) -> &'static [Language] {
-        match self {
-            Lang::En => &[Language::En],
-            Lang::Zh => &[Language::Zh],
-            Lang::Both => &Language::ALL,
-        }
-    }
-}
-
-/// A hundred years: clocks can be put forward by so much, and nobody waits for more.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if duration <= LONGEST => Ok(duration),
-        Ok(_) | Err(humantime::DurationError::NumberOverflow) => Err("longer than a hundred years".to_owned()),
-        Err(_) => Err("not a length of time: write 30s, 10m or 2h".to_owned()),
-    }
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
@@ -246,57 +213,6 @@ fn chosen(names: &[String]) -> Result<Vec<TargetName>, CliError> {
         Err(error) => return Err(error),
     }
     Ok(chosen)
-}
-
-/// The named targets, each once, checked to exist before anything is written.
-pub(super) fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
-    let probe = Setup { device_bytes: vec![1 << 30], streams: 1, config: None };
-    let mut targets: Vec<TargetName> = Vec::new();
-    for name in names {
-        let name: TargetName = name.parse()?;
-        target::make_room(&name);
-        target::open(&name, &probe).map_err(EngineError::from)?;
-        if !targets.contains(&name) {
-            targets.push(name);
-        }
-    }
-    Ok(targets)
-}
-
-pub(super) fn cases_from_environment() -> Result<Option<u32>, CliError> {
-    let Some(value) = std::env::var_os("PROPTEST_CASES") else { return Ok(None) };
-    let value = value.to_string_lossy().into_owned();
-    match value.parse() {
-        Ok(cases) if cases > 0 => Ok(Some(cases)),
-        _ => Err(CliError::Cases { value }),
-    }
-}
-
-/// As many as the registry says of the target.
-pub(super) fn jobs_for(target: &TargetName) -> usize {
-    target::jobs(target, cores())
-}
-
-pub(super) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// A run of an hour must not end in a folder that cannot be written.
-pub(super) fn ensure_writable(folder: &Path) -> Result<(), CliError> {
-    check_writable(folder, "--out")
-}
-
-/// The folder that a file is in.
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// As [`ensure_writable`], of a folder that another flag names.
-pub(super) fn check_writable(folder: &Path, flag: &'static str) -> Result<(), CliError> {
-    let fail = |source| CliError::Unwritable { path: folder.to_owned(), source, flag };
-    std::fs::create_dir_all(folder).map_err(fail)?;
-    tempfile::tempfile_in(folder).map_err(fail)?;
-    Ok(())
 }
 
 /// The table, what neither passed nor failed with its reason, and where the reports are.

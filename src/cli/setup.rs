@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::engine::setup;
+use crate::setup;
 use crate::target::packaged::Package;
 
 use super::{CliError, Context, Exit};

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use crate::child::{Unfinished, finish};
+use crate::engine::EngineError;
 use crate::engine::command::quoted;
-use crate::engine::stress::{StressOptions, StressReport, watched};
 use crate::reference::shared::Race;
-use crate::target::TargetName;
+use crate::stress::{StressOptions, StressReport, watched};
+use crate::target::{TargetName, worker};
 
 use super::arguments::device_bytes;
+use super::flags::duration;
 use super::progress::Shown;
-use super::run::duration;
 use super::{CliError, Context, Exit, signals};
 
 /// Let threads share an allocator, and check what no order of their calls explains
@@ -31,10 +33,11 @@ Exits 1 on a finding, 4 if no block was ever handed out.
 Examples:
   poolproof stress --threads 16 --time 30s
   poolproof stress --target 'reference@sim?expandable_segments:True' --seed 7
-  poolproof stress --race stats-outside-lock        what a planted race looks like"
+  poolproof stress --race stats-outside-lock        what a planted race looks like
+  poolproof stress --target plugin:./libmine.so@host     of a library: no byte has two holders, and no thread ends it"
 )]
 pub(super) struct Args {
-    /// The reference on simulated devices, with its options
+    /// The reference on simulated devices, with its options, or a library: plugin:PATH@host
     #[arg(long, value_name = "NAME", default_value = "reference@sim")]
     target: TargetName,
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -56,6 +59,9 @@ pub(super) struct Args {
     /// Plant a mistake in what the locks cover
     #[arg(long, value_name = "NAME")]
     race: Option<Race>,
+    /// In this process, although it may not survive it
+    #[arg(long, hide = true)]
+    here: bool,
 }
 
 /// Calls of a round, all threads together: each is kept until the round was checked.
@@ -65,6 +71,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     let calls = u64::from(args.threads) * u64::from(args.calls);
     if calls > MOST_CALLS {
         return Err(CliError::TooManyCalls { calls, most: MOST_CALLS });
+    }
+    if args.target.library().is_some() && !args.here {
+        return apart(args, context);
+    }
+    if args.here {
+        worker::follow_parent();
     }
     let options = StressOptions {
         target: args.target.clone(),
@@ -92,6 +104,63 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     })
 }
 
+/// A library is called in a process that can be lost, and that ends with this one.
+fn apart(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
+    let time = humantime::format_duration(args.time).to_string().replace(' ', "");
+    let pairs = [
+        ("--target", args.target.to_string()),
+        ("--threads", args.threads.to_string()),
+        ("--time", time),
+        ("--seed", args.seed.to_string()),
+        ("--calls", args.calls.to_string()),
+        ("--devices", args.devices.to_string()),
+        ("--device-bytes", args.device_bytes.to_string()),
+    ];
+    let words = pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+    let arguments = ["stress".to_owned()].into_iter().chain(words).chain(["--here".to_owned()]).collect();
+    let (program, deadline) = worker::apart(&args.target, arguments).map_err(EngineError::from)?;
+    // The last round may begin when the time is just not over.
+    let limit = args.time.saturating_mul(2).saturating_add(deadline);
+    let ended = match finish(&program, limit) {
+        Ok(finished) => match finished.status.code() {
+            Some(0) => (Exit::Conformant, finished.text().into_owned()),
+            Some(1) => (Exit::Findings, finished.text().into_owned()),
+            Some(4) => (Exit::Inconclusive, finished.text().into_owned()),
+            Some(code @ (2 | 3)) => {
+                eprint!("{}", finished.stderr);
+                return Ok(if code == 2 { Exit::Usage } else { Exit::Target });
+            }
+            _ => {
+                let text =
+                    format!("violation (crash): its process ended: {} ({})\n", finished.complaint(), finished.status);
+                (Exit::Findings, text + &again(args, args.seed))
+            }
+        },
+        Err(Unfinished::TooSlow(limit)) => {
+            let limit = humantime::format_duration(limit);
+            let text = format!("violation (hang): its threads did not come to an end within {limit}\n");
+            (Exit::Findings, text + &again(args, args.seed))
+        }
+        Err(Unfinished::NotStarted(source)) => return Err(EngineError::Threads { threads: 1, source }.into()),
+    };
+    context.out.text(ended.1)?;
+    Ok(ended.0)
+}
+
+/// The command that makes the same calls.
+fn again(args: &Args, seed: u64) -> String {
+    let race = args.race.map_or_else(String::new, |r| format!(" --race {}", r.name()));
+    format!(
+        "the same calls again: poolproof stress --target {} --threads {} --devices {} --device-bytes {} --calls {} \
+         --seed {seed}{race}\n",
+        quoted(args.target.to_string()),
+        args.threads,
+        args.devices,
+        args.device_bytes,
+        args.calls
+    )
+}
+
 fn rendered(args: &Args, report: &StressReport) -> String {
     let StressReport { rounds, calls, blocks, seconds, reads, refused, ordered, interrupted, failed } = report;
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -110,15 +179,6 @@ fn rendered(args: &Args, report: &StressReport) -> String {
     for finding in findings {
         text += &format!("violation ({}): {}\n", finding.check.name(), finding.text);
     }
-    let race = args.race.map_or_else(String::new, |r| format!(" --race {}", r.name()));
-    text += &format!(
-        "the same calls again: poolproof stress --target {} --threads {} --devices {} --device-bytes {} --calls {} \
-         --seed {seed}{race}\n",
-        quoted(args.target.to_string()),
-        args.threads,
-        args.devices,
-        args.device_bytes,
-        args.calls
-    );
+    text += &again(args, *seed);
     text
 }

@@ -10,8 +10,8 @@ use crate::target::TargetName;
 use crate::verdict::record::EndedBy;
 use crate::verdict::survival::{Generator, Survival, SurvivalRow};
 
+use super::flags::{Lang, cores, ensure_writable};
 use super::progress::Rows;
-use super::run::{Lang, cores, ensure_writable};
 use super::{CliError, Context, Exit, signals};
 
 /// How many defects are named for the coverage-guided hunts.

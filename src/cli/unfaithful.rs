@@ -11,8 +11,8 @@ use crate::target::TargetName;
 use crate::verdict::record::EndedBy;
 use crate::verdict::unfaithful::{ReporterRow, Unfaithful};
 
+use super::flags::{Lang, cases_from_environment, cores, ensure_writable, targets};
 use super::progress::Rows;
-use super::run::{Lang, cases_from_environment, cores, ensure_writable, targets};
 use super::{CliError, Context, Exit, signals};
 
 /// Tell one observable of a sound allocator wrongly, in every way, and see who notices

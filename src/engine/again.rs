@@ -5,8 +5,9 @@
 use crate::op::Setup;
 use crate::verdict::{Reproduced, TranscriptLine, Violation};
 
-use super::attempt::{Attempt, Opener, attempt};
+use super::attempt::{Attempt, attempt};
 use super::lockstep::{Course, Run};
+use super::opener::Opener;
 
 /// Runs of each finding, each on a fresh target; of a hang, each costs a whole deadline.
 const TIMES: u32 = 2;

@@ -14,14 +14,15 @@ use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, Targe
 use crate::verdict::states::StatesRecord;
 use crate::verdict::{Finding, Folded, Outcome};
 
-use super::attempt::Opener;
-use super::case::Tally;
+use super::caught::Caught;
 use super::conditions;
-use super::failure::Caught;
 use super::fold::{self, Group, Suspect};
+use super::keep::broken_file;
+use super::opener::Opener;
+use super::options::RunOptions;
 use super::plan::Planned;
-use super::run::RunOptions;
-use super::{command, outcome, regressions};
+use super::tally::Tally;
+use super::{command, outcome};
 
 /// A scenario that has ended, at least for now.
 #[derive(Debug, Clone)]
@@ -58,11 +59,6 @@ impl Ended {
         }
         self.caught.push(caught);
     }
-}
-
-/// Where a sequence that broke is kept.
-pub(super) fn broken_file(id: &str) -> String {
-    format!("broken/{}.json", regressions::slug(id))
 }
 
 /// The record of what has ended, by the plan's order; `None` for what has not. Its stamp is blank. With an opener,

@@ -9,7 +9,8 @@ use crate::op::{BlockId, DeviceId, Milestone, Op, OracleName, Setup, Step, Strea
 use crate::verdict::Condition;
 
 use super::attempt::{Attempt, attempt};
-use super::failure::{Caught, relations_of};
+use super::caught::Caught;
+use super::failure::relations_of;
 use super::fold::OpenNamed;
 use super::lockstep::{Course, Run};
 use super::loss;

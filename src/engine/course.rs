@@ -5,11 +5,10 @@
 use std::collections::BTreeSet;
 
 use crate::op::{Milestone, OracleName, State, Step};
-use crate::requirement::RequirementId;
+use crate::requirement::{Area, RequirementId};
 use crate::verdict::{TranscriptLine, Violation};
 
 use super::loss::Loss;
-use super::twin;
 
 /// What to run, and who judges it.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +35,7 @@ impl<'a> Course<'a> {
     #[must_use]
     pub fn new(steps: &'a [Step], oracles: &'a BTreeSet<OracleName>, epilogue: bool) -> Self {
         let exact = oracles.contains(&OracleName::Exact);
-        let only = exact.then_some(twin::GUILT);
+        let only = exact.then_some(Guilt::DEPARTURE);
         Course { steps, oracles, epilogue, transcript: false, relations: &[], only, exact }
     }
 }
@@ -51,7 +50,13 @@ pub struct Guilt {
     pub cited: Option<RequirementId>,
 }
 
+/// What a departure from a policy is a violation of.
+const EXACT_01: RequirementId = RequirementId::new(Area::Exact, 1);
+
 impl Guilt {
+    /// What makes two departures from the policy that is claimed the same failure.
+    pub(super) const DEPARTURE: Guilt = Guilt { oracle: OracleName::Exact, cited: Some(EXACT_01) };
+
     /// What a violation is of.
     #[must_use]
     pub fn of(violation: &Violation) -> Self {

@@ -7,11 +7,13 @@ use std::cell::Cell;
 use crate::op::{Names, Setup, Step};
 use crate::workload;
 
-use super::attempt::{Attempt, Opener, Panicked, attempt};
+use super::attempt::{Attempt, Panicked, attempt};
 use super::case::Case;
+use super::caught::Crash;
 use super::course::Course;
-use super::failure::{BUDGET, Crash, OPERATIONS, reproducer};
+use super::failure::{BUDGET, OPERATIONS, reproducer};
 use super::loss::Loss;
+use super::opener::Opener;
 use super::stop::Patience;
 
 /// A sequence that ended in a panic, as it was found.

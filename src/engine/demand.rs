@@ -7,7 +7,7 @@ use std::fmt;
 use crate::op::{Capability, Combination, Milestone, State, TargetInfo, Value};
 use crate::spec::Scenario;
 
-use super::case::Tally;
+use super::tally::Tally;
 
 /// One demand.
 #[derive(Debug, Clone, Copy)]

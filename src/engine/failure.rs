@@ -7,23 +7,23 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::op::{BlockId, Names, Op, OracleName, Setup, Step, Text};
-use crate::requirement::RequirementId;
+use crate::op::{BlockId, Names, Op, OracleName, Setup, Step};
 use crate::spec::{Body, Scenario};
 use crate::target::TargetError;
-use crate::verdict::{RanOut, Reproduced, Reproducer, TranscriptLine, Violation};
+use crate::verdict::{RanOut, Reproducer, Violation};
 use crate::workload;
 
 use super::again::again;
-use super::attempt::{Attempt, Panicked, attempt};
+use super::attempt::{Attempt, attempt};
 use super::case::Case;
+use super::caught::{Author, Caught};
 use super::health;
 use super::lockstep::{Conviction, Course, Guilt};
 use super::loss;
 use super::naming;
 use super::stamp::Clock;
 use super::stop::Patience;
-use super::twin;
+
 use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
@@ -34,69 +34,6 @@ pub(super) const OPERATIONS: u64 = 6_000_000;
 
 /// How long all of it may take: each sequence of somebody else's allocator may cost a process.
 const LONGEST: Duration = Duration::from_secs(120);
-
-/// A violation and the sequence that shows it.
-#[derive(Debug, Clone)]
-pub(super) struct Caught {
-    pub(super) guilt: Guilt,
-    /// The promise that was broken: what the judge cites, or the scenario's own.
-    pub(super) requirement: RequirementId,
-    pub(super) violation: Violation,
-    pub(super) reproducer: Reproducer,
-    pub(super) transcript: Vec<TranscriptLine>,
-    /// `None` before it was tried, or where there was no time for it.
-    pub(super) reproduced: Option<Reproduced>,
-    pub(super) original_steps: u64,
-    /// No step of the sequence can be left out.
-    pub(super) minimal: bool,
-    /// Why it was not made as small as it gets.
-    pub(super) ran_out: Option<RanOut>,
-}
-
-/// A sequence that failed and has not been made small yet, or not as small as it gets.
-#[derive(Debug, Clone)]
-pub(super) enum Pending {
-    Convicted {
-        setup: Setup,
-        steps: Vec<Step>,
-        label: String,
-        names: Names,
-        conviction: Conviction,
-        /// Steps of the sequence as it was drawn.
-        original: u64,
-    },
-    Panicked {
-        setup: Setup,
-        steps: Vec<Step>,
-        names: Names,
-        panicked: Panicked,
-    },
-}
-
-/// A sequence that ended in a panic, or without a target; or a target that could be asked nothing.
-#[derive(Debug, Clone)]
-pub(super) struct Crash {
-    pub(super) text: Text,
-    pub(super) reproducer: Option<Reproducer>,
-}
-
-impl Crash {
-    /// A panic and the operation under way.
-    pub(super) fn panic(text: &str, operation: Option<&str>) -> Self {
-        let en = operation.map_or_else(String::new, |op| format!(" during `{op}`"));
-        let zh = operation.map_or_else(String::new, |op| format!("在 `{op}` 期间"));
-        let text = Text::new(format!("panicked{en}: {text}"), format!("{zh}发生 panic：{text}"));
-        Crash { text, reproducer: None }
-    }
-}
-
-/// What the author said of a sequence.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Author<'a> {
-    /// The value of `for_each`.
-    pub(super) label: &'a str,
-    pub(super) names: &'a Names,
-}
 
 /// Of several violations at one step, the promise that the scenario is about says most.
 fn first(case: &Case<'_>, conviction: &Conviction) -> Violation {
@@ -188,7 +125,7 @@ pub(super) fn pin_departure(case: &Case<'_>, found: Caught, patience: Patience<'
     let Case { open, target, seed, cases, swarm, exact, stored, .. } = *case;
     let alone = Case { scenario: &alone, open, target, seed, cases, swarm, exact, stored, running: None };
     for case in [&alone, case] {
-        let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &course_for(case, &bare, twin::GUILT, &[])) else {
+        let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &course_for(case, &bare, Guilt::DEPARTURE, &[])) else {
             continue;
         };
         if let Some(conviction) = &run.departure {
@@ -225,7 +162,7 @@ fn relations_for(oracle: OracleName) -> Vec<OracleName> {
 
 /// A sequence of the scenario, to see whether the same judge convicts of the same. Only a departure takes a twin.
 fn course_for<'a>(case: &'a Case<'_>, steps: &'a [Step], guilt: Guilt, relations: &'a [OracleName]) -> Course<'a> {
-    let exact = guilt == twin::GUILT;
+    let exact = guilt == Guilt::DEPARTURE;
     Course { relations, exact, only: exact.then_some(guilt), ..case.course(steps) }
 }
 
@@ -377,7 +314,7 @@ pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
 
 /// Whoever runs it again has to ask the twin, if the twin is who objects.
 fn of_guilt(mut reproducer: Reproducer, guilt: Guilt) -> Reproducer {
-    if guilt == twin::GUILT {
+    if guilt == Guilt::DEPARTURE {
         reproducer.oracles.push(OracleName::Exact);
     }
     reproducer

@@ -10,11 +10,13 @@ use crate::requirement::{Area, RequirementId};
 use crate::spec::Scenario;
 use crate::verdict::Because;
 
-use super::attempt::{Attempt, Opener, attempt};
-use super::failure::{Caught, relations_of};
+use super::attempt::{Attempt, attempt};
+use super::caught::Caught;
+use super::course::Guilt;
+use super::failure::relations_of;
 use super::lockstep::Course;
 use super::loss;
-use super::twin;
+use super::opener::Opener;
 
 /// A violation of a run, and the scenario that it was found in.
 #[derive(Clone, Copy)]
@@ -54,7 +56,7 @@ pub(super) fn fold(suspects: &[Suspect<'_>], open: Option<&OpenNamed<'_>>) -> Ve
                     folded.push((other, because));
                     let known = members.iter().any(|&m| suspects[m].caught.guilt == suspects[other].caught.guilt);
                     // Whatever goes wrong departs from the policy, too: that puts no two mistakes down to one.
-                    let departs = suspects[other].caught.guilt == twin::GUILT;
+                    let departs = suspects[other].caught.guilt == Guilt::DEPARTURE;
                     if !known && !departs && members.len() < MEMBERS {
                         members.push(other);
                     }
@@ -95,7 +97,7 @@ fn rank(suspect: &Suspect<'_>, place: usize) -> impl Ord + use<> {
     };
     let calls = calls_made(caught) + says_less;
     // What breaks no promise by itself comes after whatever does.
-    let departs = caught.guilt == twin::GUILT;
+    let departs = caught.guilt == Guilt::DEPARTURE;
     (departs, spares_data, calls, is_bookkeeping(requirement), compares, requirement, caught.original_steps, place)
 }
 
@@ -120,7 +122,7 @@ fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -
         return None; // what a sibling's settings lead to is told apart
     }
     let same_world = a.reproducer.setup.config == b.reproducer.setup.config;
-    if judged_alike && (same_world || loss::is_loss(a.guilt.oracle) || a.guilt == twin::GUILT) {
+    if judged_alike && (same_world || loss::is_loss(a.guilt.oracle) || a.guilt == Guilt::DEPARTURE) {
         return Some(Because::SamePromise);
     }
     let calls_of = |c: &Caught| calls(&c.reproducer.setup, &c.reproducer.steps);
@@ -157,7 +159,7 @@ fn breaks(open: &OpenNamed<'_>, ran: &Caught, judged: &Caught) -> bool {
         transcript: false,
         relations: &relations,
         only: Some(guilt),
-        exact: guilt == twin::GUILT,
+        exact: guilt == Guilt::DEPARTURE,
     };
     matches!(attempt(&*open, &ran.reproducer.setup, &course), Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
 }

@@ -7,7 +7,8 @@ use crate::target::{self, Lost, TargetName};
 
 use super::attempt::{Attempt, attempt};
 use super::case::Case;
-use super::failure::{self, Author, Caught};
+use super::caught::{Author, Caught};
+use super::failure;
 use super::lockstep::Conviction;
 use super::loss::Loss;
 use super::stop::{Budget, Patience};

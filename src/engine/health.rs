@@ -5,8 +5,9 @@
 use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, Setup, Step, StreamId, Via};
 use crate::verdict::TranscriptLine;
 
-use super::attempt::{Attempt, Opener, attempt, inspect};
+use super::attempt::{Attempt, attempt};
 use super::lockstep::Course;
+use super::opener::{Opener, inspect};
 
 /// Bytes asked of each device.
 const BYTES: u64 = 64 << 10;

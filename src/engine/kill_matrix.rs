@@ -15,11 +15,12 @@ use crate::verdict::Outcome;
 use crate::verdict::matrix::{Alarm, DefectRow, Kill, KillMatrix, RowStamp, VariationRow};
 use crate::verdict::record::{EndedBy, RunStamp};
 
-use super::case::{Case, Tally};
+use super::case::Case;
+use super::locks::lock;
 use super::plan::{Plan, Planned};
-use super::run::lock;
 use super::stamp::{Clock, run_stamp};
 use super::stop::{Budget, Stop, Watch};
+use super::tally::Tally;
 use super::{EngineError, outcome};
 
 /// How often whoever watches is told what has been hunted so far.

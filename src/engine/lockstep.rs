@@ -1,80 +1,16 @@
-//! One sequence on one target: ask, observe, take note, judge; stop at the first step with a conviction.
+//! One sequence on one target, from its first step to its last; stops at the first step with a conviction.
 //!
-//! Decides the order of these and what is dropped. The steps that the harness adds of its own (filling and
-//! reading blocks, retries, the closing operations) are in `probes`; panics are caught in `attempt`.
+//! Decides when a step is given and when the probes have their turn. How a step is asked and judged is `session`'s; panics are
+//! caught in `attempt`.
 
 use std::cell::Cell;
-use std::sync::Arc;
 
-use crate::model::journey::Journey;
-use crate::model::{Effect, Law, Model};
-use crate::op::stats::Row;
-use crate::op::trace::TraceEvent;
-use crate::op::{
-    Capability, ContentsReport, DeviceView, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo,
-};
-use crate::oracle::{Moved, Oracle, Seen};
 use crate::target::Target;
-use crate::verdict::{TranscriptLine, Violation};
 
 pub use super::course::{Conviction, Course, Guilt, Run};
-use super::loss::{self, Loss};
 use super::probes::Probes;
-use super::pulse::{self, Pulse};
-use super::twin::{self, Twin};
-
-/// Why an operation is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// The sequence says so.
-    Given,
-    /// The harness looks closer, or clears up.
-    Added,
-    /// The identical request, right after it was refused.
-    Retry,
-    /// The last closing operation: if no fault spoils it, the world must be as new after it.
-    Last,
-}
-
-/// What an operation came to, as far as the harness acts on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    Served,
-    /// Refused for lack of memory with no fault in play.
-    OutOfMemory,
-    Refused,
-    Dropped,
-}
-
-/// A conviction was made, or the target lost: the sequence ends here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stop;
-
-/// A sequence under way.
-pub(super) struct Session<'a> {
-    pub(super) target: &'a mut dyn Target,
-    pub(super) info: TargetInfo,
-    pub(super) model: Model,
-    twin: Option<Twin>,
-    oracles: Vec<Box<dyn Oracle>>,
-    journey: Journey,
-    pub(super) before: Observation,
-    after: Observation,
-    /// Which statistics the step under way moved.
-    moved: Moved,
-    /// What the target told of the latest operation, if it tells.
-    events: Vec<Vec<TraceEvent>>,
-    tells: bool,
-    convictions: Vec<Violation>,
-    only: Option<Guilt>,
-    /// The given step that convictions are put down to.
-    pub(super) step: usize,
-    /// In the last operation memory went back to a device.
-    pub(super) gave_back: bool,
-    keeps_transcript: bool,
-    pulse: Arc<Pulse>,
-    run: Run,
-}
+use super::session::{Role, Session, Stop};
+use super::twin::Twin;
 
 /// Runs a sequence on a target that was built for it. `at` follows the step under way, for whoever
 /// has to say where a panic came from.
@@ -83,7 +19,7 @@ pub fn run(target: &mut dyn Target, course: &Course<'_>, at: &Cell<usize>) -> Ru
 }
 
 /// The same beside the target's twin, if it has one.
-pub(super) fn run_beside(target: &mut dyn Target, twin: Option<Twin>, course: &Course<'_>, at: &Cell<usize>) -> Run {
+pub(crate) fn run_beside(target: &mut dyn Target, twin: Option<Twin>, course: &Course<'_>, at: &Cell<usize>) -> Run {
     let mut session = Session::new(target, twin, course);
     if session.before.devices.is_empty() {
         session.run.blind = true;
@@ -101,37 +37,7 @@ pub(super) fn run_beside(target: &mut dyn Target, twin: Option<Twin>, course: &C
     session.run
 }
 
-impl<'a> Session<'a> {
-    fn new(target: &'a mut dyn Target, twin: Option<Twin>, course: &Course<'_>) -> Self {
-        let info = target.info().clone();
-        let (mut before, mut events) = (Observation::default(), Vec::new());
-        target.observe(&mut before);
-        let wanted = course.oracles.contains(&OracleName::History) || twin.is_some();
-        let tells = wanted && info.can(Capability::DeviceEvents) && target.take_events(&mut events);
-        let oracles =
-            if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(course.oracles, &info, &before) };
-        Session {
-            model: Model::new(&info),
-            twin,
-            journey: Journey::new(&info),
-            oracles,
-            after: before.clone(),
-            moved: Moved::default(),
-            before,
-            info,
-            target,
-            events,
-            tells,
-            convictions: Vec::new(),
-            only: course.only,
-            step: 0,
-            gave_back: false,
-            keeps_transcript: course.transcript,
-            pulse: pulse::own(),
-            run: Run::default(),
-        }
-    }
-
+impl Session<'_> {
     fn walk(&mut self, course: &Course<'_>, probes: &mut Probes, at: &Cell<usize>) -> Result<(), Stop> {
         for (index, step) in course.steps.iter().enumerate() {
             at.set(index);
@@ -160,190 +66,4 @@ impl<'a> Session<'a> {
         probes.verify_all(self)?;
         probes.look(self)
     }
-
-    /// Asks one operation and has it judged.
-    pub(super) fn ask(&mut self, op: &Op, expect: Option<&Expect>, role: Role) -> Result<Answer, Stop> {
-        self.gave_back = false;
-        if let Err(why) = self.model.admits(op) {
-            self.run.dropped += 1;
-            self.write_down(op, &Reply::Dropped(why), role);
-            return Ok(Answer::Dropped);
-        }
-        self.pulse.at(self.step, role != Role::Given);
-        let reply = self.pulse.inside(|| {
-            let reply = self.target.apply(op);
-            self.target.observe(&mut self.after);
-            reply
-        });
-        self.tells = self.tells && self.target.take_events(&mut self.events);
-        if loss::lost(self.target, &self.after).is_some() {
-            self.run.operations += 1;
-            self.write_down(op, &reply, role);
-            self.ensure_alive(Some(op))?;
-        }
-        if role == Role::Added && self.is_quiet(op, &reply) {
-            return Ok(self.pass_over(op, &reply, role));
-        }
-        let law = self.model.law(op); // of the moment before: the model has not heard the answer yet
-        let effect = self.model.apply(op, &reply, &self.after);
-        self.run.operations += 1;
-        self.write_down(op, &reply, role);
-        self.depart(op, &reply)?;
-        self.journey.note(op, &reply, &effect, &self.before, &self.after, &self.model);
-        let spoiled = fired(&self.after) > fired(&self.before);
-        let is_end = role == Role::Last && !spoiled;
-        let seen = Judged { op: Some(op), reply: &reply, expect, law, effect, is_retry: role == Role::Retry, is_end };
-        self.judge(&seen)?;
-        self.gave_back = reserved_fell(&self.before, &self.after);
-        std::mem::swap(&mut self.before, &mut self.after);
-        Ok(match &reply {
-            Reply::Dropped(_) => Answer::Dropped,
-            Reply::Refused(_) if reply.is_out_of_memory() && !spoiled => Answer::OutOfMemory,
-            Reply::Refused(_) => Answer::Refused,
-            _ => Answer::Served,
-        })
-    }
-
-    /// A block was filled or read by the harness, as it should be, and nothing that is shown moved: the judges have nothing
-    /// to see that they did not see the step before. Half of all operations are so.
-    fn is_quiet(&self, op: &Op, reply: &Reply) -> bool {
-        let as_due = match op {
-            Op::Fill { .. } => *reply == Reply::Done,
-            Op::Verify { .. } => *reply == Reply::Contents(ContentsReport::Intact),
-            _ => false,
-        };
-        as_due && self.before == self.after
-    }
-
-    /// Counts an operation that nobody has to judge.
-    fn pass_over(&mut self, op: &Op, reply: &Reply, role: Role) -> Answer {
-        self.model.note_work(op);
-        if let (Some(twin), &Op::Fill { block }) = (&mut self.twin, op)
-            && let Some(live) = self.model.block(block)
-            && self.after.devices.get(live.device).is_none_or(|view| !view.is_idle(live.stream))
-        {
-            twin.live(op); // it waits in a stream of the twin's too
-        }
-        self.run.operations += 1;
-        self.count_judged();
-        self.write_down(op, reply, role);
-        Answer::Served
-    }
-
-    fn count_judged(&mut self) {
-        self.run.judged += 1;
-        self.run.fired = fired(&self.after);
-        self.run.judged_after_fault += u64::from(self.run.fired > 0);
-    }
-
-    /// Asks the twin the same. Where the two part, the twin has said all it has to say.
-    fn depart(&mut self, op: &Op, reply: &Reply) -> Result<(), Stop> {
-        let Some(twin) = &mut self.twin else { return Ok(()) };
-        let Some(violation) = twin.follow(op, reply, &self.after, self.tells.then_some(&self.events)) else {
-            return Ok(());
-        };
-        self.twin = None;
-        self.run.departure = Some(Conviction { step: self.step, violations: vec![violation] });
-        if self.only == Some(twin::GUILT) { Err(Stop) } else { Ok(()) }
-    }
-
-    /// Ends the sequence if the target is lost.
-    fn ensure_alive(&mut self, during: Option<&Op>) -> Result<(), Stop> {
-        let Some(lost) = loss::lost(self.target, &self.after) else { return Ok(()) };
-        let loss = Loss { lost, during: during.map(Op::to_line) };
-        let violations: Vec<Violation> = loss.violation().into_iter().collect();
-        if !violations.is_empty() {
-            self.run.conviction = Some(Conviction { step: self.step, violations });
-        }
-        self.run.lost = Some(loss);
-        Err(Stop)
-    }
-
-    /// Planted faults that have not fired yet, on any device.
-    pub(super) fn armed(&self) -> u32 {
-        self.model.devices().iter().map(|d| d.armed).sum()
-    }
-
-    /// The same on one device.
-    pub(super) fn armed_on(&self, device: usize) -> u32 {
-        self.model.device(device).map_or(0, |d| d.armed)
-    }
-
-    /// Judges an expectation that stands without an operation.
-    fn expect(&mut self, expect: Option<&Expect>) -> Result<(), Stop> {
-        if expect.is_none() {
-            return Ok(());
-        }
-        self.after.clone_from(&self.before);
-        let alone = Judged {
-            op: None,
-            reply: &Reply::Done,
-            expect,
-            law: Law::Any,
-            effect: Effect::None,
-            is_retry: false,
-            is_end: false,
-        };
-        self.judge(&alone)
-    }
-
-    fn judge(&mut self, judged: &Judged<'_>) -> Result<(), Stop> {
-        self.count_judged();
-        self.moved.become_of(&self.before, &self.after);
-        let seen = Seen {
-            op: judged.op,
-            reply: judged.reply,
-            expect: judged.expect,
-            before: &self.before,
-            after: &self.after,
-            moved: &self.moved,
-            law: judged.law,
-            effect: judged.effect,
-            model: &self.model,
-            is_retry: judged.is_retry,
-            events: self.tells.then_some(self.events.as_slice()),
-            is_end: judged.is_end,
-        };
-        for oracle in &mut self.oracles {
-            oracle.judge(&seen, &mut self.convictions);
-        }
-        if let Some(only) = self.only {
-            self.convictions.retain(|v| Guilt::of(v) == only);
-        }
-        if self.convictions.is_empty() {
-            return Ok(());
-        }
-        let violations = std::mem::take(&mut self.convictions);
-        self.run.conviction = Some(Conviction { step: self.step, violations });
-        Err(Stop)
-    }
-
-    fn write_down(&mut self, op: &Op, reply: &Reply, role: Role) {
-        if self.keeps_transcript {
-            let added = role != Role::Given;
-            self.run.transcript.push(TranscriptLine { asked: op.to_line(), answered: reply.to_line(), added });
-        }
-    }
-}
-
-/// Whether any device has less reserved on it than before.
-fn reserved_fell(before: &Observation, after: &Observation) -> bool {
-    let reserved = |view: &DeviceView| view.stats.get(Family::ReservedBytes, Row::All).current;
-    before.devices.iter().zip(&after.devices).any(|(before, after)| reserved(after) < reserved(before))
-}
-
-/// Planted faults that have fired so far, on any device.
-fn fired(seen: &Observation) -> u64 {
-    seen.devices.iter().map(|d| u64::from(d.faults_fired)).sum()
-}
-
-/// The part of `Seen` that a step brings along.
-struct Judged<'a> {
-    op: Option<&'a Op>,
-    reply: &'a Reply,
-    expect: Option<&'a Expect>,
-    law: Law,
-    effect: Effect,
-    is_retry: bool,
-    is_end: bool,
 }

@@ -6,15 +6,14 @@
 mod again;
 mod assemble;
 pub mod attempt;
-pub mod bench;
 mod case;
+mod caught;
 mod chosen;
 pub(crate) mod command;
 mod conditions;
 pub mod course;
 mod crash;
 mod demand;
-pub(crate) mod doctor;
 pub mod expect;
 #[cfg(test)]
 mod expect_test;
@@ -23,12 +22,17 @@ mod files;
 mod fold;
 mod hang;
 mod health;
+mod keep;
 pub mod kill_matrix;
+mod locks;
 pub mod lockstep;
 pub(crate) mod loss;
 mod metamorphic;
 mod naming;
+mod opener;
+mod options;
 mod outcome;
+mod passes;
 pub mod plan;
 mod premise;
 mod probes;
@@ -39,12 +43,12 @@ pub mod replay;
 mod requires;
 mod run;
 mod schedule;
-pub mod setup;
+mod session;
 mod stamp;
 mod stop;
-pub(crate) mod stress;
 pub mod survival;
 pub(crate) mod sweep;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod twin;
@@ -61,14 +65,17 @@ use crate::verdict::record::{RunRecord, ScenarioRecord};
 
 pub use files::write_whole;
 pub use kill_matrix::{MatrixOptions, MatrixProgress, kill_matrix};
+pub(crate) use opener::quietly;
+pub use options::RunOptions;
 pub use plan::{Plan, PlanError, Shard, ShardError};
 pub use replay::{Replayed, replay_file};
 pub use requires::{inapplicable, lacks};
-pub use run::{RunOptions, run, run_on};
+pub use run::{run, run_on};
 pub use stamp::Clock;
 pub use stop::{Stop, Watch};
 pub use survival::{SurvivalOptions, SurvivalProgress, survival};
 pub use sweep::SweepPlan;
+pub(crate) use twin::Twin;
 pub use unfaithful::{UnfaithfulOptions, UnfaithfulProgress, unfaithful};
 
 /// Why a run or a replay could not be made. What a target *did* is never an error: it is an outcome.

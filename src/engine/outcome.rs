@@ -10,10 +10,10 @@ use crate::spec::{Body, Scenario};
 use crate::verdict::record::{CombinationRecord, EndedBy, LeftOut, ScenarioRecord, ScenarioStamp};
 use crate::verdict::{Finding, Outcome};
 
-use super::case::Tally;
+use super::caught::Caught;
 use super::demand::Demand;
-use super::failure::Caught;
 use super::premise;
+use super::tally::Tally;
 
 /// The record of a scenario that was run, or tried, or was to be; `by` says why it is not finished, if it is not.
 pub(super) fn record(scenario: &Scenario, tally: &Tally, by: EndedBy) -> ScenarioRecord {

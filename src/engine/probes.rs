@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, StreamId, TargetInfo};
 
-use super::lockstep::{Answer, Role, Session, Stop};
+use super::session::{Answer, Role, Session, Stop};
 
 /// Retries get block ids from here on; sequences number theirs from 0.
 const RETRY_BLOCKS: u32 = 0xF000_0000;

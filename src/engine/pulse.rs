@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::verdict::Reproducer;
 
-use super::run::lock;
+use super::locks::lock;
 
 /// What one thread shows of itself. Only that thread writes.
 #[derive(Debug, Default)]

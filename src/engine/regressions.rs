@@ -12,8 +12,8 @@ use crate::target::TargetName;
 use crate::verdict::Reproducer;
 
 use super::EngineError;
-use super::case::Tally;
 use super::files::write_whole;
+use super::tally::Tally;
 
 /// The folder's usual name.
 pub const FOLDER: &str = "proptest-regressions";

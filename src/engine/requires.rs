@@ -4,13 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::op::{Capability, Setup, TargetInfo, Text, size};
+use crate::op::{Capability, Setup, TargetInfo, Text, Versions, size};
 use crate::spec::{Body, Scenario};
 use crate::target::TargetError;
 use crate::workload;
 
-use super::attempt::{Opener, inspect};
 use super::case::worlds;
+use super::opener::{Opener, inspect};
 use super::premise;
 
 /// A device that any machine can play.
@@ -28,6 +28,37 @@ pub(super) fn lacking(scenario: &Scenario, info: &TargetInfo) -> BTreeSet<Capabi
     let shown = scenario.must_reach.iter().filter_map(|m| m.shown_by());
     let wanted = scenario.requires.iter().copied().chain(shown).chain([places]);
     wanted.filter(|c| !info.can(*c)).collect()
+}
+
+/// What the target says of itself in the scenario's widest world. Where that cannot be had here, in a small one, if what it
+/// lacks in any world keeps the scenario from it.
+pub(super) fn look(
+    open: &Opener<'_>,
+    scenario: &Scenario,
+) -> Result<Result<(TargetInfo, Versions), String>, TargetError> {
+    let widest = workload::widest_world(scenario);
+    let looked = inspect(open, &widest);
+    if let Err(TargetError::Unavailable { .. } | TargetError::TooSmall { .. }) = &looked
+        && let Ok(Ok((info, versions))) = inspect(open, &small(widest))
+        && !missing(scenario, &info).is_empty()
+    {
+        return Ok(Ok((info, versions)));
+    }
+    looked
+}
+
+/// Why a scenario does not apply where no device is as large as it wants.
+pub(super) fn too_small(total_bytes: u64, wanted_bytes: u64) -> Text {
+    let (total, wanted) = (size::human(total_bytes), size::human(wanted_bytes));
+    Text::new(
+        format!("needs a device of {wanted}, and there is none above {total}"),
+        format!("需要 {wanted} 的设备，而此处最大为 {total}"),
+    )
+}
+
+/// The same world with devices that any machine can play.
+fn small(world: Setup) -> Setup {
+    Setup { device_bytes: vec![SMALL; world.device_bytes.len()], ..world }
 }
 
 /// What a scenario requires and this target lacks; `None` if the target panics before it can say.
@@ -54,17 +85,12 @@ pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Tex
         Ok(Err(_)) => return Ok(None),
         // A world that cannot be had here: what the target lacks in any world decides first.
         Err(error) => {
-            let small = Setup { device_bytes: vec![SMALL; widest.device_bytes.len()], ..widest };
-            let opened = inspect(open, &small).ok().and_then(Result::ok);
+            let opened = inspect(open, &small(widest)).ok().and_then(Result::ok);
             if let Some(reason) = opened.and_then(|(info, _)| lacks(&info)) {
                 return Ok(Some(reason));
             }
             let TargetError::TooSmall { total_bytes, wanted_bytes, .. } = error else { return Err(error) };
-            let (total, wanted) = (size::human(total_bytes), size::human(wanted_bytes));
-            return Ok(Some(Text::new(
-                format!("needs a device of {wanted}, and there is none above {total}"),
-                format!("需要 {wanted} 的设备，而此处最大为 {total}"),
-            )));
+            return Ok(Some(too_small(total_bytes, wanted_bytes)));
         }
     };
     if let Some(reason) = lacks(&info) {

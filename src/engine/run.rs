@@ -2,54 +2,22 @@
 //!
 //! Decides what is kept of it, and how it came to its end. What runs when is `schedule`'s.
 
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
 use crate::op::Setup;
-use crate::target::{self, TargetName};
+use crate::target::{self};
 use crate::verdict::Reproducer;
 use crate::verdict::record::{EndedBy, RunRecord};
 
-use super::assemble::{Ended, broken_file};
-use super::attempt::Opener;
-use super::case::{Case, Tally};
-use super::plan::{Plan, Planned};
+use super::assemble::Ended;
+use super::case::Case;
+use super::keep::{self, keep_failure, running_file};
+use super::opener::Opener;
+use super::options::RunOptions;
+use super::plan::Planned;
 use super::schedule::Pool;
 use super::stamp::run_stamp;
-use super::stop::{Budget, Patience, Stop};
+use super::stop::{Budget, Patience};
+use super::tally::Tally;
 use super::{EngineError, Progress, assemble, failure, files, outcome, regressions};
-
-/// The folder of sequences under way, below that of the results.
-const RUNNING: &str = "running";
-
-/// What to run and how.
-#[derive(Debug, Clone)]
-pub struct RunOptions {
-    /// What is run.
-    pub target: TargetName,
-    /// Which scenarios.
-    pub plan: Plan,
-    /// What every drawn sequence follows from.
-    pub seed: u64,
-    /// Whether a target that claims a policy is held against the sound reference after every operation.
-    pub exact: bool,
-    /// Sequences of each generated scenario, instead of its own number.
-    pub cases: Option<u32>,
-    /// Threads; at least one is used.
-    pub jobs: usize,
-    /// Use this much time: stop when it is over, and draw fresh sequences until then.
-    pub time: Option<Duration>,
-    /// Ends the run early, with what it came to so far.
-    pub stop: Stop,
-    /// Where the results of this target go, as the user would type it: printed commands name files in it,
-    /// and sequences that ended in a panic are kept there.
-    pub out: PathBuf,
-    /// Where failing sequences are kept for the next run; `None` neither reads nor writes any.
-    pub regressions: Option<PathBuf>,
-    /// The command line, for the stamp.
-    pub command: String,
-}
 
 /// Runs the plan on the named target.
 ///
@@ -91,7 +59,7 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
     let mut tallies = pool.into_tallies();
     pin_departure(&cases, &mut tallies, &budget);
     (0..tallies.len()).try_for_each(|i| keep_failure(options, i, &tallies[i]))?;
-    files::remove_folder_if_empty(&options.out.join(RUNNING))?;
+    files::remove_folder_if_empty(&options.out.join(keep::RUNNING))?;
     let chosen = options.plan.entries.iter().zip(&tallies).filter(|(entry, _)| entry.left_out.is_none());
     let is_cut =
         chosen.into_iter().any(|(_, tally)| tally.is_unfinished()) || swept.as_ref().is_some_and(|s| s.cut_short > 0);
@@ -134,28 +102,4 @@ fn load_stored(options: &RunOptions) -> Result<Vec<Option<Reproducer>>, EngineEr
         _ => Ok(None),
     };
     options.plan.entries.iter().map(load).collect()
-}
-
-/// A tally is only ever added to, so that one left behind by a panic still says what it counted.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Where a sequence is while it runs.
-fn running_file(id: &str) -> String {
-    format!("{RUNNING}/{}.json", regressions::slug(id))
-}
-
-/// Keeps the sequence that failed or broke, for the next run and for whoever wants to repeat it.
-pub(super) fn keep_failure(options: &RunOptions, i: usize, tally: &Tally) -> Result<(), EngineError> {
-    let scenario = &options.plan.entries[i].scenario;
-    if let Some(root) = &options.regressions {
-        regressions::store(root, &options.target, scenario, tally)?;
-    }
-    let path = options.out.join(broken_file(&scenario.id));
-    match tally.crash.as_ref().and_then(|c| c.reproducer.as_ref()) {
-        Some(reproducer) => files::write_whole(&path, &regressions::to_json(reproducer)),
-        // One of an earlier run would speak of what this one did not see.
-        None => files::remove(&path),
-    }
 }

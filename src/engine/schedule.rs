@@ -4,7 +4,6 @@
 //! gets its first sequence before any gets a second, and failures are made small in between. No order shows in the
 //! results but by what there was no time for. What a scenario runs is `case`'s.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,11 +13,14 @@ use crate::verdict::record::{EndedBy, RunRecord, RunStamp};
 use crate::verdict::sweep::SweepRecord;
 
 use super::assemble::Ended;
-use super::case::{Case, Tally};
-use super::failure::Caught;
-use super::run::{RunOptions, keep_failure, lock};
+use super::case::Case;
+use super::caught::Caught;
+use super::keep::keep_failure;
+use super::locks::lock;
+use super::options::RunOptions;
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
+use super::tally::Tally;
 use super::watchdog::{Stuck, Watchdog};
 use super::{EngineError, Progress, assemble, hang, sweep};
 
@@ -297,19 +299,5 @@ impl<'a> Pool<'a> {
         record.ended = EndedBy::Killed;
         record.stamp = RunStamp { seconds: self.budget.clock.seconds(), ..self.stamp.clone() };
         record
-    }
-}
-
-/// Each kind of failure once.
-pub(super) struct Once<T>(Mutex<BTreeSet<T>>);
-
-impl<T: Ord> Once<T> {
-    pub(super) fn new() -> Self {
-        Once(Mutex::default())
-    }
-
-    /// Whether it is new.
-    pub(super) fn is_new(&self, kind: T) -> bool {
-        lock(&self.0).insert(kind)
     }
 }

@@ -25,7 +25,7 @@ impl Clock {
         self.start.elapsed().as_secs_f64()
     }
 
-    pub(super) fn is_past(&self, limit: Option<Duration>) -> bool {
+    pub(crate) fn is_past(&self, limit: Option<Duration>) -> bool {
         limit.is_some_and(|limit| self.start.elapsed() >= limit)
     }
 

@@ -12,10 +12,11 @@ use crate::verdict::survival::{Generator, HuntStamp, Hunts, Survival, SurvivalRo
 use crate::workload::{self, Offers};
 
 use super::EngineError;
-use super::attempt::{Attempt, Opener, attempt, inspect};
+use super::attempt::{Attempt, attempt};
 use super::case::Case;
 use super::kill_matrix::{in_parallel, with_option};
 use super::lockstep::Course;
+use super::opener::{Opener, inspect};
 use super::plan::Plan;
 use super::requires;
 use super::stamp::{Clock, run_stamp};

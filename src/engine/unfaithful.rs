@@ -14,11 +14,12 @@ use crate::verdict::record::{EndedBy, RunStamp};
 use crate::verdict::unfaithful::{Noticed, ReporterRow, Unfaithful};
 
 use super::EngineError;
-use super::case::{Case, Tally};
+use super::case::Case;
 use super::kill_matrix::in_parallel;
 use super::plan::{Plan, Planned};
 use super::stamp::{Clock, run_stamp};
 use super::stop::{Budget, Stop, Watch};
+use super::tally::Tally;
 
 /// What to hunt and how.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::verdict::Reproducer;
 
+use super::locks::lock;
 use super::pulse::{self, Pulse};
-use super::run::lock;
 
 /// How often the threads are looked at.
 const LOOK: Duration = Duration::from_millis(250);

@@ -6,9 +6,10 @@
 use crate::op::{Policy, Setup};
 use crate::target::{self, TargetName};
 
-use super::attempt::{Attempt, attempt, inspect};
+use super::attempt::{Attempt, attempt};
 use super::case::Case;
 use super::lockstep::Course;
+use super::opener::inspect;
 
 /// A sound allocator of the same policy and settings, on simulated devices.
 pub(super) struct Yardstick {

@@ -25,6 +25,7 @@ use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
 
 pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
+pub use plugin::SharedLibrary;
 pub use registry::{ReferenceOptions, jobs, reference_options, siblings, unavailable};
 pub use unfaithful::open_counted;
 

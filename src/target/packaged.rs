@@ -1,6 +1,6 @@
 //! Allocators that PyPI has: which releases are known here, where the environment of one lies, and the target that drives it.
 //!
-//! Decides the command that a name such as `rmm@host?mr=pool` stands for. How the environment comes about is `engine::setup`'s.
+//! Decides the command that a name such as `rmm@host?mr=pool` stands for. How the environment comes about is `setup`'s.
 //! The adapters are embedded in the program and lie beside what they drive, so that a command names nothing of a source tree.
 
 use std::ffi::OsString;

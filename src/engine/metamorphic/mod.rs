@@ -19,8 +19,8 @@ use crate::requirement::{Area, RequirementId};
 use crate::target::TargetError;
 use crate::verdict::Violation;
 
-use super::attempt::Opener;
 use super::lockstep::Conviction;
+use super::opener::Opener;
 use trail::{Difference, Trail};
 use variant::Variant;
 

@@ -20,14 +20,16 @@ use crate::verdict::sweep::{SweepRecord, SweepStamp, SweptCall};
 use crate::workload::{self, Offers};
 
 use super::Progress;
-use super::attempt::{Opener, inspect};
-use super::case::{self, Case, Tally};
-use super::failure::Caught;
+use super::case::{self, Case};
+use super::caught::Caught;
+use super::locks::Once;
+use super::locks::lock;
+use super::opener::{Opener, inspect};
+use super::options::RunOptions;
 use super::requires;
-use super::run::{RunOptions, lock};
-use super::schedule::Once;
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
+use super::tally::Tally;
 use trial::{Failure, Found, Subject, Tried};
 
 pub use file::sweep_file;

@@ -11,7 +11,8 @@ use crate::workload::scatter;
 
 use crate::engine::attempt::{Attempt, Panicked, attempt};
 use crate::engine::case::Case;
-use crate::engine::failure::{self, Author, Caught};
+use crate::engine::caught::{Author, Caught};
+use crate::engine::failure;
 use crate::engine::lockstep::Conviction;
 use crate::engine::stop::{Budget, Patience};
 

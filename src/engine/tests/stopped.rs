@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fake::Flaw;
 use super::*;
-use crate::engine::run::lock;
+use crate::engine::locks::lock;
 use crate::spec;
 use crate::verdict::matrix::{DefectRow, KillMatrix};
 use crate::verdict::record::ScenarioRecord;

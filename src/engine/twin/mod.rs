@@ -11,21 +11,14 @@ mod tests;
 
 use crate::op::trace::TraceEvent;
 use crate::op::{Capability, Observation, Op, OracleName, Reply, Setup, TargetInfo, Text};
-use crate::requirement::{Area, RequirementId};
 use crate::target::{self, Target, TargetName};
 use crate::verdict::Violation;
 
-use super::lockstep::Guilt;
+use super::course::Guilt;
 use compare::Difference;
 
-/// What a departure from the policy is a violation of.
-const EXACT_01: RequirementId = RequirementId::new(Area::Exact, 1);
-
-/// What makes two departures the same failure.
-pub(super) const GUILT: Guilt = Guilt { oracle: OracleName::Exact, cited: Some(EXACT_01) };
-
 /// A sound allocator that lives what the target lives.
-pub(super) struct Twin {
+pub(crate) struct Twin {
     sound: Box<dyn Target>,
     /// What it shows.
     seen: Observation,
@@ -36,7 +29,7 @@ pub(super) struct Twin {
 impl Twin {
     /// The twin of a target that nothing was asked of yet; `None` where nobody here knows its policy, or its devices
     /// are none that could be simulated alike.
-    pub(super) fn of(info: &TargetInfo, setup: &Setup) -> Option<Twin> {
+    pub(crate) fn of(info: &TargetInfo, setup: &Setup) -> Option<Twin> {
         let name: TargetName = info.name.parse().ok()?;
         if !info.can(Capability::ExactPolicy) || name.place != "sim" {
             return None;
@@ -94,7 +87,7 @@ fn violation(op: &Op, difference: &Difference, predicted: &Reply, reply: &Reply)
         format!("after `{asked}` {} was {actual}, where PyTorch's policy comes to {expected}", what.en),
         format!("`{asked}` 之后{}为 {actual}，而按 PyTorch 的策略应为 {expected}", what.zh),
     );
-    let violation = Violation::new(OracleName::Exact, Some(EXACT_01), message);
+    let violation = Violation::new(OracleName::Exact, Guilt::DEPARTURE.cited, message);
     let violation = violation.figure(what.clone(), expected.as_str(), actual.as_str());
     let (Some(due), Some(text)) = (compare::text(predicted), compare::text(reply)) else { return violation };
     if !difference.is_of_text {

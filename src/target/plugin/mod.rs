@@ -8,6 +8,7 @@ mod card;
 mod elf;
 mod library;
 mod options;
+mod shared;
 mod streams;
 mod threads;
 
@@ -22,9 +23,10 @@ use crate::op::{
     RefusalClass, Reply, Setup, StreamId, TargetInfo,
 };
 use card::Cards;
-use library::Call;
+use library::{Call, Functions};
 use options::Hook;
 pub use options::Options;
+pub use shared::SharedLibrary;
 use threads::Threads;
 
 /// A block as its caller knows it.
@@ -57,23 +59,17 @@ struct Plugin {
 /// No library that can be loaded here, a function that is missing, an option that makes no sense; on a GPU what is missing.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     let options = Options::read(name)?;
-    let bad = |reason: String| TargetError::BadOption { target: name.to_string(), reason };
-    let unavailable = |reason: String| TargetError::Unavailable { target: name.to_string(), reason };
-    let path = name.library().unwrap_or_default();
-    // A name without a slash would be looked for among the system's libraries.
-    let path = if path.components().count() == 1 { PathBuf::from(".").join(path) } else { path };
-    let shown = path.display();
-    let bytes = std::fs::read(&path).map_err(|e| bad(format!("{shown}: {e}")))?;
-    let offered = elf::functions(&bytes).map_err(|e| bad(format!("{shown}: {e}")))?;
-    let symbols = options.symbols(&offered).map_err(|e| bad(format!("{shown}: {e}")))?;
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
+    // A GPU is there before a library is loaded, which may look for it at once.
     let cards = match name.place.as_str() {
         "host" => None,
         "cuda" => Some(Cards::open(name, setup, options.gpu)?),
-        place => return Err(bad(format!("a library allocates @host or @cuda, and not @{place}"))),
+        place => {
+            let reason = format!("a library allocates @host or @cuda, and not @{place}");
+            return Err(TargetError::BadOption { target: name.to_string(), reason });
+        }
     };
-    // After the GPU is there: a library may look for it as soon as it is loaded.
-    let functions = library::load(&path, &symbols).map_err(|e| unavailable(format!("{shown}: {e}")))?;
+    let functions = load(name, &options)?;
     let devices: Vec<DeviceInfo> = match &cards {
         Some(cards) => cards.devices(),
         None => {
@@ -101,6 +97,20 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     let plugin = Plugin { info, threads: Threads::new(functions), held, fractions, pools, thread: 0, cards };
     plugin.begin();
     Ok(Box::new(plugin))
+}
+
+/// Loads the library of that name.
+fn load(name: &TargetName, options: &Options) -> Result<Functions, TargetError> {
+    let bad = |reason: String| TargetError::BadOption { target: name.to_string(), reason };
+    let unavailable = |reason: String| TargetError::Unavailable { target: name.to_string(), reason };
+    let path = name.library().unwrap_or_default();
+    // A name without a slash would be looked for among the system's libraries.
+    let path = if path.components().count() == 1 { PathBuf::from(".").join(path) } else { path };
+    let shown = path.display();
+    let bytes = std::fs::read(&path).map_err(|e| bad(format!("{shown}: {e}")))?;
+    let offered = elf::functions(&bytes).map_err(|e| bad(format!("{shown}: {e}")))?;
+    let symbols = options.symbols(&offered).map_err(|e| bad(format!("{shown}: {e}")))?;
+    library::load(&path, &symbols).map_err(|e| unavailable(format!("{shown}: {e}")))
 }
 
 /// What a library can that has these functions.

@@ -38,6 +38,9 @@ use super::registry::TargetOption;
 use super::{Target, TargetError, TargetName};
 use crate::op::Setup;
 
+/// Options that belong to the process, and are not passed on to the target within.
+pub(super) const PROCESS_OPTIONS: [&str; 4] = ["deadline", "misbehave", "env", "fresh"];
+
 /// Options of every target in a process of its own.
 pub(super) const PROCESS_HELP: &[TargetOption] = &[TargetOption {
     usage: "deadline=DURATION",
@@ -60,6 +63,21 @@ pub const PIPES: [&str; 2] = ["/dev/fd/3", "/dev/fd/4"];
 #[cfg(not(target_os = "linux"))]
 pub(super) fn program() -> &'static str {
     "poolproof"
+}
+
+/// What runs a library in a process of its own for something else than to serve it: this program with these arguments and
+/// the environment that the library's name asks for, and how long a call of it may take.
+///
+/// # Errors
+/// An option of the name that makes no sense.
+pub(crate) fn apart(
+    name: &TargetName,
+    arguments: Vec<String>,
+) -> Result<(crate::child::Program, std::time::Duration), TargetError> {
+    #[cfg(target_os = "linux")]
+    return recipe::apart(name, arguments);
+    #[cfg(not(target_os = "linux"))]
+    return Err(TargetError::NeedsLinux { target: format!("{name} {arguments:?}") });
 }
 
 /// Builds the target in a process of its own.

@@ -13,13 +13,13 @@ use crate::op::{BlockId, Capability, DeviceId, Op, RefusalClass, Reply, StreamId
 const SIZES: [u64; 12] = [1, 700, 4096, 100_000, 1 << 20, 513, 3 << 20, 64, 700, 2 << 20, 1, 9_000_000];
 
 /// Asks the target a few things, and `again` for the same target anew to ask it the same. Real addresses may agree by
-/// chance, so that a worker with real memory is only taken to repeat where it says so.
+/// chance, so that a worker with real memory, or that sees to contents itself, is only taken to repeat where it says so.
 pub(super) fn repeats(target: WorkerTarget, again: impl FnOnce() -> Option<WorkerTarget>) -> bool {
     let (info, described) = (&target.told.info, &target.told.described);
     if info.can(Capability::Repeatable) {
         return true;
     }
-    if described.memory != MemoryKind::Addresses || info.devices.is_empty() {
+    if info.can(Capability::Contents) || described.memory != MemoryKind::Addresses || info.devices.is_empty() {
         return false;
     }
     let devices = info.devices.len();

@@ -12,9 +12,9 @@ use super::super::lost::ProtocolError;
 use super::super::packaged;
 use super::super::registry::{Freshness, TargetKind, unknown_option};
 use super::super::{Lost, TargetError, TargetName};
-use super::Misbehaviour;
 use super::process::{self, Process};
 use super::protocol::{Answer, Ask, PROTOCOL};
+use super::{Misbehaviour, PROCESS_OPTIONS};
 use crate::child::Program;
 use crate::op::Setup;
 
@@ -23,9 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Clocks can be put forward by so much.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
-/// Options that are not passed on to the target within.
-const OPTIONS: [&str; 4] = ["deadline", "misbehave", "env", "fresh"];
 
 /// How to start a target's process.
 #[derive(Debug)]
@@ -83,7 +80,7 @@ impl Recipe {
         if let Some(option) = ["env", "fresh"].into_iter().find(|key| !is_foreign && name.option(key).is_some()) {
             return Err(unknown_option(name, option));
         }
-        let mut arguments = vec!["worker".to_owned(), name.inner(&OPTIONS).to_string()];
+        let mut arguments = vec!["worker".to_owned(), name.inner(&PROCESS_OPTIONS).to_string()];
         if let Some(text) = name.option("misbehave") {
             let text = text.unwrap_or_default();
             let asked_for = text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
@@ -123,6 +120,12 @@ impl Recipe {
     }
 }
 
+/// This program with these arguments and the environment that a name asks for, and how long a call may take.
+pub(super) fn apart(name: &TargetName, arguments: Vec<String>) -> Result<(Program, Duration), TargetError> {
+    let patience = Recipe::new(name)?.patience;
+    Ok((Program { environment: environment(name)?, ..process::own(arguments) }, patience.deadline))
+}
+
 /// The program that a command names, with what its options put into its environment.
 fn foreign(name: &TargetName, command: &str) -> Result<Program, TargetError> {
     let bad = |reason: &str| TargetError::BadOption { target: name.to_string(), reason: reason.to_owned() };
@@ -151,6 +154,8 @@ fn environment(name: &TargetName) -> Result<Vec<(String, String)>, TargetError> 
 /// How long a process of the target can be used.
 fn freshness(name: &TargetName) -> Result<Freshness, TargetError> {
     match name.option("fresh") {
+        // A process with a GPU takes a second to start.
+        None if name.library().is_some() && name.place == "cuda" => Ok(Freshness::Sequence),
         None => Ok(TargetKind::of(name).map_or(Freshness::Sequence, |kind| kind.freshness)),
         Some(text) => Freshness::parse(text.unwrap_or_default()).ok_or_else(|| TargetError::BadOption {
             target: name.to_string(),

@@ -90,7 +90,7 @@ impl Supplied {
         }
         // Devices as large as asked for, whatever is asked for, of which nothing is real.
         let sizes = info.devices.iter().map(|device| device.total_bytes);
-        if described.memory == MemoryKind::Addresses && sizes.eq(setup.device_bytes.iter().copied()) {
+        if !has_contents && described.memory == MemoryKind::Addresses && sizes.eq(setup.device_bytes.iter().copied()) {
             info.capabilities.insert(Capability::Simulated);
         }
         if streams > 1 {

@@ -96,7 +96,7 @@ fn checks(events: Vec<Event>) -> Vec<Check> {
 }
 
 fn block(got: u64, address: u64) -> Held {
-    Held { got, device: 0, address, bytes: 512 }
+    Held { got, device: 0, stream: 0, address, bytes: 512 }
 }
 
 #[test]

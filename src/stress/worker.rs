@@ -21,6 +21,7 @@ pub(super) struct Held {
     /// The moment after the answer that gave it, which no other block has.
     pub(super) got: u64,
     pub(super) device: usize,
+    pub(super) stream: u8,
     pub(super) address: u64,
     pub(super) bytes: u64,
 }
@@ -157,7 +158,7 @@ pub(super) fn make<P: Planting + Send, L: Locks>(world: &World<P, L>, call: Call
         Call::Alloc { device, stream, bytes } => {
             let handle = shared.device(device, |d| d.stream_handle(StreamId(stream)));
             let (answer, span) = world.during(|shared| shared.alloc(device, bytes, handle));
-            let got = |address| Held { got: span.to, device, address, bytes };
+            let got = |address| Held { got: span.to, device, stream, address, bytes };
             held.extend(answer.as_ref().map(|&address| got(address)));
             events.push(Event { span, what: answer.map_or(What::Refused, |address| What::Got(got(address))) });
         }

@@ -3,7 +3,7 @@
 //! Decides the sizes and how often. Reads the clock of the host around whole loops.
 
 use super::least;
-use crate::engine::stamp::Clock;
+use crate::engine::Clock;
 use crate::op::{BlockId, DeviceId, Observation, Op, Reply, Setup, StreamId, Via};
 use crate::target::{self, Target, TargetError, TargetName};
 

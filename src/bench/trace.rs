@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::device::sim::SimDevice;
 use crate::device::{Device, StreamHandle};
-use crate::engine::stamp::Clock;
+use crate::engine::Clock;
 use crate::op::Family;
 use crate::reference::{DeviceAllocator, Reference, Settings, Sound};
 
@@ -88,9 +88,9 @@ impl Trace {
 /// Never for a program that passed its tests: they are part of it.
 pub fn built_in_traces() -> Result<Vec<Trace>, TraceError> {
     let files: [(&str, &[u8]); 3] = [
-        ("live100", include_bytes!("../../../benches/traces/live100.bin.gz")),
-        ("live1000", include_bytes!("../../../benches/traces/live1000.bin.gz")),
-        ("live10000", include_bytes!("../../../benches/traces/live10000.bin.gz")),
+        ("live100", include_bytes!("../../benches/traces/live100.bin.gz")),
+        ("live1000", include_bytes!("../../benches/traces/live1000.bin.gz")),
+        ("live10000", include_bytes!("../../benches/traces/live10000.bin.gz")),
     ];
     let unpack = |(name, packed): (&str, &[u8])| {
         let mut bytes = Vec::new();

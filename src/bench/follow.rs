@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::stamp::Clock;
 use super::Draw;
 use crate::cuda::telemetry::{Place, Telemetry, TelemetryError, places};
 use crate::cuda::{Ballast, CudaDevice, CudaError, CudaOptions, GpuInfo};
 use crate::device::sim::SimDevice;
 use crate::device::{Device, DeviceError};
+use crate::engine::Clock;
 use crate::op::{Baseline, NvmlMemory, NvmlView};
 
 /// Changes of memory a second.

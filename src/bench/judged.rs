@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::Draw;
+use crate::engine::Clock;
+use crate::engine::Twin;
 use crate::engine::lockstep::{self, Course};
-use crate::engine::stamp::Clock;
-use crate::engine::twin::Twin;
 use crate::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId, Via};
 use crate::target::{self, TargetError, TargetName};
 

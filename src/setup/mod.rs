@@ -6,13 +6,17 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use crate::child::{Finished, Program, Unfinished, finish};
 use crate::files::write_whole;
 use crate::target::packaged::{Environment, Package, Release};
 
 /// The oldest Python that every package here runs on.
 const LEAST_PYTHON: (u32, u32) = (3, 11);
+
+/// A server that answers nothing is not waited for any longer.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 /// What pip says where a server cannot be reached, or knows nothing of a package.
 const NO_NETWORK: [&str; 7] = [
@@ -49,6 +53,8 @@ pub enum SetupError {
     Failed { command: String, status: String, said: String },
     #[error("`{command}`: {source}")]
     NotStarted { command: String, source: std::io::Error },
+    #[error("`{command}` took more than {} and was stopped", humantime::format_duration(*.limit))]
+    TooSlow { command: String, limit: Duration },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
 }
@@ -147,13 +153,13 @@ pub fn make(
 /// Where the interpreter really is; it must be young enough.
 fn interpreter(python: &str, package: Package) -> Result<PathBuf, SetupError> {
     const ASK: &str = "import sys; print(*sys.version_info[:3], sep='.'); print(sys.executable)";
-    let output = match Command::new(python).args(["-c", ASK]).stdin(Stdio::null()).output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+    let output = match started(python.to_owned(), &Program::new(python, ["-c", ASK])) {
+        Err(SetupError::NotStarted { source, .. }) if source.kind() == ErrorKind::NotFound => {
             return Err(SetupError::NoPython { python: python.to_owned() });
         }
-        other => other.map_err(|source| SetupError::NotStarted { command: python.to_owned(), source })?,
+        other => other?,
     };
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = output.text();
     let mut lines = said.lines();
     let (Some(version), Some(path), true) = (lines.next(), lines.next(), output.status.success()) else {
         return Err(failed(python, &output));
@@ -175,19 +181,13 @@ fn install(
     python: &str,
     tell: &mut dyn FnMut(&str),
 ) -> Result<(), SetupError> {
-    let mut command = Command::new(interpreter);
-    command.args(["-m", "pip", "install", "--no-deps", "--only-binary", ":all:", "--no-input"]);
-    command.args([
-        "--disable-pip-version-check",
-        "--root-user-action",
-        "ignore",
-        "--no-compile",
-        "--quiet",
-        "--target",
-    ]);
-    command.arg(made.site()).args(release.wheels);
+    const PIP: &str = "-m pip install --no-deps --only-binary :all: --no-input --disable-pip-version-check \
+                       --root-user-action ignore --no-compile --quiet --target";
+    let mut command = Program::new(interpreter, PIP.split(' '));
+    command.arguments.push(made.site().into());
+    command.arguments.extend(release.wheels.iter().map(Into::into));
     tell(&format!("{python} -m pip install --no-deps {}", release.wheels.join(" ")));
-    match run(&mut command) {
+    match run(&command) {
         Err(SetupError::Failed { said, .. }) if said.contains("No module named pip") => {
             Err(SetupError::NoPip { python: python.to_owned() })
         }
@@ -222,10 +222,10 @@ fn add_adapter(environment: &Environment, tell: &mut dyn FnMut(&str)) -> Result<
     }
     let program = path.with_extension("");
     let draft = path.with_extension("draft");
-    let mut command = Command::new("cc");
-    command.arg("-O2").arg(&path).arg("-o").arg(&draft).arg("-ldl");
+    let arguments = ["-O2".as_ref(), path.as_os_str(), "-o".as_ref(), draft.as_os_str(), "-ldl".as_ref()];
+    let command = Program::new("cc", arguments);
     tell(&format!("cc -O2 {name} -o {} -ldl", program.file_name().unwrap_or_default().to_string_lossy()));
-    match run(&mut command) {
+    match run(&command) {
         Err(SetupError::NotStarted { source, .. }) if source.kind() == ErrorKind::NotFound => {
             return Err(SetupError::NoCompiler { package: environment.package.name() });
         }
@@ -238,33 +238,35 @@ fn add_adapter(environment: &Environment, tell: &mut dyn FnMut(&str)) -> Result<
 fn check(made: &Environment, tell: &mut dyn FnMut(&str)) -> Result<(), SetupError> {
     let program = made.program();
     let Some((first, rest)) = program.split_first() else { return Ok(()) };
-    let mut command = Command::new(first);
-    command.args(rest).arg("--version");
+    let command = Program::new(first, rest.iter().map(|word| word.as_ref()).chain([OsStr::new("--version")]));
     tell(&format!("{} --version", first.file_name().unwrap_or_default().to_string_lossy()));
-    run(&mut command)
+    run(&command)
 }
 
 /// Runs a command to its end; what it said is told only where it failed.
-fn run(command: &mut Command) -> Result<(), SetupError> {
-    let words = || {
-        let words = std::iter::once(command.get_program()).chain(command.get_args());
-        words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
-    };
-    let words = words();
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|source| SetupError::NotStarted { command: words.clone(), source })?;
+fn run(command: &Program) -> Result<(), SetupError> {
+    let words = std::iter::once(command.path.as_os_str()).chain(command.arguments.iter().map(|word| word.as_os_str()));
+    let words = words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
+    let output = started(words.clone(), command)?;
     if output.status.success() { Ok(()) } else { Err(failed(&words, &output)) }
 }
 
+/// A command that has ended, well or not.
+fn started(words: String, command: &Program) -> Result<Finished, SetupError> {
+    finish(command, LONGEST).map_err(|error| match error {
+        Unfinished::NotStarted(source) => SetupError::NotStarted { command: words, source },
+        Unfinished::TooSlow(limit) => SetupError::TooSlow { command: words, limit },
+    })
+}
+
 /// A command that ended otherwise than well, with the end of what it said.
-fn failed(command: &str, output: &Output) -> SetupError {
+fn failed(command: &str, output: &Finished) -> SetupError {
     const MOST_LINES: usize = 12;
-    let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
+    let said = format!("{}{}", output.text(), output.stderr);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     let said = lines[lines.len().saturating_sub(MOST_LINES)..].join("\n");
     SetupError::Failed { command: command.to_owned(), status: output.status.to_string(), said }
 }
 
 #[cfg(all(test, target_os = "linux"))]
-#[path = "setup_test.rs"]
 mod tests;

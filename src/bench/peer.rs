@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::trace::Trace;
 use crate::child::{Program, Unfinished, finish};
 
-const SCRIPT: &str = include_str!("../../../workers/bench_torch.py");
+const SCRIPT: &str = include_str!("../../workers/bench_torch.py");
 
 /// Building the loop takes most of it.
 const DEADLINE: Duration = Duration::from_secs(300);

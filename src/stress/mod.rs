@@ -4,6 +4,7 @@
 //! does not, so that nothing of this goes into a run record. Small cases of the same checks run under a scheduler
 //! that repeats its orders in `shuttle_test`.
 
+mod foreign;
 mod history;
 mod jostle;
 #[cfg(test)]
@@ -16,17 +17,17 @@ use std::time::Duration;
 
 use crate::device::Device;
 use crate::device::sim::SimDevice;
-use crate::op::Family;
+use crate::op::{Family, Setup};
 #[cfg(feature = "planted-defects")]
 use crate::reference::Planted;
 use crate::reference::shared::{Act, Guarded, Locks, Race, Shared, live_again};
 use crate::reference::{Planting, Settings, Sound};
-use crate::target::{self, ReferenceOptions, TargetName};
+use crate::target::{self, ReferenceOptions, SharedLibrary, TargetName};
 
-use super::EngineError;
-use super::attempt::quietly;
-use super::stamp::Clock;
-use super::stop::{Stop, Watch};
+use crate::engine::Clock;
+use crate::engine::EngineError;
+use crate::engine::quietly;
+use crate::engine::{Stop, Watch};
 use jostle::Jostled;
 use worker::{Record, What, World, give_back, script, work};
 
@@ -39,7 +40,7 @@ pub const MOST_CALLS: usize = 4_000_000;
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct StressOptions {
-    /// `reference@sim`, with its options.
+    /// `reference@sim`, with its options, or a library, which runs in this process.
     pub target: TargetName,
     pub threads: usize,
     /// Calls of each thread in a round.
@@ -122,7 +123,7 @@ pub struct StressReport {
 /// be kept; threads that the system does not start.
 #[cfg(test)]
 pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
-    watched(options, &Stop::default(), &super::Silent)
+    watched(options, &Stop::default(), &crate::engine::Silent)
 }
 
 /// The same, ended early where that is asked for: what the threads did of the round under way is checked still.
@@ -130,9 +131,31 @@ pub fn stress(options: &StressOptions) -> Result<StressReport, EngineError> {
 /// # Errors
 /// As `stress`.
 pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Result<StressReport, EngineError> {
+    if options.target.library().is_some() {
+        let device_bytes = vec![options.device_bytes; options.devices];
+        let setup = Setup { device_bytes, streams: options.streams, config: None };
+        let library = SharedLibrary::open(&options.target, &setup)?;
+        return rounds(options, stop, watch, |seed, report| foreign::round(&library, options, seed, stop, report));
+    }
     let not_threaded = || EngineError::NotThreaded { target: options.target.to_string() };
     let ReferenceOptions { settings, defect, variations } =
         target::reference_options(&options.target)?.ok_or_else(not_threaded)?;
+    rounds(options, stop, watch, |seed, report| match (defect, variations) {
+        #[cfg(feature = "planted-defects")]
+        (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, stop, report),
+        #[cfg(feature = "planted-defects")]
+        (None, Some(variations)) => round(options, &settings, Planted::Variations(variations), seed, stop, report),
+        _ => round(options, &settings, Sound, seed, stop, report),
+    })
+}
+
+/// Rounds, each with a seed of its own, until the time is over or one fails.
+fn rounds(
+    options: &StressOptions,
+    stop: &Stop,
+    watch: &dyn Watch,
+    mut round: impl FnMut(u64, &mut StressReport) -> Result<Vec<StressFinding>, EngineError>,
+) -> Result<StressReport, EngineError> {
     let StressOptions { threads, calls, .. } = *options;
     if threads.saturating_mul(calls) > MOST_CALLS {
         return Err(EngineError::RoundTooLarge { threads, calls, most: MOST_CALLS });
@@ -142,15 +165,7 @@ pub fn watched(options: &StressOptions, stop: &Stop, watch: &dyn Watch) -> Resul
     loop {
         let seed = options.seed.wrapping_add(report.rounds);
         let before = report.calls;
-        let found = match (defect, variations) {
-            #[cfg(feature = "planted-defects")]
-            (Some(defect), _) => round(options, &settings, Planted::Defect(defect), seed, stop, &mut report),
-            #[cfg(feature = "planted-defects")]
-            (None, Some(variations)) => {
-                round(options, &settings, Planted::Variations(variations), seed, stop, &mut report)
-            }
-            _ => round(options, &settings, Sound, seed, stop, &mut report),
-        }?;
+        let found = round(seed, &mut report)?;
         report.rounds += 1;
         watch.ran(report.calls - before);
         if !found.is_empty() {

@@ -1,0 +1,68 @@
+//! The tables that `tidy` holds the tree against: rooms by floor, what each sees, doors, and where `unsafe` may stand.
+
+/// Every room by floor. A room sees the rooms of lower floors, and none of its own or above.
+pub const FLOORS: [(u8, &[&str]); 7] = [
+    (6, &["cli"]),
+    (5, &["bench", "doctor", "setup", "stress"]),
+    (4, &["engine", "replay", "report"]),
+    (3, &["workload", "oracle", "target"]),
+    (2, &["reference", "model", "cuda"]),
+    (1, &["device", "spec", "verdict", "recording"]),
+    (0, &["op", "requirement", "input", "files", "child"]),
+];
+
+/// The crates below `crates/` that are one room each; the others, and the program, have a folder a room.
+pub const ONE_ROOM: [&str; 3] = ["cuda", "device", "reference"];
+
+/// What a room sees of the floors below it, tests apart.
+#[rustfmt::skip]
+pub const EDGES: [(&str, &[&str]); 23] = [
+    ("cli", &["bench", "child", "cuda", "doctor", "engine", "op", "oracle", "reference", "replay", "report", "requirement", "setup", "spec", "stress", "target", "verdict", "workload"]),
+    ("bench", &["child", "cuda", "device", "engine", "input", "op", "recording", "reference", "target"]),
+    ("doctor", &["child", "cuda", "target"]),
+    ("setup", &["child", "files", "target"]),
+    ("stress", &["device", "engine", "op", "reference", "target", "workload"]),
+    ("engine", &["child", "files", "input", "model", "op", "oracle", "recording", "reference", "requirement", "spec", "target", "verdict", "workload"]),
+    ("replay", &["device", "input", "op", "recording", "reference"]),
+    ("report", &["files", "input", "op", "requirement", "verdict"]),
+    ("workload", &["op", "spec"]),
+    ("oracle", &["model", "op", "requirement", "verdict"]),
+    ("target", &["child", "cuda", "device", "op", "reference"]),
+    ("reference", &["device", "op", "requirement"]),
+    ("cuda", &["device", "op"]),
+    ("model", &["op"]),
+    ("device", &["op"]),
+    ("spec", &["input", "op", "requirement"]),
+    ("verdict", &["op", "requirement"]),
+    ("recording", &["input", "op"]),
+    ("op", &[]),
+    ("requirement", &[]),
+    ("input", &[]),
+    ("files", &[]),
+    ("child", &[]),
+];
+
+/// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
+pub const DOORS: [(&str, &str, &[&str]); 13] = [
+    ("clap", "", &["cli"]),
+    ("command_fds", "", &["child"]),
+    ("cudarc", "", &["cuda"]),
+    ("env_logger", "", &["cli"]),
+    ("indicatif", "", &["cli"]),
+    ("include_dir", "", &["spec"]),
+    ("libloading", "", &["target"]),
+    ("nvml_wrapper", "", &["cuda"]),
+    ("proptest", "", &["workload"]),
+    ("quick_junit", "", &["report"]),
+    ("serde_yaml", "", &["spec"]),
+    ("signal_hook", "", &["cli"]),
+    ("std", "env", &["cli", "doctor", "engine"]),
+];
+
+/// Files that may hold `unsafe`.
+pub const UNSAFE: [&str; 4] = [
+    "crates/cuda/src/calls.rs",
+    "crates/cuda/src/driver.rs",
+    "crates/cuda/src/probe.rs",
+    "src/target/plugin/library.rs",
+];
