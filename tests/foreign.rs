@@ -39,7 +39,7 @@ const ARENAS: [&str; 3] = ["extend=same", "extend=same&max_dead=1024", "extend=p
 const FOUND: [(Package, &str, &str); 5] = [
     (Package::Rmm, "pool", "HUGE-02"),
     (Package::Rmm, "fixed", "HUGE-02"),
-    (Package::Rmm, "guard+pool:max=33%", "FRAC-01"),
+    (Package::Rmm, "guard+pool:max=3KiB", "FRAC-01"),
     (Package::Rmm, "statistics", "ZERO-01"),
     (Package::Onnx, "extend=same&max_dead=0", "LIVE-02"),
 ];

@@ -48,6 +48,7 @@ enum { DEVICES = 16 };
 typedef struct { void *session, *arena; uint64_t total; char shown[512]; } Device;
 static Device devices[DEVICES];
 static size_t device_count;
+static int moved[DEVICES];
 static void *env;
 static size_t extend_same = 0, max_dead = SIZE_MAX, initial = SIZE_MAX, growth = SIZE_MAX;
 static int limited = 1, only_version = 0;
@@ -189,18 +190,21 @@ static void open_world(const char *line, FILE *tell) {
     fprintf(tell, "]}}\n");
 }
 
-static void refuse(FILE *tell, const char *class, const char *message) {
+/* Which device to look at after a refusal: all. */
+static size_t refuse(FILE *tell, const char *class, const char *message) {
     fprintf(tell, "{\"applied\":{\"reply\":{\"refused\":{\"class\":\"%s\",\"message\":\"%s\"}}", class, message);
+    return DEVICES;
 }
 
-static void empty(FILE *tell) {
+static size_t empty(FILE *tell) {
     for (size_t i = 0; i < device_count; i++)
         if (!shrink(&devices[i])) return refuse(tell, "device_error", why);
     fprintf(tell, "{\"applied\":{\"reply\":\"done\"");
+    return DEVICES;
 }
 
-/* The reply, without what closes it. */
-static void reply(const char *line, FILE *tell) {
+/* The reply, without what closes it, and the device that it was about. */
+static size_t reply(const char *line, FILE *tell) {
     int64_t sign = 1;
     uint64_t bytes = 0, device = 0, address = 0;
     const char *alloc = strstr(line, "{\"alloc\":"), *about = strstr(line, "\"about\":"), *info;
@@ -227,16 +231,21 @@ static void reply(const char *line, FILE *tell) {
         fprintf(tell, "{\"applied\":{\"reply\":{\"memory_info\":{\"free_bytes\":%lld,\"total_bytes\":%llu}}",
             free_bytes ? atoll(free_bytes + 13) : 0LL, (unsigned long long)devices[device].total);
     } else if (strstr(line, "\"op\":\"empty_cache\"") && extend_same) {
-        empty(tell);
+        return empty(tell);
     } else {
-        refuse(tell, "unsupported", "the arena has no such operation");
+        return refuse(tell, "unsupported", "the arena has no such operation");
     }
+    return device;
 }
 
 static void apply(const char *line, FILE *tell) {
-    reply(line, tell);
-    int moved[DEVICES] = {0}, any = 0;
-    for (size_t i = 0; i < device_count; i++) any |= moved[i] = look(&devices[i]);
+    size_t device = reply(line, tell);
+    int any = 0;
+    /* An arena is touched by calls to it alone; DEVICES stands for all of them. */
+    for (size_t i = 0; i < device_count; i++) {
+        moved[i] = (device == i || device == DEVICES) && look(&devices[i]);
+        any |= moved[i];
+    }
     for (size_t i = 0; any && i < device_count; i++)
         fprintf(tell, "%s%s", i ? "," : ",\"devices\":[", moved[i] ? devices[i].shown : "null");
     fprintf(tell, any ? "]}}\n" : "}}\n");
