@@ -16,6 +16,7 @@ mod input;
 mod recording;
 pub mod replay;
 pub mod report;
+pub mod setup;
 pub mod spec;
 mod stress;
 pub mod target;

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::engine::reach::{Reach, reach};
 use crate::spec;
 use crate::target::TargetName;
+use crate::target::packaged::Package;
 use crate::target::worker::{self, Examination};
 
 use super::{CliError, Context, Exit};
@@ -32,7 +33,8 @@ pub(super) struct Args {
 const MOST_SHOWN: usize = 6;
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
-    let is_name = args.command.starts_with("exec:");
+    let is_packaged = args.command.parse().is_ok_and(|name| Package::named(&name).is_some());
+    let is_name = is_packaged || args.command.starts_with("exec:");
     let name = if is_name { args.command.clone() } else { format!("exec:{}@host", args.command) };
     let name: TargetName = name.parse()?;
     let found = worker::examine(&name).map_err(|error| CliError::Engine(error.into()))?;

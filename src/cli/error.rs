@@ -9,6 +9,7 @@ use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::replay::explain::ExplainError;
 use crate::report::ReportError;
+use crate::setup::SetupError;
 use crate::spec::SpecError;
 use crate::target::worker::ServeError;
 use crate::target::{self, TargetError, TargetNameError};
@@ -45,6 +46,8 @@ pub(super) enum CliError {
     Follow(#[from] FollowError),
     #[error(transparent)]
     TargetName(#[from] TargetNameError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error("{}: cannot be written: {source}", path.display())]
@@ -127,6 +130,7 @@ impl CliError {
             CliError::Cuda(CudaError::Call { code: Code(2), .. }) => {
                 Some("no memory is left on the GPU; `poolproof processes` prints who holds it".to_owned())
             }
+            CliError::Setup(error) => error.advice().map(str::to_owned),
             CliError::Cuda(_) => Some("`poolproof doctor` prints what there is and what is missing".to_owned()),
             CliError::Explain(ExplainError::Diverges { .. }) => {
                 Some("`poolproof replay --exact` shows the divergence, with what the file leaves open".to_owned())
@@ -149,6 +153,7 @@ impl CliError {
             | CliError::Serve(ServeError::Read { .. } | ServeError::Write { .. } | ServeError::Json { .. }) => {
                 Exit::Target
             }
+            CliError::Setup(error) if !error.is_usage() => Exit::Target,
             CliError::Telemetry(TelemetryError::NoSuchDevice { .. })
             | CliError::Cuda(CudaError::NoSuchDevice { .. }) => Exit::Usage,
             CliError::Telemetry(_) | CliError::Cuda(_) | CliError::Follow(_) => Exit::Target,

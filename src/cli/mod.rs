@@ -27,6 +27,7 @@ mod report;
 mod run;
 mod schema;
 mod settings_table;
+mod setup;
 mod signals;
 mod stress;
 mod survival;
@@ -93,6 +94,7 @@ enum Command {
     Stress(stress::Args),
     CheckWorker(check_worker::Args),
     Init(init::Args),
+    Setup(setup::Args),
     Worker(worker::Args),
     Processes(processes::Args),
     Neighbour(neighbour::Args),
@@ -148,6 +150,10 @@ pub fn main() -> ExitCode {
             env_logger::WriteStyle::Never
         })
         .init();
+    // Without one, what stands on it says so.
+    if let Ok(cache) = crate::setup::cache() {
+        crate::target::packaged::use_cache(&cache);
+    }
     let mut context =
         Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose, stop: Stop::default() };
     let result = match cli.command {
@@ -166,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Stress(args) => stress::run(&args, &mut context),
         Command::CheckWorker(args) => check_worker::run(&args, &mut context),
         Command::Init(args) => init::run(&args, &mut context),
+        Command::Setup(args) => setup::run(&args, &mut context),
         Command::Worker(args) => worker::run(&args, &mut context),
         Command::Processes(args) => processes::run(&args, &mut context),
         Command::Neighbour(args) => neighbour::run(&args, &mut context),

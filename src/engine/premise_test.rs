@@ -21,7 +21,7 @@ fn target(total: u64, least: u64) -> TargetInfo {
     let setup = Setup { device_bytes: vec![total * MIB], streams: 4, config: None };
     let name = "reference@sim".parse().expect("a target name");
     let mut info = crate::target::open(&name, &setup).expect("it opens").info().clone();
-    info.contract.growth = Growth { least: least * MIB, granule: 2 * MIB, numerator: 1, denominator: 1 };
+    info.contract.growth = Growth::plain(least * MIB, 2 * MIB);
     info
 }
 

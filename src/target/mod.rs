@@ -8,6 +8,7 @@ mod meant;
 pub mod name;
 mod neighbours;
 mod on_gpu;
+pub mod packaged;
 mod plugin;
 pub mod reference;
 pub mod registry;

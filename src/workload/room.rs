@@ -176,7 +176,7 @@ mod tests {
             capabilities: std::collections::BTreeSet::new(),
             contract: Contract {
                 alignment: 512,
-                growth: Growth { least: 20 << 20, granule, numerator: 1, denominator: 1 },
+                growth: Growth::plain(20 << 20, granule),
                 counts_segments: true,
                 tensor_limit: None,
             },

@@ -185,7 +185,7 @@ fn pools_and_captures_are_well_formed() {
             capabilities: BTreeSet::new(),
             contract: crate::op::Contract {
                 alignment: 512,
-                growth: crate::op::contract::Growth { least: 0, granule: 512, numerator: 1, denominator: 1 },
+                growth: crate::op::contract::Growth::plain(0, 512),
                 counts_segments: true,
                 tensor_limit: None,
             },

@@ -39,24 +39,28 @@ impl ProcessMemory {
     fn write(&self, write: Write) -> io::Result<()> {
         let mut bytes = Vec::new();
         for (start, end) in windows(write.bytes) {
-            bytes.clear();
-            bytes.extend((start..end).map(|at| byte(write.tag, at)));
+            fill(&mut bytes, write.tag, start, end);
             self.file.write_all_at(&bytes, write.address.saturating_add(start))?;
         }
         Ok(())
     }
 
     fn check(&self, address: u64, bytes: u64, tag: u32) -> ContentsReport {
-        let mut found = Vec::new();
+        let (mut found, mut due) = (Vec::new(), Vec::new());
         for (start, end) in windows(bytes) {
             found.resize(usize::try_from(end - start).unwrap_or(0), 0);
             if self.file.read_exact_at(&mut found, address.saturating_add(start)).is_err() {
                 return ContentsReport::Unmapped { offset: start };
             }
-            let is_off = |(at, is): (u64, &u8)| *is != byte(tag, at);
-            let Some(first) = (start..end).zip(&found).position(is_off) else { continue };
-            let rest = (start..end).zip(&found).skip(first);
-            let changed = rest.take_while(|&(at, is)| is_off((at, is))).count();
+            fill(&mut due, tag, start, end);
+            // All at once: nearly always nothing is off.
+            if found == due {
+                continue;
+            }
+            let is_off = |(is, due): (&u8, &u8)| is != due;
+            let Some(first) = found.iter().zip(&due).position(is_off) else { continue };
+            let rest = found.iter().zip(&due).skip(first);
+            let changed = rest.take_while(|&pair| is_off(pair)).count();
             let what = told(&found, first, start);
             return ContentsReport::Changed { offset: start + first as u64, bytes: changed as u64, found: what };
         }
@@ -76,9 +80,15 @@ fn told(found: &[u8], first: usize, start: u64) -> String {
     }
 }
 
-/// The byte at an offset of a pattern.
-fn byte(tag: u32, at: u64) -> u8 {
-    pattern::word(tag, at / 8).to_le_bytes()[usize::try_from(at % 8).unwrap_or(0)]
+/// The bytes of a pattern from one offset to another, in place of what was there.
+fn fill(bytes: &mut Vec<u8>, tag: u32, start: u64, end: u64) {
+    bytes.clear();
+    for index in start / 8..end.div_ceil(8) {
+        bytes.extend_from_slice(&pattern::word(tag, index).to_le_bytes());
+    }
+    // A window need not begin, or end, at a whole word.
+    bytes.drain(..usize::try_from(start % 8).unwrap_or(0));
+    bytes.truncate(usize::try_from(end - start).unwrap_or(0));
 }
 
 /// The parts of a block that are written and read, in order.
@@ -253,6 +263,17 @@ mod tests {
         assert_eq!(device.check(S0, address, 3 << 20, 5), changed);
         assert_eq!(device.check(S0, 8, 16, 5), ContentsReport::Unmapped { offset: 0 });
         assert!(!own.is_empty());
+    }
+
+    #[test]
+    fn a_pattern_may_begin_and_end_within_a_word() {
+        let (mut whole, mut part) = (Vec::new(), Vec::new());
+        fill(&mut whole, 7, 0, 64);
+        for (start, end) in [(0, 64), (3, 5), (3, 17), (8, 8), (63, 64)] {
+            fill(&mut part, 7, start, end);
+            let (from, to) = (start as usize, end as usize);
+            assert_eq!(part, whole[from..to], "{start}..{end}");
+        }
     }
 
     #[test]

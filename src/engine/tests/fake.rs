@@ -56,7 +56,7 @@ impl Bump {
                 capabilities,
                 contract: Contract {
                     alignment: 512,
-                    growth: Growth { least: 0, granule: 512, numerator: 1, denominator: 1 },
+                    growth: Growth::plain(0, 512),
                     counts_segments: false,
                     tensor_limit: None,
                 },

@@ -100,12 +100,7 @@ const CAPABILITIES: [Capability; 16] = [
 
 /// The driver documents addresses that suit every type.
 fn contract() -> Contract {
-    Contract {
-        alignment: 256,
-        growth: Growth { least: CHUNK, granule: CHUNK, numerator: 1, denominator: 1 },
-        counts_segments: false,
-        tensor_limit: None,
-    }
+    Contract { alignment: 256, growth: Growth::plain(CHUNK, CHUNK), counts_segments: false, tensor_limit: None }
 }
 
 impl DriverPool {

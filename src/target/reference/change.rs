@@ -13,7 +13,7 @@ use crate::reference::{Defect, Planting, TENSOR_LIMIT};
 /// What is promised where every request goes to the device: what its driver promises.
 pub(super) const UNCACHED: Contract = Contract {
     alignment: 256,
-    growth: Growth { least: GRANULE, granule: GRANULE, numerator: 1, denominator: 1 },
+    growth: Growth::plain(GRANULE, GRANULE),
     counts_segments: true,
     tensor_limit: Some(TENSOR_LIMIT),
 };

@@ -229,10 +229,9 @@ fn contract(settings: &Settings, page: u64) -> Contract {
     Contract {
         alignment: MIN_BLOCK,
         growth: Growth {
-            least: settings.large_segment.max(MIN_LARGE),
-            granule,
             numerator: divisions.map_or(1, |d| d.saturating_add(1)),
             denominator: divisions.unwrap_or(1),
+            ..Growth::plain(settings.large_segment.max(MIN_LARGE), granule)
         },
         counts_segments: page == 0,
         tensor_limit: Some(TENSOR_LIMIT),

@@ -5,6 +5,7 @@
 
 mod driver_pool;
 mod exec;
+mod packaged;
 mod plugin;
 mod reference;
 mod worker;
@@ -118,8 +119,16 @@ pub struct TargetKind {
 }
 
 /// Every kind, in the order of `poolproof list targets`.
-pub static ALL: [&TargetKind; 6] =
-    [&reference::SIM, &worker::KIND, &exec::KIND, &plugin::KIND, &reference::CUDA, &driver_pool::KIND];
+pub static ALL: [&TargetKind; 8] = [
+    &reference::SIM,
+    &worker::KIND,
+    &exec::KIND,
+    &plugin::KIND,
+    &packaged::RMM,
+    &packaged::ONNX,
+    &reference::CUDA,
+    &driver_pool::KIND,
+];
 
 impl TargetKind {
     /// The kind of a target, that of the one behind `worker:`.
@@ -258,6 +267,8 @@ mod tests {
             ("exec:./a@cuda", "exec:COMMAND@PLACE", 1),
             ("plugin:./a.so@host?alloc=x", "plugin:PATH@PLACE", 8),
             ("plugin:./a.so@cuda", "plugin:PATH@PLACE", 1),
+            ("rmm@host?mr=pool", "rmm@host", 8),
+            ("onnx@host", "onnx@host", 8),
         ] {
             let name = name(text);
             assert_eq!(TargetKind::of(&name).map(|kind| kind.name), Some(kind), "{text}");

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::super::lost::ProtocolError;
+use super::super::packaged;
 use super::super::registry::{Freshness, TargetKind, unknown_option};
 use super::super::{Lost, TargetError, TargetName};
 use super::process::{self, Process};
@@ -67,6 +68,12 @@ impl Recipe {
         let fresh = freshness(name)?;
         if let Some(command) = name.command() {
             let program = foreign(name, command)?;
+            return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh });
+        }
+        if let Some(command) = packaged::command(name)? {
+            let mut words = command.into_iter();
+            let program = Program::new(words.next().unwrap_or_default(), words);
+            let program = Program { environment: environment(name)?, ..program };
             return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh });
         }
         let is_foreign = name.library().is_some();

@@ -8,7 +8,7 @@ use super::super::lost::ProtocolError;
 use super::protocol::{Answer, Changed, MOST_DEVICES, Unopened, Waited};
 use super::shown::Described;
 use crate::op::trace::TraceEvent;
-use crate::op::{DeviceView, Observation, Reply, StreamId, TargetInfo, Versions};
+use crate::op::{DeviceInfo, DeviceView, Observation, Reply, StreamId, TargetInfo, Versions};
 
 /// A target as its worker describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,15 @@ pub struct Told {
     pub events: Vec<Vec<TraceEvent>>,
     /// What the latest operation waited for.
     pub waited: Vec<Waited>,
+}
+
+/// The share of the device that its limit leaves from the start.
+#[expect(clippy::cast_precision_loss, reason = "devices are far smaller than 2^53 bytes")]
+fn fraction(device: &DeviceInfo) -> f64 {
+    device
+        .limit_bytes
+        .filter(|&limit| limit < device.total_bytes)
+        .map_or(1.0, |limit| limit as f64 / device.total_bytes as f64)
 }
 
 /// Why no later call can succeed in the worker, where it says so.
@@ -54,7 +63,7 @@ impl Told {
                 // What is never told of is as on a device that nobody uses.
                 told.seen.devices.extend(told.info.devices.iter().map(|device| DeviceView {
                     total_bytes: device.total_bytes,
-                    fraction: 1.0,
+                    fraction: fraction(device),
                     idle: u64::MAX,
                     ..DeviceView::default()
                 }));

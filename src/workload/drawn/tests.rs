@@ -23,7 +23,7 @@ fn everything() -> BTreeSet<Capability> {
 
 /// A target that has all there is.
 fn says_everything() -> TargetInfo {
-    let growth = crate::op::contract::Growth { least: 20 << 20, granule: 2 << 20, numerator: 1, denominator: 1 };
+    let growth = crate::op::contract::Growth::plain(20 << 20, 2 << 20);
     TargetInfo {
         name: "any".to_owned(),
         devices: vec![crate::op::DeviceInfo::whole("d", 1 << 40); 8],

@@ -272,7 +272,7 @@ impl Journey {
         if model.is_unroundable(bytes) || pair.fired() {
             return;
         }
-        let (most, allowed) = (model.at_most(bytes), is_allowed(pair, device, bytes, model));
+        let (most, allowed) = (model.owed_from(bytes), is_allowed(pair, device, bytes, model));
         // LimitRefusal: the device had room for all that the request may cost, the limit had not.
         self.mark_if(Milestone::LimitRefusal, pair.after.free_bytes >= most && !allowed);
         // DeviceRefusal: the limit had room for all that the request may cost.
@@ -287,5 +287,5 @@ impl Journey {
 pub(super) fn is_allowed(pair: Pair<'_>, device: usize, bytes: u64, model: &Model) -> bool {
     let reserved = u64::try_from(pair.after.stats.all(Family::ReservedBytes).current).unwrap_or(0);
     let limit = limit_bytes(pair.after.fraction, model.total_bytes(device));
-    limit.is_none_or(|limit| reserved.saturating_add(model.at_most(bytes)) <= limit)
+    limit.is_none_or(|limit| reserved.saturating_add(model.owed_from(bytes)) <= limit)
 }

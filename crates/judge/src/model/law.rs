@@ -187,6 +187,12 @@ impl Model {
         self.contract.growth.at_most(bytes)
     }
 
+    /// How much must be free for a request to be owed by the contract.
+    #[must_use]
+    pub fn owed_from(&self, bytes: u64) -> u64 {
+        self.contract.growth.owed_from(bytes)
+    }
+
     /// Whether a rounded request does not fit the signed 64-bit figures that statistics are kept in. That the
     /// allocator may also take more, in segments of some least size, is no reason to refuse.
     #[must_use]

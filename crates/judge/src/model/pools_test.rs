@@ -26,7 +26,7 @@ impl World {
             capabilities: [Capability::Counters].into(),
             contract: Contract {
                 alignment: 512,
-                growth: crate::op::contract::Growth { least: 512, granule: 512, numerator: 1, denominator: 1 },
+                growth: crate::op::contract::Growth::plain(512, 512),
                 counts_segments: true,
                 tensor_limit: None,
             },

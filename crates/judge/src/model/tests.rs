@@ -13,7 +13,7 @@ fn info() -> TargetInfo {
         capabilities: [Capability::Counters].into(),
         contract: Contract {
             alignment: 512,
-            growth: Growth { least: 2 << 20, granule: 2 << 20, numerator: 1, denominator: 1 },
+            growth: Growth::plain(2 << 20, 2 << 20),
             counts_segments: true,
             tensor_limit: Some(1 << 60),
         },

@@ -68,7 +68,7 @@ impl Exhaustion {
 
     fn judge_refusal(&self, seen: &Seen<'_>, device: usize, bytes: u64, convictions: &mut Vec<Violation>) {
         let (Some(view), Some(state)) = (seen.after.devices.get(device), seen.model.device(device)) else { return };
-        let most = seen.model.at_most(bytes);
+        let most = seen.model.owed_from(bytes);
         let free = view.free_bytes;
         let reserved = u64::try_from(view.stats.all(Family::ReservedBytes).current).unwrap_or(0);
         let limit = limit_of(seen, device);

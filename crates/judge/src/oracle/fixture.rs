@@ -25,7 +25,7 @@ pub(super) fn info() -> TargetInfo {
         capabilities,
         contract: Contract {
             alignment: 512,
-            growth: Growth { least: 2 << 20, granule: 2 << 20, numerator: 1, denominator: 1 },
+            growth: Growth::plain(2 << 20, 2 << 20),
             counts_segments: true,
             tensor_limit: Some(1 << 60),
         },

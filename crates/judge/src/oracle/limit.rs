@@ -26,6 +26,11 @@ pub(super) struct Limit {
 }
 
 impl Limit {
+    /// A limit can be set, or there is one from the start.
+    pub(super) fn can_judge(info: &TargetInfo) -> bool {
+        info.can(Capability::MemoryFraction) || info.devices.iter().any(|d| d.limit_bytes.is_some())
+    }
+
     pub(super) fn new(info: &TargetInfo) -> Self {
         Limit { counters: info.can(Capability::Counters), memory_info: info.can(Capability::MemoryInfo) }
     }
@@ -63,7 +68,7 @@ impl Limit {
     fn judge_whole(&self, seen: &Seen<'_>, device: usize, found: &mut Vec<Violation>) {
         let Some(Op::Alloc { bytes, .. }) = seen.op else { return };
         let set_to_one = seen.model.device(device).and_then(|d| d.fraction) == Some(1.0);
-        let (free, most) = (seen.after.devices[device].free_bytes, seen.model.at_most(*bytes));
+        let (free, most) = (seen.after.devices[device].free_bytes, seen.model.owed_from(*bytes));
         if self.memory_info && set_to_one && !seen.fired_on(device) && free >= most {
             let [asked, left, most] = [*bytes, free, most].map(told::bytes);
             let message = say!(

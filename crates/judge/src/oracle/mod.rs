@@ -182,7 +182,7 @@ fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<d
         OracleName::Isolation if info.devices.len() > 1 => Box::new(isolation::Isolation::new(info)),
         OracleName::Leak if any => Box::new(leak::Leak::new(info, first)),
         OracleName::Exhaustion if info.can(Capability::OomTyped) => Box::new(exhaustion::Exhaustion::new(info)),
-        OracleName::Limit if info.can(Capability::MemoryFraction) && reserved => Box::new(limit::Limit::new(info)),
+        OracleName::Limit if reserved && limit::Limit::can_judge(info) => Box::new(limit::Limit::new(info)),
         OracleName::Growth if reserved => Box::new(growth::Growth::new(info)),
         OracleName::Refusal => Box::new(refusal::Refusal::new(info)),
         OracleName::Telemetry if info.can(Capability::MemoryInfo) && reserved => {

@@ -232,7 +232,7 @@ mod tests {
     use crate::op::{Contract, DeviceInfo};
 
     fn info(devices: usize, capabilities: &[Capability]) -> TargetInfo {
-        let growth = Growth { least: 1, granule: 1, numerator: 1, denominator: 1 };
+        let growth = Growth::plain(1, 1);
         TargetInfo {
             name: "any".to_owned(),
             devices: vec![DeviceInfo::whole("d", 1 << 30); devices],
