@@ -199,4 +199,24 @@ mod tests {
         assert!(matches!(recipe("exec: @host"), Err(TargetError::BadOption { .. })));
         assert!(matches!(recipe("exec:a@host?defect=x"), Err(TargetError::UnknownOption { .. })));
     }
+
+    #[test]
+    fn how_long_a_process_can_be_used_is_the_kinds_or_the_names_to_say() {
+        let recipe = |name: &str| Recipe::new(&name.parse().expect("well formed"));
+        let setup = Setup { device_bytes: vec![1 << 30], streams: 1, config: Some("a:b".to_owned()) };
+        for (name, fresh, of_settings) in [
+            ("exec:a@host", Freshness::Sequence, false),
+            ("exec:a@host?fresh=settings", Freshness::Settings, true),
+            ("plugin:a.so@host", Freshness::Process, false),
+            ("plugin:a.so@host?fresh=sequence", Freshness::Sequence, false),
+            ("plugin:a.so@cuda", Freshness::Sequence, false),
+            ("worker:reference@sim", Freshness::Sequence, false),
+        ] {
+            let recipe = recipe(name).expect(name);
+            let config = setup.config.clone().filter(|_| of_settings);
+            assert_eq!((recipe.fresh, recipe.key(&setup)), (fresh, (name.to_owned(), config)), "{name}");
+        }
+        assert!(matches!(recipe("exec:a@host?fresh=never"), Err(TargetError::BadOption { .. })));
+        assert!(matches!(recipe("worker:reference@sim?fresh=process"), Err(TargetError::UnknownOption { .. })));
+    }
 }
