@@ -91,6 +91,9 @@ pub struct Missing {
     pub lift: &'static str,
 }
 
+/// Builds a target for one sequence in this process.
+type Open = fn(&TargetName, &Setup) -> Result<Box<dyn Target>, TargetError>;
+
 /// One kind of target.
 #[derive(Debug)]
 pub struct TargetKind {
@@ -111,7 +114,7 @@ pub struct TargetKind {
     /// Whether a name without `worker:` is of this kind.
     is: fn(&TargetName) -> bool,
     missing: fn() -> Option<Missing>,
-    open: fn(&TargetName, &Setup) -> Result<Box<dyn Target>, TargetError>,
+    open: Open,
     siblings: fn(&TargetName) -> Vec<TargetName>,
 }
 
