@@ -54,6 +54,9 @@ fn main() -> ExitCode {
     for (gone, _) in GONE {
         add(format!("worker_goes_wrong::{gone}"), has_python, "python3", gone_wrong, gone);
     }
+    for when in ["closed", "open"] {
+        add(format!("worker_asks_for_another::{when}"), has_python, "python3", restarted, when);
+    }
     add("template_passes::python".into(), has_python, "python3", template, "python");
     add("template_passes::c".into(), has("cc"), "cc", template, "c");
     add("check_worker_names_mistakes".into(), has_python, "python3", checked, "");
@@ -156,6 +159,19 @@ fn gone_wrong(how: &str) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{how}: {outcomes:?}, {} findings", record.findings.len()).into())
+}
+
+/// One life a process is enough for a run, and what nobody knows in its answers is said once.
+fn restarted(when: &str) -> Result<(), Failed> {
+    let target = adapter(&format!("&env=RESTART={when}"));
+    let (_folder, output, record) = run(&target, &["--scenario", "zero::plain*", "--cases", "2"])?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let passed = record.scenarios.iter().filter(|s| s.outcome == Outcome::Pass).count();
+    let warned = text.matches("nobody knows the field").count();
+    if passed > 0 && record.findings.is_empty() && output.status.code() == Some(0) && warned == 1 {
+        return Ok(());
+    }
+    Err(format!("{when}: {passed} passed, {warned} warnings: {text}").into())
 }
 
 fn template(language: &str) -> Result<(), Failed> {

@@ -288,7 +288,7 @@ fn the_checker_convicts() {
         ("src/op/x.rs", "//! x\n// TODO later", "2: `TODO`"),
         ("src/op/x.rs", "//! x\nfn f() { todo!() }", "`todo!`"),
         ("src/op/x.rs", "//! x\nfn f() { unimplemented!(\"soon\") }", "`unimplemented!`"),
-        ("src/op/x.rs", "//! x\nuse std::{env, fs};", "`std::env` belongs to cli, doctor, engine"),
+        ("src/op/x.rs", "//! x\nuse std::{env, fs};", "`std::env` belongs to cli, doctor, engine, setup"),
         ("src/engine/x.rs", "//! x\nuse std::process::{Command, Stdio};", "2: `std::process::Command`"),
         ("src/engine/x.rs", "//! x\nfn f() { std::process::Command::new(\"x\"); }", "2: `std::process::Command`"),
         ("src/engine/x.rs", "//! x\n#[derive(clap::Args)]\nstruct A;", "2: `clap` belongs to cli"),

@@ -20,7 +20,7 @@ pub use finish::{Finished, Unfinished, finish};
 pub use group::Group;
 pub use talk::Talk;
 pub use until::Until;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 pub use until::{wait, wait_to_write};
 #[cfg(target_os = "linux")]
 pub use wired::Wired;

@@ -2,13 +2,13 @@
 //!
 //! Decides nothing but that a wait ends. The one place below the engine that reads a clock.
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 use std::io;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A point in time until which is waited.
@@ -36,7 +36,7 @@ impl Until {
 ///
 /// # Errors
 /// Whatever the system answers.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 pub fn wait<const N: usize>(on: [BorrowedFd<'_>; N], until: Until) -> io::Result<[bool; N]> {
     polled(on.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)), until)
 }
@@ -45,12 +45,12 @@ pub fn wait<const N: usize>(on: [BorrowedFd<'_>; N], until: Until) -> io::Result
 ///
 /// # Errors
 /// As `wait`.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 pub fn wait_to_write(on: BorrowedFd<'_>, until: Until) -> io::Result<bool> {
     polled([PollFd::from_borrowed_fd(on, PollFlags::OUT)], until).map(|[ready]| ready)
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn polled<const N: usize>(mut polled: [PollFd<'_>; N], until: Until) -> io::Result<[bool; N]> {
     loop {
         let left = until.left();

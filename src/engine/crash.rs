@@ -11,10 +11,11 @@ use super::attempt::{Attempt, Panicked, attempt};
 use super::case::Case;
 use super::caught::Crash;
 use super::course::Course;
-use super::failure::{BUDGET, OPERATIONS, reproducer};
+use super::failure::{BUDGET, reproducer};
 use super::loss::Loss;
 use super::opener::Opener;
 use super::stop::Patience;
+use super::tries::OPERATIONS;
 
 /// A sequence that ended in a panic, as it was found.
 pub(super) fn crash_as_found(

@@ -3,9 +3,7 @@
 //!
 //! Decides what counts as the same failure. How sequences are made smaller is `workload`'s.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use crate::op::{BlockId, Names, Op, OracleName, Setup, Step};
 use crate::spec::{Body, Scenario};
@@ -21,19 +19,13 @@ use super::health;
 use super::lockstep::{Conviction, Course, Guilt};
 use super::loss;
 use super::naming;
-use super::stamp::Clock;
 use super::stop::Patience;
+use super::tries::Tries;
 
 use super::yardstick::Yardstick;
 
 /// How many sequences may be run to make one smaller.
 pub(super) const BUDGET: u32 = 3000;
-
-/// How many operations these may have together: of long sequences not so many can be tried.
-pub(super) const OPERATIONS: u64 = 6_000_000;
-
-/// How long all of it may take: each sequence of somebody else's allocator may cost a process.
-const LONGEST: Duration = Duration::from_secs(120);
 
 /// Of several violations at one step, the promise that the scenario is about says most.
 fn first(case: &Case<'_>, conviction: &Conviction) -> Violation {
@@ -189,10 +181,10 @@ fn shrink(
     patience: Patience<'_>,
 ) -> Small {
     let relations = relations_for(guilt.oracle);
-    let patience = Tries { patience, operations: &Cell::new(0), clock: Clock::start() };
+    let tries = Tries::begin(patience);
     let still_fails = |setup: &Setup, steps: &[Step]| {
         let attempt = attempt(case.open, setup, &course_for(case, steps, guilt, &relations));
-        patience.ran(attempt.as_ref().map_or(0, Attempt::operations));
+        tries.ran(attempt.as_ref().map_or(0, Attempt::operations));
         matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
     };
     let oracle = guilt.oracle;
@@ -209,7 +201,7 @@ fn shrink(
         let Some(yardstick) = Yardstick::of(case, setup) else { return as_it_is(start) };
         let fails =
             |setup: &Setup, steps: &[Step]| still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps));
-        return minimise(setup, &start, budget, fails, patience);
+        return minimise(setup, &start, budget, fails, &tries);
     }
     let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
     if still_fails(setup, &bare) {
@@ -217,32 +209,7 @@ fn shrink(
     } else if is_explicit {
         return as_it_is(start);
     }
-    minimise(setup, &start, budget, still_fails, patience)
-}
-
-/// The patience for one failure, and the operations that went into making it small.
-#[derive(Clone, Copy)]
-struct Tries<'a> {
-    patience: Patience<'a>,
-    operations: &'a Cell<u64>,
-    clock: Clock,
-}
-
-impl Tries<'_> {
-    fn ran(self, operations: u64) {
-        self.patience.ran(operations);
-        self.operations.set(self.operations.get().saturating_add(operations));
-    }
-
-    /// What there is no more of, if there is something.
-    fn ran_out(self) -> Option<RanOut> {
-        match () {
-            () if !self.patience.may_shrink() => Some(RanOut::Run),
-            () if self.operations.get() >= OPERATIONS => Some(RanOut::Operations),
-            () if self.clock.is_past(Some(LONGEST)) => Some(RanOut::Time),
-            () => None,
-        }
-    }
+    minimise(setup, &start, budget, still_fails, &tries)
 }
 
 /// Makes it small with so many tries, and says whether they were enough.
@@ -251,16 +218,16 @@ fn minimise(
     steps: &[Step],
     budget: u32,
     fails: impl Fn(&Setup, &[Step]) -> bool,
-    patience: Tries<'_>,
+    tries: &Tries<'_>,
 ) -> Small {
-    let mut tries = 0;
+    let mut runs = 0;
     let mut fails = |setup: &Setup, steps: &[Step]| {
-        tries += 1;
+        runs += 1;
         fails(setup, steps)
     };
-    let goes_on = || patience.ran_out().is_none();
+    let goes_on = || tries.ran_out().is_none();
     let (setup, steps, origins) = workload::minimise(setup, steps, &mut fails, budget, &goes_on);
-    let ran_out = patience.ran_out().or_else(|| (tries >= budget).then_some(RanOut::Runs));
+    let ran_out = tries.ran_out().or_else(|| (runs >= budget).then_some(RanOut::Runs));
     Small { setup, steps, origins, minimal: ran_out.is_none(), ran_out }
 }
 

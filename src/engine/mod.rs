@@ -51,6 +51,7 @@ pub(crate) mod sweep;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod twin;
 pub mod unfaithful;
 mod watchdog;

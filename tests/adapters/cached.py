@@ -1,5 +1,5 @@
 """A caching allocator with a cache by size and stream, for tests: sound, or with one mistake (MISTAKE), or a worker that goes
-wrong at its 20th operation (GONE)."""
+wrong at its 20th operation (GONE), or one that serves one life a process (RESTART, told at its end or at the next `open`)."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import sys
 import time
 
 MISTAKE, GONE = os.environ.get("MISTAKE", ""), os.environ.get("GONE", "")
+RESTART, lives = os.environ.get("RESTART", ""), 0
 ask, tell = os.fdopen(3), os.fdopen(4, "w")
 ROUND = 512
 
@@ -105,6 +106,9 @@ for line in ask:
         sizes = question["open"]["setup"]["device_bytes"]
         devices, operations = [Device((at + 1) << 44, size) for at, size in enumerate(sizes)], 0
         answer = {"opened": {"info": {"devices": [{"total_bytes": s} for s in sizes], "streams": 4, "alignment": 256}}}
+        lives += 1
+        if RESTART and lives > 1:
+            answer = {"restart": {}} if RESTART == "open" else {"refused": {"error": {"message": "a second life"}}}
     elif "apply" in question:
         operations += 1
         if operations == 20 and GONE:
@@ -128,7 +132,9 @@ for line in ask:
         for device in devices:
             device.waited = False
         answer = {"applied": {"reply": reply, "waited": waited}}
+        if RESTART:
+            answer["applied"]["colour"] = "red"  # a field that nobody knows
     else:
-        answer = {"observed": {}} if "observe" in question else {"closed": {}}
+        answer = {"observed": {}} if "observe" in question else {"closed": {"restart": True} if RESTART == "closed" else {}}
     tell.write(json.dumps(answer) + "\n")
     tell.flush()

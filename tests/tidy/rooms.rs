@@ -56,7 +56,7 @@ pub const DOORS: [(&str, &str, &[&str]); 13] = [
     ("quick_junit", "", &["report"]),
     ("serde_yaml", "", &["spec"]),
     ("signal_hook", "", &["cli"]),
-    ("std", "env", &["cli", "doctor", "engine"]),
+    ("std", "env", &["cli", "doctor", "engine", "setup"]),
 ];
 
 /// Files that may hold `unsafe`.

@@ -70,6 +70,18 @@ impl Cards {
         }
     }
 
+    /// The library may have put work of its own on a stream.
+    pub(super) fn note_work(&mut self, device: usize, stream: StreamId) {
+        if let Some(card) = self.devices.get_mut(device) {
+            card.note_work(stream);
+        }
+    }
+
+    /// Ends all work, also what is held back.
+    pub(super) fn synchronize(&mut self) -> Result<(), Reply> {
+        self.devices.iter_mut().try_for_each(|card| card.synchronize().map_err(|error| refused(&error)))
+    }
+
     fn card(&mut self, device: usize) -> Result<&mut CudaDevice, Reply> {
         self.devices.get_mut(device).ok_or(Reply::Dropped(Drop::NoSuchPlace))
     }

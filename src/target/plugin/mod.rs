@@ -135,8 +135,19 @@ impl Plugin {
         self.call(Call::Init { devices: number(self.info.devices.len()) });
     }
 
+    /// On a GPU from one thread alone, the one whose current context is the GPU's.
     fn call(&self, call: Call) -> u64 {
-        self.threads.call(self.thread, call)
+        let thread = if self.cards.is_some() { 0 } else { self.thread };
+        self.threads.call(thread, call)
+    }
+
+    /// Who empties a cache waits for the device first, and work that is held back on a GPU would not end by itself.
+    fn empty(&mut self) -> Result<Reply, Reply> {
+        if let Some(cards) = &mut self.cards {
+            cards.synchronize()?;
+        }
+        self.call(if self.has(Hook::Trim) { Call::Trim } else { Call::Reset });
+        Ok(Reply::Done)
     }
 
     fn has(&self, hook: Hook) -> bool {
@@ -162,10 +173,7 @@ impl Plugin {
                 self.call(Call::RecordStream { address: held.address, stream });
                 Ok(Reply::Done)
             }
-            Op::EmptyCache => {
-                self.call(if self.has(Hook::Trim) { Call::Trim } else { Call::Reset });
-                Ok(Reply::Done)
-            }
+            Op::EmptyCache => self.empty(),
             Op::SetFraction { device, fraction } => self.set_fraction(*device, *fraction),
             Op::GetFraction { device } => Ok(Reply::Fraction(self.fractions[self.place(*device)?])),
             Op::PoolCreate { pool, device, .. } => {
@@ -210,6 +218,7 @@ impl Plugin {
         }
         if let Some(cards) = &mut self.cards {
             cards.adopt(device, address, bytes);
+            cards.note_work(device, on);
         }
         self.held.insert(block, Held { device, stream: on, address, bytes });
         Ok(Reply::Allocated { address })
@@ -217,15 +226,19 @@ impl Plugin {
 
     /// An address 0 is never given back: no tensor of 0 bytes without memory is freed.
     fn free(&mut self, block: BlockId) -> Result<Reply, Reply> {
-        let Held { device, stream, address, bytes } = self.held(block)?;
+        let Held { device, stream: on, address, bytes } = self.held(block)?;
+        let at = device;
         self.enter(device)?;
         self.held.remove(&block);
         if let Some(cards) = &mut self.cards {
             cards.forget(device, address);
         }
         if address != 0 {
-            let stream = self.stream(device, stream);
+            let stream = self.stream(device, on);
             self.call(Call::Free { address, bytes, device: number(device), stream });
+            if let Some(cards) = &mut self.cards {
+                cards.note_work(at, on);
+            }
         }
         Ok(Reply::Done)
     }
@@ -311,7 +324,8 @@ impl Target for Plugin {
             // It is among those that are held.
             let _ = self.free(block);
         }
-        self.call(if self.has(Hook::Trim) { Call::Trim } else { Call::Reset });
+        // The sequence is over: a GPU that fails now is told of by the next one.
+        let _ = self.empty();
     }
 
     fn poisoned(&self) -> Option<i32> {

@@ -9,8 +9,7 @@
 //! While requests on the device are redirected nothing need be flushed, and a private pool keeps what it has
 //! cached there: cached memory is not judged while there is either. What happens on other devices excuses nothing.
 //!
-//! Of a target without figures only this is judged: with nothing live and no work under way, it refuses what it has served before,
-//! or what by its contract costs less than the device has.
+//! Of a target without figures only this is judged: with nothing live and no work under way, it refuses what it has served before.
 
 use std::collections::BTreeMap;
 
@@ -52,16 +51,15 @@ impl Exhaustion {
         let busy = !idle(&seen.before.devices) || !idle(&seen.after.devices);
         let pools = seen.model.pools();
         let kept = pools.is_redirected(device) || pools.any_alive_on(device);
-        let (most, total) = (seen.model.at_most(bytes), seen.model.total_bytes(device));
-        let limited = limit_of(seen, device).is_some_and(|limit| most > limit);
+        let limited = limit_of(seen, device).is_some_and(|limit| seen.model.at_most(bytes) > limit);
         let served = self.served.get(&device).copied().unwrap_or(0);
-        if state.live > 0 || busy || kept || limited || (served < bytes && most > total) {
+        if state.live > 0 || busy || kept || limited || served < bytes {
             return;
         }
-        let [asked, served, total] = [bytes, served, total].map(told::bytes);
+        let [asked, served] = [bytes, served].map(told::bytes);
         let message = say!(
-            "{asked} were refused as out of memory although nothing was live or under way on device {device}, which has {total} and had served up to {served} at once",
-            "申请 {asked} 因内存不足被拒绝，但设备 {device} 上没有存活的块和未完成的工作，其容量为 {total}，此前单次最多满足过 {served}"
+            "{asked} were refused as out of memory although nothing was live or under way on device {device}, which had served up to {served} before",
+            "申请 {asked} 因内存不足被拒绝，但设备 {device} 上没有存活的块和未完成的工作，且此前单次最多满足过 {served}"
         );
         let what = say!("answer to {asked} on device {device}", "设备 {device} 上申请 {asked} 的应答");
         let violation = Violation::new(self.name(), Some(OOM_04), message);
@@ -228,9 +226,9 @@ mod tests {
         bench.alloc(1, 0x20_0000, 8 << 20).passes();
         bench.step(alloc(2, 4 << 20), oom(), |_| {}).passes();
         free(&mut bench);
-        bench.step(alloc(3, GIB + 1), oom(), |_| {}).passes();
+        bench.step(alloc(3, 9 << 20), oom(), |_| {}).passes();
         let found = bench.step(alloc(4, 4 << 20), oom(), |_| {}).convicts("OOM-04");
-        insta::assert_snapshot!(found.message.en, @"4 MiB were refused as out of memory although nothing was live or under way on device 0, which has 1 GiB and had served up to 8 MiB at once");
+        insta::assert_snapshot!(found.message.en, @"4 MiB were refused as out of memory although nothing was live or under way on device 0, which had served up to 8 MiB before");
         let mut busy = blind();
         busy.alloc(1, 0x20_0000, 8 << 20).passes();
         free(&mut busy);
