@@ -91,7 +91,7 @@ pub struct Missing {
     pub lift: &'static str,
 }
 
-/// Builds a target in this process.
+/// Builds a target for one sequence in this process.
 type Open = fn(&TargetName, &Setup) -> Result<Box<dyn Target>, TargetError>;
 
 /// One kind of target.
