@@ -140,9 +140,12 @@ fn with_ballast_a_card_answers_like_a_small_one() {
 #[test]
 fn a_card_that_others_have_filled_is_told_with_its_figures() {
     let driver = fake("crowded", &[]);
+    let (code, said) = run(&driver, &[("FAKE_CUDA_BYTES", "1074790400")], "reference@cuda", &["zero::answered"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("GPU 0 has 1023 MiB free, and 1 GiB are to be played on it"), "{said}");
     let (code, said) = run(&driver, &[("FAKE_CUDA_BYTES", "419430400")], "reference@cuda", &["zero::answered"]);
     assert_eq!(code, Some(3), "{said}");
-    assert!(said.contains("GPU 0 has 398 MiB free, and 1 GiB are to be played on it"), "{said}");
+    assert!(said.contains("`reference@cuda` has 400 MiB of memory here, and 1 GiB are wanted"), "{said}");
     let (code, said) =
         run(&driver, &[("FAKE_CUDA_BYTES", "1181116006")], "reference@cuda", &["tele::used-and-reserved"]);
     assert_eq!(code, Some(0), "room enough: {said}");

@@ -18,7 +18,8 @@ fn paragraph(kind: &TargetKind) -> String {
         Freshness::Process => "begins anew with every process, one a sequence",
     };
     let jobs = match kind.parallel {
-        Parallel::EachCore => "one a core (on a GPU one)",
+        Parallel::EachCore if kind.name.ends_with("@sim") || kind.name.ends_with("@host") => "one a core",
+        Parallel::EachCore => "one a core, one where it is on a GPU",
         Parallel::One => "one at a time",
     };
     let mut text = format!("{}\n    {}\n    {}; {fresh}; {jobs}\n", kind.name, kind.what, kind.isolation.name());
