@@ -79,6 +79,7 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     };
     let mut capabilities: BTreeSet<Capability> =
         claims(|hook| functions.has(hook)).chain(cards.iter().flat_map(Cards::claims)).collect();
+    capabilities.extend(options.promises.iter().copied());
     if streams > 1 {
         capabilities.insert(Capability::Streams);
     }

@@ -5,6 +5,17 @@
 use super::super::on_gpu::OnGpu;
 use super::super::registry::{TargetOption, unknown_option};
 use super::super::{TargetError, TargetName};
+use crate::op::Capability;
+
+/// What only the author of a library can know.
+const PROMISES: [Capability; 6] = [
+    Capability::Caching,
+    Capability::KeepsCached,
+    Capability::CutsAnyBlock,
+    Capability::MergesAtFree,
+    Capability::SmallPool,
+    Capability::DeferredFree,
+];
 
 /// A function that a library may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +65,8 @@ pub struct Options {
     named: Vec<(Hook, String)>,
     /// What every address is a multiple of.
     pub(super) alignment: Option<u64>,
+    /// What its author promises of it besides.
+    pub(super) promises: Vec<Capability>,
     pub(super) gpu: OnGpu,
 }
 
@@ -105,6 +118,10 @@ impl Options {
             usage: "alignment=BYTES",
             what: "what every address is promised to be a multiple of (16; 256 on a GPU)",
         },
+        TargetOption {
+            usage: "promises=NAME+NAME",
+            what: "caching, keeps_cached, cuts_any_block, merges_at_free, small_pool or deferred_free, which open more scenarios",
+        },
     ];
 
     /// # Errors
@@ -121,6 +138,18 @@ impl Options {
                     Ok(bytes) if bytes.is_power_of_two() => options.alignment = Some(bytes),
                     _ => return Err(bad(format!("`alignment={text}` is no power of two"))),
                 },
+                (None, "promises", Some(text)) => {
+                    let known = |word: &str| PROMISES.into_iter().find(|promise| promise.to_string() == word);
+                    let read = |word: &str| {
+                        known(word).ok_or_else(|| {
+                            bad(format!(
+                                "`{word}` is no promise: it is one of {}",
+                                PROMISES.map(|p| p.to_string()).join(", ")
+                            ))
+                        })
+                    };
+                    options.promises = text.split(['+', ',']).map(read).collect::<Result<_, _>>()?;
+                }
                 (None, key, value) => {
                     if name.place != "cuda" || !options.gpu.take(name, key, value)? {
                         return Err(unknown_option(name, key));
@@ -225,6 +254,7 @@ mod tests {
         for (options, said) in [
             ("?alloc=", "`alloc` names a function"),
             ("?alignment=3", "no power of two"),
+            ("?promises=caching+peace", "`peace` is no promise: it is one of caching, keeps_cached, "),
             ("?colour=red", "has no option `colour`; it has alloc=NAME, "),
             ("?ballast=real", "has no option `ballast`"),
         ] {
