@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arbitrary::{Arbitrary, Unstructured};
 use poolproof::engine::attempt::{Attempt, attempt};
-use poolproof::engine::lockstep::Course;
+use poolproof::engine::lockstep::JudgedSequence;
 use poolproof::op::GRANULE;
 use poolproof::op::{DeviceCall, Op, OracleName, Setup, Step};
 use poolproof::reference::Settings;
@@ -126,7 +126,7 @@ pub fn failure(name: &TargetName, setup: &Setup, steps: &[Step], cells: &mut Cel
     let oracles = judges(&settings, setup, steps);
     // One of them for each input: all would be six times the work.
     let relations = [OracleName::RELATIONS[steps.len() % OracleName::RELATIONS.len()]];
-    let course = Course {
+    let course = JudgedSequence {
         steps,
         oracles: &oracles,
         epilogue: true,

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use poolproof::engine::attempt::{Attempt, attempt};
-use poolproof::engine::lockstep::Course;
+use poolproof::engine::lockstep::JudgedSequence;
 use poolproof::op::{Observation, Op, OracleName, RefusalClass, Reply, Setup, Step, TargetInfo, Versions};
 use poolproof::target::lost::ProtocolError;
 use poolproof::target::worker::shown::{Described, Shown};
@@ -140,7 +140,7 @@ fn sequence(u: &mut Unstructured<'_>) -> Result<(Setup, Vec<Step>, Vec<u8>)> {
 fn ask(setup: &Setup, steps: &[Step], edits: &[u8]) {
     let oracles = OracleName::ALL.iter().copied().collect();
     let relations = [OracleName::RELATIONS[steps.len() % OracleName::RELATIONS.len()]];
-    let course = Course {
+    let course = JudgedSequence {
         steps,
         oracles: &oracles,
         epilogue: true,

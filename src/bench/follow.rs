@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Draw;
-use crate::cuda::telemetry::{Place, Telemetry, TelemetryError, places};
+use crate::cuda::telemetry::{NvmlMatch, Telemetry, TelemetryError, places};
 use crate::cuda::{Ballast, CudaDevice, CudaError, CudaOptions, GpuInfo};
 use crate::device::sim::SimDevice;
 use crate::device::{Device, DeviceError};
@@ -45,7 +45,7 @@ pub enum FollowError {
     #[error(transparent)]
     Cuda(#[from] CudaError),
     #[error("cuda:{ordinal} is no device of NVML that is ours alone ({place:?})")]
-    NotInNvml { ordinal: u32, place: Place },
+    NotInNvml { ordinal: u32, place: NvmlMatch },
     #[error("used memory moves by {noise_bytes} B while nothing is asked: is somebody else on the device?")]
     Restless { noise_bytes: u64 },
 }
@@ -99,7 +99,7 @@ pub fn follow(
     changes: u32,
 ) -> Result<Followed, FollowError> {
     let ground = ground(device, gauge)?;
-    let mut course = Course {
+    let mut course = JudgedSequence {
         ground,
         held: VecDeque::new(),
         descends: false,
@@ -167,8 +167,8 @@ pub fn follow_card(gpu: &GpuInfo, library: Option<&Path>, rate: u32) -> Result<F
     }
     let shown: Vec<(u32, &str)> = shown.iter().map(|(index, uuid)| (*index, uuid.as_str())).collect();
     let uuid: Vec<_> = gpu.uuid.parse().into_iter().collect();
-    let place = places(&uuid, &shown).first().copied().unwrap_or(Place::Unknown);
-    let Place::Device(index) = place else { return Err(FollowError::NotInNvml { ordinal, place }) };
+    let place = places(&uuid, &shown).first().copied().unwrap_or(NvmlMatch::Unknown);
+    let NvmlMatch::Device(index) = place else { return Err(FollowError::NotInNvml { ordinal, place }) };
     let options = CudaOptions { ordinal, total_bytes: ROOM, streams: 1, ballast: Ballast::Budget, ordered: false };
     let mut device = CudaDevice::open(options)?;
     follow_now(&mut device, &mut |_| Ok(telemetry.memory(index)?.used_bytes), rate)
@@ -203,7 +203,7 @@ fn ground(device: &mut dyn Device, gauge: Gauge<'_>) -> Result<Ground, FollowErr
     Ok(Ground { used_bytes: baseline.used_bytes, tolerance_bytes })
 }
 
-struct Course {
+struct JudgedSequence {
     ground: Ground,
     /// Address and bytes of what is taken, the oldest first.
     held: VecDeque<(u64, u64)>,
@@ -214,7 +214,7 @@ struct Course {
     readings: Vec<Duration>,
 }
 
-impl Course {
+impl JudgedSequence {
     /// Answers how long it took.
     fn run(
         &mut self,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Draw;
 use crate::engine::Clock;
 use crate::engine::Twin;
-use crate::engine::lockstep::{self, Course};
+use crate::engine::lockstep::{self, JudgedSequence};
 use crate::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId, Via};
 use crate::target::{self, TargetError, TargetName};
 
@@ -168,9 +168,9 @@ pub fn curve(name: &TargetName, points: &[u32]) -> Result<Vec<CurvePoint>, Targe
 
 fn run(name: &TargetName, setup: &Setup, steps: &[Step], oracles: &BTreeSet<OracleName>) -> Result<u64, TargetError> {
     let mut target = target::open(name, setup)?;
-    let course = Course { only: None, ..Course::new(steps, oracles, false) };
-    let twin = if course.exact { Twin::of(target.info(), setup) } else { None };
-    let run = lockstep::run_beside(&mut *target, twin, &course, &Cell::new(0));
+    let sequence = JudgedSequence { only: None, ..JudgedSequence::new(steps, oracles, false) };
+    let twin = if sequence.exact { Twin::of(target.info(), setup) } else { None };
+    let run = lockstep::run_beside(&mut *target, twin, &sequence, &Cell::new(0));
     debug_assert!(run.conviction.is_none() && run.departure.is_none(), "a sound target: {run:?}");
     Ok(run.operations)
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::cuda::probe::CudaProbe;
-use crate::cuda::telemetry::Place;
+use crate::cuda::telemetry::NvmlMatch;
 use crate::doctor::{self, Findings, Import, NvmlFinding};
 use crate::op::size::human;
 
@@ -41,12 +41,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     Ok(Exit::Conformant)
 }
 
-fn place_text(place: Option<&Place>) -> String {
+fn place_text(place: Option<&NvmlMatch>) -> String {
     match place {
-        Some(Place::Device(index)) => format!("device {index} of NVML"),
-        Some(Place::PartOf(index)) => format!("part of device {index} of NVML"),
-        Some(Place::Unknown) => "not shown by NVML".to_owned(),
-        Some(Place::Ambiguous) => "several devices of NVML carry its UUID".to_owned(),
+        Some(NvmlMatch::Device(index)) => format!("device {index} of NVML"),
+        Some(NvmlMatch::PartOf(index)) => format!("part of device {index} of NVML"),
+        Some(NvmlMatch::Unknown) => "not shown by NVML".to_owned(),
+        Some(NvmlMatch::Ambiguous) => "several devices of NVML carry its UUID".to_owned(),
         None => "NVML was not asked".to_owned(),
     }
 }
@@ -156,10 +156,10 @@ fn cuda_json(findings: &Findings) -> Value {
         CudaProbe::Found { version, devices } => {
             let places = findings.places();
             let nvml = |ordinal: usize| match places.get(ordinal) {
-                Some(Place::Device(index)) => json!({ "device": index }),
-                Some(Place::PartOf(index)) => json!({ "part_of": index }),
-                Some(Place::Ambiguous) => json!("ambiguous"),
-                Some(Place::Unknown) | None => Value::Null,
+                Some(NvmlMatch::Device(index)) => json!({ "device": index }),
+                Some(NvmlMatch::PartOf(index)) => json!({ "part_of": index }),
+                Some(NvmlMatch::Ambiguous) => json!("ambiguous"),
+                Some(NvmlMatch::Unknown) | None => Value::Null,
             };
             let device = |(ordinal, d): (usize, &crate::cuda::probe::CudaDeviceInfo)| {
                 json!({

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cuda::probe::{CudaProbe, cuda_probe};
-use crate::cuda::telemetry::{DriverInfo, GpuInfo, Place, Telemetry, TelemetryError, Uuid, places};
+use crate::cuda::telemetry::{DriverInfo, GpuInfo, NvmlMatch, Telemetry, TelemetryError, Uuid, places};
 use crate::target::registry::ALL;
 
 pub use machine::Machine;
@@ -93,7 +93,7 @@ fn targets(known: &[(&'static str, &'static str)], cuda: &CudaProbe, python: &Py
 impl Findings {
     /// For each device of CUDA, in its order, where it is in NVML; empty where either shows nothing.
     #[must_use]
-    pub fn places(&self) -> Vec<Place> {
+    pub fn places(&self) -> Vec<NvmlMatch> {
         let (CudaProbe::Found { devices, .. }, Ok(nvml)) = (&self.cuda, &self.nvml) else { return Vec::new() };
         let cuda: Vec<Uuid> = devices.iter().map(|device| device.uuid).collect();
         let shown = nvml.devices.iter().flatten();

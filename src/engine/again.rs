@@ -6,7 +6,7 @@ use crate::op::Setup;
 use crate::verdict::{Reproduced, TranscriptLine, Violation};
 
 use super::attempt::{Attempt, attempt};
-use super::lockstep::{Course, Run};
+use super::lockstep::{JudgedSequence, Run};
 use super::opener::Opener;
 
 /// Runs of each finding, each on a fresh target; of a hang, each costs a whole deadline.
@@ -28,14 +28,14 @@ pub(super) struct Again {
 pub(super) fn again(
     open: &Opener<'_>,
     setup: &Setup,
-    course: &Course<'_>,
+    sequence: &JudgedSequence<'_>,
     find: impl Fn(&Run) -> Option<Violation>,
 ) -> Again {
-    let course = Course { transcript: true, ..*course };
+    let sequence = JudgedSequence { transcript: true, ..*sequence };
     let reproduced = Reproduced { times: 0, of: TIMES };
     let mut all = Again { reproduced, violation: None, transcript: Vec::new(), otherwise: Vec::new() };
     for number in 1..=TIMES {
-        match attempt(open, setup, &course) {
+        match attempt(open, setup, &sequence) {
             Ok(Attempt::Ran(run)) => {
                 let found = find(&run);
                 match &found {

@@ -7,11 +7,11 @@ use std::cell::Cell;
 use crate::op::{Op, Setup};
 use crate::target::TargetError;
 
-use super::lockstep::{self, Conviction, Course, Run};
+use super::lockstep::{self, Conviction, JudgedSequence, Run};
 use super::loss::{self, Loss};
 use super::metamorphic;
 pub use super::opener::{Opener, inspect};
-use super::opener::{lost_by, quietly};
+use super::opener::{catch_panic, lost_by};
 use super::pulse;
 use super::twin::Twin;
 
@@ -47,37 +47,37 @@ impl Attempt {
 ///
 /// # Errors
 /// What the target says where it cannot be built.
-pub fn attempt(open: &Opener<'_>, setup: &Setup, course: &Course<'_>) -> Result<Attempt, TargetError> {
+pub fn attempt(open: &Opener<'_>, setup: &Setup, sequence: &JudgedSequence<'_>) -> Result<Attempt, TargetError> {
     let at = Cell::new(0);
     let pulse = pulse::own();
     pulse.leave();
     let body = || {
         let mut target = pulse.inside(|| open(setup))?;
-        let twin = if course.exact { Twin::of(target.info(), setup) } else { None };
-        let mut run = lockstep::run_beside(&mut *target, twin, course, &at);
+        let twin = if sequence.exact { Twin::of(target.info(), setup) } else { None };
+        let mut run = lockstep::run_beside(&mut *target, twin, sequence, &at);
         drop(target); // a GPU has one borrower at a time
         if run.conviction.is_none() && !run.blind {
-            let compared = metamorphic::judge(open, setup, course.steps, course.relations)?;
+            let compared = metamorphic::judge(open, setup, sequence.steps, sequence.relations)?;
             run.pairs = compared.pairs;
             run.conviction = compared.conviction;
         }
         Ok(run)
     };
-    match quietly(body) {
+    match catch_panic(body) {
         // One that cannot be opened now is lost to this sequence; the next may find it again.
         Ok(Err(error)) => {
             let lost = lost_by(error)?;
             Ok(Attempt::Ran(Box::new(Run { lost: Some(Loss { lost, during: None }), ..Run::default() })))
         }
         Ok(Ok(run)) => Ok(Attempt::Ran(Box::new(run))),
-        Err(text) if pulse.leave() => Ok(Attempt::Ran(Box::new(panicked(course, at.get(), &text)))),
+        Err(text) if pulse.leave() => Ok(Attempt::Ran(Box::new(panicked(sequence, at.get(), &text)))),
         Err(text) => Ok(Attempt::Panicked(Panicked { step: at.get(), text })),
     }
 }
 
 /// A run that the target ended with a panic at the given step; the number of steps if that was a closing operation.
-fn panicked(course: &Course<'_>, step: usize, text: &str) -> Run {
-    let during = course.steps.get(step).and_then(|s| s.op.as_ref()).map(Op::to_line);
+fn panicked(sequence: &JudgedSequence<'_>, step: usize, text: &str) -> Run {
+    let during = sequence.steps.get(step).and_then(|s| s.op.as_ref()).map(Op::to_line);
     let violations = vec![loss::panicked(text, during.as_deref())];
     Run { conviction: Some(Conviction { step, violations }), operations: step as u64, ..Run::default() }
 }
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_a_text_and_the_next_call_is_untouched() {
-        let text = quietly(|| panic!("bad {}", 7)).map(|(): ()| ()).expect_err("it panics");
+        let text = catch_panic(|| panic!("bad {}", 7)).map(|(): ()| ()).expect_err("it panics");
         assert!(text.starts_with("bad 7 (") && text.contains("attempt.rs:"), "{text}");
-        assert_eq!(quietly(|| 3), Ok(3));
+        assert_eq!(catch_panic(|| 3), Ok(3));
     }
 }

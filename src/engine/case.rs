@@ -10,7 +10,7 @@ use crate::target::TargetName;
 use crate::verdict::Reproducer;
 use crate::workload::{self, Offers};
 
-use super::course::Course;
+use super::judged_sequence::JudgedSequence;
 use super::opener::Opener;
 
 /// How many sequences of a pass are also compared with a variant: each costs two bare runs.
@@ -91,9 +91,9 @@ impl Case<'_> {
         own().nth(turn)
     }
 
-    pub(super) fn course<'s>(&'s self, steps: &'s [Step]) -> Course<'s> {
+    pub(super) fn sequence<'s>(&'s self, steps: &'s [Step]) -> JudgedSequence<'s> {
         let (oracles, epilogue) = (&self.scenario.oracles, self.scenario.epilogue);
-        Course { steps, oracles, epilogue, transcript: false, relations: &[], only: None, exact: false }
+        JudgedSequence { steps, oracles, epilogue, transcript: false, relations: &[], only: None, exact: false }
     }
 }
 

@@ -7,12 +7,12 @@ use crate::requirement::RequirementId;
 use crate::verdict::{RanOut, Reproduced, Reproducer, TranscriptLine, Violation};
 
 use super::attempt::Panicked;
-use super::course::{Conviction, Guilt};
+use super::judged_sequence::{Conviction, FailureKey};
 
 /// A violation and the sequence that shows it.
 #[derive(Debug, Clone)]
 pub(super) struct Caught {
-    pub(super) guilt: Guilt,
+    pub(super) failure_key: FailureKey,
     /// The promise that was broken: what the judge cites, or the scenario's own.
     pub(super) requirement: RequirementId,
     pub(super) violation: Violation,

@@ -12,7 +12,7 @@ use super::attempt::{Attempt, attempt};
 use super::caught::Caught;
 use super::failure::relations_of;
 use super::fold::OpenNamed;
-use super::lockstep::{Course, Run};
+use super::lockstep::{JudgedSequence, Run};
 use super::loss;
 
 /// Requests of up to this size are nothing to speak of.
@@ -109,7 +109,7 @@ fn counted(ops: &[&Op]) -> Vec<Condition> {
 
 /// Whether a request was refused for lack of memory on the way.
 fn refused(caught: &Caught, open: &OpenNamed<'_>) -> Option<Condition> {
-    if loss::is_loss(caught.guilt.oracle) {
+    if loss::is_loss(caught.failure_key.oracle) {
         return None; // each run costs a process or a deadline
     }
     let run = run(caught, &caught.reproducer.setup, &caught.reproducer.steps, open)?;
@@ -124,12 +124,15 @@ fn size(caught: &Caught, open: &OpenNamed<'_>) -> Option<Condition> {
         _ => None,
     });
     let (largest, block) = sizes.max()?;
-    if largest <= UNREMARKABLE || caught.guilt.oracle == OracleName::Expectation || loss::is_loss(caught.guilt.oracle) {
+    if largest <= UNREMARKABLE
+        || caught.failure_key.oracle == OracleName::Expectation
+        || loss::is_loss(caught.failure_key.oracle)
+    {
         return None;
     }
     let fails = |bytes: u64| {
         let steps = resized(steps, block, bytes);
-        run(caught, setup, &steps, open).is_some_and(|run| caught.guilt.find(&run).is_some())
+        run(caught, setup, &steps, open).is_some_and(|run| caught.failure_key.find(&run).is_some())
     };
     let (mut low, mut high) = (0, largest);
     if fails(512) || !fails(largest) {
@@ -164,8 +167,9 @@ fn run(caught: &Caught, setup: &Setup, steps: &[Step], open: &OpenNamed<'_>) -> 
     let open = open(&caught.reproducer.target)?;
     let oracles = caught.reproducer.oracles.iter().copied().collect();
     let relations: Vec<OracleName> =
-        relations_of(&caught.reproducer.oracles).into_iter().filter(|o| *o == caught.guilt.oracle).collect();
-    let course = Course { relations: &relations, ..Course::new(steps, &oracles, caught.reproducer.epilogue) };
+        relations_of(&caught.reproducer.oracles).into_iter().filter(|o| *o == caught.failure_key.oracle).collect();
+    let course =
+        JudgedSequence { relations: &relations, ..JudgedSequence::new(steps, &oracles, caught.reproducer.epilogue) };
     match attempt(&*open, setup, &course) {
         Ok(Attempt::Ran(run)) => Some(*run),
         _ => None,

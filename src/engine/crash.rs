@@ -1,6 +1,6 @@
 //! A sequence that broke the harness, or lost its target for a reason that is none of the allocator's: kept, to be looked at.
 //!
-//! Decides nothing of guilt: what convicts is `failure`'s.
+//! Decides nothing of failure_key: what convicts is `failure`'s.
 
 use std::cell::Cell;
 
@@ -10,8 +10,8 @@ use crate::workload;
 use super::attempt::{Attempt, Panicked, attempt};
 use super::case::Case;
 use super::caught::Crash;
-use super::course::Course;
 use super::failure::{BUDGET, reproducer};
+use super::judged_sequence::JudgedSequence;
 use super::loss::Loss;
 use super::opener::Opener;
 use super::stop::Patience;
@@ -40,7 +40,7 @@ pub(super) fn keep_crash(
     patience: Patience<'_>,
 ) -> Crash {
     let found = crash_as_found(case, setup, steps, panicked, names);
-    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.course(steps), &panicked.text);
+    let still = |setup: &Setup, steps: &[Step]| panics_so(case.open, setup, &case.sequence(steps), &panicked.text);
     if !patience.may_shrink() || !still(setup, steps) {
         return found;
     }
@@ -62,6 +62,6 @@ pub(super) fn keep_loss(case: &Case<'_>, setup: &Setup, steps: &[Step], loss: &L
     Crash { text, reproducer: Some(reproducer(case, setup.clone(), steps.to_vec(), names.clone())) }
 }
 
-fn panics_so(open: &Opener<'_>, setup: &Setup, course: &Course<'_>, text: &str) -> bool {
-    matches!(attempt(open, setup, course), Ok(Attempt::Panicked(panicked)) if panicked.text == text)
+fn panics_so(open: &Opener<'_>, setup: &Setup, sequence: &JudgedSequence<'_>, text: &str) -> bool {
+    matches!(attempt(open, setup, sequence), Ok(Attempt::Panicked(panicked)) if panicked.text == text)
 }

@@ -16,7 +16,7 @@ use super::attempt::{Attempt, attempt};
 use super::case::Case;
 use super::caught::{Author, Caught};
 use super::health;
-use super::lockstep::{Conviction, Course, Guilt};
+use super::lockstep::{Conviction, FailureKey, JudgedSequence};
 use super::loss;
 use super::naming;
 use super::stop::Patience;
@@ -47,13 +47,13 @@ pub(super) fn as_found(
     author: Author<'_>,
 ) -> Caught {
     let mut first = first(case, conviction);
-    let guilt = Guilt::of(&first);
+    let failure_key = FailureKey::of(&first);
     naming::violation(author.names, &[], &mut first);
     Caught {
-        guilt,
+        failure_key,
         requirement: first.requirement.unwrap_or(case.scenario.requirement),
         violation: labelled(first, author.label),
-        reproducer: of_guilt(reproducer(case, setup.clone(), steps.to_vec(), author.names.clone()), guilt),
+        reproducer: of_guilt(reproducer(case, setup.clone(), steps.to_vec(), author.names.clone()), failure_key),
         transcript: Vec::new(),
         reproduced: None,
         original_steps: steps.len() as u64,
@@ -72,34 +72,40 @@ pub(super) fn pin_down(
     patience: Patience<'_>,
 ) -> Caught {
     let first = first(case, conviction);
-    let guilt = Guilt::of(&first);
-    log::info!("{}: {} convicts at step {} of {}", case.scenario.id, guilt.oracle.name(), conviction.step, steps.len());
+    let failure_key = FailureKey::of(&first);
+    log::info!(
+        "{}: {} convicts at step {} of {}",
+        case.scenario.id,
+        failure_key.oracle.name(),
+        conviction.step,
+        steps.len()
+    );
     // A hang that is run again costs a whole deadline.
-    if !patience.may_repeat() || (loss::is_loss(guilt.oracle) && !patience.may_shrink()) {
+    if !patience.may_repeat() || (loss::is_loss(failure_key.oracle) && !patience.may_shrink()) {
         return as_found(case, setup, steps, conviction, author);
     }
-    if let Some((steps, conviction)) = without_faults(case, setup, steps, guilt) {
+    if let Some((steps, conviction)) = without_faults(case, setup, steps, failure_key) {
         return Caught {
             original_steps: steps.len() as u64,
             // The value of `for_each` is mostly which call fails.
             ..pin_down(case, setup, &steps, &conviction, Author { label: "", ..author }, patience)
         };
     }
-    let small = shrink(case, setup, steps, conviction, guilt, patience);
-    let relations = relations_for(guilt.oracle);
-    let course = course_for(case, &small.steps, guilt, &relations);
+    let small = shrink(case, setup, steps, conviction, failure_key, patience);
+    let relations = relations_for(failure_key.oracle);
+    let course = sequence_for(case, &small.steps, failure_key, &relations);
     // What no run showed again speaks of the sequence as it was first found.
-    let mut again = again(case.open, &small.setup, &course, |run| guilt.find(run).cloned());
+    let mut again = again(case.open, &small.setup, &course, |run| failure_key.find(run).cloned());
     let names = author.names.follow(&small.origins);
     let said = if again.violation.is_some() { &names } else { author.names };
     let mut violation = again.told(&first);
     naming::violation(said, &naming::foreign(&again.transcript), &mut violation);
     naming::listing(&names, &mut again.transcript);
     Caught {
-        guilt,
-        requirement: guilt.cited.unwrap_or(case.scenario.requirement),
+        failure_key,
+        requirement: failure_key.cited.unwrap_or(case.scenario.requirement),
         violation: labelled(with_health(case, &small.setup, violation), author.label),
-        reproducer: of_guilt(reproducer(case, small.setup, small.steps, names), guilt),
+        reproducer: of_guilt(reproducer(case, small.setup, small.steps, names), failure_key),
         transcript: again.transcript,
         reproduced: Some(again.reproduced),
         original_steps: steps.len() as u64,
@@ -117,7 +123,8 @@ pub(super) fn pin_departure(case: &Case<'_>, found: Caught, patience: Patience<'
     let Case { open, target, seed, cases, swarm, exact, stored, .. } = *case;
     let alone = Case { scenario: &alone, open, target, seed, cases, swarm, exact, stored, running: None };
     for case in [&alone, case] {
-        let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &course_for(case, &bare, Guilt::DEPARTURE, &[])) else {
+        let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &sequence_for(case, &bare, FailureKey::DEPARTURE, &[]))
+        else {
             continue;
         };
         if let Some(conviction) = &run.departure {
@@ -133,17 +140,23 @@ pub(super) fn pin_departure(case: &Case<'_>, found: Caught, patience: Patience<'
 
 /// The same steps without the device calls that were made to fail, if the same judge convicts all the same: then the
 /// faults are not what it takes.
-fn without_faults(case: &Case<'_>, setup: &Setup, steps: &[Step], guilt: Guilt) -> Option<(Vec<Step>, Conviction)> {
+fn without_faults(
+    case: &Case<'_>,
+    setup: &Setup,
+    steps: &[Step],
+    failure_key: FailureKey,
+) -> Option<(Vec<Step>, Conviction)> {
     let is_fault = |s: &Step| matches!(s.op, Some(Op::Fault { .. }));
-    if loss::is_loss(guilt.oracle) || guilt.oracle == OracleName::Expectation || !steps.iter().any(is_fault) {
+    if loss::is_loss(failure_key.oracle) || failure_key.oracle == OracleName::Expectation || !steps.iter().any(is_fault)
+    {
         return None;
     }
     let bare: Vec<Step> = steps.iter().filter(|s| !is_fault(s)).filter_map(|s| s.op.clone()).map(Step::from).collect();
-    let relations = relations_for(guilt.oracle);
-    let course = course_for(case, &bare, guilt, &relations);
+    let relations = relations_for(failure_key.oracle);
+    let course = sequence_for(case, &bare, failure_key, &relations);
     let Ok(Attempt::Ran(run)) = attempt(case.open, setup, &course) else { return None };
     let conviction =
-        run.conviction.or(run.departure).filter(|c| c.violations.iter().any(|v| v.oracle == guilt.oracle))?;
+        run.conviction.or(run.departure).filter(|c| c.violations.iter().any(|v| v.oracle == failure_key.oracle))?;
     Some((bare, conviction))
 }
 
@@ -153,9 +166,14 @@ fn relations_for(oracle: OracleName) -> Vec<OracleName> {
 }
 
 /// A sequence of the scenario, to see whether the same judge convicts of the same. Only a departure takes a twin.
-fn course_for<'a>(case: &'a Case<'_>, steps: &'a [Step], guilt: Guilt, relations: &'a [OracleName]) -> Course<'a> {
-    let exact = guilt == Guilt::DEPARTURE;
-    Course { relations, exact, only: exact.then_some(guilt), ..case.course(steps) }
+fn sequence_for<'a>(
+    case: &'a Case<'_>,
+    steps: &'a [Step],
+    failure_key: FailureKey,
+    relations: &'a [OracleName],
+) -> JudgedSequence<'a> {
+    let exact = failure_key == FailureKey::DEPARTURE;
+    JudgedSequence { relations, exact, only: exact.then_some(failure_key), ..case.sequence(steps) }
 }
 
 /// A sequence made smaller.
@@ -177,17 +195,17 @@ fn shrink(
     setup: &Setup,
     steps: &[Step],
     conviction: &Conviction,
-    guilt: Guilt,
+    failure_key: FailureKey,
     patience: Patience<'_>,
 ) -> Small {
-    let relations = relations_for(guilt.oracle);
+    let relations = relations_for(failure_key.oracle);
     let tries = Tries::begin(patience);
     let still_fails = |setup: &Setup, steps: &[Step]| {
-        let attempt = attempt(case.open, setup, &course_for(case, steps, guilt, &relations));
+        let attempt = attempt(case.open, setup, &sequence_for(case, steps, failure_key, &relations));
         tries.ran(attempt.as_ref().map_or(0, Attempt::operations));
-        matches!(attempt, Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
+        matches!(attempt, Ok(Attempt::Ran(run)) if failure_key.find(&run).is_some())
     };
-    let oracle = guilt.oracle;
+    let oracle = failure_key.oracle;
     let as_it_is = |steps: Vec<Step>| whole(setup, steps);
     let cut = &steps[..steps.len().min(conviction.step + 1)];
     let is_cut = still_fails(setup, cut);
@@ -200,7 +218,7 @@ fn shrink(
     if oracle == OracleName::Expectation && is_explicit {
         let Some(yardstick) = Yardstick::of(case, setup) else { return as_it_is(start) };
         let fails =
-            |setup: &Setup, steps: &[Step]| still_fails(setup, steps) && yardstick.meets(setup, &case.course(steps));
+            |setup: &Setup, steps: &[Step]| still_fails(setup, steps) && yardstick.meets(setup, &case.sequence(steps));
         return minimise(setup, &start, budget, fails, &tries);
     }
     let bare: Vec<Step> = start.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
@@ -244,18 +262,18 @@ pub(super) fn recheck(case: &Case<'_>, stored: &Reproducer) -> Result<Option<Cau
     let oracles = stored.oracles.iter().copied().collect();
     let relations = relations_of(&stored.oracles);
     let (steps, epilogue) = (&stored.steps, stored.epilogue);
-    let course = Course { relations: &relations, ..Course::new(steps, &oracles, epilogue) };
+    let course = JudgedSequence { relations: &relations, ..JudgedSequence::new(steps, &oracles, epilogue) };
     let Attempt::Ran(run) = attempt(case.open, &stored.setup, &course)? else { return Ok(None) };
     let Some(first) = run.conviction.and_then(|c| c.violations.into_iter().next()) else { return Ok(None) };
-    let guilt = Guilt::of(&first);
-    let mut again = again(case.open, &stored.setup, &course, |run| guilt.find(run).cloned());
+    let failure_key = FailureKey::of(&first);
+    let mut again = again(case.open, &stored.setup, &course, |run| failure_key.find(run).cloned());
     let mut violation = again.told(&first);
     naming::violation(&stored.names, &naming::foreign(&again.transcript), &mut violation);
     naming::listing(&stored.names, &mut again.transcript);
     let violation = with_health(case, &stored.setup, violation);
     Ok(Some(Caught {
-        guilt,
-        requirement: guilt.cited.unwrap_or(own),
+        failure_key,
+        requirement: failure_key.cited.unwrap_or(own),
         violation,
         reproducer: Reproducer { target: case.target.to_owned(), ..stored.clone() },
         transcript: again.transcript,
@@ -280,8 +298,8 @@ pub(super) fn relations_of(oracles: &[OracleName]) -> Vec<OracleName> {
 }
 
 /// Whoever runs it again has to ask the twin, if the twin is who objects.
-fn of_guilt(mut reproducer: Reproducer, guilt: Guilt) -> Reproducer {
-    if guilt == Guilt::DEPARTURE {
+fn of_guilt(mut reproducer: Reproducer, failure_key: FailureKey) -> Reproducer {
+    if failure_key == FailureKey::DEPARTURE {
         reproducer.oracles.push(OracleName::Exact);
     }
     reproducer

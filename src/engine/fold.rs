@@ -12,9 +12,9 @@ use crate::verdict::Because;
 
 use super::attempt::{Attempt, attempt};
 use super::caught::Caught;
-use super::course::Guilt;
 use super::failure::relations_of;
-use super::lockstep::Course;
+use super::judged_sequence::FailureKey;
+use super::lockstep::JudgedSequence;
 use super::loss;
 use super::opener::Opener;
 
@@ -54,9 +54,10 @@ pub(super) fn fold(suspects: &[Suspect<'_>], open: Option<&OpenNamed<'_>>) -> Ve
             left.retain(|&other| match same(&suspects[member], &suspects[other], open) {
                 Some(because) => {
                     folded.push((other, because));
-                    let known = members.iter().any(|&m| suspects[m].caught.guilt == suspects[other].caught.guilt);
+                    let known =
+                        members.iter().any(|&m| suspects[m].caught.failure_key == suspects[other].caught.failure_key);
                     // Whatever goes wrong departs from the policy, too: that puts no two mistakes down to one.
-                    let departs = suspects[other].caught.guilt == Guilt::DEPARTURE;
+                    let departs = suspects[other].caught.failure_key == FailureKey::DEPARTURE;
                     if !known && !departs && members.len() < MEMBERS {
                         members.push(other);
                     }
@@ -97,7 +98,7 @@ fn rank(suspect: &Suspect<'_>, place: usize) -> impl Ord + use<> {
     };
     let calls = calls_made(caught) + says_less;
     // What breaks no promise by itself comes after whatever does.
-    let departs = caught.guilt == Guilt::DEPARTURE;
+    let departs = caught.failure_key == FailureKey::DEPARTURE;
     (departs, spares_data, calls, is_bookkeeping(requirement), compares, requirement, caught.original_steps, place)
 }
 
@@ -116,13 +117,14 @@ fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -
     // What an author expects of a requirement, and what a judge sees of it, are one.
     // So is what a snapshot shows of it.
     let shows = [OracleName::Expectation, OracleName::Summary];
-    let expects = |c: &Caught| shows.contains(&c.guilt.oracle);
-    let judged_alike = a.requirement == b.requirement && (a.guilt.oracle == b.guilt.oracle || expects(a) || expects(b));
+    let expects = |c: &Caught| shows.contains(&c.failure_key.oracle);
+    let judged_alike =
+        a.requirement == b.requirement && (a.failure_key.oracle == b.failure_key.oracle || expects(a) || expects(b));
     if a.reproducer.target != b.reproducer.target {
         return None; // what a sibling's settings lead to is told apart
     }
     let same_world = a.reproducer.setup.config == b.reproducer.setup.config;
-    if judged_alike && (same_world || loss::is_loss(a.guilt.oracle) || a.guilt == Guilt::DEPARTURE) {
+    if judged_alike && (same_world || loss::is_loss(a.failure_key.oracle) || a.failure_key == FailureKey::DEPARTURE) {
         return Some(Because::SamePromise);
     }
     let calls_of = |c: &Caught| calls(&c.reproducer.setup, &c.reproducer.steps);
@@ -131,7 +133,7 @@ fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -
     }
     let open = open?;
     // Each try of a loss costs a process or a deadline.
-    if loss::is_loss(a.guilt.oracle) || loss::is_loss(b.guilt.oracle) {
+    if loss::is_loss(a.failure_key.oracle) || loss::is_loss(b.failure_key.oracle) {
         return None;
     }
     if breaks(open, a, b) {
@@ -143,25 +145,25 @@ fn same(lead: &Suspect<'_>, other: &Suspect<'_>, open: Option<&OpenNamed<'_>>) -
 /// Whether the sequence of the one breaks the promise of the other, as that one's judges see it. Expectations are of
 /// their own steps, and seen nowhere else.
 fn breaks(open: &OpenNamed<'_>, ran: &Caught, judged: &Caught) -> bool {
-    let guilt = judged.guilt;
-    if guilt.oracle == OracleName::Expectation {
+    let failure_key = judged.failure_key;
+    if failure_key.oracle == OracleName::Expectation {
         return false;
     }
     let Some(open) = open(&ran.reproducer.target) else { return false };
     let steps: Vec<Step> = ran.reproducer.steps.iter().filter_map(|s| s.op.clone()).map(Step::from).collect();
     let oracles = judged.reproducer.oracles.iter().copied().filter(|o| *o != OracleName::Expectation).collect();
     let relations = relations_of(&judged.reproducer.oracles);
-    let relations: Vec<OracleName> = relations.into_iter().filter(|o| *o == guilt.oracle).collect();
-    let course = Course {
+    let relations: Vec<OracleName> = relations.into_iter().filter(|o| *o == failure_key.oracle).collect();
+    let course = JudgedSequence {
         steps: &steps,
         oracles: &oracles,
         epilogue: judged.reproducer.epilogue,
         transcript: false,
         relations: &relations,
-        only: Some(guilt),
-        exact: guilt == Guilt::DEPARTURE,
+        only: Some(failure_key),
+        exact: failure_key == FailureKey::DEPARTURE,
     };
-    matches!(attempt(&*open, &ran.reproducer.setup, &course), Ok(Attempt::Ran(run)) if guilt.find(&run).is_some())
+    matches!(attempt(&*open, &ran.reproducer.setup, &course), Ok(Attempt::Ran(run)) if failure_key.find(&run).is_some())
 }
 
 /// What a sequence asks: operations by name, with their blocks, streams and devices, and sizes only by their kind.

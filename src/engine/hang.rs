@@ -34,7 +34,7 @@ pub(super) fn pin_down(case: &Case<'_>, name: &TargetName, stuck: &Stuck, budget
     let found = lost.violation().into_iter().collect();
     let here = Conviction { step: stuck.step.unwrap_or(hung.steps.len()), violations: found };
     let hangs = |c: &Conviction| c.violations.iter().any(|v| v.oracle == OracleName::Hang);
-    let again = match attempt(&open, &hung.setup, &case.course(&hung.steps)) {
+    let again = match attempt(&open, &hung.setup, &case.sequence(&hung.steps)) {
         Ok(Attempt::Ran(run)) => run.conviction.filter(hangs),
         _ => None,
     };

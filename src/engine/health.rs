@@ -6,7 +6,7 @@ use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, Setup, Step, Stre
 use crate::verdict::TranscriptLine;
 
 use super::attempt::{Attempt, attempt};
-use super::lockstep::Course;
+use super::lockstep::JudgedSequence;
 use super::opener::{Opener, inspect};
 
 /// Bytes asked of each device.
@@ -27,7 +27,7 @@ pub(super) fn afterwards(open: &Opener<'_>, setup: &Setup) -> String {
     };
     let steps = sequence(info.devices.len());
     let oracles = [OracleName::Contents].into();
-    let course = Course {
+    let sequence = JudgedSequence {
         steps: &steps,
         oracles: &oracles,
         epilogue: false,
@@ -36,7 +36,7 @@ pub(super) fn afterwards(open: &Opener<'_>, setup: &Setup) -> String {
         only: None,
         exact: false,
     };
-    match attempt(open, setup, &course) {
+    match attempt(open, setup, &sequence) {
         Ok(Attempt::Ran(run)) => {
             if let Some(loss) = &run.lost {
                 return loss.text().en;

@@ -7,39 +7,44 @@ use std::cell::Cell;
 
 use crate::target::Target;
 
-pub use super::course::{Conviction, Course, Guilt, Run};
+pub use super::judged_sequence::{Conviction, FailureKey, JudgedSequence, Run};
 use super::probes::Probes;
 use super::session::{Role, Session, Stop};
 use super::twin::Twin;
 
 /// Runs a sequence on a target that was built for it. `at` follows the step under way, for whoever
 /// has to say where a panic came from.
-pub fn run(target: &mut dyn Target, course: &Course<'_>, at: &Cell<usize>) -> Run {
-    run_beside(target, None, course, at)
+pub fn run(target: &mut dyn Target, sequence: &JudgedSequence<'_>, at: &Cell<usize>) -> Run {
+    run_beside(target, None, sequence, at)
 }
 
 /// The same beside the target's twin, if it has one.
-pub(crate) fn run_beside(target: &mut dyn Target, twin: Option<Twin>, course: &Course<'_>, at: &Cell<usize>) -> Run {
-    let mut session = Session::new(target, twin, course);
+pub(crate) fn run_beside(
+    target: &mut dyn Target,
+    twin: Option<Twin>,
+    sequence: &JudgedSequence<'_>,
+    at: &Cell<usize>,
+) -> Run {
+    let mut session = Session::new(target, twin, sequence);
     if session.before.devices.is_empty() {
         session.run.blind = true;
         return session.run;
     }
-    let mut probes = Probes::new(course.oracles, &session.info);
+    let mut probes = Probes::new(sequence.oracles, &session.info);
     // `Stop` only says that `run.conviction`, `run.departure` or `run.lost` is set.
-    let walked: Result<(), Stop> = session.walk(course, &mut probes, at);
+    let walked: Result<(), Stop> = session.walk(sequence, &mut probes, at);
     session.pulse.inside(|| session.target.close());
     if walked.is_ok() {
         let _: Result<(), Stop> = session.ensure_alive(None);
     }
-    session.run.reached = session.journey.reached();
-    session.run.states = session.journey.into_states();
+    session.run.reached = session.milestones.reached();
+    session.run.states = session.milestones.into_states();
     session.run
 }
 
 impl Session<'_> {
-    fn walk(&mut self, course: &Course<'_>, probes: &mut Probes, at: &Cell<usize>) -> Result<(), Stop> {
-        for (index, step) in course.steps.iter().enumerate() {
+    fn walk(&mut self, sequence: &JudgedSequence<'_>, probes: &mut Probes, at: &Cell<usize>) -> Result<(), Stop> {
+        for (index, step) in sequence.steps.iter().enumerate() {
             at.set(index);
             match &step.op {
                 Some(op) => {
@@ -58,9 +63,9 @@ impl Session<'_> {
             }
         }
         probes.retry(self)?;
-        at.set(course.steps.len());
-        self.step = course.steps.len();
-        if course.epilogue {
+        at.set(sequence.steps.len());
+        self.step = sequence.steps.len();
+        if sequence.epilogue {
             return probes.close(self);
         }
         probes.verify_all(self)?;

@@ -27,20 +27,20 @@ pub(super) fn lost_by(error: TargetError) -> Result<Lost, TargetError> {
 /// # Errors
 /// What the target says where it cannot be built.
 pub fn inspect(open: &Opener<'_>, setup: &Setup) -> Result<Result<(TargetInfo, Versions), String>, TargetError> {
-    match quietly(|| open(setup).map(|target| (target.info().clone(), target.versions()))) {
+    match catch_panic(|| open(setup).map(|target| (target.info().clone(), target.versions()))) {
         Ok(result) => result.map(Ok),
         Err(text) => Ok(Err(text)),
     }
 }
 
 thread_local! {
-    /// What the last panic under `quietly` said; `None` outside of it.
+    /// What the last panic under `catch_panic` said; `None` outside of it.
     static HEARD: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Runs `body`; if it panics, answers what the panic said instead of printing it. Other threads, and
 /// this one afterwards, panic as they always did.
-pub(crate) fn quietly<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch_panic<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = panic::take_hook();

@@ -15,7 +15,7 @@ use super::EngineError;
 use super::attempt::{Attempt, attempt};
 use super::case::{Case, worlds};
 use super::caught::{Author, Crash, Pending};
-use super::course::Course;
+use super::judged_sequence::JudgedSequence;
 use super::loss::Loss;
 use super::opener::lost_by;
 use super::requires::{self, missing};
@@ -202,7 +202,7 @@ impl Case<'_> {
         }
         // One departure is enough: more of them would say the same.
         let exact = self.exact && tally.departed.is_none();
-        let attempt = attempt(self.open, setup, &Course { relations, exact, ..self.course(steps) })?;
+        let attempt = attempt(self.open, setup, &JudgedSequence { relations, exact, ..self.sequence(steps) })?;
         budget.ran(attempt.operations());
         match attempt {
             Attempt::Ran(run) => {

@@ -152,7 +152,7 @@ fn counts_on_scarcity(expect: &Expect) -> bool {
 
 /// A block as the steps hold it.
 #[derive(Debug, Clone, Copy)]
-struct Held {
+struct StepBlock {
     block: BlockId,
     device: usize,
     stream: StreamId,
@@ -167,9 +167,9 @@ struct Held {
 struct Book<'a> {
     info: &'a TargetInfo,
     rooms: Rooms,
-    live: BTreeMap<BlockId, Held>,
+    live: BTreeMap<BlockId, StepBlock>,
     /// Blocks given back whose memory may still be theirs.
-    cached: Vec<Held>,
+    cached: Vec<StepBlock>,
     least: Vec<u64>,
     most: Vec<u64>,
     /// Pools entered and captures under way.
@@ -277,9 +277,9 @@ impl<'a> Book<'a> {
     ) -> Result<(), Text> {
         let most = self.info.contract.growth.at_most(bytes);
         let kept = self.redirections > 0;
-        let like = |h: &Held| h.device == device && h.stream == stream && h.bytes == bytes;
-        let helper = |h: &Held| like(h) && h.kept && !kept && Some(h.block) == same_as;
-        let own = |h: &Held| like(h) && h.kept == kept;
+        let like = |h: &StepBlock| h.device == device && h.stream == stream && h.bytes == bytes;
+        let helper = |h: &StepBlock| like(h) && h.kept && !kept && Some(h.block) == same_as;
+        let own = |h: &StepBlock| like(h) && h.kept == kept;
         let again = self.cached.iter().position(helper).or_else(|| self.cached.iter().position(own));
         let again = again.map(|i| self.cached.swap_remove(i));
         // What a pool keeps helps others out only where there is no room.
@@ -298,7 +298,7 @@ impl<'a> Book<'a> {
         }
         self.most[device] = self.most[device].saturating_add(most);
         self.least[device] = self.least[device].saturating_add(bytes);
-        self.live.insert(block, Held { block, device, stream, bytes, most, kept, recorded: false });
+        self.live.insert(block, StepBlock { block, device, stream, bytes, most, kept, recorded: false });
         // A pool need not get at what is cached outside of it.
         let outside = self.cached.iter().filter(|h| kept && !h.kept && h.device == device).map(|h| h.most);
         let need = outside.fold(self.most[device], u64::saturating_add);
@@ -324,7 +324,7 @@ impl<'a> Book<'a> {
         self.cached.push(held);
     }
 
-    fn forget(&mut self, held: Held) {
+    fn forget(&mut self, held: StepBlock) {
         self.most[held.device] = self.most[held.device].saturating_sub(held.most);
         self.least[held.device] = self.least[held.device].saturating_sub(held.bytes);
     }

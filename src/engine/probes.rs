@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, StreamId, TargetInfo};
 
-use super::session::{Answer, Role, Session, Stop};
+use super::session::{Role, Session, StepOutcome, Stop};
 
 /// Retries get block ids from here on; sequences number theirs from 0.
 const RETRY_BLOCKS: u32 = 0xF000_0000;
@@ -61,31 +61,33 @@ impl Probes {
         }
     }
 
-    pub(super) fn after(&mut self, session: &mut Session<'_>, op: &Op, answer: Answer) -> Result<(), Stop> {
+    pub(super) fn after(&mut self, session: &mut Session<'_>, op: &Op, answer: StepOutcome) -> Result<(), Stop> {
         // Whatever gave the memory back (a flush before a retry, an unmapping, the end of a pool), it may have been
         // more than was free.
         self.to_be_read |= session.gave_back;
         match (op, answer) {
-            (Op::Alloc { block, .. }, Answer::Served) if session.model.pools().is_capturing() => {
+            (Op::Alloc { block, .. }, StepOutcome::Served) if session.model.pools().is_capturing() => {
                 self.unwritten.insert(*block);
             }
-            (Op::Alloc { block, .. }, Answer::Served) => self.fill(session, *block)?,
+            (Op::Alloc { block, .. }, StepOutcome::Served) => self.fill(session, *block)?,
             (Op::CaptureEnd { .. }, _) => self.catch_up(session)?,
-            (Op::Alloc { .. }, Answer::OutOfMemory) => {
+            (Op::Alloc { .. }, StepOutcome::OutOfMemory) => {
                 let device = session.model.device_of(op);
                 if self.retries && device.is_some_and(|d| session.armed_on(d) == 0) {
                     self.due = Some((session.step, op.clone()));
                 }
                 self.to_be_read = true;
             }
-            (Op::EmptyCache, Answer::Served | Answer::Refused | Answer::OutOfMemory) => self.to_be_read = true,
+            (Op::EmptyCache, StepOutcome::Served | StepOutcome::Refused | StepOutcome::OutOfMemory) => {
+                self.to_be_read = true
+            }
             _ => {}
         }
         if self.to_be_read && !session.model.pools().is_capturing() {
             self.to_be_read = false;
             self.verify_all(session)?;
         }
-        if matches!(answer, Answer::OutOfMemory | Answer::Refused) {
+        if matches!(answer, StepOutcome::OutOfMemory | StepOutcome::Refused) {
             self.refused += 1;
             if self.refused <= ALL_REFUSALS || self.refused.is_power_of_two() {
                 self.look(session)?;
@@ -110,7 +112,7 @@ impl Probes {
         let block = BlockId(self.next_retry);
         self.next_retry = self.next_retry.saturating_add(1);
         let again = Op::Alloc { block, device, stream, bytes, via };
-        if session.ask(&again, None, Role::Retry)? == Answer::Served {
+        if session.ask(&again, None, Role::Retry)? == StepOutcome::Served {
             session.ask(&Op::Free { block }, None, Role::Added)?;
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::verdict::{Reproducer, TranscriptLine};
 use super::EngineError;
 use super::attempt::{Attempt, attempt};
 use super::failure::relations_of;
-use super::lockstep::{Conviction, Course};
+use super::lockstep::{Conviction, JudgedSequence};
 use super::naming;
 use super::regressions;
 
@@ -98,7 +98,8 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
     let oracles = reproducer.oracles.iter().copied().collect();
     let relations = relations_of(&reproducer.oracles);
     let (steps, epilogue) = (&reproducer.steps, reproducer.epilogue);
-    let course = Course { transcript: true, relations: &relations, ..Course::new(steps, &oracles, epilogue) };
+    let course =
+        JudgedSequence { transcript: true, relations: &relations, ..JudgedSequence::new(steps, &oracles, epilogue) };
     let open = |setup: &Setup| target::open(&name, setup);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {

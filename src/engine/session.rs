@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::model::journey::Journey;
+use crate::model::milestones::MilestoneTracker;
 use crate::model::{Effect, Law, Model};
 use crate::op::stats::Row;
 use crate::op::trace::TraceEvent;
@@ -16,7 +16,7 @@ use crate::oracle::{Moved, Oracle, Seen};
 use crate::target::Target;
 use crate::verdict::{TranscriptLine, Violation};
 
-use super::course::{Conviction, Course, Guilt, Run};
+use super::judged_sequence::{Conviction, FailureKey, JudgedSequence, Run};
 use super::loss::{self, Loss};
 use super::pulse::{self, Pulse};
 use super::twin::Twin;
@@ -36,7 +36,7 @@ pub(super) enum Role {
 
 /// What an operation came to, as far as the harness acts on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum StepOutcome {
     Served,
     /// Refused for lack of memory with no fault in play.
     OutOfMemory,
@@ -55,7 +55,7 @@ pub(super) struct Session<'a> {
     pub(super) model: Model,
     twin: Option<Twin>,
     oracles: Vec<Box<dyn Oracle>>,
-    pub(super) journey: Journey,
+    pub(super) milestones: MilestoneTracker,
     pub(super) before: Observation,
     after: Observation,
     /// Which statistics the step under way moved.
@@ -64,7 +64,7 @@ pub(super) struct Session<'a> {
     events: Vec<Vec<TraceEvent>>,
     tells: bool,
     convictions: Vec<Violation>,
-    only: Option<Guilt>,
+    only: Option<FailureKey>,
     /// The given step that convictions are put down to.
     pub(super) step: usize,
     /// In the last operation memory went back to a device.
@@ -75,18 +75,18 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(target: &'a mut dyn Target, twin: Option<Twin>, course: &Course<'_>) -> Self {
+    pub(super) fn new(target: &'a mut dyn Target, twin: Option<Twin>, sequence: &JudgedSequence<'_>) -> Self {
         let info = target.info().clone();
         let (mut before, mut events) = (Observation::default(), Vec::new());
         target.observe(&mut before);
-        let wanted = course.oracles.contains(&OracleName::History) || twin.is_some();
+        let wanted = sequence.oracles.contains(&OracleName::History) || twin.is_some();
         let tells = wanted && info.can(Capability::DeviceEvents) && target.take_events(&mut events);
         let oracles =
-            if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(course.oracles, &info, &before) };
+            if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(sequence.oracles, &info, &before) };
         Session {
             model: Model::new(&info),
             twin,
-            journey: Journey::new(&info),
+            milestones: MilestoneTracker::new(&info),
             oracles,
             after: before.clone(),
             moved: Moved::default(),
@@ -96,22 +96,22 @@ impl<'a> Session<'a> {
             events,
             tells,
             convictions: Vec::new(),
-            only: course.only,
+            only: sequence.only,
             step: 0,
             gave_back: false,
-            keeps_transcript: course.transcript,
+            keeps_transcript: sequence.transcript,
             pulse: pulse::own(),
             run: Run::default(),
         }
     }
 
     /// Asks one operation and has it judged.
-    pub(super) fn ask(&mut self, op: &Op, expect: Option<&Expect>, role: Role) -> Result<Answer, Stop> {
+    pub(super) fn ask(&mut self, op: &Op, expect: Option<&Expect>, role: Role) -> Result<StepOutcome, Stop> {
         self.gave_back = false;
         if let Err(why) = self.model.admits(op) {
             self.run.dropped += 1;
             self.write_down(op, &Reply::Dropped(why), role);
-            return Ok(Answer::Dropped);
+            return Ok(StepOutcome::Dropped);
         }
         self.pulse.at(self.step, role != Role::Given);
         let reply = self.pulse.inside(|| {
@@ -133,7 +133,7 @@ impl<'a> Session<'a> {
         self.run.operations += 1;
         self.write_down(op, &reply, role);
         self.depart(op, &reply)?;
-        self.journey.note(op, &reply, &effect, &self.before, &self.after, &self.model);
+        self.milestones.note(op, &reply, &effect, &self.before, &self.after, &self.model);
         let spoiled = fired(&self.after) > fired(&self.before);
         let is_end = role == Role::Last && !spoiled;
         let seen = Judged { op: Some(op), reply: &reply, expect, law, effect, is_retry: role == Role::Retry, is_end };
@@ -141,10 +141,10 @@ impl<'a> Session<'a> {
         self.gave_back = reserved_fell(&self.before, &self.after);
         std::mem::swap(&mut self.before, &mut self.after);
         Ok(match &reply {
-            Reply::Dropped(_) => Answer::Dropped,
-            Reply::Refused(_) if reply.is_out_of_memory() && !spoiled => Answer::OutOfMemory,
-            Reply::Refused(_) => Answer::Refused,
-            _ => Answer::Served,
+            Reply::Dropped(_) => StepOutcome::Dropped,
+            Reply::Refused(_) if reply.is_out_of_memory() && !spoiled => StepOutcome::OutOfMemory,
+            Reply::Refused(_) => StepOutcome::Refused,
+            _ => StepOutcome::Served,
         })
     }
 
@@ -160,7 +160,7 @@ impl<'a> Session<'a> {
     }
 
     /// Counts an operation that nobody has to judge.
-    fn pass_over(&mut self, op: &Op, reply: &Reply, role: Role) -> Answer {
+    fn pass_over(&mut self, op: &Op, reply: &Reply, role: Role) -> StepOutcome {
         self.model.note_work(op);
         if let (Some(twin), &Op::Fill { block }) = (&mut self.twin, op)
             && let Some(live) = self.model.block(block)
@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
         self.run.operations += 1;
         self.count_judged();
         self.write_down(op, reply, role);
-        Answer::Served
+        StepOutcome::Served
     }
 
     fn count_judged(&mut self) {
@@ -188,7 +188,7 @@ impl<'a> Session<'a> {
         };
         self.twin = None;
         self.run.departure = Some(Conviction { step: self.step, violations: vec![violation] });
-        if self.only == Some(Guilt::DEPARTURE) { Err(Stop) } else { Ok(()) }
+        if self.only == Some(FailureKey::DEPARTURE) { Err(Stop) } else { Ok(()) }
     }
 
     /// Ends the sequence if the target is lost.
@@ -252,7 +252,7 @@ impl<'a> Session<'a> {
             oracle.judge(&seen, &mut self.convictions);
         }
         if let Some(only) = self.only {
-            self.convictions.retain(|v| Guilt::of(v) == only);
+            self.convictions.retain(|v| FailureKey::of(v) == only);
         }
         if self.convictions.is_empty() {
             return Ok(());

@@ -15,7 +15,7 @@ use super::EngineError;
 use super::attempt::{Attempt, attempt};
 use super::case::Case;
 use super::kill_matrix::{in_parallel, with_option};
-use super::lockstep::Course;
+use super::lockstep::JudgedSequence;
 use super::opener::{Opener, inspect};
 use super::plan::Plan;
 use super::requires;
@@ -160,7 +160,7 @@ fn hunt(
             // The defect changes nothing of what it offers.
             let (setup, steps) = case.draw(generate, &Offers::of(info, false), round, 0);
             let relation = case.relation(round);
-            let course = Course { relations: relation.as_slice(), ..case.course(&steps) };
+            let course = JudgedSequence { relations: relation.as_slice(), ..case.sequence(&steps) };
             if budget.is_stopped() {
                 return Ok(None);
             }

@@ -8,7 +8,7 @@ use crate::op::{Combination, Milestone, TargetInfo, Text, Together, Versions};
 
 use super::caught::{Caught, Crash, Pending};
 use super::chosen::Chosen;
-use super::course::Run;
+use super::judged_sequence::Run;
 
 /// What has been counted of a scenario so far.
 #[derive(Debug, Default)]

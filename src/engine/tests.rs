@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use fake::{Bump, Flaw};
 
-use super::lockstep::{Course, Run};
+use super::lockstep::{JudgedSequence, Run};
 use super::*;
 use crate::op::{
     BlockId, Capability, DeviceId, Expect, Milestone, Names, Op, OracleName, Setup, Step, StreamId, Text, Via,
@@ -86,8 +86,15 @@ fn generated(id: &str) -> Scenario {
 
 fn walk(flaw: Flaw, steps: &[Step], oracles: &[OracleName], epilogue: bool) -> Run {
     let oracles = oracles.iter().copied().collect();
-    let course =
-        Course { steps, oracles: &oracles, epilogue, transcript: true, relations: &[], only: None, exact: false };
+    let course = JudgedSequence {
+        steps,
+        oracles: &oracles,
+        epilogue,
+        transcript: true,
+        relations: &[],
+        only: None,
+        exact: false,
+    };
     lockstep::run(&mut Bump::new(&small_world(), flaw), &course, &Cell::new(0))
 }
 

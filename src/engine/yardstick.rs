@@ -8,7 +8,7 @@ use crate::target::{self, TargetName};
 
 use super::attempt::{Attempt, attempt};
 use super::case::Case;
-use super::lockstep::Course;
+use super::lockstep::JudgedSequence;
 use super::opener::inspect;
 
 /// A sound allocator of the same policy and settings, on simulated devices.
@@ -30,7 +30,7 @@ impl Yardstick {
     }
 
     /// Whether it gets through the steps without a violation, leaving none of them out.
-    pub(super) fn meets(&self, setup: &Setup, course: &Course<'_>) -> bool {
+    pub(super) fn meets(&self, setup: &Setup, course: &JudgedSequence<'_>) -> bool {
         let open = |setup: &Setup| target::open(&self.name, setup);
         let device_bytes = self.device_bytes.iter().copied().take(setup.device_bytes.len()).collect();
         let setup = Setup { device_bytes, ..setup.clone() };

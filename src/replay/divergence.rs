@@ -29,7 +29,7 @@ pub enum DivergenceKind {
 
 /// Where in the file a divergence shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum FilePosition {
     /// A line of a recording.
     Line(u64),
     /// An event of a snapshot's trace, or the end of the trace.
@@ -46,23 +46,23 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl FilePosition {
     /// The device, by position, where the place names one.
     #[must_use]
     pub fn device(self) -> Option<usize> {
         match self {
-            Place::Line(_) => None,
-            Place::Event { device, .. } | Place::End { device } => Some(device),
+            FilePosition::Line(_) => None,
+            FilePosition::Event { device, .. } | FilePosition::End { device } => Some(device),
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Line(line) => write!(f, "line {line}"),
-            Place::Event { device, index } => write!(f, "event {index} of device {device}"),
-            Place::End { device } => write!(f, "the end of device {device}"),
+            FilePosition::Line(line) => write!(f, "line {line}"),
+            FilePosition::Event { device, index } => write!(f, "event {index} of device {device}"),
+            FilePosition::End { device } => write!(f, "the end of device {device}"),
         }
     }
 }
@@ -71,7 +71,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Divergence {
     /// Where in the file.
-    pub place: Place,
+    pub place: FilePosition,
     /// The operation in a few words, or `end of the episode`.
     pub at: String,
     /// What differs.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ReplayReport;
 use super::closing;
-use super::divergence::{Divergence, DivergenceKind, Place};
+use super::divergence::{Divergence, DivergenceKind, FilePosition};
 use super::driver;
 use super::onlooker::{Onlooker, Put};
 use super::pools::Pools;
@@ -113,7 +113,7 @@ impl Replayed {
         self.step(line, op, report);
         for device in (0..self.reference.device_count()).filter(|_| !self.diverged) {
             let put: Vec<Put> = self.put.iter().filter(|(d, _)| *d == device).map(|(_, put)| *put).collect();
-            onlooker.saw(Place::Line(line), device, &put, self.reference.device(device));
+            onlooker.saw(FilePosition::Line(line), device, &put, self.reference.device(device));
         }
     }
 
@@ -139,7 +139,7 @@ impl Replayed {
         self.settle_streams(op);
         if !kinds.is_empty() {
             self.diverged = true;
-            report.diverged(Divergence { place: Place::Line(line), at: describe(op), kinds });
+            report.diverged(Divergence { place: FilePosition::Line(line), at: describe(op), kinds });
         }
     }
 
@@ -152,7 +152,11 @@ impl Replayed {
         if !diverged {
             let kinds = closing::compare(&traces, &segments, &end, hash_order);
             if !kinds.is_empty() {
-                report.diverged(Divergence { place: Place::Line(line), at: "end of the episode".to_owned(), kinds });
+                report.diverged(Divergence {
+                    place: FilePosition::Line(line),
+                    at: "end of the episode".to_owned(),
+                    kinds,
+                });
             }
         }
         let ranges = reference.devices().map(|device| device.device().reserved().to_vec()).collect();

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::ReplayReport;
-use super::divergence::{Divergence, DivergenceKind, Place};
+use super::divergence::{Divergence, DivergenceKind, FilePosition};
 use crate::op::Stats;
 use crate::op::stats::{Family, Key};
 use crate::recording::{Episode, RecordedOp, Verb};
@@ -45,7 +45,11 @@ impl Invariants {
         }
         if !broken.is_empty() {
             let kinds = broken.into_iter().map(|what| DivergenceKind::Invariant { what }).collect();
-            report.diverged(Divergence { place: Place::Line(line), at: format!("{:?}", op.op).to_lowercase(), kinds });
+            report.diverged(Divergence {
+                place: FilePosition::Line(line),
+                at: format!("{:?}", op.op).to_lowercase(),
+                kinds,
+            });
         }
     }
 

@@ -24,7 +24,7 @@ pub mod what_if;
 
 use std::path::Path;
 
-pub use divergence::{Divergence, DivergenceKind, Place};
+pub use divergence::{Divergence, DivergenceKind, FilePosition};
 pub use export::pickled;
 pub use history::shape::Trouble;
 pub use note::{Changed, Note};
@@ -62,7 +62,7 @@ pub enum ReplayError {
         "{file}: {place} is `{action}`, and {trouble}: the segments of this snapshot are not those that its history led \
          to. Events are missing (`skip_actions` of `_record_memory_history()`), or segments and history are of different moments"
     )]
-    Contradicted { file: String, place: Place, action: &'static str, trouble: Trouble },
+    Contradicted { file: String, place: FilePosition, action: &'static str, trouble: Trouble },
     #[error("{file}: the segments of device {device} make no sense: {trouble}")]
     Nonsense { file: String, device: usize, trouble: Trouble },
     #[error("{file}: what stood on device {device} when the history began makes no sense: {source}")]

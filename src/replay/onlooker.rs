@@ -3,7 +3,7 @@
 //! Decides when somebody looks, and what he is told. Does not decide what is made of it.
 
 use super::Progress;
-use super::divergence::Place;
+use super::divergence::FilePosition;
 use crate::device::StreamHandle;
 use crate::device::recorded::RecordedDevice;
 use crate::reference::{DeviceAllocator, PoolId, Sound};
@@ -28,7 +28,7 @@ pub(super) trait Onlooker {
     fn begins(&mut self, device: usize, allocator: &Shown, free: Vec<u64>);
 
     /// A call was answered; `put` holds the requests of this device in it, in order.
-    fn saw(&mut self, place: Place, device: usize, put: &[Put], allocator: &Shown);
+    fn saw(&mut self, place: FilePosition, device: usize, put: &[Put], allocator: &Shown);
 }
 
 /// When nobody does.
@@ -37,7 +37,7 @@ pub(super) struct Nobody;
 impl Onlooker for Nobody {
     fn begins(&mut self, _: usize, _: &Shown, _: Vec<u64>) {}
 
-    fn saw(&mut self, _: Place, _: usize, _: &[Put], _: &Shown) {}
+    fn saw(&mut self, _: FilePosition, _: usize, _: &[Put], _: &Shown) {}
 }
 
 /// After so many calls whoever waits is told.
@@ -61,7 +61,7 @@ impl Onlooker for Ticking<'_> {
         self.onlooker.begins(device, allocator, free);
     }
 
-    fn saw(&mut self, place: Place, device: usize, put: &[Put], allocator: &Shown) {
+    fn saw(&mut self, place: FilePosition, device: usize, put: &[Put], allocator: &Shown) {
         self.calls += 1;
         if self.calls == TOLD_EVERY {
             self.progress.ran(std::mem::take(&mut self.calls));

@@ -17,7 +17,7 @@ use crate::reference::{Catch, PoolFlags, PoolId, Reference, TENSOR_LIMIT};
 /// The one thread a recording is made from.
 const CALLER: u64 = 0;
 
-type Answer = Result<Option<DivergenceKind>, &'static str>;
+type PoolResult = Result<Option<DivergenceKind>, &'static str>;
 
 /// The pools that a recording's numbers stand for.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub(super) struct Pools {
 }
 
 /// What was recorded as done, and the reference refuses.
-fn answer<E: std::fmt::Display>(done: Result<(), E>) -> Answer {
+fn answer<E: std::fmt::Display>(done: Result<(), E>) -> PoolResult {
     let refused = |error: E| DivergenceKind::Refusal { recorded: "served".to_owned(), predicted: error.to_string() };
     Ok(done.err().map(refused))
 }
@@ -43,7 +43,7 @@ fn number_of(op: &RecordedOp) -> Result<u64, &'static str> {
 
 impl Pools {
     /// `pool_create`, `pool_enter` and `pool_exit`.
-    pub fn of_pool(&mut self, reference: &mut Reference<RecordedDevice>, op: &RecordedOp, device: usize) -> Answer {
+    pub fn of_pool(&mut self, reference: &mut Reference<RecordedDevice>, op: &RecordedOp, device: usize) -> PoolResult {
         let number = number_of(op)?;
         let allocator = reference.device_mut(device);
         if op.op == Verb::PoolCreate {
@@ -61,7 +61,7 @@ impl Pools {
     }
 
     /// `pool_delete`.
-    pub fn delete(&mut self, reference: &mut Reference<RecordedDevice>, op: &RecordedOp) -> Answer {
+    pub fn delete(&mut self, reference: &mut Reference<RecordedDevice>, op: &RecordedOp) -> PoolResult {
         let (home, id) = self.made.remove(&number_of(op)?).ok_or("pool")?;
         match reference.drop_pool(home, id) {
             Ok(flushed) => answer(flushed),
@@ -76,7 +76,7 @@ impl Pools {
         op: &RecordedOp,
         device: usize,
         stream: StreamHandle,
-    ) -> Answer {
+    ) -> PoolResult {
         let id = op.id.ok_or("id")?;
         self.graphs.insert(op.graph.ok_or("graph")?, id);
         reference.device_mut(device).begin_redirection(id, Catch::Stream(stream));
@@ -84,7 +84,12 @@ impl Pools {
     }
 
     /// `capture_end` and `graph_reset`.
-    pub fn of_graph(&mut self, reference: &mut Reference<RecordedDevice>, op: &RecordedOp, device: usize) -> Answer {
+    pub fn of_graph(
+        &mut self,
+        reference: &mut Reference<RecordedDevice>,
+        op: &RecordedOp,
+        device: usize,
+    ) -> PoolResult {
         let &id = self.graphs.get(&op.graph.ok_or("graph")?).ok_or("graph")?;
         let allocator = reference.device_mut(device);
         answer(if op.op == Verb::CaptureEnd { allocator.end_redirection(id) } else { allocator.release_pool_user(id) })

@@ -53,7 +53,7 @@ fn doctored(name: &str, from: &str, to: &str) -> Divergence {
 #[test]
 fn a_doctored_recording_diverges_where_it_was_doctored() {
     let statistic = doctored("default", "\"requested_bytes.all.peak\":5082576", "\"requested_bytes.all.peak\":5082577");
-    assert_eq!(statistic.place, Place::Line(3));
+    assert_eq!(statistic.place, FilePosition::Line(3));
     assert_eq!(
         statistic.kinds[0].to_string(),
         "requested_bytes.all.peak on device 0: recorded 5082577, predicted 5082576"

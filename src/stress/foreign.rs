@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::worker::{Call, Event, Held, Record, Span, What, script};
+use super::worker::{Call, Event, HeldBlock, Record, Span, What, script};
 use super::{Check, StressFinding, StressOptions, StressReport, history};
 use crate::engine::{Clock, EngineError, Stop};
 use crate::target::SharedLibrary;
@@ -15,7 +15,7 @@ use crate::target::SharedLibrary;
 struct World<'a> {
     library: &'a SharedLibrary,
     /// Blocks that one thread leaves for another to free.
-    left: Mutex<Vec<Held>>,
+    left: Mutex<Vec<HeldBlock>>,
     clock: AtomicU64,
 }
 
@@ -25,11 +25,11 @@ impl World<'_> {
         self.clock.fetch_add(1, Ordering::AcqRel)
     }
 
-    fn left<T>(&self, with: impl FnOnce(&mut Vec<Held>) -> T) -> T {
+    fn left<T>(&self, with: impl FnOnce(&mut Vec<HeldBlock>) -> T) -> T {
         with(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn give_back(&self, block: Held) -> Event {
+    fn give_back(&self, block: HeldBlock) -> Event {
         let from = self.now();
         self.library.free(block.address, block.bytes, block.device, block.stream);
         Event { span: Span { from, to: self.now() }, what: What::GaveBack(block) }
@@ -39,13 +39,13 @@ impl World<'_> {
         let from = self.now();
         let address = self.library.alloc(bytes, device, stream);
         let span = Span { from, to: self.now() };
-        let got = Held { got: span.to, device, stream, address, bytes };
+        let got = HeldBlock { got: span.to, device, stream, address, bytes };
         Event { span, what: if address == 0 { What::Refused } else { What::Got(got) } }
     }
 
     /// Makes one call, unless it is about a block that is not there, or about something that no library has.
     fn make(&self, call: Call, record: &mut Record) -> bool {
-        let nth = |held: &Vec<Held>, n: usize| n.checked_rem(held.len());
+        let nth = |held: &Vec<HeldBlock>, n: usize| n.checked_rem(held.len());
         match call {
             Call::Alloc { device, stream, bytes } => {
                 let event = self.alloc(device, stream, bytes);

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::worker::{Event, Held, Record, What};
+use super::worker::{Event, HeldBlock, Record, What};
 use super::{Check, StressFinding};
 use crate::op::stats::{Column, Row};
 use crate::op::{Family, Stats};
@@ -55,7 +55,7 @@ fn overlaps<'a>(events: impl Iterator<Item = &'a Event> + Clone) -> Vec<StressFi
         _ => None,
     });
     let ends: BTreeMap<u64, u64> = given_back.collect();
-    let mut moments: BTreeMap<u64, (bool, Held)> = BTreeMap::new();
+    let mut moments: BTreeMap<u64, (bool, HeldBlock)> = BTreeMap::new();
     for event in events {
         let What::Got(block) = event.what else { continue };
         let end = ends.get(&block.got).copied();

@@ -27,7 +27,7 @@ use crate::target::{self, ReferenceOptions, SharedLibrary, TargetName};
 
 use crate::engine::Clock;
 use crate::engine::EngineError;
-use crate::engine::quietly;
+use crate::engine::catch_panic;
 use crate::engine::{Stop, Watch};
 pub use apart::{Apart, apart};
 use jostle::Jostled;
@@ -197,7 +197,9 @@ fn round<P: Planting + Send + Sync>(
         let world = &world;
         let mut threads = Vec::new();
         for calls in &scripts {
-            threads.push(std::thread::Builder::new().spawn_scoped(scope, move || quietly(|| work(world, calls, stop))));
+            threads.push(
+                std::thread::Builder::new().spawn_scoped(scope, move || catch_panic(|| work(world, calls, stop))),
+            );
         }
         let ended = threads.into_iter().map(|t| Ok(t?.join().unwrap_or_else(|_| Err("a thread died".to_owned()))));
         ended.collect::<Result<_, std::io::Error>>()
@@ -215,7 +217,7 @@ fn round<P: Planting + Send + Sync>(
         return Ok(vec![StressFinding { check: Check::Panic, text }]);
     }
     let records: Vec<Record> = records.into_iter().flatten().collect();
-    Ok(match quietly(|| conclude(&world, &records, options, settings, planted)) {
+    Ok(match catch_panic(|| conclude(&world, &records, options, settings, planted)) {
         Ok((found, ordered)) => {
             report.ordered += ordered;
             found

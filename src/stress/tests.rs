@@ -1,6 +1,6 @@
 //! Real threads on the reference, and what the checks say of made-up records.
 
-use super::worker::{Call, Event, Held, Span};
+use super::worker::{Call, Event, HeldBlock, Span};
 use super::*;
 use crate::op::{PoolKind, Stats};
 use crate::reference::Variation;
@@ -86,7 +86,7 @@ fn at(from: u64, what: What) -> Event {
 }
 
 /// The answer at `got` that gave a block.
-fn got(block: Held) -> Event {
+fn got(block: HeldBlock) -> Event {
     at(block.got - 1, What::Got(block))
 }
 
@@ -95,8 +95,8 @@ fn checks(events: Vec<Event>) -> Vec<Check> {
     found.into_iter().map(|f| f.check).collect()
 }
 
-fn block(got: u64, address: u64) -> Held {
-    Held { got, device: 0, stream: 0, address, bytes: 512 }
+fn block(got: u64, address: u64) -> HeldBlock {
+    HeldBlock { got, device: 0, stream: 0, address, bytes: 512 }
 }
 
 #[test]

@@ -17,7 +17,7 @@ const SIZES: [u64; 10] = [100, 512, 4096, 100 << 10, 900 << 10, 2 << 20, 3 << 20
 
 /// A block as its holder knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct HeldBlock {
     /// The moment after the answer that gave it, which no other block has.
     pub(super) got: u64,
     pub(super) device: usize,
@@ -30,7 +30,7 @@ pub(super) struct Held {
 pub(super) struct World<P: Planting + Send, L: Locks> {
     pub(super) shared: Shared<SimDevice, P, L>,
     /// Blocks that one thread leaves for another to free.
-    pub(super) left: L::Mutex<Vec<Held>>,
+    pub(super) left: L::Mutex<Vec<HeldBlock>>,
     clock: AtomicU64,
 }
 
@@ -119,11 +119,11 @@ pub(super) struct Event {
 
 #[derive(Debug, Clone)]
 pub(super) enum What {
-    Got(Held),
+    Got(HeldBlock),
     Refused,
-    GaveBack(Held),
+    GaveBack(HeldBlock),
     /// A block that its holder gave back was not taken.
-    NotTaken(Held, String),
+    NotTaken(HeldBlock, String),
     Read(usize, Box<Stats>),
 }
 
@@ -131,7 +131,7 @@ pub(super) enum What {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) events: Vec<Event>,
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<HeldBlock>,
     /// Calls that were made: one on a block that is not there is none.
     pub(super) asked: u64,
 }
@@ -153,12 +153,12 @@ pub(super) fn work<P: Planting + Send, L: Locks>(world: &World<P, L>, script: &[
 pub(super) fn make<P: Planting + Send, L: Locks>(world: &World<P, L>, call: Call, record: &mut Record) -> bool {
     let shared = &world.shared;
     let Record { events, held, .. } = record;
-    let nth = |held: &Vec<Held>, n: usize| n.checked_rem(held.len());
+    let nth = |held: &Vec<HeldBlock>, n: usize| n.checked_rem(held.len());
     match call {
         Call::Alloc { device, stream, bytes } => {
             let handle = shared.device(device, |d| d.stream_handle(StreamId(stream)));
             let (answer, span) = world.during(|shared| shared.alloc(device, bytes, handle));
-            let got = |address| Held { got: span.to, device, stream, address, bytes };
+            let got = |address| HeldBlock { got: span.to, device, stream, address, bytes };
             held.extend(answer.as_ref().map(|&address| got(address)));
             events.push(Event { span, what: answer.map_or(What::Refused, |address| What::Got(got(address))) });
         }
@@ -200,7 +200,7 @@ pub(super) fn make<P: Planting + Send, L: Locks>(world: &World<P, L>, call: Call
 }
 
 /// Frees a block; its holder is the only one who may.
-pub(super) fn give_back<P: Planting + Send, L: Locks>(world: &World<P, L>, block: Held) -> Event {
+pub(super) fn give_back<P: Planting + Send, L: Locks>(world: &World<P, L>, block: HeldBlock) -> Event {
     let (answer, span) = world.during(|shared| shared.free(block.address));
     let what = answer.map_or_else(|error| What::NotTaken(block, error.to_string()), |()| What::GaveBack(block));
     Event { span, what }

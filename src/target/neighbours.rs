@@ -12,7 +12,7 @@ use crate::cuda::{self, Ballast, CudaError};
 
 /// What a neighbour is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Holder {
+pub(super) enum BallastHolder {
     /// Nobody holds anything: `ballast=budget`.
     #[default]
     Nobody,
@@ -22,27 +22,27 @@ pub(super) enum Holder {
     Neighbour,
 }
 
-impl std::str::FromStr for Holder {
+impl std::str::FromStr for BallastHolder {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
         match text {
-            "budget" => Ok(Holder::Nobody),
-            "real" => Ok(Holder::Here),
-            "neighbour" => Ok(Holder::Neighbour),
+            "budget" => Ok(BallastHolder::Nobody),
+            "real" => Ok(BallastHolder::Here),
+            "neighbour" => Ok(BallastHolder::Neighbour),
             _ => Err(()),
         }
     }
 }
 
-impl Holder {
+impl BallastHolder {
     /// Has the rest of a card held, if a neighbour is to do it. The context of this process is made first: it takes
     /// memory too.
     pub(super) fn ballast(self, ordinal: u32, streams: u8, leave: u64) -> Result<Ballast, CudaError> {
         match self {
-            Holder::Nobody => Ok(Ballast::Budget),
-            Holder::Here => Ok(Ballast::Real),
-            Holder::Neighbour => {
+            BallastHolder::Nobody => Ok(Ballast::Budget),
+            BallastHolder::Here => Ok(Ballast::Real),
+            BallastHolder::Neighbour => {
                 cuda::prepare(ordinal, streams)?;
                 let held = hold(ordinal, leave);
                 held.map(Ballast::Neighbour).map_err(|reason| CudaError::NoNeighbour { ordinal, reason })

@@ -2,7 +2,7 @@
 //!
 //! Decides what they mean. Options of one target alone are read where that target is.
 
-use super::neighbours::Holder;
+use super::neighbours::BallastHolder;
 use super::registry::TargetOption;
 use super::{TargetError, TargetName};
 use crate::cuda::{Ballast, CudaError};
@@ -16,7 +16,7 @@ pub(super) struct OnGpu {
     /// `ballast=real`: the rest of the card is held by allocations, and out of memory is the driver's answer;
     /// `ballast=neighbour`: the same by those of another process.
     /// `ballast=budget` (default): the size is only counted, and the driver is never near full.
-    pub(super) holder: Holder,
+    pub(super) holder: BallastHolder,
 }
 
 impl OnGpu {

@@ -11,7 +11,7 @@ use cudarc::driver::sys;
 use super::driver::{Driver, Handle, answer};
 use super::error::Code;
 
-type Answer<T> = Result<T, Code>;
+type CudaResult<T> = Result<T, Code>;
 
 /// Streams that do not wait for the default one.
 const NON_BLOCKING: c_uint = 1;
@@ -45,14 +45,14 @@ macro_rules! tell {
 
 /// Page-locked host memory that a kernel sees while the host changes it. Never given back: there is one a GPU.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Board {
+pub(super) struct PinnedWords {
     host: usize,
     /// The same memory as kernels address it.
     pub(super) address: u64,
     words: usize,
 }
 
-impl Board {
+impl PinnedWords {
     /// A word of it. Whatever is beyond the end is the last one.
     pub(super) fn word(&self, index: usize) -> &AtomicU32 {
         let index = index.min(self.words - 1);
@@ -67,11 +67,11 @@ impl Board {
 }
 
 impl Driver {
-    pub(super) fn device(&self, ordinal: c_int) -> Answer<c_int> {
+    pub(super) fn device(&self, ordinal: c_int) -> CudaResult<c_int> {
         get!(self.points.device_get, 0, ordinal)
     }
 
-    pub(super) fn device_name(&self, device: c_int) -> Answer<String> {
+    pub(super) fn device_name(&self, device: c_int) -> CudaResult<String> {
         let name = get!(
             |buffer: *mut [u8; 128], device| (self.points.device_name)(buffer.cast(), 127, device),
             [0_u8; 128],
@@ -80,37 +80,37 @@ impl Driver {
         Ok(CStr::from_bytes_until_nul(&name).map_or_else(|_| String::new(), |n| n.to_string_lossy().into_owned()))
     }
 
-    pub(super) fn device_uuid(&self, device: c_int) -> Answer<[u8; 16]> {
+    pub(super) fn device_uuid(&self, device: c_int) -> CudaResult<[u8; 16]> {
         get!(self.points.device_uuid, [0; 16], device)
     }
 
-    pub(super) fn device_total(&self, device: c_int) -> Answer<u64> {
+    pub(super) fn device_total(&self, device: c_int) -> CudaResult<u64> {
         get!(self.points.device_total, 0, device)
     }
 
-    pub(super) fn attribute(&self, device: c_int, attribute: sys::CUdevice_attribute) -> Answer<i32> {
+    pub(super) fn attribute(&self, device: c_int, attribute: sys::CUdevice_attribute) -> CudaResult<i32> {
         get!(self.points.device_attribute, 0, attribute as c_int, device)
     }
 
-    pub(super) fn retain_context(&self, device: c_int) -> Answer<Handle> {
+    pub(super) fn retain_context(&self, device: c_int) -> CudaResult<Handle> {
         get!(self.points.context_retain, Handle(0), device)
     }
 
-    pub(super) fn set_context(&self, context: Handle) -> Answer<()> {
+    pub(super) fn set_context(&self, context: Handle) -> CudaResult<()> {
         tell!(self.points.context_set, context)
     }
 
-    pub(super) fn sync_context(&self) -> Answer<()> {
+    pub(super) fn sync_context(&self) -> CudaResult<()> {
         tell!(self.points.context_sync)
     }
 
     /// Whether kernels of one device can be let at the memory of the other.
-    pub(super) fn can_access_peer(&self, device: c_int, peer: c_int) -> Answer<bool> {
+    pub(super) fn can_access_peer(&self, device: c_int, peer: c_int) -> CudaResult<bool> {
         get!(self.points.can_access_peer, 0, device, peer).map(|answer| answer != 0)
     }
 
     /// Lets kernels of the current context at what `cuMemAlloc` gets on the other.
-    pub(super) fn enable_peer(&self, context: Handle) -> Answer<()> {
+    pub(super) fn enable_peer(&self, context: Handle) -> CudaResult<()> {
         match tell!(self.points.enable_peer, context, 0) {
             Err(Code::PEER_ACCESS_ALREADY_ENABLED) => Ok(()),
             answer => answer,
@@ -118,30 +118,30 @@ impl Driver {
     }
 
     /// Free and total bytes.
-    pub(super) fn memory_info(&self) -> Answer<(u64, u64)> {
+    pub(super) fn memory_info(&self) -> CudaResult<(u64, u64)> {
         let mut total = 0;
         let free = get!(self.points.memory_info, 0, &raw mut total)?;
         Ok((free, total))
     }
 
-    pub(super) fn alloc(&self, bytes: u64) -> Answer<u64> {
+    pub(super) fn alloc(&self, bytes: u64) -> CudaResult<u64> {
         get!(self.points.alloc, 0, bytes)
     }
 
-    pub(super) fn free(&self, address: u64) -> Answer<()> {
+    pub(super) fn free(&self, address: u64) -> CudaResult<()> {
         tell!(self.points.free, address)
     }
 
-    pub(super) fn board(&self, words: usize) -> Answer<Board> {
+    pub(super) fn board(&self, words: usize) -> CudaResult<PinnedWords> {
         let host = get!(self.points.host_alloc, std::ptr::null_mut(), 4 * words.max(1) as u64, PORTABLE_AND_MAPPED)?;
         let address = get!(self.points.host_address, 0, host, 0)?;
         // SAFETY: fresh memory of that many bytes, which nobody else knows yet.
         unsafe { std::ptr::write_bytes(host.cast::<u8>(), 0, 4 * words.max(1)) };
-        Ok(Board { host: host as usize, address, words: words.max(1) })
+        Ok(PinnedWords { host: host as usize, address, words: words.max(1) })
     }
 
     /// Copies words to the device and waits for it.
-    pub(super) fn write_words(&self, address: u64, words: &[u64], stream: Handle) -> Answer<()> {
+    pub(super) fn write_words(&self, address: u64, words: &[u64], stream: Handle) -> CudaResult<()> {
         let bytes = size_of_val(words) as u64;
         // SAFETY: reads the slice, which outlives the wait.
         answer(unsafe { (self.points.copy_in)(address, words.as_ptr().cast(), bytes, stream) })?;
@@ -149,14 +149,20 @@ impl Driver {
     }
 
     /// Copies bytes from the device and waits for them.
-    pub(super) fn read_bytes(&self, into: &mut [u8], address: u64, stream: Handle) -> Answer<()> {
+    pub(super) fn read_bytes(&self, into: &mut [u8], address: u64, stream: Handle) -> CudaResult<()> {
         // SAFETY: writes the slice, which outlives the wait.
         answer(unsafe { (self.points.copy_out)(into.as_mut_ptr().cast(), address, into.len() as u64, stream) })?;
         self.sync_stream(stream)
     }
 
     /// Copies two numbers from the device onto a board and waits for them.
-    pub(super) fn read_pair(&self, board: &Board, index: usize, address: u64, stream: Handle) -> Answer<[u64; 2]> {
+    pub(super) fn read_pair(
+        &self,
+        board: &PinnedWords,
+        index: usize,
+        address: u64,
+        stream: Handle,
+    ) -> CudaResult<[u64; 2]> {
         let words: [&AtomicU32; 4] = std::array::from_fn(|i| board.word(index + i));
         // SAFETY: writes 16 bytes of the board, which is never given back and is read only after the wait.
         answer(unsafe { (self.points.copy_out)(words[0].as_ptr().cast(), address, 16, stream) })?;
@@ -165,40 +171,40 @@ impl Driver {
         Ok([a | b << 32, c | d << 32])
     }
 
-    pub(super) fn copy_within(&self, to: u64, from: u64, bytes: u64, stream: Handle) -> Answer<()> {
+    pub(super) fn copy_within(&self, to: u64, from: u64, bytes: u64, stream: Handle) -> CudaResult<()> {
         tell!(self.points.copy_within, to, from, bytes, stream)
     }
 
-    pub(super) fn granularity(&self, ordinal: c_int) -> Answer<u64> {
+    pub(super) fn granularity(&self, ordinal: c_int) -> CudaResult<u64> {
         let minimum = sys::CUmemAllocationGranularity_flags::CU_MEM_ALLOC_GRANULARITY_MINIMUM as c_int;
         let wanted = pinned(ordinal);
         get!(self.points.granularity, 0, &raw const wanted, minimum)
     }
 
-    pub(super) fn reserve_addresses(&self, bytes: u64) -> Answer<u64> {
+    pub(super) fn reserve_addresses(&self, bytes: u64) -> CudaResult<u64> {
         get!(self.points.address_reserve, 0, bytes, 0, 0, 0)
     }
 
-    pub(super) fn free_addresses(&self, address: u64, bytes: u64) -> Answer<()> {
+    pub(super) fn free_addresses(&self, address: u64, bytes: u64) -> CudaResult<()> {
         tell!(self.points.address_free, address, bytes)
     }
 
     /// Physical memory of a device.
-    pub(super) fn create_memory(&self, ordinal: c_int, bytes: u64) -> Answer<u64> {
+    pub(super) fn create_memory(&self, ordinal: c_int, bytes: u64) -> CudaResult<u64> {
         let wanted = pinned(ordinal);
         get!(self.points.memory_create, 0, bytes, &raw const wanted, 0)
     }
 
-    pub(super) fn release_memory(&self, handle: u64) -> Answer<()> {
+    pub(super) fn release_memory(&self, handle: u64) -> CudaResult<()> {
         tell!(self.points.memory_release, handle)
     }
 
-    pub(super) fn map(&self, address: u64, bytes: u64, handle: u64) -> Answer<()> {
+    pub(super) fn map(&self, address: u64, bytes: u64, handle: u64) -> CudaResult<()> {
         tell!(self.points.map, address, bytes, 0, handle, 0)
     }
 
     /// Lets the kernels of these devices at mapped memory.
-    pub(super) fn set_access(&self, ordinals: &[c_int], address: u64, bytes: u64) -> Answer<()> {
+    pub(super) fn set_access(&self, ordinals: &[c_int], address: u64, bytes: u64) -> CudaResult<()> {
         let flags = sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
         let access = |&ordinal| sys::CUmemAccessDesc { location: place(ordinal), flags };
         let all: Vec<sys::CUmemAccessDesc> = ordinals.iter().map(access).collect();
@@ -206,33 +212,33 @@ impl Driver {
         answer(unsafe { (self.points.set_access)(address, bytes, all.as_ptr(), all.len() as u64) })
     }
 
-    pub(super) fn unmap(&self, address: u64, bytes: u64) -> Answer<()> {
+    pub(super) fn unmap(&self, address: u64, bytes: u64) -> CudaResult<()> {
         tell!(self.points.unmap, address, bytes)
     }
 
-    pub(super) fn create_stream(&self) -> Answer<Handle> {
+    pub(super) fn create_stream(&self) -> CudaResult<Handle> {
         get!(self.points.stream_create, Handle(0), NON_BLOCKING)
     }
 
-    pub(super) fn sync_stream(&self, stream: Handle) -> Answer<()> {
+    pub(super) fn sync_stream(&self, stream: Handle) -> CudaResult<()> {
         tell!(self.points.stream_sync, stream)
     }
 
     /// Makes what is enqueued on a stream from now on wait for what the event marks now; it may be recorded anew after.
-    pub(super) fn wait_in_stream(&self, stream: Handle, event: Handle) -> Answer<()> {
+    pub(super) fn wait_in_stream(&self, stream: Handle, event: Handle) -> CudaResult<()> {
         tell!(self.points.stream_wait, stream, event, 0)
     }
 
-    pub(super) fn create_event(&self, timed: bool) -> Answer<Handle> {
+    pub(super) fn create_event(&self, timed: bool) -> CudaResult<Handle> {
         get!(self.points.event_create, Handle(0), if timed { 0 } else { NO_TIMING })
     }
 
-    pub(super) fn record_event(&self, event: Handle, stream: Handle) -> Answer<()> {
+    pub(super) fn record_event(&self, event: Handle, stream: Handle) -> CudaResult<()> {
         tell!(self.points.event_record, event, stream)
     }
 
     /// Whether what was enqueued before the event has finished.
-    pub(super) fn query_event(&self, event: Handle) -> Answer<bool> {
+    pub(super) fn query_event(&self, event: Handle) -> CudaResult<bool> {
         match tell!(self.points.event_query, event) {
             Ok(()) => Ok(true),
             Err(Code::NOT_READY) => Ok(false),
@@ -240,20 +246,20 @@ impl Driver {
         }
     }
 
-    pub(super) fn sync_event(&self, event: Handle) -> Answer<()> {
+    pub(super) fn sync_event(&self, event: Handle) -> CudaResult<()> {
         tell!(self.points.event_sync, event)
     }
 
     /// Milliseconds between two timed events that have passed.
-    pub(super) fn elapsed(&self, from: Handle, to: Handle) -> Answer<f32> {
+    pub(super) fn elapsed(&self, from: Handle, to: Handle) -> CudaResult<f32> {
         get!(self.points.event_elapsed, 0.0, from, to)
     }
 
-    pub(super) fn load_module(&self, text: &CStr) -> Answer<Handle> {
+    pub(super) fn load_module(&self, text: &CStr) -> CudaResult<Handle> {
         get!(self.points.module_load, Handle(0), text.as_ptr().cast())
     }
 
-    pub(super) fn function(&self, module: Handle, name: &CStr) -> Answer<Handle> {
+    pub(super) fn function(&self, module: Handle, name: &CStr) -> CudaResult<Handle> {
         get!(self.points.module_function, Handle(0), module, name.as_ptr())
     }
 
@@ -264,7 +270,7 @@ impl Driver {
         (groups, threads): (u32, u32),
         stream: Handle,
         arguments: [Argument; N],
-    ) -> Answer<()> {
+    ) -> CudaResult<()> {
         let mut words = arguments.map(|a| match a {
             Argument::Word(word) => word,
             Argument::Half(half) => u64::from(half), // little-endian: its low half is read
@@ -277,7 +283,7 @@ impl Driver {
     }
 
     /// A pool of a device that grows to `most` bytes; 0 leaves it without a limit.
-    pub(super) fn create_pool(&self, ordinal: c_int, most: u64) -> Answer<Handle> {
+    pub(super) fn create_pool(&self, ordinal: c_int, most: u64) -> CudaResult<Handle> {
         let properties = sys::CUmemPoolProps {
             allocType: sys::CUmemAllocationType::CU_MEM_ALLOCATION_TYPE_PINNED,
             handleTypes: sys::CUmemAllocationHandleType::CU_MEM_HANDLE_TYPE_NONE,
@@ -290,36 +296,41 @@ impl Driver {
         get!(self.points.pool_create, Handle(0), &raw const properties)
     }
 
-    pub(super) fn destroy_pool(&self, pool: Handle) -> Answer<()> {
+    pub(super) fn destroy_pool(&self, pool: Handle) -> CudaResult<()> {
         tell!(self.points.pool_destroy, pool)
     }
 
-    pub(super) fn trim_pool(&self, pool: Handle, keep: u64) -> Answer<()> {
+    pub(super) fn trim_pool(&self, pool: Handle, keep: u64) -> CudaResult<()> {
         tell!(self.points.pool_trim, pool, keep)
     }
 
-    pub(super) fn pool_figure(&self, pool: Handle, attribute: sys::CUmemPool_attribute) -> Answer<u64> {
+    pub(super) fn pool_figure(&self, pool: Handle, attribute: sys::CUmemPool_attribute) -> CudaResult<u64> {
         let mut value = 0;
         // SAFETY: the attributes asked for are all 64-bit numbers.
         answer(unsafe { (self.points.pool_get)(pool, attribute as c_int, &raw mut value) }).map(|()| value)
     }
 
-    pub(super) fn set_pool_figure(&self, pool: Handle, attribute: sys::CUmemPool_attribute, value: u64) -> Answer<()> {
+    pub(super) fn set_pool_figure(
+        &self,
+        pool: Handle,
+        attribute: sys::CUmemPool_attribute,
+        value: u64,
+    ) -> CudaResult<()> {
         let mut value = value;
         // SAFETY: the attributes set are all 64-bit numbers.
         answer(unsafe { (self.points.pool_set)(pool, attribute as c_int, &raw mut value) })
     }
 
     /// Turns one of the reuse policies off, which are 32-bit switches.
-    pub(super) fn switch_pool_off(&self, pool: Handle, attribute: sys::CUmemPool_attribute) -> Answer<()> {
+    pub(super) fn switch_pool_off(&self, pool: Handle, attribute: sys::CUmemPool_attribute) -> CudaResult<()> {
         self.set_pool_figure(pool, attribute, 0) // 8 bytes of zeros are 4 bytes of zeros
     }
 
-    pub(super) fn pool_alloc(&self, pool: Handle, bytes: u64, stream: Handle) -> Answer<u64> {
+    pub(super) fn pool_alloc(&self, pool: Handle, bytes: u64, stream: Handle) -> CudaResult<u64> {
         get!(self.points.pool_alloc, 0, bytes, pool, stream)
     }
 
-    pub(super) fn free_async(&self, address: u64, stream: Handle) -> Answer<()> {
+    pub(super) fn free_async(&self, address: u64, stream: Handle) -> CudaResult<()> {
         tell!(self.points.free_async, address, stream)
     }
 }

@@ -113,7 +113,7 @@ pub enum CudaError {
     NoPeer,
     #[error("{call} failed with error {code}")]
     Call { call: &'static str, code: Code },
-    /// Of a mishap on request.
+    /// Of a bad_kernels on request.
     #[error("GPU {ordinal} let a kernel write where there is no memory")]
     Unharmed { ordinal: u32 },
     #[error("GPU {ordinal} is unusable in this process since error {code}")]

@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cudarc::driver::sys;
 
-use super::calls::{Argument, Board};
+use super::calls::{Argument, PinnedWords};
 use super::driver::{Driver, Handle, driver};
 use super::error::{Code, CudaError};
 use crate::device::pattern::BLANK;
@@ -68,7 +68,7 @@ pub(super) struct Gpu {
     fill: Handle,
     verify: Handle,
     spin: Handle,
-    board: Board,
+    board: PinnedWords,
     /// Two numbers on the device that a check writes.
     result: u64,
     /// For work that belongs to no stream of a borrower.

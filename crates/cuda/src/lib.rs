@@ -8,17 +8,17 @@
 //! rest of the card is really held, and the driver itself refuses; only the few granules that it may need for page tables
 //! are refused here.
 
+mod bad_kernels;
 mod ballast;
 mod calls;
+mod controlled;
 mod driver;
 mod error;
 mod gpu;
 mod guest;
 mod memory;
-mod mishap;
 mod neighbour;
 mod peers;
-mod play;
 mod pool;
 pub mod probe;
 mod selftest;
@@ -43,8 +43,8 @@ use streams::{Streams, Trouble};
 use table::Table;
 use watch::Watch;
 
+pub use bad_kernels::{hang, touch_nowhere};
 pub use error::{Code, CudaError};
-pub use mishap::{hang, touch_nowhere};
 pub use neighbour::Neighbour;
 pub use peers::link;
 pub use pool::{CudaContext, CudaPool, PoolFigures};

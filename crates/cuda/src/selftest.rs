@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::{Ballast, CudaDevice, CudaError, CudaOptions, CudaPool, bandwidth, call_times, probe};
-use crate::device::{Device, DeviceError, Playground};
+use crate::device::{ControlledDevice, Device, DeviceError};
 use crate::op::{ContentsReport, DeviceCall, StreamId};
 
 const MIB: u64 = 1 << 20;

@@ -25,7 +25,7 @@ enum Hold {
 
 /// One stream.
 #[derive(Debug)]
-struct Lane {
+struct StreamQueue {
     handle: Handle,
     /// Spins enqueued since the start, and those of them that were let go.
     issued: u32,
@@ -38,7 +38,7 @@ struct Lane {
     running: bool,
 }
 
-impl Lane {
+impl StreamQueue {
     fn is_held(&self) -> bool {
         !self.holds.is_empty()
     }
@@ -81,7 +81,7 @@ impl From<Code> for Trouble {
 /// All streams of a borrower.
 #[derive(Debug)]
 pub(super) struct Streams {
-    lanes: Vec<Lane>,
+    lanes: Vec<StreamQueue>,
     events: FxHashMap<u64, Marked>,
     /// What each side stream was given and may not have done yet, in order, by the set of streams that it waits for.
     /// What comes later on one waits for no less, so that nothing is held back by what is before it.
@@ -94,8 +94,9 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(gpu: &Gpu, count: u8) -> Result<Self, Code> {
-        let lane = |handle| Lane { handle, issued: 0, released: 0, holds: VecDeque::new(), past: 0, running: false };
-        let lanes: Vec<Lane> = gpu.streams(count)?.into_iter().map(lane).collect();
+        let lane =
+            |handle| StreamQueue { handle, issued: 0, released: 0, holds: VecDeque::new(), past: 0, running: false };
+        let lanes: Vec<StreamQueue> = gpu.streams(count)?.into_iter().map(lane).collect();
         for number in 0..lanes.len() {
             gpu.let_go(number, 0);
         }
@@ -120,7 +121,7 @@ impl Streams {
     }
 
     pub(super) fn is_held(&self, lane: usize) -> bool {
-        self.lanes.get(lane).is_some_and(Lane::is_held)
+        self.lanes.get(lane).is_some_and(StreamQueue::is_held)
     }
 
     /// Work was enqueued.
@@ -186,7 +187,7 @@ impl Streams {
 
     /// Notes which holds are over.
     fn advance(&mut self) {
-        let over = |lanes: &[Lane], lane: &Lane| match lane.holds.front() {
+        let over = |lanes: &[StreamQueue], lane: &StreamQueue| match lane.holds.front() {
             Some((Hold::Spin(ticket), _)) => *ticket <= lane.released,
             Some((Hold::Wait { on, past }, _)) => lanes[*on].past >= *past,
             None => false,

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use super::Ballast;
 use super::gpu::Gpu;
 use crate::op::{Baseline, Company, NvmlView};
-use crate::telemetry::{Place, Telemetry, TelemetryError, Uuid, company, places};
+use crate::telemetry::{NvmlMatch, Telemetry, TelemetryError, Uuid, company, places};
 
 /// Readings for the baseline.
 const BASELINE: usize = 3;
@@ -63,7 +63,7 @@ impl Watch {
         let Nvml { telemetry, uuids } = nvml()?;
         let known: Vec<(u32, &str)> = uuids.iter().map(|(index, uuid)| (*index, uuid.as_str())).collect();
         let index = match places(&[Uuid(gpu.uuid)], &known)[..] {
-            [Place::Device(index)] => index,
+            [NvmlMatch::Device(index)] => index,
             ref other => {
                 log::info!("GPU {}: no second opinion by NVML: {other:?}", gpu.ordinal);
                 return None;

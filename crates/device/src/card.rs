@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::told::{Streams, events_by_streams};
+use super::stream_activity::{Streams, events_by_streams};
 use super::{Device, DeviceError, Event, StreamHandle};
 use crate::op::DeviceCall;
 

@@ -3,21 +3,21 @@
 //! Decides what a device can be asked. Does not know what an allocator is.
 
 pub mod card;
+mod controlled;
 pub mod faults;
 pub mod gaps;
 pub mod pattern;
-mod playground;
 pub mod recorded;
 pub mod shadow;
 pub mod sim;
-mod told;
+mod stream_activity;
 
 use poolproof_words::op;
 
 use crate::op::DeviceCall;
 
+pub use controlled::ControlledDevice;
 pub use faults::FAULT_CODE;
-pub use playground::Playground;
 
 /// A stream by its raw handle; what allocators order their free blocks by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +49,7 @@ pub enum DeviceError {
     /// Work on the device, or a wait for it.
     #[error("work on the device failed with error {code}")]
     Work { code: i32 },
-    #[error("work that was kept busy ended by its own deadline before it was told to")]
+    #[error("work that was kept busy ended by its own deadline before it was stream_activity to")]
     Overdue,
     /// Nothing works on this device any more: only a new process helps.
     #[error("the device has been unusable since error {code}")]

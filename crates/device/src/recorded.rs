@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::told::{Streams, events_by_streams};
+use super::stream_activity::{Streams, events_by_streams};
 use super::{Device, DeviceError, Event, StreamHandle};
 
 /// Memory behind small expandable segments comes in pages of this size; behind large ones in larger pages.

@@ -15,7 +15,7 @@ use super::private::PrivatePools;
 use super::settings::Settings;
 use super::trace::Trace;
 use super::variation::Variation;
-use super::{mistakes, rounding, variation};
+use super::{defect_bodies, rounding, variation};
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::trace::{Action, TraceEvent};
 use crate::op::{Counter, PoolKind, Stats};
@@ -89,13 +89,13 @@ pub struct DeviceAllocator<D, P> {
     pub(super) varied: variation::Memory,
     /// An error that is never forgotten; kept only for a planted defect.
     pub(super) stuck: Option<DeviceError>,
-    pub(super) habits: super::uneven::Habits,
+    pub(super) habits: super::needless_segments::DefectState,
     pub(super) waits: super::waits::Waits,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub(super) fn new(index: usize, device: D, settings: Settings, planted: P) -> Self {
-        let settings = variation::settings(mistakes::settings(settings, planted), planted);
+        let settings = variation::settings(defect_bodies::settings(settings, planted), planted);
         let mut stats = Stats::default();
         *stats.counter_mut(Counter::MaxSplitSize) = i64::try_from(settings.max_split).unwrap_or(-1);
         let mut allocator = DeviceAllocator {
@@ -118,7 +118,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             bases: Vec::new(),
             varied: variation::Memory::default(),
             stuck: None,
-            habits: super::uneven::Habits::default(),
+            habits: super::needless_segments::DefectState::default(),
             waits: super::waits::Waits::default(),
         };
         allocator.set_limit(settings.fraction);
@@ -349,7 +349,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// The settings are these from now on. The limit and what was counted stay, as in PyTorch.
     pub fn change_settings(&mut self, settings: Settings) {
-        self.settings = variation::settings(mistakes::settings(settings, self.planted), self.planted);
+        self.settings = variation::settings(defect_bodies::settings(settings, self.planted), self.planted);
         self.mischange();
     }
 

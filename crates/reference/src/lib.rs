@@ -7,6 +7,7 @@ mod allocator;
 mod bitmap;
 mod block;
 mod defect;
+mod defect_bodies;
 mod destination;
 mod events;
 mod expandable;
@@ -15,9 +16,9 @@ mod free_index;
 mod grow;
 mod hand_out;
 mod live;
-mod mistakes;
 #[cfg(any(test, fuzzing))]
 pub mod naive;
+mod needless_segments;
 mod oom;
 mod ordered;
 mod pool;
@@ -30,7 +31,6 @@ pub mod shared;
 mod snapshot;
 pub mod summary;
 mod trace;
-mod uneven;
 mod variation;
 mod waits;
 

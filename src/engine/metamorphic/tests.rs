@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::engine::attempt::{Attempt, attempt};
-use crate::engine::lockstep::Course;
+use crate::engine::lockstep::JudgedSequence;
 use crate::op::{BlockId, DeviceId, StreamId, Via};
 use crate::reference::Defect;
 use crate::spec::{self, Body, Scenario};
@@ -123,7 +123,8 @@ fn convicted(
     for scenario in scenarios {
         let mut run = |setup: &Setup, steps: &[Step], relations: &[OracleName]| {
             let (oracles, epilogue) = (&scenario.oracles, scenario.epilogue);
-            let course = Course { steps, oracles, epilogue, transcript: false, relations, only: None, exact: false };
+            let course =
+                JudgedSequence { steps, oracles, epilogue, transcript: false, relations, only: None, exact: false };
             let Ok(Attempt::Ran(run)) = attempt(&open, setup, &course) else { panic!("{}", scenario.id) };
             guilty.extend(run.conviction.iter().flat_map(|c| &c.violations).map(|v| v.oracle));
         };

@@ -6,7 +6,7 @@
 
 use crate::model::{Effect, Model};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{Counter, DeviceView, Family, Observation, Op, OracleName, RefusalClass, Reply, Text, told};
+use crate::op::{Counter, DeviceView, Family, Observation, Op, OracleName, RefusalClass, Reply, Text, wording};
 use crate::target::Target;
 
 use super::variant::Variant;
@@ -17,31 +17,31 @@ const FAMILIES: [Family; 5] =
 
 /// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum OpOutcome {
     Served,
     Refused(RefusalClass),
     Dropped,
 }
 
-impl Answer {
+impl OpOutcome {
     pub(super) fn to_line(self) -> String {
         match self {
-            Answer::Served => "served".to_owned(),
-            Answer::Refused(class) => format!("refused ({})", class.name()),
-            Answer::Dropped => "not asked".to_owned(),
+            OpOutcome::Served => "served".to_owned(),
+            OpOutcome::Refused(class) => format!("refused ({})", class.name()),
+            OpOutcome::Dropped => "not asked".to_owned(),
         }
     }
 }
 
 /// The current figures of one device.
-type Held = [i64; FAMILIES.len()];
+type CurrentFigures = [i64; FAMILIES.len()];
 
 /// A run, operation by operation.
 #[derive(Debug)]
 pub(super) struct Trail {
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<OpOutcome>,
     /// After each operation, by device.
-    held: Vec<Vec<Held>>,
+    held: Vec<Vec<CurrentFigures>>,
     /// All that can be seen after each operation, where that was asked for.
     seen: Vec<Observation>,
     /// Where each request was served without taking memory, from where the first block of its device was.
@@ -66,7 +66,7 @@ impl Trail {
         for op in ops {
             let mut chosen = None;
             let answer = if model.admits(op).is_err() {
-                Answer::Dropped
+                OpOutcome::Dropped
             } else {
                 let reply = target.apply(op);
                 target.observe(&mut seen);
@@ -78,9 +78,9 @@ impl Trail {
                 before.clear();
                 before.extend(seen.devices.iter().map(taken));
                 match &reply {
-                    Reply::Dropped(_) => Answer::Dropped,
-                    Reply::Refused(refusal) => Answer::Refused(refusal.class),
-                    _ => Answer::Served,
+                    Reply::Dropped(_) => OpOutcome::Dropped,
+                    Reply::Refused(refusal) => OpOutcome::Refused(refusal.class),
+                    _ => OpOutcome::Served,
                 }
             };
             trail.answers.push(answer);
@@ -127,7 +127,7 @@ pub(super) fn compare(relation: OracleName, base: &Trail, other: &Trail, variant
     for (ours, theirs) in place.iter().enumerate() {
         let Some(theirs) = *theirs else { continue };
         let (one, two) = (base.answers[ours], other.answers[theirs]);
-        if (one == Answer::Dropped) != (two == Answer::Dropped) {
+        if (one == OpOutcome::Dropped) != (two == OpOutcome::Dropped) {
             return None; // the harness asked one target and not the other: no word on the targets from here on
         }
         if one != two {
@@ -164,7 +164,12 @@ fn parted(one: Option<u64>, other: Option<u64>) -> bool {
     one.is_some() && other.is_some() && one != other
 }
 
-fn figures(relation: OracleName, ours: &[Held], theirs: &[Held], variant: &Variant) -> Option<Difference> {
+fn figures(
+    relation: OracleName,
+    ours: &[CurrentFigures],
+    theirs: &[CurrentFigures],
+    variant: &Variant,
+) -> Option<Difference> {
     for (device, held) in ours.iter().enumerate() {
         let named = variant.devices.get(device).copied().unwrap_or(device);
         let Some(other) = theirs.get(named) else { continue };
@@ -174,14 +179,14 @@ fn figures(relation: OracleName, ours: &[Held], theirs: &[Held], variant: &Varia
                 continue;
             }
             let key = Key::Family(family, Row::All, Column::Current);
-            let (en, zh) = told::words_of_family(family);
+            let (en, zh) = wording::words_of_family(family);
             let what = if named == device {
                 Text::new(format!("{en} of device {device}"), format!("设备 {device} 的{zh}"))
             } else {
                 let (en, zh) = (format!("{en} of device {device}"), format!("设备 {device} 的{zh}"));
                 Text::new(format!("{en} (there device {named})"), format!("{zh}（另一次运行中为设备 {named}）"))
             };
-            let (one, other) = (told::amount(key, held[index]), told::amount(key, other[index]));
+            let (one, other) = (wording::amount(key, held[index]), wording::amount(key, other[index]));
             return Some(Difference { at: None, what, one, other });
         }
     }
@@ -189,11 +194,11 @@ fn figures(relation: OracleName, ours: &[Held], theirs: &[Held], variant: &Varia
 }
 
 /// Whether a request may be served in one run and lack memory in the other, since they have not cached the same.
-fn is_open(variant: &Variant, ours: usize, theirs: usize, one: Answer, other: Answer) -> bool {
-    let is_lack = |answer| answer == Answer::Refused(RefusalClass::OutOfMemory);
+fn is_open(variant: &Variant, ours: usize, theirs: usize, one: OpOutcome, other: OpOutcome) -> bool {
+    let is_lack = |answer| answer == OpOutcome::Refused(RefusalClass::OutOfMemory);
     let Op::Alloc { device: Some(device), .. } = &variant.ops[theirs].0 else { return false };
     let loose = device.index(variant.loose.len()).is_some_and(|d| variant.loose[d].is_some_and(|from| from < ours));
-    loose && (is_lack(one) && other == Answer::Served || is_lack(other) && one == Answer::Served)
+    loose && (is_lack(one) && other == OpOutcome::Served || is_lack(other) && one == OpOutcome::Served)
 }
 
 /// What calls that were left out have left behind. Where they may have emptied the cache, and waited for streams before,
@@ -205,7 +210,8 @@ fn traces(ours: &Observation, theirs: &Observation, variant: &Variant, at: usize
         let mut pairs = one.stats.entries().zip(other.stats.entries());
         let unlike = pairs.find(|((key, a), (_, b))| a != b && (!is_loose || held(key)));
         if let Some(((key, a), (_, b))) = unlike {
-            let (what, one, other) = (told::statistic(key, device), told::amount(key, a), told::amount(key, b));
+            let (what, one, other) =
+                (wording::statistic(key, device), wording::amount(key, a), wording::amount(key, b));
             return Some(Difference { at: None, what, one, other });
         }
         if one.fraction.to_bits() != other.fraction.to_bits() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, RefusalClass, Setup, StreamId, TargetInfo, Text, Via};
 
-use super::trail::{Answer, Trail};
+use super::trail::{OpOutcome, Trail};
 
 /// Blocks of a warm-up get ids from here on; sequences number theirs from 0.
 const WARM_UP_BLOCKS: u32 = 0xE000_0000;
@@ -146,7 +146,7 @@ fn warm_up(setup: &Setup, ops: &[&Op], base: &Trail) -> Option<Variant> {
     for (op, answer) in ops.iter().zip(&base.answers) {
         let mut op = (*op).clone();
         callers.name(&mut op, count);
-        if *answer != Answer::Served {
+        if *answer != OpOutcome::Served {
             continue;
         }
         let Op::Alloc { device: Some(device), stream, bytes, .. } = op else { continue };
@@ -174,7 +174,7 @@ fn warm_up(setup: &Setup, ops: &[&Op], base: &Trail) -> Option<Variant> {
 fn spare_trim(setup: &Setup, ops: &[&Op], base: &Trail) -> Option<Variant> {
     let mut all = vec![(Op::EmptyCache, None)];
     for (at, (op, given)) in numbered(ops).enumerate() {
-        let emptied = op == Op::EmptyCache && base.answers[at] == Answer::Served;
+        let emptied = op == Op::EmptyCache && base.answers[at] == OpOutcome::Served;
         all.push((op, given));
         if emptied || base.is_empty_after(at) {
             all.push((Op::EmptyCache, None));
@@ -256,9 +256,9 @@ fn sizes(info: &TargetInfo, setup: &Setup, ops: &[&Op]) -> Option<Variant> {
 /// promise's (CONF-05).
 fn refused(setup: &Setup, ops: &[&Op], base: &Trail) -> Option<Variant> {
     let count = setup.device_bytes.len();
-    let lacked = |at: usize| base.answers[at] == Answer::Refused(RefusalClass::OutOfMemory);
+    let lacked = |at: usize| base.answers[at] == OpOutcome::Refused(RefusalClass::OutOfMemory);
     let for_arguments = |at: usize| {
-        matches!(base.answers[at], Answer::Refused(_)) && !lacked(at) && !matches!(ops[at], Op::SetSettings { .. })
+        matches!(base.answers[at], OpOutcome::Refused(_)) && !lacked(at) && !matches!(ops[at], Op::SetSettings { .. })
     };
     let by_arguments = (0..ops.len()).any(for_arguments);
     let mut callers = Callers::default();

@@ -16,7 +16,7 @@ use crate::target::{self, TargetName};
 use crate::verdict::sweep::{SweepRecord, SweepStamp};
 
 use super::trial::{Failure, Found, Subject};
-use super::{SweepPlan, Variant, keep, record_of, recorded, try_all, with_faults};
+use super::{SweepPlan, SweptTarget, keep, record_of, recorded, try_all, with_faults};
 
 /// What is convicted without a requirement of its own: nothing leaks when device calls fail.
 const REQUIREMENT: RequirementId = RequirementId::new(Area::Leak, 2);
@@ -53,7 +53,7 @@ pub fn sweep_file(
     let budget = Budget::new(None, stop, progress);
     let name = on.unwrap_or(&contents.target);
     let open = |setup: &Setup| target::open(name, setup);
-    let variants = Variant::all(name, &open);
+    let variants = SweptTarget::all(name, &open);
     let scenario = with_faults(&contents.scenario);
     let cases: Vec<Case<'_>> = variants.iter().map(|v| v.case(&scenario)).collect();
     let mut subjects = Vec::new();

@@ -50,18 +50,18 @@ impl Default for SweepPlan {
 }
 
 /// The target, or a sibling of it under other settings.
-struct Variant<'a> {
+struct SweptTarget<'a> {
     name: String,
     open: Box<Opener<'a>>,
 }
 
-impl<'a> Variant<'a> {
+impl<'a> SweptTarget<'a> {
     /// The target as given, then its siblings.
     fn all(target: &TargetName, open: &'a Opener<'a>) -> Vec<Self> {
-        let mut all = vec![Variant { name: target.to_string(), open: Box::new(move |setup: &Setup| open(setup)) }];
+        let mut all = vec![SweptTarget { name: target.to_string(), open: Box::new(move |setup: &Setup| open(setup)) }];
         for sibling in target::siblings(target) {
             let name = sibling.to_string();
-            all.push(Variant { name, open: Box::new(move |setup: &Setup| target::open(&sibling, setup)) });
+            all.push(SweptTarget { name, open: Box::new(move |setup: &Setup| target::open(&sibling, setup)) });
         }
         all
     }
@@ -96,7 +96,7 @@ pub(super) fn sweep(
 ) -> Result<Option<SweepRecord>, TargetError> {
     let (Some(plan), Some(first)) = (options.plan.faults, cases.first()) else { return Ok(None) };
     let clock = Clock::start();
-    let variants = Variant::all(&options.target, first.open);
+    let variants = SweptTarget::all(&options.target, first.open);
     let scenarios: Vec<Scenario> = cases.iter().map(|c| with_faults(c.scenario)).collect();
     let is_clean = |i: usize| {
         let tally = lock(&tallies[i]);
@@ -253,14 +253,14 @@ fn kind(subject: &Subject<'_>, failure: &Failure) -> Option<Kind> {
     if failure.call.is_none() && !subject.as_given {
         return None;
     }
-    let guilt = match &failure.found {
+    let failure_key = match &failure.found {
         Found::Convicted(conviction) => {
             let first = &conviction.violations[0]; // never empty
             Some((first.requirement.unwrap_or(subject.case.scenario.requirement), first.oracle))
         }
         Found::Panicked(_) => None,
     };
-    Some((guilt, failure.call))
+    Some((failure_key, failure.call))
 }
 
 /// Of each kind of failure, by promise, judge and failed call, the first of the run. A mistake in an error path

@@ -241,7 +241,7 @@ impl Trial<'_> {
         }
         let steps = self.subject.with(faults);
         let case = self.subject.case;
-        let attempt = attempt(case.open, &self.subject.setup, &case.course(&steps))?;
+        let attempt = attempt(case.open, &self.subject.setup, &case.sequence(&steps))?;
         self.tried.runs += 1;
         self.budget.ran(attempt.operations());
         let found = match attempt {

@@ -5,7 +5,7 @@
 
 use crate::op::snapshot::{BlockState, BlockView, SegmentView, Snapshot};
 use crate::op::trace::TraceEvent;
-use crate::op::{DeviceView, Observation, Reply, Text, told};
+use crate::op::{DeviceView, Observation, Reply, Text, wording};
 
 /// The first thing that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,10 +119,10 @@ fn in_segment(number: usize, due: &SegmentView, given: &SegmentView) -> Option<D
     const FIELDS: [Field; 10] = [
         ("device", |s| s.device.to_string()),
         ("address", |s| format!("{:#x}", s.address)),
-        ("total_size", |s| told::bytes(s.total_size)),
-        ("allocated_size", |s| told::bytes(s.allocated_size)),
-        ("active_size", |s| told::bytes(s.active_size)),
-        ("requested_size", |s| told::bytes(s.requested_size)),
+        ("total_size", |s| wording::bytes(s.total_size)),
+        ("allocated_size", |s| wording::bytes(s.allocated_size)),
+        ("active_size", |s| wording::bytes(s.active_size)),
+        ("requested_size", |s| wording::bytes(s.requested_size)),
         ("stream", |s| format!("{:#x}", s.stream)),
         ("segment_type", |s| s.segment_type.row().name().to_owned()),
         ("segment_pool_id", |s| format!("{:?}", s.segment_pool_id)),
@@ -161,13 +161,13 @@ fn meaning(block: &BlockView) -> (u64, u64, BlockState, Option<u64>) {
 fn line(block: Option<&BlockView>) -> String {
     let Some(block) = block else { return "no block".to_owned() };
     let (address, size, state, requested) = meaning(block);
-    let requested = requested.map_or_else(String::new, |r| format!(", {} asked for", told::bytes(r)));
+    let requested = requested.map_or_else(String::new, |r| format!(", {} asked for", wording::bytes(r)));
     let state = match state {
         BlockState::ActiveAllocated => "active_allocated",
         BlockState::ActivePendingFree => "active_pending_free",
         BlockState::Inactive => "inactive",
     };
-    format!("{state} {} at {address:#x}{requested}", told::bytes(size))
+    format!("{state} {} at {address:#x}{requested}", wording::bytes(size))
 }
 
 /// What the devices show. A second opinion on a device is none of the allocator's.
@@ -181,17 +181,25 @@ fn in_view(device: usize, due: &DeviceView, given: &DeviceView) -> Option<Differ
         && let Some(((key, own), (_, theirs))) =
             due.stats.entries().zip(given.stats.entries()).find(|(own, theirs)| own.1 != theirs.1)
     {
-        return differs(told::statistic(key, device), told::amount(key, own), told::amount(key, theirs));
+        return differs(wording::statistic(key, device), wording::amount(key, own), wording::amount(key, theirs));
     }
     let of = |en: &str, zh: &str| Text::new(format!("{en} of device {device}"), format!("设备 {device} 的{zh}"));
     if due.fraction.to_bits() != given.fraction.to_bits() {
         return differs(of("memory fraction", "内存比例"), due.fraction, given.fraction);
     }
     if due.free_bytes != given.free_bytes {
-        return differs(of("free memory", "空闲内存"), told::bytes(due.free_bytes), told::bytes(given.free_bytes));
+        return differs(
+            of("free memory", "空闲内存"),
+            wording::bytes(due.free_bytes),
+            wording::bytes(given.free_bytes),
+        );
     }
     if due.total_bytes != given.total_bytes {
-        return differs(of("total memory", "总内存"), told::bytes(due.total_bytes), told::bytes(given.total_bytes));
+        return differs(
+            of("total memory", "总内存"),
+            wording::bytes(due.total_bytes),
+            wording::bytes(given.total_bytes),
+        );
     }
     if due.idle != given.idle {
         let streams = |idle: u64| format!("{idle:#b}");

@@ -14,7 +14,7 @@ use crate::op::{Capability, Observation, Op, OracleName, Reply, Setup, TargetInf
 use crate::target::{self, Target, TargetName};
 use crate::verdict::Violation;
 
-use super::course::Guilt;
+use super::judged_sequence::FailureKey;
 use compare::Difference;
 
 /// A sound allocator that lives what the target lives.
@@ -87,7 +87,7 @@ fn violation(op: &Op, difference: &Difference, predicted: &Reply, reply: &Reply)
         format!("after `{asked}` {} was {actual}, where PyTorch's policy comes to {expected}", what.en),
         format!("`{asked}` 之后{}为 {actual}，而按 PyTorch 的策略应为 {expected}", what.zh),
     );
-    let violation = Violation::new(OracleName::Exact, Guilt::DEPARTURE.cited, message);
+    let violation = Violation::new(OracleName::Exact, FailureKey::DEPARTURE.cited, message);
     let violation = violation.figure(what.clone(), expected.as_str(), actual.as_str());
     let (Some(due), Some(text)) = (compare::text(predicted), compare::text(reply)) else { return violation };
     if !difference.is_of_text {

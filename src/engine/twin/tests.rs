@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::engine::attempt::{Attempt, attempt};
-use crate::engine::lockstep::Course;
+use crate::engine::lockstep::JudgedSequence;
 use crate::op::{BlockId, DeviceId, Step, StreamId, Via};
 
 fn alloc(block: u32, bytes: u64) -> Op {
@@ -18,7 +18,7 @@ fn departure(options: &str, ops: &[Op]) -> Option<Violation> {
     let setup = Setup { device_bytes: vec![64 << 20, 64 << 20], streams: 2, config: None };
     let steps: Vec<Step> = ops.iter().cloned().map(Step::from).collect();
     let oracles = BTreeSet::from([OracleName::Exact]);
-    let course = Course::new(&steps, &oracles, true);
+    let course = JudgedSequence::new(&steps, &oracles, true);
     match attempt(&|setup| target::open(&name, setup), &setup, &course) {
         Ok(Attempt::Ran(run)) => run.departure.map(|d| d.violations[0].clone()),
         other => panic!("{other:?}"),

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use super::{InForce, Opened, Place, Record, SnapshotError};
+use super::{FieldPath, InForce, Opened, Record, SnapshotError};
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::stats::PoolKind;
 use crate::recording::pickle::{Entries, Value, Writer};
@@ -36,7 +36,7 @@ impl Opened {
     /// # Errors
     /// As [`Opened::snapshot`].
     pub fn copied(&self, kept: Kept<'_>) -> Result<Vec<u8>, SnapshotError> {
-        let top = Record::of(&self.document, self.document.root(), Place::Top, &self.file)?;
+        let top = Record::of(&self.document, self.document.root(), FieldPath::Top, &self.file)?;
         let traces = top.list("device_traces")?;
         let mut copy = Copying { opened: self, kept, writer: Writer::default(), written: FxHashMap::default() };
         let stacks = copy.stacks(&top)?;
@@ -99,7 +99,7 @@ impl<'c> Copying<'c> {
         let mut final_ones = Stacks::default();
         let has_frames = |frames: &Value| document.items(*frames).is_some_and(|items| !items.is_empty());
         for (index, segment) in top.list("segments")?.iter().enumerate() {
-            let record = Record::of(document, segment, Place::Segment { index }, &self.opened.file)?;
+            let record = Record::of(document, segment, FieldPath::Segment { index }, &self.opened.file)?;
             let device = u32::try_from(record.unsigned("device")?).unwrap_or(u32::MAX);
             let start = record.unsigned("address")?;
             let own = record.get("frames").filter(has_frames);

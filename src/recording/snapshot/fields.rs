@@ -12,7 +12,7 @@ const MOST_STATS: usize = 4096;
 
 /// Where in the snapshot something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum FieldPath {
     Top,
     Settings,
     Trace { device: usize },
@@ -22,16 +22,16 @@ pub enum Place {
     Stats { device: usize },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Top => f.write_str("the snapshot"),
-            Place::Settings => f.write_str("allocator_settings"),
-            Place::Trace { device } => write!(f, "device_traces[{device}]"),
-            Place::Event { device, at } => write!(f, "device_traces[{device}][{at}]"),
-            Place::Segment { index } => write!(f, "segments[{index}]"),
-            Place::Block { segment, at } => write!(f, "segments[{segment}].blocks[{at}]"),
-            Place::Stats { device } => write!(f, "poolproof_stats[{device}]"),
+            FieldPath::Top => f.write_str("the snapshot"),
+            FieldPath::Settings => f.write_str("allocator_settings"),
+            FieldPath::Trace { device } => write!(f, "device_traces[{device}]"),
+            FieldPath::Event { device, at } => write!(f, "device_traces[{device}][{at}]"),
+            FieldPath::Segment { index } => write!(f, "segments[{index}]"),
+            FieldPath::Block { segment, at } => write!(f, "segments[{segment}].blocks[{at}]"),
+            FieldPath::Stats { device } => write!(f, "poolproof_stats[{device}]"),
         }
     }
 }
@@ -40,17 +40,17 @@ impl fmt::Display for Place {
 pub(super) struct Record<'d> {
     document: &'d Document,
     entries: Entries<'d>,
-    place: Place,
+    place: FieldPath,
     file: &'d str,
 }
 
 impl<'d> Record<'d> {
-    pub fn of(document: &'d Document, value: Value, place: Place, file: &'d str) -> Result<Self, SnapshotError> {
+    pub fn of(document: &'d Document, value: Value, place: FieldPath, file: &'d str) -> Result<Self, SnapshotError> {
         let Some(entries) = document.entries(value) else {
             let (found, wanted) = (value.kind().to_owned(), "a dict");
             return Err(SnapshotError::Wrong { file: file.to_owned(), place, field: "the whole", found, wanted });
         };
-        let most = if matches!(place, Place::Stats { .. }) { MOST_STATS } else { MOST_FIELDS };
+        let most = if matches!(place, FieldPath::Stats { .. }) { MOST_STATS } else { MOST_FIELDS };
         if entries.count() > most {
             return Err(SnapshotError::TooManyFields { file: file.to_owned(), place, found: entries.count(), most });
         }

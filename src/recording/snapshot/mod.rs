@@ -19,7 +19,7 @@ use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::stats::PoolKind;
 use crate::op::trace::{Action, TraceEvent};
 pub use copied::Kept;
-pub use fields::Place;
+pub use fields::FieldPath;
 use fields::Record;
 pub use opened::Opened;
 
@@ -40,11 +40,11 @@ pub enum SnapshotError {
     )]
     NotASnapshot { file: String, found: &'static str },
     #[error("{file}: {place} has no `{field}`")]
-    Missing { file: String, place: Place, field: &'static str },
+    Missing { file: String, place: FieldPath, field: &'static str },
     #[error("{file}: `{field}` of {place} is {found}; it should be {wanted}")]
-    Wrong { file: String, place: Place, field: &'static str, found: String, wanted: &'static str },
+    Wrong { file: String, place: FieldPath, field: &'static str, found: String, wanted: &'static str },
     #[error("{file}: {place} has {found} fields; at most {most} make sense")]
-    TooManyFields { file: String, place: Place, found: usize, most: usize },
+    TooManyFields { file: String, place: FieldPath, found: usize, most: usize },
     #[error("{file}: the same values stand in it so often that they unfold to more than a file of its size can hold")]
     Unfolds { file: String },
 }
@@ -132,7 +132,7 @@ impl MemorySnapshot {
             "host_segments",
             "host_traces",
         ];
-        let top = reading.record(root, Place::Top, &known)?;
+        let top = reading.record(root, FieldPath::Top, &known)?;
         let mut snapshot = MemorySnapshot { file: file.to_owned(), ..MemorySnapshot::default() };
         reading.settings(&top, &mut snapshot)?;
         let traces = top.list("device_traces")?;
@@ -166,7 +166,7 @@ struct Reading<'d> {
 }
 
 impl<'d> Reading<'d> {
-    fn record(&mut self, value: Value, place: Place, known: &[&str]) -> Result<Record<'d>, SnapshotError> {
+    fn record(&mut self, value: Value, place: FieldPath, known: &[&str]) -> Result<Record<'d>, SnapshotError> {
         let record = Record::of(self.document, value, place, self.file)?;
         self.unknown += record.unknown(known);
         Ok(record)
@@ -194,7 +194,7 @@ impl<'d> Reading<'d> {
             "graph_capture_record_stream_reuse",
             "roundup_power2_divisions",
         ];
-        let settings = self.record(value, Place::Settings, &known)?;
+        let settings = self.record(value, FieldPath::Settings, &known)?;
         let old = settings.optional_text("PYTORCH_CUDA_ALLOC_CONF")?;
         let new = settings.optional_text("PYTORCH_ALLOC_CONF")?;
         snapshot.without_settings = old.is_none() && new.is_none();
@@ -237,7 +237,7 @@ impl<'d> Reading<'d> {
         ];
         let items = self.document.items(value).ok_or_else(|| SnapshotError::Wrong {
             file: self.file.to_owned(),
-            place: Place::Trace { device },
+            place: FieldPath::Trace { device },
             field: "device_traces",
             found: value.kind().to_owned(),
             wanted: "a list of events",
@@ -245,7 +245,7 @@ impl<'d> Reading<'d> {
         let mut events = Vec::new();
         for (at, item) in items.iter().enumerate() {
             self.charge::<PlacedEvent>()?;
-            let record = self.record(item, Place::Event { device, at }, &KNOWN)?;
+            let record = self.record(item, FieldPath::Event { device, at }, &KNOWN)?;
             let name = record.text("action")?;
             let Some(action) = ACTIONS.into_iter().find(|a| a.name() == name) else {
                 self.unknown += u64::from(name != ANNOTATE);
@@ -283,7 +283,7 @@ impl<'d> Reading<'d> {
             "blocks",
         ];
         self.charge::<SegmentView>()?;
-        let record = self.record(value, Place::Segment { index }, &KNOWN)?;
+        let record = self.record(value, FieldPath::Segment { index }, &KNOWN)?;
         let kind = record.text("segment_type")?;
         let mut view = SegmentView {
             device: u32::try_from(record.unsigned("device")?)
@@ -321,7 +321,7 @@ impl<'d> Reading<'d> {
     fn block(&mut self, segment: usize, at: usize, (behind, value): (u64, Value)) -> Result<BlockView, SnapshotError> {
         self.charge::<BlockView>()?;
         let known = ["address", "size", "requested_size", "state", "frames", "history"];
-        let record = self.record(value, Place::Block { segment, at }, &known)?;
+        let record = self.record(value, FieldPath::Block { segment, at }, &known)?;
         let state = match record.text("state")? {
             "active_allocated" => BlockState::ActiveAllocated,
             "active_pending_free" | "active_awaiting_free" => BlockState::ActivePendingFree,
@@ -342,7 +342,7 @@ impl<'d> Reading<'d> {
         for (key, value) in by_device.iter().take(MOST_DEVICES) {
             let Value::Int(device) = key else { return Err(top.wrong("poolproof_stats", "a dict by device")) };
             let Ok(device) = usize::try_from(device) else { continue };
-            let record = Record::of(self.document, value, Place::Stats { device }, self.file)?;
+            let record = Record::of(self.document, value, FieldPath::Stats { device }, self.file)?;
             let mut change = StatsChange::default();
             for (name, value) in record.named_ints() {
                 change.push(name, value);

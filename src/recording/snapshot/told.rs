@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use rustc_hash::FxHashMap;
 
-use super::fields::{Place, Record};
+use super::fields::{FieldPath, Record};
 use super::{MOST_DEVICES, Opened, SnapshotError};
 use crate::recording::pickle::{Budget, Document, Value};
 
@@ -84,7 +84,7 @@ struct Telling<'d> {
 
 impl<'d> Telling<'d> {
     fn all(mut self) -> Result<Told, SnapshotError> {
-        let top = Record::of(self.document, self.document.root(), Place::Top, self.file)?;
+        let top = Record::of(self.document, self.document.root(), FieldPath::Top, self.file)?;
         for (device, trace) in top.list("device_traces")?.iter().take(MOST_DEVICES).enumerate() {
             let told = self.device(device, trace)?;
             self.told.devices.push(told);
@@ -101,7 +101,7 @@ impl<'d> Telling<'d> {
         for (at, item) in self.document.items(trace).into_iter().flat_map(|items| items.iter()).enumerate() {
             let charged = self.budget.charge(64, 0);
             charged.map_err(|_| SnapshotError::Unfolds { file: self.file.to_owned() })?;
-            let event = Record::of(self.document, item, Place::Event { device, at }, self.file)?;
+            let event = Record::of(self.document, item, FieldPath::Event { device, at }, self.file)?;
             let time = match event.get("time_us") {
                 Some(Value::Int(time)) => u64::try_from(time).ok(),
                 _ => None,

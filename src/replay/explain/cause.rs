@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::parts::{Part, Share};
-use super::watch::Moment;
+use super::watch::AccountedMoment;
 
 /// What kept a request from memory, or reserved memory from being of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -65,13 +65,13 @@ pub(super) fn room(reserved: u64, free: Option<u64>, limit: Option<u64>) -> Opti
 }
 
 /// Whether the limit that the program set refused the request, and not the driver.
-pub(super) fn is_limited(moment: &Moment) -> bool {
+pub(super) fn is_limited(moment: &AccountedMoment) -> bool {
     let wanted = moment.account.reserved.saturating_add(moment.asked.segment);
     moment.limit.is_some_and(|limit| wanted > limit)
 }
 
 /// Why a request was refused; `total` is the card's size where that is known.
-pub(super) fn of_refusal(moment: &Moment, total: Option<u64>) -> Verdict {
+pub(super) fn of_refusal(moment: &AccountedMoment, total: Option<u64>) -> Verdict {
     let asked = moment.account.bytes(Part::Requested);
     let needed = asked.saturating_add(moment.asked.size);
     if room(moment.account.reserved, moment.free, moment.limit).is_some_and(|room| needed > room) {
@@ -91,7 +91,7 @@ pub(super) fn of_refusal(moment: &Moment, total: Option<u64>) -> Verdict {
 }
 
 /// What of the peak was of no use. What is cached and not pinned is counted together: it would be given back.
-pub(super) fn of_peak(moment: &Moment) -> Verdict {
+pub(super) fn of_peak(moment: &AccountedMoment) -> Verdict {
     let account = &moment.account;
     let asked = account.bytes(Part::Requested);
     let nothing = Verdict { cause: Cause::NothingElse, bytes: account.reserved - asked };
@@ -108,7 +108,7 @@ pub(super) fn of_peak(moment: &Moment) -> Verdict {
     most(parts.chain([Verdict { cause: Cause::Cached, bytes: returnable }])).unwrap_or(nothing)
 }
 
-fn largest(moment: &Moment) -> Option<Verdict> {
+fn largest(moment: &AccountedMoment) -> Option<Verdict> {
     let of = |share: &Share| Some(Verdict { cause: cause_of(share.part, moment)?, bytes: share.bytes });
     let verdict = most(moment.account.shares.iter().filter_map(of))?;
     let short = moment.account.shares.iter().find(|share| share.part == Part::TooShort);
@@ -124,7 +124,7 @@ fn most(verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
 }
 
 /// What a part comes down to, if it is in the way.
-fn cause_of(part: Part, moment: &Moment) -> Option<Cause> {
+fn cause_of(part: Part, moment: &AccountedMoment) -> Option<Cause> {
     Some(match part {
         Part::Requested => return None,
         Part::Rounding => Cause::Rounding,

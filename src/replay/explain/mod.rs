@@ -34,7 +34,7 @@ pub use steps::{Left, Source as StepsBy, Steps};
 pub use trial::Outcome;
 pub use watch::MOST_REFUSALS;
 
-use super::divergence::{Divergence, Place};
+use super::divergence::{Divergence, FilePosition};
 use super::history::Guess;
 use super::onlooker::Onlooker;
 use super::what_if::{self, Workload};
@@ -43,7 +43,7 @@ use crate::recording::{MemorySnapshot, Reader};
 use steps::Lives;
 use told::Told;
 use trial::Trials;
-use watch::{Course, First, Moment, Second};
+use watch::{AccountedMoment, DeviceOverview, First, Second};
 
 /// Why nothing is explained.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ pub struct Options {
 pub struct Explanation {
     /// The line of a recording, or the event of a snapshot.
     #[serde(serialize_with = "in_words")]
-    pub place: Place,
+    pub place: FilePosition,
     /// Which request of the device it was, from 1.
     pub request: u64,
     pub verdict: Verdict,
@@ -115,7 +115,7 @@ impl Explanation {
     }
 }
 
-fn in_words<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Error> {
+fn in_words<S: Serializer>(place: &FilePosition, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(place)
 }
 
@@ -270,8 +270,8 @@ pub fn explain(path: &Path, options: Options, progress: &dyn Progress) -> Result
     if let Some(divergence) = divergence {
         return Err(ExplainError::Diverges { file, divergence: Box::new(divergence) });
     }
-    let device = chosen(&file, &first.courses, options.device)?;
-    let course = &first.courses[device];
+    let device = chosen(&file, &first.overviews, options.device)?;
+    let course = &first.overviews[device];
     let mut second = Second::new(device, course, &source.told);
     source.shown(&workload, &mut second)?;
     progress.done();
@@ -287,15 +287,15 @@ pub fn explain(path: &Path, options: Options, progress: &dyn Progress) -> Result
     // What follows goes by the calls alone.
     drop(second);
     drop(source);
-    let found = Found { courses: &first.courses, peak, refusals, workload, steps, card_bytes, has_stacks };
+    let found = Found { overviews: &first.overviews, peak, refusals, workload, steps, card_bytes, has_stacks };
     Ok(assembled(path, device, found, options, progress))
 }
 
 /// What was found out about a run before anything is tried.
 struct Found<'f> {
-    courses: &'f [Course],
-    peak: Moment,
-    refusals: Vec<Moment>,
+    overviews: &'f [DeviceOverview],
+    peak: AccountedMoment,
+    refusals: Vec<AccountedMoment>,
     workload: Workload,
     steps: Steps,
     card_bytes: Option<u64>,
@@ -303,8 +303,8 @@ struct Found<'f> {
 }
 
 fn assembled(path: &Path, device: usize, found: Found<'_>, options: Options, progress: &dyn Progress) -> Explained {
-    let Found { courses, peak, refusals, workload, steps, card_bytes, has_stacks } = found;
-    let course = &courses[device];
+    let Found { overviews, peak, refusals, workload, steps, card_bytes, has_stacks } = found;
+    let course = &overviews[device];
     let config = workload.config.clone();
     let (notes, standing) = (workload.notes.clone(), workload.standing());
     let cut = workload.recorded.get(device).map(|row| row.peak_reserved);
@@ -312,7 +312,7 @@ fn assembled(path: &Path, device: usize, found: Found<'_>, options: Options, pro
     let is_from_before = matches!(course.peak, Some((_, watch::Within::Start)));
     let trials = Trials::new(workload, device);
     let compared = compared::compare(&trials, options.search, progress);
-    let others = courses.iter().enumerate().filter(|(at, course)| *at != device && course.peak_reserved > 0);
+    let others = overviews.iter().enumerate().filter(|(at, course)| *at != device && course.peak_reserved > 0);
     Explained {
         format: "poolproof-explain/1",
         file: path.display().to_string(),
@@ -341,16 +341,16 @@ fn assembled(path: &Path, device: usize, found: Found<'_>, options: Options, pro
     }
 }
 
-fn explained(moment: Moment, card: Option<u64>, is_refusal: bool) -> Explanation {
+fn explained(moment: AccountedMoment, card: Option<u64>, is_refusal: bool) -> Explanation {
     let verdict = if is_refusal { cause::of_refusal(&moment, card) } else { cause::of_peak(&moment) };
     let others = card.zip(moment.free);
     let others = others.map(|(card, free)| card.saturating_sub(free).saturating_sub(moment.account.reserved));
-    let Moment { place, request, asked, account, free, limit, live } = moment;
+    let AccountedMoment { place, request, asked, account, free, limit, live } = moment;
     Explanation { place, request, verdict, asked, account, free, limit, others, live }
 }
 
-fn chosen(file: &str, courses: &[Course], wanted: Option<usize>) -> Result<usize, ExplainError> {
-    let there: Vec<usize> = (0..courses.len()).filter(|&at| courses[at].peak.is_some()).collect();
+fn chosen(file: &str, overviews: &[DeviceOverview], wanted: Option<usize>) -> Result<usize, ExplainError> {
+    let there: Vec<usize> = (0..overviews.len()).filter(|&at| overviews[at].peak.is_some()).collect();
     let file = file.to_owned();
     if there.is_empty() {
         return Err(ExplainError::Nothing { file });
@@ -358,7 +358,7 @@ fn chosen(file: &str, courses: &[Course], wanted: Option<usize>) -> Result<usize
     if let Some(device) = wanted {
         return if there.contains(&device) { Ok(device) } else { Err(ExplainError::Device { file, device, there }) };
     }
-    let refused = there.iter().copied().find(|&at| !courses[at].refusals.is_empty());
-    let most = there.iter().copied().max_by_key(|&at| (courses[at].peak_reserved, std::cmp::Reverse(at)));
+    let refused = there.iter().copied().find(|&at| !overviews[at].refusals.is_empty());
+    let most = there.iter().copied().max_by_key(|&at| (overviews[at].peak_reserved, std::cmp::Reverse(at)));
     refused.or(most).ok_or(ExplainError::Nothing { file })
 }

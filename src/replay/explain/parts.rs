@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::pins::{Holder, Pins};
+use super::pins::{PinningBlock, Pins};
 use crate::op::PoolKind;
 use crate::op::snapshot::{BlockState, SegmentView};
 use crate::reference::{Settings, rounding};
@@ -152,7 +152,7 @@ impl Account {
         asked: &Asked,
         settings: &Settings,
         counted: Counted,
-        holder: &dyn Fn(u64) -> Holder,
+        holder: &dyn Fn(u64) -> PinningBlock,
     ) -> Result<Account, Unbalanced> {
         let mut shares = Part::ALL.map(|part| Share { part, bytes: 0, pinned: 0, blocks: 0 });
         let mut add = |part: Part, bytes: u64, pinned: u64, blocks: u64| {
@@ -267,7 +267,7 @@ mod tests {
         let reserved = segments.iter().map(|s| s.total_size).sum();
         let counted = Counted { reserved, allocated, active: allocated + waiting, moment: 0 };
         let settings = settings.parse().expect("as PyTorch writes them");
-        let holder = |address: u64| Holder { group: format!("{:#x}", address >> 32), age: 1 };
+        let holder = |address: u64| PinningBlock { group: format!("{:#x}", address >> 32), age: 1 };
         Account::of(segments, &asked(size), &settings, counted, &holder)
     }
 
@@ -337,7 +337,7 @@ mod tests {
     fn what_does_not_add_up_is_no_account() {
         let whole = segment(1 << 32, false, &[(2 * MIB, 2 * MIB, Live)]);
         let settings = Settings::default();
-        let holder = |_| Holder { group: String::new(), age: 0 };
+        let holder = |_| PinningBlock { group: String::new(), age: 0 };
         for (reserved, allocated, active, what) in [
             (2 * MIB - 1, 2 * MIB, 2 * MIB, "reserved memory"),
             (2 * MIB, MIB, 2 * MIB, "allocated memory"),

@@ -14,7 +14,7 @@ const MOST_BLOCKS: usize = 10;
 
 /// What is known of a live block beside its place and size.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Holder {
+pub(super) struct PinningBlock {
     /// What blocks like it have in common: where it was allocated, or its size and stream.
     pub group: String,
     /// Calls of this device since it was allocated.
@@ -63,7 +63,7 @@ pub struct Pins {
 
 impl Pins {
     /// Adds a segment whose memory goes back in pieces of `unit` bytes. Answers what is pinned of each block.
-    pub(super) fn count(&mut self, segment: &SegmentView, unit: u64, holder: &dyn Fn(u64) -> Holder) -> Vec<u64> {
+    pub(super) fn count(&mut self, segment: &SegmentView, unit: u64, holder: &dyn Fn(u64) -> PinningBlock) -> Vec<u64> {
         let mut pinned = vec![0; segment.blocks.len()];
         let mut pinning: BTreeMap<usize, PinBlock> = BTreeMap::new();
         let end = segment.address.saturating_add(segment.total_size);
@@ -112,14 +112,14 @@ impl Pins {
         segment: &SegmentView,
         active: &[usize],
         bytes: u64,
-        holder: &dyn Fn(u64) -> Holder,
+        holder: &dyn Fn(u64) -> PinningBlock,
         pinning: &mut BTreeMap<usize, PinBlock>,
     ) {
         let mut groups = BTreeSet::new();
         for &at in active {
             let block = &segment.blocks[at];
             let known = pinning.entry(at).or_insert_with(|| {
-                let Holder { group, age } = holder(block.address);
+                let PinningBlock { group, age } = holder(block.address);
                 PinBlock { address: block.address, size: block.size, age, group, alone: 0, shared: 0 }
             });
             if active.len() == 1 {

@@ -1,6 +1,6 @@
 //! Three runs that run out of memory for a reason that is planted, made on a simulated card and recorded.
 //!
-//! Decides the courses of the runs. The files in `tests/explain/` are what is made here, and a test says so:
+//! Decides the overviews of the runs. The files in `tests/explain/` are what is made here, and a test says so:
 //! `UPDATE_PLANTED=1 cargo test planted` writes them anew.
 
 use std::collections::BTreeMap;

@@ -60,7 +60,7 @@ pub struct Steps {
 
 /// One block's life, by positions in the course of calls.
 #[derive(Debug, Clone)]
-struct Life {
+struct Lifetime {
     born: usize,
     died: Option<usize>,
     bytes: u64,
@@ -71,7 +71,7 @@ struct Life {
 /// A device's calls as far as they begin and end lives.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
-    lives: Vec<Life>,
+    lives: Vec<Lifetime>,
     groups: Vec<String>,
     known: FxHashMap<String, u32>,
     calls: usize,
@@ -104,7 +104,7 @@ impl Lives {
                 Action::Alloc => {
                     let group = lives.group(told.named(device, index as usize, bytes, stream));
                     open.insert(address, lives.lives.len());
-                    lives.lives.push(Life { born: lives.calls, died: None, bytes, group });
+                    lives.lives.push(Lifetime { born: lives.calls, died: None, bytes, group });
                     lives.calls += 1;
                 }
                 // One of the two may have been left out when the history was recorded.
@@ -128,7 +128,7 @@ impl Lives {
                 Ask::Alloc { block, bytes, stream, refused: false, .. } if bytes > 0 => {
                     open.insert(block, lives.lives.len());
                     let group = lives.group(unnamed(bytes, stream.0));
-                    lives.lives.push(Life { born: lives.calls, died: None, bytes, group });
+                    lives.lives.push(Lifetime { born: lives.calls, died: None, bytes, group });
                     lives.calls += 1;
                 }
                 Ask::Free { block } => {
@@ -228,7 +228,7 @@ impl Lives {
             }
         }
         let (mut call, mut now) = (0, 0_u64);
-        let before = |life: &Life| {
+        let before = |life: &Lifetime| {
             while call <= life.born {
                 now = now.saturating_sub(died[call]);
                 call += 1;

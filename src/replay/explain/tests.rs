@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::planted_test::path;
 use super::{
-    Cause, Change, Compared, Comparison, Explained, Options, Part, Place, Progress, Range, StepsBy, explain, json,
-    markdown, text,
+    Cause, Change, Compared, Comparison, Explained, FilePosition, Options, Part, Progress, Range, StepsBy, explain,
+    json, markdown, text,
 };
 use crate::replay::Bound;
 
@@ -210,7 +210,7 @@ fn a_part_of_a_snapshot_has_a_page_of_its_own() {
     assert!(part.has_stacks && part.standing == 0);
     let late = explained(&path, Options { range: range(900, 1100), ..OPTIONS });
     assert!(late.standing > 0 && late.has_stacks, "{:?}", late.standing);
-    assert!(matches!(late.peak.place, Place::Event { device: 0, index } if (900..=1100).contains(&index)));
+    assert!(matches!(late.peak.place, FilePosition::Event { device: 0, index } if (900..=1100).contains(&index)));
     let nothing = explain(&path, Options { range: range(5000, 5001), ..OPTIONS }, &Quiet { stops: true });
     let error = nothing.expect_err("is outside").to_string();
     assert!(error.contains("--from 5000 is outside the trace, which has events 0 to 1199 of device 0"), "{error}");

@@ -4,7 +4,7 @@
 
 use crate::op::size::human;
 use crate::recording::snapshot::told::{DeviceTold, Told as Recorded};
-use crate::replay::divergence::Place;
+use crate::replay::divergence::FilePosition;
 use crate::replay::onlooker::Put;
 
 /// How the name of blocks begins that have no stack where others do.
@@ -48,11 +48,11 @@ impl Told {
     }
 
     /// What blocks that were asked for there have in common.
-    pub fn site(&self, place: Place, put: Put) -> String {
+    pub fn site(&self, place: FilePosition, put: Put) -> String {
         let Put { bytes, stream, .. } = put;
         match place {
-            Place::Event { device, index } => self.named(device, index as usize, bytes, stream.0),
-            Place::Line(_) | Place::End { .. } => unnamed(bytes, stream.0),
+            FilePosition::Event { device, index } => self.named(device, index as usize, bytes, stream.0),
+            FilePosition::Line(_) | FilePosition::End { .. } => unnamed(bytes, stream.0),
         }
     }
 }

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::parts::{Account, Asked, Counted, Unbalanced};
-use super::pins::Holder;
+use super::pins::PinningBlock;
 use super::told::Told;
 use crate::op::snapshot::{BlockState, SegmentView};
 use crate::op::{Counter, Family, Stats};
-use crate::replay::divergence::Place;
+use crate::replay::divergence::FilePosition;
 use crate::replay::onlooker::{Onlooker, Put, Shown};
 
 /// Of so many refusals of a device an account is taken; the others are counted.
@@ -21,7 +21,7 @@ pub(super) const BEFORE: &str = "allocated before the history begins";
 
 /// What a device's life came to, at a first look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Course {
+pub struct DeviceOverview {
     pub peak_reserved: u64,
     pub peak_allocated: u64,
     /// The look at which the most was reserved: after it, or within the call before it.
@@ -57,7 +57,7 @@ fn risen(stats: &Stats, last: &Stats, counter: Counter) -> u64 {
     u64::try_from(if now < before { now } else { now - before }).unwrap_or(0)
 }
 
-impl Course {
+impl DeviceOverview {
     fn begins(&mut self, stats: &Stats, free: Vec<u64>) {
         self.looks += 1;
         self.last = *stats;
@@ -98,7 +98,7 @@ impl Course {
 /// The first look: every device's course.
 #[derive(Debug, Default)]
 pub(super) struct First {
-    pub courses: Vec<Course>,
+    pub overviews: Vec<DeviceOverview>,
 }
 
 fn at<T: Default>(all: &mut Vec<T>, index: usize) -> &mut T {
@@ -110,18 +110,18 @@ fn at<T: Default>(all: &mut Vec<T>, index: usize) -> &mut T {
 
 impl Onlooker for First {
     fn begins(&mut self, device: usize, allocator: &Shown, free: Vec<u64>) {
-        at(&mut self.courses, device).begins(allocator.stats(), free);
+        at(&mut self.overviews, device).begins(allocator.stats(), free);
     }
 
-    fn saw(&mut self, _: Place, device: usize, put: &[Put], allocator: &Shown) {
-        at(&mut self.courses, device).saw(put, allocator.stats());
+    fn saw(&mut self, _: FilePosition, device: usize, put: &[Put], allocator: &Shown) {
+        at(&mut self.overviews, device).saw(put, allocator.stats());
     }
 }
 
 /// A moment with its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
-    pub place: Place,
+pub struct AccountedMoment {
+    pub place: FilePosition,
     /// Which request of the device it was, from 1.
     pub request: u64,
     pub asked: Asked,
@@ -138,27 +138,27 @@ pub struct Moment {
 #[derive(Debug, Clone, Copy)]
 struct Born {
     look: u64,
-    place: Place,
+    place: FilePosition,
     put: Put,
 }
 
 /// The second look at one device.
 pub(super) struct Second<'t> {
     device: usize,
-    course: &'t Course,
+    course: &'t DeviceOverview,
     told: &'t Told,
     looks: u64,
     requests: u64,
     born: BTreeMap<u64, Born>,
     /// What stood before the call within which the peak was.
     before: Option<(Vec<SegmentView>, Stats)>,
-    pub peak: Option<Moment>,
-    pub refusals: Vec<Moment>,
+    pub peak: Option<AccountedMoment>,
+    pub refusals: Vec<AccountedMoment>,
     pub unbalanced: Option<Unbalanced>,
 }
 
 impl<'t> Second<'t> {
-    pub fn new(device: usize, course: &'t Course, told: &'t Told) -> Self {
+    pub fn new(device: usize, course: &'t DeviceOverview, told: &'t Told) -> Self {
         Second {
             device,
             course,
@@ -173,20 +173,20 @@ impl<'t> Second<'t> {
         }
     }
 
-    fn holder(&self, address: u64) -> Holder {
+    fn holder(&self, address: u64) -> PinningBlock {
         let Some(born) = self.born.get(&address) else {
-            return Holder { group: BEFORE.to_owned(), age: self.looks };
+            return PinningBlock { group: BEFORE.to_owned(), age: self.looks };
         };
-        Holder { group: self.told.site(born.place, born.put), age: self.looks - born.look }
+        PinningBlock { group: self.told.site(born.place, born.put), age: self.looks - born.look }
     }
 
     fn moment(
         &self,
-        (place, put): (Place, Put),
+        (place, put): (FilePosition, Put),
         allocator: &Shown,
         segments: &[SegmentView],
         counted: Counted,
-    ) -> Result<Option<Moment>, Unbalanced> {
+    ) -> Result<Option<AccountedMoment>, Unbalanced> {
         let Some(to) = allocator.destination(put.bytes, put.stream) else { return Ok(None) };
         let pool = put.pool.unwrap_or(to.pool);
         let asked = Asked {
@@ -200,7 +200,7 @@ impl<'t> Second<'t> {
         };
         let own: Vec<SegmentView> = segments.iter().filter(|s| s.device as usize == self.device).cloned().collect();
         let account = Account::of(&own, &asked, allocator.settings(), counted, &|address| self.holder(address))?;
-        Ok(Some(Moment {
+        Ok(Some(AccountedMoment {
             place,
             request: self.requests,
             asked,
@@ -242,7 +242,7 @@ impl<'t> Second<'t> {
         }
     }
 
-    fn look(&mut self, place: Place, put: &[Put], allocator: &Shown) -> Result<(), Unbalanced> {
+    fn look(&mut self, place: FilePosition, put: &[Put], allocator: &Shown) -> Result<(), Unbalanced> {
         let Some(&asked) = put.last() else { return Ok(()) };
         // What stood at the start is looked at with the eyes of the first request.
         let is_due = |&(look, within): &(u64, Within)| match within {
@@ -268,7 +268,7 @@ impl<'t> Second<'t> {
             let refused = put.iter().rev().find(|p| p.address.is_none()).copied().unwrap_or(asked);
             let counted = Self::counted(allocator.stats(), None);
             let moment = self.moment((place, refused), allocator, &allocator.segments(), counted)?;
-            self.refusals.extend(moment.map(|moment| Moment { free, ..moment }));
+            self.refusals.extend(moment.map(|moment| AccountedMoment { free, ..moment }));
         }
         Ok(())
     }
@@ -283,7 +283,7 @@ impl Onlooker for Second<'_> {
         }
     }
 
-    fn saw(&mut self, place: Place, device: usize, put: &[Put], allocator: &Shown) {
+    fn saw(&mut self, place: FilePosition, device: usize, put: &[Put], allocator: &Shown) {
         if device != self.device || self.unbalanced.is_some() {
             return;
         }

@@ -3,8 +3,8 @@
 //! Decides how a request reaches a private pool whose users a trace does not show, and keeps what refusals tell of
 //! the memory that there was.
 
-use super::life::Life;
-use super::moment::{Call, Moment};
+use super::call_events::{Call, CallEvents};
+use super::device_replay::DeviceReplay;
 use crate::device::StreamHandle;
 use crate::device::recorded::Serving;
 use crate::op::{Counter, Family, PoolKind, Stats};
@@ -21,7 +21,7 @@ const CALLER: Catch = Catch::Caller(0);
 /// A moment at which the driver, or a limit, gave no memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::replay) struct Refusal {
-    /// Held then, and asked for beyond it.
+    /// OwnedBlock then, and asked for beyond it.
     pub reserved: u64,
     pub asked: u64,
     /// What the device had free, where the event tells.
@@ -37,7 +37,7 @@ pub(super) struct Towards {
     pub redirected: bool,
 }
 
-impl Life<'_> {
+impl DeviceReplay<'_> {
     pub(super) fn alloc(
         &mut self,
         bytes: u64,
@@ -85,7 +85,7 @@ impl Life<'_> {
 
     /// Keeps at how much memory a request was refused more: at first (if nothing was given back for other reasons
     /// since `before`), and in the end.
-    pub(super) fn note_refusals(&mut self, before: Option<&Stats>, moment: &Moment) {
+    pub(super) fn note_refusals(&mut self, before: Option<&Stats>, moment: &CallEvents) {
         let Call::Alloc { bytes, address, .. } = moment.call else { return };
         let reserved = |stats: &Stats| u64::try_from(stats.all(Family::ReservedBytes).current).unwrap_or(0);
         let retries = |stats: &Stats| stats.counter(Counter::NumAllocRetries);

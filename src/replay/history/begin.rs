@@ -4,9 +4,9 @@
 
 use std::borrow::Cow;
 
+use super::call_events::{CallEvents, Left, Survey};
+use super::device_replay::{self, DeviceReplay};
 use super::guess::Guess;
-use super::life::{self, Life};
-use super::moment::{Left, Moment, Survey};
 use super::past::{Past, Undone};
 use super::{Prepared, driver};
 use crate::device::recorded::RecordedDevice;
@@ -14,7 +14,7 @@ use crate::op::snapshot::SegmentView;
 use crate::op::trace::Action;
 use crate::recording::{MemorySnapshot, PlacedEvent};
 use crate::reference::{PoolFlags, PoolId, Reference, Settings, Sound};
-use crate::replay::divergence::Place;
+use crate::replay::divergence::FilePosition;
 use crate::replay::note::Note;
 use crate::replay::{ReplayError, ReplayReport};
 
@@ -42,7 +42,7 @@ pub(super) fn begun(
     }
     for (device, one) in prepared.iter().enumerate().filter(|(_, one)| !one.past.is_empty()) {
         if !life_of(snapshot, device, one, &mut reference).begins_well() {
-            starts[device] = Moment::at(&snapshot.traces[device], 0, one.left).map_or(0, |m| m.end);
+            starts[device] = CallEvents::at(&snapshot.traces[device], 0, one.left).map_or(0, |m| m.end);
         }
     }
     ready(snapshot, settings, &starts, guess)
@@ -68,7 +68,7 @@ pub(super) fn ready(
         let owners = requests.map(|(at, _)| own_pools.get(at).map_or(0, |&pool| driver::owner_of(pool)));
         let owners: Vec<u64> = if own_pools.is_empty() { Vec::new() } else { owners.collect() };
         let survey = survey(trace, start, left, &past);
-        let stand_ins: Vec<u64> = (0..survey.most_waiting).map(|slot| life::stand_in(slot).0).collect();
+        let stand_ins: Vec<u64> = (0..survey.most_waiting).map(|slot| device_replay::stand_in(slot).0).collect();
         let acts = driver::acts(events.iter().map(|e| e.event), &owners);
         devices.push(RecordedDevice::new(past.total_bytes(), &stand_ins, acts));
         prepared.push(Prepared { left, past, start });
@@ -102,11 +102,11 @@ pub(super) fn life_of<'r>(
     device: usize,
     one: &'r Prepared,
     reference: &'r mut Reference<RecordedDevice>,
-) -> Life<'r> {
+) -> DeviceReplay<'r> {
     let trace = &snapshot.traces[device];
     let pools = one.past.pools.get(one.start..).unwrap_or_default();
     let survey = survey(trace, one.start, one.left, &one.past);
-    let mut life = Life::new(device, reference.device_mut(device), &trace[one.start..], pools, survey);
+    let mut life = DeviceReplay::new(device, reference.device_mut(device), &trace[one.start..], pools, survey);
     life.left = one.left;
     life.wait(one.past.waiting());
     life
@@ -117,7 +117,7 @@ pub(super) fn contradiction(snapshot: &MemorySnapshot, device: usize, Undone { a
     match at.and_then(|at| snapshot.traces.get(device)?.get(at)) {
         Some(placed) => ReplayError::Contradicted {
             file,
-            place: Place::Event { device, index: placed.index },
+            place: FilePosition::Event { device, index: placed.index },
             action: placed.event.action.name(),
             trouble,
         },

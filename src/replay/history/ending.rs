@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::begin::{contradiction, segments_of};
+use super::call_events::{CallEvents, Left};
 use super::guess::Guess;
-use super::moment::{Left, Moment};
 use super::past::Past;
 use super::{Prepared, closing, episode};
 use crate::device::recorded::RecordedDevice;
@@ -48,7 +48,7 @@ impl Ending<'_> {
     pub fn next_call(&self) -> usize {
         let trace = &self.snapshot.traces[self.device];
         let trace = &trace[..self.limit.min(trace.len())];
-        Moment::at(trace, self.end, self.one.left).map_or(trace.len(), |moment| moment.end)
+        CallEvents::at(trace, self.end, self.one.left).map_or(trace.len(), |moment| moment.end)
     }
 
     /// Segments and statistics.

@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::shape::{Held, Shape};
+use super::shape::{OwnedBlock, Shape};
 use super::{Outcome, Prepared};
 use crate::op::PoolKind;
 use crate::op::trace::Action;
 use crate::recording::MemorySnapshot;
 use crate::reference::{PoolId, Settings, rounding};
-use crate::replay::divergence::{DivergenceKind, Place};
+use crate::replay::divergence::{DivergenceKind, FilePosition};
 
 /// So many other ways are tried at most.
 const MOST: usize = 64;
@@ -42,7 +42,7 @@ impl Guess {
     /// memory was free there than the request needed.
     fn lengthens(&mut self, outcome: &Outcome, snapshot: &MemorySnapshot) -> Option<bool> {
         let first = outcome.report.first.as_ref()?;
-        let Place::Event { device, index } = first.place else { return None };
+        let FilePosition::Event { device, index } = first.place else { return None };
         let predicted = first.kinds.iter().find_map(|kind| match kind {
             DivergenceKind::Address { predicted, .. } | DivergenceKind::ServedInstead { predicted, .. } => {
                 Some(*predicted)
@@ -66,7 +66,8 @@ impl Shape {
     /// split off, an oversize block never is, and none of the pools that are never cut. Answers how many could have
     /// been longer all the same.
     pub fn fit_guesses(&mut self, settings: &Settings, guess: &Guess, device: usize) -> u64 {
-        let guessed: Vec<(u64, Held)> = self.blocks.iter().filter(|(_, b)| b.guessed).map(|(&a, &b)| (a, b)).collect();
+        let guessed: Vec<(u64, OwnedBlock)> =
+            self.blocks.iter().filter(|(_, b)| b.guessed).map(|(&a, &b)| (a, b)).collect();
         let mut open = 0;
         for (address, held) in guessed {
             let Some((start, ground)) = self.ground(address) else { continue };
@@ -80,16 +81,16 @@ impl Shape {
                 let small = ground.kind == PoolKind::Small;
                 let page = if small { rounding::SMALL_SEGMENT } else { settings.large_segment };
                 let bytes = held.bytes.checked_next_multiple_of(page).unwrap_or(room).min(room);
-                self.blocks.insert(address, Held { bytes, ..held });
+                self.blocks.insert(address, OwnedBlock { bytes, ..held });
                 open += 1;
                 continue;
             }
             let rest = room.saturating_sub(held.bytes);
             if whole || rest <= rounding::SMALL_LIMIT || held.bytes >= settings.max_split {
-                self.blocks.insert(address, Held { bytes: held.bytes + rest, guessed: false, ..held });
+                self.blocks.insert(address, OwnedBlock { bytes: held.bytes + rest, guessed: false, ..held });
             } else {
                 let longer = guess.longer.get(&(device, address)).copied().unwrap_or(0);
-                self.blocks.insert(address, Held { bytes: longer.clamp(held.bytes, room), ..held });
+                self.blocks.insert(address, OwnedBlock { bytes: longer.clamp(held.bytes, room), ..held });
                 open += 1;
             }
         }

@@ -6,14 +6,14 @@
 
 mod asking;
 mod begin;
-pub(super) mod course;
+pub(super) mod call_events;
 #[cfg(test)]
 mod cuts_test;
+mod device_replay;
 mod ending;
 mod guess;
+pub(super) mod hypothesis;
 mod in_force;
-mod life;
-pub(super) mod moment;
 pub(super) mod part;
 pub(super) mod past;
 mod ranges;
@@ -23,7 +23,7 @@ mod tests;
 pub(super) mod told;
 mod watched;
 
-use super::divergence::{Divergence, Place};
+use super::divergence::{Divergence, FilePosition};
 use super::note::Note;
 use super::onlooker::{Nobody, Onlooker, Ticking};
 use super::{Lived, Progress, ReplayError, ReplayReport, closing, driver, episode};
@@ -32,11 +32,11 @@ use crate::recording::MemorySnapshot;
 use crate::reference::{PoolId, Settings};
 pub(super) use asking::Refusal;
 use begin::{begun, by_address, life_of, note_past, with_every_device};
+use call_events::Left;
 use ending::{Ending, counted};
 pub(super) use guess::Guess;
 pub(super) use in_force::settings;
 use in_force::{expandable_at_first, others};
-use moment::Left;
 use past::Past;
 
 /// One device of a snapshot, ready to be lived again.
@@ -193,7 +193,7 @@ fn lived(
         let kinds = at_the_end.compare(&reference, &mut report)?;
         if !kinds.is_empty() {
             parted.extend(one.past.uncut.iter().find(|pool| !guess.uncut.contains(pool)));
-            report.diverged(Divergence { place: Place::End { device }, at: "what stands".to_owned(), kinds });
+            report.diverged(Divergence { place: FilePosition::End { device }, at: "what stands".to_owned(), kinds });
         }
     }
     lived.segments = reference.snapshot().segments;

@@ -3,8 +3,8 @@
 //! Decides with what the reference is primed. What the past does not tell is counted, not made up: how large a block
 //! was whose request alone is known, when cached blocks became free, and what had been counted before.
 
+use super::call_events::Left;
 use super::guess::Guess;
-use super::moment::Left;
 use super::ranges::{Ranges, whose};
 use super::shape::{Ground, Hint, Hints, Shape, Trouble};
 use std::collections::{BTreeMap, BTreeSet};

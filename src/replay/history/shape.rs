@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::moment::Left;
+use super::call_events::Left;
 use crate::op::PoolKind;
 use crate::op::snapshot::{BlockState, SegmentView};
 use crate::op::trace::{Action, TraceEvent};
@@ -45,7 +45,7 @@ pub(super) struct Ground {
 
 /// A block that somebody has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct OwnedBlock {
     pub bytes: u64,
     pub requested: u64,
     /// Freed; other streams have still to finish with it.
@@ -58,7 +58,7 @@ pub(super) struct Held {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shape {
     pub grounds: BTreeMap<u64, Ground>,
-    pub blocks: BTreeMap<u64, Held>,
+    pub blocks: BTreeMap<u64, OwnedBlock>,
     /// The private pool of each owner, where anything tells it.
     pub owners: Vec<Option<PoolId>>,
 }
@@ -93,7 +93,7 @@ impl Shape {
             for block in view.blocks.iter().filter(|b| b.state != BlockState::Inactive) {
                 let (bytes, requested) = (block.size, block.requested_size);
                 let waits = block.state == BlockState::ActivePendingFree;
-                shape.hold(block.address, Held { bytes, requested, waits, guessed: false })?;
+                shape.hold(block.address, OwnedBlock { bytes, requested, waits, guessed: false })?;
             }
         }
         Ok(shape)
@@ -134,7 +134,7 @@ impl Shape {
         Ok(())
     }
 
-    fn hold(&mut self, address: u64, held: Held) -> Result<(), Trouble> {
+    fn hold(&mut self, address: u64, held: OwnedBlock) -> Result<(), Trouble> {
         let range = range_of(address, held.bytes)?;
         let (start, ground) = self.ground(address).ok_or(Trouble::NoSegment { address })?;
         if !self.is_unheld(&range) || range.end - start > ground.bytes {
@@ -181,7 +181,7 @@ impl Shape {
     /// A block was live, or waited, where it became free.
     fn freed(&mut self, address: u64, requested: u64, waits: bool, settings: &Settings) -> Result<(), Trouble> {
         let bytes = rounding::block_size(requested, settings).unwrap_or(requested);
-        self.hold(address, Held { bytes, requested, waits, guessed: true })
+        self.hold(address, OwnedBlock { bytes, requested, waits, guessed: true })
     }
 
     /// A request is given the front of a free block: the block before it ends where that one began.
@@ -338,10 +338,10 @@ mod tests {
         let start = 3 * MIB + MIB / 2;
         assert!(undone(&mut shape, Action::FreeCompleted, 0, 3 * MIB).is_ok());
         shape
-            .hold(start, Held { bytes: 5 * MIB, requested: 5 * MIB, waits: false, guessed: false })
+            .hold(start, OwnedBlock { bytes: 5 * MIB, requested: 5 * MIB, waits: false, guessed: false })
             .expect("it is free");
         assert!(undone(&mut shape, Action::Alloc, start, 5 * MIB).is_ok());
-        assert_eq!(shape.blocks[&0], Held { bytes: start, requested: 3 * MIB, waits: true, guessed: false });
+        assert_eq!(shape.blocks[&0], OwnedBlock { bytes: start, requested: 3 * MIB, waits: true, guessed: false });
     }
 
     #[test]

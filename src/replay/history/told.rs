@@ -1,10 +1,10 @@
-//! What was asked in the course of a trace, to be asked again.
+//! What was asked in the hypothesis of a trace, to be asked again.
 //!
 //! Decides what is kept of a call: little, as there are millions.
 
-use super::course::Course;
-use super::life::{Ahead, Life};
-use super::moment::{Call, Lead};
+use super::call_events::{Call, PrecedingEvents};
+use super::device_replay::{Ahead, DeviceReplay};
+use super::hypothesis::Hypothesis;
 use crate::op::Family;
 use crate::reference::{PoolId, Settings};
 
@@ -17,7 +17,7 @@ pub(in crate::replay) struct Told {
     /// Of its last event.
     pub index: u32,
     pub call: Call,
-    pub course: Course,
+    pub hypothesis: Hypothesis,
     pub pool: PoolId,
     pub reserved: u64,
     pub allocated: u64,
@@ -28,16 +28,16 @@ pub(in crate::replay) struct Told {
 /// What came before a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::replay) struct Before {
-    pub lead: Lead,
+    pub lead: PrecedingEvents,
     /// Private pools that were dead then.
     pub dead: Vec<PoolId>,
     /// Settings that are in force from this call on.
     pub settings: Option<Settings>,
 }
 
-impl Life<'_> {
+impl DeviceReplay<'_> {
     /// Keeps what was asked, and what stood after it.
-    pub(super) fn tell(&mut self, course: Course, ahead: &Ahead<'_>, before: Settings) {
+    pub(super) fn tell(&mut self, hypothesis: Hypothesis, ahead: &Ahead<'_>, before: Settings) {
         let dead = self.dead(ahead.moment);
         let Some(told) = &mut self.told else { return };
         let current = |family| u64::try_from(self.allocator.stats().all(family).current).unwrap_or(0);
@@ -47,7 +47,7 @@ impl Life<'_> {
         let call = Told {
             index: self.events[last].index,
             call: ahead.moment.call,
-            course,
+            hypothesis,
             pool: self.pools.get(last).copied().unwrap_or_default(),
             before: (!is_plain).then(|| Box::new(Before { lead: ahead.lead.clone(), dead, settings })),
             reserved: current(Family::ReservedBytes),

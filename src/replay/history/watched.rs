@@ -2,14 +2,14 @@
 //!
 //! Decides what he is shown of each call.
 
-use super::life::Life;
-use super::moment::{Call, Moment};
+use super::call_events::{Call, CallEvents};
+use super::device_replay::DeviceReplay;
 use crate::device::StreamHandle;
 use crate::op::trace::Action;
-use crate::replay::divergence::Place;
+use crate::replay::divergence::FilePosition;
 use crate::replay::onlooker::{Onlooker, Put};
 
-impl Life<'_> {
+impl DeviceReplay<'_> {
     /// What stands at the start, and what the driver had free at each refusal to come.
     pub(super) fn show_start(&self, onlooker: &mut dyn Onlooker) {
         let refusals = self.events.iter().filter(|e| e.event.action == Action::Oom);
@@ -17,7 +17,7 @@ impl Life<'_> {
     }
 
     /// What stands after a call that came to what was recorded.
-    pub(super) fn show(&self, moment: &Moment, onlooker: &mut dyn Onlooker) {
+    pub(super) fn show(&self, moment: &CallEvents, onlooker: &mut dyn Onlooker) {
         let last = moment.end.saturating_sub(1);
         let put = match moment.call {
             Call::Alloc { bytes, stream, address } => {
@@ -26,6 +26,6 @@ impl Life<'_> {
             Call::Free { .. } | Call::End => None,
         };
         let index = self.events.get(last).map_or(0, |e| e.index);
-        onlooker.saw(Place::Event { device: self.device, index }, self.device, put.as_slice(), self.allocator);
+        onlooker.saw(FilePosition::Event { device: self.device, index }, self.device, put.as_slice(), self.allocator);
     }
 }

@@ -1,4 +1,4 @@
-//! One thing asked of a device's allocator, or done on the device, in the course of a recorded run.
+//! One thing asked of a device's allocator, or done on the device, in the hypothesis of a recorded run.
 //!
 //! Decides how it is asked again. A failure of the device is none of the settings' doing, and a card has none but for
 //! want of memory.
@@ -67,7 +67,7 @@ pub(in crate::replay) enum Ask {
     /// Everything is given back.
     Clear,
     /// What the recorded run held here: reserved and allocated.
-    Held(Held),
+    RecordedUsage(RecordedUsage),
 }
 
 /// Where a request goes.
@@ -80,7 +80,7 @@ pub(in crate::replay) struct Towards {
 
 /// What the recorded run held at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::replay) struct Held {
+pub(in crate::replay) struct RecordedUsage {
     /// A line of a recording, or an event of a trace.
     pub at: u64,
     pub reserved: u64,
@@ -162,7 +162,7 @@ impl Asked {
                 let _ = allocator.release_cached();
                 row.between += calls_of(allocator) - before;
             }
-            Ask::Held(_) => {}
+            Ask::RecordedUsage(_) => {}
         }
     }
 }

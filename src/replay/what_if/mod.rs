@@ -249,7 +249,7 @@ pub(super) struct Start {
 }
 
 /// The recorded settings on the recorded cards. Answers also the first moment at which it held other memory.
-fn again(workload: &Workload) -> (Vec<Row>, Option<(usize, ask::Held, ask::Held)>) {
+fn again(workload: &Workload) -> (Vec<Row>, Option<(usize, ask::RecordedUsage, ask::RecordedUsage)>) {
     let card = |(size, given): (&CardSize, &Given)| Card::new(size.total, size.bytes, given.clone());
     let cards = workload.cards.iter().zip(&workload.given).map(card).collect();
     let mut reference = Reference::new(cards, &Settings { fraction: 1.0, ..workload.settings }, Sound);
@@ -280,11 +280,11 @@ fn again(workload: &Workload) -> (Vec<Row>, Option<(usize, ask::Held, ask::Held)
         asked.ask(&mut reference, device, ask, &mut rows[device]);
         let (reserved, allocated) = held(&reference, device);
         rows[device].at_most_reserved(reserved, allocated);
-        if let Ask::Held(recorded) = *ask
+        if let Ask::RecordedUsage(recorded) = *ask
             && parted.is_none()
             && (reserved, allocated) != (recorded.reserved, recorded.allocated)
         {
-            parted = Some((device, recorded, ask::Held { reserved, allocated, ..recorded }));
+            parted = Some((device, recorded, ask::RecordedUsage { reserved, allocated, ..recorded }));
         }
     }
     counted(&reference, &mut rows);
@@ -377,7 +377,7 @@ pub(super) fn run_while(
             }
         }
     }
-    let of_the_run = |ask: &Ask| matches!(ask, Ask::Settings(_) | Ask::Held(_));
+    let of_the_run = |ask: &Ask| matches!(ask, Ask::Settings(_) | Ask::RecordedUsage(_));
     let fixed = |ask: &Ask| device_bytes.is_some() && matches!(ask, Ask::Available { .. });
     for (device, ask) in workload.asks.iter().filter(|(_, ask)| !of_the_run(ask) && !fixed(ask)) {
         let device = *device;

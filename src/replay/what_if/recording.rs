@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::ask::{Ask, Held};
+use super::ask::{Ask, RecordedUsage};
 use super::pools::{self, Names, Streams, handle_of};
 use super::{CardSize, Row, SizeFrom, Workload};
 use crate::device::card::Given;
@@ -136,7 +136,7 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
                     count.follow(op.stats.get(&device), resets);
                     let current = |family| u64::try_from(count.stats.all(family).current).unwrap_or(0);
                     let (reserved, allocated) = (current(Family::ReservedBytes), current(Family::AllocatedBytes));
-                    asks.push((device, Ask::Held(Held { at, reserved, allocated })));
+                    asks.push((device, Ask::RecordedUsage(RecordedUsage { at, reserved, allocated })));
                 }
                 note_refusal(&op, &mut counts, &mut requests);
             }

@@ -5,15 +5,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::ask::{Ask, Held, Towards};
+use super::ask::{Ask, RecordedUsage, Towards};
 use super::{CardSize, Row, SizeFrom, Start, Workload};
 use crate::device::StreamHandle;
 use crate::device::card::Given;
 use crate::op::trace::Action;
 use crate::op::{Counter, Family};
 use crate::recording::{MemorySnapshot, PlacedEvent};
-use crate::replay::history::course::Flush;
-use crate::replay::history::moment::Call;
+use crate::replay::history::call_events::Call;
+use crate::replay::history::hypothesis::Flush;
 use crate::replay::history::told::Told;
 use crate::replay::history::{self, Guess, Outcome, Refusal};
 use crate::replay::{Progress, ReplayError};
@@ -193,10 +193,10 @@ impl Calls {
         if let Some(settings) = before.and_then(|before| before.settings) {
             self.ask(Ask::Settings(Box::new(settings)));
         }
-        if told.course.finished {
+        if told.hypothesis.finished {
             before.iter().flat_map(|before| &before.lead.early).for_each(|address| self.complete(*address));
         }
-        let whole = told.course.flush == Flush::Whole;
+        let whole = told.hypothesis.flush == Flush::Whole;
         if let Some(before) = before.filter(|before| !before.dead.is_empty()) {
             self.ask(Ask::FlushDead { dead: before.dead.clone(), whole });
         } else if whole {
@@ -207,7 +207,7 @@ impl Calls {
                 let (block, refused) = (self.blocks, address.is_none());
                 self.blocks += 1;
                 self.live.extend(address.map(|address| (address, block)));
-                let to = Some(Towards { pool: told.pool, redirected: told.course.redirected });
+                let to = Some(Towards { pool: told.pool, redirected: told.hypothesis.redirected });
                 self.ask(Ask::Alloc { block, bytes, stream: StreamHandle(stream), refused, to });
             }
             Call::Free { address, waits } => self.free(address, waits),
@@ -217,7 +217,7 @@ impl Calls {
         let freed = before.iter().flat_map(|before| before.lead.early.iter().chain(&before.lead.late));
         freed.for_each(|address| self.complete(*address));
         let &Told { index, reserved, allocated, .. } = told;
-        self.ask(Ask::Held(Held { at: u64::from(index), reserved, allocated }));
+        self.ask(Ask::RecordedUsage(RecordedUsage { at: u64::from(index), reserved, allocated }));
     }
 
     fn free(&mut self, address: u64, waits: bool) {

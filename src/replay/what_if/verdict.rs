@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::ask::Held;
+use super::ask::RecordedUsage;
 use super::{Row, SizeFrom, Workload};
 use crate::op::size::human;
 use crate::replay::{Divergence, Note};
@@ -42,7 +42,7 @@ pub enum Reason {
         /// How many there were.
         times: u64,
     },
-    /// The memory that there was changed in the course of the run.
+    /// The memory that there was changed in the hypothesis of the run.
     Changing,
     /// Nothing else is known but where it first held other memory: recorded, and as the reference comes to it.
     Parted {
@@ -74,7 +74,7 @@ pub struct Disagreement {
 pub(super) fn between(
     workload: &Workload,
     (recorded, reference): (&[Row], &[Row]),
-    parted: Option<(usize, Held, Held)>,
+    parted: Option<(usize, RecordedUsage, RecordedUsage)>,
     notes: &[Note],
 ) -> Option<Disagreement> {
     let differs = |(recorded, reference): (&Row, &Row)| {
@@ -146,7 +146,7 @@ impl fmt::Display for Disagreement {
                  snapshot does not tell"
             ),
             Reason::Changing => f.write_str(
-                "because: the memory that the run could have changed in its course (a fraction set at run time, or another \
+                "because: the memory that the run could have changed in its hypothesis (a fraction set at run time, or another \
                  process): it was refused less at one time than it held at another",
             ),
             Reason::Parted { device, place, recorded, reference } => write!(

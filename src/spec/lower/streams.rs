@@ -6,7 +6,7 @@ use super::steps::Pass;
 use crate::op::{DeviceId, Op, StreamId};
 use crate::spec::error::Complaint;
 use crate::spec::locate::Path;
-use crate::spec::raw::step::Place;
+use crate::spec::raw::step::DeviceStream;
 use crate::spec::raw::{RawOp, Slot};
 
 impl Pass<'_> {
@@ -19,7 +19,7 @@ impl Pass<'_> {
         Some(StreamId(stream))
     }
 
-    fn place(&mut self, place: &Place, path: &Path<'_>) -> Option<(DeviceId, StreamId)> {
+    fn place(&mut self, place: &DeviceStream, path: &Path<'_>) -> Option<(DeviceId, StreamId)> {
         let device = self.device(&place.device, false, &path.key("device"));
         let stream = self.stream(&place.stream, &path.key("stream"));
         Some((device?, stream?))

@@ -54,9 +54,9 @@ operations! {
     /// Work on a stream that rewrites the block.
     use_block, "use", Use(BlockOnStream);
     /// Keep a stream busy.
-    occupy, "occupy", Occupy(Place);
+    occupy, "occupy", Occupy(DeviceStream);
     /// Let the work that keeps a stream busy end.
-    finish, "finish", Finish(Place);
+    finish, "finish", Finish(DeviceStream);
     /// Have what is enqueued on a stream from now on wait for what is enqueued on another one now.
     wait_stream, "wait_stream", WaitStream(RawWaitStream);
     /// Another process holds that much of a device from now on: `neighbour: { device: 0, bytes: 1GiB }`; 0 gives all back.
@@ -263,7 +263,7 @@ pub struct BlockOnStream {
 /// A device and one of its streams.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "{ device: 0, stream: 1 }")]
-pub struct Place {
+pub struct DeviceStream {
     pub device: Slot<i32>,
     pub stream: Slot<u8>,
 }

@@ -11,7 +11,7 @@ use super::on_gpu::OnGpu;
 use super::registry::unknown_option;
 use super::{Target, TargetError, TargetName};
 use crate::cuda::{self, CudaOptions, CudaPool};
-use crate::device::{DeviceError, Playground};
+use crate::device::{ControlledDevice, DeviceError};
 use crate::op::Growth;
 use crate::op::stats::{Column, Row};
 use crate::op::{
@@ -24,7 +24,7 @@ const CHUNK: u64 = 32 << 20;
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
-struct Held {
+struct HeldBlock {
     device: usize,
     stream: StreamId,
     address: u64,
@@ -38,7 +38,7 @@ struct Held {
 struct DriverPool {
     info: TargetInfo,
     pools: Vec<CudaPool>,
-    held: FxHashMap<BlockId, Held>,
+    held: FxHashMap<BlockId, HeldBlock>,
     /// Where freed blocks were, for double frees.
     former: FxHashMap<BlockId, (usize, u64)>,
     /// The device that the caller's calls come from, and that they mean where they name none.
@@ -110,7 +110,7 @@ impl DriverPool {
                 let device = device.map_or(Ok(self.current), |named| self.place(named))?;
                 let from = self.pools[self.current].context();
                 let address = self.pools[device].alloc(*bytes, *stream, from).map_err(|e| refused(&e))?;
-                let held = Held { device, stream: *stream, address, bytes: *bytes, recorded: 0 };
+                let held = HeldBlock { device, stream: *stream, address, bytes: *bytes, recorded: 0 };
                 self.held.insert(*block, held);
                 Ok(Reply::Allocated { address })
             }
@@ -220,7 +220,7 @@ impl DriverPool {
         })
     }
 
-    fn held(&self, block: BlockId) -> Result<Held, Reply> {
+    fn held(&self, block: BlockId) -> Result<HeldBlock, Reply> {
         self.held.get(&block).copied().ok_or(Reply::Dropped(Drop::NoSuchBlock))
     }
 

@@ -6,7 +6,7 @@ use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName};
 use super::unsupported;
 use crate::cuda::{self, Ballast, CudaDevice, CudaOptions};
-use crate::device::{Device, DeviceError, Playground};
+use crate::device::{ControlledDevice, Device, DeviceError};
 use crate::op::{
     BlockId, Capability, DeviceId, DeviceInfo, Drop, Observation, Op, RefusalClass, Reply, Setup, StreamId,
 };
@@ -131,7 +131,7 @@ impl Cards {
     }
 
     pub(super) fn poisoned(&self) -> Option<i32> {
-        self.devices.iter().find_map(Playground::poisoned)
+        self.devices.iter().find_map(ControlledDevice::poisoned)
     }
 }
 

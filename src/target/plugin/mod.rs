@@ -31,7 +31,7 @@ use threads::Threads;
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
-struct Held {
+struct HeldBlock {
     device: usize,
     stream: StreamId,
     address: u64,
@@ -43,7 +43,7 @@ struct Held {
 struct Plugin {
     info: TargetInfo,
     threads: Threads,
-    held: FxHashMap<BlockId, Held>,
+    held: FxHashMap<BlockId, HeldBlock>,
     /// As set last; the functions have no way to ask.
     fractions: Vec<f64>,
     pools: BTreeMap<PoolName, usize>,
@@ -221,13 +221,13 @@ impl Plugin {
             cards.adopt(device, address, bytes);
             cards.note_work(device, on);
         }
-        self.held.insert(block, Held { device, stream: on, address, bytes });
+        self.held.insert(block, HeldBlock { device, stream: on, address, bytes });
         Ok(Reply::Allocated { address })
     }
 
     /// An address 0 is never given back: no tensor of 0 bytes without memory is freed.
     fn free(&mut self, block: BlockId) -> Result<Reply, Reply> {
-        let Held { device, stream: on, address, bytes } = self.held(block)?;
+        let HeldBlock { device, stream: on, address, bytes } = self.held(block)?;
         let at = device;
         self.enter(device)?;
         self.held.remove(&block);
@@ -269,7 +269,7 @@ impl Plugin {
         if stream.0 < self.info.streams { Ok(()) } else { Err(refused()) }
     }
 
-    fn held(&self, block: BlockId) -> Result<Held, Reply> {
+    fn held(&self, block: BlockId) -> Result<HeldBlock, Reply> {
         self.held.get(&block).copied().ok_or(Reply::Dropped(Drop::NoSuchBlock))
     }
 

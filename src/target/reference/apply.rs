@@ -1,19 +1,19 @@
 //! Each operation as calls of the reference and of its devices.
 
-use super::{Held, ReferenceTarget};
-use crate::device::{DeviceError, Playground};
+use super::{HeldBlock, ReferenceTarget};
+use crate::device::{ControlledDevice, DeviceError};
 use crate::op::{BlockId, DeviceCall, DeviceId, Drop, MemoryInfo, Op, Pointer, RefusalClass, Reply, StreamId, Via};
 use crate::reference::{AllocError, Defect, FreeError, Planting, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 
 /// An answer, or the refusal that ends the call early.
-pub(super) type Answer = Result<Reply, Reply>;
+pub(super) type ReplyResult = Result<Reply, Reply>;
 
-impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
+impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
     pub(super) fn answer(&mut self, op: &Op) -> Reply {
         self.try_answer(op).unwrap_or_else(|refusal| refusal)
     }
 
-    fn try_answer(&mut self, op: &Op) -> Answer {
+    fn try_answer(&mut self, op: &Op) -> ReplyResult {
         match op {
             Op::Alloc { block, device, stream, bytes, via } => self.alloc(*block, *device, *stream, *bytes, *via),
             Op::Free { block } => self.free(*block),
@@ -82,7 +82,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         }
     }
 
-    fn empty_cache(&mut self) -> Answer {
+    fn empty_cache(&mut self) -> ReplyResult {
         // Who empties the cache in a capture is taken to have seen to it that the device lets it.
         self.forbid_in_captures(false);
         let emptied = match self.mistrim() {
@@ -94,7 +94,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     }
 
     /// Operations that name an existing device and no block.
-    fn on_device(&mut self, index: usize, op: &Op) -> Answer {
+    fn on_device(&mut self, index: usize, op: &Op) -> ReplyResult {
         match op {
             Op::Dictionary { .. } => return Ok(self.dictionary(index)),
             Op::Summary { abbreviated, .. } => return Ok(self.table(index, *abbreviated)),
@@ -153,7 +153,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         })
     }
 
-    fn memory_info(&mut self, index: usize) -> Answer {
+    fn memory_info(&mut self, index: usize) -> ReplyResult {
         let index = self.instead(Defect::MemoryInfoOfCurrent, index);
         let device = self.reference.device_mut(index).device_mut();
         let free_bytes = device.free_bytes().map_err(|e| device_failed(&e))?;
@@ -177,11 +177,18 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     }
 
     /// The engine asks about live blocks only; anything else is answered, not assumed away.
-    fn held(&self, block: BlockId) -> Result<Held, Reply> {
+    fn held(&self, block: BlockId) -> Result<HeldBlock, Reply> {
         self.held.get(&block).copied().ok_or(Reply::Dropped(Drop::NoSuchBlock))
     }
 
-    fn alloc(&mut self, block: BlockId, device: Option<DeviceId>, stream: StreamId, bytes: u64, via: Via) -> Answer {
+    fn alloc(
+        &mut self,
+        block: BlockId,
+        device: Option<DeviceId>,
+        stream: StreamId,
+        bytes: u64,
+        via: Via,
+    ) -> ReplyResult {
         let index = self.place(device)?;
         if stream.0 >= self.info.streams {
             return Err(Reply::refused(RefusalClass::InvalidArgument, format!("{stream} does not exist")));
@@ -192,11 +199,11 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         }
         self.reach_over(index, device.is_some());
         if let Some(answer) = self.nothing(bytes) {
-            self.held.insert(block, Held { device: index, stream, address: 0, bytes, direct: false, via });
+            self.held.insert(block, HeldBlock { device: index, stream, address: 0, bytes, direct: false, via });
             return Ok(answer);
         }
         if self.uncached && bytes > 0 && !self.is_cached_all_the_same(bytes) {
-            return self.alloc_direct(block, Held { device: index, stream, address: 0, bytes, direct: true, via });
+            return self.alloc_direct(block, HeldBlock { device: index, stream, address: 0, bytes, direct: true, via });
         }
         let visited = self.latest.replace(index).is_some_and(|latest| latest != index);
         let allocator = self.reference.device_mut(index);
@@ -204,12 +211,12 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         let handle = allocator.device().stream_handle(stream);
         let served = allocator.alloc(bytes, handle);
         let address = served.map_err(|e| self.refused(alloc_refused(&e)))?;
-        self.held.insert(block, Held { device: index, stream, address, bytes, direct: false, via });
+        self.held.insert(block, HeldBlock { device: index, stream, address, bytes, direct: false, via });
         let header = u64::from(self.reference.planted().has(Defect::AddressAfterHeader) && bytes > 0) * 8;
         Ok(Reply::Allocated { address: address + header })
     }
 
-    fn free(&mut self, block: BlockId) -> Answer {
+    fn free(&mut self, block: BlockId) -> ReplyResult {
         let held = self.held(block)?;
         if let Some(refusal) = self.unfreeable(held.address, held.device) {
             return Err(refusal);
@@ -231,7 +238,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         answer.map(|()| Reply::Done)
     }
 
-    fn free_pointer(&mut self, pointer: Pointer) -> Answer {
+    fn free_pointer(&mut self, pointer: Pointer) -> ReplyResult {
         let address = match pointer {
             Pointer::Null => 0,
             Pointer::Wild { address } => address,
@@ -244,7 +251,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         self.reference.free(address).map(|()| Reply::Done).map_err(|e| free_refused(&e))
     }
 
-    fn record_stream(&mut self, block: BlockId, stream: StreamId) -> Answer {
+    fn record_stream(&mut self, block: BlockId, stream: StreamId) -> ReplyResult {
         let held = self.held(block)?;
         if self.reference.planted().has(Defect::RecordOnFirstDevice) && held.device > 0 {
             return Ok(Reply::Done);
@@ -255,7 +262,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     }
 
     /// Puts a write of the block's own pattern on a stream.
-    fn write(&mut self, held: Held, stream: StreamId, block: BlockId) -> Answer {
+    fn write(&mut self, held: HeldBlock, stream: StreamId, block: BlockId) -> ReplyResult {
         if held.bytes == 0 {
             return Ok(Reply::Done);
         }
@@ -267,7 +274,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         }))
     }
 
-    fn verify(&mut self, block: BlockId) -> Answer {
+    fn verify(&mut self, block: BlockId) -> ReplyResult {
         let held = self.held(block)?;
         if held.bytes == 0 {
             return Ok(Reply::Contents(crate::op::ContentsReport::Intact));
@@ -277,7 +284,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
         Ok(Reply::Contents(report))
     }
 
-    fn set_fraction(&mut self, device: Option<DeviceId>, fraction: f64) -> Answer {
+    fn set_fraction(&mut self, device: Option<DeviceId>, fraction: f64) -> ReplyResult {
         let mut index = self.place(device)?;
         if self.reference.planted().has(Defect::LimitOnCurrentDevice) {
             index = self.place(None)?;

@@ -2,9 +2,9 @@
 //!
 //! Decides what it promises from then on. What a switch does is the reference's.
 
-use super::apply::{Answer, device_failed};
-use super::{Held, ReferenceTarget, contract, options, page};
-use crate::device::{DeviceError, Playground};
+use super::apply::{ReplyResult, device_failed};
+use super::{HeldBlock, ReferenceTarget, contract, options, page};
+use crate::device::{ControlledDevice, DeviceError};
 use crate::op::GRANULE;
 use crate::op::contract::Growth;
 use crate::op::{BlockId, Capability, Contract, RefusalClass, Reply, Via};
@@ -48,9 +48,9 @@ pub(super) fn without_cache(capability: Capability) -> bool {
     )
 }
 
-impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
+impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
     /// Pages that no device maps are refused, though PyTorch would take them and serve no large request from then on.
-    pub(super) fn change_settings(&mut self, text: &str) -> Answer {
+    pub(super) fn change_settings(&mut self, text: &str) -> ReplyResult {
         let refused = |message: String| Reply::refused(RefusalClass::InvalidArgument, message);
         let mut wanted = *self.reference.settings();
         if wanted.change(text).is_ok()
@@ -66,19 +66,19 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     }
 
     /// `cudaMalloc` of just so many bytes, past every figure and limit.
-    pub(super) fn alloc_direct(&mut self, block: BlockId, held: Held) -> Answer {
+    pub(super) fn alloc_direct(&mut self, block: BlockId, held: HeldBlock) -> ReplyResult {
         let device = self.reference.device_mut(held.device).device_mut();
         let address = device.reserve(held.bytes).map_err(|error| match error {
             DeviceError::OutOfMemory => Reply::refused(RefusalClass::OutOfMemory, "CUDA error: out of memory"),
             other => device_failed(&other),
         })?;
-        self.held.insert(block, Held { address, ..held });
+        self.held.insert(block, HeldBlock { address, ..held });
         Ok(Reply::Allocated { address })
     }
 
     /// Whether a block is given to `cudaFree`. A tensor knows where it came from; a raw pointer goes where the switch points
     /// by now, in PyTorch 2.11.
-    pub(super) fn goes_to_device(&self, held: Held) -> bool {
+    pub(super) fn goes_to_device(&self, held: HeldBlock) -> bool {
         let planted = self.reference.planted();
         match held.via {
             Via::Tensor if planted.has(Defect::FreedBySwitch) => self.uncached,
@@ -88,7 +88,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
     }
 
     /// `cudaFree`, which waits for all work. Of a cached block it takes the whole segment if it starts there, and fails if not.
-    pub(super) fn free_direct(&mut self, block: BlockId, held: Held) -> Answer {
+    pub(super) fn free_direct(&mut self, block: BlockId, held: HeldBlock) -> ReplyResult {
         if !self.reference.planted().has(Defect::DirectFreeLost) {
             let device = self.reference.device_mut(held.device).device_mut();
             device.release(held.address).map_err(|e| device_failed(&e))?;

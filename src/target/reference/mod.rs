@@ -5,7 +5,7 @@
 mod apply;
 mod change;
 mod claims;
-mod mistakes;
+mod front_defects;
 mod options;
 mod pools;
 #[cfg(test)]
@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Target, TargetError, TargetName};
 use crate::cuda::{self, CudaDevice, CudaOptions};
-use crate::device::Playground;
+use crate::device::ControlledDevice;
 use crate::device::sim::SimDevice;
 use crate::op::DeviceView;
 use crate::op::Growth;
@@ -33,12 +33,12 @@ use crate::op::{
 use crate::reference::Planted;
 use crate::reference::rounding::{MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
 use crate::reference::{Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
-use mistakes::Memo;
+use front_defects::Memo;
 pub(super) use options::Options;
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
-struct Held {
+struct HeldBlock {
     device: usize,
     stream: StreamId,
     address: u64,
@@ -60,7 +60,7 @@ struct PoolHome {
 pub struct ReferenceTarget<D, P> {
     info: TargetInfo,
     reference: Reference<D, P>,
-    held: FxHashMap<BlockId, Held>,
+    held: FxHashMap<BlockId, HeldBlock>,
     /// Where freed blocks were, for double frees.
     former: FxHashMap<BlockId, u64>,
     caller: u8,
@@ -122,7 +122,7 @@ pub fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
     Ok(boxed::<CudaDevice>(name, devices, streams, &options))
 }
 
-fn boxed<D: Playground + 'static>(
+fn boxed<D: ControlledDevice + 'static>(
     name: &TargetName,
     devices: Vec<D>,
     streams: u8,
@@ -148,16 +148,20 @@ fn boxed<D: Playground + 'static>(
     }
 }
 
-impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
+impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
     fn new(name: &TargetName, devices: Vec<D>, streams: u8, options: &Options, planted: P) -> Self {
         let settings = &options.settings;
         let info = TargetInfo {
             name: name.to_string(),
             devices: devices.iter().map(|d| device_info(d, settings)).collect(),
             streams,
-            capabilities: claims::claims(name.place == "sim", devices.iter().all(Playground::is_watched), settings)
-                .filter(|c| !options.uncached || change::without_cache(*c))
-                .collect(),
+            capabilities: claims::claims(
+                name.place == "sim",
+                devices.iter().all(ControlledDevice::is_watched),
+                settings,
+            )
+            .filter(|c| !options.uncached || change::without_cache(*c))
+            .collect(),
             contract: if options.uncached { change::UNCACHED } else { contract(settings, page(settings, 0)) },
             config: options.config.clone(),
         };
@@ -196,7 +200,7 @@ impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
 }
 
 /// A device as it is at first, under the fraction that the settings begin with.
-fn device_info(device: &impl Playground, settings: &Settings) -> DeviceInfo {
+fn device_info(device: &impl ControlledDevice, settings: &Settings) -> DeviceInfo {
     let total_bytes = device.total_bytes();
     DeviceInfo {
         limit_bytes: limit_bytes(settings.fraction, total_bytes),
@@ -238,7 +242,7 @@ fn contract(settings: &Settings, page: u64) -> Contract {
     }
 }
 
-impl<D: Playground, P: Planting> Target for ReferenceTarget<D, P> {
+impl<D: ControlledDevice, P: Planting> Target for ReferenceTarget<D, P> {
     fn info(&self) -> &TargetInfo {
         &self.info
     }

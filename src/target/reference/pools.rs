@@ -2,9 +2,9 @@
 //!
 //! Decides ids and which call an operation stands for. Which operations make sense is the engine's to say.
 
-use super::apply::{Answer, device_failed};
+use super::apply::{ReplyResult, device_failed};
 use super::{PoolHome, ReferenceTarget};
-use crate::device::Playground;
+use crate::device::ControlledDevice;
 use crate::op::{DeviceId, Drop, GraphName, Op, PoolName, PoolSource, RefusalClass, Reply, StreamId};
 use crate::reference::{Catch, Defect, Planting, PoolError, PoolFlags, PoolId};
 
@@ -21,8 +21,8 @@ fn pool_failed(error: PoolError) -> Reply {
     Reply::refused(RefusalClass::InvalidArgument, error.to_string())
 }
 
-impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
-    pub(super) fn pool_operation(&mut self, op: &Op) -> Answer {
+impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
+    pub(super) fn pool_operation(&mut self, op: &Op) -> ReplyResult {
         match *op {
             Op::PoolCreate { pool, device, use_on_oom, no_split } => {
                 let device = self.place(Some(device))?;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::op::{RefusalClass, Via};
-use crate::target::neighbours::Holder;
+use crate::target::neighbours::BallastHolder;
 
 fn target(options: &str) -> Box<dyn Target> {
     let name: TargetName = format!("reference@sim{options}").parse().expect("well formed");
@@ -103,7 +103,10 @@ fn options_of_a_gpu_are_checked_before_a_gpu_is_looked_for() {
         Options::read(&name, true).map_err(|e| e.to_string())
     };
     let options = read("?device_bytes=4GiB&ballast=real&placement=ordered").expect("all exist");
-    assert_eq!((options.gpu.device_bytes, options.gpu.holder, options.ordered), (Some(4 << 30), Holder::Here, true));
+    assert_eq!(
+        (options.gpu.device_bytes, options.gpu.holder, options.ordered),
+        (Some(4 << 30), BallastHolder::Here, true)
+    );
     let wrong = ["device_bytes=4GB", "device_bytes=1MiB", "ballast=lead", "placement=nice", "speed=9"];
     assert!(wrong.iter().all(|w| read(&format!("?{w}")).is_err()));
     let name: TargetName = "reference@sim?ballast=real".parse().expect("well formed");

@@ -5,7 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod examine;
-mod misbehave;
+mod faulty;
 #[cfg(target_os = "linux")]
 mod probe;
 #[cfg(target_os = "linux")]
@@ -23,7 +23,7 @@ mod told;
 
 #[cfg(target_os = "linux")]
 pub use examine::{Examination, examine};
-pub use misbehave::{Misbehaviour, UnknownMisbehaviour};
+pub use faulty::{Misbehaviour, UnknownMisbehaviour};
 #[cfg(target_os = "linux")]
 pub(super) use process::program;
 #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@
 use std::io::{self, BufRead, Write};
 
 use super::super::{Guest, Target, TargetName, open_here};
-use super::misbehave::Misbehaviour;
+use super::faulty::Misbehaviour;
 use super::protocol::{Answer, Ask, Changed, LONGEST_ASK, MOST_DEVICES, PROTOCOL, Unopened, Waited, changes};
 use super::shown::{Described, MemoryKind};
 use crate::op::Observation;

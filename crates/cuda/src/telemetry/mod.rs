@@ -18,7 +18,7 @@ use crate::op::observation::NvmlMemory;
 
 pub use error::{Query, TelemetryError};
 pub use process::{GpuProcess, ProcessKind, company};
-pub use uuid::{Place, Uuid, UuidError, places};
+pub use uuid::{NvmlMatch, Uuid, UuidError, places};
 
 /// The name that the loader is asked for.
 const LIBRARY: &str = if cfg!(windows) { "nvml.dll" } else { "libnvidia-ml.so.1" };

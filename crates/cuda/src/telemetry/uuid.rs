@@ -55,7 +55,7 @@ impl fmt::Display for Uuid {
 
 /// Where a device of CUDA is found in NVML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum NvmlMatch {
     /// The device with this index.
     Device(u32),
     /// A part of the device with this index, which other CUDA devices share: NVML's figures are of the whole.
@@ -69,7 +69,7 @@ pub enum Place {
 /// For each device of CUDA, in the order of its ordinals, where it is in NVML. `nvml` holds index and UUID as
 /// NVML prints it; one that cannot be read matches nothing.
 #[must_use]
-pub fn places(cuda: &[Uuid], nvml: &[(u32, &str)]) -> Vec<Place> {
+pub fn places(cuda: &[Uuid], nvml: &[(u32, &str)]) -> Vec<NvmlMatch> {
     let known: Vec<(u32, Uuid, bool)> = nvml
         .iter()
         .filter_map(|(index, text)| Some((*index, text.parse().ok()?, text.trim().starts_with("MIG-"))))
@@ -79,10 +79,10 @@ pub fn places(cuda: &[Uuid], nvml: &[(u32, &str)]) -> Vec<Place> {
         let mut matching = known.iter().filter(|(_, other, _)| other == uuid && uuid.0 != [0; 16]);
         let shared = cuda.iter().filter(|other| *other == uuid).count() > 1;
         match (matching.next(), matching.next()) {
-            (None, _) => Place::Unknown,
-            (Some(_), Some(_)) => Place::Ambiguous,
-            (Some((index, _, is_instance)), None) if shared || *is_instance => Place::PartOf(*index),
-            (Some((index, ..)), None) => Place::Device(*index),
+            (None, _) => NvmlMatch::Unknown,
+            (Some(_), Some(_)) => NvmlMatch::Ambiguous,
+            (Some((index, _, is_instance)), None) if shared || *is_instance => NvmlMatch::PartOf(*index),
+            (Some((index, ..)), None) => NvmlMatch::Device(*index),
         }
     };
     cuda.iter().map(place).collect()
@@ -118,20 +118,27 @@ mod tests {
     #[test]
     fn the_order_is_not_trusted() {
         let nvml = [(0, A), (1, B), (2, C)];
-        assert_eq!(places(&cuda(&[A, B, C]), &nvml), [Place::Device(0), Place::Device(1), Place::Device(2)]);
+        assert_eq!(
+            places(&cuda(&[A, B, C]), &nvml),
+            [NvmlMatch::Device(0), NvmlMatch::Device(1), NvmlMatch::Device(2)]
+        );
         // CUDA_VISIBLE_DEVICES=2,0: reordered, and one is hidden.
-        assert_eq!(places(&cuda(&[C, A]), &nvml), [Place::Device(2), Place::Device(0)]);
+        assert_eq!(places(&cuda(&[C, A]), &nvml), [NvmlMatch::Device(2), NvmlMatch::Device(0)]);
         assert_eq!(places(&[], &nvml), []);
     }
 
     #[test]
     fn parts_and_strangers_are_not_taken_for_devices() {
         let mig = B.replace("GPU-", "MIG-");
-        assert_eq!(places(&cuda(&[&mig]), &[(0, A)]), [Place::Unknown], "NVML lists parents, CUDA the instance");
-        assert_eq!(places(&cuda(&[&mig]), &[(0, A), (1, &mig)]), [Place::PartOf(1)]);
-        assert_eq!(places(&cuda(&[A, A]), &[(4, A)]), [Place::PartOf(4), Place::PartOf(4)], "two instances, one card");
-        assert_eq!(places(&cuda(&[A]), &[(0, A), (1, A)]), [Place::Ambiguous]);
+        assert_eq!(places(&cuda(&[&mig]), &[(0, A)]), [NvmlMatch::Unknown], "NVML lists parents, CUDA the instance");
+        assert_eq!(places(&cuda(&[&mig]), &[(0, A), (1, &mig)]), [NvmlMatch::PartOf(1)]);
+        assert_eq!(
+            places(&cuda(&[A, A]), &[(4, A)]),
+            [NvmlMatch::PartOf(4), NvmlMatch::PartOf(4)],
+            "two instances, one card"
+        );
+        assert_eq!(places(&cuda(&[A]), &[(0, A), (1, A)]), [NvmlMatch::Ambiguous]);
         let none = "GPU-00000000-0000-0000-0000-000000000000";
-        assert_eq!(places(&cuda(&[none]), &[(0, none), (1, "?")]), [Place::Unknown], "zeros name nothing");
+        assert_eq!(places(&cuda(&[none]), &[(0, none), (1, "?")]), [NvmlMatch::Unknown], "zeros name nothing");
     }
 }

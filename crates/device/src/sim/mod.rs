@@ -13,7 +13,7 @@ mod tests;
 use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
 
 use super::faults::Faults;
-use super::{Device, DeviceError, Event, Playground, ProcessMemory, StreamHandle};
+use super::{ControlledDevice, Device, DeviceError, Event, ProcessMemory, StreamHandle};
 pub(super) use contents::Contents;
 use memory::Memory;
 pub(super) use streams::{Streams, Write};
@@ -306,7 +306,7 @@ impl Device for SimDevice {
     }
 }
 
-impl Playground for SimDevice {
+impl ControlledDevice for SimDevice {
     fn name(&self) -> String {
         "simulated".to_owned()
     }

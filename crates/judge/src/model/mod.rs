@@ -6,15 +6,15 @@
 mod device;
 mod former;
 mod journal;
-pub mod journey;
 mod lanes;
 mod law;
+pub mod milestones;
 mod owner;
 mod pair;
+mod pool_ownership;
 mod pools;
 mod progress;
 mod states;
-mod territory;
 mod unfinished;
 
 use std::collections::BTreeMap;
@@ -25,9 +25,9 @@ use crate::op::{BlockId, Capability, Contract, DeviceId, Observation, Op, Refusa
 
 pub use device::{DeviceState, limit_bytes};
 #[cfg(test)]
-pub use journey::Journey;
+pub use milestones::MilestoneTracker;
+pub use pool_ownership::{Claim, ClaimedRange, Owner};
 pub use pools::{Pools, Route};
-pub use territory::{Claim, Intrusion, Owner};
 pub use unfinished::Unfinished;
 
 /// A block that its caller holds.
@@ -121,11 +121,11 @@ pub struct Model {
     /// What the latest block was given although work on it had not finished.
     trespass: Option<Unfinished>,
     pools: Pools,
-    territory: territory::Territory,
+    pool_ownership: pool_ownership::PoolOwnership,
     /// Where the latest request was to be served from.
     route: Option<Route>,
     /// What the latest block was given although somebody else has a claim on it.
-    intrusion: Option<Intrusion>,
+    claimed_range: Option<ClaimedRange>,
 }
 
 impl Model {
@@ -148,15 +148,15 @@ impl Model {
             retired: unfinished::Retired::new(info.devices.len(), info.streams),
             trespass: None,
             pools: Pools::default(),
-            territory: territory::Territory::new(info.devices.len(), info.can(Capability::Counters)),
+            pool_ownership: pool_ownership::PoolOwnership::new(info.devices.len(), info.can(Capability::Counters)),
             route: None,
-            intrusion: None,
+            claimed_range: None,
         }
     }
 
     /// Takes note of an answer.
     pub fn apply(&mut self, op: &Op, reply: &Reply, after: &Observation) -> Effect {
-        (self.trespass, self.route, self.intrusion) = (None, None, None);
+        (self.trespass, self.route, self.claimed_range) = (None, None, None);
         if reply.is_dropped() {
             return Effect::None;
         }
@@ -241,7 +241,7 @@ impl Model {
             let duty = (own | live.recorded & !redirected) & busy;
             waited = duty != 0;
             if !self.pools.is_empty() {
-                self.territory.put(&live, &self.pools, self.devices[live.device].returned);
+                self.pool_ownership.put(&live, &self.pools, self.devices[live.device].returned);
             }
             if duty != 0 {
                 self.retired.put(&live, duty);
@@ -286,7 +286,7 @@ impl Model {
             | Op::CaptureEnd { .. }
             | Op::GraphReset { .. } => {
                 self.pools.apply(op, self.caller, self.devices.len());
-                self.territory.settle(&self.pools);
+                self.pool_ownership.settle(&self.pools);
             }
             _ => {}
         }

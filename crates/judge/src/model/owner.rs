@@ -1,9 +1,9 @@
 //! Which pool a new block lies in, and what oracles and probes may ask about pools.
 //!
-//! Decides nothing that `pools` (where requests go) and `territory` (whose memory it is) do not.
+//! Decides nothing that `pools` (where requests go) and `pool_ownership` (whose memory it is) do not.
 
+use super::pool_ownership::{Claim, ClaimedRange, Owner};
 use super::pools::{Pools, Route};
-use super::territory::{Claim, Intrusion, Owner};
 use super::{Live, Model};
 use crate::op::PoolSource;
 
@@ -12,9 +12,9 @@ impl Model {
         let route = self.pools.route(live.device, self.caller, live.stream);
         self.route = route;
         self.pools.note_served(route, live.device);
-        self.intrusion = self.territory.take(live, route, &self.pools);
+        self.claimed_range = self.pool_ownership.take(live, route, &self.pools);
         let grew = self.contract.counts_segments && self.counters && self.devices[live.device].grew;
-        live.owner = match (route, self.intrusion.map(|i| i.claim)) {
+        live.owner = match (route, self.claimed_range.map(|i| i.claim)) {
             (_, Some(Claim::Helper(pool))) => Owner::Private(pool),
             (Some(route), _) => Owner::Private(route.pool),
             (None, _) if self.pools.has_helper(live.device) && !grew => Owner::Unknown,
@@ -36,8 +36,8 @@ impl Model {
 
     /// What the block of the latest operation was given although somebody else has a claim on it.
     #[must_use]
-    pub fn intrusion(&self) -> Option<&Intrusion> {
-        self.intrusion.as_ref()
+    pub fn claimed_range(&self) -> Option<&ClaimedRange> {
+        self.claimed_range.as_ref()
     }
 
     /// The least that the device must have reserved for live blocks and graphs together; `None` if no graph
@@ -45,18 +45,18 @@ impl Model {
     #[must_use]
     pub fn must_stay(&self, device: usize) -> Option<u64> {
         let live = self.held.values().filter(|live| live.device == device && live.bytes > 0 && !live.direct);
-        self.territory.must_stay(device, live.map(|live| (live.address, live.end())))
+        self.pool_ownership.must_stay(device, live.map(|live| (live.address, live.end())))
     }
 
     /// The ranges of a device that graphs hold, with the pool of each.
     pub fn held_by_graphs(&self, device: usize) -> impl Iterator<Item = (u64, u64, PoolSource)> + '_ {
-        self.territory.of_graphs(device)
+        self.pool_ownership.of_graphs(device)
     }
 
     /// The ranges of a device that were freed since the first pool was made and have stayed cached, with the pool that each
     /// is cached for.
     pub fn cached(&self, device: usize) -> impl Iterator<Item = (u64, u64, Option<PoolSource>)> + '_ {
-        self.territory.of_cached(device)
+        self.pool_ownership.of_cached(device)
     }
 
     /// Whether a graph holds memory of the device in which no block lives now.

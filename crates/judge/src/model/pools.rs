@@ -1,7 +1,7 @@
 //! Private pools and captures as their callers see them: which there are, who uses them, where requests go.
 //!
 //! Decides which pool a request must be served from, and which operations on pools make sense. Knows nothing
-//! of memory: `territory` does.
+//! of memory: `pool_ownership` does.
 
 use std::collections::BTreeMap;
 

@@ -52,7 +52,7 @@ impl World {
         let (device, stream) = (Some(DeviceId(0)), StreamId(stream));
         let op = Op::Alloc { block: BlockId(id), device, stream, bytes: 512, via: Via::Raw };
         self.model.apply(&op, &Reply::Allocated { address }, &self.now);
-        self.model.intrusion().map(|i| i.claim)
+        self.model.claimed_range().map(|i| i.claim)
     }
 
     fn free(&mut self, id: u32) {

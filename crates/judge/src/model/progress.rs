@@ -19,7 +19,7 @@ impl Model {
         for (device, view) in after.devices.iter().enumerate().take(self.devices.len()) {
             self.retired.settle(device, view.idle);
             if !self.pools.is_empty() {
-                self.territory.observe(device, view);
+                self.pool_ownership.observe(device, view);
             }
             let waits = device::waits(view);
             let state = &mut self.devices[device];

@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::journey::is_allowed;
+use super::milestones::is_allowed;
 use super::pair::Pair;
 use super::{Claim, Effect, Live, Model, Owner};
 use crate::op::{
@@ -298,7 +298,7 @@ fn private(pool: PoolSource, captured: bool) -> Value {
 
 /// How a request of at least one byte was served.
 fn served(pair: Pair<'_>, step: &Step<'_>) -> Value {
-    if step.model.intrusion().is_some_and(|i| matches!(i.claim, Claim::Helper(_))) {
+    if step.model.claimed_range().is_some_and(|i| matches!(i.claim, Claim::Helper(_))) {
         Value::Helped
     } else if pair.retried() {
         Value::Retried

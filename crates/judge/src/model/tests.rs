@@ -25,7 +25,7 @@ fn info() -> TargetInfo {
 struct World {
     model: Model,
     now: Observation,
-    journey: Journey,
+    milestones: MilestoneTracker,
 }
 
 impl World {
@@ -34,7 +34,7 @@ impl World {
         World {
             model: Model::new(&info()),
             now: Observation { devices: vec![view; 2] },
-            journey: Journey::new(&info()),
+            milestones: MilestoneTracker::new(&info()),
         }
     }
 
@@ -243,17 +243,17 @@ fn the_journey_reads_situations_off_figures() {
     let op = alloc(1, 0, 512);
     let reply = Reply::Allocated { address: 0x1000 };
     let effect = world.step(&op, &reply);
-    world.journey.note(&op, &reply, &effect, &before, &world.now, &world.model);
+    world.milestones.note(&op, &reply, &effect, &before, &world.now, &world.model);
     let reached = [Milestone::SegmentReserved, Milestone::Split];
-    assert_eq!(world.journey.reached(), reached.into());
+    assert_eq!(world.milestones.reached(), reached.into());
 
     let op = alloc(2, 0, GIB);
     let reply = Reply::refused(RefusalClass::OutOfMemory, "no");
     let before = world.now.clone();
     let effect = world.step(&op, &reply);
-    world.journey.note(&op, &reply, &effect, &before, &world.now, &world.model);
-    assert!(world.journey.has(Milestone::Oom) && world.journey.has(Milestone::DeviceRefusal));
-    assert!(!world.journey.has(Milestone::LimitRefusal));
+    world.milestones.note(&op, &reply, &effect, &before, &world.now, &world.model);
+    assert!(world.milestones.has(Milestone::Oom) && world.milestones.has(Milestone::DeviceRefusal));
+    assert!(!world.milestones.has(Milestone::LimitRefusal));
 }
 
 /// What a step reaches by its figures alone: `change` moves the statistics of device 0.
@@ -263,8 +263,8 @@ fn reached(op: &Op, reply: &Reply, change: impl FnOnce(&mut crate::op::Stats)) -
     let before = world.now.clone();
     change(&mut world.now.devices[0].stats);
     let effect = world.step(op, reply);
-    world.journey.note(op, reply, &effect, &before, &world.now, &world.model);
-    world.journey.reached().into_iter().collect()
+    world.milestones.note(op, reply, &effect, &before, &world.now, &world.model);
+    world.milestones.reached().into_iter().collect()
 }
 
 #[test]
@@ -295,8 +295,8 @@ fn what_waits_is_told_by_streams_where_it_is_not_counted() {
         let before = world.now.clone();
         change(world);
         let effect = world.step(op, &Reply::Done);
-        world.journey.note(op, &Reply::Done, &effect, &before, &world.now, &world.model);
-        world.journey.reached().into_iter().collect::<Vec<_>>()
+        world.milestones.note(op, &Reply::Done, &effect, &before, &world.now, &world.model);
+        world.milestones.reached().into_iter().collect::<Vec<_>>()
     };
     world.alloc(1, 0, 0x1000, 512);
     world.alloc(2, 0, 0x2000, 512);
@@ -322,8 +322,8 @@ fn refusals_are_told_apart_by_who_had_room() {
         *world.now.devices[0].stats.counter_mut(Counter::NumDeviceFree) += given_back;
         let op = alloc(1, 0, 4 << 20);
         let effect = world.step(&op, &refused);
-        world.journey.note(&op, &refused, &effect, &before, &world.now, &world.model);
-        world.journey.reached().into_iter().collect::<Vec<_>>()
+        world.milestones.note(&op, &refused, &effect, &before, &world.now, &world.model);
+        world.milestones.reached().into_iter().collect::<Vec<_>>()
     };
     assert_eq!(reached(0.0, GIB, 0), [Milestone::Oom, Milestone::LimitRefusal]);
     assert_eq!(reached(1.0, 0, 2), [Milestone::Oom, Milestone::FlushOnOom, Milestone::DeviceRefusal]);

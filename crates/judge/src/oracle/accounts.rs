@@ -18,7 +18,7 @@ use super::view::off;
 use super::{Oracle, Seen};
 use crate::model::Effect;
 use crate::op::stats::{Column, Key, Oversize, Row};
-use crate::op::{Capability, Counter, Family, Observation, Op, OracleName, Parts, Stat, Stats, TargetInfo, told};
+use crate::op::{Capability, Counter, Family, Observation, Op, OracleName, Parts, Stat, Stats, TargetInfo, wording};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -218,12 +218,12 @@ impl Accounts {
             }
         }
         if let Some((key, wanted, found)) = super::view::moved_key(&wanted, &seen) {
-            let [due, is] = [wanted, found].map(|value| told::amount(key, value));
+            let [due, is] = [wanted, found].map(|value| wording::amount(key, value));
             let message = say!(
                 "reset_accumulated left {key} of device {device} at {is} instead of {due}",
                 "reset_accumulated 之后设备 {device} 的 {key} 为 {is}，而非 {due}"
             );
-            let was = told::amount(key, before.value(key));
+            let was = wording::amount(key, before.value(key));
             let violation = off(convict(STAT_06, message), device, key, wanted, found);
             convictions.push(violation.with("before the reset", "重置之前", was));
         }
@@ -253,7 +253,7 @@ fn judge_allocation_columns(
                 "{asked} 使设备 {device} 的 allocation.all.{name} 变化 {moved}，而非 {wanted}"
             );
             let key = Key::Family(Family::Allocation, Row::All, column);
-            let what = told::change_of(&told::statistic(key, device));
+            let what = wording::change_of(&wording::statistic(key, device));
             let violation = convict(super::cite::STAT_04, message);
             convictions.push(violation.figure(what, wanted.to_string(), moved.to_string()));
         }
@@ -313,7 +313,7 @@ impl Oracle for Accounts {
             return;
         }
         if let Some((device, key, value)) = self.stale.take() {
-            let is = told::amount(key, value);
+            let is = wording::amount(key, value);
             let message = say!(
                 "before the first request {key} of device {device} was {is}, although the device held nothing",
                 "首次申请之前设备 {device} 的 {key} 为 {is}，而该设备并未持有任何内存"

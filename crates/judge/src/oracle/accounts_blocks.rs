@@ -11,7 +11,7 @@ use super::accounts::convict;
 use super::cite::{POOL_01, STAT_04, STAT_09, say};
 use crate::model::{Effect, Live};
 use crate::op::stats::{Column, Key};
-use crate::op::{BlockId, Capability, Family, Op, PoolKind, Stats, TargetInfo, Text, told};
+use crate::op::{BlockId, Capability, Family, Op, PoolKind, Stats, TargetInfo, Text, wording};
 use crate::verdict::Violation;
 
 const POOLS: [PoolKind; 2] = [PoolKind::Small, PoolKind::Large];
@@ -128,7 +128,7 @@ impl Blocks {
     fn freed(&mut self, block: BlockId, step: Step<'_>, found: &mut Vec<Violation>) -> Option<()> {
         let Booked { pool, bytes } = self.booked.remove(&block)?;
         let why = || {
-            let (name, size) = (pool.row().name(), told::bytes(bytes));
+            let (name, size) = (pool.row().name(), wording::bytes(bytes));
             say!("{block} had been counted in {name} with {size}", "{block} 此前以 {size} 计入 {name}")
         };
         expect(step, (Family::Allocation, Column::Current), pool, -1, &why, found)?;
@@ -146,15 +146,15 @@ impl Blocks {
                 let grew = step.moved(active, pool, Column::Current) - step.moved(allocated, pool, Column::Current);
                 if self.has[active as usize] && self.has[allocated as usize] && grew > 0 {
                     let (device, key) = (step.device, Key::Family(active, pool.row(), Column::Current));
-                    let (asked, by) = (seen.op.map_or("nothing", Op::name), told::amount(key, grew));
+                    let (asked, by) = (seen.op.map_or("nothing", Op::name), wording::amount(key, grew));
                     let less = Key::Family(allocated, pool.row(), Column::Current);
                     let message = say!(
                         "{asked} freed nothing, but {key} of device {device} rose by {by} more than {less}",
                         "{asked} 未释放任何块，但设备 {device} 的 {key} 比 {less} 多升 {by}"
                     );
-                    let what = told::change_of(&told::statistic(key, device));
-                    let due = told::amount(key, step.moved(allocated, pool, Column::Current));
-                    let is = told::amount(key, step.moved(active, pool, Column::Current));
+                    let what = wording::change_of(&wording::statistic(key, device));
+                    let due = wording::amount(key, step.moved(allocated, pool, Column::Current));
+                    let is = wording::amount(key, step.moved(active, pool, Column::Current));
                     let expected = say!("at most {due}", "至多 {due}");
                     found.push(convict(STAT_09, message).figure(what, expected, is));
                     return;
@@ -197,11 +197,11 @@ fn misplaced(
     let (pool, moved, wanted) = if own == wanted { (other, elsewhere, 0) } else { (pool, own, wanted) };
     let (device, key) = (step.device, Key::Family(family, pool.row(), column));
     let Text { en, zh } = why;
-    let [moved, due] = [moved, wanted].map(|value| told::amount(key, value));
+    let [moved, due] = [moved, wanted].map(|value| wording::amount(key, value));
     let message = say!(
         "{key} of device {device} moved by {moved} instead of {due}: {en}",
         "设备 {device} 的 {key} 变化 {moved}，而非 {due}：{zh}"
     );
-    let what = told::change_of(&told::statistic(key, device));
+    let what = wording::change_of(&wording::statistic(key, device));
     convict(requirement, message).figure(what, due, moved)
 }

@@ -9,7 +9,7 @@ use super::cite::{STAT_07, STAT_10, STAT_11, say};
 use super::view::off;
 use crate::model::Effect;
 use crate::op::stats::{Column, Key, Oversize, Row};
-use crate::op::{Counter, Family, Op, Stat, Stats, Text, Via, told};
+use crate::op::{Counter, Family, Op, Stat, Stats, Text, Via, wording};
 use crate::verdict::Violation;
 
 /// Counters that rise until they are reset.
@@ -58,7 +58,7 @@ fn rising(seen: &Seen<'_>, device: usize, before: &Stats, after: &Stats, found: 
                 "{name} of device {device} fell from {b} to {a} without a reset",
                 "设备 {device} 的 {name} 未经重置却从 {b} 降到 {a}"
             );
-            let what = told::change_of(&told::statistic(Key::Counter(which), device));
+            let what = wording::change_of(&wording::statistic(Key::Counter(which), device));
             let expected = Text::new("at least 0", "至少 0");
             found.push(convict(STAT_07, message).figure(what, expected, (a - b).to_string()));
         } else if a - b > most(seen, which) {
@@ -103,7 +103,7 @@ fn too_often(seen: &Seen<'_>, device: usize, which: Counter, moved: i64, found: 
         "{asked} moved {name} of device {device} by {moved}, where {most} is the most that it can count",
         "{asked} 使设备 {device} 的 {name} 变化 {moved}，而至多可计 {most}"
     );
-    let what = told::change_of(&told::statistic(Key::Counter(which), device));
+    let what = wording::change_of(&wording::statistic(Key::Counter(which), device));
     let expected = say!("at most {most}", "至多 {most}");
     found.push(convict(STAT_07, message).figure(what, expected, moved.to_string()));
 }
@@ -127,7 +127,7 @@ fn ooms(
             "num_ooms of device {device} moved by {moved} instead of {en}: the answer was `{line}`",
             "设备 {device} 的 num_ooms 变化 {moved}，而非 {zh}：应答为 `{line}`"
         );
-        let what = told::change_of(&told::statistic(Key::Counter(Counter::NumOoms), device));
+        let what = wording::change_of(&wording::statistic(Key::Counter(Counter::NumOoms), device));
         let violation = convict(STAT_07, message).figure(what, wanted, moved.to_string());
         found.push(violation.with("num_ooms", "num_ooms", format_args!("{b} → {a}")));
     }
@@ -162,12 +162,12 @@ fn calls(accounts: &Accounts, device: usize, before: &Stats, after: &Stats, foun
         let came = after.value(key) - before.value(key);
         let agree = if counts { made == came } else { (made > 0) == (came > 0) && made <= came.max(0) };
         if made >= 0 && !agree {
-            let (name, moved) = (which.name(), told::amount(key, came));
+            let (name, moved) = (which.name(), wording::amount(key, came));
             let message = say!(
                 "{name} of device {device} moved by {made}, but {key} by {moved}",
                 "设备 {device} 的 {name} 变化 {made}，而 {key} 变化 {moved}"
             );
-            let what = told::change_of(&told::statistic(Key::Counter(which), device));
+            let what = wording::change_of(&wording::statistic(Key::Counter(which), device));
             let expected = if counts {
                 Text::from(moved)
             } else if came > 0 {
@@ -202,12 +202,13 @@ fn oversize(accounts: &Accounts, device: usize, stats: &Stats, found: &mut Vec<V
             let is = stats.value(key);
             let bounded = column == Column::Current || threshold == -1;
             if bounded && is > most {
-                let (limit, held) = (told::amount(Key::Counter(Counter::MaxSplitSize), threshold), told::bytes(held));
+                let (limit, held) =
+                    (wording::amount(Key::Counter(Counter::MaxSplitSize), threshold), wording::bytes(held));
                 let message = say!(
                     "{key} of device {device} is {is}, but at a max_split_size of {limit} (-1: none) the {held} held can make {most} at most",
                     "设备 {device} 的 {key} 为 {is}，而在 max_split_size 为 {limit}（-1：无）时所持 {held} 至多构成 {most}"
                 );
-                let what = told::statistic(key, device);
+                let what = wording::statistic(key, device);
                 let expected = say!("at most {most}", "至多 {most}");
                 found.push(convict(STAT_11, message).figure(what, expected, is.to_string()));
                 return;

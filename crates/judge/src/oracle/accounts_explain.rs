@@ -7,7 +7,7 @@ use super::cite::{STAT_01, STAT_02, STAT_03, STAT_04, STAT_05, STAT_09, say};
 use super::view::off;
 use crate::model::DeviceState;
 use crate::op::stats::{Column, Key, Oversize, Row};
-use crate::op::{Family, Stat, Stats, Text, told};
+use crate::op::{Family, Stat, Stats, Text, wording};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -37,7 +37,7 @@ pub(super) fn rows(accounts: &Accounts, device: usize, stats: &Stats, base: &Bas
                 "{name}.current of device {device} fell to {current}, below zero",
                 "设备 {device} 的 {name}.current 降到 {current}，小于零"
             );
-            let what = told::statistic(Key::Oversize(which, Column::Current), device);
+            let what = wording::statistic(Key::Oversize(which, Column::Current), device);
             found.push(convict(STAT_01, message).figure(what, at_least_zero(), current.to_string()));
         } else if accounts.accumulated {
             let key = Key::Oversize(which, Column::Current);
@@ -65,12 +65,12 @@ fn negative(device: usize, stats: &Stats, family: Family, found: &mut Vec<Violat
         let current = stats.get(family, row).current;
         if current < 0 {
             let key = Key::Family(family, row, Column::Current);
-            let current = told::amount(key, current);
+            let current = wording::amount(key, current);
             let message = say!(
                 "{key} of device {device} fell to {current}, below zero",
                 "设备 {device} 的 {key} 降到 {current}，小于零"
             );
-            found.push(convict(STAT_01, message).figure(told::statistic(key, device), at_least_zero(), current));
+            found.push(convict(STAT_01, message).figure(wording::statistic(key, device), at_least_zero(), current));
         }
     }
 }
@@ -86,7 +86,7 @@ fn sums(accounts: &Accounts, device: usize, stats: &Stats, family: Family, found
         let sum = small.saturating_add(large);
         if all != sum {
             let key = Key::Family(family, Row::All, column);
-            let [is, small, large, together] = [all, small, large, sum].map(|value| told::amount(key, value));
+            let [is, small, large, together] = [all, small, large, sum].map(|value| wording::amount(key, value));
             let message = say!(
                 "{key} of device {device} is {is}, but its pools hold {small} and {large}, together {together}",
                 "设备 {device} 的 {key} 为 {is}，但小池 {small} 与大池 {large} 之和为 {together}"
@@ -109,7 +109,7 @@ fn unbalanced(device: usize, key: Key, stat: &Stat, start: i64, found: &mut Vec<
     let wanted = start + allocated - freed;
     if current != wanted {
         let [is, start, allocated, freed, due] =
-            [current, start, allocated, freed, wanted].map(|value| told::amount(key, value));
+            [current, start, allocated, freed, wanted].map(|value| wording::amount(key, value));
         let message = say!(
             "{key} of device {device} is {is}, but {start} at the last reset plus {allocated} allocated less {freed} freed is {due}",
             "设备 {device} 的 {key} 为 {is}，但重置时的 {start} 加累计分配 {allocated} 减累计释放 {freed} 为 {due}"
@@ -127,32 +127,32 @@ pub(super) fn families(accounts: &Accounts, device: usize, stats: &Stats, found:
             let (a, b) = (current(less), current(more));
             if accounts.has[less as usize] && accounts.has[more as usize] && a > b {
                 let (less, more) = (key(less), key(more));
-                let (a, b) = (told::amount(less, a), told::amount(more, b));
+                let (a, b) = (wording::amount(less, a), wording::amount(more, b));
                 let message = say!(
                     "{less} of device {device} is {a}, more than {more}, {b}",
                     "设备 {device} 的 {less} 为 {a}，大于 {more} 的 {b}"
                 );
                 let expected = say!("at most {b}", "至多 {b}");
-                found.push(convict(requirement, message).figure(told::statistic(less, device), expected, a));
+                found.push(convict(requirement, message).figure(wording::statistic(less, device), expected, a));
             }
         }
         if !accounts.parts_fit(stats, row) {
             let (parts, held) = (Family::InactiveSplitBytes, Family::ReservedBytes);
-            let [split, active, reserved] = [parts, Family::ActiveBytes, held].map(|f| told::bytes(current(f)));
-            let room = told::bytes(current(held) - current(Family::ActiveBytes));
+            let [split, active, reserved] = [parts, Family::ActiveBytes, held].map(|f| wording::bytes(current(f)));
+            let room = wording::bytes(current(held) - current(Family::ActiveBytes));
             let parts = key(parts);
             let message = say!(
                 "{parts} of device {device} is {split}, but {active} of {reserved} reserved are active",
                 "设备 {device} 的 {parts} 为 {split}，但已保留的 {reserved} 中有 {active} 活跃"
             );
             let expected = say!("at most {room}", "至多 {room}");
-            found.push(convict(STAT_03, message).figure(told::statistic(parts, device), expected, split));
+            found.push(convict(STAT_03, message).figure(wording::statistic(parts, device), expected, split));
         }
         for (count, bytes) in COUNTED {
             let (c, b) = (current(count), current(bytes));
             if accounts.counts(count, bytes) && (c == 0) != (b == 0) {
                 let (count, bytes) = (key(count), key(bytes));
-                let held = told::amount(bytes, b);
+                let held = wording::amount(bytes, b);
                 let message = say!(
                     "{count} of device {device} is {c} while {bytes} is {held}: one is zero and the other is not",
                     "设备 {device} 的 {count} 为 {c}，而 {bytes} 为 {held}：一为零而另一不为零"
@@ -163,7 +163,7 @@ pub(super) fn families(accounts: &Accounts, device: usize, stats: &Stats, found:
                     say!("above 0, as there are {held}", "大于 0（字节为 {held}）")
                 };
                 let violation = convict(STAT_05, message);
-                found.push(violation.figure(told::statistic(count, device), expected, c.to_string()));
+                found.push(violation.figure(wording::statistic(count, device), expected, c.to_string()));
             }
         }
     }
@@ -197,12 +197,12 @@ pub(super) fn live(
     let asked = state.bytes;
     let bytes = stats.all(Family::AllocatedBytes).current - foreign.bytes;
     if accounts.has[Family::AllocatedBytes as usize] && i128::from(bytes) < asked.cast_signed() {
-        let (bytes, asked) = (told::bytes(bytes), told::bytes(asked.cast_signed()));
+        let (bytes, asked) = (wording::bytes(bytes), wording::bytes(asked.cast_signed()));
         let message = say!(
             "allocated_bytes.all.current of device {device} is {bytes}, less than the {asked} that its live blocks were asked for with",
             "设备 {device} 的 allocated_bytes.all.current 为 {bytes}，少于存活块所申请的 {asked}"
         );
-        let what = told::statistic(Key::Family(Family::AllocatedBytes, Row::All, Column::Current), device);
+        let what = wording::statistic(Key::Family(Family::AllocatedBytes, Row::All, Column::Current), device);
         found.push(convict(STAT_04, message).figure(what, say!("at least {asked}", "至少 {asked}"), bytes));
     }
     requested(accounts, device, stats, state, foreign, found);
@@ -227,12 +227,12 @@ fn requested(
     let least = i128::from(foreign.requested) + state.bytes.cast_signed();
     let (most, is) = (least + i128::from(waits), i128::from(current(Family::RequestedBytes)));
     if waits >= 0 && !(least..=most).contains(&is) {
-        let [is, least, waits, most] = [is, least, i128::from(waits), most].map(told::bytes);
+        let [is, least, waits, most] = [is, least, i128::from(waits), most].map(wording::bytes);
         let message = say!(
             "requested_bytes.all.current of device {device} is {is}, but callers asked for {least} in what they hold, and {waits} wait",
             "设备 {device} 的 requested_bytes.all.current 为 {is}，而调用者所持块共申请 {least}，另有 {waits} 在等待"
         );
-        let what = told::statistic(Key::Family(Family::RequestedBytes, Row::All, Column::Current), device);
+        let what = wording::statistic(Key::Family(Family::RequestedBytes, Row::All, Column::Current), device);
         let expected = if least == most {
             least.into()
         } else {

@@ -5,7 +5,7 @@
 
 use super::cite::{MEM_01, MEM_03, say};
 use super::{Oracle, Seen};
-use crate::op::{ContentsReport, Op, OracleName, Reply, Text, told};
+use crate::op::{ContentsReport, Op, OracleName, Reply, Text, wording};
 use crate::verdict::Violation;
 
 pub(super) struct Contents;
@@ -44,11 +44,11 @@ impl Oracle for Contents {
             return;
         }
         let (size, address) = seen.model.block(*block).map_or((0, 0), |live| (live.bytes, live.address));
-        let size = told::bytes(size);
+        let size = wording::bytes(size);
         let violation = match report {
             ContentsReport::Intact | ContentsReport::Pending => return,
             ContentsReport::Changed { offset, bytes, found } => {
-                let bytes = told::bytes(*bytes);
+                let bytes = wording::bytes(*bytes);
                 let message = say!(
                     "{block} no longer holds what was written: {bytes} of its {size}, from offset {offset}, hold {found}",
                     "{block} 的内容已改变：{size} 中自偏移 {offset} 起有 {bytes} 现为 {found}"

@@ -18,7 +18,7 @@ use super::limit::limit_of;
 use super::view::refusal;
 use super::{Oracle, Seen};
 use crate::model::Effect;
-use crate::op::{Capability, DeviceView, Family, Op, OracleName, TargetInfo, Text, told};
+use crate::op::{Capability, DeviceView, Family, Op, OracleName, TargetInfo, Text, wording};
 use crate::verdict::Violation;
 
 pub(super) struct Exhaustion {
@@ -56,7 +56,7 @@ impl Exhaustion {
         if state.live > 0 || busy || kept || limited || served < bytes {
             return;
         }
-        let [asked, served] = [bytes, served].map(told::bytes);
+        let [asked, served] = [bytes, served].map(wording::bytes);
         let message = say!(
             "{asked} were refused as out of memory although nothing was live or under way on device {device}, which had served up to {served} before",
             "申请 {asked} 因内存不足被拒绝，但设备 {device} 上没有存活的块和未完成的工作，且此前单次最多满足过 {served}"
@@ -73,9 +73,9 @@ impl Exhaustion {
         let reserved = u64::try_from(view.stats.all(Family::ReservedBytes).current).unwrap_or(0);
         let limit = limit_of(seen, device);
         let allowed = limit.is_none_or(|limit| reserved.saturating_add(most) <= limit);
-        let limit_line = || limit.map_or_else(|| "none".to_owned(), told::bytes);
+        let limit_line = || limit.map_or_else(|| "none".to_owned(), wording::bytes);
         if free >= most && allowed {
-            let [asked, cost, free] = [bytes, most, free].map(told::bytes);
+            let [asked, cost, free] = [bytes, most, free].map(wording::bytes);
             let message = say!(
                 "{asked} were refused as out of memory although device {device} had {free} free and such a request costs at most {cost}",
                 "申请 {asked} 因内存不足被拒绝，但设备 {device} 尚有 {free} 空闲，而该申请至多需要 {cost}"
@@ -86,7 +86,7 @@ impl Exhaustion {
                     say!("less than {cost}", "少于 {cost}"),
                     free,
                 )
-                .with("reserved", "已保留", told::bytes(reserved))
+                .with("reserved", "已保留", wording::bytes(reserved))
                 .with("limit", "上限", limit_line());
             convictions.push(violation);
             return;
@@ -97,7 +97,7 @@ impl Exhaustion {
         let idle = !kept && self.active && state.live == 0 && active == 0;
         let whole = free.saturating_add(reserved);
         if idle && whole >= most && limit.is_none_or(|limit| most <= limit) {
-            let [asked, cost, free, reserved] = [bytes, most, free, reserved].map(told::bytes);
+            let [asked, cost, free, reserved] = [bytes, most, free, reserved].map(wording::bytes);
             let message = say!(
                 "{asked} were refused as out of memory although nothing was live or waiting on device {device}: {free} were free, {reserved} only cached, and such a request costs at most {cost}",
                 "申请 {asked} 因内存不足被拒绝，但设备 {device} 上没有存活或等待的块：空闲 {free}，另有 {reserved} 仅为缓存，而该申请至多需要 {cost}"
@@ -145,7 +145,7 @@ impl Oracle for Exhaustion {
         match seen.effect {
             Effect::Allocated(block, live) if seen.is_retry && !self.excused => {
                 let device = live.device;
-                let asked = told::bytes(*bytes);
+                let asked = wording::bytes(*bytes);
                 let message = say!(
                     "{asked} were refused on device {device} as out of memory, and {block}, the identical request right after, was served",
                     "设备 {device} 上申请 {asked} 因内存不足被拒绝，紧随其后的相同请求 {block} 却成功"

@@ -10,7 +10,7 @@ use super::{Oracle, Seen};
 use crate::op::snapshot::{SegmentView, Snapshot};
 use crate::op::stats::Key;
 use crate::op::step::{AddressExpect, Amount, Figures};
-use crate::op::{DeviceId, DeviceView, Expect, Family, OracleName, Reply, TargetInfo, Text, told};
+use crate::op::{DeviceId, DeviceView, Expect, Family, OracleName, Reply, TargetInfo, Text, wording};
 use crate::verdict::Violation;
 
 /// Judges what scenarios expect.
@@ -186,10 +186,10 @@ fn check(
         }
         let key = Key::parse(name);
         // without a key it is `free_bytes`
-        let read = |value: i64| key.map_or_else(|| told::bytes(value), |key| told::amount(key, value));
+        let read = |value: i64| key.map_or_else(|| wording::bytes(value), |key| wording::amount(key, value));
         let (wanted, is) = (in_words(amount, read), read(is));
         let (en, not) = (&wanted.en, instead_of(&wanted.zh));
-        let what = key.map_or_else(|| view::free(device), |key| told::statistic(key, device));
+        let what = key.map_or_else(|| view::free(device), |key| wording::statistic(key, device));
         found.push(match sort {
             Sort::Value => {
                 let text = (
@@ -203,7 +203,7 @@ fn check(
                     format!("{name} of device {device} moved by {is} instead of {en}"),
                     format!("设备 {device} 的 {name} 变化 {is}，{not}"),
                 );
-                convict(Text::new(text.0, text.1)).figure(told::change_of(&what), wanted, is)
+                convict(Text::new(text.0, text.1)).figure(wording::change_of(&what), wanted, is)
             }
         });
     }
@@ -323,7 +323,7 @@ fn snapshot(seen: &Seen<'_>, expect: &Expect, found: &mut Vec<Violation>) {
         let sum = |s: &Snapshot| s.segments.iter().filter(private).map(|s| s.total_size).fold(0, u64::wrapping_add);
         let bytes = if let Reply::Snapshot(s) = seen.reply { sum(s) } else { 0 };
         if !amount.holds(bytes.cast_signed()) {
-            let (wanted, is) = (in_words(amount, told::bytes), told::bytes(bytes));
+            let (wanted, is) = (in_words(amount, wording::bytes), wording::bytes(bytes));
             let (id, en, not) = (id.0, &wanted.en, instead_of(&wanted.zh));
             let message = say!(
                 "the snapshot shows {is} in private pools of device {id} instead of {en}",

@@ -17,7 +17,7 @@ use super::{Oracle, Seen};
 use crate::model::{Effect, Owner};
 use crate::op::{
     BlockId, Capability, Counter, Family, GraphName, Observation, Op, OracleName, PoolName, RefusalClass, TargetInfo,
-    told,
+    wording,
 };
 use crate::verdict::Violation;
 
@@ -127,7 +127,7 @@ impl Growth {
         let most = seen.model.at_most(*bytes);
         if took > most {
             let device = live.device;
-            let (bytes, took, most) = (told::bytes(*bytes), told::bytes(took), told::bytes(most));
+            let (bytes, took, most) = (wording::bytes(*bytes), wording::bytes(took), wording::bytes(most));
             let message = say!(
                 "{block} of {bytes} took {took} from device {device}, more than the {most} that the contract allows",
                 "{block}（{bytes}）向设备 {device} 获取了 {took}，超过契约所允许的 {most}"
@@ -197,7 +197,7 @@ impl Growth {
             }
             let first = count - 3 * (count / 4);
             let (settled, last) = (highest(&marks[..first]), highest(&marks));
-            let (was, is) = (told::bytes(settled.reserved), told::bytes(last.reserved));
+            let (was, is) = (wording::bytes(settled.reserved), wording::bytes(last.reserved));
             let (was_held, held) = (settled.held, last.held);
             let message = say!(
                 "after {first} equal rounds device {device} had reserved {was} in {was_held} device allocations, and after {count} {is} in {held}, with more in every quarter between: the cycle did not settle",

@@ -15,7 +15,7 @@ use crate::model::{Effect, Live};
 use crate::op::stats::{Column, Key, Row};
 use crate::op::trace::{Action, TraceEvent};
 use crate::op::{
-    BlockId, Capability, Company, Counter, Family, Op, OracleName, Stat, Stats, StreamId, TargetInfo, Text, told,
+    BlockId, Capability, Company, Counter, Family, Op, OracleName, Stat, Stats, StreamId, TargetInfo, Text, wording,
 };
 use crate::verdict::Violation;
 
@@ -146,7 +146,7 @@ impl Told {
         count.completed_bytes = count.completed_bytes.saturating_add(event.bytes.cast_signed());
         let asked = self.freed.remove(&event.address);
         (asked != Some(event.bytes)).then(|| {
-            asked.map(told::bytes).map_or_else(
+            asked.map(wording::bytes).map_or_else(
                 || Text::new("a free that was asked for and not done yet", "已请求且尚未完成的释放"),
                 |bytes| say!("{bytes}, as asked for", "请求时的 {bytes}"),
             )
@@ -236,14 +236,14 @@ impl History {
         }
         let (view, most) = (seen.after.devices.get(device)?, seen.model.at_most(*bytes));
         if !(*bytes..=most).contains(&event.bytes) {
-            let (least, most) = (told::bytes(*bytes), told::bytes(most));
+            let (least, most) = (wording::bytes(*bytes), wording::bytes(most));
             return Some(say!("a request of {least} to {most}", "{least} 至 {most} 的请求"));
         }
         let alone = !view.crowded && view.nvml.is_none_or(|n| n.company == Company::Alone);
         let is_known = self.memory_info && alone && !seen.fired_on(device);
         let free = view.free_bytes;
         (is_known && event.address != free).then(|| {
-            let free = told::bytes(free);
+            let free = wording::bytes(free);
             say!("{free} free", "空闲 {free}")
         })
     }
@@ -287,7 +287,7 @@ impl History {
                 Key::Oversize(..) => false,
             };
             if shown && (survives_reset || !is_reset) && moved(key) != told {
-                return unlike(Some(key), name, told::amount(key, moved(key)), told::amount(key, told));
+                return unlike(Some(key), name, wording::amount(key, moved(key)), wording::amount(key, told));
             }
         }
         None

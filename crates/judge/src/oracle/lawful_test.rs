@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 
 use serde_json::Value;
 
-use crate::model::{Effect, Journey, Law, Model};
+use crate::model::{Effect, Law, MilestoneTracker, Model};
 use crate::op::stats::Key;
 use crate::op::{
     BlockId, DeviceId, DeviceView, GraphName, Milestone, Observation, Op, OracleName, PoolName, PoolSource,
@@ -21,7 +21,7 @@ struct Replay {
     info: TargetInfo,
     model: Model,
     oracles: Vec<Box<dyn Oracle>>,
-    journey: Journey,
+    milestones: MilestoneTracker,
     now: Observation,
     /// Free memory of each device in this episode while nothing is reserved.
     free: Vec<i64>,
@@ -47,12 +47,12 @@ impl Replay {
         if expandable {
             info.contract.growth.granule = 20 << 20;
         }
-        let (model, journey) = (Model::new(&info), Journey::new(&info));
+        let (model, milestones) = (Model::new(&info), MilestoneTracker::new(&info));
         Replay {
             info,
             model,
             oracles: Vec::new(),
-            journey,
+            milestones,
             now: Observation::default(),
             free: Vec::new(),
             steps: 0,
@@ -111,7 +111,7 @@ impl Replay {
         assert_eq!(self.model.admits(&op), Ok(()), "recordings only ask what can be asked: {}", op.to_line());
         let law = self.model.law(&op);
         let mut effect = self.model.apply(&op, &reply, &self.now);
-        self.journey.note(&op, &reply, &effect, &before, &self.now, &self.model);
+        self.milestones.note(&op, &reply, &effect, &before, &self.now, &self.model);
         if !hidden {
             self.judge(&op, &reply, law, effect, &before);
         }
@@ -288,7 +288,7 @@ fn recordings_of_the_real_allocator_are_not_convicted() {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let replay = replay(path);
         steps += replay.steps;
-        reached.extend(replay.journey.reached());
+        reached.extend(replay.milestones.reached());
         convicted.extend(replay.convictions.into_iter().map(|line| format!("{name}: {line}")));
     }
     assert_eq!(convicted, [KNOWN]);

@@ -9,7 +9,7 @@ use super::cite::{LEAK_01, LEAK_02, say};
 use super::view::{free, off};
 use super::{Oracle, Seen};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{Capability, DeviceView, Family, Observation, Op, OracleName, TargetInfo, told};
+use crate::op::{Capability, DeviceView, Family, Observation, Op, OracleName, TargetInfo, wording};
 use crate::verdict::Violation;
 
 /// The figures that must be back where they were.
@@ -52,7 +52,7 @@ impl Leak {
             let (was, is) = (first.stats.all(family).current, last.stats.all(family).current);
             if is > was {
                 let key = Key::Family(family, Row::All, Column::Current);
-                let [now, over] = [is, is - was].map(|value| told::amount(key, value));
+                let [now, over] = [is, is - was].map(|value| wording::amount(key, value));
                 let message = say!(
                     "with everything freed, waited for and emptied, {key} of device {device} was {now}: {over} more than at the start",
                     "全部释放、同步并清空后，设备 {device} 的 {key} 为 {now}：比开始时多 {over}"
@@ -64,7 +64,7 @@ impl Leak {
         }
         let (was, is) = (first.free_bytes, last.free_bytes.saturating_add(seen.model.held_by_others(device)));
         if self.memory_info && is < was {
-            let [lost, was, is] = [was - is, was, is].map(told::bytes);
+            let [lost, was, is] = [was - is, was, is].map(wording::bytes);
             let message = say!(
                 "with everything freed, waited for and emptied, device {device} had {is} free: {lost} less than at the start",
                 "全部释放、同步并清空后，设备 {device} 空闲 {is}：比开始时少 {lost}"

@@ -9,7 +9,7 @@ use super::view::fraction;
 use super::{Oracle, Seen};
 use crate::model::{Effect, limit_bytes};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{Capability, Counter, DeviceView, Family, Op, OracleName, Reply, TargetInfo, Text, told};
+use crate::op::{Capability, Counter, DeviceView, Family, Op, OracleName, Reply, TargetInfo, Text, wording};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -52,7 +52,7 @@ impl Limit {
         let slack = u64::from(set.is_none());
         let reserved = u64::try_from(is).unwrap_or(0);
         if reserved > limit.saturating_add(slack) {
-            let [now, over, most] = [reserved, reserved - limit, limit].map(told::bytes);
+            let [now, over, most] = [reserved, reserved - limit, limit].map(wording::bytes);
             let requirement = if limit == 0 { FRAC_03 } else { FRAC_01 };
             let message = say!(
                 "reserved memory of device {device} grew to {now}, {over} past the limit of {most}",
@@ -61,7 +61,7 @@ impl Limit {
             let fraction = set.unwrap_or(seen.after.devices[device].fraction);
             let violation = self.convict(requirement, message).with("fraction", "比例", fraction);
             let violation = violation.figure(reserved_of(device), say!("at most {most}", "至多 {most}"), now);
-            found.push(violation.with("reserved before", "此前已保留", told::bytes(was)));
+            found.push(violation.with("reserved before", "此前已保留", wording::bytes(was)));
         }
     }
 
@@ -70,7 +70,7 @@ impl Limit {
         let set_to_one = seen.model.device(device).and_then(|d| d.fraction) == Some(1.0);
         let (free, most) = (seen.after.devices[device].free_bytes, seen.model.owed_from(*bytes));
         if self.memory_info && set_to_one && !seen.fired_on(device) && free >= most {
-            let [asked, left, most] = [*bytes, free, most].map(told::bytes);
+            let [asked, left, most] = [*bytes, free, most].map(wording::bytes);
             let message = say!(
                 "at a fraction of 1, {asked} were refused although device {device} had {left} free and such a request costs at most {most}",
                 "比例为 1 时申请 {asked} 被拒绝，但设备 {device} 尚有 {left} 空闲，而该申请至多需要 {most}"
@@ -100,7 +100,7 @@ impl Limit {
         let reserved = |view: &DeviceView| view.stats.all(Family::ReservedBytes).current;
         let (was, is) = (reserved(before), reserved(after));
         if was != is {
-            let [was, is] = [was, is].map(told::bytes);
+            let [was, is] = [was, is].map(wording::bytes);
             let message = say!(
                 "setting the fraction of device {device} to {wanted} moved reserved memory from {was} to {is}",
                 "将设备 {device} 的比例设为 {wanted} 使保留内存从 {was} 变为 {is}"
@@ -126,7 +126,7 @@ impl Limit {
 }
 
 fn reserved_of(device: usize) -> Text {
-    told::statistic(Key::Family(Family::ReservedBytes, Row::All, Column::Current), device)
+    wording::statistic(Key::Family(Family::ReservedBytes, Row::All, Column::Current), device)
 }
 
 /// Whether a fraction reads back to within one byte of the device's memory.

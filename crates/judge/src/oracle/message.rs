@@ -6,7 +6,7 @@
 use super::Seen;
 use super::cite::{ARG_01, ARG_02, ARG_03, FRAC_02, OOM_05, say};
 use super::limit::limit_of;
-use crate::op::{Capability, Company, DeviceView, Family, Op, OracleName, Pointer, TargetInfo, Text, told};
+use crate::op::{Capability, Company, DeviceView, Family, Op, OracleName, Pointer, TargetInfo, Text, wording};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -114,7 +114,7 @@ fn lacking(seen: &Seen<'_>, op: &Op, bytes: u64, text: &str, figures: Figures) -
     if let Some(shown) = Shown::after(text, "Tried to allocate ")
         && !shown.is_within(bytes, most)
     {
-        let (least, most) = (told::bytes(bytes), told::bytes(most));
+        let (least, most) = (wording::bytes(bytes), wording::bytes(most));
         let due = say!("{least} or what that may be rounded to, at most {most}", "{least} 或其取整，至多 {most}");
         return Some(off(OOM_05, Text::new("what was tried to be had", "试图获得的内存"), due, &shown.text));
     }
@@ -124,7 +124,7 @@ fn lacking(seen: &Seen<'_>, op: &Op, bytes: u64, text: &str, figures: Figures) -
     }
     let exact = |name: Text, shown: Option<Shown>, due: u64| {
         let shown = shown.filter(|s| !s.is_within(due, due))?;
-        Some(off(OOM_05, name, told::bytes(due).into(), &shown.text))
+        Some(off(OOM_05, name, wording::bytes(due).into(), &shown.text))
     };
     let total = say!("the total memory of device {device}", "设备 {device} 的总内存");
     let free = say!("the free memory of device {device}", "设备 {device} 的空闲内存");
@@ -144,7 +144,7 @@ fn neighbours(seen: &Seen<'_>, device: usize, view: &DeviceView, text: &str) -> 
     let of_another = text.split_once("Process ").and_then(|(_, rest)| Shown::after(rest, " has "));
     let wrong = |name: Text, shown: Option<Shown>, due: u64| {
         let shown = shown.filter(|s| others > 0 && !s.is_within(due, due))?;
-        Some(off(OOM_05, name, told::bytes(due).into(), &shown.text))
+        Some(off(OOM_05, name, wording::bytes(due).into(), &shown.text))
     };
     let what = say!("what another process holds of device {device}", "另一进程占用设备 {device} 的内存");
     let mine = say!("what this process holds of device {device}", "本进程占用设备 {device} 的内存");
@@ -159,7 +159,7 @@ fn allowed(seen: &Seen<'_>, device: usize, text: &str) -> Option<Violation> {
         return None;
     }
     let what = say!("what may be reserved on device {device}", "设备 {device} 允许保留的内存");
-    let due = limit.map_or_else(|| Text::new("without a limit", "没有上限"), |limit| told::bytes(limit).into());
+    let due = limit.map_or_else(|| Text::new("without a limit", "没有上限"), |limit| wording::bytes(limit).into());
     Some(off(OOM_05, what, due, &shown.text))
 }
 
@@ -179,7 +179,7 @@ fn whereabouts(seen: &Seen<'_>, device: usize, view: &DeviceView, text: &str, fi
         let most = if seen.model.pools().is_empty() { 0 } else { cached };
         if !shown.is_within(0, most) {
             let what = say!("what private pools have cached on device {device}", "设备 {device} 上私有池的缓存");
-            let most = told::bytes(most);
+            let most = wording::bytes(most);
             return Some(off(OOM_05, what, say!("at most {most}", "至多 {most}"), &shown.text));
         }
     }
@@ -190,7 +190,7 @@ fn whereabouts(seen: &Seen<'_>, device: usize, view: &DeviceView, text: &str, fi
         let held = Shown { text: String::new(), least: shown.least - apart.1, most: shown.most - apart.0 };
         if !held.is_within(allocated, allocated) {
             let what = say!("the allocated memory of device {device}", "设备 {device} 的已分配内存");
-            let due = told::bytes(allocated);
+            let due = wording::bytes(allocated);
             let due = private.as_ref().map_or_else(
                 || due.clone().into(),
                 |p| Text::new(format!("{due} and {}", p.text), format!("{due} 加 {}", p.text)),
@@ -204,7 +204,7 @@ fn whereabouts(seen: &Seen<'_>, device: usize, view: &DeviceView, text: &str, fi
         return None;
     }
     let what = say!("the reserved but unallocated memory of device {device}", "设备 {device} 已保留而未分配的内存");
-    let (reserved, rest) = (told::bytes(reserved), &one.text);
+    let (reserved, rest) = (wording::bytes(reserved), &one.text);
     let due = say!("the rest of {reserved} beside {rest}", "{reserved} 中除 {rest} 外的部分");
     Some(off(OOM_05, what, due, &other.text))
 }

@@ -7,7 +7,7 @@
 use super::cite::{MEM_01, say};
 use super::{Oracle, Seen};
 use crate::model::Effect;
-use crate::op::{OracleName, Text, told};
+use crate::op::{OracleName, Text, wording};
 use crate::verdict::Violation;
 
 pub(super) struct Overlap;
@@ -24,7 +24,7 @@ impl Oracle for Overlap {
         let (Effect::Allocated(block, live) | Effect::AllocatedDirect(block, live)) = seen.effect else { return };
         let (address, end, bytes) = (live.address, live.end(), live.bytes);
         if address == 0 {
-            let bytes = told::bytes(bytes);
+            let bytes = wording::bytes(bytes);
             let message =
                 say!("{block} asked for {bytes} and was given the null address", "{block} 申请 {bytes}，却得到空地址");
             let (what, expected) =
@@ -34,14 +34,14 @@ impl Oracle for Overlap {
         }
         if let Some((other, theirs)) = seen.model.overlapping(block) {
             let (start, stop) = (theirs.address, theirs.end());
-            let shared = told::bytes(end.min(stop) - address.max(start));
+            let shared = wording::bytes(end.min(stop) - address.max(start));
             let message = say!(
                 "{block} was given [{address:#x}, {end:#x}), which shares {shared} with live {other} at [{start:#x}, {stop:#x})",
                 "{block} 得到 [{address:#x}, {end:#x})，与存活的 {other}（[{start:#x}, {stop:#x})）重叠 {shared}"
             );
             let what = say!("memory that {block} shares with {other}", "{block} 与 {other} 共用的内存");
             let violation = Violation::new(self.name(), Some(MEM_01), message)
-                .figure(what, told::bytes(0), shared)
+                .figure(what, wording::bytes(0), shared)
                 .with(
                     "device and stream of the new block",
                     "新块的设备与流",

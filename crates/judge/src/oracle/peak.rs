@@ -11,7 +11,7 @@ use super::moved::Pending;
 use super::view::{Difference, difference, off};
 use super::{Oracle, Seen};
 use crate::op::stats::{Column, Key, Oversize, Row};
-use crate::op::{Capability, Counter, Family, Op, OracleName, Parts, Stat, Stats, TargetInfo, told};
+use crate::op::{Capability, Counter, Family, Op, OracleName, Parts, Stat, Stats, TargetInfo, wording};
 use crate::verdict::Violation;
 
 /// How far a peak is known after a step.
@@ -121,8 +121,8 @@ impl Peak {
         let [all, small, large] = [Row::All, Row::SmallPool, Row::LargePool].map(|row| stats.get(family, row).peak);
         if !pools_fit(stats, family) {
             let key = Key::Family(family, Row::All, Column::Peak);
-            let bounds = [small.max(large), small.saturating_add(large)].map(|value| told::amount(key, value));
-            let [all, small, large] = [all, small, large].map(|value| told::amount(key, value));
+            let bounds = [small.max(large), small.saturating_add(large)].map(|value| wording::amount(key, value));
+            let [all, small, large] = [all, small, large].map(|value| wording::amount(key, value));
             let message = say!(
                 "{key} of device {device} is {all}, which pools with peaks {small} and {large} cannot have reached together",
                 "设备 {device} 的 {key} 为 {all}，而小池峰值 {small} 与大池峰值 {large} 不可能合成此值"
@@ -130,7 +130,7 @@ impl Peak {
             let [low, high] = bounds;
             let expected = say!("between {low} and {high}", "在 {low} 与 {high} 之间");
             let violation = Violation::new(self.name(), Some(PEAK_01), message);
-            convictions.push(violation.figure(told::statistic(key, device), expected, all));
+            convictions.push(violation.figure(wording::statistic(key, device), expected, all));
         }
     }
 
@@ -145,7 +145,7 @@ impl Peak {
     ) -> Violation {
         let wanted = before.peak.max(after.current);
         let values = [before.peak, after.peak, after.current, wanted];
-        let [was, peak, current, due] = values.map(|value| told::amount(key, value));
+        let [was, peak, current, due] = values.map(|value| wording::amount(key, value));
         let (requirement, message) = if after.peak < wanted {
             let message = say!(
                 "{key} of device {device} is {peak} although {due} has been reached: it was {was} before and the current value is {current}",
@@ -163,11 +163,11 @@ impl Peak {
         let violation = if rise == Rise::Exact || after.peak < wanted {
             off(violation, device, key, wanted, after.peak)
         } else {
-            let most = told::amount(key, wanted.max(highest(before, after)));
+            let most = wording::amount(key, wanted.max(highest(before, after)));
             let expected = say!("at most {most}", "至多 {most}");
-            violation.figure(told::statistic(key, device), expected, peak)
+            violation.figure(wording::statistic(key, device), expected, peak)
         };
-        violation.with("current before", "此前的当前值", told::amount(key, before.current))
+        violation.with("current before", "此前的当前值", wording::amount(key, before.current))
     }
 
     #[cold]
@@ -176,13 +176,13 @@ impl Peak {
         wanted.tracked_mut().for_each(Stat::reset_peak);
         let differs = |key: Key| after.value(key) != wanted.value(key) && self.has(key);
         if let Some(key) = Key::all().find(|&key| differs(key)) {
-            let [found, was, due] = [after, before, &wanted].map(|stats| told::amount(key, stats.value(key)));
+            let [found, was, due] = [after, before, &wanted].map(|stats| wording::amount(key, stats.value(key)));
             let message = say!(
                 "reset_peak left {key} of device {device} at {found} instead of {due}; it was {was} before",
                 "reset_peak 之后设备 {device} 的 {key} 为 {found}，而非 {due}；此前为 {was}"
             );
             let violation = Violation::new(self.name(), Some(PEAK_02), message);
-            convictions.push(violation.figure(told::statistic(key, device), due, found));
+            convictions.push(violation.figure(wording::statistic(key, device), due, found));
         }
     }
 

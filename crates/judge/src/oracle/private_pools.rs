@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use super::cite::{CAPT_01, CAPT_02, CAPT_03, PRIV_01, PRIV_02, PRIV_04, PRIV_05, say};
 use super::limit::limit_of;
 use super::{Oracle, Seen};
-use crate::model::{Claim, Effect, Intrusion, Live, Owner};
+use crate::model::{Claim, ClaimedRange, Effect, Live, Owner};
 use crate::op::snapshot::{SegmentView, Snapshot};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{BlockId, Capability, Family, OracleName, PoolSource, Reply, TargetInfo, Text, told};
+use crate::op::{BlockId, Capability, Family, OracleName, PoolSource, Reply, TargetInfo, Text, wording};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -52,7 +52,7 @@ impl PrivatePools {
     }
 
     fn judge_intrusion(&self, seen: &Seen<'_>, block: BlockId, live: &Live, found: &mut Vec<Violation>) {
-        let Some(&Intrusion { address, end, claim, wanted }) = seen.model.intrusion() else { return };
+        let Some(&ClaimedRange { address, end, claim, wanted }) = seen.model.claimed_range() else { return };
         let (at, to) = (live.address, live.end());
         let (asked, asked_zh) = named(wanted);
         let (requirement, message, expected) = match claim {
@@ -83,7 +83,7 @@ impl PrivatePools {
                 (CAPT_03, message, expected)
             }
             Claim::Helper(owner) => {
-                let Some(free) = self.had_room(seen, live).map(told::bytes) else { return };
+                let Some(free) = self.had_room(seen, live).map(wording::bytes) else { return };
                 let (owner, owner_zh) = named(Some(owner));
                 let message = say!(
                     "{block} from outside was given [{at:#x}, {to:#x}) of {owner}, which only helps when memory has run out, although the device had {free} free",
@@ -120,12 +120,12 @@ impl PrivatePools {
             let Some(least) = seen.model.must_stay(device) else { continue };
             if u64::try_from(is).unwrap_or(0) < least {
                 let asked = seen.op.map_or_else(String::new, crate::op::Op::to_line);
-                let (was, is, least) = (told::bytes(was), told::bytes(is), told::bytes(least));
+                let (was, is, least) = (wording::bytes(was), wording::bytes(is), wording::bytes(least));
                 let message = say!(
                     "`{asked}` left {is} reserved on device {device}, but live blocks and captured graphs need {least}",
                     "`{asked}` 之后设备 {device} 仅保留 {is}，而存活块与已捕获的图需要 {least}"
                 );
-                let what = told::statistic(Key::Family(Family::ReservedBytes, Row::All, Column::Current), device);
+                let what = wording::statistic(Key::Family(Family::ReservedBytes, Row::All, Column::Current), device);
                 let violation = self.convict(CAPT_02, message);
                 let violation = violation.figure(what, say!("at least {least}", "至少 {least}"), is);
                 found.push(violation.with("reserved before", "此前已保留", was));

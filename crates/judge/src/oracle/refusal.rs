@@ -14,7 +14,7 @@ use super::view::{answered, first_difference, fraction, refusal};
 use super::{Oracle, Seen};
 use crate::model::{Effect, Law};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{Capability, Family, Op, OracleName, Pointer, RefusalClass, TargetInfo, Text, Via, told};
+use crate::op::{Capability, Family, Op, OracleName, Pointer, RefusalClass, TargetInfo, Text, Via, wording};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -113,12 +113,12 @@ impl Refusal {
                             was == is || !fixed && (column == Column::Freed || column == Column::Current && is < was);
                         if !kept {
                             let key = Key::Family(family, row, column);
-                            let (was, is) = (told::amount(key, was), told::amount(key, is));
+                            let (was, is) = (wording::amount(key, was), wording::amount(key, is));
                             let message = say!(
                                 "`{asked}` was refused, but {key} of device {device} went from {was} to {is}",
                                 "`{asked}` 被拒绝，但设备 {device} 的 {key} 从 {was} 变为 {is}"
                             );
-                            found.push(convict(message).figure(told::statistic(key, device), was, is));
+                            found.push(convict(message).figure(wording::statistic(key, device), was, is));
                             return;
                         }
                     }

@@ -6,7 +6,7 @@ use super::cite::{SUMM_03, say};
 use super::summary;
 use crate::op::snapshot::{BlockState, BlockView, SegmentView};
 use crate::op::stats::Row;
-use crate::op::{Family, PoolKind, told};
+use crate::op::{Family, PoolKind, wording};
 use crate::verdict::Violation;
 
 /// What a snapshot shows of one device, by pool.
@@ -76,7 +76,7 @@ pub(super) fn untidy(segment: &SegmentView) -> Option<Violation> {
     }
     let covered = next.wrapping_sub(start);
     if covered != total {
-        let (covered, total) = (told::bytes(covered), told::bytes(total));
+        let (covered, total) = (wording::bytes(covered), wording::bytes(total));
         let message = say!(
             "the blocks of the segment at {start:#x} of device {device} cover {covered} of its {total}",
             "设备 {device} 位于 {start:#x} 的段共 {total}，其块合计 {covered}"
@@ -94,7 +94,7 @@ pub(super) fn untidy(segment: &SegmentView) -> Option<Violation> {
         ("requested_size", segment.requested_size, sum(&active, |b| b.requested_size)),
     ];
     let (name, claimed, added) = claims.into_iter().find(|(_, claimed, added)| claimed != added)?;
-    let (claimed, added) = (told::bytes(claimed), told::bytes(added));
+    let (claimed, added) = (wording::bytes(claimed), wording::bytes(added));
     let message = say!(
         "the segment at {start:#x} of device {device} says {name} {claimed}, but its blocks add up to {added}",
         "设备 {device} 位于 {start:#x} 的段称 {name} 为 {claimed}，而其块合计 {added}"

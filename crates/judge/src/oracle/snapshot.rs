@@ -13,7 +13,7 @@ use super::{Seen, summary};
 use crate::model::Live;
 use crate::op::snapshot::{BlockState, BlockView, SegmentView, Snapshot};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{BlockId, Capability, Family, Op, Stats, StreamId, TargetInfo, Text, told};
+use crate::op::{BlockId, Capability, Family, Op, Stats, StreamId, TargetInfo, Text, wording};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -116,12 +116,12 @@ impl Snapshots {
                 let (shown, counted) = (sums.get(family, row), stats.get(family, row).current);
                 if shown != counted {
                     let key = Key::Family(family, row, Column::Current);
-                    let (shown, counted) = (told::amount(key, shown), told::amount(key, counted));
+                    let (shown, counted) = (wording::amount(key, shown), wording::amount(key, counted));
                     let message = say!(
                         "the snapshot of device {device} adds up to {key} = {shown}, but the figure is {counted}",
                         "设备 {device} 的快照合计 {key} = {shown}，而统计值为 {counted}"
                     );
-                    let Text { en, zh } = told::statistic(key, device);
+                    let Text { en, zh } = wording::statistic(key, device);
                     let what = Text::new(format!("{en}, as the snapshot adds up"), format!("快照合计的{zh}"));
                     let violation = convict(if row == Row::All { SUMM_03 } else { POOL_01 }, message);
                     found.push(violation.figure(what, counted, shown));
@@ -208,7 +208,7 @@ impl Snapshots {
             (0, _) => PRIV_06,
             _ => CAPT_05,
         };
-        let (start, size) = (segment.address, told::bytes(segment.total_size));
+        let (start, size) = (segment.address, wording::bytes(segment.total_size));
         let message = say!(
             "right after the cache was emptied the snapshot shows the segment at {start:#x} of device {device}, {size} in which nothing is in use",
             "缓存刚清空，快照仍显示设备 {device} 位于 {start:#x} 的段，其 {size} 中没有使用中的块"
@@ -267,7 +267,7 @@ fn misplaced(snapshot: &Snapshot, devices: usize) -> Option<Violation> {
 /// A live block that the snapshot shows with another request than was made.
 fn misread(id: BlockId, live: &Live, block: &BlockView) -> Option<Violation> {
     (block.requested_size != live.bytes).then(|| {
-        let (asked, shown) = (told::bytes(live.bytes), told::bytes(block.requested_size));
+        let (asked, shown) = (wording::bytes(live.bytes), wording::bytes(block.requested_size));
         let message = say!(
             "{asked} were asked for in live {id}, but the snapshot shows {shown} as its requested size",
             "存活块 {id} 申请了 {asked}，而快照显示其请求大小为 {shown}"
@@ -278,11 +278,11 @@ fn misread(id: BlockId, live: &Live, block: &BlockView) -> Option<Violation> {
 }
 
 fn not_shown(id: BlockId, live: &Live, shown: Option<(&SegmentView, &BlockView)>) -> Violation {
-    let (address, device, bytes) = (live.address, live.device, told::bytes(live.bytes));
+    let (address, device, bytes) = (live.address, live.device, wording::bytes(live.bytes));
     let line = shown.map_or_else(
         || Text::new("none", "无"),
         |(segment, block)| {
-            let (size, on) = (told::bytes(block.size), segment.device);
+            let (size, on) = (wording::bytes(block.size), segment.device);
             say!("{size} on device {on}", "设备 {on} 上的 {size}")
         },
     );

@@ -8,7 +8,7 @@ use super::cite::{SUMM_01, SUMM_02, say};
 use super::snapshot::Snapshots;
 use super::{Oracle, Seen, table};
 use crate::op::stats::Key;
-use crate::op::{Capability, DeviceId, Op, OracleName, Reply, Stats, TargetInfo, Text, told};
+use crate::op::{Capability, DeviceId, Op, OracleName, Reply, Stats, TargetInfo, Text, wording};
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
 
@@ -45,7 +45,7 @@ fn judge_dictionary(device: usize, entries: &[(String, i64)], stats: &Stats, fou
         (at != Some(*value)).then(|| (key.clone(), *value, at))
     });
     if let Some((key, value, at)) = off {
-        let read = |value| Key::parse(&key).map_or_else(|| i64::to_string(&value), |key| told::amount(key, value));
+        let read = |value| Key::parse(&key).map_or_else(|| i64::to_string(&value), |key| wording::amount(key, value));
         let (value, at) = (read(value), at.map(read));
         let message = match &at {
             Some(at) => say!(

@@ -20,7 +20,7 @@ use super::{Oracle, Seen};
 use crate::model::Effect;
 use crate::op::GRANULE;
 use crate::op::{
-    Capability, Contract, Counter, DeviceCall, DeviceView, Family, Op, OracleName, Reply, TargetInfo, Text, told,
+    Capability, Contract, Counter, DeviceCall, DeviceView, Family, Op, OracleName, Reply, TargetInfo, Text, wording,
 };
 use crate::requirement::RequirementId;
 use crate::verdict::Violation;
@@ -102,7 +102,7 @@ fn memory_info(seen: &Seen<'_>, convict: &mut impl FnMut(RequirementId, Text, (T
         && (info.total_bytes != view.total_bytes || info.free_bytes != view.free_bytes)
     {
         let figures = [info.free_bytes, info.total_bytes, view.free_bytes, view.total_bytes];
-        let [free, total, real, whole] = figures.map(told::bytes);
+        let [free, total, real, whole] = figures.map(wording::bytes);
         let message = say!(
             "memory_info of device {device} answered {free} free of {total}, but the device has {real} free of {whole}",
             "设备 {device} 的 memory_info 应答空闲 {free}、总量 {total}，而设备实为空闲 {real}、总量 {whole}"
@@ -136,13 +136,13 @@ impl Telemetry {
         let rounded = self.is_rounding(before, after, fell - grew);
         if !rounded && self.is_amiss(device, fell - grew, after.faults_fired > before.faults_fired) {
             let asked = seen.op.map_or_else(String::new, Op::to_line);
-            let (moved, due) = (told::bytes(grew), told::bytes(-grew));
-            let (was, is, by) = (told::bytes(b), told::bytes(a), told::bytes(-fell));
+            let (moved, due) = (wording::bytes(grew), wording::bytes(-grew));
+            let (was, is, by) = (wording::bytes(b), wording::bytes(a), wording::bytes(-fell));
             let message = say!(
                 "in `{asked}` reserved memory of device {device} moved by {moved}, but the device's free memory went from {was} to {is}",
                 "`{asked}` 使设备 {device} 的保留内存变化 {moved}，但设备的空闲内存从 {was} 变为 {is}"
             );
-            convict(TELE_01, message, (told::change_of(&free(device)), due, by));
+            convict(TELE_01, message, (wording::change_of(&free(device)), due, by));
         } else if let Some(nvml) = after.nvml.as_ref().filter(|_| self.whole && self.debt(device).direct == 0) {
             second_opinion(device, after, (nvml, self.debt(device).owed), convict);
         }
@@ -201,7 +201,7 @@ impl Oracle for Telemetry {
             let (was, total) = (before.total_bytes, after.total_bytes);
             let was = self.totals.get(device).copied().filter(|_| was == total).unwrap_or(was);
             if was != total {
-                let (was, total) = (told::bytes(was), told::bytes(total));
+                let (was, total) = (wording::bytes(was), wording::bytes(total));
                 let message = say!(
                     "the total memory of device {device} went from {was} to {total}",
                     "设备 {device} 的总内存从 {was} 变为 {total}"
@@ -210,7 +210,7 @@ impl Oracle for Telemetry {
                 convict(TELE_02, message, (what, was, total));
             }
             if a > total {
-                let (left, total) = (told::bytes(a), told::bytes(total));
+                let (left, total) = (wording::bytes(a), wording::bytes(total));
                 let message = say!(
                     "device {device} has more free than there is: {left} of {total}",
                     "设备 {device} 的空闲内存 {left} 多于总内存 {total}"

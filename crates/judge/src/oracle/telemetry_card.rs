@@ -4,7 +4,7 @@
 
 use super::cite::{TELE_01, TELE_02, say};
 use super::telemetry::reserved;
-use crate::op::{Company, DeviceView, NvmlView, Text, told};
+use crate::op::{Company, DeviceView, NvmlView, Text, wording};
 use crate::requirement::RequirementId;
 
 /// How a judge of one device convicts.
@@ -19,7 +19,7 @@ pub(super) fn second_opinion(device: usize, view: &DeviceView, (nvml, owed): (&N
     let total = m.total_bytes;
     let parts: i128 = [m.used_bytes, m.free_bytes, m.reserved_bytes].into_iter().map(i128::from).sum();
     if !agree(parts, i128::from(total)) {
-        let [total, used, free, kept] = [total, m.used_bytes, m.free_bytes, m.reserved_bytes].map(told::bytes);
+        let [total, used, free, kept] = [total, m.used_bytes, m.free_bytes, m.reserved_bytes].map(wording::bytes);
         let message = say!(
             "NVML states {total} in all for device {device}, but {used} used, {free} free and {kept} kept by the driver",
             "NVML 称设备 {device} 总量 {total}，却称已用 {used}、空闲 {free}、驱动保留 {kept}"
@@ -28,7 +28,7 @@ pub(super) fn second_opinion(device: usize, view: &DeviceView, (nvml, owed): (&N
             "NVML's used, free and kept memory of device {device} together",
             "设备 {device} 的 NVML 已用、空闲与驱动保留内存之和"
         );
-        convict(TELE_02, message, (what, total, told::bytes(parts)));
+        convict(TELE_02, message, (what, total, wording::bytes(parts)));
     }
     if nvml.company != Company::Alone {
         return; // a neighbour's memory moves the figures too
@@ -36,7 +36,7 @@ pub(super) fn second_opinion(device: usize, view: &DeviceView, (nvml, owed): (&N
     let base = nvml.baseline;
     let grew = reserved(view) - i128::from(base.reserved_bytes);
     let (used, taken) = nvml.taken();
-    let by = |taken: i128| (told::bytes(grew), told::bytes(tolerance), told::bytes(taken));
+    let by = |taken: i128| (wording::bytes(grew), wording::bytes(tolerance), wording::bytes(taken));
     if !covers(grew, used) {
         let (moved, slack, used) = by(used);
         let message = say!(

@@ -9,7 +9,7 @@ use super::telemetry::reserved;
 use super::telemetry_card::Convict;
 use super::view::free;
 use crate::op::GRANULE;
-use crate::op::{Op, told};
+use crate::op::{Op, wording};
 
 /// The device of which another process came to hold more or less in this step.
 pub(super) fn met(seen: &Seen<'_>) -> Option<usize> {
@@ -25,7 +25,7 @@ pub(super) fn judge(seen: &Seen<'_>, device: usize, held: u64, convict: Convict<
     let holds = bytes.div_ceil(GRANULE).min(room / GRANULE) * GRANULE;
     let (due, left) = (room - holds, after.free_bytes);
     if due != left {
-        let [holds, due, left] = [holds, due, left].map(told::bytes);
+        let [holds, due, left] = [holds, due, left].map(wording::bytes);
         let message = say!(
             "another process holds {holds} of device {device} now, which leaves {due}, but the device has {left} free",
             "另一进程现占用设备 {device} 的 {holds}，应余 {due}，而设备空闲 {left}"
@@ -34,7 +34,7 @@ pub(super) fn judge(seen: &Seen<'_>, device: usize, held: u64, convict: Convict<
     }
     let (was, is) = (reserved(before), reserved(after));
     if was != is {
-        let [was, is] = [was, is].map(told::bytes);
+        let [was, is] = [was, is].map(wording::bytes);
         let message = say!(
             "memory that another process took of device {device} moved what is reserved from {was} to {is}",
             "另一进程占用设备 {device} 的内存，使保留内存从 {was} 变为 {is}"

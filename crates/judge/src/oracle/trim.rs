@@ -8,7 +8,7 @@
 use super::cite::{ISO_02, TRIM_01, say};
 use super::{Oracle, Seen};
 use crate::op::stats::{Column, Key, Row};
-use crate::op::{Family, Observation, Op, OracleName, TargetInfo, told};
+use crate::op::{Family, Observation, Op, OracleName, TargetInfo, wording};
 use crate::verdict::Violation;
 
 pub(super) struct Trim {
@@ -37,7 +37,7 @@ impl Trim {
             return;
         }
         let key = Key::Family(Family::ReservedBytes, Row::All, Column::Current);
-        let (was, is) = (told::amount(key, was), told::amount(key, is));
+        let (was, is) = (wording::amount(key, was), wording::amount(key, is));
         let violation = if seen.reply.refusal().is_some() {
             let message = say!(
                 "emptying the cache failed on another device, and device {device}, where nothing is in use, kept {is} reserved",
@@ -51,7 +51,7 @@ impl Trim {
             );
             Violation::new(self.name(), Some(TRIM_01), message)
         };
-        found.push(violation.figure(told::statistic(key, device), was, is));
+        found.push(violation.figure(wording::statistic(key, device), was, is));
     }
 }
 

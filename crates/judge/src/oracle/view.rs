@@ -4,7 +4,7 @@
 
 use super::cite::say;
 use crate::op::stats::Key;
-use crate::op::{DeviceView, Observation, Reply, Stats, Text, told};
+use crate::op::{DeviceView, Observation, Reply, Stats, Text, wording};
 use crate::verdict::Violation;
 
 /// A figure that differs.
@@ -42,7 +42,7 @@ pub(super) fn answered(reply: &Reply) -> Text {
 
 /// Says of a violation that a statistic is what it should not be.
 pub(super) fn off(violation: Violation, device: usize, key: Key, expected: i64, actual: i64) -> Violation {
-    violation.figure(told::statistic(key, device), told::amount(key, expected), told::amount(key, actual))
+    violation.figure(wording::statistic(key, device), wording::amount(key, expected), wording::amount(key, actual))
 }
 
 /// Whether the allocator shows the same, streams and faults apart.
@@ -64,10 +64,10 @@ pub(super) fn difference(device: usize, before: &DeviceView, after: &DeviceView)
     }
     let found = |what: &str, name, before, after| Difference { device, what: what.to_owned(), name, before, after };
     if let Some((key, b, a)) = moved_key(&before.stats, &after.stats) {
-        let name = told::statistic(key, device);
-        return Some(found(&key.to_string(), name, told::amount(key, b), told::amount(key, a)));
+        let name = wording::statistic(key, device);
+        return Some(found(&key.to_string(), name, wording::amount(key, b), wording::amount(key, a)));
     }
-    let bytes = |b: u64, a: u64| (told::bytes(b), told::bytes(a));
+    let bytes = |b: u64, a: u64| (wording::bytes(b), wording::bytes(a));
     Some(if before.free_bytes != after.free_bytes {
         let (b, a) = bytes(before.free_bytes, after.free_bytes);
         found("free_bytes", free(device), b, a)

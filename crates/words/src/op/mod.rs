@@ -26,9 +26,9 @@ pub mod stats;
 pub mod step;
 pub mod text;
 pub mod together;
-pub mod told;
 pub mod trace;
 mod wire;
+pub mod wording;
 
 use std::fmt;
 

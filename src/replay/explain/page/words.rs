@@ -4,7 +4,7 @@ use super::super::{Cause, Change, Explanation, Part};
 use super::{exactly, percent, plural, shown};
 use crate::op::Text;
 use crate::op::size::human;
-use crate::replay::divergence::Place;
+use crate::replay::divergence::FilePosition;
 use crate::replay::explain::told::{NO_STACK, stream_name};
 use crate::replay::explain::watch::BEFORE;
 use crate::replay::what_if::{Disagreement, Figure, Reason};
@@ -183,11 +183,11 @@ pub(super) fn asked(explanation: &Explanation) -> Text {
 }
 
 /// Where in the file something shows.
-fn place(place: Place) -> Text {
+fn place(place: FilePosition) -> Text {
     let zh = match place {
-        Place::Line(line) => format!("第 {line} 行"),
-        Place::Event { device, index } => format!("设备 {device} 的事件 {index}"),
-        Place::End { device } => format!("设备 {device} 的结尾"),
+        FilePosition::Line(line) => format!("第 {line} 行"),
+        FilePosition::Event { device, index } => format!("设备 {device} 的事件 {index}"),
+        FilePosition::End { device } => format!("设备 {device} 的结尾"),
     };
     Text::new(place.to_string(), zh)
 }

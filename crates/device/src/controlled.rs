@@ -7,7 +7,7 @@ use super::{Device, DeviceError, StreamHandle};
 use crate::op::{ContentsReport, DeviceCall, FaultError, NvmlView, StreamId};
 
 /// A device that scenarios can be played on.
-pub trait Playground: Device {
+pub trait ControlledDevice: Device {
     /// The device as reports name it.
     fn name(&self) -> String;
 

@@ -1,13 +1,13 @@
 //! One device's trace, lived again: each call asked of the reference, its events held against the trace.
 //!
-//! Decides what is asked when. What the trace leaves open is tried: each course on a copy, until one gives
+//! Decides what is asked when. What the trace leaves open is tried: each hypothesis on a copy, until one gives
 //! the recorded events.
 
 use std::collections::BTreeMap;
 
 use super::asking::{Refusal, Towards};
-use super::course::{self, Course, Flush, Known};
-use super::moment::{Call, Lead, Left, Moment, Survey};
+use super::call_events::{Call, CallEvents, Left, PrecedingEvents, Survey};
+use super::hypothesis::{self, Flush, Hypothesis, Known};
 use super::told::Told;
 use crate::device::recorded::RecordedDevice;
 use crate::device::{DeviceError, StreamHandle};
@@ -15,7 +15,7 @@ use crate::op::Stats;
 use crate::op::trace::{Action, TraceEvent};
 use crate::recording::PlacedEvent;
 use crate::reference::{DeviceAllocator, PoolFlags, PoolId, Settings, Sound};
-use crate::replay::divergence::{Divergence, DivergenceKind, Place};
+use crate::replay::divergence::{Divergence, DivergenceKind, FilePosition};
 use crate::replay::note::{Changed, Note};
 use crate::replay::onlooker::Onlooker;
 use crate::replay::{ReplayReport, closing};
@@ -26,7 +26,7 @@ pub(super) fn stand_in(slot: usize) -> StreamHandle {
 }
 
 /// A device on its way through its trace.
-pub(super) struct Life<'r> {
+pub(super) struct DeviceReplay<'r> {
     pub device: usize,
     pub allocator: &'r mut DeviceAllocator<RecordedDevice, Sound>,
     /// Those in force; and what else they may have been, should they not explain what happened.
@@ -56,7 +56,7 @@ pub(super) struct Life<'r> {
     pub refusals: Vec<Refusal>,
 }
 
-impl<'r> Life<'r> {
+impl<'r> DeviceReplay<'r> {
     pub fn new(
         device: usize,
         allocator: &'r mut DeviceAllocator<RecordedDevice, Sound>,
@@ -66,7 +66,7 @@ impl<'r> Life<'r> {
     ) -> Self {
         let unused = (0..survey.most_waiting).collect();
         let settings = *allocator.settings();
-        Life {
+        DeviceReplay {
             device,
             allocator,
             settings,
@@ -102,14 +102,14 @@ impl<'r> Life<'r> {
         self.allocator.taken_trace();
     }
 
-    /// Whether some course explains the first call.
+    /// Whether some hypothesis explains the first call.
     pub fn begins_well(&mut self) -> bool {
-        let Some(moment) = Moment::at(self.events, 0, self.left) else { return true };
-        let lead = Lead::of(&self.events[moment.lead.clone()]);
+        let Some(moment) = CallEvents::at(self.events, 0, self.left) else { return true };
+        let lead = PrecedingEvents::of(&self.events[moment.lead.clone()]);
         let recorded: Vec<TraceEvent> = self.events[..moment.end].iter().map(|e| e.event).collect();
-        let courses = course::possible(&lead, moment.call, self.known(&lead, &moment));
+        let hypotheses = hypothesis::possible(&lead, moment.call, self.known(&lead, &moment));
         let ahead = Ahead { lead: &lead, moment: &moment, recorded: &recorded };
-        self.first_fit(&courses, &ahead).is_some()
+        self.first_fit(&hypotheses, &ahead).is_some()
     }
 
     /// Lives the whole trace, up to the first divergence. Answers also where it ended: before the last events, if
@@ -122,7 +122,7 @@ impl<'r> Life<'r> {
     ) -> (usize, Option<Divergence>) {
         self.show_start(onlooker);
         let mut cursor = 0;
-        while let Some(moment) = Moment::at(self.events, cursor, self.left) {
+        while let Some(moment) = CallEvents::at(self.events, cursor, self.left) {
             if moment.call == Call::End && self.is_cut(&moment, may_be_cut) {
                 return (cursor, None);
             }
@@ -137,29 +137,29 @@ impl<'r> Life<'r> {
     }
 
     /// Whether the last events are the beginning of a call: memory was got for it, or nothing else explains them.
-    fn is_cut(&mut self, moment: &Moment, may_be_cut: bool) -> bool {
-        let lead = Lead::of(&self.events[moment.lead.clone()]);
+    fn is_cut(&mut self, moment: &CallEvents, may_be_cut: bool) -> bool {
+        let lead = PrecedingEvents::of(&self.events[moment.lead.clone()]);
         if lead.is_empty() || lead.acquired > 0 || !may_be_cut {
             return lead.acquired > 0;
         }
         let recorded: Vec<TraceEvent> = self.events[moment.lead.clone()].iter().map(|e| e.event).collect();
-        let courses = course::possible(&lead, moment.call, self.known(&lead, moment));
-        self.first_fit(&courses, &Ahead { lead: &lead, moment, recorded: &recorded }).is_none()
+        let hypotheses = hypothesis::possible(&lead, moment.call, self.known(&lead, moment));
+        self.first_fit(&hypotheses, &Ahead { lead: &lead, moment, recorded: &recorded }).is_none()
     }
 
-    fn step(&mut self, start: usize, moment: &Moment, report: &mut ReplayReport) -> Option<Divergence> {
-        let lead = Lead::of(&self.events[moment.lead.clone()]);
+    fn step(&mut self, start: usize, moment: &CallEvents, report: &mut ReplayReport) -> Option<Divergence> {
+        let lead = PrecedingEvents::of(&self.events[moment.lead.clone()]);
         let recorded: Vec<TraceEvent> = self.events[start..moment.end].iter().map(|e| e.event).collect();
         let ahead = Ahead { lead: &lead, moment, recorded: &recorded };
         let before_settings = self.settings;
-        let course = self.choose(&ahead, report);
+        let hypothesis = self.choose(&ahead, report);
         let before = *self.allocator.stats();
-        let mut kinds = self.act(course, &ahead);
-        let undisturbed = course.flush == Flush::Nothing && course.collected == 0;
+        let mut kinds = self.act(hypothesis, &ahead);
+        let undisturbed = hypothesis.flush == Flush::Nothing && hypothesis.collected == 0;
         self.note_refusals(undisturbed.then_some(&before), moment);
-        self.tell(course, &ahead, before_settings);
-        report.operations += u64::from(course.flush != Flush::Nothing) + u64::from(moment.call != Call::End);
-        self.collections += u64::from(course.collected > 0);
+        self.tell(hypothesis, &ahead, before_settings);
+        report.operations += u64::from(hypothesis.flush != Flush::Nothing) + u64::from(moment.call != Call::End);
+        self.collections += u64::from(hypothesis.collected > 0);
         self.requests += u64::from(matches!(moment.call, Call::Alloc { .. }));
         if let Call::Free { address, waits: true } = moment.call
             && let Some(slot) = self.unused.pop()
@@ -178,16 +178,16 @@ impl<'r> Life<'r> {
         (!kinds.is_empty()).then(|| Divergence { place, at: describe(moment.call), kinds })
     }
 
-    fn known(&self, lead: &Lead, moment: &Moment) -> Known {
+    fn known(&self, lead: &PrecedingEvents, moment: &CallEvents) -> Known {
         let open = lead.is_open(moment.call);
         let likely_flushed =
-            open && course::likely_flushed(lead, self.allocator.stats(), self.counted.as_ref(), &self.survey);
+            open && hypothesis::likely_flushed(lead, self.allocator.stats(), self.counted.as_ref(), &self.survey);
         let collects = self.settings.gc_threshold > 0.0;
         Known { likely_flushed, collects, private: !self.pools.is_empty(), died: !self.dead(moment).is_empty() }
     }
 
     /// The private pools whose memory is given back before a call.
-    pub(super) fn dead(&self, moment: &Moment) -> Vec<PoolId> {
+    pub(super) fn dead(&self, moment: &CallEvents) -> Vec<PoolId> {
         if self.pools.is_empty() {
             return Vec::new();
         }
@@ -199,34 +199,34 @@ impl<'r> Life<'r> {
         dead
     }
 
-    /// The course that explains the events before the call; where none does, the likeliest. Where it takes other
+    /// The hypothesis that explains the events before the call; where none does, the likeliest. Where it takes other
     /// settings to explain them, these are in force from here on.
-    fn choose(&mut self, ahead: &Ahead<'_>, report: &mut ReplayReport) -> Course {
+    fn choose(&mut self, ahead: &Ahead<'_>, report: &mut ReplayReport) -> Hypothesis {
         let (lead, call) = (ahead.lead, ahead.moment.call);
         let known = self.known(lead, ahead.moment);
         self.survey.open -= i64::from(lead.is_open(call));
         self.survey.refusals -= i64::from(call.is_refused());
-        let courses = course::possible(lead, call, known);
-        if courses.len() == 1 && (self.others.is_empty() || !matches!(call, Call::Alloc { .. })) {
-            return courses[0];
+        let hypotheses = hypothesis::possible(lead, call, known);
+        if hypotheses.len() == 1 && (self.others.is_empty() || !matches!(call, Call::Alloc { .. })) {
+            return hypotheses[0];
         }
-        if let Some(course) = self.first_fit(&courses, ahead) {
-            return course;
+        if let Some(hypothesis) = self.first_fit(&hypotheses, ahead) {
+            return hypothesis;
         }
         let before = self.settings;
         for other in self.others.clone() {
             self.change(other);
-            if let Some(course) = self.first_fit(&courses, ahead) {
+            if let Some(hypothesis) = self.first_fit(&hypotheses, ahead) {
                 let index = self.events[ahead.moment.end - 1].index;
                 let changed = Changed::between(&before, &other);
                 report.notes.push(Note::SettingsChanged { device: self.device, index, changed });
                 self.others.retain(|&known| known != other);
                 self.others.push(before);
-                return course;
+                return hypothesis;
             }
         }
         self.change(before);
-        courses[0]
+        hypotheses[0]
     }
 
     fn change(&mut self, settings: Settings) {
@@ -234,18 +234,18 @@ impl<'r> Life<'r> {
         self.allocator.change_settings(settings);
     }
 
-    /// The first course that gives the recorded events, tried on a copy.
-    fn first_fit(&mut self, courses: &[Course], ahead: &Ahead<'_>) -> Option<Course> {
+    /// The first hypothesis that gives the recorded events, tried on a copy.
+    fn first_fit(&mut self, hypotheses: &[Hypothesis], ahead: &Ahead<'_>) -> Option<Hypothesis> {
         let before = self.allocator.clone();
-        let fits = |course: &&Course| {
-            let kinds = self.act(**course, ahead);
+        let fits = |hypothesis: &&Hypothesis| {
+            let kinds = self.act(**hypothesis, ahead);
             let predicted = self.allocator.taken_trace();
             let predicted = self.shown(predicted);
             let several = self.allocator.passed_together() > 1;
             self.allocator.clone_from(&before);
             kinds.is_empty() && closing::first_event(self.device, ahead.recorded.to_vec(), predicted, several).is_none()
         };
-        courses.iter().find(fits).copied()
+        hypotheses.iter().find(fits).copied()
     }
 
     fn shown(&self, mut events: Vec<TraceEvent>) -> Vec<TraceEvent> {
@@ -253,15 +253,15 @@ impl<'r> Life<'r> {
         events
     }
 
-    /// Asks what a course says, then the call.
-    fn act(&mut self, course: Course, ahead: &Ahead<'_>) -> Vec<DivergenceKind> {
+    /// Asks what a hypothesis says, then the call.
+    fn act(&mut self, hypothesis: Hypothesis, ahead: &Ahead<'_>) -> Vec<DivergenceKind> {
         let failed = |error: &dyn std::fmt::Display| DivergenceKind::Refusal {
             recorded: "served".to_owned(),
             predicted: error.to_string(),
         };
         let (lead, moment) = (ahead.lead, ahead.moment);
         let mut kinds = Vec::new();
-        for address in lead.early.iter().filter(|_| course.finished) {
+        for address in lead.early.iter().filter(|_| hypothesis.finished) {
             let Some(&slot) = self.waiting.get(address) else { continue };
             self.allocator.device_mut().finish(slot);
             kinds.extend(self.allocator.process_events().err().map(|e| failed(&e)));
@@ -270,18 +270,18 @@ impl<'r> Life<'r> {
         for &id in &dead {
             let _ = self.allocator.release_pool_user(id); // one that was dead already stays so
         }
-        kinds.extend(self.flush(course.flush, &dead).err().map(|e| failed(&e)));
-        if course.collected > 0 {
-            let collected = &lead.released[..course.collected.min(lead.released.len())];
+        kinds.extend(self.flush(hypothesis.flush, &dead).err().map(|e| failed(&e)));
+        if hypothesis.collected > 0 {
+            let collected = &lead.released[..hypothesis.collected.min(lead.released.len())];
             kinds.extend(self.allocator.collect_at(collected).err().map(|e| failed(&e)));
         }
-        if course.refused {
+        if hypothesis.refused {
             self.allocator.device_mut().refuse_once();
         }
         match moment.call {
             Call::Alloc { bytes, stream, address } => {
                 let pool = self.pools.get(moment.end - 1).copied().unwrap_or_default();
-                let to = Towards { pool, redirected: course.redirected };
+                let to = Towards { pool, redirected: hypothesis.redirected };
                 kinds.extend(self.alloc(bytes, stream, address, to));
             }
             Call::Free { address, waits } => {
@@ -326,7 +326,7 @@ impl<'r> Life<'r> {
         predicted: &[TraceEvent],
         kinds: &mut Vec<DivergenceKind>,
         report: &mut ReplayReport,
-    ) -> Place {
+    ) -> FilePosition {
         let last = self.events[range.end - 1].index;
         let predicted = self.shown(predicted.to_vec());
         let mut differs = closing::first_event(self.device, recorded.clone(), predicted.clone(), false);
@@ -337,18 +337,18 @@ impl<'r> Life<'r> {
             report.hash_order += u64::from(tolerated);
         }
         let Some(DivergenceKind::Event { device, index, recorded, predicted }) = differs else {
-            return Place::Event { device: self.device, index: last };
+            return FilePosition::Event { device: self.device, index: last };
         };
         let at = self.events[range].get(index).map_or(last + 1, |e| e.index);
         kinds.push(DivergenceKind::Event { device, index: at as usize, recorded, predicted });
-        Place::Event { device: self.device, index: at }
+        FilePosition::Event { device: self.device, index: at }
     }
 }
 
 /// A call, and what is known of it.
 pub(super) struct Ahead<'a> {
-    pub lead: &'a Lead,
-    pub moment: &'a Moment,
+    pub lead: &'a PrecedingEvents,
+    pub moment: &'a CallEvents,
     recorded: &'a [TraceEvent],
 }
 

@@ -10,7 +10,7 @@ use crate::op::{Counter, Family};
 
 /// What such defects go by, beside what the allocator keeps anyway. The sound allocator never reads it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Habits {
+pub(super) struct DefectState {
     /// Calls of `empty_cache` that found nothing reserved.
     pub trims: u32,
     /// The latest request of the process went to another device.

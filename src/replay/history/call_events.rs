@@ -29,7 +29,7 @@ impl Call {
 
 /// A call and the places of its events in the trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::replay) struct Moment {
+pub(in crate::replay) struct CallEvents {
     /// Since the call before: what streams finished, what the driver did, perhaps for a flush of its own.
     pub lead: Range<usize>,
     pub call: Call,
@@ -81,16 +81,16 @@ impl Left {
     }
 }
 
-impl Moment {
+impl CallEvents {
     /// The call whose events begin at `start`; `None` at the end of the trace.
-    pub fn at(events: &[PlacedEvent], start: usize, left: Left) -> Option<Moment> {
+    pub fn at(events: &[PlacedEvent], start: usize, left: Left) -> Option<CallEvents> {
         let rest = events.get(start..).filter(|rest| !rest.is_empty())?;
         let asked = |e: &PlacedEvent| match e.event.action {
             Action::Alloc | Action::Oom | Action::FreeRequested => true,
             action => action == Action::FreeCompleted && left.requested,
         };
         let Some(place) = rest.iter().position(asked).map(|p| start + p) else {
-            return Some(Moment { lead: start..events.len(), call: Call::End, end: events.len() });
+            return Some(CallEvents { lead: start..events.len(), call: Call::End, end: events.len() });
         };
         let TraceEvent { action, address, bytes, stream } = events[place].event;
         let (call, end) = match action {
@@ -103,14 +103,14 @@ impl Moment {
                 (Call::Free { address, waits }, place + if waits { 1 } else { 2 })
             }
         };
-        Some(Moment { lead: start..place, call, end })
+        Some(CallEvents { lead: start..place, call, end })
     }
 
     /// All calls of a trace.
-    pub fn all(events: &[PlacedEvent], left: Left) -> impl Iterator<Item = Moment> + '_ {
+    pub fn all(events: &[PlacedEvent], left: Left) -> impl Iterator<Item = CallEvents> + '_ {
         let mut cursor = 0;
         std::iter::from_fn(move || {
-            let moment = Moment::at(events, cursor, left)?;
+            let moment = CallEvents::at(events, cursor, left)?;
             cursor = moment.end;
             Some(moment)
         })
@@ -119,7 +119,7 @@ impl Moment {
 
 /// What leads up to a call, sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::replay) struct Lead {
+pub(in crate::replay) struct PrecedingEvents {
     /// Blocks that became free before the driver was called.
     pub early: Vec<u64>,
     /// Blocks that became free after it was: only a flush inside a request does that.
@@ -132,9 +132,9 @@ pub(in crate::replay) struct Lead {
     pub acquired: u64,
 }
 
-impl Lead {
-    pub fn of(events: &[PlacedEvent]) -> Lead {
-        let mut lead = Lead::default();
+impl PrecedingEvents {
+    pub fn of(events: &[PlacedEvent]) -> PrecedingEvents {
+        let mut lead = PrecedingEvents::default();
         for TraceEvent { action, address, bytes, .. } in events.iter().map(|e| e.event) {
             match action {
                 Action::FreeCompleted if lead.releases() || lead.acquired > 0 => lead.late.push(address),
@@ -156,7 +156,7 @@ impl Lead {
     }
 
     pub fn is_empty(&self) -> bool {
-        *self == Lead::default()
+        *self == PrecedingEvents::default()
     }
 
     /// Memory was given back and got again for one request: the request's own flush, or one asked for before it.
@@ -173,7 +173,7 @@ pub(in crate::replay) struct Survey {
     /// Most memory held at a time.
     pub high_water: u64,
     pub refusals: i64,
-    /// Calls of which the trace leaves open whose flush it was: see [`Lead::is_open`].
+    /// Calls of which the trace leaves open whose flush it was: see [`PrecedingEvents::is_open`].
     pub open: i64,
 }
 
@@ -199,8 +199,8 @@ impl Survey {
             }
             survey.high_water = survey.high_water.max(reserved);
         }
-        for moment in Moment::all(events, left) {
-            survey.open += i64::from(Lead::of(&events[moment.lead.clone()]).is_open(moment.call));
+        for moment in CallEvents::all(events, left) {
+            survey.open += i64::from(PrecedingEvents::of(&events[moment.lead.clone()]).is_open(moment.call));
         }
         survey
     }

@@ -12,7 +12,7 @@ use crate::op::{Family, Milestone, Observation, Op, PoolSource, RefusalClass, Re
 
 /// The milestones of one sequence so far.
 #[derive(Debug, Clone, Default)]
-pub struct Journey {
+pub struct MilestoneTracker {
     /// One bit each, by position in `Milestone`.
     reached: u64,
     caller: u8,
@@ -32,14 +32,14 @@ pub struct Journey {
     states: States,
 }
 
-impl Journey {
-    /// The journey of a sequence in which nothing has happened.
+impl MilestoneTracker {
+    /// The milestones of a sequence in which nothing has happened.
     #[must_use]
     pub fn new(info: &TargetInfo) -> Self {
         let counted = |family| info.shows(family);
         let counts_active = counted(Family::Allocation) && counted(Family::Active);
         let (counts_parts, states) = (info.contract.counts_segments, States::new(info));
-        Journey { counts_active, counts_parts, states, ..Journey::default() }
+        MilestoneTracker { counts_active, counts_parts, states, ..MilestoneTracker::default() }
     }
 
     /// What has been reached, in the order of `Milestone`.
@@ -230,7 +230,7 @@ impl Journey {
             self.mark_if(Milestone::NestedPools, route.nested);
         }
         // HelpedOnOom: memory freed in a pool that helps out went to a request from outside.
-        let helped = model.intrusion().is_some_and(|i| matches!(i.claim, Claim::Helper(_)));
+        let helped = model.claimed_range().is_some_and(|i| matches!(i.claim, Claim::Helper(_)));
         self.mark_if(Milestone::HelpedOnOom, helped);
     }
 

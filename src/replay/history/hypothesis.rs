@@ -1,8 +1,8 @@
-//! What may have happened between two calls: a few courses, of which the trace shows which it was.
+//! What may have happened between two calls: a few hypotheses, of which the trace shows which it was.
 //!
-//! Decides which courses are possible, and which is likelier where the trace fits several.
+//! Decides which hypotheses are possible, and which is likelier where the trace fits several.
 
-use super::moment::{Call, Lead, Survey};
+use super::call_events::{Call, PrecedingEvents, Survey};
 use crate::op::{Counter, Family, Stats};
 
 /// What was given back before a call, because the program asked for it.
@@ -17,7 +17,7 @@ pub(in crate::replay) enum Flush {
 
 /// One way in which the events between two calls may have come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::replay) struct Course {
+pub(in crate::replay) struct Hypothesis {
     /// Streams that blocks waited for had finished before the call. Otherwise the call's own flush waited.
     pub finished: bool,
     pub flush: Flush,
@@ -29,10 +29,11 @@ pub(in crate::replay) struct Course {
     pub redirected: bool,
 }
 
-const PLAIN: Course = Course { finished: true, flush: Flush::Nothing, refused: false, collected: 0, redirected: false };
-const FLUSHED: Course = Course { flush: Flush::Whole, ..PLAIN };
-const WAITED: Course = Course { finished: false, ..PLAIN };
-const REFUSED: Course = Course { refused: true, ..WAITED };
+const PLAIN: Hypothesis =
+    Hypothesis { finished: true, flush: Flush::Nothing, refused: false, collected: 0, redirected: false };
+const FLUSHED: Hypothesis = Hypothesis { flush: Flush::Whole, ..PLAIN };
+const WAITED: Hypothesis = Hypothesis { finished: false, ..PLAIN };
+const REFUSED: Hypothesis = Hypothesis { refused: true, ..WAITED };
 
 /// What is known beside the events before a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,27 +48,28 @@ pub(super) struct Known {
     pub died: bool,
 }
 
-/// The courses that may explain the events before a call, the likeliest first.
-pub(super) fn possible(lead: &Lead, call: Call, known: Known) -> Vec<Course> {
-    let mut courses = of_default_pools(lead, call, known.likely_flushed);
+/// The hypotheses that may explain the events before a call, the likeliest first.
+pub(super) fn possible(lead: &PrecedingEvents, call: Call, known: Known) -> Vec<Hypothesis> {
+    let mut hypotheses = of_default_pools(lead, call, known.likely_flushed);
     let is_request = matches!(call, Call::Alloc { .. });
     if known.died {
-        let dead = courses.iter().filter(|c| c.flush == Flush::Whole).map(|c| Course { flush: Flush::Dead, ..*c });
-        let dead: Vec<Course> = dead.collect();
-        courses.extend(dead);
+        let dead =
+            hypotheses.iter().filter(|c| c.flush == Flush::Whole).map(|c| Hypothesis { flush: Flush::Dead, ..*c });
+        let dead: Vec<Hypothesis> = dead.collect();
+        hypotheses.extend(dead);
     }
     if known.collects && is_request && !lead.released.is_empty() {
-        let collected = (1..=lead.released.len()).rev().map(|collected| Course { collected, ..PLAIN });
-        courses = collected.chain(courses).collect();
+        let collected = (1..=lead.released.len()).rev().map(|collected| Hypothesis { collected, ..PLAIN });
+        hypotheses = collected.chain(hypotheses).collect();
     }
     if known.private && is_request && (!lead.is_empty() || call.is_refused()) {
-        let redirected: Vec<Course> = courses.iter().map(|c| Course { redirected: true, ..*c }).collect();
-        courses.extend(redirected);
+        let redirected: Vec<Hypothesis> = hypotheses.iter().map(|c| Hypothesis { redirected: true, ..*c }).collect();
+        hypotheses.extend(redirected);
     }
-    courses
+    hypotheses
 }
 
-fn of_default_pools(lead: &Lead, call: Call, likely_flushed: bool) -> Vec<Course> {
+fn of_default_pools(lead: &PrecedingEvents, call: Call, likely_flushed: bool) -> Vec<Hypothesis> {
     if lead.is_empty() {
         return vec![PLAIN];
     }
@@ -80,27 +82,27 @@ fn of_default_pools(lead: &Lead, call: Call, likely_flushed: bool) -> Vec<Course
         // Served from the cache, so that no flush of its own was needed.
         return vec![if lead.releases() { FLUSHED } else { PLAIN }];
     }
-    let mut courses = Vec::new();
+    let mut hypotheses = Vec::new();
     if lead.releases() || !lead.late.is_empty() {
-        courses.extend([PLAIN, WAITED, FLUSHED]);
+        hypotheses.extend([PLAIN, WAITED, FLUSHED]);
         if likely_flushed {
-            courses.rotate_right(1);
+            hypotheses.rotate_right(1);
         }
     } else {
-        courses.extend([PLAIN, WAITED]);
+        hypotheses.extend([PLAIN, WAITED]);
     }
     if address.is_some() && !lead.early.is_empty() {
-        courses.push(REFUSED);
+        hypotheses.push(REFUSED);
     }
     if lead.early.is_empty() {
-        courses.retain(|&c| c != WAITED); // the same as the plain one
+        hypotheses.retain(|&c| c != WAITED); // the same as the plain one
     }
-    courses
+    hypotheses
 }
 
 /// Where memory was given back and got again for one request: whether a flush asked for before it is
 /// likelier than its own.
-pub(super) fn likely_flushed(lead: &Lead, now: &Stats, counted: Option<&Stats>, left: &Survey) -> bool {
+pub(super) fn likely_flushed(lead: &PrecedingEvents, now: &Stats, counted: Option<&Stats>, left: &Survey) -> bool {
     if let Some(counted) = counted {
         let to_come = |counter| counted.counter(counter) - now.counter(counter) - left.refusals;
         if to_come(Counter::NumSyncAllStreams) <= 0 || to_come(Counter::NumAllocRetries) >= left.open {
@@ -123,46 +125,49 @@ mod tests {
     const OOM: Call = Call::Alloc { bytes: 512, stream: 0, address: None };
     const FREE: Call = Call::Free { address: 1 << 30, waits: false };
 
-    fn courses(lead: &Lead, call: Call, likely_flushed: bool) -> Vec<Course> {
+    fn hypotheses(lead: &PrecedingEvents, call: Call, likely_flushed: bool) -> Vec<Hypothesis> {
         possible(lead, call, Known { likely_flushed, ..Known::default() })
     }
 
     #[test]
     fn a_trace_that_leaves_nothing_open_has_one_course() {
-        let nothing = Lead::default();
-        let freed = Lead { early: vec![1], ..Lead::default() };
-        let released = Lead { released: vec![1], ..Lead::default() };
+        let nothing = PrecedingEvents::default();
+        let freed = PrecedingEvents { early: vec![1], ..PrecedingEvents::default() };
+        let released = PrecedingEvents { released: vec![1], ..PrecedingEvents::default() };
         for call in [SERVED, OOM, FREE, Call::End] {
-            assert_eq!(courses(&nothing, call, true), [PLAIN]);
+            assert_eq!(hypotheses(&nothing, call, true), [PLAIN]);
         }
-        assert_eq!(courses(&freed, SERVED, true), [PLAIN]);
-        assert_eq!(courses(&released, SERVED, false), [FLUSHED]);
-        assert_eq!(courses(&released, FREE, false), [FLUSHED]);
-        assert_eq!(courses(&freed, Call::End, false), [FLUSHED, PLAIN]);
+        assert_eq!(hypotheses(&freed, SERVED, true), [PLAIN]);
+        assert_eq!(hypotheses(&released, SERVED, false), [FLUSHED]);
+        assert_eq!(hypotheses(&released, FREE, false), [FLUSHED]);
+        assert_eq!(hypotheses(&freed, Call::End, false), [FLUSHED, PLAIN]);
     }
 
     #[test]
     fn what_is_open_is_tried_the_likelier_first() {
-        let regained = Lead { released: vec![1], acquired: 2 << 20, ..Lead::default() };
-        assert_eq!(courses(&regained, SERVED, false), [PLAIN, FLUSHED]);
-        assert_eq!(courses(&regained, SERVED, true), [FLUSHED, PLAIN]);
-        let waited = Lead { early: vec![1], acquired: 2 << 20, ..Lead::default() };
-        assert_eq!(courses(&waited, SERVED, false), [PLAIN, WAITED, REFUSED]);
-        assert_eq!(courses(&waited, OOM, false), [PLAIN, WAITED]);
+        let regained = PrecedingEvents { released: vec![1], acquired: 2 << 20, ..PrecedingEvents::default() };
+        assert_eq!(hypotheses(&regained, SERVED, false), [PLAIN, FLUSHED]);
+        assert_eq!(hypotheses(&regained, SERVED, true), [FLUSHED, PLAIN]);
+        let waited = PrecedingEvents { early: vec![1], acquired: 2 << 20, ..PrecedingEvents::default() };
+        assert_eq!(hypotheses(&waited, SERVED, false), [PLAIN, WAITED, REFUSED]);
+        assert_eq!(hypotheses(&waited, OOM, false), [PLAIN, WAITED]);
     }
 
     #[test]
     fn collections_and_pools_open_more_courses() {
-        let released = Lead { released: vec![1, 2], acquired: 2 << 20, ..Lead::default() };
-        let collected = |collected| Course { collected, ..PLAIN };
+        let released = PrecedingEvents { released: vec![1, 2], acquired: 2 << 20, ..PrecedingEvents::default() };
+        let collected = |collected| Hypothesis { collected, ..PLAIN };
         let collects = Known { collects: true, ..Known::default() };
         assert_eq!(possible(&released, SERVED, collects), [collected(2), collected(1), PLAIN, FLUSHED]);
         let private = Known { private: true, ..Known::default() };
-        let redirected = Course { redirected: true, ..PLAIN };
-        assert_eq!(possible(&Lead::default(), OOM, private), [PLAIN, redirected]);
-        assert_eq!(possible(&Lead::default(), SERVED, private), [PLAIN]);
+        let redirected = Hypothesis { redirected: true, ..PLAIN };
+        assert_eq!(possible(&PrecedingEvents::default(), OOM, private), [PLAIN, redirected]);
+        assert_eq!(possible(&PrecedingEvents::default(), SERVED, private), [PLAIN]);
         let died = Known { died: true, ..private };
-        let dead = Course { flush: Flush::Dead, ..PLAIN };
-        assert_eq!(possible(&Lead { released: vec![1], ..Lead::default() }, FREE, died), [FLUSHED, dead]);
+        let dead = Hypothesis { flush: Flush::Dead, ..PLAIN };
+        assert_eq!(
+            possible(&PrecedingEvents { released: vec![1], ..PrecedingEvents::default() }, FREE, died),
+            [FLUSHED, dead]
+        );
     }
 }

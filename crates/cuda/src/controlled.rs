@@ -5,7 +5,7 @@
 
 use super::{CudaDevice, gpu};
 use crate::device::pattern::{self, BLANK};
-use crate::device::{DeviceError, Playground, StreamHandle};
+use crate::device::{ControlledDevice, DeviceError, StreamHandle};
 use crate::op::{ContentsReport, DeviceCall, FaultError, NvmlView, StreamId};
 
 impl CudaDevice {
@@ -32,7 +32,7 @@ impl CudaDevice {
     }
 }
 
-impl Playground for CudaDevice {
+impl ControlledDevice for CudaDevice {
     fn name(&self) -> String {
         self.gpu().name.clone()
     }

@@ -3,7 +3,7 @@
 //! Decides nothing that is right: without a defect each function answers what it was given.
 
 use super::ReferenceTarget;
-use crate::device::Playground;
+use crate::device::ControlledDevice;
 use crate::op::stats::{Key, Row};
 use crate::op::{DeviceId, Family, MemoryInfo, RefusalClass, Reply};
 use crate::reference::{Defect, Planting, Reference, summary};
@@ -22,7 +22,7 @@ pub(super) struct Memo {
 /// Where the one pointer of requests of 0 bytes points to.
 const SHARED: u64 = 0x10;
 
-impl<D: Playground, P: Planting> ReferenceTarget<D, P> {
+impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
     fn has(&self, defect: Defect) -> bool {
         self.reference.planted().has(defect)
     }

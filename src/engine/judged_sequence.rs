@@ -12,7 +12,7 @@ use super::loss::Loss;
 
 /// What to run, and who judges it.
 #[derive(Debug, Clone, Copy)]
-pub struct Course<'a> {
+pub struct JudgedSequence<'a> {
     /// What is asked, in order.
     pub steps: &'a [Step],
     /// Who judges.
@@ -24,26 +24,26 @@ pub struct Course<'a> {
     /// Relations under which the sequence is also compared with a variant of itself, if nobody convicts it alone.
     pub relations: &'a [OracleName],
     /// Only this convicts, and the sequence goes on past everything else.
-    pub only: Option<Guilt>,
+    pub only: Option<FailureKey>,
     /// Whether a target that claims a policy is held against its twin, too.
     pub exact: bool,
 }
 
-impl<'a> Course<'a> {
+impl<'a> JudgedSequence<'a> {
     /// A sequence and its judges, with nothing further asked for. Who names the twin among them wants to know of nothing
     /// else.
     #[must_use]
     pub fn new(steps: &'a [Step], oracles: &'a BTreeSet<OracleName>, epilogue: bool) -> Self {
         let exact = oracles.contains(&OracleName::Exact);
-        let only = exact.then_some(Guilt::DEPARTURE);
-        Course { steps, oracles, epilogue, transcript: false, relations: &[], only, exact }
+        let only = exact.then_some(FailureKey::DEPARTURE);
+        JudgedSequence { steps, oracles, epilogue, transcript: false, relations: &[], only, exact }
     }
 }
 
 /// What makes two failures the same: who convicts, and the promise that the judge cites; none, if it leaves that to the
 /// scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Guilt {
+pub struct FailureKey {
     /// Who convicts.
     pub oracle: OracleName,
     /// The promise, where the judge says which.
@@ -53,20 +53,20 @@ pub struct Guilt {
 /// What a departure from a policy is a violation of.
 const EXACT_01: RequirementId = RequirementId::new(Area::Exact, 1);
 
-impl Guilt {
+impl FailureKey {
     /// What makes two departures from the policy that is claimed the same failure.
-    pub(super) const DEPARTURE: Guilt = Guilt { oracle: OracleName::Exact, cited: Some(EXACT_01) };
+    pub(super) const DEPARTURE: FailureKey = FailureKey { oracle: OracleName::Exact, cited: Some(EXACT_01) };
 
     /// What a violation is of.
     #[must_use]
     pub fn of(violation: &Violation) -> Self {
-        Guilt { oracle: violation.oracle, cited: violation.requirement }
+        FailureKey { oracle: violation.oracle, cited: violation.requirement }
     }
 
     /// The violation of this kind that a run ended with.
     #[must_use]
     pub fn find(self, run: &Run) -> Option<&Violation> {
-        run.conviction.iter().chain(&run.departure).flat_map(|c| &c.violations).find(|v| Guilt::of(v) == self)
+        run.conviction.iter().chain(&run.departure).flat_map(|c| &c.violations).find(|v| FailureKey::of(v) == self)
     }
 }
 

@@ -38,7 +38,7 @@ pub enum Claim {
 
 /// A range handed out although somebody has a claim on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Intrusion {
+pub struct ClaimedRange {
     /// Where the overlap starts.
     pub address: u64,
     /// One past its last byte.
@@ -88,7 +88,7 @@ impl<T: Copy> Ranges<T> {
 
 /// What is known of memory.
 #[derive(Debug)]
-pub(super) struct Territory {
+pub(super) struct PoolOwnership {
     /// The target counts its device calls; without that, nothing tells what went back.
     counts: bool,
     cached: Ranges<Option<PoolSource>>,
@@ -98,10 +98,10 @@ pub(super) struct Territory {
     seen: Vec<(i64, i64)>,
 }
 
-impl Territory {
+impl PoolOwnership {
     pub(super) fn new(devices: usize, counts: bool) -> Self {
         let (cached, graphs, deferred) = (Ranges(BTreeMap::new()), Ranges(BTreeMap::new()), Ranges(BTreeMap::new()));
-        Territory { counts, cached, graphs, deferred, seen: vec![(0, 0); devices] }
+        PoolOwnership { counts, cached, graphs, deferred, seen: vec![(0, 0); devices] }
     }
 
     /// Forgets what may have gone back to the device.
@@ -114,20 +114,20 @@ impl Territory {
     }
 
     /// A block is handed out: what of it should not have been.
-    pub(super) fn take(&mut self, live: &Live, route: Option<Route>, pools: &Pools) -> Option<Intrusion> {
+    pub(super) fn take(&mut self, live: &Live, route: Option<Route>, pools: &Pools) -> Option<ClaimedRange> {
         let wanted = route.map(|r| r.pool);
         let (start, end) = (live.address, live.end());
-        let intrusion = |at: u64, end: u64, claim| Intrusion { address: at, end, claim, wanted };
+        let claimed_range = |at: u64, end: u64, claim| ClaimedRange { address: at, end, claim, wanted };
         let deferred =
-            self.deferred.overlapping(start, end).map(|(at, r)| intrusion(at, r.end, Claim::Deferred)).next();
+            self.deferred.overlapping(start, end).map(|(at, r)| claimed_range(at, r.end, Claim::Deferred)).next();
         let helps = |pool| wanted.is_none() && pools.helps_out(pool, live.device);
         let claimed = |pool, claim| if helps(pool) { Claim::Helper(pool) } else { claim };
         let graph = self.graphs.overlapping(start, end).find(|(_, r)| Some(r.of) != wanted);
-        let graph = graph.map(|(at, r)| intrusion(at, r.end, claimed(r.of, Claim::Graph(r.of))));
+        let graph = graph.map(|(at, r)| claimed_range(at, r.end, claimed(r.of, Claim::Graph(r.of))));
         let cached = self.cached.overlapping(start, end).find(|(_, r)| r.of != wanted);
         let cached = cached.map(|(at, r)| {
             let claim = Claim::Cached(r.of);
-            intrusion(at, r.end, r.of.map_or(claim, |pool| claimed(pool, claim)))
+            claimed_range(at, r.end, r.of.map_or(claim, |pool| claimed(pool, claim)))
         });
         self.cached.cut(start, end);
         if let Some(route) = route.filter(|r| r.captured) {
