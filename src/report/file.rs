@@ -10,10 +10,10 @@ use std::path::{Component, Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Language, junit, markdown};
+use super::Language;
+use super::export::exporters;
 use crate::files::{Draft, write_whole};
 use crate::input::{self, Looks};
-use crate::verdict::Finding;
 use crate::verdict::record::RunRecord;
 use crate::verdict::survival::{GuidedHunt, Survival};
 
@@ -43,8 +43,8 @@ pub enum ReportError {
     Xml { source: quick_junit::SerializeError },
 }
 
-const RUN_FILE: &str = "run.json";
-const JUNIT_FILE: &str = "junit.xml";
+/// The record of a run in its folder.
+pub(super) const RUN_FILE: &str = "run.json";
 
 /// Reads a `run.json` of any version of this program that wrote its format.
 ///
@@ -169,8 +169,7 @@ pub fn write(record: &RunRecord, dir: &Path, languages: &[Language]) -> Result<V
             return Err(ReportError::Outside { finding: finding.id.clone(), file: finding.file.clone() });
         }
     }
-    let run_file = dir.join(RUN_FILE);
-    let earlier = read(&run_file).ok();
+    let earlier = read(&dir.join(RUN_FILE)).ok();
     let mut written = Vec::new();
     for finding in &record.findings {
         let (path, text) = (dir.join(&finding.file), json("a reproducer", &finding.reproducer)?);
@@ -183,11 +182,9 @@ pub fn write(record: &RunRecord, dir: &Path, languages: &[Language]) -> Result<V
     }
     // One after the other at once, so that a process that is killed leaves files that agree.
     let mut drafts = Vec::new();
-    for &language in languages {
-        drafts.push(draft(dir.join(language.file_name()), markdown(record, language).as_bytes())?);
+    for format in exporters(languages) {
+        drafts.push(draft(dir.join(format.file_name()), &format.export(record)?)?);
     }
-    drafts.push(draft(dir.join(JUNIT_FILE), junit(record)?.as_bytes())?);
-    drafts.push(draft(run_file, &json("a run record", record)?)?);
     for (path, draft) in drafts {
         draft.persist().map_err(|source| ReportError::Write { path: path.clone(), source })?;
         written.push(path);
@@ -200,9 +197,13 @@ pub fn write(record: &RunRecord, dir: &Path, languages: &[Language]) -> Result<V
 
 /// Removes what the earlier run of this folder wrote and this one did not.
 fn clear(earlier: &RunRecord, dir: &Path, written: &[PathBuf]) -> Result<(), ReportError> {
-    let findings = earlier.findings.iter().map(|f: &Finding| f.file.as_str()).filter(|file| is_below(file));
-    let reports = Language::ALL.iter().map(|l| l.file_name());
-    for path in findings.chain(reports).map(|file| dir.join(file)).filter(|path| !written.contains(path)) {
+    let findings = earlier.findings.iter().map(|f| f.file.as_str()).filter(|file| is_below(file));
+    let reports = exporters(&Language::ALL);
+    for path in findings
+        .chain(reports.iter().map(|format| format.file_name()))
+        .map(|file| dir.join(file))
+        .filter(|path| !written.contains(path))
+    {
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(ReportError::Write { path, source }),
             _ => {}
@@ -216,7 +217,7 @@ fn is_below(file: &str) -> bool {
     !file.is_empty() && Path::new(file).components().all(|c| matches!(c, Component::Normal(_)))
 }
 
-fn json<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, ReportError> {
+pub(super) fn json<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, ReportError> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| ReportError::Json { what, source })?;
     bytes.push(b'\n');
     Ok(bytes)

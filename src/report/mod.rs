@@ -4,6 +4,7 @@
 //! the record alone, so any old `run.json` renders again.
 
 mod advice;
+mod export;
 mod facts;
 mod file;
 mod junit;
@@ -19,6 +20,7 @@ mod tests;
 mod unfaithful;
 mod words;
 
+pub use export::Exporter;
 pub use file::{ReportError, add_guided, read, read_survival, run_schema, survival_json, write};
 pub use junit::junit;
 pub use markdown::{headline, markdown};
