@@ -40,6 +40,29 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// As [`read`], of a file that may be packed by gzip; what comes out of it is held to the same limit.
+///
+/// # Errors
+/// As [`read`], or a gzip file that is cut or damaged.
+pub fn read_unpacked(path: &Path) -> Result<Vec<u8>> {
+    const GZIP: &[u8] = b"\x1f\x8b";
+    let bytes = read(path)?;
+    if !bytes.starts_with(GZIP) {
+        return Ok(bytes);
+    }
+    let mut unpacked = Vec::new();
+    let mut from = flate2::bufread::MultiGzDecoder::new(bytes.as_slice()).take(MOST_BYTES + 1);
+    from.read_to_end(&mut unpacked)
+        .map_err(|e| Error::new(e.kind(), format!("a gzip file that is cut or damaged: {e}")))?;
+    if unpacked.len() as u64 > MOST_BYTES {
+        return Err(Error::new(
+            ErrorKind::FileTooLarge,
+            format!("unpacked it is larger than {} MiB", MOST_BYTES >> 20),
+        ));
+    }
+    Ok(unpacked)
+}
+
 /// Opens a file; a folder, which some systems open and then refuse to read, is told so.
 ///
 /// # Errors
@@ -84,6 +107,21 @@ mod tests {
         assert_eq!(read_up_to(&path, 4).expect_err("too large").to_string(), "it is larger than 4 bytes");
         assert_eq!(read(folder.path()).expect_err("no file").kind(), ErrorKind::IsADirectory);
         assert_eq!(read(&folder.path().join("g")).expect_err("not there").kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_packed_file_is_unpacked_and_a_cut_one_is_told() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f");
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut packer, &[7; 5000]).expect("into memory");
+        let packed = packer.finish().expect("into memory");
+        std::fs::write(&path, &packed).expect("it is writable");
+        assert_eq!(read_unpacked(&path).expect("it is whole"), [7; 5000]);
+        std::fs::write(&path, &packed[..packed.len() - 9]).expect("it is writable");
+        assert!(read_unpacked(&path).expect_err("cut").to_string().contains("cut or damaged"));
+        std::fs::write(&path, b"plain").expect("it is writable");
+        assert_eq!(read_unpacked(&path).expect("plain"), b"plain");
     }
 
     #[test]

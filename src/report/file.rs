@@ -129,7 +129,7 @@ fn read_as<T: DeserializeOwned>(path: &Path, known: &[&'static str]) -> Result<T
         format: serde_json::Value,
     }
     let expected = known.first().copied().unwrap_or_default();
-    let bytes = input::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+    let bytes = input::read_unpacked(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
     if let Some(looks) = input::looks(&bytes[..bytes.len().min(input::HEAD)]) {
         return Err(ReportError::Foreign { path: path.to_owned(), looks, expected });
     }
