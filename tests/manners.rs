@@ -2,6 +2,7 @@
 //!
 //! Decides nothing about what a run finds. Every case runs the program itself.
 
+use lines::WRONG;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
@@ -10,7 +11,11 @@ use std::process::{Command, Output, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use lines::WRONG;
 use tempfile::TempDir;
+
+#[path = "manners/lines.rs"]
+mod lines;
 
 const GOOD: &str = "\
 scenario: smoke
@@ -74,134 +79,6 @@ fn files_below(folder: &Path) -> Vec<String> {
 fn words(line: &str) -> Vec<String> {
     line.split(' ').map(|word| if word == "''" { String::new() } else { word.to_owned() }).collect()
 }
-
-/// Command lines that are wrong, each with a part of what it is told. `''` stands for an empty word.
-const WRONG: &[(&str, &str)] = &[
-    ("run --seed -1", "'-1' for '--seed"),
-    ("run --seed 18446744073709551616", "too large"),
-    ("run --seed 1e3", "not a whole number"),
-    ("run --seed ''", "--seed"),
-    ("run --jobs -1", "-1 is not in 1..=65535"),
-    ("run --jobs 65536", "65536 is not in 1..=65535"),
-    ("run --cases -1", "-1 is not in 1..=4294967295"),
-    ("run --cases 4294967296", "4294967296"),
-    ("run --time banana", "write 30s, 10m or 2h"),
-    ("run --time -5s", "write 30s, 10m or 2h"),
-    ("run --time 99999999999h", "longer than a hundred years"),
-    ("run --time 99999999999999999999999999h", "longer than a hundred years"),
-    ("run --time ''", "--time"),
-    ("run --kill-matrix=-1s", "write 30s"),
-    ("run --shard -1/2", "is not a share"),
-    ("run --shard 0/0", "is not a share"),
-    ("run --shard", "a value is required"),
-    ("run --out ''", "a value is required"),
-    ("run --out taken", "hint: choose another folder with --out"),
-    ("run --regressions taken --scenario zero::*", "hint: choose another folder with --regressions"),
-    ("run --regressions a --no-regressions", "cannot be used with"),
-    ("run --write-expect taken/x.yaml --target reference@sim", "hint: choose another folder with --write-expect"),
-    ("run --write-expect . --target reference@sim", "there is such a file already"),
-    ("run --expect .", "a file is wanted"),
-    ("run --expect nowhere.yaml", "nowhere.yaml: cannot be read"),
-    ("run --specs nowhere", "nowhere: cannot be read"),
-    ("run --scenario ''", "no scenario is called ``"),
-    ("run --scenario {a", "not a glob"),
-    ("run --target ''", "is not a target name"),
-    ("run --target reference@moon", "did you mean `reference@sim`?"),
-    ("run --target reference@sim?defect", "has no option `defect`"),
-    ("run --target reference@sim?defect=", "there is no defect ``"),
-    ("run --target reference@sim?defect=xyz", "hint: `poolproof list defects` prints them"),
-    ("run --target reference@sim?variation=xyz", "hint: `poolproof list variations` prints them"),
-    ("run --target reference@sim?config=max_split_size_mb:x", "max_split_size_mb"),
-    ("run --target reference@sim?max_split_size:64", "did you mean `max_split_size_mb`?"),
-    ("run --target reference@sim?expandable_segments:maybe", "expandable_segments"),
-    ("run --target worker:reference@sim?deadline=banana", "deadline=30s"),
-    ("run --target worker:reference@sim?deadline=-1s", "deadline=30s"),
-    ("run --target worker:reference@sim?deadline=99999999999h", "deadline=30s"),
-    ("run --lang fr", "possible values"),
-    ("run --faults all", "possible values"),
-    ("run --no-such-flag", "unexpected argument"),
-    ("run extra", "unexpected argument"),
-    ("run --color never --color", "--color"),
-    ("fuzz", "--target"),
-    ("fuzz --target reference@sim --sequences -1", "-1 is not in 1.."),
-    ("fuzz --target reference@sim --sequences 0", "0 is not in 1.."),
-    ("fuzz --target reference@sim --seed -1", "not a whole number of 0 or more"),
-    ("fuzz --target reference@sim --jobs -2", "-2 is not in"),
-    ("fuzz --target reference@sim --time 1s --sequences 2", "cannot be used with"),
-    ("fuzz --target reference@sim --regressions taken", "--regressions"),
-    ("kill-matrix --seeds -1", "not a whole number of 0 or more"),
-    ("kill-matrix --seed -1", "not a whole number of 0 or more"),
-    ("kill-matrix --cases -1", "-1 is not in"),
-    ("kill-matrix --jobs -1", "-1 is not in"),
-    ("kill-matrix --time banana", "write 30s"),
-    ("kill-matrix --target driver-pool@cuda", "has no option `defect`"),
-    ("unfaithful --observable [", "not a glob"),
-    ("unfaithful --observable num_oms", "no observable"),
-    ("unfaithful --target worker:reference@sim", "in a process of its own"),
-    ("unfaithful --target torch@cuda", "there is no target"),
-    ("run --target reference@sim?unfaithful=num_oms/zero/always", "did you mean `num_ooms`?"),
-    ("survival --seeds 0", "0 is not in 1..=1000"),
-    ("survival --operations -1", "not a whole number of 0 or more"),
-    ("survival --seed -1", "not a whole number of 0 or more"),
-    ("survival --defect [", "not a glob"),
-    ("survival --defect xyz", "no planted defect"),
-    ("survival --read .", "a file is wanted"),
-    ("stress --threads -1", "-1 is not in 1..=256"),
-    ("stress --calls -1", "-1 is not in 1..=1000000"),
-    ("stress --threads 256 --calls 1000000", "256000000 calls in a round"),
-    ("stress --devices -1", "-1 is not in 1..=8"),
-    ("stress --seed -1", "not a whole number of 0 or more"),
-    ("stress --time banana", "write 30s"),
-    ("stress --device-bytes -1", "is not a size"),
-    ("stress --device-bytes 16383PiB", "is not a size"),
-    ("stress --device-bytes 16777215TiB", "more than 1024 TiB"),
-    ("stress --race xyz", "the planted races are"),
-    ("bench --repeats -1", "-1 is not in 1.."),
-    ("bench --repeats 0", "0 is not in 1.."),
-    ("bench --trace .", "a file is wanted"),
-    ("bench --trace empty", "the file is empty"),
-    ("bench --trace taken", "are not a whole number of records"),
-    ("bench --telemetry 0", "0 is not in 1..=100000"),
-    ("bench --telemetry=-1", "-1 is not in"),
-    ("neighbour --leave -1", "is not a size"),
-    ("neighbour --leave 1GiB --gpu -1", "-1"),
-    ("neighbour --leave 1GiB --churn --rate -1", "is not a number of changes"),
-    ("neighbour --leave 1GiB --churn --rate nan", "is not a number of changes"),
-    ("neighbour --leave 1GiB --time banana", "write 30s"),
-    ("neighbour --leave 1GiB --churn --seed -1", "not a whole number of 0 or more"),
-    ("processes --device -1", "-1"),
-    ("worker ''", "is not a target name"),
-    ("check-worker exec:a@host?depth=1", "has no option `depth`; it has deadline=DURATION, env=NAME=VALUE and fresh="),
-    ("check-worker exec:a@b.c", "put what holds an @ in quotes"),
-    ("init worker --out taken", "choose another folder with --out"),
-    ("worker --misbehave x reference@sim", "--misbehave"),
-    ("doctor --python", "a value is required"),
-    ("schema all", "possible values"),
-    ("list defect", "possible values"),
-    ("report", "RUN.json"),
-    ("report .", "a file is wanted"),
-    ("report empty", "this is an empty file"),
-    ("report taken --format pdf", "possible values"),
-    ("check", "SPEC"),
-    ("check ''", "a value is required"),
-    ("check empty.yaml", "this document is empty"),
-    ("check .", "empty.yaml"),
-    ("explain", "FILE"),
-    ("explain empty", "this is an empty file"),
-    ("replay", "FILE"),
-    ("replay .", "a file is wanted"),
-    ("replay ''", "a value is required"),
-    ("replay empty", "this is an empty file"),
-    ("replay taken --device-bytes -1 --config a:1", "is not a size"),
-    ("replay taken --device-bytes 2PiB --config a:1", "is not a size"),
-    ("replay taken --target x", "is not a target name"),
-    ("replay a b --snapshot s", "--snapshot writes one file"),
-    ("cuda-selftest --gpu -1", "-1"),
-    ("''", "unrecognized subcommand"),
-    ("rum", "unrecognized subcommand"),
-    ("-1", "unexpected argument"),
-    ("--color purple list", "possible values"),
-];
 
 #[test]
 fn wrong_command_lines_are_told_what_is_wrong() {
