@@ -152,11 +152,8 @@ impl Replayed {
         if !diverged {
             let kinds = closing::compare(&traces, &segments, &end, hash_order);
             if !kinds.is_empty() {
-                report.diverged(Divergence {
-                    place: FilePosition::Line(line),
-                    at: "end of the episode".to_owned(),
-                    kinds,
-                });
+                let (place, at) = (FilePosition::Line(line), "end of the episode".to_owned());
+                report.diverged(Divergence { place, at, kinds });
             }
         }
         let ranges = reference.devices().map(|device| device.device().reserved().to_vec()).collect();
