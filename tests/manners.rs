@@ -2,7 +2,6 @@
 //!
 //! Decides nothing about what a run finds. Every case runs the program itself.
 
-use lines::WRONG;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
