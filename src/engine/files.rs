@@ -6,7 +6,7 @@ use crate::files;
 
 use super::EngineError;
 
-/// As [`files::write_whole`].
+/// As `files::write_whole`.
 ///
 /// # Errors
 /// `Write` with the path; no part of the file is left behind.
