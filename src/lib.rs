@@ -24,6 +24,7 @@ pub mod workload;
 
 pub use cli::main;
 pub use poolproof_cuda as cuda;
+use poolproof_cudart as cudart;
 pub use poolproof_device as device;
 use poolproof_judge::{model, oracle};
 pub use poolproof_reference as reference;

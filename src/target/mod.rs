@@ -2,6 +2,7 @@
 //!
 //! Decides how operations reach an allocator and how its answers come back. Judges nothing.
 
+mod c10;
 mod driver_pool;
 pub mod lost;
 mod meant;
@@ -9,9 +10,11 @@ pub mod name;
 mod neighbours;
 mod on_gpu;
 pub mod packaged;
+mod played;
 mod plugin;
 pub mod reference;
 pub mod registry;
+pub mod released;
 mod unfaithful;
 pub mod worker;
 

@@ -7,6 +7,7 @@ mod controlled;
 pub mod faults;
 pub mod gaps;
 pub mod pattern;
+pub mod physical;
 pub mod recorded;
 pub mod shadow;
 pub mod sim;

@@ -5,7 +5,7 @@
 
 use crate::op::snapshot::{BlockState, BlockView, SegmentView, Snapshot};
 use crate::op::trace::TraceEvent;
-use crate::op::{DeviceView, Observation, Reply, Text, wording};
+use crate::op::{DeviceView, Observation, RefusalClass, Reply, Text, wording};
 
 /// The first thing that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,12 @@ pub(super) fn replies(due: &Reply, given: &Reply) -> Option<Difference> {
         return None;
     }
     match (due, given) {
+        // What a device's own error is called is no choice of the allocator's.
+        (Reply::Refused(due), Reply::Refused(given))
+            if due.class == given.class && due.class == RefusalClass::DeviceError =>
+        {
+            None
+        }
         (Reply::Refused(due), Reply::Refused(given)) if due.class == given.class => {
             let what = Text::new("the message of the refusal", "拒绝信息");
             in_text(what, &due.message, &given.message)

@@ -1,12 +1,13 @@
 //! Each operation as calls of the reference and of its devices.
 
 use super::{HeldBlock, ReferenceTarget};
-use crate::device::{ControlledDevice, DeviceError};
-use crate::op::{BlockId, DeviceCall, DeviceId, Drop, MemoryInfo, Op, Pointer, RefusalClass, Reply, StreamId, Via};
+use crate::device::ControlledDevice;
+use crate::op::{BlockId, DeviceId, Drop, Op, Pointer, RefusalClass, Reply, StreamId, Via};
 use crate::reference::{AllocError, Defect, FreeError, Planting, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
+use crate::target::played::{self, device_failed};
 
 /// An answer, or the refusal that ends the call early.
-pub(super) type ReplyResult = Result<Reply, Reply>;
+pub(in crate::target) type ReplyResult = Result<Reply, Reply>;
 
 impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
     pub(super) fn answer(&mut self, op: &Op) -> Reply {
@@ -107,58 +108,27 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
                 Self::reset_accumulated(&mut self.reference, index);
                 return Ok(Reply::Done);
             }
-            Op::MemoryInfo { .. } => return self.memory_info(index),
+            Op::MemoryInfo { .. } => return self.memory_info(index, op),
             _ => {}
         }
         let pages = self.reference.settings().expandable_segments;
         let allocator = self.reference.device_mut(index);
-        let failed = |e: DeviceError| device_failed(&e);
-        Ok(match op {
-            Op::Occupy { stream, .. } => {
-                allocator.device_mut().occupy(*stream).map_err(failed)?;
-                Reply::Done
-            }
-            Op::Finish { stream, .. } => {
-                allocator.device_mut().finish(*stream).map_err(failed)?;
-                Reply::Done
-            }
-            Op::WaitStream { stream, on, .. } => {
-                allocator.device_mut().hold_for(*stream, *on).map_err(failed)?;
-                let handle = |stream| allocator.device().stream_handle(stream);
-                let (stream, on) = (handle(*stream), handle(*on));
-                allocator.note_wait(stream, on);
-                Reply::Done
-            }
-            Op::Neighbour { bytes, .. } => {
-                if !allocator.device_mut().set_neighbour(*bytes) {
-                    return Err(Reply::refused(
-                        RefusalClass::Unsupported,
-                        "other processes are on this device as they are",
-                    ));
-                }
-                Reply::Done
-            }
-            Op::Synchronize { .. } => {
-                allocator.device_mut().synchronize().map_err(failed)?;
-                Reply::Done
-            }
-            Op::Fault { call, skip, error, .. } => {
-                // Memory is got by another call where it is mapped page by page.
-                let by_pages = *call == DeviceCall::Reserve && pages;
-                let call = if by_pages { DeviceCall::Map } else { *call };
-                allocator.device_mut().fault(call, *skip, *error);
-                Reply::Done
-            }
-            _ => Reply::Done,
-        })
+        let answer = played::on_device(allocator.device_mut(), op, pages)?;
+        if let Op::WaitStream { stream, on, .. } = op {
+            let handle = |stream| allocator.device().stream_handle(stream);
+            let (stream, on) = (handle(*stream), handle(*on));
+            allocator.note_wait(stream, on);
+        }
+        Ok(answer)
     }
 
-    fn memory_info(&mut self, index: usize) -> ReplyResult {
+    fn memory_info(&mut self, index: usize, op: &Op) -> ReplyResult {
         let index = self.instead(Defect::MemoryInfoOfCurrent, index);
-        let device = self.reference.device_mut(index).device_mut();
-        let free_bytes = device.free_bytes().map_err(|e| device_failed(&e))?;
-        let answer = MemoryInfo { free_bytes, total_bytes: device.total_bytes() };
-        Ok(Reply::MemoryInfo(self.figures(index, answer)))
+        let answer = played::on_device(self.reference.device_mut(index).device_mut(), op, false)?;
+        Ok(match answer {
+            Reply::MemoryInfo(answer) => Reply::MemoryInfo(self.figures(index, answer)),
+            other => other,
+        })
     }
 
     /// The position of a device: the one named, or the caller's current one.
@@ -169,11 +139,7 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
             None => self.current(),
         };
         let count = self.reference.device_count();
-        device.index(count).ok_or_else(|| {
-            let message =
-                format!("Invalid device argument {}: did you call init? There are {count} devices.", device.0);
-            Reply::refused(RefusalClass::InvalidArgument, message)
-        })
+        device.index(count).ok_or_else(|| no_such_device(device, count))
     }
 
     /// The engine asks about live blocks only; anything else is answered, not assumed away.
@@ -263,25 +229,14 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
 
     /// Puts a write of the block's own pattern on a stream.
     fn write(&mut self, held: HeldBlock, stream: StreamId, block: BlockId) -> ReplyResult {
-        if held.bytes == 0 {
-            return Ok(Reply::Done);
-        }
         let device = self.reference.device_mut(held.device).device_mut();
-        device.write(stream, held.address, held.bytes, block.0).map_err(|e| device_failed(&e))?;
-        Ok(device.take_illegal_access().map_or(Reply::Done, |address| {
-            let offset = address.saturating_sub(held.address);
-            Reply::Contents(crate::op::ContentsReport::Unmapped { offset })
-        }))
+        played::write(device, stream, held.address, held.bytes, block)
     }
 
     fn verify(&mut self, block: BlockId) -> ReplyResult {
         let held = self.held(block)?;
-        if held.bytes == 0 {
-            return Ok(Reply::Contents(crate::op::ContentsReport::Intact));
-        }
         let device = self.reference.device_mut(held.device).device_mut();
-        let report = device.check(held.stream, held.address, held.bytes, block.0).map_err(|e| device_failed(&e))?;
-        Ok(Reply::Contents(report))
+        played::verify(device, held.stream, held.address, held.bytes, block)
     }
 
     fn set_fraction(&mut self, device: Option<DeviceId>, fraction: f64) -> ReplyResult {
@@ -300,12 +255,10 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
     }
 }
 
-pub(super) fn device_failed(error: &DeviceError) -> Reply {
-    let class = match error {
-        DeviceError::OutOfMemory => RefusalClass::OutOfMemory,
-        _ => RefusalClass::DeviceError,
-    };
-    Reply::refused(class, error.to_string())
+/// PyTorch's words for a device that is not there.
+pub(in crate::target) fn no_such_device(device: DeviceId, count: usize) -> Reply {
+    let message = format!("Invalid device argument {}: did you call init? There are {count} devices.", device.0);
+    Reply::refused(RefusalClass::InvalidArgument, message)
 }
 
 fn alloc_refused(error: &AllocError) -> Reply {

@@ -2,16 +2,17 @@
 //!
 //! Decides what it promises from then on. What a switch does is the reference's.
 
-use super::apply::{ReplyResult, device_failed};
+use super::apply::ReplyResult;
 use super::{HeldBlock, ReferenceTarget, contract, options, page};
 use crate::device::{ControlledDevice, DeviceError};
 use crate::op::GRANULE;
 use crate::op::contract::Growth;
 use crate::op::{BlockId, Capability, Contract, RefusalClass, Reply, Via};
 use crate::reference::{Defect, Planting, TENSOR_LIMIT};
+use crate::target::played::device_failed;
 
 /// What is promised where every request goes to the device: what its driver promises.
-pub(super) const UNCACHED: Contract = Contract {
+pub(in crate::target) const UNCACHED: Contract = Contract {
     alignment: 256,
     growth: Growth::plain(GRANULE, GRANULE),
     counts_segments: true,
@@ -20,7 +21,7 @@ pub(super) const UNCACHED: Contract = Contract {
 
 /// Whether this is left where nothing is ever cached: no figure moves, no limit is looked at, and lack of memory is an
 /// error of the device like others (`torch.AcceleratorError`).
-pub(super) fn without_cache(capability: Capability) -> bool {
+pub(in crate::target) fn without_cache(capability: Capability) -> bool {
     use Capability as C;
     !matches!(
         capability,

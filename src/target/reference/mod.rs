@@ -3,8 +3,8 @@
 //! Decides how operations become calls of the reference and of its devices. All policy is `reference`'s.
 
 mod apply;
-mod change;
-mod claims;
+pub(super) mod change;
+pub(super) mod claims;
 mod front_defects;
 mod options;
 mod pools;
@@ -34,7 +34,9 @@ use crate::reference::Planted;
 use crate::reference::rounding::{MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
 use crate::reference::{Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
 use front_defects::Memo;
-pub(super) use options::Options;
+pub(super) use apply::{ReplyResult, no_such_device};
+pub(super) use options::{Options, read_settings};
+pub(super) use pools::{graph_id, user_id};
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -200,7 +202,7 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
 }
 
 /// A device as it is at first, under the fraction that the settings begin with.
-fn device_info(device: &impl ControlledDevice, settings: &Settings) -> DeviceInfo {
+pub(super) fn device_info(device: &(impl ControlledDevice + ?Sized), settings: &Settings) -> DeviceInfo {
     let total_bytes = device.total_bytes();
     DeviceInfo {
         limit_bytes: limit_bytes(settings.fraction, total_bytes),
@@ -210,7 +212,7 @@ fn device_info(device: &impl ControlledDevice, settings: &Settings) -> DeviceInf
 
 /// What pages of every size are whole parts of that there can be under these settings, after others under which it was
 /// `before`; 0 for no pages.
-fn page(settings: &Settings, before: u64) -> u64 {
+pub(super) fn page(settings: &Settings, before: u64) -> u64 {
     match (before, settings.large_segment) {
         _ if !settings.expandable_segments => before,
         (0, own) => own,
@@ -226,7 +228,7 @@ fn page(settings: &Settings, before: u64) -> u64 {
 
 /// What is promised under settings, where segments may grow by pages of which `page` has a whole number: each keeps those
 /// that it began with. Once there may be such segments, `segment.*` does not count all that is reserved.
-fn contract(settings: &Settings, page: u64) -> Contract {
+pub(super) fn contract(settings: &Settings, page: u64) -> Contract {
     // Between two powers of two a request is rounded up by one of so many steps at most.
     let divisions = settings.roundup_divisions.iter().copied().filter(|&d| d > 1).min();
     let granule = if settings.expandable_segments { page } else { SEGMENT_ROUND };

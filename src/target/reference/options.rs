@@ -129,7 +129,7 @@ fn find_defect(name: &TargetName, text: &str) -> Result<Defect, TargetError> {
     })
 }
 
-fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError> {
+pub(in crate::target) fn read_settings(name: &TargetName, text: &str) -> Result<Settings, TargetError> {
     let refused =
         |e: crate::reference::SettingsError| TargetError::BadOption { target: name.to_string(), reason: e.to_string() };
     let settings: Settings = text.parse().map_err(refused)?;

@@ -2,18 +2,19 @@
 //!
 //! Decides ids and which call an operation stands for. Which operations make sense is the engine's to say.
 
-use super::apply::{ReplyResult, device_failed};
+use super::apply::ReplyResult;
 use super::{PoolHome, ReferenceTarget};
 use crate::device::ControlledDevice;
+use crate::target::played::device_failed;
 use crate::op::{DeviceId, Drop, GraphName, Op, PoolName, PoolSource, RefusalClass, Reply, StreamId};
 use crate::reference::{Catch, Defect, Planting, PoolError, PoolFlags, PoolId};
 
 /// PyTorch numbers pools of users (0, n) and pools of captures (n, 0), both from 1.
-fn user_id(pool: PoolName) -> PoolId {
+pub(in crate::target) fn user_id(pool: PoolName) -> PoolId {
     (0, u64::from(pool.0) + 1)
 }
 
-fn graph_id(graph: GraphName) -> PoolId {
+pub(in crate::target) fn graph_id(graph: GraphName) -> PoolId {
     (u64::from(graph.0) + 1, 0)
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Decides which kind a name is of. One small file a target says the rest; how an option is read stands where it is read.
 
+mod c10;
 mod driver_pool;
 mod exec;
 mod packaged;
@@ -119,8 +120,9 @@ pub struct TargetKind {
 }
 
 /// Every kind, in the order of `poolproof list targets`.
-pub static ALL: [&TargetKind; 8] = [
+pub static ALL: [&TargetKind; 9] = [
     &reference::SIM,
+    &c10::SIM,
     &worker::KIND,
     &exec::KIND,
     &plugin::KIND,

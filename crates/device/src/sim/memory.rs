@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::contents::Contents;
+use super::physical::Owned;
 use super::streams::Write;
 use crate::DeviceError;
 use crate::gaps::Gaps;
@@ -63,6 +64,8 @@ pub(super) struct Memory {
     next_physical: u64,
     contents: Contents,
     illegal_access: Option<u64>,
+    /// Memory that was got without addresses, by its position.
+    pub(super) handles: BTreeMap<u64, Owned>,
 }
 
 fn granules(bytes: u64) -> u64 {
@@ -86,6 +89,7 @@ impl Memory {
             next_physical: 0,
             contents: Contents::default(),
             illegal_access: None,
+            handles: BTreeMap::new(),
         }
     }
 
@@ -260,7 +264,26 @@ impl Memory {
         if granules(bytes) > self.free() / GRANULE { Err(DeviceError::OutOfMemory) } else { Ok(()) }
     }
 
-    fn take(&mut self, bytes: u64) -> u64 {
+    /// Whether memory can be got without addresses.
+    pub(super) fn can_create(&self, bytes: u64) -> Result<(), DeviceError> {
+        if bytes == 0 || !bytes.is_multiple_of(GRANULE) { invalid(DeviceCall::Map) } else { self.can_take(bytes) }
+    }
+
+    /// Puts memory of a handle behind addresses that `can_map` allows.
+    pub(super) fn map_physical(&mut self, address: u64, bytes: u64, physical: u64) {
+        self.mappings.insert(address, Mapping { bytes, physical, accessible: false, owner: false });
+    }
+
+    /// The memory that is mapped to exactly these addresses.
+    pub(super) fn physical_behind(&self, address: u64, bytes: u64) -> Option<u64> {
+        self.mappings.get(&address).filter(|m| m.bytes == bytes && !m.owner).map(|m| m.physical)
+    }
+
+    pub(super) fn forget_mapping(&mut self, address: u64) {
+        self.mappings.remove(&address);
+    }
+
+    pub(super) fn take(&mut self, bytes: u64) -> u64 {
         let whole = granules(bytes) * GRANULE;
         let physical = self.next_physical;
         self.used += whole;
@@ -270,9 +293,14 @@ impl Memory {
 
     fn give(&mut self, mapping: Mapping) {
         if mapping.owner {
-            self.used -= granules(mapping.bytes) * GRANULE;
-            self.contents.clear(mapping.physical, mapping.physical + mapping.bytes);
+            self.lose(mapping.physical, mapping.bytes);
         }
+    }
+
+    /// That much memory is nobody's any more, and holds nothing.
+    pub(super) fn lose(&mut self, physical: u64, bytes: u64) {
+        self.used -= granules(bytes) * GRANULE;
+        self.contents.clear(physical, physical + bytes);
     }
 
     fn in_reserved(&self, address: u64, bytes: u64) -> bool {
@@ -284,7 +312,7 @@ impl Memory {
         aligned && range.is_some_and(inside)
     }
 
-    fn can_map(&self, address: u64, bytes: u64) -> Result<(), DeviceError> {
+    pub(super) fn can_map(&self, address: u64, bytes: u64) -> Result<(), DeviceError> {
         let clear = |end| self.mappings.range(..end).next_back().is_none_or(|(&s, m)| s + m.bytes <= address);
         if self.in_reserved(address, bytes) && clear(address + bytes) { Ok(()) } else { invalid(DeviceCall::Map) }
     }

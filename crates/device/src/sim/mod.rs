@@ -5,6 +5,7 @@
 
 mod contents;
 mod memory;
+mod physical;
 mod streams;
 mod tenant;
 #[cfg(test)]

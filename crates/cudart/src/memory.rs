@@ -1,0 +1,143 @@
+//! Memory by segment, by range of addresses and by handle, and what a program must not do with it.
+//!
+//! Decides what is misuse. Whether there is memory, the device says.
+
+use crate::codes;
+use crate::device::physical::PhysicalHandle;
+use crate::device::DeviceError;
+use crate::world::{Created, Reserved, Runtime, current_device};
+
+fn code(error: DeviceError) -> i32 {
+    codes::of(&error)
+}
+
+impl Runtime {
+    pub(crate) fn malloc(&mut self, bytes: u64) -> Result<u64, i32> {
+        if bytes == 0 {
+            return Ok(0);
+        }
+        let address = self.current()?.reserve(bytes).map_err(code)?;
+        self.segments.insert(address, current_device());
+        Ok(address)
+    }
+
+    pub(crate) fn free(&mut self, address: u64) -> Result<(), i32> {
+        if address == 0 {
+            return Ok(());
+        }
+        let Some(&device) = self.segments.get(&address) else {
+            return self.misused("cudaFree", format!("no segment starts at {address:#x}"), codes::INVALID_VALUE);
+        };
+        self.at(device)?.release(address).map_err(code)?;
+        self.segments.remove(&address);
+        Ok(())
+    }
+
+    pub(crate) fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, i32> {
+        let device = current_device();
+        let address = self.current()?.reserve_addresses(bytes).map_err(code)?;
+        self.reserved.insert(address, Reserved { device, bytes });
+        Ok(address)
+    }
+
+    pub(crate) fn free_addresses(&mut self, address: u64, bytes: u64) -> Result<(), i32> {
+        const CALL: &str = "cuMemAddressFree";
+        let Some(&Reserved { device, .. }) = self.reserved.get(&address).filter(|reserved| reserved.bytes == bytes) else {
+            let what = format!("no range of {bytes} bytes was reserved at {address:#x}");
+            return self.misused(CALL, what, codes::INVALID_VALUE);
+        };
+        match self.at(device)?.free_addresses(address, bytes) {
+            Ok(()) => {
+                self.reserved.remove(&address);
+                Ok(())
+            }
+            Err(DeviceError::InvalidValue { .. }) => {
+                let what = format!("memory is still mapped in the range at {address:#x}");
+                self.misused(CALL, what, codes::INVALID_VALUE)
+            }
+            Err(other) => Err(code(other)),
+        }
+    }
+
+    pub(crate) fn create(&mut self, device: usize, bytes: u64) -> Result<u64, i32> {
+        let handle = self.at(device)?.create(bytes).map_err(code)?;
+        let token = self.next_handle;
+        self.next_handle += 1;
+        self.created.insert(token, Created { device, bytes, handle });
+        Ok(token)
+    }
+
+    pub(crate) fn release(&mut self, token: u64) -> Result<(), i32> {
+        let Some(Created { device, handle, .. }) = self.created.remove(&token) else {
+            let what = format!("the handle {token:#x} is not there, or was released");
+            return self.misused("cuMemRelease", what, codes::INVALID_VALUE);
+        };
+        self.at(device)?.discard(handle).map_err(code)
+    }
+
+    pub(crate) fn map(&mut self, address: u64, bytes: u64, token: u64) -> Result<(), i32> {
+        const CALL: &str = "cuMemMap";
+        let Some(&Created { device, handle, bytes: size }) = self.created.get(&token) else {
+            let what = format!("the handle {token:#x} is not there, or was released");
+            return self.misused(CALL, what, codes::INVALID_VALUE);
+        };
+        if size != bytes {
+            let what = format!("{bytes} bytes of a handle that has {size}");
+            return self.misused(CALL, what, codes::INVALID_VALUE);
+        }
+        self.attach(device, address, bytes, handle)
+    }
+
+    fn attach(&mut self, device: usize, address: u64, bytes: u64, handle: PhysicalHandle) -> Result<(), i32> {
+        match self.at(device)?.attach(address, bytes, handle) {
+            Ok(()) => Ok(()),
+            Err(DeviceError::InvalidValue { .. }) => {
+                let what = format!("{bytes} bytes at {address:#x} are not reserved, or have memory already");
+                self.misused("cuMemMap", what, codes::INVALID_VALUE)
+            }
+            Err(other) => Err(code(other)),
+        }
+    }
+
+    pub(crate) fn unmap(&mut self, address: u64, bytes: u64) -> Result<(), i32> {
+        let Some(device) = self.device_of_range(address) else {
+            let what = format!("{address:#x} is in no reserved range");
+            return self.misused("cuMemUnmap", what, codes::INVALID_VALUE);
+        };
+        match self.at(device)?.detach(address, bytes) {
+            Ok(()) => Ok(()),
+            Err(DeviceError::InvalidValue { .. }) => {
+                let what = format!("{bytes} bytes at {address:#x} are not what was mapped there");
+                self.misused("cuMemUnmap", what, codes::INVALID_VALUE)
+            }
+            Err(other) => Err(code(other)),
+        }
+    }
+
+    /// Access of the device that the memory is of, or of another one: of that, nothing is kept.
+    pub(crate) fn set_access(&mut self, address: u64, bytes: u64, devices: &[usize]) -> Result<(), i32> {
+        let Some(own) = self.device_of_range(address) else {
+            let what = format!("{address:#x} is in no reserved range");
+            return self.misused("cuMemSetAccess", what, codes::INVALID_VALUE);
+        };
+        if devices.iter().any(|&device| device >= self.devices.len()) {
+            return Err(codes::INVALID_DEVICE);
+        }
+        if !devices.contains(&own) {
+            return Ok(());
+        }
+        match self.at(own)?.set_access(address, bytes) {
+            Ok(()) => Ok(()),
+            Err(DeviceError::InvalidValue { .. }) => {
+                let what = format!("{bytes} bytes at {address:#x} are not all mapped");
+                self.misused("cuMemSetAccess", what, codes::INVALID_VALUE)
+            }
+            Err(other) => Err(code(other)),
+        }
+    }
+
+    fn device_of_range(&self, address: u64) -> Option<usize> {
+        let (&start, reserved) = self.reserved.range(..=address).next_back()?;
+        (address - start < reserved.bytes).then_some(reserved.device)
+    }
+}

@@ -1,0 +1,226 @@
+//! What the runtime of a process knows: its devices, whose each stream is, and what was done that a program must not do.
+//!
+//! Decides which device a call is about. One at a time is in it: each C function is one step.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use rustc_hash::FxHashMap;
+
+use crate::codes;
+use crate::device::physical::{PhysicalHandle, PhysicalMemory};
+use crate::device::StreamHandle;
+use crate::events::Events;
+use crate::op::StreamId;
+
+/// A device that an allocator calls through this runtime, while the harness plays on it.
+pub type SharedDevice = Box<dyn PhysicalMemory + Send>;
+
+/// What no program may do with the driver's memory. Each is answered with an error as well, as the driver does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misuse {
+    /// The function that was called.
+    pub call: &'static str,
+    /// What was wrong with it.
+    pub what: String,
+}
+
+/// Physical memory that the program has a handle of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Created {
+    pub(crate) device: usize,
+    pub(crate) bytes: u64,
+    pub(crate) handle: PhysicalHandle,
+}
+
+/// A range of addresses that the program reserved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reserved {
+    pub(crate) device: usize,
+    pub(crate) bytes: u64,
+}
+
+/// Devices, and everything of theirs that a program has a handle of.
+pub struct Runtime {
+    pub(crate) devices: Vec<SharedDevice>,
+    /// The device of each stream but the default ones.
+    streams: FxHashMap<u64, usize>,
+    pub(crate) events: Events,
+    /// The device of each segment from `cudaMalloc`.
+    pub(crate) segments: BTreeMap<u64, usize>,
+    pub(crate) reserved: BTreeMap<u64, Reserved>,
+    pub(crate) created: BTreeMap<u64, Created>,
+    pub(crate) next_handle: u64,
+    /// Streams that capture.
+    capturing: BTreeSet<u64>,
+    misuse: Vec<Misuse>,
+    /// Functions that were called and are not here.
+    unsupported: BTreeSet<String>,
+}
+
+static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
+
+thread_local! {
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+    static LATEST: Cell<i32> = const { Cell::new(codes::SUCCESS) };
+}
+
+/// Gives the process a runtime with these devices, in place of the one before.
+pub fn install(devices: Vec<SharedDevice>) {
+    let mut streams = FxHashMap::default();
+    for (index, device) in devices.iter().enumerate() {
+        let handles = (1..StreamId::LIMIT).map(|stream| device.stream_handle(StreamId(stream)).0);
+        streams.extend(handles.map(|handle| (handle, index)));
+    }
+    let runtime = Runtime {
+        devices,
+        streams,
+        events: Events::default(),
+        segments: BTreeMap::new(),
+        reserved: BTreeMap::new(),
+        created: BTreeMap::new(),
+        next_handle: 1,
+        capturing: BTreeSet::new(),
+        misuse: Vec::new(),
+        unsupported: BTreeSet::new(),
+    };
+    CURRENT.set(0);
+    LATEST.set(codes::SUCCESS);
+    *RUNTIME.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
+}
+
+/// Takes the runtime away: its functions answer "not initialized" from then on.
+pub fn uninstall() -> Option<Runtime> {
+    RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Does something with the runtime while no C function runs; `None` where there is none.
+pub fn with<R>(act: impl FnOnce(&mut Runtime) -> R) -> Option<R> {
+    RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(act)
+}
+
+/// The device of the calling thread from now on, as `cudaSetDevice` sets it; one that is not there is not looked for.
+pub fn set_current_device(device: usize) {
+    CURRENT.set(device);
+}
+
+pub(crate) fn current_device() -> usize {
+    CURRENT.get()
+}
+
+/// A function of the runtime's: what it came to, also for `cudaGetLastError`.
+pub(crate) fn call(act: impl FnOnce(&mut Runtime) -> Result<(), i32>) -> i32 {
+    let code = match with(act) {
+        Some(Ok(())) => return codes::SUCCESS,
+        Some(Err(code)) => code,
+        None => codes::NOT_INITIALIZED,
+    };
+    LATEST.set(code);
+    code
+}
+
+/// A function of the driver's, which remembers no error.
+pub(crate) fn driver_call(act: impl FnOnce(&mut Runtime) -> Result<(), i32>) -> i32 {
+    match with(act) {
+        Some(Ok(())) => codes::SUCCESS,
+        Some(Err(code)) => code,
+        None => codes::NOT_INITIALIZED,
+    }
+}
+
+/// The latest error of this thread's.
+pub(crate) fn latest() -> i32 {
+    LATEST.get()
+}
+
+pub(crate) fn set_latest(code: i32) {
+    LATEST.set(code);
+}
+
+impl Runtime {
+    /// How many devices there are.
+    #[must_use]
+    pub fn device_count(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// A device, for whoever plays on it.
+    pub fn device_mut(&mut self, index: usize) -> Option<&mut SharedDevice> {
+        self.devices.get_mut(index)
+    }
+
+    /// A stream of a device captures from now on, or no more.
+    pub fn set_capturing(&mut self, stream: StreamHandle, captures: bool) {
+        if captures {
+            self.capturing.insert(stream.0);
+        } else {
+            self.capturing.remove(&stream.0);
+        }
+    }
+
+    /// Whether a stream captures.
+    #[must_use]
+    pub fn is_capturing(&self, stream: u64) -> bool {
+        !self.capturing.is_empty() && self.capturing.contains(&stream)
+    }
+
+    /// Whether any stream captures.
+    pub(crate) fn captures(&self) -> bool {
+        !self.capturing.is_empty()
+    }
+
+    /// Every device forbids for now what a capture forbids, or does not.
+    pub(crate) fn lift_captures(&mut self, lifted: bool) {
+        let capturing: BTreeSet<usize> = self.capturing.iter().filter_map(|&s| self.device_of(s).ok()).collect();
+        capturing.into_iter().for_each(|device| self.devices[device].capture(!lifted));
+    }
+
+    /// What the program should not have done, since this was last asked.
+    pub fn take_misuse(&mut self) -> Vec<Misuse> {
+        std::mem::take(&mut self.misuse)
+    }
+
+    /// Functions that were called and are not here, by name.
+    #[must_use]
+    pub fn unsupported(&self) -> &BTreeSet<String> {
+        &self.unsupported
+    }
+
+    pub(crate) fn note_unsupported(&mut self, name: String) {
+        self.unsupported.insert(name);
+    }
+
+    pub(crate) fn misused<T>(&mut self, call: &'static str, what: String, code: i32) -> Result<T, i32> {
+        self.misuse.push(Misuse { call, what });
+        Err(code)
+    }
+
+    /// What the program still holds of the driver's, in words: nothing, if it gave all back.
+    #[must_use]
+    pub fn left_behind(&self) -> Vec<Misuse> {
+        let segments = self.segments.keys().map(|at| ("cudaMalloc", format!("the segment at {at:#x} was never freed")));
+        let handles = self.created.values().map(|created| {
+            ("cuMemCreate", format!("{} bytes of device {} were never released", created.bytes, created.device))
+        });
+        let ranges = self.reserved.keys().map(|at| ("cuMemAddressReserve", format!("the range at {at:#x} was never freed")));
+        segments.chain(handles).chain(ranges).map(|(call, what)| Misuse { call, what }).collect()
+    }
+
+    /// The current device of the thread.
+    pub(crate) fn current(&mut self) -> Result<&mut SharedDevice, i32> {
+        self.devices.get_mut(current_device()).ok_or(codes::INVALID_DEVICE)
+    }
+
+    /// The device of a stream; the default one is that of the current device.
+    pub(crate) fn device_of(&self, stream: u64) -> Result<usize, i32> {
+        if stream == 0 {
+            return Ok(current_device());
+        }
+        self.streams.get(&stream).copied().ok_or(codes::INVALID_HANDLE)
+    }
+
+    pub(crate) fn at(&mut self, device: usize) -> Result<&mut SharedDevice, i32> {
+        self.devices.get_mut(device).ok_or(codes::INVALID_DEVICE)
+    }
+}

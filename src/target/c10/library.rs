@@ -1,0 +1,304 @@
+//! PyTorch's allocator library and the shim in front of it, loaded into this process.
+//!
+//! Decides the order in which libraries are opened, and how the shim's functions are called. All that is `unsafe` about them
+//! is here. What the functions mean is `workers/c10/shim.cpp`'s to say.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY};
+
+use crate::cudart::{self, Forwarder};
+use crate::op::Stats;
+
+type Status = c_int;
+type OfDevice = unsafe extern "C" fn(c_int) -> Status;
+type OfPool = unsafe extern "C" fn(c_int, *const u64) -> Status;
+type Filter = extern "C" fn(*mut c_void, u64) -> c_int;
+type List = unsafe extern "C" fn(*mut *const i64, *mut usize) -> Status;
+
+/// Why the shim refused a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Thrown {
+    pub(super) kind: ThrownKind,
+    /// What the exception says.
+    pub(super) message: String,
+}
+
+/// What was thrown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ThrownKind {
+    /// `c10::OutOfMemoryError`.
+    OutOfMemory,
+    /// `c10::Error`, or something else that says what it is.
+    Other,
+    /// The release has no such function.
+    Lacking,
+}
+
+const OUT_OF_MEMORY: Status = 1;
+const LACKING: Status = 5;
+
+/// The shim's functions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shim {
+    open: OfDevice,
+    message: unsafe extern "C" fn() -> *const c_char,
+    alloc: unsafe extern "C" fn(c_int, u64, c_int, u64, *mut u64) -> Status,
+    free: unsafe extern "C" fn(u64, c_int) -> Status,
+    record_stream: unsafe extern "C" fn(u64, c_int, u64) -> Status,
+    empty_cache: unsafe extern "C" fn() -> Status,
+    set_fraction: unsafe extern "C" fn(c_int, f64) -> Status,
+    get_fraction: unsafe extern "C" fn(c_int, *mut f64) -> Status,
+    reset_peak: OfDevice,
+    reset_accumulated: OfDevice,
+    stats: unsafe extern "C" fn(c_int, *mut i64, usize, *mut usize) -> Status,
+    snapshot: List,
+    history: OfDevice,
+    take_events: List,
+    settings: unsafe extern "C" fn(*const c_char) -> Status,
+    enable: OfDevice,
+    pool_create: unsafe extern "C" fn(c_int, *mut u64) -> Status,
+    pool_destroy: unsafe extern "C" fn(*const u64) -> Status,
+    use_on_oom: unsafe extern "C" fn(c_int, *const u64, c_int) -> Status,
+    no_split: OfPool,
+    begin_to_pool: unsafe extern "C" fn(c_int, *const u64, Filter, *mut c_void) -> Status,
+    end_to_pool: OfPool,
+    release_pool: OfPool,
+    capture_begin: OfDevice,
+    capture_end: OfDevice,
+}
+
+/// A process has one release of it.
+static SHIM: OnceLock<Result<Shim, String>> = OnceLock::new();
+
+/// Opens a release's libraries over the harness's runtime, once a process: a second folder is not looked at.
+///
+/// # Errors
+/// In the loader's words.
+pub(super) fn load(folder: &Path, runtime: &str) -> Result<Shim, String> {
+    SHIM.get_or_init(|| open_all(folder, runtime).map_err(|error| error.to_string())).clone()
+}
+
+fn open_all(folder: &Path, runtime: &str) -> Result<Shim, libloading::Error> {
+    let open = |name: &str| {
+        // SAFETY: code of the library runs from here on. This process is there for it and can be lost.
+        unsafe { Library::open(Some(folder.join(name)), RTLD_LAZY | RTLD_GLOBAL) }
+    };
+    // What calls CUDA finds these by the names that it was linked with.
+    for name in [runtime, "libnvidia-ml.so.1", "libcuda.so.1"] {
+        let library = open(name)?;
+        // SAFETY: they are built from `workers/c10/forward.c`, which exports these three, and nothing calls them yet.
+        unsafe {
+            let names = *library.get::<*const *const c_char>(b"poolproof_names")?;
+            let slots = *library.get::<*mut *mut c_void>(b"poolproof_slots")?;
+            let unbound = *library.get::<*mut *mut c_void>(b"poolproof_unbound")?;
+            cudart::bind(&Forwarder { names, slots, unbound });
+        }
+        std::mem::forget(library);
+    }
+    for name in ["libc10.so", "libc10_cuda.so"] {
+        std::mem::forget(open(name)?);
+    }
+    let shim = open("libpoolproof_c10.so")?;
+    macro_rules! functions {
+        ($($field:ident: $symbol:literal,)+) => {
+            // SAFETY: the shim is built from `workers/c10/shim.cpp`, whose functions have these forms.
+            unsafe { Shim { $($field: *shim.get($symbol)?,)+ } }
+        };
+    }
+    let functions = functions! {
+        open: b"pp_open",
+        message: b"pp_message",
+        alloc: b"pp_alloc",
+        free: b"pp_free",
+        record_stream: b"pp_record_stream",
+        empty_cache: b"pp_empty_cache",
+        set_fraction: b"pp_set_fraction",
+        get_fraction: b"pp_get_fraction",
+        reset_peak: b"pp_reset_peak",
+        reset_accumulated: b"pp_reset_accumulated",
+        stats: b"pp_stats",
+        snapshot: b"pp_snapshot",
+        history: b"pp_history",
+        take_events: b"pp_take_events",
+        settings: b"pp_settings",
+        enable: b"pp_enable",
+        pool_create: b"pp_pool_create",
+        pool_destroy: b"pp_pool_destroy",
+        use_on_oom: b"pp_use_on_oom",
+        no_split: b"pp_no_split",
+        begin_to_pool: b"pp_begin_to_pool",
+        end_to_pool: b"pp_end_to_pool",
+        release_pool: b"pp_release_pool",
+        capture_begin: b"pp_capture_begin",
+        capture_end: b"pp_capture_end",
+    };
+    std::mem::forget(shim);
+    Ok(functions)
+}
+
+/// Sets a variable that PyTorch reads when it begins.
+pub(super) fn set_variable(name: &str, value: Option<&str>) {
+    // SAFETY: a sequence's process has one thread.
+    unsafe {
+        match value {
+            Some(value) => std::env::set_var(name, value),
+            None => std::env::remove_var(name),
+        }
+    }
+}
+
+/// A pool as the shim names it.
+pub(super) type PoolId = (u64, u64);
+
+/// Which streams' requests go to a pool: what this answers for a number of ours and a stream.
+pub(super) type Chooses = Filter;
+
+macro_rules! of_device {
+    ($($(#[$meta:meta])* $name:ident;)+) => {
+        $($(#[$meta])*
+        pub(super) fn $name(&self, device: i32) -> Result<(), Thrown> {
+            // SAFETY: as everywhere in this `impl`.
+            self.answer(unsafe { (self.$name)(device) })
+        })+
+    };
+}
+
+macro_rules! of_pool {
+    ($($(#[$meta:meta])* $name:ident;)+) => {
+        $($(#[$meta])*
+        pub(super) fn $name(&self, device: i32, pool: PoolId) -> Result<(), Thrown> {
+            // SAFETY: as everywhere in this `impl`; the two numbers are read before the call returns.
+            self.answer(unsafe { (self.$name)(device, [pool.0, pool.1].as_ptr()) })
+        })+
+    };
+}
+
+// SAFETY of every call here: the forms are the shim's, it catches every exception, and what else the allocator does to this
+// process may end it and nothing more: it is there for the allocator alone.
+impl Shim {
+    of_device! {
+        open;
+        reset_peak;
+        reset_accumulated;
+        history;
+        enable;
+        capture_begin;
+        capture_end;
+    }
+
+    of_pool! {
+        no_split;
+        end_to_pool;
+        release_pool;
+    }
+
+    fn answer(&self, status: Status) -> Result<(), Thrown> {
+        if status == 0 {
+            return Ok(());
+        }
+        let kind = match status {
+            OUT_OF_MEMORY => ThrownKind::OutOfMemory,
+            LACKING => ThrownKind::Lacking,
+            _ => ThrownKind::Other,
+        };
+        // SAFETY: the text is the shim's own and stands until its next call.
+        let message = unsafe { CStr::from_ptr((self.message)()) };
+        Err(Thrown { kind, message: message.to_string_lossy().into_owned() })
+    }
+
+    pub(super) fn alloc(&self, device: i32, stream: u64, is_tensor: bool, bytes: u64) -> Result<u64, Thrown> {
+        let mut address = 0;
+        // SAFETY: as everywhere in this `impl`.
+        self.answer(unsafe { (self.alloc)(device, stream, c_int::from(is_tensor), bytes, &mut address) })?;
+        Ok(address)
+    }
+
+    pub(super) fn free(&self, address: u64, is_tensor: bool) -> Result<(), Thrown> {
+        // SAFETY: as everywhere in this `impl`.
+        self.answer(unsafe { (self.free)(address, c_int::from(is_tensor)) })
+    }
+
+    pub(super) fn record_stream(&self, address: u64, device: i32, stream: u64) -> Result<(), Thrown> {
+        // SAFETY: as everywhere in this `impl`.
+        self.answer(unsafe { (self.record_stream)(address, device, stream) })
+    }
+
+    pub(super) fn empty_cache(&self) -> Result<(), Thrown> {
+        // SAFETY: as everywhere in this `impl`.
+        self.answer(unsafe { (self.empty_cache)() })
+    }
+
+    pub(super) fn set_fraction(&self, device: i32, fraction: f64) -> Result<(), Thrown> {
+        // SAFETY: as everywhere in this `impl`.
+        self.answer(unsafe { (self.set_fraction)(device, fraction) })
+    }
+
+    pub(super) fn fraction(&self, device: i32) -> Result<f64, Thrown> {
+        let mut fraction = 0.0;
+        // SAFETY: as everywhere in this `impl`.
+        self.answer(unsafe { (self.get_fraction)(device, &mut fraction) })?;
+        Ok(fraction)
+    }
+
+    /// The 122 figures of PyTorch 2.11, in the order of [`Stats::from_flat`].
+    pub(super) fn stats(&self, device: i32) -> Result<Stats, Thrown> {
+        const ROOM: usize = 160;
+        let (mut figures, mut written) = ([0_i64; ROOM], 0);
+        // SAFETY: as everywhere in this `impl`; no more is written than there is room for.
+        self.answer(unsafe { (self.stats)(device, figures.as_mut_ptr(), ROOM, &mut written) })?;
+        Ok(figures.first_chunk().map(Stats::from_flat).unwrap_or_default())
+    }
+
+    pub(super) fn snapshot(&self) -> Result<&[i64], Thrown> {
+        self.list(self.snapshot)
+    }
+
+    pub(super) fn take_events(&self) -> Result<&[i64], Thrown> {
+        self.list(self.take_events)
+    }
+
+    /// A list that is the shim's until it is asked again.
+    fn list(&self, function: List) -> Result<&[i64], Thrown> {
+        let (mut data, mut count) = (std::ptr::null(), 0);
+        // SAFETY: as everywhere in this `impl`.
+        self.answer(unsafe { function(&mut data, &mut count) })?;
+        if data.is_null() {
+            return Ok(&[]);
+        }
+        // SAFETY: the shim has that many numbers there, and changes them in its next call of the same function alone.
+        Ok(unsafe { std::slice::from_raw_parts(data, count) })
+    }
+
+    pub(super) fn change_settings(&self, text: &str) -> Result<(), Thrown> {
+        let text = CString::new(text.replace('\0', "")).unwrap_or_default();
+        // SAFETY: as everywhere in this `impl`; the text is read before the call returns.
+        self.answer(unsafe { (self.settings)(text.as_ptr()) })
+    }
+
+    /// Makes a pool; answers its id.
+    pub(super) fn pool_create(&self, device: i32) -> Result<PoolId, Thrown> {
+        let mut id = [0; 2];
+        // SAFETY: as everywhere in this `impl`; two numbers are written.
+        self.answer(unsafe { (self.pool_create)(device, id.as_mut_ptr()) })?;
+        Ok((id[0], id[1]))
+    }
+
+    pub(super) fn pool_destroy(&self, pool: PoolId) -> Result<(), Thrown> {
+        // SAFETY: as everywhere in this `impl`; the two numbers are read before the call returns.
+        self.answer(unsafe { (self.pool_destroy)([pool.0, pool.1].as_ptr()) })
+    }
+
+    pub(super) fn use_on_oom(&self, device: i32, pool: PoolId) -> Result<(), Thrown> {
+        // SAFETY: as everywhere in this `impl`; the two numbers are read before the call returns.
+        self.answer(unsafe { (self.use_on_oom)(device, [pool.0, pool.1].as_ptr(), 1) })
+    }
+
+    pub(super) fn begin_to_pool(&self, device: i32, pool: PoolId, chooses: Chooses, user: usize) -> Result<(), Thrown> {
+        let user = std::ptr::without_provenance_mut(user);
+        // SAFETY: as everywhere in this `impl`; the filter reads its user's pointer as a number.
+        self.answer(unsafe { (self.begin_to_pool)(device, [pool.0, pool.1].as_ptr(), chooses, user) })
+    }
+}

@@ -1,0 +1,199 @@
+//! PyTorch's own allocator, as a release ships it in `libc10_cuda.so`, over devices of the harness: simulated ones, or GPUs.
+//!
+//! Decides how operations become calls of the shim, and what Python's side would have done around them: the current device of
+//! a caller, pools and captures, the share of a pool in a device. All policy is the release's. It is in this process, which
+//! there must be one of a sequence: its state is the process's, and its mistakes end it.
+
+mod apply;
+mod library;
+mod options;
+mod pools;
+mod shown;
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use super::reference::{self, claims};
+use super::{Target, TargetError, TargetName};
+use crate::cudart::{self, SharedDevice};
+use crate::device::ControlledDevice;
+use crate::device::sim::SimDevice;
+use crate::op::trace::TraceEvent;
+use crate::op::{
+    BlockId, Capability, DeviceId, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId, TargetInfo, Versions,
+    Via,
+};
+use crate::reference::Settings;
+use library::{PoolId, Shim};
+pub(super) use options::Options;
+
+/// A block as its caller knows it.
+#[derive(Debug, Clone, Copy)]
+struct HeldBlock {
+    device: usize,
+    stream: StreamId,
+    address: u64,
+    bytes: u64,
+    via: Via,
+}
+
+/// A private pool as the allocator knows it.
+#[derive(Debug, Clone, Copy)]
+struct PoolHome {
+    device: usize,
+    id: PoolId,
+}
+
+/// The allocator of one release.
+#[derive(Debug)]
+struct C10Target {
+    info: TargetInfo,
+    shim: Shim,
+    version: String,
+    /// As the allocator read them, for what is promised under them.
+    settings: Settings,
+    /// What `reference::page` says of all settings so far.
+    page: u64,
+    held: FxHashMap<BlockId, HeldBlock>,
+    /// Where freed blocks were, for double frees.
+    former: FxHashMap<BlockId, u64>,
+    caller: u8,
+    /// The current device of each caller that changed it.
+    current: FxHashMap<u8, DeviceId>,
+    pools: BTreeMap<PoolName, PoolHome>,
+    /// Ids of pools as a sequence numbers them, by the allocator's own.
+    names: BTreeMap<PoolId, PoolId>,
+    /// The pool of each graph's captured memory, and the stream that captured.
+    graphs: BTreeMap<GraphName, (PoolHome, StreamId)>,
+    /// The same of graphs that were reset.
+    former_graphs: BTreeMap<GraphName, PoolHome>,
+    /// As set last, for releases that do not tell.
+    fractions: Vec<f64>,
+    /// Somebody wants to know what is done to the devices.
+    tells: bool,
+}
+
+/// Opens the libraries of the release that a name asks for.
+///
+/// # Errors
+/// It was not set up, or cannot be loaded.
+pub(super) fn prepare(name: &TargetName) -> Result<(), TargetError> {
+    load(name, &Options::read(name)?).map(|_| ())
+}
+
+fn load(name: &TargetName, options: &Options) -> Result<Shim, TargetError> {
+    let release = options.release(name)?;
+    library::load(&release.folder, release.runtime).map_err(|reason| TargetError::Unavailable {
+        target: name.to_string(),
+        reason,
+    })
+}
+
+/// Builds `c10@sim`. There is one a process: what was opened before is left as it is, and means nothing any more.
+///
+/// # Errors
+/// A release that was not set up, an option or a setting that does not exist.
+pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    let options = Options::of_world(name, setup)?;
+    let streams = setup.streams.clamp(1, StreamId::LIMIT);
+    let device = |(i, &bytes): (u32, &u64)| Box::new(SimDevice::new(i, bytes, streams)) as SharedDevice;
+    let devices: Vec<SharedDevice> = (0..).zip(&setup.device_bytes).map(device).collect();
+    let target = C10Target::begin(name, devices, streams, options)?;
+    Ok(Box::new(target))
+}
+
+impl C10Target {
+    fn begin(
+        name: &TargetName,
+        devices: Vec<SharedDevice>,
+        streams: u8,
+        options: Options,
+    ) -> Result<Self, TargetError> {
+        let unavailable = |reason: String| TargetError::Unavailable { target: name.to_string(), reason };
+        let infos = devices.iter().map(|device| reference::device_info(&**device, &options.settings)).collect();
+        let is_watched = devices.iter().all(|device| device.is_watched());
+        let count = devices.len();
+        cudart::install(devices);
+        library::set_variable(options.variable(), options.config.as_deref());
+        library::set_variable("PYTORCH_NO_CUDA_MEMORY_CACHING", options.uncached.then_some("1"));
+        let shim = load(name, &options)?;
+        let number = i32::try_from(count).map_err(|_| unavailable(format!("{count} devices")))?;
+        shim.open(number).map_err(|thrown| unavailable(thrown.message))?;
+        let page = reference::page(&options.settings, 0);
+        let claims = claims::claims(name.place == "sim", is_watched, &options.settings);
+        let info = TargetInfo {
+            name: name.to_string(),
+            devices: infos,
+            streams,
+            capabilities: claims.filter(|c| options.offers(*c)).collect(),
+            contract: options.contract(page),
+            config: options.config.clone(),
+        };
+        let version = options.release(name)?.version;
+        Ok(C10Target {
+            info,
+            shim,
+            version,
+            settings: options.settings,
+            page,
+            held: FxHashMap::default(),
+            former: FxHashMap::default(),
+            caller: 0,
+            current: FxHashMap::default(),
+            pools: BTreeMap::new(),
+            names: BTreeMap::new(),
+            graphs: BTreeMap::new(),
+            former_graphs: BTreeMap::new(),
+            fractions: vec![options.settings.fraction; count],
+            tells: false,
+        })
+    }
+
+    /// Does something with a device beside the allocator.
+    fn on<R>(device: usize, act: impl FnOnce(&mut dyn ControlledDevice) -> R) -> Option<R> {
+        cudart::with(|runtime| runtime.device_mut(device).map(|device| act(&mut **device))).flatten()
+    }
+
+    fn current(&self) -> DeviceId {
+        self.current.get(&self.caller).copied().unwrap_or(DeviceId(0))
+    }
+}
+
+impl Drop for C10Target {
+    fn drop(&mut self) {
+        cudart::uninstall();
+    }
+}
+
+impl Target for C10Target {
+    fn info(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn versions(&self) -> Versions {
+        Versions { allocator: Some(format!("PyTorch {}", self.version)), driver: None }
+    }
+
+    fn apply(&mut self, op: &Op) -> Reply {
+        cudart::set_current_device(self.current().index(self.info.devices.len()).unwrap_or(0));
+        self.try_answer(op).unwrap_or_else(|refusal| refusal)
+    }
+
+    fn observe(&mut self, into: &mut Observation) {
+        self.show(into);
+    }
+
+    fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {
+        self.tell(into)
+    }
+
+    fn poisoned(&self) -> Option<i32> {
+        (0..self.info.devices.len()).find_map(|device| C10Target::on(device, |d| d.poisoned()).flatten())
+    }
+}
+
+/// Whether a sweep's settings are those of the allocator: `Capability` words that only Python's side could serve.
+fn is_of_python(capability: Capability) -> bool {
+    matches!(capability, Capability::Summary | Capability::Dictionary)
+}

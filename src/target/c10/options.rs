@@ -1,0 +1,88 @@
+//! What may stand after `?` in the name of `c10@sim` and `c10@cuda`.
+//!
+//! Decides which release is meant, and what is promised of it.
+
+use super::super::reference::{self, change, read_settings};
+use super::super::registry::{TargetOption, unknown_option};
+use super::super::released::{self, Released};
+use super::super::{TargetError, TargetName};
+use super::is_of_python;
+use crate::op::{Capability, Contract, Setup};
+use crate::reference::Settings;
+
+/// The options of a target's name.
+#[derive(Debug, Clone, Default)]
+pub(in crate::target) struct Options {
+    /// As it was written; the newest that is set up, without it.
+    torch: Option<String>,
+    pub(super) settings: Settings,
+    /// The same as they were written.
+    pub(super) config: Option<String>,
+    pub(super) uncached: bool,
+}
+
+impl Options {
+    pub(in crate::target) const HELP: &[TargetOption] = &[
+        TargetOption { usage: "torch=VERSION", what: "the release, as `poolproof setup torch` fetched it (the newest there)" },
+        TargetOption { usage: "caching=on|off", what: "off: as under PYTORCH_NO_CUDA_MEMORY_CACHING=1" },
+        TargetOption {
+            usage: "config=SETTINGS",
+            what: "as PYTORCH_CUDA_ALLOC_CONF has them, such as expandable_segments:True; `config=` may be left out",
+        },
+    ];
+
+    /// # Errors
+    /// As `read`.
+    pub(super) fn of_world(name: &TargetName, setup: &Setup) -> Result<Self, TargetError> {
+        let mut options = Options::read(name)?;
+        if let Some(text) = &setup.config {
+            options.configure(name, text)?;
+        }
+        Ok(options)
+    }
+
+    /// # Errors
+    /// An option or a setting that does not exist.
+    pub(super) fn read(name: &TargetName) -> Result<Self, TargetError> {
+        let mut options = Options::default();
+        for (key, value) in &name.options {
+            match (key.as_str(), value.as_deref()) {
+                ("torch", Some(version)) => options.torch = Some(version.to_owned()),
+                ("config", Some(text)) => options.configure(name, text)?,
+                ("caching", Some("off")) => options.uncached = true,
+                ("caching", Some("on")) => options.uncached = false,
+                (text, None) if text.contains(':') => options.configure(name, text)?,
+                (key, _) => return Err(unknown_option(name, key)),
+            }
+        }
+        Ok(options)
+    }
+
+    fn configure(&mut self, name: &TargetName, text: &str) -> Result<(), TargetError> {
+        self.settings = read_settings(name, text)?;
+        self.config = Some(text.to_owned());
+        Ok(())
+    }
+
+    /// The release that is meant.
+    ///
+    /// # Errors
+    /// It was not set up.
+    pub(super) fn release(&self, name: &TargetName) -> Result<Released, TargetError> {
+        released::find(self.torch.as_deref()).map_err(|reason| TargetError::BadOption { target: name.to_string(), reason })
+    }
+
+    /// The variable that settings are read from.
+    pub(super) fn variable(&self) -> &'static str {
+        "PYTORCH_CUDA_ALLOC_CONF"
+    }
+
+    /// Whether the allocator has this where the reference under the same settings claims it.
+    pub(super) fn offers(&self, capability: Capability) -> bool {
+        !is_of_python(capability) && (!self.uncached || change::without_cache(capability))
+    }
+
+    pub(super) fn contract(&self, page: u64) -> Contract {
+        if self.uncached { change::UNCACHED } else { reference::contract(&self.settings, page) }
+    }
+}

@@ -1,0 +1,21 @@
+//! PyTorch's released allocators in the registry: over simulated devices and on GPUs.
+//!
+//! Decides what is said of them.
+
+use super::super::c10;
+use super::{Freshness, Isolation, Parallel, TargetKind, linux_missing, no_siblings};
+
+pub(super) static SIM: TargetKind = TargetKind {
+    name: "c10@sim",
+    what: "PyTorch's own allocator, as a release ships it, on simulated devices (`poolproof setup torch`)",
+    options: &[c10::Options::HELP],
+    isolation: Isolation::Child,
+    // Its state is the process's.
+    freshness: Freshness::Process,
+    parallel: Parallel::EachCore,
+    is_tried: false,
+    is: |name| name.allocator == "c10" && name.place == "sim",
+    missing: linux_missing,
+    open: c10::open,
+    siblings: no_siblings,
+};
