@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::engine::{EngineError, regressions};
+use crate::engine::{EngineError, Plan, regressions};
 use crate::op::Setup;
 use crate::replay::{Bound, Range};
 use crate::report::Language;
@@ -106,11 +106,25 @@ pub(super) fn check_writable(folder: &Path, flag: &'static str) -> Result<(), Cl
 pub(super) struct Beside {
     /// Leave out the comparison of a target that claims PyTorch's policy with the sound reference, figure by figure and
     /// address by address; only promises to callers are judged then
-    #[arg(long)]
+    #[arg(long, conflicts_with = "only_exact")]
     no_exact: bool,
+    /// Have nobody judge but that comparison: the sequences of all scenarios go on past broken promises, up to the first
+    /// departure from the policy
+    #[arg(long)]
+    only_exact: bool,
 }
 
 impl Beside {
+    /// What a plan leaves out for it.
+    pub(super) fn narrow(self, plan: &mut Plan) {
+        if self.no_exact {
+            plan.leave_out_exact();
+        }
+        if self.only_exact {
+            plan.judge_policy_alone();
+        }
+    }
+
     pub(super) fn is_exact(self) -> bool {
         !self.no_exact
     }

@@ -78,9 +78,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     }
     let mut plan = Plan { swarm: args.generator == Drawn::Swarm, ..Plan::new(scenarios, &[], None)? };
     plan.scope.generated_only = true;
-    if !args.twin.is_exact() {
-        plan.leave_out_exact();
-    }
+    args.twin.narrow(&mut plan);
     let out = args.out.join(target.folder());
     ensure_writable(&out)?;
     let options = RunOptions {

@@ -103,9 +103,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         None => spec::built_in(),
     };
     let mut plan = Plan::new(scenarios, &args.scenarios, args.shard)?;
-    if !args.twin.is_exact() {
-        plan.leave_out_exact();
-    }
+    args.twin.narrow(&mut plan);
     plan.scope.specs = args.specs.as_ref().map(|folder| folder.to_string_lossy().into_owned());
     plan.selection.extend(plan.scope.specs.iter().map(|folder| format!("--specs {folder}")));
     plan.min_coverage = f64::from(args.min_coverage) / 100.0;

@@ -93,7 +93,7 @@ impl Case<'_> {
 
     pub(super) fn sequence<'s>(&'s self, steps: &'s [Step]) -> JudgedSequence<'s> {
         let (oracles, epilogue) = (&self.scenario.oracles, self.scenario.epilogue);
-        JudgedSequence { steps, oracles, epilogue, transcript: false, relations: &[], only: None, exact: false }
+        JudgedSequence { exact: false, ..JudgedSequence::new(steps, oracles, epilogue) }
     }
 }
 

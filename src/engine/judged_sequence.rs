@@ -51,7 +51,7 @@ pub struct FailureKey {
 }
 
 /// What a departure from a policy is a violation of.
-const EXACT_01: RequirementId = RequirementId::new(Area::Exact, 1);
+pub(super) const EXACT_01: RequirementId = RequirementId::new(Area::Exact, 1);
 
 impl FailureKey {
     /// What makes two departures from the policy that is claimed the same failure.

@@ -27,7 +27,8 @@ use super::{crash, failure, files, premise, pulse, regressions};
 impl Case<'_> {
     /// What is known of the scenario before anything ran.
     pub(super) fn tally(&self) -> Tally {
-        Tally { planned: self.planned(), ..Tally::default() }
+        let policy_alone = self.scenario.oracles.contains(&OracleName::Exact);
+        Tally { planned: self.planned(), policy_alone, ..Tally::default() }
     }
 
     /// Whether it has fresh sequences beyond those planned.

@@ -2,8 +2,11 @@
 //!
 //! Decides what is left out and says why. Whether a target *can* run a scenario is found out in `case`.
 
+use std::collections::BTreeSet;
+
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
+use crate::op::OracleName;
 use crate::requirement::Area;
 use crate::spec::Scenario;
 use crate::spec::expect::{self, About};
@@ -11,6 +14,7 @@ use crate::target::TargetName;
 use crate::verdict::record::{LeftOut, RunRecord, Scope};
 
 use super::SweepPlan;
+use super::judged_sequence::EXACT_01;
 
 /// How many near ids an error offers.
 const NEAR: usize = 3;
@@ -122,6 +126,18 @@ impl Plan {
     pub fn leave_out_exact(&mut self) {
         let about = |e: &&mut Planned| e.left_out.is_none() && e.scenario.requirement.area() == Area::Exact;
         self.entries.iter_mut().filter(about).for_each(|e| e.left_out = Some(LeftOut::NoExact));
+    }
+
+    /// Of every scenario only the sequences are left, judged by nobody but the policy that a target claims: they go on past
+    /// broken promises.
+    pub fn judge_policy_alone(&mut self) {
+        self.selection.push("--only-exact".to_owned());
+        for Planned { scenario, .. } in &mut self.entries {
+            scenario.requirement = EXACT_01;
+            scenario.oracles = BTreeSet::from([OracleName::Exact]);
+            scenario.must_reach.clear();
+            scenario.must_combine.clear();
+        }
     }
 
     /// The plan without what the target is expected to fail wherever it runs: such a scenario cannot tell a mistake that

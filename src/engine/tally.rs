@@ -52,12 +52,16 @@ pub(super) struct Tally {
     pub(super) swept: Vec<Caught>,
     pub(super) crash: Option<Crash>,
     pub(super) regressions: u64,
+    /// Nobody judges but the policy that is claimed.
+    pub(super) policy_alone: bool,
     pub(super) seconds: f64,
 }
 
 impl Tally {
     pub(super) fn is_over(&self) -> bool {
-        self.caught.is_some() || self.crash.is_some() || self.blind || !self.missing.is_empty()
+        // Nothing else is looked for where the policy alone is judged.
+        let is_told = self.policy_alone && self.departed.is_some();
+        is_told || self.caught.is_some() || self.crash.is_some() || self.blind || !self.missing.is_empty()
     }
 
     /// Whether it has more to run than it ran so far.

@@ -170,8 +170,8 @@ impl Runtime {
         !self.capturing.is_empty()
     }
 
-    /// Every device forbids for now what a capture forbids, or does not.
-    pub(crate) fn lift_captures(&mut self, lifted: bool) {
+    /// Devices on which a stream captures allow for now what a capture forbids, or do not.
+    pub fn lift_captures(&mut self, lifted: bool) {
         let capturing: BTreeSet<usize> = self.capturing.iter().filter_map(|&s| self.device_of(s).ok()).collect();
         capturing.into_iter().for_each(|device| self.devices[device].capture(!lifted));
     }

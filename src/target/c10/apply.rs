@@ -39,7 +39,7 @@ impl C10Target {
             Op::Use { block, stream } => self.write(block, Some(stream)),
             Op::Fill { block } => self.write(block, None),
             Op::Verify { block } => self.verify(block),
-            Op::EmptyCache => self.shim.empty_cache().map(done).map_err(refused),
+            Op::EmptyCache => self.empty_cache(),
             Op::SetFraction { device, fraction } => self.set_fraction(device, fraction),
             Op::GetFraction { device } => {
                 let index = self.place(device)?;
@@ -163,6 +163,14 @@ impl C10Target {
             played::verify(device, held.stream, held.address, held.bytes, block)
         });
         read.unwrap_or(Ok(Reply::Done))
+    }
+
+    fn empty_cache(&mut self) -> ReplyResult {
+        // Who empties the cache in a capture is taken to have seen to it that the device lets it.
+        cudart::with(|runtime| runtime.lift_captures(true));
+        let emptied = self.shim.empty_cache();
+        cudart::with(|runtime| runtime.lift_captures(false));
+        emptied.map(|()| Reply::Done).map_err(refused)
     }
 
     fn set_fraction(&mut self, device: Option<DeviceId>, fraction: f64) -> ReplyResult {
