@@ -113,13 +113,13 @@ impl<'a> Session<'a> {
             self.write_down(op, &Reply::Dropped(why), role);
             return Ok(StepOutcome::Dropped);
         }
-        self.pulse.at(self.step, role != Role::Given);
-        let reply = self.pulse.inside(|| {
+        self.pulse.at(self.step, (role != Role::Given).then_some(op));
+        let (reply, tells) = self.pulse.inside(|| {
             let reply = self.target.apply(op);
             self.target.observe(&mut self.after);
-            reply
+            (reply, self.tells && self.target.take_events(&mut self.events))
         });
-        self.tells = self.tells && self.target.take_events(&mut self.events);
+        self.tells = tells;
         if loss::lost(self.target, &self.after).is_some() {
             self.run.operations += 1;
             self.write_down(op, &reply, role);

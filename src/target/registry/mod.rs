@@ -5,6 +5,7 @@
 
 mod driver_pool;
 mod exec;
+mod forked;
 mod packaged;
 mod plugin;
 mod reference;
@@ -31,6 +32,8 @@ pub enum Isolation {
     InProcess,
     /// In a process of its own, which may crash or hang without taking the harness along.
     Child,
+    /// In a process that is judged in, another one for each sequence.
+    Forked,
 }
 
 impl Isolation {
@@ -40,6 +43,7 @@ impl Isolation {
         match self {
             Isolation::InProcess => "in process",
             Isolation::Child => "child process",
+            Isolation::Forked => "judged in a forked process",
         }
     }
 }
@@ -94,6 +98,9 @@ pub struct Missing {
 /// Builds a target for one sequence in this process.
 type Open = fn(&TargetName, &Setup) -> Result<Box<dyn Target>, TargetError>;
 
+/// Does once in a process what its copies then need not do.
+type Prepare = fn(&TargetName) -> Result<(), TargetError>;
+
 /// One kind of target.
 #[derive(Debug)]
 pub struct TargetKind {
@@ -114,14 +121,16 @@ pub struct TargetKind {
     /// Whether a name without `worker:` is of this kind.
     is: fn(&TargetName) -> bool,
     missing: fn() -> Option<Missing>,
+    pub(super) prepare: Prepare,
     open: Open,
     siblings: fn(&TargetName) -> Vec<TargetName>,
 }
 
 /// Every kind, in the order of `poolproof list targets`.
-pub static ALL: [&TargetKind; 8] = [
+pub static ALL: [&TargetKind; 9] = [
     &reference::SIM,
     &worker::KIND,
+    &forked::KIND,
     &exec::KIND,
     &plugin::KIND,
     &packaged::RMM,
@@ -131,7 +140,7 @@ pub static ALL: [&TargetKind; 8] = [
 ];
 
 impl TargetKind {
-    /// The kind of a target, that of the one behind `worker:`.
+    /// The kind of a target, that of the one behind `worker:` or `forked:`.
     #[must_use]
     pub fn of(name: &TargetName) -> Option<&'static TargetKind> {
         let inner = name.inner(&[]);
@@ -163,12 +172,12 @@ impl TargetKind {
 
 /// Builds a target in this process, wherever it would rather run.
 pub(super) fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
-    let kind = TargetKind::of(name).filter(|_| !name.is_behind_worker()).ok_or_else(|| unknown(name))?;
+    let kind = TargetKind::of(name).filter(|_| !name.is_behind_prefix()).ok_or_else(|| unknown(name))?;
     (kind.open)(name, setup)
 }
 
 /// The error of a name that is of no kind, with the nearest that is.
-fn unknown(name: &TargetName) -> TargetError {
+pub(super) fn unknown(name: &TargetName) -> TargetError {
     let asked = format!("{}@{}", name.allocator, name.place);
     let nearest = ALL.into_iter().min_by_key(|kind| strsim::levenshtein(kind.name, &asked));
     TargetError::Unknown { name: asked, hint: nearest.map(|kind| kind.name.to_owned()) }
@@ -216,6 +225,10 @@ fn nothing_missing() -> Option<Missing> {
     None
 }
 
+fn nothing_to_prepare(_: &TargetName) -> Result<(), TargetError> {
+    Ok(())
+}
+
 fn no_siblings(_: &TargetName) -> Vec<TargetName> {
     Vec::new()
 }
@@ -261,6 +274,7 @@ mod tests {
         for (text, kind, jobs_of_eight) in [
             ("reference@sim?defect=x", "reference@sim", 8),
             ("worker:reference@sim", "reference@sim", 8),
+            ("forked:reference@sim", "reference@sim", 8),
             ("reference@cuda", "reference@cuda", 1),
             ("worker:driver-pool@cuda", "driver-pool@cuda", 1),
             ("exec:./a b@sim", "exec:COMMAND@PLACE", 8),

@@ -25,7 +25,9 @@ mod told;
 pub use examine::{Examination, examine};
 pub use faulty::{Misbehaviour, UnknownMisbehaviour};
 #[cfg(target_os = "linux")]
-pub(super) use process::program;
+pub(super) use process::{Process, own, program};
+#[cfg(target_os = "linux")]
+pub(super) use recipe::patience;
 #[cfg(target_os = "linux")]
 pub use process::use_program;
 pub use protocol::{
