@@ -91,6 +91,11 @@ impl Marks {
         usize::try_from(self.step).map_or(steps.len(), |step| step.min(steps.len()))
     }
 
+    /// The harness added the call.
+    pub(super) fn is_added(&self) -> bool {
+        self.kind != GIVEN
+    }
+
     /// The operation under way; `None` where the sequence was closed, or nobody can tell.
     pub(super) fn op(&self, steps: &[Step]) -> Option<Op> {
         let given = || steps.get(self.step(steps))?.op.clone();

@@ -4,16 +4,20 @@
 //! `forked` has it in memory that outlives the process, and asks what that came to.
 
 use std::cell::RefCell;
+use std::io::{PipeWriter, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::op::Op;
-use crate::verdict::Reproducer;
+use crate::verdict::{Reproducer, TranscriptLine};
 
 use super::locks::lock;
 #[cfg(target_os = "linux")]
 use super::marks::Marks;
 use super::marks::{self, PLACES};
+
+/// What a line of the transcript begins with where it is told.
+pub(super) const TOLD: u8 = b'T';
 
 /// The numbers of a pulse: its own, or some that another process sees, too.
 #[derive(Debug)]
@@ -29,11 +33,17 @@ pub(super) struct Pulse {
     numbers: Numbers,
     /// The sequence under way.
     sequence: Mutex<Option<Reproducer>>,
+    /// Where lines of the transcript go at once, lest they be lost with the process.
+    teller: Mutex<Option<PipeWriter>>,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Pulse { numbers: Numbers::Own(std::array::from_fn(|_| AtomicU64::new(0))), sequence: Mutex::default() }
+        Pulse {
+            numbers: Numbers::Own(std::array::from_fn(|_| AtomicU64::new(0))),
+            sequence: Mutex::default(),
+            teller: Mutex::default(),
+        }
     }
 }
 
@@ -110,6 +120,20 @@ impl Pulse {
         answer
     }
 
+    /// From now on lines of the transcript are told here too.
+    #[cfg(target_os = "linux")]
+    pub(super) fn tells(&self, teller: PipeWriter) {
+        *lock(&self.teller) = Some(teller);
+    }
+
+    /// Tells a line of the transcript, as `told` reads it.
+    pub(super) fn tell(&self, line: &TranscriptLine) {
+        if let Some(teller) = &mut *lock(&self.teller) {
+            // Nobody to hear it: then nobody misses it.
+            let _ = serde_json::to_vec(line).map(|text| teller.write_all(&[&[TOLD], &text[..], b"\n"].concat()));
+        }
+    }
+
     /// This sequence is to be run now.
     pub(super) fn runs(&self, sequence: Reproducer) {
         *lock(&self.sequence) = Some(sequence);
@@ -138,7 +162,7 @@ pub(super) fn own() -> Arc<Pulse> {
 /// From now on the calling thread shows its pulse in these numbers.
 #[cfg(target_os = "linux")]
 pub(super) fn show(numbers: &'static [AtomicU64; PLACES]) -> Arc<Pulse> {
-    let pulse = Arc::new(Pulse { numbers: Numbers::Shared(numbers), sequence: Mutex::default() });
+    let pulse = Arc::new(Pulse { numbers: Numbers::Shared(numbers), ..Pulse::default() });
     OWN.set(Arc::clone(&pulse));
     pulse
 }

@@ -265,7 +265,9 @@ impl<'a> Session<'a> {
     fn write_down(&mut self, op: &Op, reply: &Reply, role: Role) {
         if self.keeps_transcript {
             let added = role != Role::Given;
-            self.run.transcript.push(TranscriptLine { asked: op.to_line(), answered: reply.to_line(), added });
+            let line = TranscriptLine { asked: op.to_line(), answered: reply.to_line(), added };
+            self.pulse.tell(&line);
+            self.run.transcript.push(line);
         }
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::registry::{Isolation, TargetKind};
+use super::worker::{Misbehaviour, PROCESS_OPTIONS};
 #[cfg(target_os = "linux")]
 use super::worker::{Process, own, patience};
-use super::worker::{Misbehaviour, PROCESS_OPTIONS};
 use super::{Lost, Target, TargetError, TargetName, Versions};
 use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo};

@@ -6,16 +6,15 @@
 
 #[cfg(target_os = "linux")]
 mod serve;
-#[cfg(all(test, target_os = "linux"))]
-mod tests;
 mod wire;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::op::{Op, Setup, TargetInfo, Versions};
+use crate::op::{Op, RefusalClass, Reply, Setup, TargetInfo, Versions};
 use crate::target::forked::{self, Heard};
 use crate::target::{Lost, TargetError, TargetName};
+use crate::verdict::TranscriptLine;
 
 use super::attempt::{Attempt, Panicked};
 use super::judged_sequence::{Conviction, JudgedSequence, Run};
@@ -32,30 +31,23 @@ const ODD: &str = "its server answered something else";
 /// What became of a question.
 enum Told {
     Answer(Answer),
-    Ended { lost: Lost, marks: Marks },
+    Ended { lost: Lost, marks: Marks, told: Vec<TranscriptLine> },
 }
 
 /// Runs and judges one sequence, relations apart.
-pub(super) fn attempt(
-    name: &TargetName,
-    setup: &Setup,
-    sequence: &JudgedSequence<'_>,
-) -> Result<Attempt, TargetError> {
+pub(super) fn attempt(name: &TargetName, setup: &Setup, sequence: &JudgedSequence<'_>) -> Result<Attempt, TargetError> {
     let JudgedSequence { steps, oracles, epilogue, transcript, only, exact, .. } = *sequence;
     let oracles = oracles.iter().copied().collect();
     match ask(name, setup, Ask::Attempt { steps: Cow::Borrowed(steps), oracles, epilogue, transcript, only, exact })? {
         Told::Answer(Answer::Attempted(attempt)) => attempt.map_err(|error| named(error, name)),
         Told::Answer(Answer::Panicked(text)) => Ok(Attempt::Panicked(Panicked { step: 0, text })),
-        Told::Ended { lost, marks } => Ok(Attempt::Ran(Box::new(ended(lost, &marks, sequence)))),
+        Told::Ended { lost, marks, told } => Ok(Attempt::Ran(Box::new(ended(lost, &marks, told, sequence)))),
         Told::Answer(_) => Err(odd(name)),
     }
 }
 
 /// What the target says of itself; `Ok(Err)` if it panics before it can.
-pub(super) fn inspect(
-    name: &TargetName,
-    setup: &Setup,
-) -> Result<Result<(TargetInfo, Versions), String>, TargetError> {
+pub(super) fn inspect(name: &TargetName, setup: &Setup) -> Result<Result<(TargetInfo, Versions), String>, TargetError> {
     match ask(name, setup, Ask::Inspect)? {
         Told::Answer(Answer::Inspected(Ok(told))) => {
             let (info, versions) = *told;
@@ -69,13 +61,7 @@ pub(super) fn inspect(
 }
 
 /// Runs a sequence for the comparison with another one.
-pub(super) fn bare(
-    name: &TargetName,
-    setup: &Setup,
-    ops: &[&Op],
-    whole: bool,
-    least: Least,
-) -> Result<Bare, Unjudged> {
+pub(super) fn bare(name: &TargetName, setup: &Setup, ops: &[&Op], whole: bool, least: Least) -> Result<Bare, Unjudged> {
     let ops = ops.iter().map(|op| Cow::Borrowed(*op)).collect();
     match ask(name, setup, Ask::Bare { ops, whole, least })? {
         Told::Answer(Answer::Bare(run)) => Ok(*run.map_err(|error| named(error, name))?),
@@ -93,12 +79,12 @@ fn ask(name: &TargetName, setup: &Setup, ask: Ask<'_>) -> Result<Told, TargetErr
     let answer = serde_json::from_slice(&line).map_err(|error| failed(format!("{ODD}: {error}")))?;
     Ok(match answer {
         Answer::NotForked(reason) => return Err(failed(reason)),
-        Answer::Ended { end: Ending::Exited(end), marks } => {
-            Told::Ended { lost: Lost::Exited { end, stderr: printed }, marks }
-        }
-        Answer::Ended { end: Ending::Late(milliseconds), marks } => {
-            let limit = Duration::from_millis(milliseconds);
-            Told::Ended { lost: Lost::Deadline { limit, stderr: printed }, marks }
+        Answer::Ended { end, marks, told } => {
+            let lost = match end {
+                Ending::Exited(end) => Lost::Exited { end, stderr: printed },
+                Ending::Late(limit) => Lost::Deadline { limit: Duration::from_millis(limit), stderr: printed },
+            };
+            Told::Ended { lost, marks, told }
         }
         answer => Told::Answer(answer),
     })
@@ -106,13 +92,17 @@ fn ask(name: &TargetName, setup: &Setup, ask: Ask<'_>) -> Result<Told, TargetErr
 
 /// A sequence whose process ended, or was ended. In a call of the target that is the target's doing; elsewhere, and before the
 /// first operation, it shows nothing of the promises.
-fn ended(lost: Lost, marks: &Marks, sequence: &JudgedSequence<'_>) -> Run {
+fn ended(lost: Lost, marks: &Marks, mut told: Vec<TranscriptLine>, sequence: &JudgedSequence<'_>) -> Run {
     let during = marks.op(sequence.steps).filter(|_| marks.is_inside && marks.asked > 0);
+    if let Some(op) = during.as_ref().filter(|_| sequence.transcript) {
+        let answered = Reply::refused(RefusalClass::DeviceError, lost.to_string()).to_line();
+        told.push(TranscriptLine { asked: op.to_line(), answered, added: marks.is_added() });
+    }
     let loss = Loss { lost, during: during.as_ref().map(Op::to_line) };
     let guilty = loss.violation().filter(|_| marks.is_inside && marks.asked > 0);
     let step = marks.step(sequence.steps);
     let conviction = guilty.map(|violation| Conviction { step, violations: vec![violation] });
-    Run { conviction, operations: marks.asked, lost: Some(loss), ..Run::default() }
+    Run { conviction, operations: marks.asked, transcript: told, lost: Some(loss), ..Run::default() }
 }
 
 /// The error as it is of the target that was asked for: the process within knows it by another name.

@@ -13,6 +13,7 @@ use crate::child::{Forked, Until, shared, wait};
 use crate::op::{Op, Step};
 use crate::target::forked::{self, Limits};
 use crate::target::{TargetName, worker};
+use crate::verdict::TranscriptLine;
 
 use super::super::attempt::attempt;
 use super::super::judged_sequence::JudgedSequence;
@@ -77,7 +78,7 @@ fn copy(
     })?;
     drop(answer); // with the copy's end its last writer is gone
     let mut answered = Some(answered);
-    let mut line = Vec::new();
+    let (mut heard, mut searched, mut told) = (Vec::new(), 0, Vec::new());
     let (mut calls, mut until) = (0, Until::after(limits.of(0)));
     let late = loop {
         let ready = match &answered {
@@ -86,10 +87,10 @@ fn copy(
         };
         match ready {
             [true, _] => {
-                if answered.as_mut().is_none_or(|pipe| !read(pipe, &mut line)) {
+                if answered.as_mut().is_none_or(|pipe| !read(pipe, &mut heard)) {
                     answered = None;
                 }
-                if line.ends_with(b"\n") {
+                if let Some(line) = complete(&mut heard, &mut searched, &mut told) {
                     copy.end()?;
                     return Ok(line);
                 }
@@ -113,7 +114,22 @@ fn copy(
         Some(limit) => Ending::Late(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
         None => Ending::Exited(status.into()),
     };
-    Ok(serde_json::to_vec(&Answer::Ended { end, marks })?)
+    Ok(serde_json::to_vec(&Answer::Ended { end, marks, told })?)
+}
+
+/// Takes the whole lines out of what was heard: those of a transcript are put to the others, and an answer is the last.
+fn complete(heard: &mut Vec<u8>, searched: &mut usize, told: &mut Vec<TranscriptLine>) -> Option<Vec<u8>> {
+    while let Some(at) = heard[*searched..].iter().position(|&byte| byte == b'\n') {
+        let rest = heard.split_off(*searched + at + 1);
+        let line = std::mem::replace(heard, rest);
+        *searched = 0;
+        match line.split_first() {
+            Some((&pulse::TOLD, text)) => told.extend(serde_json::from_slice::<TranscriptLine>(text)),
+            _ => return Some(line),
+        }
+    }
+    *searched = heard.len();
+    None
 }
 
 /// Reads what is there; `false` once there will be no more.
@@ -132,9 +148,13 @@ fn read(pipe: &mut PipeReader, into: &mut Vec<u8>) -> bool {
 fn say(name: &TargetName, question: &[u8], pipe: io::Result<PipeWriter>) -> io::Result<()> {
     let complain = |error: &dyn std::fmt::Display| eprintln!("the question cannot be answered: {error}");
     let question = serde_json::from_slice(question).inspect_err(|error| complain(error))?;
+    let mut pipe = pipe?;
+    if matches!(question, Question { ask: Ask::Attempt { transcript: true, .. }, .. }) {
+        pulse::own().tells(pipe.try_clone()?);
+    }
     let mut line = serde_json::to_vec(&answer(name, &question)).inspect_err(|error| complain(error))?;
     line.push(b'\n');
-    pipe?.write_all(&line)
+    pipe.write_all(&line)
 }
 
 fn answer(name: &TargetName, question: &Question<'_>) -> Answer {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::op::{Op, OracleName, Setup, Step, TargetInfo, Versions};
 use crate::target::TargetError;
 use crate::target::lost::End;
+use crate::verdict::TranscriptLine;
 
 use super::super::attempt::Attempt;
 use super::super::judged_sequence::FailureKey;
@@ -48,8 +49,12 @@ pub(super) enum Answer {
     Bare(Result<Box<Bare>, TargetError>),
     /// The target panicked, asked for anything but a sequence that is judged.
     Panicked(String),
-    /// There was no answer: the process ended so, or was ended for being late.
-    Ended { end: Ending, marks: Marks },
+    /// There was no answer: the process ended so, or was ended for being late; and the transcript as far as it came.
+    Ended {
+        end: Ending,
+        marks: Marks,
+        told: Vec<TranscriptLine>,
+    },
     /// No process could be made.
     NotForked(String),
 }
