@@ -1,14 +1,13 @@
 //! Operations through the whole harness, with every oracle and with none.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::Draw;
-use crate::engine::Clock;
-use crate::engine::Twin;
-use crate::engine::lockstep::{self, JudgedSequence};
+use crate::engine::attempt::{Attempt, Panicked, attempt};
+use crate::engine::lockstep::JudgedSequence;
+use crate::engine::{Clock, Named, Twin, inspect};
 use crate::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId, Via};
-use crate::target::{self, TargetError, TargetName};
+use crate::target::{TargetError, TargetName};
 
 const REPEATS: u32 = 5;
 
@@ -103,7 +102,8 @@ pub fn throughput(name: &TargetName, effort: Effort) -> Result<Throughput, Targe
         Ok(clock.seconds())
     };
     let (mut judged, mut bare, mut exact) = (f64::INFINITY, f64::INFINITY, f64::INFINITY);
-    let has_twin = Twin::of(target::open(name, &setup)?.info(), &setup).is_some();
+    let info = inspect(&Named(name), &setup)?.map_err(|reason| panicked(name, reason))?.0;
+    let has_twin = Twin::of(&info, &setup).is_some();
     let mut executed_judged = 0;
     for _ in 0..effort.repeats {
         bare = bare.min(time(&none)?);
@@ -167,10 +167,15 @@ pub fn curve(name: &TargetName, points: &[u32]) -> Result<Vec<CurvePoint>, Targe
 }
 
 fn run(name: &TargetName, setup: &Setup, steps: &[Step], oracles: &BTreeSet<OracleName>) -> Result<u64, TargetError> {
-    let mut target = target::open(name, setup)?;
     let sequence = JudgedSequence { only: None, ..JudgedSequence::new(steps, oracles, false) };
-    let twin = if sequence.exact { Twin::of(target.info(), setup) } else { None };
-    let run = lockstep::run_beside(&mut *target, twin, &sequence, &Cell::new(0));
+    let run = match attempt(&Named(name), setup, &sequence)? {
+        Attempt::Ran(run) => run,
+        Attempt::Panicked(Panicked { text, .. }) => return Err(panicked(name, text)),
+    };
     debug_assert!(run.conviction.is_none() && run.departure.is_none(), "a sound target: {run:?}");
     Ok(run.operations)
+}
+
+fn panicked(name: &TargetName, text: String) -> TargetError {
+    TargetError::Unavailable { target: name.to_string(), reason: format!("it panicked: {text}") }
 }

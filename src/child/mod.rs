@@ -4,6 +4,8 @@
 //! wait for it has an end; and that what it has started is ended with it. What is said to it is its user's business.
 
 mod finish;
+#[cfg(target_os = "linux")]
+mod fork;
 mod group;
 mod talk;
 #[cfg(all(test, unix))]
@@ -17,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub use finish::{Finished, Unfinished, finish};
+#[cfg(target_os = "linux")]
+pub use fork::{Forked, shared};
 pub use group::Group;
 pub use talk::Talk;
 pub use until::Until;

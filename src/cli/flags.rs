@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::engine::{EngineError, Plan, regressions};
+use crate::engine::{self, EngineError, Plan, regressions};
 use crate::op::Setup;
 use crate::replay::{Bound, Range};
 use crate::report::Language;
@@ -57,7 +57,7 @@ pub(super) fn targets(names: &[String]) -> Result<Vec<TargetName>, CliError> {
     for name in names {
         let name: TargetName = name.parse()?;
         target::make_room(&name);
-        target::open(&name, &probe).map_err(EngineError::from)?;
+        engine::ensure_opens(&name, &probe).map_err(EngineError::from)?;
         if !targets.contains(&name) {
             targets.push(name);
         }

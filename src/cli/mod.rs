@@ -13,6 +13,7 @@ mod error;
 mod exit;
 mod explain;
 mod flags;
+mod fork_server;
 mod fuzz;
 mod init;
 mod kill_matrix;
@@ -96,6 +97,8 @@ enum Command {
     Init(init::Args),
     Setup(setup::Args),
     Worker(worker::Args),
+    #[command(hide = true)]
+    ForkServer(fork_server::Args),
     Processes(processes::Args),
     Neighbour(neighbour::Args),
     Doctor(doctor::Args),
@@ -174,6 +177,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&args, &mut context),
         Command::Setup(args) => setup::run(&args, &mut context),
         Command::Worker(args) => worker::run(&args, &mut context),
+        Command::ForkServer(args) => fork_server::run(&args, &mut context),
         Command::Processes(args) => processes::run(&args, &mut context),
         Command::Neighbour(args) => neighbour::run(&args, &mut context),
         Command::Doctor(args) => doctor::run(&args, &mut context),

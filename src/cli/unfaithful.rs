@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     ensure_writable(&args.out)?;
     let base: TargetName = args.target.parse()?;
     targets(&[base.to_string()])?;
-    if base.is_apart() {
+    if base.is_apart() || base.is_forked() {
         return Err(CliError::Apart { target: args.target.clone() });
     }
     let options = UnfaithfulOptions {

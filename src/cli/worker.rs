@@ -26,19 +26,23 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, _: &mut Context) -> Result<Exit, CliError> {
     worker::follow_parent();
-    // The usual text names the thread by a number that differs from run to run.
-    std::panic::set_hook(Box::new(|info| {
-        let said = info.payload_as_str().unwrap_or("a panic without a text");
-        let place = info.location().map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
-        eprintln!("panicked: {said}{place}");
-    }));
+    tell_panics();
     let (questions, answers) = descriptors()?;
     worker::serve(&args.name, BufReader::new(questions), answers, args.misbehave)?;
     Ok(Exit::Conformant)
 }
 
+/// The usual text names the thread by a number that differs from run to run.
+pub(super) fn tell_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let said = info.payload_as_str().unwrap_or("a panic without a text");
+        let place = info.location().map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
+        eprintln!("panicked: {said}{place}");
+    }));
+}
+
 /// The two pipes that the harness has left open for this process.
-fn descriptors() -> Result<(File, File), CliError> {
+pub(super) fn descriptors() -> Result<(File, File), CliError> {
     let failed = |path: &'static str| move |source| CliError::NoPipe { path, source };
     let [questions, answers] = worker::PIPES;
     let asked = File::open(questions).map_err(failed(questions))?;

@@ -9,7 +9,7 @@ use crate::op::together::Reach;
 use crate::op::{TargetInfo, Together, Versions};
 use crate::requirement::{Area, RequirementId, Severity};
 use crate::spec::Scenario;
-use crate::target::{self, TargetName};
+use crate::target::TargetName;
 use crate::verdict::record::{EndedBy, RunRecord, RunStamp, ScenarioRecord, TargetOption, TargetRecord};
 use crate::verdict::states::StatesRecord;
 use crate::verdict::{Finding, Folded, Outcome};
@@ -18,7 +18,7 @@ use super::caught::Caught;
 use super::conditions;
 use super::fold::{self, Group, Suspect};
 use super::keep::broken_file;
-use super::opener::Opener;
+use super::opener::{Named, Opener, Same};
 use super::options::RunOptions;
 use super::plan::Planned;
 use super::tally::Tally;
@@ -137,10 +137,10 @@ fn departures<'a>(options: &'a RunOptions, ended: &'a [Option<Ended>]) -> Vec<Su
 /// Opens a target by the name in a reproducer: the one under test, or a sibling of it.
 fn opener<'a>(open: &'a Opener<'a>, own: &str, name: &str) -> Option<Box<Opener<'a>>> {
     if name == own {
-        return Some(Box::new(move |setup| open(setup)));
+        return Some(Box::new(Same(open)));
     }
     let sibling: TargetName = name.parse().ok()?;
-    Some(Box::new(move |setup| target::open(&sibling, setup)))
+    Some(Box::new(Named(sibling)))
 }
 
 fn finding(options: &RunOptions, suspects: &[Suspect<'_>], group: &Group, open: &fold::OpenNamed<'_>) -> Finding {

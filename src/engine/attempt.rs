@@ -4,19 +4,22 @@
 
 use std::cell::Cell;
 
+use serde::{Deserialize, Serialize};
+
 use crate::op::{Op, Setup};
 use crate::target::TargetError;
 
+use super::forked;
 use super::lockstep::{self, Conviction, JudgedSequence, Run};
 use super::loss::{self, Loss};
-use super::metamorphic;
-pub use super::opener::{Opener, inspect};
+use super::metamorphic::{self, Unjudged};
+pub use super::opener::{Named, Opener, Opens, inspect};
 use super::opener::{catch_panic, lost_by};
 use super::pulse;
 use super::twin::Twin;
 
 /// A sequence that ended in a panic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Panicked {
     /// The given step under way; the number of steps if it was a closing operation.
     pub step: usize,
@@ -25,7 +28,7 @@ pub struct Panicked {
 }
 
 /// How an attempt at a sequence ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attempt {
     /// To its end, or to a conviction.
     Ran(Box<Run>),
@@ -52,16 +55,29 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, sequence: &JudgedSequence<'_>) 
     let pulse = pulse::own();
     pulse.leave();
     let body = || {
-        let mut target = pulse.inside(|| open(setup))?;
-        let twin = if sequence.exact { Twin::of(target.info(), setup) } else { None };
-        let mut run = lockstep::run_beside(&mut *target, twin, sequence, &at);
-        drop(target); // a GPU has one borrower at a time
+        let mut run = match open.forked() {
+            None => {
+                let mut target = pulse.inside(|| open.open(setup))?;
+                let twin = if sequence.exact { Twin::of(target.info(), setup) } else { None };
+                let run = lockstep::run_beside(&mut *target, twin, sequence, &at);
+                pulse.inside(|| drop(target)); // a GPU has one borrower at a time
+                run
+            }
+            Some(name) => match forked::attempt(name, setup, sequence)? {
+                Attempt::Ran(run) => *run,
+                panicked @ Attempt::Panicked(_) => return Ok(panicked),
+            },
+        };
         if run.conviction.is_none() && !run.blind {
-            let compared = metamorphic::judge(open, setup, sequence.steps, sequence.relations)?;
-            run.pairs = compared.pairs;
-            run.conviction = compared.conviction;
+            match metamorphic::judge(open, setup, sequence.steps, sequence.relations) {
+                Ok(compared) => (run.pairs, run.conviction) = (compared.pairs, compared.conviction),
+                Err(Unjudged::Target(error)) => return Err(error),
+                Err(Unjudged::Panicked(text)) => {
+                    return Ok(Attempt::Panicked(Panicked { step: sequence.steps.len(), text }));
+                }
+            }
         }
-        Ok(run)
+        Ok(Attempt::Ran(Box::new(run)))
     };
     match catch_panic(body) {
         // One that cannot be opened now is lost to this sequence; the next may find it again.
@@ -69,7 +85,7 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, sequence: &JudgedSequence<'_>) 
             let lost = lost_by(error)?;
             Ok(Attempt::Ran(Box::new(Run { lost: Some(Loss { lost, during: None }), ..Run::default() })))
         }
-        Ok(Ok(run)) => Ok(Attempt::Ran(Box::new(run))),
+        Ok(Ok(attempt)) => Ok(attempt),
         Err(text) if pulse.leave() => Ok(Attempt::Ran(Box::new(panicked(sequence, at.get(), &text)))),
         Err(text) => Ok(Attempt::Panicked(Panicked { step: at.get(), text })),
     }

@@ -9,11 +9,12 @@ use jiff::civil::Date;
 use crate::op::Text;
 use crate::requirement::RequirementId;
 use crate::spec::expect::{About, Drafted, Expectation, Expectations, Reach, draft};
-use crate::target::{self, TargetName};
+use crate::target::TargetName;
 use crate::verdict::expectation::{ExpectationRecord, Standing};
 use crate::verdict::record::{RunRecord, ScenarioRecord};
 use crate::verdict::{Finding, Outcome};
 
+use super::opener::{Named, inspect};
 use super::stamp::today;
 
 /// How long a drafted expectation holds, in days.
@@ -202,7 +203,7 @@ fn excused_on_siblings(
     let mut excuses = record.findings.iter().filter(|f| f.concerns(&scenario.id)).map(|finding| {
         let sibling = &finding.reproducer.target;
         let name: TargetName = sibling.parse().ok().filter(|_| *sibling != record.target.name)?;
-        let info = target::open(&name, &finding.reproducer.setup).ok()?.info().clone();
+        let (info, _) = inspect(&Named(&name), &finding.reproducer.setup).ok()?.ok()?;
         let capabilities: Vec<String> = info.capabilities.iter().map(ToString::to_string).collect();
         let devices: Vec<&str> = info.devices.iter().map(|d| d.name.as_str()).collect();
         let options = sibling.split_once('?').map_or("", |(_, options)| options);

@@ -2,8 +2,8 @@
 //!
 //! Decides nothing but that the tries are made in processes of their own. When a call hangs, `watchdog` says.
 
-use crate::op::{Op, OracleName, Setup};
-use crate::target::{self, Lost, TargetName};
+use crate::op::{Op, OracleName};
+use crate::target::{Lost, TargetName};
 
 use super::attempt::{Attempt, attempt};
 use super::case::Case;
@@ -11,6 +11,7 @@ use super::caught::{Author, Caught};
 use super::failure;
 use super::lockstep::Conviction;
 use super::loss::Loss;
+use super::opener::Named;
 use super::stop::{Budget, Patience};
 use super::watchdog::{self, Stuck};
 
@@ -21,7 +22,7 @@ const DEADLINE: &str = "3s";
 pub(super) fn pin_down(case: &Case<'_>, name: &TargetName, stuck: &Stuck, budget: &Budget<'_>) -> Caught {
     let hung = &stuck.reproducer;
     let apart = apart(name);
-    let open = |setup: &Setup| target::open(&apart, setup);
+    let open = Named(&apart);
     let Case { scenario, target, seed, cases, swarm, .. } = *case;
     let here_again =
         Case { scenario, open: &open, target, seed, cases, swarm, exact: false, stored: None, running: None };

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::op::{Milestone, OracleName, State, Step};
 use crate::requirement::{Area, RequirementId};
 use crate::verdict::{TranscriptLine, Violation};
@@ -42,7 +44,7 @@ impl<'a> JudgedSequence<'a> {
 
 /// What makes two failures the same: who convicts, and the promise that the judge cites; none, if it leaves that to the
 /// scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FailureKey {
     /// Who convicts.
     pub oracle: OracleName,
@@ -71,7 +73,7 @@ impl FailureKey {
 }
 
 /// A step that broke a promise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conviction {
     /// The given step it happened at or after; the number of steps if it was a closing operation.
     pub step: usize,
@@ -80,7 +82,7 @@ pub struct Conviction {
 }
 
 /// How a sequence went.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// The first step that broke a promise.
     pub conviction: Option<Conviction>,

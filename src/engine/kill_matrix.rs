@@ -8,15 +8,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::op::{Setup, Text};
+use crate::op::Text;
 use crate::reference::{Defect, Variation};
-use crate::target::{self, TargetName};
+use crate::target::TargetName;
 use crate::verdict::Outcome;
 use crate::verdict::matrix::{Alarm, DefectRow, Kill, KillMatrix, RowStamp, VariationRow};
 use crate::verdict::record::{EndedBy, RunStamp};
 
 use super::case::Case;
 use super::locks::lock;
+use super::opener::Named;
 use super::plan::{Plan, Planned};
 use super::stamp::{Clock, run_stamp};
 use super::stop::{Budget, Stop, Watch};
@@ -228,7 +229,7 @@ pub fn hunt(
     let clock = Clock::start();
     let name = with_option(&options.base, "defect", defect.name());
     let target = name.to_string();
-    let open = |setup: &Setup| target::open(&name, setup);
+    let open = Named(&name);
     let mut chosen: Vec<&Planned> = options.plan.entries.iter().filter(|e| e.left_out.is_none()).collect();
     chosen.sort_by_key(|e| Some(e.scenario.id.as_str()) != first); // stable: the others keep the plan's order
     let budget = Budget::new(None, &options.stop, watch);
@@ -304,7 +305,7 @@ pub fn vary(
     let clock = Clock::start();
     let name = with_option(&options.base, "variation", variation.name());
     let target = name.to_string();
-    let open = |setup: &Setup| target::open(&name, setup);
+    let open = Named(&name);
     let budget = Budget::new(None, &options.stop, watch);
     let mut row = VariationRow {
         name: variation.name().to_owned(),

@@ -33,6 +33,7 @@ pub(crate) fn run_beside(
     let mut probes = Probes::new(sequence.oracles, &session.info);
     // `Stop` only says that `run.conviction`, `run.departure` or `run.lost` is set.
     let walked: Result<(), Stop> = session.walk(sequence, &mut probes, at);
+    session.pulse.closes(sequence.steps.len());
     session.pulse.inside(|| session.target.close());
     if walked.is_ok() {
         let _: Result<(), Stop> = session.ensure_alive(None);

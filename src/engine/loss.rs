@@ -3,6 +3,8 @@
 //! Decides which it is: a process that dies, hangs or is poisoned by a call broke a promise; one that
 //! speaks nonsense, or never came up, shows nothing of the allocator.
 
+use serde::{Deserialize, Serialize};
+
 use crate::op::size::human;
 use crate::op::{Observation, OracleName, Text};
 use crate::target::lost::End;
@@ -37,7 +39,7 @@ pub(super) fn lost(target: &dyn Target, seen: &Observation) -> Option<Lost> {
 }
 
 /// A loss and what was asked when it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     pub lost: Lost,
     /// The operation under way, in one line; `None` before the first and after the last.

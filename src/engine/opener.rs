@@ -2,15 +2,65 @@
 //!
 //! Decides which errors of opening are a loss.
 
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 use crate::op::{Setup, TargetInfo, Versions};
-use crate::target::{Lost, Target, TargetError};
+use crate::target::{self, Lost, Target, TargetError, TargetName};
+
+use super::forked;
 
 /// Builds the target under test for one sequence.
-pub type Opener<'a> = dyn Fn(&Setup) -> Result<Box<dyn Target>, TargetError> + Sync + 'a;
+pub trait Opens: Sync {
+    /// Builds it in this process.
+    ///
+    /// # Errors
+    /// What the target says where it cannot be built.
+    fn open(&self, setup: &Setup) -> Result<Box<dyn Target>, TargetError>;
+
+    /// The target whose sequences are judged elsewhere, each in a process of its own, so that nobody opens it here.
+    fn forked(&self) -> Option<&TargetName> {
+        None
+    }
+}
+
+/// Whatever builds a target.
+pub type Opener<'a> = dyn Opens + 'a;
+
+impl<F: Fn(&Setup) -> Result<Box<dyn Target>, TargetError> + Sync> Opens for F {
+    fn open(&self, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+        self(setup)
+    }
+}
+
+/// The target of a name, wherever its sequences are judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<N>(pub N);
+
+impl<N: Borrow<TargetName> + Sync> Opens for Named<N> {
+    fn open(&self, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+        target::open(self.0.borrow(), setup)
+    }
+
+    fn forked(&self) -> Option<&TargetName> {
+        Some(self.0.borrow()).filter(|name| name.is_forked())
+    }
+}
+
+/// The same as another one.
+pub(super) struct Same<'a>(pub(super) &'a Opener<'a>);
+
+impl Opens for Same<'_> {
+    fn open(&self, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+        self.0.open(setup)
+    }
+
+    fn forked(&self) -> Option<&TargetName> {
+        self.0.forked()
+    }
+}
 
 /// The loss that an error of opening is: of a process, or of room on a card. What is wrong with the name stays an error.
 pub(super) fn lost_by(error: TargetError) -> Result<Lost, TargetError> {
@@ -27,7 +77,10 @@ pub(super) fn lost_by(error: TargetError) -> Result<Lost, TargetError> {
 /// # Errors
 /// What the target says where it cannot be built.
 pub fn inspect(open: &Opener<'_>, setup: &Setup) -> Result<Result<(TargetInfo, Versions), String>, TargetError> {
-    match catch_panic(|| open(setup).map(|target| (target.info().clone(), target.versions()))) {
+    if let Some(name) = open.forked() {
+        return forked::inspect(name, setup);
+    }
+    match catch_panic(|| open.open(setup).map(|target| (target.info().clone(), target.versions()))) {
         Ok(result) => result.map(Ok),
         Err(text) => Ok(Err(text)),
     }

@@ -7,9 +7,8 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::input::{self, Looks};
-use crate::op::Setup;
 use crate::recording;
-use crate::target::{self, TargetName};
+use crate::target::TargetName;
 use crate::verdict::{Reproducer, TranscriptLine};
 
 use super::EngineError;
@@ -17,6 +16,7 @@ use super::attempt::{Attempt, attempt};
 use super::failure::relations_of;
 use super::lockstep::{Conviction, JudgedSequence};
 use super::naming;
+use super::opener::Named;
 use super::regressions;
 
 /// What a replay came to.
@@ -100,7 +100,7 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
     let (steps, epilogue) = (&reproducer.steps, reproducer.epilogue);
     let course =
         JudgedSequence { transcript: true, relations: &relations, ..JudgedSequence::new(steps, &oracles, epilogue) };
-    let open = |setup: &Setup| target::open(&name, setup);
+    let open = Named(&name);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {
         Attempt::Ran(mut run) => {

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use crate::op::{Capability, Setup, TargetInfo, Text, Versions, size};
 use crate::spec::{Body, Scenario};
-use crate::target::TargetError;
+use crate::target::{TargetError, TargetName};
 use crate::workload;
 
 use super::case::worlds;
-use super::opener::{Opener, inspect};
+use super::opener::{Named, Opener, inspect};
 use super::premise;
 
 /// A device that any machine can play.
@@ -59,6 +59,14 @@ pub(super) fn too_small(total_bytes: u64, wanted_bytes: u64) -> Text {
 /// The same world with devices that any machine can play.
 fn small(world: Setup) -> Setup {
     Setup { device_bytes: vec![SMALL; world.device_bytes.len()], ..world }
+}
+
+/// Opens a target once, to see whether there is such a one and whether it can be had.
+///
+/// # Errors
+/// What the target says where it cannot be built.
+pub fn ensure_opens(name: &TargetName, setup: &Setup) -> Result<(), TargetError> {
+    inspect(&Named(name), setup).map(|_| ())
 }
 
 /// What a scenario requires and this target lacks; `None` if the target panics before it can say.

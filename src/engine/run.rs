@@ -2,15 +2,13 @@
 //!
 //! Decides what is kept of it, and how it came to its end. What runs when is `schedule`'s.
 
-use crate::op::Setup;
-use crate::target::{self};
 use crate::verdict::Reproducer;
 use crate::verdict::record::{EndedBy, RunRecord};
 
 use super::assemble::Ended;
 use super::case::Case;
 use super::keep::{self, keep_failure, running_file};
-use super::opener::Opener;
+use super::opener::{Named, Opener};
 use super::options::RunOptions;
 use super::plan::Planned;
 use super::schedule::Pool;
@@ -24,8 +22,7 @@ use super::{EngineError, Progress, assemble, failure, files, outcome, regression
 /// # Errors
 /// A target that cannot be built, a stored sequence that cannot be read, a file that cannot be written.
 pub fn run(options: &RunOptions, progress: &dyn Progress) -> Result<RunRecord, EngineError> {
-    let open = |setup: &Setup| target::open(&options.target, setup);
-    run_on(&open, options, progress)
+    run_on(&Named(&options.target), options, progress)
 }
 
 /// The same with targets from elsewhere than `target::open`.

@@ -234,7 +234,7 @@ impl<'a> Pool<'a> {
         std::thread::scope(|scope| {
             // Before the watch begins: it ends when nobody is watched.
             let first = watchdog.join();
-            if !self.options.target.is_apart() {
+            if !self.options.target.is_apart() && !self.options.target.is_forked() {
                 scope.spawn(|| watchdog.watch().into_iter().for_each(|stuck| self.hangs(stuck)));
             }
             for _ in 1..self.options.jobs.max(1).min(chosen.len()) {

@@ -113,13 +113,13 @@ impl<'a> Session<'a> {
             self.write_down(op, &Reply::Dropped(why), role);
             return Ok(StepOutcome::Dropped);
         }
-        self.pulse.at(self.step, role != Role::Given);
-        let reply = self.pulse.inside(|| {
+        self.pulse.at(self.step, (role != Role::Given).then_some(op));
+        let (reply, tells) = self.pulse.inside(|| {
             let reply = self.target.apply(op);
             self.target.observe(&mut self.after);
-            reply
+            (reply, self.tells && self.target.take_events(&mut self.events))
         });
-        self.tells = self.tells && self.target.take_events(&mut self.events);
+        self.tells = tells;
         if loss::lost(self.target, &self.after).is_some() {
             self.run.operations += 1;
             self.write_down(op, &reply, role);
@@ -265,7 +265,9 @@ impl<'a> Session<'a> {
     fn write_down(&mut self, op: &Op, reply: &Reply, role: Role) {
         if self.keeps_transcript {
             let added = role != Role::Given;
-            self.run.transcript.push(TranscriptLine { asked: op.to_line(), answered: reply.to_line(), added });
+            let line = TranscriptLine { asked: op.to_line(), answered: reply.to_line(), added };
+            self.pulse.tell(&line);
+            self.run.transcript.push(line);
         }
     }
 }

@@ -3,10 +3,10 @@
 //! Decides which sequence comes next: generated scenarios take turns in an order of the seed, a sequence a turn, so
 //! that no defect profits from its scenario's place in the plan. Nothing is made small here; explicit scenarios take no part.
 
-use crate::op::{Setup, TargetInfo};
+use crate::op::TargetInfo;
 use crate::reference::Defect;
 use crate::spec::{Body, Generate, Scenario};
-use crate::target::{self, TargetName};
+use crate::target::TargetName;
 use crate::verdict::record::{EndedBy, RunStamp};
 use crate::verdict::survival::{Generator, HuntStamp, Hunts, Survival, SurvivalRow};
 use crate::workload::{self, Offers};
@@ -16,7 +16,7 @@ use super::attempt::{Attempt, attempt};
 use super::case::Case;
 use super::kill_matrix::{in_parallel, with_option};
 use super::lockstep::JudgedSequence;
-use super::opener::{Opener, inspect};
+use super::opener::{Named, Opener, inspect};
 use super::plan::Plan;
 use super::requires;
 use super::stamp::{Clock, run_stamp};
@@ -64,7 +64,7 @@ impl SurvivalProgress for super::Silent {}
 pub fn survival(options: &SurvivalOptions, progress: &dyn SurvivalProgress) -> Result<Survival, EngineError> {
     let clock = Clock::start();
     let stamp = run_stamp(&options.command);
-    let open = |setup: &Setup| target::open(&options.base, setup);
+    let open = Named(&options.base);
     let mut chosen = Vec::new();
     for entry in options.plan.entries.iter().filter(|e| e.left_out.is_none()) {
         let Body::Generate(generate) = &entry.scenario.body else { continue };
@@ -112,7 +112,7 @@ fn hunt_with_all(
     watch: &dyn Watch,
 ) -> Result<Option<SurvivalRow>, EngineError> {
     let name = with_option(&options.base, "defect", defect.name());
-    let open = |setup: &Setup| target::open(&name, setup);
+    let open = Named(&name);
     let budget = Budget::new(None, &options.stop, watch);
     let mut hunts = Vec::new();
     for generator in Generator::DRAWN {

@@ -9,7 +9,7 @@ use crate::target::{self, TargetName};
 use super::attempt::{Attempt, attempt};
 use super::case::Case;
 use super::lockstep::JudgedSequence;
-use super::opener::inspect;
+use super::opener::{Named, inspect};
 
 /// A sound allocator of the same policy and settings, on simulated devices.
 pub(super) struct Yardstick {
@@ -31,7 +31,7 @@ impl Yardstick {
 
     /// Whether it gets through the steps without a violation, leaving none of them out.
     pub(super) fn meets(&self, setup: &Setup, course: &JudgedSequence<'_>) -> bool {
-        let open = |setup: &Setup| target::open(&self.name, setup);
+        let open = Named(&self.name);
         let device_bytes = self.device_bytes.iter().copied().take(setup.device_bytes.len()).collect();
         let setup = Setup { device_bytes, ..setup.clone() };
         matches!(attempt(&open, &setup, course), Ok(Attempt::Ran(run)) if run.conviction.is_none() && run.dropped == 0)

@@ -5,8 +5,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// By itself, with this exit code.
     Code(i32),
@@ -14,6 +16,17 @@ pub enum End {
     Signal(i32),
     /// The system does not say.
     Unknown,
+}
+
+#[cfg(unix)]
+impl From<std::process::ExitStatus> for End {
+    fn from(status: std::process::ExitStatus) -> Self {
+        match (status.code(), std::os::unix::process::ExitStatusExt::signal(&status)) {
+            (Some(code), _) => End::Code(code),
+            (None, Some(signal)) => End::Signal(signal),
+            (None, None) => End::Unknown,
+        }
+    }
 }
 
 impl fmt::Display for End {
@@ -69,7 +82,7 @@ pub enum ProtocolError {
 }
 
 /// Why nothing more can be asked of a target. `stderr` is the end of what its process wrote there.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum Lost {
     #[error("the process ended with {end}")]
@@ -79,6 +92,8 @@ pub enum Lost {
     /// The device is in a state in which no later call of the process can succeed.
     #[error("the process cannot go on: {reason}")]
     Poisoned { reason: String, stderr: String },
+    /// Told by whoever asked, and to nobody in another process.
+    #[serde(skip)]
     #[error("the process broke the protocol: {reason}")]
     Protocol { reason: ProtocolError, stderr: String },
     #[error("the process could not be started: {reason}")]

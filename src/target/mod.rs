@@ -4,6 +4,7 @@
 
 mod c10;
 mod driver_pool;
+pub mod forked;
 pub mod lost;
 mod meant;
 pub mod name;
@@ -139,8 +140,13 @@ pub enum TargetError {
 /// Builds a target for one sequence, in a process of its own where its name says so or its kind needs it.
 ///
 /// # Errors
-/// A name, an option or a value of one that does not exist; a process that cannot be started or does not answer.
+/// A name, an option or a value of one that does not exist; a process that cannot be started or does not answer; a target
+/// of which only whole sequences can be asked.
 pub fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    if name.is_forked() {
+        let reason = "each of its sequences is judged in a process of its own, and operations alone are asked nowhere";
+        return Err(TargetError::Unavailable { target: name.to_string(), reason: reason.to_owned() });
+    }
     if name.is_apart() { worker::open(name, setup) } else { open_here(name, setup) }
 }
 

@@ -118,6 +118,9 @@ impl fmt::Display for TargetName {
 /// In front of a name: the target runs in a process of its own.
 const APART: &str = "worker:";
 
+/// In front of a name: each sequence is judged in a process of its own.
+const FORKED: &str = "forked:";
+
 /// In front of a command: the target is whatever that starts.
 const COMMAND: &str = "exec:";
 
@@ -128,7 +131,20 @@ impl TargetName {
     /// Whether the target runs in a process of its own: `worker:reference@sim`, and whatever kind always does.
     #[must_use]
     pub fn is_apart(&self) -> bool {
-        self.is_behind_worker() || TargetKind::of(self).is_some_and(|kind| kind.isolation == Isolation::Child)
+        let always = || TargetKind::of(self).is_some_and(|kind| kind.isolation == Isolation::Child);
+        self.is_behind_worker() || !self.is_forked() && always()
+    }
+
+    /// Whether each sequence is judged in a process of its own: `forked:reference@sim`, and whatever kind always is.
+    #[must_use]
+    pub fn is_forked(&self) -> bool {
+        let always = || TargetKind::of(self).is_some_and(|kind| kind.isolation == Isolation::Forked);
+        self.allocator.starts_with(FORKED) || !self.is_behind_worker() && always()
+    }
+
+    /// Whether `worker:` or `forked:` stands in front.
+    pub(super) fn is_behind_prefix(&self) -> bool {
+        self.is_behind_worker() || self.allocator.starts_with(FORKED)
     }
 
     /// Whether `worker:` stands in front.
@@ -155,10 +171,11 @@ impl TargetName {
         self.options.iter().rfind(|(known, _)| known == key).map(|(_, value)| value.as_deref())
     }
 
-    /// The name without `worker:`, and without the options in `taken`.
+    /// The name without `worker:` or `forked:`, and without the options in `taken`.
     #[must_use]
     pub fn inner(&self, taken: &[&str]) -> TargetName {
-        let allocator = self.allocator.strip_prefix(APART).unwrap_or(&self.allocator).to_owned();
+        let plain = [APART, FORKED].into_iter().find_map(|prefix| self.allocator.strip_prefix(prefix));
+        let allocator = plain.unwrap_or(&self.allocator).to_owned();
         let options = self.options.iter().filter(|(key, _)| !taken.contains(&key.as_str())).cloned().collect();
         TargetName { allocator, place: self.place.clone(), options }
     }
@@ -211,6 +228,9 @@ mod tests {
         let name = |text: &str| text.parse::<TargetName>().expect("well formed");
         let apart = name("worker:reference@sim?deadline=2s&defect=stale-peak");
         assert!(apart.is_apart() && name("reference@cuda").is_apart() && !name("reference@sim").is_apart());
+        let forked = name("forked:reference@sim");
+        assert!(forked.is_forked() && !forked.is_apart() && !apart.is_forked() && !name("reference@sim").is_forked());
+        assert_eq!(forked.inner(&[]).to_string(), "reference@sim");
         assert_eq!(apart.inner(&["deadline"]).to_string(), "reference@sim?defect=stale-peak");
         assert_eq!(apart.folder(), "worker_reference@sim_deadline_2s_defect_stale-peak");
     }

@@ -14,11 +14,14 @@ mod variant;
 #[cfg(test)]
 mod tests;
 
-use crate::op::{Capability, Op, OracleName, Setup, Step, Text};
+use serde::{Deserialize, Serialize};
+
+use crate::op::{Capability, Op, OracleName, Setup, Step, TargetInfo, Text};
 use crate::requirement::{Area, RequirementId};
 use crate::target::TargetError;
 use crate::verdict::Violation;
 
+use super::forked;
 use super::lockstep::Conviction;
 use super::opener::Opener;
 use trail::{Difference, Trail};
@@ -50,30 +53,25 @@ pub(super) fn judge(
     setup: &Setup,
     steps: &[Step],
     relations: &[OracleName],
-) -> Result<Judged, TargetError> {
+) -> Result<Judged, Unjudged> {
     let mut judged = Judged::default();
     let ops: Vec<(usize, &Op)> = steps.iter().enumerate().filter_map(|(i, s)| Some((i, s.op.as_ref()?))).collect();
     if relations.is_empty() || ops.is_empty() || ops.iter().any(|(_, op)| matches!(op, Op::Fault { .. })) {
         return Ok(judged);
     }
-    let mut target = open(setup)?;
-    let devices = target.info().devices.len();
-    if !target.info().can(Capability::Repeatable) || devices < setup.device_bytes.len() {
-        return Ok(judged); // devices that exist on paper alone cannot be told apart
-    }
     let plain: Vec<&Op> = ops.iter().map(|(_, op)| *op).collect();
     let whole = relations.contains(&OracleName::WithoutRefused);
-    let base = Trail::of(&mut *target, &plain, whole);
-    let info = target.info().clone();
-    drop(target); // a GPU has one borrower at a time
+    let least = Least { repeats: true, devices: setup.device_bytes.len(), streams: 0 };
+    let Bare { info, trail: Some(base) } = bare(open, setup, &plain, whole, least)? else {
+        return Ok(judged); // devices that exist on paper alone cannot be told apart
+    };
     for &relation in relations {
         let Some(variant) = variant::of(relation, &info, setup, &plain, &base) else { continue };
         let other: Vec<&Op> = variant.ops.iter().map(|(op, _)| op).collect();
-        let mut target = open(&variant.setup)?;
-        if target.info().streams < variant.setup.streams {
+        let least = Least { streams: variant.setup.streams, ..Least::default() };
+        let Some(theirs) = bare(open, &variant.setup, &other, whole, least)?.trail else {
             continue; // streams that exist on paper alone
-        }
-        let theirs = Trail::of(&mut *target, &other, whole);
+        };
         judged.pairs += 1;
         if let Some(difference) = trail::compare(relation, &base, &theirs, &variant) {
             let step = difference.at.map_or(steps.len(), |at| ops[at].0);
@@ -83,6 +81,58 @@ pub(super) fn judge(
         }
     }
     Ok(judged)
+}
+
+/// What a target must have for a run of it to say anything.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct Least {
+    /// It answers alike when asked again.
+    repeats: bool,
+    devices: usize,
+    streams: u8,
+}
+
+/// A run for the comparison with another one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Bare {
+    info: TargetInfo,
+    /// `None` of a target that has not what it takes.
+    trail: Option<Trail>,
+}
+
+/// Why nothing was compared.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unjudged {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// In a process of its own; elsewhere a panic is one.
+    #[error("{0}")]
+    Panicked(String),
+}
+
+/// Runs operations on a target of their own, wherever that is.
+fn bare(open: &Opener<'_>, setup: &Setup, ops: &[&Op], whole: bool, least: Least) -> Result<Bare, Unjudged> {
+    match open.forked() {
+        Some(name) => forked::bare(name, setup, ops, whole, least),
+        None => Ok(bare_here(open, setup, ops, whole, least)?),
+    }
+}
+
+/// The same in this process.
+pub(super) fn bare_here(
+    open: &Opener<'_>,
+    setup: &Setup,
+    ops: &[&Op],
+    whole: bool,
+    least: Least,
+) -> Result<Bare, TargetError> {
+    let mut target = open.open(setup)?;
+    let info = target.info().clone();
+    let lacks = least.repeats && !info.can(Capability::Repeatable)
+        || info.devices.len() < least.devices
+        || info.streams < least.streams;
+    let trail = (!lacks).then(|| Trail::of(&mut *target, ops, whole));
+    Ok(Bare { info, trail })
 }
 
 /// What comparing came to.

@@ -4,6 +4,8 @@
 //! the free blocks was taken: which one that fits is anybody's choice, by its handle or its address too. Figures that only
 //! count what happened are left to the other oracles.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Effect, Model};
 use crate::op::stats::{Column, Key, Row};
 use crate::op::{Counter, DeviceView, Family, Observation, Op, OracleName, RefusalClass, Reply, Text, wording};
@@ -16,7 +18,7 @@ const FAMILIES: [Family; 5] =
     [Family::Allocation, Family::AllocatedBytes, Family::ActiveBytes, Family::ReservedBytes, Family::RequestedBytes];
 
 /// How an operation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum OpOutcome {
     Served,
     Refused(RefusalClass),
@@ -37,7 +39,7 @@ impl OpOutcome {
 type CurrentFigures = [i64; FAMILIES.len()];
 
 /// A run, operation by operation.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Trail {
     pub(super) answers: Vec<OpOutcome>,
     /// After each operation, by device.

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use crate::engine::case::Case;
 use crate::engine::lockstep::Conviction;
+use crate::engine::opener::Named;
 use crate::engine::replay::{self, Kind, Replayed};
 use crate::engine::stop::{Budget, Patience, Stop};
 use crate::engine::{EngineError, Progress};
 use crate::op::{OracleName, Setup, Step, Text};
 use crate::requirement::{Area, RequirementId, Severity};
 use crate::spec::{Body, Scenario};
-use crate::target::{self, TargetName};
+use crate::target::TargetName;
 use crate::verdict::sweep::{SweepRecord, SweepStamp};
 
 use super::trial::{Failure, Found, Subject};
@@ -52,7 +53,7 @@ pub fn sweep_file(
     let contents = read(path)?;
     let budget = Budget::new(None, stop, progress);
     let name = on.unwrap_or(&contents.target);
-    let open = |setup: &Setup| target::open(name, setup);
+    let open = Named(name);
     let variants = SweptTarget::all(name, &open);
     let scenario = with_faults(&contents.scenario);
     let cases: Vec<Case<'_>> = variants.iter().map(|v| v.case(&scenario)).collect();

@@ -12,7 +12,7 @@ mod trial;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::op::{Capability, DeviceCall, OracleName, Setup};
+use crate::op::{Capability, DeviceCall, OracleName};
 use crate::requirement::RequirementId;
 use crate::spec::{Body, Generate, OpKind, Scenario};
 use crate::target::{self, TargetError, TargetName};
@@ -24,7 +24,7 @@ use super::case::{self, Case};
 use super::caught::Caught;
 use super::locks::Once;
 use super::locks::lock;
-use super::opener::{Opener, inspect};
+use super::opener::{Named, Opener, Same, inspect};
 use super::options::RunOptions;
 use super::requires;
 use super::stamp::Clock;
@@ -58,10 +58,10 @@ struct SweptTarget<'a> {
 impl<'a> SweptTarget<'a> {
     /// The target as given, then its siblings.
     fn all(target: &TargetName, open: &'a Opener<'a>) -> Vec<Self> {
-        let mut all = vec![SweptTarget { name: target.to_string(), open: Box::new(move |setup: &Setup| open(setup)) }];
+        let mut all = vec![SweptTarget { name: target.to_string(), open: Box::new(Same(open)) }];
         for sibling in target::siblings(target) {
             let name = sibling.to_string();
-            all.push(SweptTarget { name, open: Box::new(move |setup: &Setup| target::open(&sibling, setup)) });
+            all.push(SweptTarget { name, open: Box::new(Named(sibling)) });
         }
         all
     }

@@ -3,19 +3,21 @@
 //! Decides what is said of them.
 
 use super::super::c10;
+use super::super::worker::PROCESS_HELP;
 use super::{Freshness, Isolation, Parallel, TargetKind, linux_missing, no_siblings};
 
 pub(super) static SIM: TargetKind = TargetKind {
     name: "c10@sim",
     what: "PyTorch's own allocator, as a release ships it, on simulated devices (`poolproof setup torch`)",
-    options: &[c10::Options::HELP],
-    isolation: Isolation::Child,
+    options: &[c10::Options::HELP, PROCESS_HELP],
+    isolation: Isolation::Forked,
     // Its state is the process's.
     freshness: Freshness::Process,
     parallel: Parallel::EachCore,
     is_tried: false,
     is: |name| name.allocator == "c10" && name.place == "sim",
     missing: linux_missing,
+    prepare: c10::prepare,
     open: c10::open,
     siblings: no_siblings,
 };

@@ -16,6 +16,7 @@ pub(super) static KIND: TargetKind = TargetKind {
     is_tried: true,
     is: |name| name.allocator == "driver-pool" && name.place == "cuda",
     missing: gpu_missing,
+    prepare: super::nothing_to_prepare,
     open: driver_pool::open,
     siblings: no_siblings,
 };

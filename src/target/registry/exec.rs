@@ -15,6 +15,7 @@ pub(super) static KIND: TargetKind = TargetKind {
     is_tried: false,
     is: |name| name.command().is_some(),
     missing: linux_missing,
+    prepare: super::nothing_to_prepare,
     // Only a process of its own speaks the protocol.
     open: |name, _| Err(unknown(name)),
     siblings: no_siblings,

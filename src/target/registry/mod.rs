@@ -6,6 +6,7 @@
 mod c10;
 mod driver_pool;
 mod exec;
+mod forked;
 mod packaged;
 mod plugin;
 mod reference;
@@ -32,6 +33,8 @@ pub enum Isolation {
     InProcess,
     /// In a process of its own, which may crash or hang without taking the harness along.
     Child,
+    /// In a process that is judged in, another one for each sequence.
+    Forked,
 }
 
 impl Isolation {
@@ -41,6 +44,7 @@ impl Isolation {
         match self {
             Isolation::InProcess => "in process",
             Isolation::Child => "child process",
+            Isolation::Forked => "judged in a forked process",
         }
     }
 }
@@ -95,6 +99,9 @@ pub struct Missing {
 /// Builds a target for one sequence in this process.
 type Open = fn(&TargetName, &Setup) -> Result<Box<dyn Target>, TargetError>;
 
+/// Does once in a process what its copies then need not do.
+type Prepare = fn(&TargetName) -> Result<(), TargetError>;
+
 /// One kind of target.
 #[derive(Debug)]
 pub struct TargetKind {
@@ -115,15 +122,17 @@ pub struct TargetKind {
     /// Whether a name without `worker:` is of this kind.
     is: fn(&TargetName) -> bool,
     missing: fn() -> Option<Missing>,
+    pub(super) prepare: Prepare,
     open: Open,
     siblings: fn(&TargetName) -> Vec<TargetName>,
 }
 
 /// Every kind, in the order of `poolproof list targets`.
-pub static ALL: [&TargetKind; 9] = [
+pub static ALL: [&TargetKind; 10] = [
     &reference::SIM,
     &c10::SIM,
     &worker::KIND,
+    &forked::KIND,
     &exec::KIND,
     &plugin::KIND,
     &packaged::RMM,
@@ -133,7 +142,7 @@ pub static ALL: [&TargetKind; 9] = [
 ];
 
 impl TargetKind {
-    /// The kind of a target, that of the one behind `worker:`.
+    /// The kind of a target, that of the one behind `worker:` or `forked:`.
     #[must_use]
     pub fn of(name: &TargetName) -> Option<&'static TargetKind> {
         let inner = name.inner(&[]);
@@ -165,12 +174,12 @@ impl TargetKind {
 
 /// Builds a target in this process, wherever it would rather run.
 pub(super) fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
-    let kind = TargetKind::of(name).filter(|_| !name.is_behind_worker()).ok_or_else(|| unknown(name))?;
+    let kind = TargetKind::of(name).filter(|_| !name.is_behind_prefix()).ok_or_else(|| unknown(name))?;
     (kind.open)(name, setup)
 }
 
 /// The error of a name that is of no kind, with the nearest that is.
-fn unknown(name: &TargetName) -> TargetError {
+pub(super) fn unknown(name: &TargetName) -> TargetError {
     let asked = format!("{}@{}", name.allocator, name.place);
     let nearest = ALL.into_iter().min_by_key(|kind| strsim::levenshtein(kind.name, &asked));
     TargetError::Unknown { name: asked, hint: nearest.map(|kind| kind.name.to_owned()) }
@@ -218,6 +227,10 @@ fn nothing_missing() -> Option<Missing> {
     None
 }
 
+fn nothing_to_prepare(_: &TargetName) -> Result<(), TargetError> {
+    Ok(())
+}
+
 fn no_siblings(_: &TargetName) -> Vec<TargetName> {
     Vec::new()
 }
@@ -263,6 +276,7 @@ mod tests {
         for (text, kind, jobs_of_eight) in [
             ("reference@sim?defect=x", "reference@sim", 8),
             ("worker:reference@sim", "reference@sim", 8),
+            ("forked:reference@sim", "reference@sim", 8),
             ("reference@cuda", "reference@cuda", 1),
             ("worker:driver-pool@cuda", "driver-pool@cuda", 1),
             ("exec:./a b@sim", "exec:COMMAND@PLACE", 8),

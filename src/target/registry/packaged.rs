@@ -16,6 +16,7 @@ pub(super) static RMM: TargetKind = TargetKind {
     is_tried: false,
     is: |name| Package::named(name) == Some(Package::Rmm),
     missing: || linux_missing().or_else(|| Package::Rmm.missing()),
+    prepare: super::nothing_to_prepare,
     // Its adapter is another program.
     open: |name, _| Err(unknown(name)),
     siblings: no_siblings,
@@ -27,5 +28,6 @@ pub(super) static ONNX: TargetKind = TargetKind {
     options: &[ONNX_HELP, PROCESS_HELP, FOREIGN_HELP],
     is: |name| Package::named(name) == Some(Package::Onnx),
     missing: || linux_missing().or_else(|| Package::Onnx.missing()),
+    prepare: super::nothing_to_prepare,
     ..RMM
 };

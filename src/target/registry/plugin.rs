@@ -18,6 +18,7 @@ pub(super) static KIND: TargetKind = TargetKind {
     is_tried: false,
     is: |name| name.library().is_some(),
     missing: linux_missing,
+    prepare: super::nothing_to_prepare,
     open: plugin::open,
     siblings: no_siblings,
 };

@@ -17,6 +17,7 @@ pub(super) static SIM: TargetKind = TargetKind {
     is_tried: true,
     is: |name| is(name, "sim"),
     missing: nothing_missing,
+    prepare: super::nothing_to_prepare,
     open: reference::open,
     siblings,
 };
@@ -32,6 +33,7 @@ pub(super) static CUDA: TargetKind = TargetKind {
     is_tried: true,
     is: |name| is(name, "cuda"),
     missing: gpu_missing,
+    prepare: super::nothing_to_prepare,
     open: reference::open_cuda,
     siblings: super::no_siblings,
 };

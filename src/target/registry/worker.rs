@@ -16,6 +16,7 @@ pub(super) static KIND: TargetKind = TargetKind {
     // `worker:` is taken off before a kind is looked for; twice it means nothing.
     is: |_| false,
     missing: linux_missing,
+    prepare: super::nothing_to_prepare,
     open: |name, _| Err(unknown(name)),
     siblings: no_siblings,
 };

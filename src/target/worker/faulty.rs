@@ -84,7 +84,14 @@ impl Misbehaviour {
         operation >= self.at()
     }
 
-    fn at(self) -> u64 {
+    /// Whether it shows however the target is asked: the others are about the lines that a worker writes, or its kernels.
+    pub(in crate::target) fn needs_no_answers(self) -> bool {
+        use Misbehaviour as M;
+        matches!(self, M::HangAt(_) | M::ExitAt(_) | M::AbortAt(_) | M::PanicAt(_) | M::ChatterAt(_))
+    }
+
+    /// The operation that goes wrong.
+    pub(in crate::target) fn at(self) -> u64 {
         match self {
             Misbehaviour::HangAt(at)
             | Misbehaviour::ExitAt(at)
@@ -110,7 +117,7 @@ impl Misbehaviour {
     }
 
     /// Before an operation.
-    pub(super) fn at_operation(self, operation: u64, output: &mut impl Write) {
+    pub(in crate::target) fn at_operation(self, operation: u64, output: &mut impl Write) {
         if self.at() != operation {
             return;
         }

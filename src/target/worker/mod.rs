@@ -25,12 +25,14 @@ mod told;
 pub use examine::{Examination, examine};
 pub use faulty::{Misbehaviour, UnknownMisbehaviour};
 #[cfg(target_os = "linux")]
-pub(super) use process::program;
-#[cfg(target_os = "linux")]
 pub use process::use_program;
+#[cfg(target_os = "linux")]
+pub(super) use process::{Process, own, program};
 pub use protocol::{
     About, Answer, Ask, Changed, LONGEST_ANSWER, LONGEST_ASK, MOST_DEVICES, PROTOCOL, Unopened, Waited, schema,
 };
+#[cfg(target_os = "linux")]
+pub(super) use recipe::patience;
 pub use serve::{ServeError, serve};
 pub use told::Told;
 

@@ -6,13 +6,12 @@
 use std::collections::BTreeSet;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::super::lost::{End, Lost, ProtocolError};
+use super::super::lost::{Lost, ProtocolError};
 use super::protocol::{Answer, Ask, LONGEST_ANSWER, LONGEST_ASK};
 use crate::child::{Group, Program, Until, Wired, wait, wait_to_write};
 use crate::op::RefusalClass;
@@ -43,13 +42,13 @@ pub(in crate::target) fn program() -> &'static Path {
 }
 
 /// This program, with these arguments.
-pub(super) fn own(arguments: impl IntoIterator<Item = String>) -> Program {
+pub(in crate::target) fn own(arguments: impl IntoIterator<Item = String>) -> Program {
     Program { called: Some("poolproof"), ..Program::new(program(), arguments) }
 }
 
 /// A running process and what was read from it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(in crate::target) struct Process {
     group: Group,
     /// The name of the target, where it is somebody else's.
     speaks_as: Option<String>,
@@ -60,15 +59,17 @@ pub(super) struct Process {
     prints: Option<PipeReader>,
     unread: Vec<u8>,
     tail: Vec<u8>,
+    /// The longest line that is read of it, in bytes.
+    longest: usize,
 }
 
 impl Process {
     /// Starts a program that is asked and answers.
-    pub(super) fn start(program: &Program) -> Result<Self, Lost> {
+    pub(in crate::target) fn start(program: &Program) -> Result<Self, Lost> {
         let failed = |e: io::Error| Lost::NotStarted { reason: format!("{}: {e}", program.path.display()) };
         let Wired { group, questions, answers, prints } = Wired::start(program).map_err(failed)?;
         let (questions, prints, unread, tail) = (Some(questions), Some(prints), Vec::new(), Vec::new());
-        Ok(Process { group, speaks_as: None, questions, answers, prints, unread, tail })
+        Ok(Process { group, speaks_as: None, questions, answers, prints, unread, tail, longest: LONGEST_ANSWER })
     }
 
     /// The number of the process.
@@ -129,6 +130,35 @@ impl Process {
         self.line(until, limit)
     }
 
+    /// Takes lines of any length from now on: it is this program.
+    pub(in crate::target) fn trust(mut self) -> Self {
+        self.longest = usize::MAX;
+        self
+    }
+
+    /// Writes what is asked, whole lines, and waits for a line that is not empty: an empty one says that it is at work still.
+    /// What was printed before is forgotten. After an error the process has ended.
+    pub(in crate::target) fn exchange(&mut self, asked: &[u8], limit: Duration) -> Result<Vec<u8>, Lost> {
+        self.tail.clear();
+        self.tell(asked, Until::after(limit), limit)?;
+        loop {
+            let line = self.line(Until::after(limit), limit)?;
+            if !line.is_empty() {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// The end of what it has printed so far.
+    pub(in crate::target) fn said(&mut self) -> String {
+        let now = Until::after(Duration::ZERO);
+        for _ in 0..LAST_READS {
+            let Some(Ok([true])) = self.prints.as_ref().map(|prints| wait([prints.as_fd()], now)) else { break };
+            self.read_prints();
+        }
+        String::from_utf8_lossy(&self.tail).trim().to_owned()
+    }
+
     /// Lets it see that nothing more is asked, and says how it ended; `None` where it had to be ended.
     pub(super) fn dismiss(mut self) -> Option<ExitStatus> {
         self.questions = None;
@@ -168,8 +198,8 @@ impl Process {
                 return Ok(line);
             }
             searched = self.unread.len();
-            if searched > LONGEST_ANSWER {
-                return Err(self.broke(ProtocolError::Oversized { limit: LONGEST_ANSWER }));
+            if searched > self.longest {
+                return Err(self.broke(ProtocolError::Oversized { limit: self.longest }));
             }
             // One that never stops writing must not hold the harness up either.
             if was_late {
@@ -231,14 +261,7 @@ impl Process {
     /// It wrote its last: how did it end?
     fn gone(&mut self) -> Lost {
         match self.group.wait_for(GRACE) {
-            Some(status) => {
-                let end = match (status.code(), status.signal()) {
-                    (Some(code), _) => End::Code(code),
-                    (None, Some(signal)) => End::Signal(signal),
-                    (None, None) => End::Unknown,
-                };
-                Lost::Exited { end, stderr: self.end() }
-            }
+            Some(status) => Lost::Exited { end: status.into(), stderr: self.end() },
             None => self.broke(ProtocolError::Closed),
         }
     }
@@ -250,12 +273,7 @@ impl Process {
     /// Ends the process and its group, and answers the end of what it printed.
     pub(super) fn end(&mut self) -> String {
         self.group.end();
-        let now = Until::after(Duration::ZERO);
-        for _ in 0..LAST_READS {
-            let Some(Ok([true])) = self.prints.as_ref().map(|prints| wait([prints.as_fd()], now)) else { break };
-            self.read_prints();
-        }
-        String::from_utf8_lossy(&self.tail).trim().to_owned()
+        self.said()
     }
 }
 

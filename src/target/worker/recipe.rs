@@ -39,14 +39,37 @@ pub(super) struct Recipe {
 
 /// How long a call may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(in crate::target) struct Patience {
     deadline: Duration,
-    misbehaviour: Option<Misbehaviour>,
+    pub(in crate::target) misbehaviour: Option<Misbehaviour>,
+}
+
+/// What the name of a target of ours says of the patience with it.
+pub(in crate::target) fn patience(name: &TargetName) -> Result<Patience, TargetError> {
+    let bad = |reason: String| TargetError::BadOption { target: name.to_string(), reason };
+    let deadline = match name.option("deadline") {
+        None => DEADLINE,
+        Some(text) => humantime::parse_duration(text.unwrap_or_default())
+            .ok()
+            .filter(|limit| !limit.is_zero() && *limit <= LONGEST)
+            .ok_or_else(|| bad("`deadline` is the time a call may take, for example deadline=30s".to_owned()))?,
+    };
+    let mut patience = Patience { deadline, misbehaviour: None };
+    let is_ours = name.command().is_none() && packaged::Package::named(name).is_none();
+    if let Some(text) = name.option("misbehave").filter(|_| is_ours) {
+        let text = text.unwrap_or_default();
+        let asked_for = text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
+        patience.misbehaviour = Some(asked_for);
+        if !asked_for.suits(name) {
+            return Err(bad(format!("`misbehave={text}` is about a kernel, and this target runs none")));
+        }
+    }
+    Ok(patience)
 }
 
 impl Patience {
     /// For the call that asks this operation, counted as the misbehaviour counts.
-    pub(super) fn with(self, operation: u64) -> Duration {
+    pub(in crate::target) fn with(self, operation: u64) -> Duration {
         match self.misbehaviour {
             Some(misbehaviour) if !misbehaviour.has_begun(operation) => self.deadline.max(DEADLINE),
             _ => self.deadline,
@@ -56,15 +79,7 @@ impl Patience {
 
 impl Recipe {
     pub(super) fn new(name: &TargetName) -> Result<Self, TargetError> {
-        let bad = |reason: String| TargetError::BadOption { target: name.to_string(), reason };
-        let deadline = match name.option("deadline") {
-            None => DEADLINE,
-            Some(text) => humantime::parse_duration(text.unwrap_or_default())
-                .ok()
-                .filter(|limit| !limit.is_zero() && *limit <= LONGEST)
-                .ok_or_else(|| bad("`deadline` is the time a call may take, for example deadline=30s".to_owned()))?,
-        };
-        let mut patience = Patience { deadline, misbehaviour: None };
+        let patience = patience(name)?;
         let fresh = freshness(name)?;
         if let Some(command) = name.command() {
             let program = foreign(name, command)?;
@@ -81,14 +96,8 @@ impl Recipe {
             return Err(unknown_option(name, option));
         }
         let mut arguments = vec!["worker".to_owned(), name.inner(&PROCESS_OPTIONS).to_string()];
-        if let Some(text) = name.option("misbehave") {
-            let text = text.unwrap_or_default();
-            let asked_for = text.parse::<Misbehaviour>().map_err(|e| bad(e.to_string()))?;
-            patience.misbehaviour = Some(asked_for);
-            if !asked_for.suits(name) {
-                return Err(bad(format!("`misbehave={text}` is about a kernel, and this target runs none")));
-            }
-            arguments.extend(["--misbehave".to_owned(), text.to_owned()]);
+        if let Some(text) = name.option("misbehave").filter(|_| patience.misbehaviour.is_some()) {
+            arguments.extend(["--misbehave".to_owned(), text.unwrap_or_default().to_owned()]);
         }
         let program = Program { environment: environment(name)?, ..process::own(arguments) };
         Ok(Recipe { name: name.to_string(), program, patience, is_foreign, fresh })

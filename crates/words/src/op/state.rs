@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Capability, Family};
 
 macro_rules! dimensions {
@@ -283,7 +285,8 @@ impl fmt::Display for Value {
 }
 
 /// Some values: those of one step, or any others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct State(u128);
 
 impl State {
