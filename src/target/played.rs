@@ -56,9 +56,9 @@ pub(super) fn write(
         return Ok(Reply::Done);
     }
     device.write(stream, address, bytes, block.0).map_err(|error| device_failed(&error))?;
-    Ok(device.take_illegal_access().map_or(Reply::Done, |at| {
-        Reply::Contents(ContentsReport::Unmapped { offset: at.saturating_sub(address) })
-    }))
+    Ok(device
+        .take_illegal_access()
+        .map_or(Reply::Done, |at| Reply::Contents(ContentsReport::Unmapped { offset: at.saturating_sub(address) })))
 }
 
 /// Reads a block's bytes in the order of its stream.

@@ -19,6 +19,7 @@ mod guest;
 mod memory;
 mod neighbour;
 mod peers;
+mod physical;
 mod pool;
 pub mod probe;
 mod selftest;
@@ -28,6 +29,7 @@ pub mod telemetry;
 mod timing;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
@@ -169,6 +171,8 @@ pub struct CudaDevice {
     /// GPUs that read its memory too.
     peers: Vec<&'static Gpu>,
     illegal_access: Option<u64>,
+    /// Physical memory that was created for somebody, by handle: its bytes.
+    created: BTreeMap<u64, u64>,
     /// Patterns written since the start.
     tags: FxHashSet<u32>,
     /// Given back last.
@@ -201,6 +205,7 @@ impl CudaDevice {
             watch: Watch::start(gpu, options.ballast),
             peers: Vec::new(),
             illegal_access: None,
+            created: BTreeMap::new(),
             tags: FxHashSet::default(),
             lease,
         })

@@ -37,7 +37,7 @@ impl CudaDevice {
     /// Whether the budget has room. If not, it is refused at once where nothing holds the rest of the card, and where the
     /// driver would grant it out of the few granules that the ballast leaves besides: giving those back would wait for
     /// whatever is kept busy. Else the driver is asked, to refuse.
-    fn fits(&self, bytes: u64) -> Result<bool, DeviceError> {
+    pub(super) fn fits(&self, bytes: u64) -> Result<bool, DeviceError> {
         match (self.table.can_take(bytes), self.ballast) {
             (Ok(()), _) => Ok(true),
             (Err(error), Ballast::Budget) => Err(error),
@@ -87,6 +87,7 @@ impl CudaDevice {
                 gpu.driver.unmap(address, mapped)?;
                 gpu.driver.release_memory(handle)
             }
+            Got::Released => gpu.driver.unmap(address, backing.bytes),
             Got::Page { handle } => {
                 gpu.driver.unmap(address, backing.bytes)?;
                 gpu.driver.release_memory(handle)
@@ -100,6 +101,7 @@ impl CudaDevice {
         if !matches!(waited, Ok(()) | Err(DeviceError::Overdue)) {
             return waited;
         }
+        self.drop_unmapped()?;
         let gpu = self.enter()?;
         while let Some((&address, _)) = self.table.backing.first_key_value() {
             let Some(backing) = self.table.remove(address) else { break };
@@ -116,7 +118,7 @@ impl CudaDevice {
 
 /// Whether the card has not got this much, besides what can never be had: else it was not for want of memory that it
 /// was refused, but of addresses.
-fn is_short(gpu: &Gpu, bytes: u64) -> bool {
+pub(super) fn is_short(gpu: &Gpu, bytes: u64) -> bool {
     gpu.driver.memory_info().is_ok_and(|(free, _)| free < bytes.saturating_add(ballast::SLACK))
 }
 

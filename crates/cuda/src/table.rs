@@ -21,6 +21,8 @@ pub(super) enum Got {
     Pooled,
     /// A page of a reserved range: physical memory by its handle.
     Page { handle: u64 },
+    /// A page of which the handle was released: its memory goes with the mapping.
+    Released,
     /// By somebody else, who gives it back.
     Foreign,
 }
@@ -105,6 +107,15 @@ impl Table {
         Some(backing)
     }
 
+    /// Takes memory out of the budget that has no address yet.
+    pub(super) fn hold(&mut self, bytes: u64) {
+        self.used += whole(bytes).min(self.free());
+    }
+
+    pub(super) fn let_go(&mut self, bytes: u64) {
+        self.used -= whole(bytes).min(self.used);
+    }
+
     pub(super) fn segment(&self, address: u64) -> Option<Backing> {
         self.backing.get(&address).copied().filter(|b| matches!(b.got, Got::Segment | Got::Placed { .. }))
     }
@@ -144,7 +155,11 @@ impl Table {
         }
         let (mut at, mut pages) = (address, Vec::new());
         for (&start, backing) in self.backing.range(address..address + bytes) {
-            let Got::Page { handle } = backing.got else { return invalid(call) };
+            let handle = match backing.got {
+                Got::Page { handle } => handle,
+                Got::Released => 0,
+                _ => return invalid(call),
+            };
             if start != at {
                 return invalid(call);
             }

@@ -51,7 +51,11 @@ const TEXTS: [(i32, &CStr, &CStr); 24] = [
     (900, c"cudaErrorStreamCaptureUnsupported", c"operation not permitted when stream is capturing"),
     (901, c"cudaErrorStreamCaptureInvalidated", c"operation failed due to a previous error during capture"),
     (905, c"cudaErrorStreamCaptureIsolation", c"dependency created on uncaptured work in another stream"),
-    (906, c"cudaErrorStreamCaptureImplicit", c"operation would make the legacy stream depend on a capturing blocking stream"),
+    (
+        906,
+        c"cudaErrorStreamCaptureImplicit",
+        c"operation would make the legacy stream depend on a capturing blocking stream",
+    ),
     (UNKNOWN, c"cudaErrorUnknown", c"unknown error"),
 ];
 

@@ -127,10 +127,8 @@ pub(crate) extern "C" fn mem_set_access(address: u64, bytes: usize, access: *con
         }
         // SAFETY: not null, and the caller has that many of them there.
         let all = unsafe { std::slice::from_raw_parts(access, count) };
-        let devices: Result<Vec<usize>, i32> = all
-            .iter()
-            .map(|access| usize::try_from(access.location.id).map_err(|_| codes::INVALID_DEVICE))
-            .collect();
+        let devices: Result<Vec<usize>, i32> =
+            all.iter().map(|access| usize::try_from(access.location.id).map_err(|_| codes::INVALID_DEVICE)).collect();
         runtime.set_access(address, bytes as u64, &devices?)
     })
 }

@@ -26,7 +26,8 @@ macro_rules! exports {
         }
 
         /// Every name that does something.
-        pub const NAMES: &[&str] = &[$($name),+];
+        #[cfg(test)]
+        pub(crate) const NAMES: &[&str] = &[$($name),+];
     };
 }
 

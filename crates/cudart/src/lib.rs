@@ -13,6 +13,8 @@ mod exports;
 mod memory;
 mod nvml;
 mod runtime;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use poolproof_device as device;

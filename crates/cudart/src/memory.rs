@@ -3,8 +3,8 @@
 //! Decides what is misuse. Whether there is memory, the device says.
 
 use crate::codes;
-use crate::device::physical::PhysicalHandle;
 use crate::device::DeviceError;
+use crate::device::physical::PhysicalHandle;
 use crate::world::{Created, Reserved, Runtime, current_device};
 
 fn code(error: DeviceError) -> i32 {
@@ -42,7 +42,8 @@ impl Runtime {
 
     pub(crate) fn free_addresses(&mut self, address: u64, bytes: u64) -> Result<(), i32> {
         const CALL: &str = "cuMemAddressFree";
-        let Some(&Reserved { device, .. }) = self.reserved.get(&address).filter(|reserved| reserved.bytes == bytes) else {
+        let Some(&Reserved { device, .. }) = self.reserved.get(&address).filter(|reserved| reserved.bytes == bytes)
+        else {
             let what = format!("no range of {bytes} bytes was reserved at {address:#x}");
             return self.misused(CALL, what, codes::INVALID_VALUE);
         };

@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use rustc_hash::FxHashMap;
 
 use crate::codes;
-use crate::device::physical::{PhysicalHandle, PhysicalMemory};
 use crate::device::StreamHandle;
+use crate::device::physical::{PhysicalHandle, PhysicalMemory};
 use crate::events::Events;
 use crate::op::StreamId;
 
@@ -203,7 +203,8 @@ impl Runtime {
         let handles = self.created.values().map(|created| {
             ("cuMemCreate", format!("{} bytes of device {} were never released", created.bytes, created.device))
         });
-        let ranges = self.reserved.keys().map(|at| ("cuMemAddressReserve", format!("the range at {at:#x} was never freed")));
+        let ranges =
+            self.reserved.keys().map(|at| ("cuMemAddressReserve", format!("the range at {at:#x} was never freed")));
         segments.chain(handles).chain(ranges).map(|(call, what)| Misuse { call, what }).collect()
     }
 

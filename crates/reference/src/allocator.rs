@@ -91,6 +91,10 @@ pub struct DeviceAllocator<D, P> {
     pub(super) stuck: Option<DeviceError>,
     pub(super) habits: super::needless_segments::DefectState,
     pub(super) waits: super::waits::Waits,
+    /// Another device is current: whoever waits for the default stream waits for that of the other.
+    pub(super) elsewhere: bool,
+    /// The default stream of the current device is still to be waited for.
+    pub(super) wait_due: bool,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -120,6 +124,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             stuck: None,
             habits: super::needless_segments::DefectState::default(),
             waits: super::waits::Waits::default(),
+            elsewhere: false,
+            wait_due: false,
         };
         allocator.set_limit(settings.fraction);
         allocator

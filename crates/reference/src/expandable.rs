@@ -5,7 +5,7 @@ use super::block::{Block, Slot, State};
 use super::defect::{Defect, Planting};
 use super::rounding::SMALL_SEGMENT;
 use super::signed;
-use crate::device::{Device, DeviceError};
+use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::trace::Action;
 use crate::op::{Counter, Family, PoolKind};
 
@@ -185,7 +185,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return Ok(());
         }
         if !self.planted.has(Defect::UnmapDoesNotWait) {
-            self.device.wait_stream(block.stream)?;
+            // `ExpandableSegment::unmapHandles` sets no device: handle 0 is the default stream of the one that is current.
+            if self.elsewhere && block.stream == StreamHandle(0) {
+                self.wait_due = true;
+            } else {
+                self.device.wait_stream(block.stream)?;
+            }
         }
         let partial = self.planted.has(Defect::UnmapTakesPartialPages) && first > block.address;
         let from = if partial { first - segment.page } else { first };

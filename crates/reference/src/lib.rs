@@ -81,6 +81,8 @@ pub struct Reference<D, P = Sound> {
     /// How many graphs use each id, as the allocator of pinned memory counts: it never forgets one.
     graphs: FxHashMap<PoolId, u32>,
     planted: P,
+    /// The caller's current device.
+    current: usize,
 }
 
 impl<D: Device, P: Planting> Reference<D, P> {
@@ -89,7 +91,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     pub fn new(devices: Vec<D>, settings: &Settings, planted: P) -> Self {
         let devices =
             devices.into_iter().enumerate().map(|(i, d)| DeviceAllocator::new(i, d, *settings, planted)).collect();
-        Reference { devices, settings: *settings, graphs: FxHashMap::default(), planted }
+        Reference { devices, settings: *settings, graphs: FxHashMap::default(), planted, current: 0 }
     }
 
     /// Puts a settings string in force on every device, from the next call on.
@@ -170,11 +172,36 @@ impl<D: Device, P: Planting> Reference<D, P> {
     /// The first device call that failed; the other devices were emptied all the same.
     pub fn empty_cache(&mut self) -> Result<(), DeviceError> {
         let mut result = Ok(());
-        for device in &mut self.devices {
-            device.note_trim();
-            result = result.and(device.release_cached());
+        for index in 0..self.devices.len() {
+            result = result.and(self.from_current(index, |device| {
+                device.note_trim();
+                device.release_cached()
+            }));
         }
         result
+    }
+
+    /// Calls come from a thread with this current device from now on.
+    pub fn set_current(&mut self, device: usize) {
+        self.current = device;
+    }
+
+    /// Has a device give memory back while the caller's current device may be another one.
+    fn from_current(
+        &mut self,
+        index: usize,
+        act: impl FnOnce(&mut DeviceAllocator<D, P>) -> Result<(), DeviceError>,
+    ) -> Result<(), DeviceError> {
+        let current = self.current;
+        let device = &mut self.devices[index];
+        device.elsewhere = index != current;
+        let result = act(device);
+        device.elsewhere = false;
+        let due = std::mem::take(&mut device.wait_due);
+        match self.devices.get_mut(current).filter(|_| due) {
+            Some(waited) => result.and(waited.device_mut().wait_stream(StreamHandle(0))),
+            None => result,
+        }
     }
 
     /// A stream of a device begins to capture into a pool, which is made if need be.
@@ -207,11 +234,19 @@ impl<D: Device, P: Planting> Reference<D, P> {
     /// # Errors
     /// As [`DeviceAllocator::drop_pool`]; inside, the first device call that failed.
     pub fn drop_pool(&mut self, home: usize, id: PoolId) -> Result<Result<(), DeviceError>, PoolError> {
-        let mut result = self.devices[home].drop_pool(id)?;
-        for (index, device) in self.devices.iter_mut().enumerate() {
-            if index != home {
-                result = result.and(device.release_dead(Some(id)));
+        let mut refused = None;
+        let mut result = self.from_current(home, |device| match device.drop_pool(id) {
+            Ok(flushed) => flushed,
+            Err(error) => {
+                refused = Some(error);
+                Ok(())
             }
+        });
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        for index in (0..self.devices.len()).filter(|&index| index != home) {
+            result = result.and(self.from_current(index, |device| device.release_dead(Some(id))));
         }
         Ok(result)
     }

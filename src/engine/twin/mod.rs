@@ -10,7 +10,7 @@ mod compare;
 mod tests;
 
 use crate::op::trace::TraceEvent;
-use crate::op::{Capability, Observation, Op, OracleName, Reply, Setup, TargetInfo, Text};
+use crate::op::{Capability, DeviceCall, FaultError, Observation, Op, OracleName, Reply, Setup, TargetInfo, Text};
 use crate::target::{self, Target, TargetName};
 use crate::verdict::Violation;
 
@@ -24,6 +24,20 @@ pub(crate) struct Twin {
     seen: Observation,
     /// What it did to its devices.
     events: Vec<Vec<TraceEvent>>,
+    faults: Faults,
+}
+
+/// How far the two go together past failing device calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Faults {
+    /// All the way: both are the reference.
+    Alike,
+    /// As long as calls only fail for want of memory, which the policy speaks of.
+    OfMemory,
+    /// Another call is to fail, after so many that have.
+    Other { fired: u64 },
+    /// It did: what an allocator makes of that, no policy says. Promises to callers hold all the same.
+    Apart,
 }
 
 impl Twin {
@@ -37,13 +51,27 @@ impl Twin {
         let mut sound = target::open_here(&target::sound_reference(&name), &world(info, setup)).ok()?;
         let mut events = Vec::new();
         sound.take_events(&mut events);
-        Some(Twin { sound, seen: Observation::default(), events })
+        let faults = if name.allocator == "reference" { Faults::Alike } else { Faults::OfMemory };
+        Some(Twin { sound, seen: Observation::default(), events, faults })
     }
 
     /// Lives an operation of which nothing has to be compared. What is written on an idle stream need not be lived: it leaves
     /// nothing behind but contents, and nobody reads the twin's.
     pub(super) fn live(&mut self, op: &Op) {
         self.sound.apply(op);
+    }
+
+    /// Whether a device call has failed of which the policy does not say what follows.
+    fn goes_apart(&mut self, op: &Op, after: &Observation) -> bool {
+        let fired = || after.devices.iter().map(|device| u64::from(device.faults_fired)).sum::<u64>();
+        match (self.faults, op) {
+            (Faults::OfMemory, Op::Fault { call, error, .. }) if !is_of_memory(*call, *error) => {
+                self.faults = Faults::Other { fired: fired() };
+            }
+            (Faults::Other { fired: before }, _) if fired() > before => self.faults = Faults::Apart,
+            _ => {}
+        }
+        self.faults == Faults::Apart
     }
 
     /// Lives one operation that the target was asked, and says where the two part; `events` is what the target did to its
@@ -56,7 +84,7 @@ impl Twin {
         after: &Observation,
         events: Option<&Vec<Vec<TraceEvent>>>,
     ) -> Option<Violation> {
-        if matches!(op, Op::Verify { .. }) {
+        if self.goes_apart(op, after) || matches!(op, Op::Verify { .. }) {
             return None; // what memory holds is the device's, and judged by what was written
         }
         let predicted = self.sound.apply(op);
@@ -69,6 +97,11 @@ impl Twin {
             .or_else(|| compare::observations(&self.seen, after))?;
         Some(violation(op, &difference, &predicted, reply))
     }
+}
+
+/// Whether a planned failure is one for want of memory.
+fn is_of_memory(call: DeviceCall, error: Option<FaultError>) -> bool {
+    matches!(call, DeviceCall::Reserve | DeviceCall::Map) && matches!(error, None | Some(FaultError::OutOfMemory))
 }
 
 /// The world as the target has it: it may have other devices than were asked for.

@@ -5,11 +5,9 @@
 use super::library::{Thrown, ThrownKind};
 use super::{C10Target, HeldBlock};
 use crate::cudart;
-use crate::op::{
-    BlockId, DeviceId, Drop, Op, Pointer, RefusalClass, Reply, StreamId, Via,
-};
-use crate::target::reference::{self, ReplyResult};
+use crate::op::{BlockId, DeviceId, Drop, Op, Pointer, RefusalClass, Reply, StreamId, Via};
 use crate::target::played;
+use crate::target::reference::{self, ReplyResult};
 
 /// What was thrown, as an answer.
 pub(super) fn refused(thrown: Thrown) -> Reply {
@@ -66,7 +64,9 @@ impl C10Target {
             Op::Snapshot => self.snapshot(),
             Op::CycleEnd => Ok(Reply::Done),
             Op::ResetPeak { device } => self.shim.reset_peak(self.named(device)?).map(done).map_err(refused),
-            Op::ResetAccumulated { device } => self.shim.reset_accumulated(self.named(device)?).map(done).map_err(refused),
+            Op::ResetAccumulated { device } => {
+                self.shim.reset_accumulated(self.named(device)?).map(done).map_err(refused)
+            }
             Op::Dictionary { .. } | Op::Summary { .. } => {
                 Err(Reply::refused(RefusalClass::Unsupported, "PyTorch makes this in Python"))
             }
@@ -151,17 +151,15 @@ impl C10Target {
     fn write(&mut self, block: BlockId, stream: Option<StreamId>) -> ReplyResult {
         let held = self.held(block)?;
         let stream = stream.unwrap_or(held.stream);
-        let written = C10Target::on(held.device, |device| {
-            played::write(device, stream, held.address, held.bytes, block)
-        });
+        let written =
+            C10Target::on(held.device, |device| played::write(device, stream, held.address, held.bytes, block));
         written.unwrap_or(Ok(Reply::Done))
     }
 
     fn verify(&mut self, block: BlockId) -> ReplyResult {
         let held = self.held(block)?;
-        let read = C10Target::on(held.device, |device| {
-            played::verify(device, held.stream, held.address, held.bytes, block)
-        });
+        let read =
+            C10Target::on(held.device, |device| played::verify(device, held.stream, held.address, held.bytes, block));
         read.unwrap_or(Ok(Reply::Done))
     }
 

@@ -84,10 +84,8 @@ pub(super) fn prepare(name: &TargetName) -> Result<(), TargetError> {
 
 fn load(name: &TargetName, options: &Options) -> Result<Shim, TargetError> {
     let release = options.release(name)?;
-    library::load(&release.folder, release.runtime).map_err(|reason| TargetError::Unavailable {
-        target: name.to_string(),
-        reason,
-    })
+    library::load(&release.folder, release.runtime)
+        .map_err(|reason| TargetError::Unavailable { target: name.to_string(), reason })
 }
 
 /// Builds `c10@sim`. There is one a process: what was opened before is left as it is, and means nothing any more.

@@ -23,7 +23,10 @@ pub(in crate::target) struct Options {
 
 impl Options {
     pub(in crate::target) const HELP: &[TargetOption] = &[
-        TargetOption { usage: "torch=VERSION", what: "the release, as `poolproof setup torch` fetched it (the newest there)" },
+        TargetOption {
+            usage: "torch=VERSION",
+            what: "the release, as `poolproof setup torch` fetched it (the newest there)",
+        },
         TargetOption { usage: "caching=on|off", what: "off: as under PYTORCH_NO_CUDA_MEMORY_CACHING=1" },
         TargetOption {
             usage: "config=SETTINGS",
@@ -69,7 +72,8 @@ impl Options {
     /// # Errors
     /// It was not set up.
     pub(super) fn release(&self, name: &TargetName) -> Result<Released, TargetError> {
-        released::find(self.torch.as_deref()).map_err(|reason| TargetError::BadOption { target: name.to_string(), reason })
+        released::find(self.torch.as_deref())
+            .map_err(|reason| TargetError::BadOption { target: name.to_string(), reason })
     }
 
     /// The variable that settings are read from.

@@ -2,8 +2,8 @@
 //!
 //! Decides how the shim's lists are read (`workers/c10/shim.cpp` says how they are written).
 
-use super::apply::{number, refused};
 use super::C10Target;
+use super::apply::{number, refused};
 use crate::op::snapshot::{BlockState, BlockView, SegmentView, Snapshot};
 use crate::op::stats::{Family, PoolKind};
 use crate::op::trace::{Action, TraceEvent};
@@ -81,6 +81,8 @@ impl C10Target {
         for event in events.chunks_exact(EVENT) {
             let device = usize::try_from(event[0]).ok().filter(|&device| device < count);
             let action = usize::try_from(event[1]).ok().and_then(|action| ACTIONS.get(action));
+            // That somebody looked is no doing of the allocator's.
+            let action = action.filter(|&&action| action != Action::Snapshot);
             if let (Some(device), Some(&action)) = (device, action) {
                 let [address, bytes, stream] = [event[2], event[3], event[4]].map(i64::cast_unsigned);
                 into[device].push(TraceEvent { action, address, bytes, stream });
@@ -91,8 +93,20 @@ impl C10Target {
 }
 
 fn segment(head: &[i64; SEGMENT], blocks: &[i64]) -> SegmentView {
-    let [device, address, total_size, allocated_size, active_size, requested_size, stream, is_large, first, second, is_expandable, _] =
-        head.map(i64::cast_unsigned);
+    let [
+        device,
+        address,
+        total_size,
+        allocated_size,
+        active_size,
+        requested_size,
+        stream,
+        is_large,
+        first,
+        second,
+        is_expandable,
+        _,
+    ] = head.map(i64::cast_unsigned);
     SegmentView {
         device: u32::try_from(device).unwrap_or(u32::MAX),
         address,

@@ -44,6 +44,7 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
             Op::SetCurrent { device } => {
                 self.place(Some(*device))?;
                 self.current.insert(self.caller(), self.misplaced(*device));
+                self.tell_current();
                 Ok(Reply::Done)
             }
             Op::Caller { caller } => {

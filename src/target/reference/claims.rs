@@ -55,7 +55,11 @@ const ALWAYS: &[Capability] = &[
 const ON_SIMULATED_DEVICES: &[Capability] = &[Capability::Simulated, Capability::ExactPolicy, Capability::Neighbours];
 
 /// All that is claimed under these settings, on simulated devices or on GPUs, which somebody may watch.
-pub(in crate::target) fn claims(is_simulated: bool, is_watched: bool, settings: &Settings) -> impl Iterator<Item = Capability> {
+pub(in crate::target) fn claims(
+    is_simulated: bool,
+    is_watched: bool,
+    settings: &Settings,
+) -> impl Iterator<Item = Capability> {
     let Settings { expandable_segments: expandable, max_split, gc_threshold, .. } = *settings;
     let by_settings = [
         // Once whole again, a segment for requests below 10 MiB is oversize, and serves no such request.

@@ -33,8 +33,8 @@ use crate::op::{
 use crate::reference::Planted;
 use crate::reference::rounding::{MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
 use crate::reference::{Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
-use front_defects::Memo;
 pub(super) use apply::{ReplyResult, no_such_device};
+use front_defects::Memo;
 pub(super) use options::{Options, read_settings};
 pub(super) use pools::{graph_id, user_id};
 

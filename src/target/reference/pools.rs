@@ -5,9 +5,9 @@
 use super::apply::ReplyResult;
 use super::{PoolHome, ReferenceTarget};
 use crate::device::ControlledDevice;
-use crate::target::played::device_failed;
 use crate::op::{DeviceId, Drop, GraphName, Op, PoolName, PoolSource, RefusalClass, Reply, StreamId};
 use crate::reference::{Catch, Defect, Planting, PoolError, PoolFlags, PoolId};
+use crate::target::played::device_failed;
 
 /// PyTorch numbers pools of users (0, n) and pools of captures (n, 0), both from 1.
 pub(in crate::target) fn user_id(pool: PoolName) -> PoolId {
@@ -125,11 +125,18 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         self.graphs.get(&graph).copied().ok_or(Reply::Dropped(Drop::NoSuchPool))
     }
 
+    /// The reference hears which device is current.
+    pub(super) fn tell_current(&mut self) {
+        let current = self.current().index(self.reference.device_count());
+        self.reference.set_current(current.unwrap_or(0));
+    }
+
     /// Calls come from this thread from now on.
     pub(super) fn switch_caller(&mut self, caller: u8) {
         self.caller = caller;
         for device in 0..self.reference.device_count() {
             self.reference.device_mut(device).set_caller(u64::from(caller));
         }
+        self.tell_current();
     }
 }
