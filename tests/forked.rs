@@ -80,8 +80,8 @@ fn plain(folder: &Path, target: &str) -> serde_json::Value {
 fn a_record_is_that_of_the_target_in_process() {
     for (options, scenarios, code) in [
         ("", &["oom::*", "same::*", "strm::*"][..], 0),
-        ("?expandable_segments:True", &["frag::*", "priv::*"], 0),
-        ("?defect=stale-peak", &["peak::*", "exact::*"], 1),
+        ("?expandable_segments:True", &["priv::*", "exact::*"], 0),
+        ("?defect=requested-peak-not-reset", &["peak::*", "exact::*"], 1),
     ] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut chosen: Vec<&str> = scenarios.iter().flat_map(|glob| ["--scenario", *glob]).collect();
