@@ -73,9 +73,9 @@ pub(super) struct Marks {
     pub(super) is_inside: bool,
     /// Operations asked.
     pub(super) asked: u64,
-    step: u64,
-    kind: u64,
-    which: u64,
+    pub(super) step: u64,
+    pub(super) kind: u64,
+    pub(super) which: u64,
 }
 
 impl Marks {

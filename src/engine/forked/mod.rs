@@ -126,3 +126,33 @@ fn named(mut error: TargetError, name: &TargetName) -> TargetError {
 fn odd(name: &TargetName) -> TargetError {
     TargetError::Lost { target: name.to_string(), lost: Lost::NotStarted { reason: ODD.to_owned() } }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::op::{BlockId, Step};
+    use crate::target::lost::End;
+
+    #[test]
+    fn only_a_call_of_the_target_convicts_it() {
+        let steps = [Step::from(Op::Free { block: BlockId(3) })];
+        let nobody = BTreeSet::new();
+        let sequence = JudgedSequence { transcript: true, ..JudgedSequence::new(&steps, &nobody, true) };
+        let lost = Lost::Exited { end: End::Signal(11), stderr: String::new() };
+        let run = |is_inside, asked| {
+            let marks = Marks { is_inside, asked, ..Marks::default() };
+            ended(lost.clone(), &marks, Vec::new(), &sequence)
+        };
+        let guilty = run(true, 1);
+        let conviction = guilty.conviction.expect("it died in a call");
+        assert_eq!((conviction.step, guilty.operations), (0, 1));
+        assert_eq!(conviction.violations[0].message.en, "the process ended with signal 11 (SIGSEGV) during `free b3`");
+        assert_eq!(guilty.transcript.last().map(|line| line.asked.as_str()), Some("free b3"));
+        for elsewhere in [run(false, 1), run(true, 0)] {
+            assert_eq!((elsewhere.conviction.is_some(), elsewhere.transcript.len()), (false, 0));
+            assert_eq!(elsewhere.lost, Some(Loss { lost: lost.clone(), during: None }));
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::engine::attempt::{Attempt, attempt};
+use crate::engine::attempt::{Attempt, Named, attempt};
 use crate::engine::lockstep::JudgedSequence;
 use crate::op::{BlockId, DeviceId, Step, StreamId, Via};
 
@@ -19,7 +19,7 @@ fn departure(options: &str, ops: &[Op]) -> Option<Violation> {
     let steps: Vec<Step> = ops.iter().cloned().map(Step::from).collect();
     let oracles = BTreeSet::from([OracleName::Exact]);
     let course = JudgedSequence::new(&steps, &oracles, true);
-    match attempt(&|setup| target::open(&name, setup), &setup, &course) {
+    match attempt(&Named(&name), &setup, &course) {
         Ok(Attempt::Ran(run)) => run.departure.map(|d| d.violations[0].clone()),
         other => panic!("{other:?}"),
     }
