@@ -172,6 +172,9 @@ pub fn sound_reference(name: &TargetName) -> TargetName {
     let is_setting = |(key, value): &&(String, Option<String>)| {
         key == "config" || key == "caching" || (value.is_none() && key.contains(':'))
     };
-    let options = name.options.iter().filter(is_setting).cloned().collect();
+    let mut options: Vec<(String, Option<String>)> = name.options.iter().filter(is_setting).cloned().collect();
+    if name.allocator == "c10" {
+        options.push(("layer".to_owned(), Some("library".to_owned())));
+    }
     TargetName { allocator: "reference".to_owned(), place: "sim".to_owned(), options }
 }

@@ -29,6 +29,9 @@ pub enum AllocError {
     /// Refused before any state moves.
     #[error("a request of {bytes} bytes cannot be represented")]
     Unrepresentable { bytes: u64 },
+    /// PyTorch's words for a pool that helps out while memory is redirected to it already.
+    #[error("beginAllocateToPool: already recording to mempool_id")]
+    PoolBusy,
     #[error("the device failed: {0}")]
     Device(#[from] DeviceError),
 }
@@ -198,14 +201,14 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.get_spare(request);
             return Ok(slot);
         }
-        if let Some(slot) = self.find_in_helpers(request) {
+        if let Some(slot) = self.find_in_helpers(request)? {
             return Ok(slot);
         }
         if self.planted.has(Defect::OomCountedEarly) {
             *self.stats.counter_mut(Counter::NumOoms) += 1;
         }
         if self.settings.max_split != u64::MAX
-            && self.release_oversize(request)
+            && self.release_oversize(request)?
             && let Some(slot) = self.grow(request)?
         {
             return Ok(slot);

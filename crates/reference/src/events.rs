@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::allocator::DeviceAllocator;
 use super::block::{Slot, State};
 use super::defect::{Defect, Planting};
+use super::flat_table::FlatTable;
 use super::variation::Variation;
 use crate::device::{Device, DeviceError, Event, StreamHandle};
 
@@ -16,11 +17,58 @@ use crate::device::{Device, DeviceError, Event, StreamHandle};
 pub(super) struct Events {
     queues: Vec<(StreamHandle, VecDeque<(Event, Slot)>)>,
     pending: usize,
+    /// Streams in the order of PyTorch's own table, where their handles are their ids.
+    table: Option<Table>,
+}
+
+/// Streams of a device as `ska::flat_hash_map<CUDAStream, …>` has them.
+#[derive(Debug, Clone)]
+struct Table {
+    streams: FlatTable<StreamHandle>,
+    device: usize,
+}
+
+/// `c10::Stream::hash` of a CUDA stream whose id is its handle.
+fn hash(device: usize, stream: StreamHandle) -> u64 {
+    const CUDA: u64 = 1;
+    CUDA << 56 | (device as u64) << 48 | stream.0 & ((1 << 48) - 1)
 }
 
 impl Events {
+    /// Places of the queues, in the order in which they are gone through.
+    fn in_order(&self) -> Vec<usize> {
+        let place = |stream| self.queues.iter().position(|(known, _)| *known == stream);
+        match &self.table {
+            None => (0..self.queues.len()).collect(),
+            Some(table) => table.streams.keys().filter_map(place).collect(),
+        }
+    }
+
+    /// A queue was gone through.
+    fn leave(&mut self, place: usize) {
+        if let Some(table) = &mut self.table
+            && let Some((stream, queue)) = self.queues.get(place)
+            && queue.is_empty()
+        {
+            table.streams.remove(*stream);
+        }
+    }
+
+    /// Streams that were recorded on a block, in the order in which they are gone through.
+    pub fn sorted(&self, streams: Vec<StreamHandle>) -> Vec<StreamHandle> {
+        let Some(table) = &self.table else { return streams };
+        let mut set = FlatTable::default();
+        streams.into_iter().for_each(|stream| set.insert(stream, hash(table.device, stream)));
+        set.keys().collect()
+    }
+
     fn push(&mut self, stream: StreamHandle, event: Event, slot: Slot) {
         self.pending += 1;
+        if let Some(table) = &mut self.table
+            && self.queues.iter().all(|(known, queue)| *known != stream || queue.is_empty())
+        {
+            table.streams.insert(stream, hash(table.device, stream));
+        }
         if let Some((_, queue)) = self.queues.iter_mut().find(|(s, _)| *s == stream) {
             queue.push_back((event, slot));
         } else {
@@ -46,9 +94,15 @@ impl Events {
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// Has streams that are waited for come in the order of PyTorch's hash table, for which a stream is its handle.
+    pub(super) fn order_streams(&mut self) {
+        self.events.table = Some(Table { streams: FlatTable::default(), device: self.index });
+    }
+
     /// Records an event on every stream of a freed block. A stream that cannot record is waited for.
     pub(super) fn await_streams(&mut self, slot: Slot) -> Result<(), DeviceError> {
-        let mut streams = self.recorded.remove(&slot).unwrap_or_default();
+        let streams = self.recorded.remove(&slot).unwrap_or_default();
+        let mut streams = self.events.sorted(streams);
         if self.planted.varies(Variation::WaitsAtFree) {
             while let Some(&stream) = streams.last() {
                 if let Err(error) = self.device.wait_stream(stream) {
@@ -101,7 +155,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if self.events.pending == 0 || self.planted.has(Defect::EventsAskedOnlyInFlush) {
             return Ok(());
         }
-        for i in 0..self.events.queues.len() {
+        for i in self.events.in_order() {
             while let Some(&(event, slot)) = self.events.queues[i].1.front() {
                 let asked = self.device.query_event(event);
                 if asked.is_err() && self.planted.has(Defect::QueryFailureLosesBlock) {
@@ -115,6 +169,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                 self.events.queues[i].1.pop_front();
                 self.pass(slot);
             }
+            self.events.leave(i);
         }
         Ok(())
     }
@@ -123,7 +178,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// waited for keeps its own events only.
     pub(super) fn wait_for_events(&mut self, concerns: impl Fn(u16) -> bool) -> Result<(), DeviceError> {
         let mut result = if self.private.is_redirecting() { Ok(()) } else { self.take_up_put_off() };
-        for i in 0..self.events.queues.len() {
+        for i in self.events.in_order() {
             let mut at = 0;
             while let Some(&(event, slot)) = self.events.queues[i].1.get(at) {
                 if !concerns(self.arena[slot].pool) {
@@ -141,6 +196,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                 self.events.queues[i].1.remove(at);
                 self.pass(slot);
             }
+            self.events.leave(i);
         }
         result.and(self.settle_unmarked())
     }

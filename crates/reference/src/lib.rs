@@ -11,6 +11,7 @@ mod defect_bodies;
 mod destination;
 mod events;
 mod expandable;
+mod flat_table;
 mod free;
 mod free_index;
 mod grow;
@@ -83,6 +84,8 @@ pub struct Reference<D, P = Sound> {
     planted: P,
     /// The caller's current device.
     current: usize,
+    /// Nothing of PyTorch is around it but c10's library.
+    library_alone: bool,
 }
 
 impl<D: Device, P: Planting> Reference<D, P> {
@@ -91,7 +94,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     pub fn new(devices: Vec<D>, settings: &Settings, planted: P) -> Self {
         let devices =
             devices.into_iter().enumerate().map(|(i, d)| DeviceAllocator::new(i, d, *settings, planted)).collect();
-        Reference { devices, settings: *settings, graphs: FxHashMap::default(), planted, current: 0 }
+        Reference { devices, settings: *settings, graphs: FxHashMap::default(), planted, current: 0, library_alone: false }
     }
 
     /// Puts a settings string in force on every device, from the next call on.
@@ -181,6 +184,15 @@ impl<D: Device, P: Planting> Reference<D, P> {
         result
     }
 
+    /// It stands for c10's library alone, without ATen and Python around it: nobody counts a graph's uses of pinned memory.
+    /// Streams are known by their handles, so that those that are waited for come in the order of the library's hash table.
+    #[must_use]
+    pub fn library_alone(mut self) -> Self {
+        self.library_alone = true;
+        self.devices.iter_mut().for_each(DeviceAllocator::order_streams);
+        self
+    }
+
     /// Calls come from a thread with this current device from now on.
     pub fn set_current(&mut self, device: usize) {
         self.current = device;
@@ -210,11 +222,11 @@ impl<D: Device, P: Planting> Reference<D, P> {
     /// The pool, or what pinned memory knows of it, lost its last graph before. PyTorch 2.11 fails an assertion then, in one
     /// place or the other; what it leaves behind where only the second fails was not observed, and is taken to be nothing.
     pub fn begin_capture(&mut self, device: usize, id: PoolId, stream: StreamHandle) -> Result<(), PoolError> {
-        if self.devices[device].is_dead(id) || self.graphs.get(&id) == Some(&0) {
+        if !self.library_alone && self.graphs.get(&id) == Some(&0) {
             return Err(PoolError::Spent { id });
         }
+        self.devices[device].enter_pool(id, Catch::Stream(stream))?;
         *self.graphs.entry(id).or_default() += 1;
-        self.devices[device].begin_redirection(id, Catch::Stream(stream));
         Ok(())
     }
 

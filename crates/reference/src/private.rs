@@ -7,6 +7,7 @@
 use super::allocator::{AllocError, DeviceAllocator, LARGE, Request, SMALL, kind_of};
 use super::block::{Slot, State};
 use super::defect::{Defect, Planting};
+use super::flat_table::FlatTable;
 use super::pool::Pool;
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::{Counter, Family, PoolKind};
@@ -14,8 +15,12 @@ use crate::op::{Counter, Family, PoolKind};
 /// PyTorch keeps dead pools, and pools that help out, in hash tables (`ska::flat_hash_map`) by the number in the
 /// id, and goes through them in the order of this product: Fibonacci hashing takes its highest bits.
 fn table_order(id: PoolId) -> (u64, PoolId) {
-    let number = if id.0 == 0 { id.1 } else { id.0 };
-    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15), id)
+    (number(id).wrapping_mul(0x9e37_79b9_7f4a_7c15), id)
+}
+
+/// `MempoolIdHash`.
+fn number(id: PoolId) -> u64 {
+    if id.0 == 0 { id.1 } else { id.0 }
 }
 
 /// A pool's id as PyTorch numbers them: (0, n) made by a user, (n, 0) made by a capture, (0, 0) the default pools.
@@ -81,6 +86,8 @@ pub(super) struct PrivatePools {
     pub put_off: Vec<Slot>,
     /// Streams recorded while a redirection was there: dropped when the free is taken up.
     pub captured: Vec<(Slot, StreamHandle)>,
+    /// Dead pools in the order in which PyTorch goes through them.
+    dead: FlatTable<PoolId>,
 }
 
 impl PrivatePools {
@@ -150,6 +157,18 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.private.redirections.push((id, catch));
     }
 
+    /// The same for whoever may name a pool that is dead.
+    ///
+    /// # Errors
+    /// It lost its last user before, and was not forgotten yet.
+    pub fn enter_pool(&mut self, id: PoolId, catch: Catch) -> Result<(), PoolError> {
+        if self.is_dead(id) {
+            return Err(PoolError::Spent { id });
+        }
+        self.begin_redirection(id, catch);
+        Ok(())
+    }
+
     /// Ends the newest redirection to a pool. The pool keeps its user.
     ///
     /// # Errors
@@ -169,6 +188,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let pool = pool.ok_or(PoolError::Unknown { id })?;
         if !(self.planted.has(Defect::GraphPoolKept) && id.1 == 0) {
             pool.users -= 1;
+            if pool.users == 0 {
+                self.private.dead.insert(id, number(id));
+            }
         }
         Ok(())
     }
@@ -227,18 +249,31 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     /// What pools that help out have cached for a request of the default pools.
-    pub(super) fn find_in_helpers(&mut self, request: &Request) -> Option<Slot> {
+    ///
+    /// # Errors
+    /// PyTorch borrows from a pool by redirecting to it, and cannot where that is under way already (`try_mempool_fallback`);
+    /// the pool keeps the user that it got for it.
+    pub(super) fn find_in_helpers(&mut self, request: &Request) -> Result<Option<Slot>, AllocError> {
         if request.pool > LARGE || self.private.pools.is_empty() {
-            return None;
+            return Ok(None);
         }
         let mut helpers: Vec<&PrivatePool> = self.private.pools.iter().filter(|p| p.flags.use_on_oom).collect();
         helpers.sort_unstable_by_key(|p| table_order(p.id));
-        let pools = helpers.into_iter().map(|p| if request.pool == SMALL { p.small } else { p.large });
-        let helpers: Vec<u16> = pools.collect();
-        let expandable = std::mem::replace(&mut self.settings.expandable_segments, false);
-        let found = helpers.into_iter().find_map(|pool| self.find_free(&Request { pool, ..*request }));
-        self.settings.expandable_segments = expandable;
-        found
+        let pools = helpers.into_iter().map(|p| (p.id, if request.pool == SMALL { p.small } else { p.large }));
+        let helpers: Vec<(PoolId, u16)> = pools.collect();
+        for (id, pool) in helpers {
+            if self.private.redirections.iter().any(|(redirected, _)| *redirected == id) {
+                self.retain_pool(id, PoolFlags::default());
+                return Err(AllocError::PoolBusy);
+            }
+            let expandable = std::mem::replace(&mut self.settings.expandable_segments, false);
+            let found = self.find_free(&Request { pool, ..*request });
+            self.settings.expandable_segments = expandable;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// The defect that takes what any private pool has cached.
@@ -254,7 +289,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let mut result = Ok(());
         let flushed = |p: &&PrivatePool| p.users == 0 || self.planted.has(Defect::GraphMemoryFlushed);
         let mut dead: Vec<PrivatePool> = self.private.pools.iter().filter(flushed).copied().collect();
-        dead.sort_unstable_by_key(|p| table_order(p.id));
+        let place = |p: &PrivatePool| self.private.dead.keys().position(|id| id == p.id);
+        dead.sort_by_key(|p| (place(p), table_order(p.id)));
         for pool in dead.into_iter().filter(|p| only.is_none_or(|id| id == p.id)) {
             if only.is_some() {
                 *self.stats.counter_mut(Counter::NumSyncAllStreams) += 1;
@@ -262,7 +298,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             result = result.and(self.release_pool(pool.small)).and_then(|()| self.release_pool(pool.large));
         }
-        self.private.pools.retain(|p| p.users > 0 || p.growths != 0);
+        for gone in self.private.pools.extract_if(.., |p| p.users == 0 && p.growths == 0) {
+            self.private.dead.remove(gone.id);
+        }
         result
     }
 
@@ -283,6 +321,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         for (i, &slot) in put_off.iter().enumerate() {
             let of_capture = |s: &StreamHandle| captured.contains(&(slot, *s));
             if let Some(streams) = self.recorded.get_mut(&slot) {
+                *streams = self.events.sorted(std::mem::take(streams));
                 streams.retain(|s| !of_capture(s));
             }
             self.passed_together += 1;

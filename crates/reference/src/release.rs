@@ -94,9 +94,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     /// Gives back oversize cached blocks until one request's worth is free: whether enough was.
-    pub(super) fn release_oversize(&mut self, request: &Request) -> bool {
+    ///
+    /// # Errors
+    /// The device call that failed.
+    pub(super) fn release_oversize(&mut self, request: &Request) -> Result<bool, DeviceError> {
         if self.planted.has(Defect::OversizeFlushesAll) {
-            return false;
+            return Ok(false);
         }
         let max_split = self.settings.max_split;
         let wanted = request.size.max(max_split);
@@ -105,7 +108,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if let Some(slot) = fitting
             && !self.arena[slot].expandable
         {
-            return self.release_block(slot).is_ok();
+            return self.release_block(slot).map(|()| true);
         }
         let below = pool.free.below_in_reverse(&self.arena, request.stream, (wanted, 0));
         let candidates: Vec<Slot> = below.take_while(|&slot| self.arena[slot].size >= max_split).collect();
@@ -115,11 +118,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                 break;
             }
             let block = self.arena[slot];
-            if !block.expandable && self.release_block(slot).is_ok() {
+            if !block.expandable {
+                self.release_block(slot)?;
                 released += block.size;
             }
         }
-        released >= wanted
+        Ok(released >= wanted)
     }
 
     /// Gives back those of the large pool's cached segments that begin at these addresses, in that order: a garbage

@@ -56,18 +56,28 @@ pub(super) fn events(own: &[Vec<TraceEvent>], theirs: &[Vec<TraceEvent>]) -> Opt
     None
 }
 
+/// The answers of the two where the target is no reference: what a device's error is called is the device's to say, and what is
+/// wrong with an argument the layer's that looks at it first.
+pub(super) fn foreign_replies(due: &Reply, given: &Reply) -> Option<Difference> {
+    let by_others = |class| matches!(class, RefusalClass::DeviceError | RefusalClass::InvalidArgument);
+    let is_of_device = |text: &str| text.starts_with("CUDA error: ");
+    match (due, given) {
+        (Reply::Refused(due), Reply::Refused(given)) if due.class == given.class && by_others(due.class) => None,
+        (Reply::Refused(due), Reply::Refused(given))
+            if due.class == given.class && is_of_device(&due.message) && is_of_device(&given.message) =>
+        {
+            None
+        }
+        _ => replies(due, given),
+    }
+}
+
 /// The answers of the two.
 pub(super) fn replies(due: &Reply, given: &Reply) -> Option<Difference> {
     if due == given {
         return None;
     }
     match (due, given) {
-        // What a device's own error is called is no choice of the allocator's.
-        (Reply::Refused(due), Reply::Refused(given))
-            if due.class == given.class && due.class == RefusalClass::DeviceError =>
-        {
-            None
-        }
         (Reply::Refused(due), Reply::Refused(given)) if due.class == given.class => {
             let what = Text::new("the message of the refusal", "拒绝信息");
             in_text(what, &due.message, &given.message)

@@ -169,7 +169,10 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         };
         ReferenceTarget {
             info,
-            reference: Reference::new(devices, settings, planted),
+            reference: {
+                let reference = Reference::new(devices, settings, planted);
+                if options.library_alone { reference.library_alone() } else { reference }
+            },
             held: FxHashMap::default(),
             former: FxHashMap::default(),
             caller: 0,

@@ -20,6 +20,8 @@ pub(in crate::target) struct Options {
     pub(super) config: Option<String>,
     /// `caching=off`: as under `PYTORCH_NO_CUDA_MEMORY_CACHING=1`. `caching=on` (default).
     pub(super) uncached: bool,
+    /// `layer=library`: c10's library without Python and ATen around it. `layer=all` (default).
+    pub(super) library_alone: bool,
     /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
     pub(super) follows: bool,
     pub(super) gpu: OnGpu,
@@ -40,6 +42,10 @@ impl Options {
         TargetOption {
             usage: "unfaithful=KEY/KIND/WHEN",
             what: "one figure or answer told wrongly (`poolproof list observables`)",
+        },
+        TargetOption {
+            usage: "layer=all|library",
+            what: "library: what c10's library does without ATen and Python around it, as for `c10@sim` (all)",
         },
         TargetOption { usage: "caching=on|off", what: "off: as under PYTORCH_NO_CUDA_MEMORY_CACHING=1" },
         TargetOption {
@@ -79,6 +85,8 @@ impl Options {
                 ("defect", Some(value)) => options.defect = Some(find_defect(name, value)?),
                 ("variation", Some(value)) => options.variations = Some(find_variations(name, value)?),
                 ("config", Some(text)) => options.configure(name, text)?,
+                ("layer", Some("library")) => options.library_alone = true,
+                ("layer", Some("all")) => options.library_alone = false,
                 ("caching", Some("off")) => options.uncached = true,
                 ("caching", Some("on")) => options.uncached = false,
                 ("peers", Some("on")) if on_gpu => options.peers = true,

@@ -34,7 +34,7 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
             Op::PoolEnter { pool, device } => {
                 let (device, id) = (self.place(Some(device))?, self.pool(pool)?.id);
                 let catch = Catch::Caller(u64::from(self.caller));
-                self.reference.device_mut(device).begin_redirection(id, catch);
+                self.reference.device_mut(device).enter_pool(id, catch).map_err(pool_failed)?;
             }
             Op::PoolExit { pool, device } => {
                 let (device, id) = (self.place(Some(device))?, self.pool(pool)?.id);
