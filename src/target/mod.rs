@@ -72,6 +72,11 @@ pub trait Target {
         None
     }
 
+    /// From here on its policy's choices follow from what nobody can foresee, such as addresses of a heap.
+    fn is_uncertain(&self) -> bool {
+        false
+    }
+
     /// The error that broke the target's process for good, if one did: its answers since mean nothing.
     fn poisoned(&self) -> Option<i32> {
         None

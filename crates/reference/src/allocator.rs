@@ -187,7 +187,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// The steps after a search that found nothing.
     fn find_memory(&mut self, request: &Request) -> Result<Slot, AllocError> {
         if self.settings.gc_threshold > 0.0 && self.limit.is_some() {
-            self.collect_garbage();
+            self.collect_garbage()?;
         }
         if self.planted.has(Defect::PrivateServesOthers)
             && let Some(slot) = self.find_anywhere(request)

@@ -62,7 +62,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.private.put_off.push(slot);
         } else if recorded {
             self.arena[slot].state = State::Pending;
+            let before = self.private.captured.len();
             self.private.captured.retain(|(block, _)| *block != slot);
+            self.private.kept_by_object |= self.private.captured.len() < before;
             self.await_streams(slot)?;
         } else if self.loses(size) {
             self.arena[slot].state = State::Pending;

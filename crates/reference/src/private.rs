@@ -56,6 +56,9 @@ pub enum PoolError {
     /// PyTorch's own assertion: an id stands for a dead pool until a flush forgets it; pinned memory never forgets it.
     #[error("it->second->use_count > 0 INTERNAL ASSERT FAILED: pool ({}, {}) lost its last user", id.0, id.1)]
     Spent { id: PoolId },
+    /// The pool keeps the user that it got before this was looked at.
+    #[error("beginAllocateToPool: already recording to mempool_id")]
+    AlreadyRecording,
     #[error("endAllocatePool: not currently recording to mempool_id ({}, {})", id.0, id.1)]
     NotRecording { id: PoolId },
 }
@@ -86,6 +89,11 @@ pub(super) struct PrivatePools {
     pub put_off: Vec<Slot>,
     /// Streams recorded while a redirection was there: dropped when the free is taken up.
     pub captured: Vec<(Slot, StreamHandle)>,
+    /// A block was freed outside of captures that a stream was recorded on in one. PyTorch keeps that by the address of the
+    /// block's object, for whoever gets the object next.
+    pub kept_by_object: bool,
+    /// From here on PyTorch's answers follow from addresses of its heap.
+    pub by_heap: bool,
     /// Dead pools in the order in which PyTorch goes through them.
     dead: FlatTable<PoolId>,
 }
@@ -160,10 +168,14 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// The same for whoever may name a pool that is dead.
     ///
     /// # Errors
-    /// It lost its last user before, and was not forgotten yet.
+    /// It lost its last user before, and was not forgotten yet; or memory is redirected to it already.
     pub fn enter_pool(&mut self, id: PoolId, catch: Catch) -> Result<(), PoolError> {
         if self.is_dead(id) {
             return Err(PoolError::Spent { id });
+        }
+        if self.private.redirections.iter().any(|(redirected, _)| *redirected == id) {
+            self.retain_pool(id, PoolFlags::default());
+            return Err(PoolError::AlreadyRecording);
         }
         self.begin_redirection(id, catch);
         Ok(())
@@ -304,6 +316,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         result
     }
 
+    /// Whether PyTorch's answers may have followed from addresses of its heap by now, which nobody can foresee.
+    #[must_use]
+    pub fn depends_on_heap(&self) -> bool {
+        self.private.by_heap
+    }
+
     /// Free bytes that private pools have cached.
     pub(super) fn cached_privately(&self) -> u64 {
         let pools = self.private.pools.iter().flat_map(|p| [p.small, p.large]);
@@ -317,6 +335,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return Ok(());
         }
         let put_off = std::mem::take(&mut self.private.put_off);
+        // They are a set of objects by address, and what a capture recorded on an object is taken off whoever has it now.
+        self.private.by_heap |= put_off.len() > 1 || self.private.kept_by_object;
         let captured = std::mem::take(&mut self.private.captured);
         for (i, &slot) in put_off.iter().enumerate() {
             let of_capture = |s: &StreamHandle| captured.contains(&(slot, *s));

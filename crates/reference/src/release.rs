@@ -9,6 +9,12 @@ use crate::op::stats::Oversize;
 use crate::op::trace::Action;
 use crate::op::{Counter, Family};
 
+/// Whether a call failed because a stream captures.
+fn is_of_capture(error: &DeviceError) -> bool {
+    const STREAM_CAPTURE_UNSUPPORTED: i32 = 900;
+    matches!(error, DeviceError::Failed { code: STREAM_CAPTURE_UNSUPPORTED, .. })
+}
+
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Waits for every event and gives back all that no live block lies in.
     ///
@@ -65,6 +71,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.stats.decrease(Family::ReservedBytes, kind, signed(block.size));
         }
         if let Err(error) = self.device.release(block.address) {
+            if is_of_capture(&error) {
+                // PyTorch counts and notes it before it asks (`release_block`).
+                *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
+                self.note(Action::SegmentFree, block.address, block.size, block.stream, block.pool);
+            }
             if self.planted.has(Defect::ErrorSticks) {
                 self.stuck = Some(error.clone());
             }
@@ -108,7 +119,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if let Some(slot) = fitting
             && !self.arena[slot].expandable
         {
-            return self.release_block(slot).map(|()| true);
+            return match self.release_block(slot) {
+                Err(error) if is_of_capture(&error) => Err(error),
+                released => Ok(released.is_ok()),
+            };
         }
         let below = pool.free.below_in_reverse(&self.arena, request.stream, (wanted, 0));
         let candidates: Vec<Slot> = below.take_while(|&slot| self.arena[slot].size >= max_split).collect();
@@ -118,9 +132,13 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                 break;
             }
             let block = self.arena[slot];
-            if !block.expandable {
-                self.release_block(slot)?;
-                released += block.size;
+            if block.expandable {
+                continue;
+            }
+            match self.release_block(slot) {
+                Ok(()) => released += block.size,
+                Err(error) if is_of_capture(&error) => return Err(error),
+                Err(_) => {}
             }
         }
         Ok(released >= wanted)
@@ -144,8 +162,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     }
 
     /// Gives back the oldest unsplit segments of the large pool until the cache is below its threshold.
-    pub(super) fn collect_garbage(&mut self) {
-        let Some(limit) = self.limit else { return };
+    ///
+    /// # Errors
+    /// A stream captures, and the device gives nothing back meanwhile.
+    pub(super) fn collect_garbage(&mut self) -> Result<(), DeviceError> {
+        let Some(limit) = self.limit else { return Ok(()) };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -155,7 +176,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let threshold = (self.settings.gc_threshold * limit as f64) as u64; // truncated, as PyTorch does
         let reserved = u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0);
         if reserved <= threshold || self.planted.has(Defect::GcNeverRuns) {
-            return;
+            return Ok(());
         }
         let target = if self.planted.has(Defect::GcTakesAll) { u64::MAX } else { reserved - threshold };
         let pool = &self.pools[usize::from(LARGE)];
@@ -171,12 +192,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             progress = false;
             #[expect(clippy::cast_precision_loss, reason = "a mean of ages, as PyTorch computes it")]
             let cut = total_age as f64 / count as f64;
+            let mut failed = None;
             candidates.retain(|&(slot, age)| {
                 let block = self.arena[slot];
                 #[expect(clippy::cast_precision_loss, reason = "compared with a mean, as PyTorch does")]
                 let (age_now, youngest) = (age as f64, self.planted.has(Defect::GcTakesYoungest));
                 let old = if youngest { age_now <= cut } else { age_now >= cut };
-                if block.expandable || !old || self.release_block(slot).is_err() {
+                if block.expandable || !old || failed.is_some() {
+                    return true;
+                }
+                if let Err(error) = self.release_block(slot) {
+                    failed = Some(error).filter(is_of_capture);
                     return true;
                 }
                 progress = true;
@@ -185,6 +211,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                 count -= 1;
                 false
             });
+            if let Some(error) = failed {
+                return Err(error);
+            }
         }
+        Ok(())
     }
 }

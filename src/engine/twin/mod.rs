@@ -93,6 +93,10 @@ impl Twin {
         let predicted = self.sound.apply(op);
         self.sound.observe(&mut self.seen);
         self.sound.take_events(&mut self.events);
+        if self.faults != Faults::Alike && self.sound.is_uncertain() {
+            self.faults = Faults::Apart;
+            return None;
+        }
         // What was done comes before what was answered, and both before the figures of it.
         let difference = events
             .and_then(|theirs| compare::events(&self.events, theirs))

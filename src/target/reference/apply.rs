@@ -215,6 +215,11 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         if self.is_null_refused(address) {
             return Err(Reply::refused(RefusalClass::InvalidPointer, "invalid pointer: 0x0"));
         }
+        if self.uncached && address != 0 {
+            // Past the cache a pointer is the device's to take or not.
+            let device = self.reference.device_mut(self.place(None)?).device_mut();
+            return device.release(address).map(|()| Reply::Done).map_err(|e| device_failed(&e));
+        }
         self.reference.free(address).map(|()| Reply::Done).map_err(|e| free_refused(&e))
     }
 

@@ -272,6 +272,10 @@ impl<D: ControlledDevice, P: Planting> Target for ReferenceTarget<D, P> {
         true
     }
 
+    fn is_uncertain(&self) -> bool {
+        self.reference.devices().any(|device| device.depends_on_heap())
+    }
+
     fn poisoned(&self) -> Option<i32> {
         self.reference.devices().find_map(|d| d.device().poisoned())
     }
