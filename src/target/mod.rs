@@ -15,7 +15,6 @@ mod played;
 mod plugin;
 pub mod reference;
 pub mod registry;
-pub mod released;
 mod unfaithful;
 pub mod worker;
 
