@@ -12,6 +12,7 @@ pub mod packaged;
 mod plugin;
 pub mod reference;
 pub mod registry;
+pub mod released;
 mod unfaithful;
 pub mod worker;
 
