@@ -43,7 +43,7 @@ pub const EDGES: [(&str, &[&str]); 23] = [
 ];
 
 /// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
-pub const DOORS: [(&str, &str, &[&str]); 13] = [
+pub const DOORS: [(&str, &str, &[&str]); 17] = [
     ("clap", "", &["cli"]),
     ("command_fds", "", &["child"]),
     ("cudarc", "", &["cuda"]),
@@ -54,8 +54,12 @@ pub const DOORS: [(&str, &str, &[&str]); 13] = [
     ("nvml_wrapper", "", &["cuda"]),
     ("proptest", "", &["workload"]),
     ("quick_junit", "", &["report"]),
+    ("rustls", "", &["setup"]),
+    ("rustls_native_certs", "", &["setup"]),
     ("serde_yaml", "", &["spec"]),
     ("signal_hook", "", &["cli"]),
+    ("ureq", "", &["setup"]),
+    ("zip", "", &["setup"]),
     ("std", "env", &["cli", "doctor", "engine", "setup"]),
 ];
 

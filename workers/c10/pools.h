@@ -46,8 +46,9 @@ MempoolId_t new_pool(DeviceIndex device) {
 #endif
 }
 
-// What ~MemPool does. Where c10's own asserts that nobody else uses the pool, and ends the process otherwise, that is asked
-// first and told as a refusal; ATen's asserts nothing, and from 2.11 on takes use_on_oom back.
+// What ~MemPool does. Where c10's own (2.6 to 2.9) asserts that nobody else uses the pool, that is asked first and told as a
+// refusal; ATen's asserts nothing, and from 2.11 on takes use_on_oom back. What fails here fails in a destructor there, and
+// ends the process: a status other than DONE stands for that.
 int end_pool(const MempoolId_t &id) {
 #if !SINCE(5)
   (void)id;

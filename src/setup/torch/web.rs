@@ -10,7 +10,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use ureq::http::{HeaderMap, Response};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy, ResponseExt};
 
 use super::TorchError;
@@ -63,7 +63,7 @@ impl Web {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = match &pip.certificates {
             Some(path) => roots(path)?,
-            None => RootCerts::PlatformVerifier,
+            None => system_roots(),
         };
         let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(roots).build();
         let mut config = Agent::config_builder()
@@ -231,6 +231,13 @@ pub(super) fn without_secret(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     format!("{scheme}://{}{path}", host.rsplit_once('@').map_or(host, |(_, host)| host))
+}
+
+/// What the system trusts. Where nothing can be read, no server is trusted, and that is what is said of it.
+fn system_roots() -> RootCerts {
+    let found = rustls_native_certs::load_native_certs().certs;
+    let certificates = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned());
+    RootCerts::from(certificates)
 }
 
 fn roots(path: &std::path::Path) -> Result<RootCerts, TorchError> {
