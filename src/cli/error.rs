@@ -158,6 +158,7 @@ impl CliError {
                 Exit::Target
             }
             CliError::Setup(error) if !error.is_usage() => Exit::Target,
+            CliError::Torch(TorchError::Stopped) => Exit::Inconclusive,
             CliError::Torch(error) if !error.is_usage() => Exit::Target,
             CliError::Telemetry(TelemetryError::NoSuchDevice { .. })
             | CliError::Cuda(CudaError::NoSuchDevice { .. }) => Exit::Usage,

@@ -183,8 +183,10 @@ EXPORT int pp_no_split(int device, const uint64_t id[2]) {
 #endif
 }
 
-// From 2.13 on the allocator is told of captures apart from pools; before, pp_begin_to_pool is all there is.
-EXPORT int pp_capture_begin(int device) {
+// From 2.13 on the allocator is told of captures apart from pools (and not of which pool); before, pp_begin_to_pool is all
+// there is.
+EXPORT int pp_capture_begin(int device, const uint64_t id[2]) {
+  (void)id;
 #if SINCE(13)
   return guarded([&] {
     allocator::markCaptureBegin(static_cast<DeviceIndex>(device));
@@ -196,7 +198,8 @@ EXPORT int pp_capture_begin(int device) {
 #endif
 }
 
-EXPORT int pp_capture_end(int device) {
+EXPORT int pp_capture_end(int device, const uint64_t id[2]) {
+  (void)id;
 #if SINCE(13)
   return guarded([&] {
     allocator::markCaptureEnd(static_cast<DeviceIndex>(device));

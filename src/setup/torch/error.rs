@@ -50,6 +50,8 @@ pub enum TorchError {
     Proxy { proxy: String },
     #[error("there is no C++ compiler: {} cannot be started", tried.join(", "))]
     NoCompiler { tried: Vec<String> },
+    #[error("stopped before all was there; nothing was kept")]
+    Stopped,
     #[error(transparent)]
     Setup(#[from] SetupError),
 }

@@ -45,8 +45,8 @@ pub enum News<'a> {
     },
 }
 
-/// Is told them.
-pub type Tell<'a> = &'a mut dyn FnMut(News<'_>);
+/// Is told them; where bytes come, whether to go on is its answer.
+pub type Tell<'a> = &'a mut dyn FnMut(News<'_>) -> bool;
 
 /// Where a release comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +111,11 @@ pub fn make(source: &Source, version: Option<&str>, cache: &Path, tell: Tell<'_>
     let folder = released::folder(cache, &found);
     if let Some(there) = released::find(cache, &found) {
         let from = there.record.sources.first().map_or_else(String::new, |first| first.from.clone());
-        return Err(TorchError::There { folder, from });
+        return if from == fetched.from {
+            renew(source, there, cache, tell)
+        } else {
+            Err(TorchError::There { folder, from })
+        };
     }
     fs::remove_file(&said).map_err(TorchError::file(&said))?;
     let facts = build::facts(draft.path())?;

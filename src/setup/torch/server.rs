@@ -90,7 +90,11 @@ fn serve(
     let status = if part.is_some() { "206 Partial Content" } else { "200 OK" };
     let span = part.clone().unwrap_or(0..size);
     let body = &bytes[span.clone()];
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n", body.len())?;
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n",
+        body.len()
+    )?;
     if part.is_some() {
         write!(stream, "Content-Range: bytes {}-{}/{size}\r\n", span.start, span.end - 1)?;
     }

@@ -68,7 +68,11 @@ fn files(folder: &Path) -> Vec<String> {
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(next).expect("a folder of our own").flatten() {
             let path = entry.path();
-            if path.is_dir() { folders.push(path) } else { found.push(path.strip_prefix(folder).unwrap().display().to_string()) }
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                found.push(path.strip_prefix(folder).unwrap().display().to_string())
+            }
         }
     }
     found.sort();
@@ -83,9 +87,12 @@ fn parts_of_a_wheel_are_fetched_and_no_more() {
     let (server, pip) = server(Manner::Parts, "2.15.0", wheel_of("2.15.0+cu130"));
     let draft = tempfile::tempdir().expect("a folder");
     let mut told = Vec::new();
-    let fetched = from_index(&pip, "2.15.0", draft.path(), &mut |news| match news {
-        News::Line(line) => told.push(line.to_owned()),
-        News::Bytes { done, total } => assert!(done <= total, "{done} of {total}"),
+    let fetched = from_index(&pip, "2.15.0", draft.path(), &mut |news| {
+        match news {
+            News::Line(line) => told.push(line.to_owned()),
+            News::Bytes { done, total } => assert!(done <= total, "{done} of {total}"),
+        }
+        true
     });
     let (file, from, bytes, checked) = fetched.expect("all is there");
     assert_eq!((file.as_str(), from.contains("/files/")), (name("2.15.0").as_str(), true));
@@ -101,7 +108,7 @@ fn parts_of_a_wheel_are_fetched_and_no_more() {
 fn a_server_without_parts_is_said_so() {
     let (server, pip) = server(Manner::Whole, "2.15.0", wheel_of("2.15.0"));
     let draft = tempfile::tempdir().expect("a folder");
-    let error = from_index(&pip, "2.15.0", draft.path(), &mut |_| {}).expect_err("no parts");
+    let error = from_index(&pip, "2.15.0", draft.path(), &mut |_| true).expect_err("no parts");
     assert!(matches!(error, TorchError::NoRanges { .. }), "{error}");
     assert!(error.advice().is_some_and(|advice| advice.contains("--wheel FILE")));
     assert_eq!((files(draft.path()), server.asked()), (Vec::new(), 2));
@@ -111,25 +118,38 @@ fn a_server_without_parts_is_said_so() {
 fn a_cut_is_tried_again_and_then_told() {
     let (_server, pip) = server(Manner::Cuts(2), "2.15.0", wheel_of("2.15.0"));
     let draft = tempfile::tempdir().expect("a folder");
-    from_index(&pip, "2.15.0", draft.path(), &mut |_| {}).expect("the third answer is whole");
+    from_index(&pip, "2.15.0", draft.path(), &mut |_| true).expect("the third answer is whole");
     assert_eq!(files(draft.path()), TAKEN);
     let (_server, pip) = server(Manner::Cuts(usize::MAX), "2.15.0", wheel_of("2.15.0"));
-    let error = from_index(&pip, "2.15.0", draft.path(), &mut |_| {}).expect_err("always cut");
+    let error = from_index(&pip, "2.15.0", draft.path(), &mut |_| true).expect_err("always cut");
     let TorchError::Cut { got, wanted, attempts, .. } = error else { panic!("{error}") };
     assert!(attempts == 3 && got < wanted, "{got} of {wanted}");
+}
+
+#[test]
+fn whoever_is_told_can_stop_it() {
+    let (_server, pip) = server(Manner::Parts, "2.15.0", wheel_of("2.15.0"));
+    let draft = tempfile::tempdir().expect("a folder");
+    let mut left = 3;
+    let stopped = from_index(&pip, "2.15.0", draft.path(), &mut |_| {
+        left -= 1;
+        left > 0
+    });
+    assert!(matches!(stopped, Err(TorchError::Stopped)) && left == 0);
+    assert_eq!(files(draft.path()), [""; 0]);
 }
 
 #[test]
 fn what_an_index_does_not_have_is_said() {
     let (server, mut pip) = server(Manner::Parts, "2.14.1", wheel_of("2.14.1"));
     let draft = tempfile::tempdir().expect("a folder");
-    let error = from_index(&pip, "2.15.0", draft.path(), &mut |_| {}).expect_err("another release");
+    let error = from_index(&pip, "2.15.0", draft.path(), &mut |_| true).expect_err("another release");
     assert!(matches!(error, TorchError::NotOffered { .. }), "{error}");
     // An index without the project and one that cannot be reached keep nobody from the next.
     pip.indexes.splice(0..0, [format!("{}/empty", server.url), "http://127.0.0.1:9/simple".to_owned()]);
-    from_index(&pip, "2.14.1", draft.path(), &mut |_| {}).expect("the third has it");
+    from_index(&pip, "2.14.1", draft.path(), &mut |_| true).expect("the third has it");
     pip.indexes.pop();
-    let error = from_index(&pip, "2.14.1", draft.path(), &mut |_| {}).expect_err("none is left");
+    let error = from_index(&pip, "2.14.1", draft.path(), &mut |_| true).expect_err("none is left");
     assert!(matches!(error, TorchError::Unreachable { .. }), "{error}");
 }
 
@@ -139,7 +159,7 @@ fn links_to_a_folder_are_looked_at_first() {
     fs::write(folder.path().join(name("2.15.0")), wheel_of("2.15.0")).expect("a folder of our own");
     let pip = Pip { links: vec![folder.path().display().to_string()], ..Pip::default() };
     let draft = tempfile::tempdir().expect("a folder");
-    from_index(&pip, "2.15.0", draft.path(), &mut |_| {}).expect("it lies there");
+    from_index(&pip, "2.15.0", draft.path(), &mut |_| true).expect("it lies there");
     assert_eq!(files(draft.path()), TAKEN);
 }
 
@@ -182,7 +202,7 @@ fn small_packages_come_whole_and_a_wrong_hash_leaves_nothing() {
         }
         let pip = || Pip { indexes: vec![format!("{}/simple/", server.url)], ..Pip::default() };
         let cache = tempfile::tempdir().expect("a folder");
-        let kit = cuda::kit(13, &pip, cache.path(), &mut |_| {});
+        let kit = cuda::kit(13, &pip, cache.path(), &mut |_| true);
         if !is_right {
             assert!(matches!(kit.err(), Some(TorchError::WrongHash { .. })));
             assert_eq!(files(cache.path()), [""; 0]);
@@ -194,7 +214,7 @@ fn small_packages_come_whole_and_a_wrong_hash_leaves_nothing() {
         assert_eq!(fs::read_dir(&below).expect("a folder of our own").count(), 1);
         assert!(kit.sources.iter().all(|source| source.checked.starts_with("SHA-256")), "{:?}", kit.sources);
         let asked = server.asked();
-        let again = cuda::kit(13, &|| panic!("no index is asked"), cache.path(), &mut |_| {}).expect("it is there");
+        let again = cuda::kit(13, &|| panic!("no index is asked"), cache.path(), &mut |_| true).expect("it is there");
         assert_eq!((again.sources, server.asked()), (kit.sources, asked));
     }
 }
@@ -236,6 +256,6 @@ fn libraries_of_another_processor_or_without_cuda_are_refused() {
     let wheel = folder.path().join(name("2.15.0"));
     fs::write(&wheel, zipped(&[("torch/lib/libc10.so", noise(10, 1))])).expect("a folder of our own");
     let draft = tempfile::tempdir().expect("a folder");
-    let error = fetch(&Source::Wheel(wheel), None, draft.path(), &mut |_| {}).expect_err("a build without CUDA");
+    let error = fetch(&Source::Wheel(wheel), None, draft.path(), &mut |_| true).expect_err("a build without CUDA");
     assert!(matches!(error, TorchError::NoCuda { .. }), "{error}");
 }

@@ -28,8 +28,8 @@ const LONGEST_PAGE: u64 = 64 << 20;
 /// Bytes that are read before anybody is told.
 const STEP: usize = 64 << 10;
 
-/// Is told how many bytes have come of how many.
-pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+/// Is told how many bytes have come of how many, and whether to go on is its answer.
+pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64) -> bool;
 
 pub(super) struct Web {
     agent: Agent,
@@ -112,11 +112,12 @@ impl Web {
         let read = copy(response, &mut |bytes| {
             hash.update(bytes);
             got += bytes.len() as u64;
-            progress(got, wanted.unwrap_or(got));
-            into.write_all(bytes)
+            into.write_all(bytes).map_err(Copied::Write)?;
+            if progress(got, wanted.unwrap_or(got)) { Ok(()) } else { Err(Copied::Stopped) }
         });
         match read {
             Err(Copied::Write(error)) => return Err(Whole::Write(error)),
+            Err(Copied::Stopped) => return Err(Whole::Web(TorchError::Stopped)),
             Ok(()) if wanted.is_none_or(|wanted| wanted == got) => {}
             _ => {
                 let (url, wanted) = (without_secret(url), wanted.unwrap_or_default());
@@ -163,10 +164,12 @@ impl Web {
         let mut bytes = Vec::new();
         let read = copy(response, &mut |more| {
             bytes.extend_from_slice(&more[..more.len().min((wanted - bytes.len() as u64) as usize)]);
-            progress(bytes.len() as u64, wanted);
-            Ok(())
+            if progress(bytes.len() as u64, wanted) { Ok(()) } else { Err(Copied::Stopped) }
         });
         let got = bytes.len() as u64;
+        if matches!(read, Err(Copied::Stopped)) {
+            return Err(TorchError::Stopped);
+        }
         if read.is_err() || got != wanted {
             return Err(TorchError::Cut { url: without_secret(url), got, wanted, attempts: 1 });
         }
@@ -189,15 +192,16 @@ impl From<TorchError> for Whole {
 enum Copied {
     Read,
     Write(std::io::Error),
+    Stopped,
 }
 
-fn copy(mut response: Response<Body>, take: &mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> Result<(), Copied> {
+fn copy(mut response: Response<Body>, take: &mut dyn FnMut(&[u8]) -> Result<(), Copied>) -> Result<(), Copied> {
     let mut reader = response.body_mut().as_reader();
     let mut step = vec![0; STEP];
     loop {
         match reader.read(&mut step) {
             Ok(0) => return Ok(()),
-            Ok(count) => take(&step[..count]).map_err(Copied::Write)?,
+            Ok(count) => take(&step[..count])?,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return Err(Copied::Read),
         }
