@@ -104,6 +104,7 @@ pub const WRONG: &[(&str, &str)] = &[
     ("setup rmm --version 1.0", "no release that is known here; known are"),
     ("setup rmm --all", "--all is for torch, and not for rmm"),
     ("setup torch --version 2.3", "PyTorch 2.3 is no release that is known here; known are 2.15.0"),
+    ("setup torch --wheel no.whl", "no.whl: there is no such file"),
     ("setup torch --all --wheel x.whl", "cannot be used with"),
     ("doctor --python", "a value is required"),
     ("schema all", "possible values"),

@@ -44,6 +44,9 @@ const KNOWN: [Cuda; 2] = [
     },
 ];
 
+/// These packages have some hundred members: their directories are short.
+const DIRECTORY: u64 = 64 << 10;
+
 /// Where headers and runtime are.
 pub(super) struct Kit {
     pub include: PathBuf,
@@ -93,7 +96,7 @@ fn fetch(web: &Web, package: &Package, offer: &Offer, draft: &Path, tell: Tell<'
     };
     if is_large {
         let mut progress = |done, total| tell(News::Bytes { done, total });
-        match wheel::from_server(web, url, &file, &wanted, draft, &mut progress) {
+        match wheel::from_server(web, url, DIRECTORY, &file, &wanted, draft, &mut progress) {
             Err(TorchError::NoRanges { .. }) => {}
             other => return Ok(Fetched { file, from, bytes: other?, checked: wheel::CRC.to_owned() }),
         }

@@ -14,6 +14,8 @@ pub enum TorchError {
     NotKnown { file: String, version: String },
     #[error("{file} is PyTorch {found}, and {wanted} was asked for")]
     AnotherRelease { file: String, found: String, wanted: String },
+    #[error("{}: there is no such file", path.display())]
+    NoWheel { path: PathBuf },
     #[error("{} is there already, from {from}", folder.display())]
     There { folder: PathBuf, from: String },
     #[error("PyTorch's allocator for CUDA runs on Linux on x86-64 and on 64-bit ARM; this is {os} on {processor}")]
@@ -105,7 +107,7 @@ impl TorchError {
     pub fn is_usage(&self) -> bool {
         match self {
             TorchError::NoRelease { .. } | TorchError::NotKnown { .. } | TorchError::AnotherRelease { .. } => true,
-            TorchError::There { .. } => true,
+            TorchError::There { .. } | TorchError::NoWheel { .. } => true,
             TorchError::Setup(error) => error.is_usage(),
             _ => false,
         }

@@ -173,13 +173,13 @@ fn join(page: &str, link: &str) -> String {
     format!("{scheme}://{host}/{}", parts.join("/"))
 }
 
-/// The one to take: for this processor, without a build's own name before with one, of the first Python of the list.
+/// The one to take: for this processor, a plain build before one that has a name of its own, of the first Python of the list.
 fn best(offers: Vec<Offer>, project: &str, version: &str) -> Option<Offer> {
     let ranked = offers.into_iter().filter_map(|offer| Some((rank(&offer.file, project, version)?, offer)));
     ranked.min_by(|(a, x), (b, y)| (a, &x.file).cmp(&(b, &y.file))).map(|(_, offer)| offer)
 }
 
-fn rank(file: &str, project: &str, version: &str) -> Option<(bool, usize)> {
+fn rank(file: &str, project: &str, version: &str) -> Option<(u8, usize)> {
     let parts: Vec<&str> = file.strip_suffix(".whl")?.split('-').collect();
     let ([name, built, tags @ ..], 5 | 6) = (parts.as_slice(), parts.len()) else { return None };
     let [.., python, _, platform] = tags else { return None };
@@ -190,7 +190,13 @@ fn rank(file: &str, project: &str, version: &str) -> Option<(bool, usize)> {
         is_linux && tag.ends_with(PROCESSOR)
     });
     let python = PYTHONS.iter().position(|known| python.split('.').any(|tag| tag == *known))?;
-    (is_project && base == version && fits).then_some((!own.is_empty(), python))
+    // A build's own name says of which CUDA it is; other numbers and `cpu` are of no use here.
+    let build = match own {
+        "" => 0,
+        own if own.starts_with("cu12") || own.starts_with("cu13") => 1,
+        _ => 2,
+    };
+    (is_project && base == version && fits).then_some((build, python))
 }
 
 #[cfg(test)]
@@ -252,6 +258,9 @@ mod tests {
             Some(format!("torch-2.6.0+cu126-cp312-cp312-linux_{PROCESSOR}.whl"))
         );
         assert_eq!(best_of(offers()[2..].to_vec()), None);
+        let builds =
+            ["cpu", "cu118", "cu126"].map(|own| offer(format!("torch-2.6.0+{own}-cp312-cp312-linux_{PROCESSOR}.whl")));
+        assert!(best_of(builds.to_vec()).is_some_and(|file| file.contains("+cu126")));
         let nvidia =
             format!("nvidia_cuda_crt-13.0.88-py3-none-manylinux2014_{PROCESSOR}.manylinux_2_17_{PROCESSOR}.whl");
         assert!(best(vec![offer(nvidia)], "nvidia-cuda-crt", "13.0.88").is_some());

@@ -71,6 +71,9 @@ const LIBRARIES: [&str; 2] = ["libc10.so", "libc10_cuda.so"];
 /// And its headers.
 const HEADERS: [&str; 2] = ["include/c10/", "include/torch/headeronly/"];
 
+/// The directory of a wheel of PyTorch lies at its end and takes up to 1.4 MB: one answer has it.
+const DIRECTORY: u64 = 1536 << 10;
+
 /// Where it says how it is called.
 const VERSION: &str = "version.py";
 
@@ -93,6 +96,11 @@ pub fn make(source: &Source, version: Option<&str>, cache: &Path, tell: Tell<'_>
     if !cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))) {
         let (os, processor) = (std::env::consts::OS, std::env::consts::ARCH);
         return Err(TorchError::Platform { os, processor });
+    }
+    if let Source::Wheel(path) = source
+        && !path.is_file()
+    {
+        return Err(TorchError::NoWheel { path: path.clone() });
     }
     if let Source::Index { .. } = source {
         let version = release(version)?;
@@ -174,6 +182,7 @@ fn fetch(source: &Source, version: Option<&str>, draft: &Path, tell: Tell<'_>) -
             wheel::from_file(path, &wanted, draft)?;
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let bytes = fs::metadata(path).map_or(0, |data| data.len());
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             (file, path.display().to_string(), bytes, wheel::CRC.to_owned())
         }
         Source::Installed { python } => {
@@ -185,6 +194,7 @@ fn fetch(source: &Source, version: Option<&str>, draft: &Path, tell: Tell<'_>) -
     };
     let missing = LIBRARIES.iter().find(|library| !draft.join(library).is_file());
     match missing {
+        Some(&"libc10.so") => Err(TorchError::NotAWheel { file, reason: "no PyTorch is in it".to_owned() }),
         Some(library) => Err(TorchError::NoCuda { file, member: format!("torch/lib/{library}") }),
         None => Ok(Fetched { file, from, bytes, checked }),
     }
@@ -202,7 +212,7 @@ fn from_index(
     let bytes = match &offer.at {
         index::Place::Url(url) => {
             let mut progress = |done, total| tell(News::Bytes { done, total });
-            wheel::from_server(&web, url, &offer.file, &wanted, draft, &mut progress)?
+            wheel::from_server(&web, url, DIRECTORY, &offer.file, &wanted, draft, &mut progress)?
         }
         index::Place::File(path) => {
             wheel::from_file(path, &wanted, draft)?;

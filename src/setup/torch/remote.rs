@@ -8,9 +8,6 @@ use std::ops::Range;
 use super::TorchError;
 use super::web::{Progress, Span, Web};
 
-/// The directory of a wheel of PyTorch lies at its end and takes up to 1.4 MB: one answer has it.
-const TAIL: u64 = 1536 << 10;
-
 /// What is read without having been announced is asked for in pieces of this size.
 const PIECE: u64 = 128 << 10;
 
@@ -31,9 +28,9 @@ pub(super) struct Remote<'a> {
 }
 
 impl<'a> Remote<'a> {
-    /// Asks for the end of the file; how long it is comes along.
-    pub(super) fn open(web: &'a Web, url: &str, progress: Progress<'a>) -> Result<Self, TorchError> {
-        let part = web.part(url, &Span::Last(TAIL), &mut |done, of| progress(done, of))?;
+    /// Asks for so much of the end of the file; how long it is comes along.
+    pub(super) fn open(web: &'a Web, url: &str, tail: u64, progress: Progress<'a>) -> Result<Self, TorchError> {
+        let part = web.part(url, &Span::Last(tail), &mut |done, of| progress(done, of))?;
         let fetched = part.bytes.len() as u64;
         let parts = vec![(part.start, part.bytes)];
         Ok(Remote { web, url: url.to_owned(), size: part.of, at: 0, parts, fetched, total: fetched, progress })

@@ -255,7 +255,15 @@ fn libraries_of_another_processor_or_without_cuda_are_refused() {
     assert!(matches!(build::facts(folder.path()), Err(TorchError::Processor { .. })));
     let wheel = folder.path().join(name("2.15.0"));
     fs::write(&wheel, zipped(&[("torch/lib/libc10.so", noise(10, 1))])).expect("a folder of our own");
-    let draft = tempfile::tempdir().expect("a folder");
-    let error = fetch(&Source::Wheel(wheel), None, draft.path(), &mut |_| true).expect_err("a build without CUDA");
-    assert!(matches!(error, TorchError::NoCuda { .. }), "{error}");
+    let attempt = |wheel: PathBuf| {
+        let draft = tempfile::tempdir().expect("a folder");
+        fetch(&Source::Wheel(wheel), None, draft.path(), &mut |_| true).expect_err("refused")
+    };
+    assert!(matches!(attempt(wheel), TorchError::NoCuda { .. }));
+    let other = folder.path().join("other.whl");
+    fs::write(&other, zipped(&[("other/x.py", Vec::new())])).expect("a folder of our own");
+    assert!(matches!(attempt(other), TorchError::NotAWheel { .. }));
+    let cache = folder.path().join("cache");
+    let missing = make(&Source::Wheel("no/such.whl".into()), None, &cache, &mut |_| true);
+    assert!(matches!(missing, Err(TorchError::NoWheel { .. })) && !cache.exists());
 }

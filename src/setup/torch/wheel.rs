@@ -26,16 +26,18 @@ const HEADER: u64 = 30 + 1024;
 /// Where a member goes below the folder; `None` leaves it out.
 pub(super) type Wanted<'a> = &'a dyn Fn(&str) -> Option<PathBuf>;
 
-/// Takes members out of a wheel on a server. Gives how many bytes were fetched.
+/// Takes members out of a wheel on a server, whose directory is not longer than `tail`, or takes more answers. Gives how many
+/// bytes were fetched.
 pub(super) fn from_server(
     web: &Web,
     url: &str,
+    tail: u64,
     file: &str,
     wanted: Wanted<'_>,
     into: &Path,
     progress: Progress<'_>,
 ) -> Result<u64, TorchError> {
-    let remote = Remote::open(web, url, progress)?;
+    let remote = Remote::open(web, url, tail, progress)?;
     let archive = ZipArchive::new(remote).map_err(|error| unreadable(file, "its directory", error))?;
     let ranges = ranges(&archive, file, wanted)?;
     let mut remote = archive.into_inner();
