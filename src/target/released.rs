@@ -4,14 +4,17 @@
 //! is asked of it is the target's. An entry holds
 //!
 //! ```text
-//! libc10.so, libc10_cuda.so          PyTorch's own, untouched
-//! libcudart.so.12 or .13,
-//! libcuda.so.1, libnvidia-ml.so.1    functions that jump through slots (workers/c10/forward.c)
-//! libpoolproof_c10.so                the allocator behind plain C functions (workers/c10/shim.cpp)
-//! real/libcudart.so.12 or .13        NVIDIA's runtime, for a real GPU
-//! include/                           PyTorch's headers
-//! release.json                       what it is, where it came from and what was checked
+//! libc10.so, libc10_cuda.so        PyTorch's own, untouched
+//! libpoolproof_c10.so              the allocator behind plain C functions (workers/c10/shim.cpp)
+//! forward/libcudart.so.12 or .13,
+//!   libcuda.so.1, libnvidia-ml.so.1   functions that jump through slots (workers/c10/forward.c)
+//! real/libcudart.so.12 or .13      NVIDIA's runtime, for a real GPU
+//! include/                         PyTorch's headers
+//! release.json                     what it is, where it came from and what was checked
 //! ```
+//!
+//! Neither folder of libraries is that of libc10_cuda.so: it looks for NVML beside itself first (DT_RPATH), and must not find
+//! the one that forwards where the GPU is real.
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +41,11 @@ pub const FORWARD: [(&str, &str); 2] = [
     ("functions.h", include_str!("../../workers/c10/functions.h")),
 ];
 
+/// The folder of the libraries that forward.
+pub const FORWARDERS: &str = "forward";
+
 /// Raised when what is built of the same sources changes: another option of the compiler, another library.
-const BUILT: &str = "1";
+const BUILT: &str = "2";
 
 /// What `release.json` says of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,9 +158,12 @@ impl Released {
     /// CUDA: runtime, driver, NVML, all forwarding; c10, c10_cuda; the shim.
     #[must_use]
     pub fn simulated(&self) -> [PathBuf; 6] {
-        let runtime = self.runtime_name();
-        [&runtime, "libcuda.so.1", "libnvidia-ml.so.1", "libc10.so", "libc10_cuda.so", "libpoolproof_c10.so"]
-            .map(|name| self.folder.join(name))
+        let forward = self.folder.join(FORWARDERS);
+        let [runtime, driver, nvml] =
+            [&self.runtime_name(), "libcuda.so.1", "libnvidia-ml.so.1"].map(|name| forward.join(name));
+        let [c10, c10_cuda, shim] =
+            ["libc10.so", "libc10_cuda.so", "libpoolproof_c10.so"].map(|name| self.folder.join(name));
+        [runtime, driver, nvml, c10, c10_cuda, shim]
     }
 
     /// The same for a real GPU, whose driver and NVML are the system's: NVIDIA's runtime, c10, c10_cuda, the shim.
@@ -200,7 +209,9 @@ mod tests {
             sources: Vec::new(),
         };
         let entry = Released { folder: folder(cache.path(), "2.11.0"), record };
-        std::fs::create_dir_all(entry.folder.join("real")).expect("a folder of our own");
+        for folder in ["real", FORWARDERS] {
+            std::fs::create_dir_all(entry.folder.join(folder)).expect("a folder of our own");
+        }
         let text = serde_json::to_vec(&entry.record).expect("plain");
         std::fs::write(entry.folder.join("release.json"), text).expect("a folder of our own");
         assert_eq!(find(cache.path(), "2.11"), None);
@@ -209,7 +220,7 @@ mod tests {
         }
         assert_eq!(find(cache.path(), "2.11"), Some(entry.clone()));
         assert!(entry.is_current() && entry.minor() == 11);
-        std::fs::remove_file(entry.folder.join("libcuda.so.1")).expect("it is there");
+        std::fs::remove_file(entry.folder.join("forward/libcuda.so.1")).expect("it is there");
         assert_eq!(find(cache.path(), "2.11.0"), None);
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::{News, Tell, TorchError};
 use crate::child::Program;
 use crate::setup::{SetupError, run, started};
-use crate::target::released::{FORWARD, SHIM, minor, runtime_name};
+use crate::target::released::{FORWARD, FORWARDERS, SHIM, minor, runtime_name};
 
 /// A C++ compiler, and how it calls itself.
 pub(super) struct Compiler {
@@ -81,6 +81,8 @@ pub(super) fn build(
         let path = sources.path().join(name);
         fs::write(&path, text).map_err(TorchError::file(&path))?;
     }
+    let forward = into.join(FORWARDERS);
+    fs::create_dir_all(&forward).map_err(TorchError::file(&forward))?;
     let runtime = runtime_name(facts.cuda);
     let versions = sources.path().join("versions");
     fs::write(&versions, format!("{runtime} {{ global: *; }};\n")).map_err(TorchError::file(&versions))?;
@@ -95,7 +97,7 @@ pub(super) fn build(
         let mut options = vec!["-x", "c", "-O2", "-shared", "-fPIC", which, &soname, "-Wl,-z,noexecstack"];
         options.extend(script);
         let source = sources.path().join("forward.c");
-        compiler.compile(&options, &[], &source, &into.join(name), &["-Wl,--as-needed"])?;
+        compiler.compile(&options, &[], &source, &forward.join(name), &["-Wl,--as-needed"])?;
     }
     let number = minor(version).unwrap_or_default();
     let (major, number) = ("-DTORCH_MAJOR=2", format!("-DTORCH_MINOR={number}"));
