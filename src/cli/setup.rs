@@ -7,12 +7,12 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::op::size::human;
-use crate::setup::torch::{self, News, Source};
+use crate::setup::torch::{self, News, Source, TorchError};
 use crate::setup::{self, SetupError};
 use crate::target::packaged::Package;
 use crate::target::released::{RELEASES, Released};
 
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, signals};
 
 /// Fetch somebody else's allocator, to be tested here without a GPU
 #[derive(Debug, clap::Args)]
@@ -20,8 +20,8 @@ use super::{CliError, Context, Exit};
 A release goes to poolproof/NAME-VERSION below XDG_CACHE_HOME, or ~/.cache, with its adapter, and is found there later: a network
 is needed once. Nothing else is changed; delete the folder and it is gone.
 
-Of PyTorch the two libraries of its allocator and their headers are fetched, 3 MB out of a wheel of 500 to 900, by range
-requests to the index that pip uses (with its mirror, proxy and certificates), and what drives them is built with the C++
+Of PyTorch the two libraries of its allocator and their headers are fetched, under 3 MB out of a wheel of 500 to 900, by
+range requests to the index that pip uses (with its mirror, proxy and certificates), and what drives them is built with the C++
 compiler (CXX, c++). Releases: 2.4 to 2.15; `--version 2.11` is the last patch of it.
 
 Examples:
@@ -105,7 +105,12 @@ fn released(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
         versions.iter().try_for_each(|version| torch::release(*version).map(drop))?;
     }
     let cache = setup::cache()?;
+    // What is under way when a signal comes is given up, so that no draft stays behind.
+    signals::listen(&context.stop);
     for version in versions {
+        if context.stop.is_asked() {
+            return Err(TorchError::Stopped.into());
+        }
         let bar = std::io::stderr().is_terminal().then(bar);
         let mut told = Ok(());
         let stop = context.stop.clone();

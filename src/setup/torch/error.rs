@@ -52,7 +52,7 @@ pub enum TorchError {
     Proxy { proxy: String },
     #[error("there is no C++ compiler: {} cannot be started", tried.join(", "))]
     NoCompiler { tried: Vec<String> },
-    #[error("stopped before all was there; nothing was kept")]
+    #[error("stopped before all was there; what was under way was given up")]
     Stopped,
     #[error(transparent)]
     Setup(#[from] SetupError),
