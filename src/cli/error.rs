@@ -10,6 +10,7 @@ use crate::replay::ReplayError;
 use crate::replay::explain::ExplainError;
 use crate::report::ReportError;
 use crate::setup::SetupError;
+use crate::setup::torch::TorchError;
 use crate::spec::SpecError;
 use crate::target::worker::ServeError;
 use crate::target::{self, TargetError, TargetNameError};
@@ -48,6 +49,8 @@ pub(super) enum CliError {
     TargetName(#[from] TargetNameError),
     #[error(transparent)]
     Setup(#[from] SetupError),
+    #[error(transparent)]
+    Torch(#[from] TorchError),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error("{}: cannot be written: {source}", path.display())]
@@ -131,6 +134,7 @@ impl CliError {
                 Some("no memory is left on the GPU; `poolproof processes` prints who holds it".to_owned())
             }
             CliError::Setup(error) => error.advice().map(str::to_owned),
+            CliError::Torch(error) => error.advice().map(str::to_owned),
             CliError::Cuda(_) => Some("`poolproof doctor` prints what there is and what is missing".to_owned()),
             CliError::Explain(ExplainError::Diverges { .. }) => {
                 Some("`poolproof replay --exact` shows the divergence, with what the file leaves open".to_owned())
@@ -154,6 +158,8 @@ impl CliError {
                 Exit::Target
             }
             CliError::Setup(error) if !error.is_usage() => Exit::Target,
+            CliError::Torch(TorchError::Stopped) => Exit::Inconclusive,
+            CliError::Torch(error) if !error.is_usage() => Exit::Target,
             CliError::Telemetry(TelemetryError::NoSuchDevice { .. })
             | CliError::Cuda(CudaError::NoSuchDevice { .. }) => Exit::Usage,
             CliError::Telemetry(_) | CliError::Cuda(_) | CliError::Follow(_) => Exit::Target,

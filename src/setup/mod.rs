@@ -2,6 +2,8 @@
 //!
 //! Decides what is run to make one, and what it means when that fails. Which releases there are is `target::packaged`'s.
 
+pub mod torch;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
@@ -55,6 +57,8 @@ pub enum SetupError {
     NotStarted { command: String, source: std::io::Error },
     #[error("`{command}` took more than {} and was stopped", humantime::format_duration(*.limit))]
     TooSlow { command: String, limit: Duration },
+    #[error("{flag} is for torch, and not for {package}")]
+    OnlyTorch { flag: &'static str, package: &'static str },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
 }
@@ -79,7 +83,7 @@ impl SetupError {
     /// Whether the command line has to be put right, and not the machine.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, SetupError::NoRelease { .. })
+        matches!(self, SetupError::NoRelease { .. } | SetupError::OnlyTorch { .. })
     }
 }
 

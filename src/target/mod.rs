@@ -15,6 +15,7 @@ mod played;
 mod plugin;
 pub mod reference;
 pub mod registry;
+pub mod released;
 mod unfaithful;
 pub mod worker;
 

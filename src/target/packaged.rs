@@ -19,6 +19,11 @@ pub fn use_cache(path: &Path) {
     let _ = CACHE.set(path.to_owned());
 }
 
+/// What `use_cache` was told, if anything.
+pub(super) fn cache() -> Option<&'static Path> {
+    CACHE.get().map(PathBuf::as_path)
+}
+
 /// Where allocators from PyPI run.
 const PLACE: &str = "host";
 

@@ -95,7 +95,9 @@ impl<K: Copy + PartialEq> FlatTable<K> {
 
     /// Takes a key away, if it is there; what stood behind it moves up.
     pub fn remove(&mut self, key: K) {
-        let Some(mut at) = self.slots.iter().position(|slot| slot.is_some_and(|entry| entry.key == key)) else { return };
+        let Some(mut at) = self.slots.iter().position(|slot| slot.is_some_and(|entry| entry.key == key)) else {
+            return;
+        };
         self.slots[at] = None;
         self.count -= 1;
         while let Some(Some(next)) = self.slots.get(at + 1).copied().filter(|next| next.is_some_and(|e| e.steps > 0)) {

@@ -94,7 +94,14 @@ impl<D: Device, P: Planting> Reference<D, P> {
     pub fn new(devices: Vec<D>, settings: &Settings, planted: P) -> Self {
         let devices =
             devices.into_iter().enumerate().map(|(i, d)| DeviceAllocator::new(i, d, *settings, planted)).collect();
-        Reference { devices, settings: *settings, graphs: FxHashMap::default(), planted, current: 0, library_alone: false }
+        Reference {
+            devices,
+            settings: *settings,
+            graphs: FxHashMap::default(),
+            planted,
+            current: 0,
+            library_alone: false,
+        }
     }
 
     /// Puts a settings string in force on every device, from the next call on.

@@ -4,7 +4,7 @@
 //! is here. What the functions mean is `workers/c10/shim.cpp`'s to say.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY};
@@ -73,22 +73,24 @@ pub(super) struct Shim {
 /// A process has one release of it.
 static SHIM: OnceLock<Result<Shim, String>> = OnceLock::new();
 
-/// Opens a release's libraries over the harness's runtime, once a process: a second folder is not looked at.
+/// Opens a release's libraries over the harness's runtime, once a process, in the order in which they are given: three that
+/// forward, PyTorch's two, the shim. A second release is not looked at.
 ///
 /// # Errors
 /// In the loader's words.
-pub(super) fn load(folder: &Path, runtime: &str) -> Result<Shim, String> {
-    SHIM.get_or_init(|| open_all(folder, runtime).map_err(|error| error.to_string())).clone()
+pub(super) fn load(libraries: &[PathBuf; 6]) -> Result<Shim, String> {
+    SHIM.get_or_init(|| open_all(libraries).map_err(|error| error.to_string())).clone()
 }
 
-fn open_all(folder: &Path, runtime: &str) -> Result<Shim, libloading::Error> {
-    let open = |name: &str| {
+fn open_all(libraries: &[PathBuf; 6]) -> Result<Shim, libloading::Error> {
+    let [runtime, driver, nvml, c10, c10_cuda, shim] = libraries;
+    let open = |path: &PathBuf| {
         // SAFETY: code of the library runs from here on. This process is there for it and can be lost.
-        unsafe { Library::open(Some(folder.join(name)), RTLD_LAZY | RTLD_GLOBAL) }
+        unsafe { Library::open(Some(path), RTLD_LAZY | RTLD_GLOBAL) }
     };
     // What calls CUDA finds these by the names that it was linked with.
-    for name in [runtime, "libnvidia-ml.so.1", "libcuda.so.1"] {
-        let library = open(name)?;
+    for path in [runtime, driver, nvml] {
+        let library = open(path)?;
         // SAFETY: they are built from `workers/c10/forward.c`, which exports these three, and nothing calls them yet.
         unsafe {
             let names = *library.get::<*const *const c_char>(b"poolproof_names")?;
@@ -98,10 +100,10 @@ fn open_all(folder: &Path, runtime: &str) -> Result<Shim, libloading::Error> {
         }
         std::mem::forget(library);
     }
-    for name in ["libc10.so", "libc10_cuda.so"] {
-        std::mem::forget(open(name)?);
+    for path in [c10, c10_cuda] {
+        std::mem::forget(open(path)?);
     }
-    let shim = open("libpoolproof_c10.so")?;
+    let shim = open(shim)?;
     macro_rules! functions {
         ($($field:ident: $symbol:literal,)+) => {
             // SAFETY: the shim is built from `workers/c10/shim.cpp`, whose functions have these forms.

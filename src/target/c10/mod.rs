@@ -26,7 +26,7 @@ use crate::op::{
 };
 use crate::reference::Settings;
 use library::{PoolId, Shim};
-pub(super) use options::Options;
+pub(super) use options::{Options, newest};
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -84,8 +84,7 @@ pub(super) fn prepare(name: &TargetName) -> Result<(), TargetError> {
 
 fn load(name: &TargetName, options: &Options) -> Result<Shim, TargetError> {
     let release = options.release(name)?;
-    library::load(&release.folder, release.runtime)
-        .map_err(|reason| TargetError::Unavailable { target: name.to_string(), reason })
+    library::load(&release.simulated()).map_err(|reason| TargetError::Unavailable { target: name.to_string(), reason })
 }
 
 /// Builds `c10@sim`. There is one a process: what was opened before is left as it is, and means nothing any more.
@@ -128,7 +127,7 @@ impl C10Target {
             contract: options.contract(page),
             config: options.config.clone(),
         };
-        let version = options.release(name)?.version;
+        let version = options.release(name)?.record.version;
         Ok(C10Target {
             info,
             shim,

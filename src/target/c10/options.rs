@@ -10,6 +10,11 @@ use super::is_of_python;
 use crate::op::{Capability, Contract, Setup};
 use crate::reference::Settings;
 
+/// The newest release that is set up.
+pub(in crate::target) fn newest() -> Option<Released> {
+    released::RELEASES.into_iter().find_map(released::set_up)
+}
+
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
 pub(in crate::target) struct Options {
@@ -72,8 +77,18 @@ impl Options {
     /// # Errors
     /// It was not set up.
     pub(super) fn release(&self, name: &TargetName) -> Result<Released, TargetError> {
-        released::find(self.torch.as_deref())
-            .map_err(|reason| TargetError::BadOption { target: name.to_string(), reason })
+        let bad = |reason: String| TargetError::BadOption { target: name.to_string(), reason };
+        let unavailable = |reason: String| TargetError::Unavailable { target: name.to_string(), reason };
+        let Some(asked) = &self.torch else {
+            return newest().ok_or_else(|| unavailable("no release is set up (`poolproof setup torch`)".to_owned()));
+        };
+        let Some(version) = released::known(asked) else {
+            let known = released::RELEASES.join(", ");
+            return Err(bad(format!("`{asked}` is no release of PyTorch that is known here; known are {known}")));
+        };
+        let lacking =
+            || unavailable(format!("PyTorch {version} is not set up (`poolproof setup torch --version {version}`)"));
+        released::set_up(version).ok_or_else(lacking)
     }
 
     /// The variable that settings are read from.

@@ -270,7 +270,9 @@ pub(in crate::target) fn no_such_device(device: DeviceId, count: usize) -> Reply
 fn alloc_refused(error: &AllocError) -> Reply {
     match error {
         AllocError::OutOfMemory(_) => Reply::refused(RefusalClass::OutOfMemory, error.to_string()),
-        AllocError::Unrepresentable { .. } | AllocError::PoolBusy => Reply::refused(RefusalClass::InvalidArgument, error.to_string()),
+        AllocError::Unrepresentable { .. } | AllocError::PoolBusy => {
+            Reply::refused(RefusalClass::InvalidArgument, error.to_string())
+        }
         AllocError::Device(error) => device_failed(error),
     }
 }

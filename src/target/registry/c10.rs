@@ -4,7 +4,7 @@
 
 use super::super::c10;
 use super::super::worker::PROCESS_HELP;
-use super::{Freshness, Isolation, Parallel, TargetKind, linux_missing, no_siblings};
+use super::{Freshness, Isolation, Missing, Parallel, TargetKind, linux_missing, no_siblings};
 
 pub(super) static SIM: TargetKind = TargetKind {
     name: "c10@sim",
@@ -16,8 +16,13 @@ pub(super) static SIM: TargetKind = TargetKind {
     parallel: Parallel::EachCore,
     is_tried: false,
     is: |name| name.allocator == "c10" && name.place == "sim",
-    missing: linux_missing,
+    missing,
     prepare: c10::prepare,
     open: c10::open,
     siblings: no_siblings,
 };
+
+fn missing() -> Option<Missing> {
+    let none = || Missing { reason: "no release of PyTorch is set up".to_owned(), lift: "poolproof setup torch" };
+    linux_missing().or_else(|| c10::newest().is_none().then(none))
+}

@@ -1,0 +1,91 @@
+//! What is built beside PyTorch's released allocator: libraries that forward, and the shim, both asked by a small program in C. What
+//! was not set up is listed as ignored.
+#![cfg(target_os = "linux")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use poolproof::setup;
+use poolproof::target::released::{FORWARD, RELEASES, Released, find};
+use tempfile::TempDir;
+
+/// The three libraries: what the compiler is told, the name, and what a function that nobody stands in for answers.
+const LIBRARIES: [(&str, &str, &str); 4] = [
+    ("POOLPROOF_RUNTIME", "libcudart.so.12", "801"),
+    ("POOLPROOF_RUNTIME", "libcudart.so.13", "801"),
+    ("POOLPROOF_DRIVER", "libcuda.so.1", "801"),
+    ("POOLPROOF_MANAGEMENT", "libnvidia-ml.so.1", "3"),
+];
+
+fn main() -> ExitCode {
+    let cc = Command::new("cc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let no_cc = (!cc.is_ok_and(|status| status.success())).then(|| "needs cc: apt-get install gcc".to_owned());
+    let mut trials = Vec::new();
+    for library in LIBRARIES {
+        add(&mut trials, format!("forwards::{}", library.1), no_cc.clone(), move || forwards(library));
+    }
+    let cache = setup::cache().unwrap_or_default();
+    for version in RELEASES {
+        let found = find(&cache, version);
+        let missing = found.as_ref().is_none_or(|found| !found.is_current());
+        let missing = missing.then(|| format!("needs torch {version}: poolproof setup torch --version {version}"));
+        let why = missing.or_else(|| no_cc.clone());
+        add(&mut trials, format!("torch-{version}::allocates"), why, move || allocates(found.as_ref()));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn add(
+    trials: &mut Vec<Trial>,
+    name: String,
+    missing: Option<String>,
+    trial: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) {
+    let is_ignored = missing.is_some();
+    trials.push(Trial::test(name, trial).with_kind(missing.unwrap_or_default()).with_ignored_flag(is_ignored));
+}
+
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    FOLDER.get_or_init(|| tempfile::tempdir().expect("a temporary folder")).path()
+}
+
+fn cc(arguments: &[&str], source: &Path, to: &Path, link: &[&str]) -> Result<(), Failed> {
+    // Two trials may build the same: the file appears whole.
+    let own = tempfile::NamedTempFile::new_in(folder())?.into_temp_path();
+    let mut command = Command::new("cc");
+    let output = command.args(["-O1", "-Wall", "-Wextra", "-Werror"]).args(arguments).arg(source);
+    let output = output.arg("-o").arg(&own).args(link).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    Ok(own.persist(to)?)
+}
+
+fn probe(arguments: &[&Path]) -> Result<(), Failed> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/released/probe.c");
+    let program = folder().join(format!("probe-{:?}", std::thread::current().id()));
+    cc(&[], &source, &program, &["-ldl"])?;
+    let output = Command::new(program).args(arguments).env_remove("PYTORCH_CUDA_ALLOC_CONF").output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{}: {said}", output.status).into()) }
+}
+
+fn forwards((define, name, answer): (&str, &str, &str)) -> Result<(), Failed> {
+    let own = tempfile::tempdir()?;
+    for (file, text) in FORWARD {
+        std::fs::write(own.path().join(file), text)?;
+    }
+    let library = own.path().join(name);
+    let (define, soname) = (format!("-D{define}"), format!("-Wl,-soname,{name}"));
+    cc(&["-shared", "-fPIC", &define, &soname], &own.path().join("forward.c"), &library, &[])?;
+    probe(&[Path::new("forward"), Path::new(answer), &library])
+}
+
+fn allocates(released: Option<&Released>) -> Result<(), Failed> {
+    let libraries: Vec<PathBuf> = released.ok_or("it is not set up")?.simulated().to_vec();
+    let arguments: Vec<&Path> = [Path::new("open")].into_iter().chain(libraries.iter().map(PathBuf::as_path)).collect();
+    probe(&arguments)
+}
