@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::Draw;
 use crate::engine::attempt::{Attempt, Panicked, attempt};
 use crate::engine::lockstep::JudgedSequence;
-use crate::engine::{Clock, Named, Twin, inspect};
-use crate::op::{BlockId, DeviceId, Op, OracleName, Setup, Step, StreamId, Via};
+use crate::engine::{Clock, Named, inspect};
+use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, Setup, Step, StreamId, Via};
 use crate::target::{TargetError, TargetName};
 
 const REPEATS: u32 = 5;
@@ -103,7 +103,7 @@ pub fn throughput(name: &TargetName, effort: Effort) -> Result<Throughput, Targe
     };
     let (mut judged, mut bare, mut exact) = (f64::INFINITY, f64::INFINITY, f64::INFINITY);
     let info = inspect(&Named(name), &setup)?.map_err(|reason| panicked(name, reason))?.0;
-    let has_twin = Twin::of(&info, &setup).is_some();
+    let has_twin = info.can(Capability::ExactPolicy);
     let mut executed_judged = 0;
     for _ in 0..effort.repeats {
         bare = bare.min(time(&none)?);

@@ -58,7 +58,7 @@ pub fn attempt(open: &Opener<'_>, setup: &Setup, sequence: &JudgedSequence<'_>) 
         let mut run = match open.forked() {
             None => {
                 let mut target = pulse.inside(|| open.open(setup))?;
-                let twin = if sequence.exact { Twin::of(target.info(), setup) } else { None };
+                let twin = if sequence.exact { Twin::of(&mut *target, setup) } else { None };
                 let run = lockstep::run_beside(&mut *target, twin, sequence, &at);
                 pulse.inside(|| drop(target)); // a GPU has one borrower at a time
                 run

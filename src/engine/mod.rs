@@ -78,7 +78,6 @@ pub use stamp::Clock;
 pub use stop::{Stop, Watch};
 pub use survival::{SurvivalOptions, SurvivalProgress, survival};
 pub use sweep::SweepPlan;
-pub(crate) use twin::Twin;
 pub use unfaithful::{UnfaithfulOptions, UnfaithfulProgress, unfaithful};
 
 /// Why a run or a replay could not be made. What a target *did* is never an error: it is an outcome.

@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cuda::CudaError;
+use crate::device::told::{DeviceLog, ToldDevice};
 use crate::op::size::human;
 use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
@@ -69,6 +70,12 @@ pub trait Target {
 
     /// The same target as a worker serves it, where it knows of the harness's streams and threads.
     fn as_guest(&mut self) -> Option<&mut dyn Guest> {
+        None
+    }
+
+    /// Devices that answer from now on as its own answer it, for a twin that lives beside it, each with its log; `None` where
+    /// nobody can tell.
+    fn told_devices(&mut self) -> Option<Vec<(ToldDevice, DeviceLog)>> {
         None
     }
 
@@ -169,6 +176,18 @@ pub fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
         return unfaithful::open(name, text, setup);
     }
     registry::open_here(name, setup)
+}
+
+/// The same on devices that answer as those of a target did.
+///
+/// # Errors
+/// Settings that do not exist.
+pub fn sound_beside(
+    name: &TargetName,
+    devices: Vec<ToldDevice>,
+    setup: &Setup,
+) -> Result<Box<dyn Target>, TargetError> {
+    reference::open_beside(&sound_reference(name), devices, setup)
 }
 
 /// The sound reference on simulated devices, under the settings that a target's name gives, with or without a cache as there.

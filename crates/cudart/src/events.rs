@@ -76,7 +76,11 @@ impl Runtime {
     pub(crate) fn query_event(&mut self, event: usize) -> Result<bool, i32> {
         let Made { device, recorded } = *self.events.get(event)?;
         let Some(recorded) = recorded else { return Ok(true) };
-        self.at(device)?.query_event(recorded).map_err(|error| codes::of(&error))
+        let answer = self.at(device)?.query_event(recorded);
+        if let Some(log) = self.log(device) {
+            log.passed(&answer);
+        }
+        answer.map_err(|error| codes::of(&error))
     }
 
     pub(crate) fn wait_event(&mut self, event: usize) -> Result<(), i32> {

@@ -16,7 +16,11 @@ impl Runtime {
         if bytes == 0 {
             return Ok(0);
         }
-        let address = self.current()?.reserve(bytes).map_err(code)?;
+        let answer = self.current()?.reserve(bytes);
+        if let Some(log) = self.log(current_device()) {
+            log.reserved(&answer);
+        }
+        let address = answer.map_err(code)?;
         self.segments.insert(address, current_device());
         Ok(address)
     }
@@ -35,7 +39,11 @@ impl Runtime {
 
     pub(crate) fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, i32> {
         let device = current_device();
-        let address = self.current()?.reserve_addresses(bytes).map_err(code)?;
+        let answer = self.current()?.reserve_addresses(bytes);
+        if let Some(log) = self.log(device) {
+            log.reserved_addresses(&answer);
+        }
+        let address = answer.map_err(code)?;
         self.reserved.insert(address, Reserved { device, bytes });
         Ok(address)
     }
@@ -61,7 +69,11 @@ impl Runtime {
     }
 
     pub(crate) fn create(&mut self, device: usize, bytes: u64) -> Result<u64, i32> {
-        let handle = self.at(device)?.create(bytes).map_err(code)?;
+        let answer = self.at(device)?.create(bytes);
+        if let Some(log) = self.log(device) {
+            log.mapped(answer.clone().map(|_| ()));
+        }
+        let handle = answer.map_err(code)?;
         let token = self.next_handle;
         self.next_handle += 1;
         self.created.insert(token, Created { device, bytes, handle });

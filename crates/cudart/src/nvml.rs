@@ -46,7 +46,13 @@ pub(crate) extern "C" fn device_get_compute_running_processes(
         return INVALID_ARGUMENT;
     }
     let device = handle.addr().wrapping_sub(1);
-    let found = with(|runtime| Some(runtime.device_mut(device)?.processes()));
+    let found = with(|runtime| {
+        let found = runtime.device_mut(device)?.processes();
+        if let Some(log) = runtime.log(device) {
+            log.processes(&found);
+        }
+        Some(found)
+    });
     let Some(found) = found else { return UNINITIALIZED };
     let Some(found) = found else { return NOT_FOUND };
     // SAFETY: not null, and the caller's own number: how much room there is.

@@ -70,9 +70,12 @@ pub(crate) extern "C" fn free(pointer: usize) -> Code {
 pub(crate) extern "C" fn mem_get_info(free: *mut usize, total: *mut usize) -> Code {
     call(|runtime| {
         let device = runtime.current()?;
-        let left = device.free_bytes().map_err(|error| codes::of(&error))?;
-        put(free, left as usize)?;
-        put(total, device.total_bytes() as usize)
+        let (answer, size) = (device.free_bytes(), device.total_bytes());
+        if let Some(log) = runtime.log(world::current_device()) {
+            log.free_bytes(&answer);
+        }
+        put(free, answer.map_err(|error| codes::of(&error))? as usize)?;
+        put(total, size as usize)
     })
 }
 

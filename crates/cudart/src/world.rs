@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 use crate::codes;
 use crate::device::StreamHandle;
 use crate::device::physical::{PhysicalHandle, PhysicalMemory};
+use crate::device::told::{DeviceLog, ToldDevice};
 use crate::events::Events;
 use crate::op::StreamId;
 
@@ -44,6 +45,8 @@ pub(crate) struct Reserved {
 /// Devices, and everything of theirs that a program has a handle of.
 pub struct Runtime {
     pub(crate) devices: Vec<SharedDevice>,
+    /// What devices answer, for whoever lives beside the allocator.
+    logs: Vec<DeviceLog>,
     /// The device of each stream but the default ones.
     streams: FxHashMap<u64, usize>,
     pub(crate) events: Events,
@@ -75,6 +78,7 @@ pub fn install(devices: Vec<SharedDevice>) {
     }
     let runtime = Runtime {
         devices,
+        logs: Vec::new(),
         streams,
         events: Events::default(),
         segments: BTreeMap::new(),
@@ -148,6 +152,20 @@ impl Runtime {
     /// A device, for whoever plays on it.
     pub fn device_mut(&mut self, index: usize) -> Option<&mut SharedDevice> {
         self.devices.get_mut(index)
+    }
+
+    /// Devices that answer from now on as these answer the allocator, each with that many streams.
+    pub fn tell(&mut self, streams: u8) -> Vec<(ToldDevice, DeviceLog)> {
+        self.logs = self.devices.iter().map(|_| DeviceLog::default()).collect();
+        let told = |(device, log): (&SharedDevice, &DeviceLog)| {
+            (ToldDevice::beside(&**device, streams, log.clone()), log.clone())
+        };
+        self.devices.iter().zip(&self.logs).map(told).collect()
+    }
+
+    /// Where the answers of a device go, if anybody wants them.
+    pub(crate) fn log(&self, device: usize) -> Option<&DeviceLog> {
+        self.logs.get(device)
     }
 
     /// A stream of a device captures from now on, or no more.

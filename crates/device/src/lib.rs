@@ -12,6 +12,7 @@ pub mod recorded;
 pub mod shadow;
 pub mod sim;
 mod stream_activity;
+pub mod told;
 
 use poolproof_words::op;
 

@@ -5,7 +5,7 @@
 
 use crate::op::snapshot::{BlockState, BlockView, SegmentView, Snapshot};
 use crate::op::trace::TraceEvent;
-use crate::op::{DeviceView, Observation, RefusalClass, Reply, Text, wording};
+use crate::op::{DeviceCall, DeviceView, Observation, RefusalClass, Reply, Text, wording};
 
 /// The first thing that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,17 @@ pub(super) fn text(reply: &Reply) -> Option<&str> {
         Reply::Refused(refusal) => Some(&refusal.message),
         Reply::Text(text) => Some(text),
         _ => None,
+    }
+}
+
+/// A call of a device that only one of the two made.
+pub(super) fn call(device: usize, call: DeviceCall) -> Difference {
+    let name = serde_json::to_value(call).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+    Difference {
+        what: Text::new(format!("calls {name} of device {device}"), format!("设备 {device} 的 {name} 调用")),
+        expected: "as many of them".to_owned(),
+        actual: "more of them or fewer".to_owned(),
+        is_of_text: false,
     }
 }
 

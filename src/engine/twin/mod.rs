@@ -9,6 +9,7 @@ mod compare;
 #[cfg(test)]
 mod tests;
 
+use crate::device::told::DeviceLog;
 use crate::op::trace::TraceEvent;
 use crate::op::{Capability, DeviceCall, FaultError, Observation, Op, OracleName, Reply, Setup, TargetInfo, Text};
 use crate::target::{self, Target, TargetName};
@@ -25,6 +26,8 @@ pub(crate) struct Twin {
     /// What it did to its devices.
     events: Vec<Vec<TraceEvent>>,
     faults: Faults,
+    /// Where its devices are those of the target: what they answered it.
+    logs: Vec<DeviceLog>,
 }
 
 /// How far the two go together past failing device calls.
@@ -43,22 +46,46 @@ enum Faults {
 impl Twin {
     /// The twin of a target that nothing was asked of yet; `None` where nobody here knows its policy, or its devices
     /// are none that could be simulated alike.
-    pub(crate) fn of(info: &TargetInfo, setup: &Setup) -> Option<Twin> {
+    pub(crate) fn of(target: &mut dyn Target, setup: &Setup) -> Option<Twin> {
+        let info = target.info();
         let name: TargetName = info.name.parse().ok()?;
-        if !info.can(Capability::ExactPolicy) || name.place != "sim" {
+        if !info.can(Capability::ExactPolicy) {
             return None;
         }
-        let mut sound = target::open_here(&target::sound_reference(&name), &world(info, setup)).ok()?;
+        let world = world(info, setup);
+        let mut logs = Vec::new();
+        let mut sound = if name.place == "sim" {
+            target::open_here(&target::sound_reference(&name), &world).ok()?
+        } else {
+            let (devices, told) = target.told_devices()?.into_iter().unzip();
+            logs = told;
+            target::sound_beside(&name, devices, &world).ok()?
+        };
         let mut events = Vec::new();
         sound.take_events(&mut events);
         let faults = if name.allocator == "reference" { Faults::Alike } else { Faults::OfMemory };
-        Some(Twin { sound, seen: Observation::default(), events, faults })
+        Some(Twin { sound, seen: Observation::default(), events, faults, logs })
     }
 
     /// Lives an operation of which nothing has to be compared. What is written on an idle stream need not be lived: it leaves
     /// nothing behind but contents, and nobody reads the twin's.
     pub(super) fn live(&mut self, op: &Op) {
         self.sound.apply(op);
+    }
+
+    /// Where its devices are the target's, they show what those show; a call that only one of the two made is a departure.
+    fn share_devices(&mut self, after: &Observation) -> Option<Difference> {
+        if self.logs.is_empty() {
+            return None;
+        }
+        for (own, theirs) in self.seen.devices.iter_mut().zip(&after.devices) {
+            own.free_bytes = theirs.free_bytes;
+            own.total_bytes = theirs.total_bytes;
+            own.idle = theirs.idle;
+            own.faults_fired = theirs.faults_fired;
+        }
+        let parted = self.logs.iter().enumerate().filter_map(|(device, log)| Some((device, log.settle()?)));
+        parted.map(|(device, call)| compare::call(device, call)).next()
     }
 
     /// Whether a device call has failed of which the policy does not say what follows.
@@ -87,19 +114,25 @@ impl Twin {
         after: &Observation,
         events: Option<&Vec<Vec<TraceEvent>>>,
     ) -> Option<Violation> {
-        if self.goes_apart(op, after) || matches!(op, Op::Verify { .. }) {
-            return None; // what memory holds is the device's, and judged by what was written
+        // What is asked of the device itself, and what memory holds, the device answers.
+        let is_of_device = matches!(op, Op::MemoryInfo { .. }) && !self.logs.is_empty();
+        if self.goes_apart(op, after) || is_of_device || matches!(op, Op::Verify { .. }) {
+            for log in &self.logs {
+                log.settle();
+            }
+            return None;
         }
         let predicted = self.sound.apply(op);
         self.sound.observe(&mut self.seen);
+        let unlike = self.share_devices(after);
         self.sound.take_events(&mut self.events);
         if self.faults != Faults::Alike && self.sound.is_uncertain() {
             self.faults = Faults::Apart;
             return None;
         }
         // What was done comes before what was answered, and both before the figures of it.
-        let difference = events
-            .and_then(|theirs| compare::events(&self.events, theirs))
+        let difference = unlike
+            .or_else(|| compare::events(&self.events, events?))
             .or_else(|| match self.faults {
                 Faults::Alike => compare::replies(&predicted, reply),
                 _ => compare::foreign_replies(&predicted, reply),

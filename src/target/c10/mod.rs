@@ -16,9 +16,11 @@ use rustc_hash::FxHashMap;
 
 use super::reference::{self, claims};
 use super::{Target, TargetError, TargetName};
+use crate::cuda::{self, CudaDevice, CudaOptions};
 use crate::cudart::{self, SharedDevice};
 use crate::device::ControlledDevice;
 use crate::device::sim::SimDevice;
+use crate::device::told::{DeviceLog, ToldDevice};
 use crate::op::trace::TraceEvent;
 use crate::op::{
     BlockId, Capability, DeviceId, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId, TargetInfo, Versions,
@@ -79,7 +81,7 @@ struct C10Target {
 /// # Errors
 /// It was not set up, or cannot be loaded.
 pub(super) fn prepare(name: &TargetName) -> Result<(), TargetError> {
-    load(name, &Options::read(name)?).map(|_| ())
+    load(name, &Options::read(name, name.place == "cuda")?).map(|_| ())
 }
 
 fn load(name: &TargetName, options: &Options) -> Result<Shim, TargetError> {
@@ -92,12 +94,30 @@ fn load(name: &TargetName, options: &Options) -> Result<Shim, TargetError> {
 /// # Errors
 /// A release that was not set up, an option or a setting that does not exist.
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
-    let options = Options::of_world(name, setup)?;
+    let options = Options::of_world(name, setup, false)?;
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
     let device = |(i, &bytes): (u32, &u64)| Box::new(SimDevice::new(i, bytes, streams)) as SharedDevice;
     let devices: Vec<SharedDevice> = (0..).zip(&setup.device_bytes).map(device).collect();
     let target = C10Target::begin(name, devices, streams, options)?;
     Ok(Box::new(target))
+}
+
+/// Builds `c10@cuda`: the same on GPUs, through the harness's runtime: each plays the size that the setup gives it.
+///
+/// # Errors
+/// As `open`, and what is missing for a GPU to be used.
+pub(super) fn open_cuda(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
+    let options = Options::of_world(name, setup, true)?;
+    let unavailable = TargetError::without_gpu(name);
+    let streams = setup.streams.clamp(1, StreamId::LIMIT);
+    let gpus = cuda::count().map_err(&unavailable)?;
+    let borrow = |(ordinal, &bytes): (u32, &u64)| {
+        let (total_bytes, ballast) = options.gpu.prepare(ordinal, streams, bytes, 1)?;
+        let device = CudaDevice::open(CudaOptions { ordinal, total_bytes, streams, ballast, ordered: false })?;
+        Ok(Box::new(device) as SharedDevice)
+    };
+    let devices = (0..gpus).zip(&setup.device_bytes).map(borrow).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
+    Ok(Box::new(C10Target::begin(name, devices, streams, options)?))
 }
 
 impl C10Target {
@@ -123,7 +143,7 @@ impl C10Target {
             name: name.to_string(),
             devices: infos,
             streams,
-            capabilities: claims.filter(|c| options.offers(*c)).collect(),
+            capabilities: claims.chain([Capability::ExactPolicy]).filter(|c| options.offers(*c)).collect(),
             contract: options.contract(page),
             config: options.config.clone(),
         };
@@ -183,6 +203,10 @@ impl Target for C10Target {
 
     fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {
         self.tell(into)
+    }
+
+    fn told_devices(&mut self) -> Option<Vec<(ToldDevice, DeviceLog)>> {
+        cudart::with(|runtime| runtime.tell(self.info.streams))
     }
 
     fn poisoned(&self) -> Option<i32> {

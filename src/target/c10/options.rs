@@ -2,6 +2,7 @@
 //!
 //! Decides which release is meant, and what is promised of it.
 
+use super::super::on_gpu::OnGpu;
 use super::super::reference::{self, change, read_settings};
 use super::super::registry::{TargetOption, unknown_option};
 use super::super::released::{self, Released};
@@ -24,6 +25,7 @@ pub(in crate::target) struct Options {
     /// The same as they were written.
     pub(super) config: Option<String>,
     pub(super) uncached: bool,
+    pub(super) gpu: OnGpu,
 }
 
 impl Options {
@@ -41,8 +43,8 @@ impl Options {
 
     /// # Errors
     /// As `read`.
-    pub(super) fn of_world(name: &TargetName, setup: &Setup) -> Result<Self, TargetError> {
-        let mut options = Options::read(name)?;
+    pub(super) fn of_world(name: &TargetName, setup: &Setup, on_gpu: bool) -> Result<Self, TargetError> {
+        let mut options = Options::read(name, on_gpu)?;
         if let Some(text) = &setup.config {
             options.configure(name, text)?;
         }
@@ -51,7 +53,7 @@ impl Options {
 
     /// # Errors
     /// An option or a setting that does not exist.
-    pub(super) fn read(name: &TargetName) -> Result<Self, TargetError> {
+    pub(super) fn read(name: &TargetName, on_gpu: bool) -> Result<Self, TargetError> {
         let mut options = Options::default();
         for (key, value) in &name.options {
             match (key.as_str(), value.as_deref()) {
@@ -60,7 +62,12 @@ impl Options {
                 ("caching", Some("off")) => options.uncached = true,
                 ("caching", Some("on")) => options.uncached = false,
                 (text, None) if text.contains(':') => options.configure(name, text)?,
-                (key, _) => return Err(unknown_option(name, key)),
+                (key, value) => {
+                    if on_gpu && options.gpu.take(name, key, value)? {
+                        continue;
+                    }
+                    return Err(unknown_option(name, key));
+                }
             }
         }
         Ok(options)

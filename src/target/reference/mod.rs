@@ -21,6 +21,7 @@ use super::{Target, TargetError, TargetName};
 use crate::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::ControlledDevice;
 use crate::device::sim::SimDevice;
+use crate::device::told::ToldDevice;
 use crate::op::DeviceView;
 use crate::op::Growth;
 use crate::op::contract::limit_bytes;
@@ -100,6 +101,19 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     let device = |(i, &bytes): (u32, &u64)| SimDevice::new(i, bytes, streams);
     let devices = (0..).zip(&setup.device_bytes).map(device).collect();
     Ok(boxed(name, devices, streams, &options))
+}
+
+/// Builds the reference beside another target, on devices that answer as that one's did.
+///
+/// # Errors
+/// As `open`.
+pub(super) fn open_beside(
+    name: &TargetName,
+    devices: Vec<ToldDevice>,
+    setup: &Setup,
+) -> Result<Box<dyn Target>, TargetError> {
+    let options = Options::of_world(name, setup, false)?;
+    Ok(boxed(name, devices, setup.streams.clamp(1, StreamId::LIMIT), &options))
 }
 
 /// Builds `reference@cuda`: the same on as many GPUs as there are, at most as many as the setup has devices. Each plays

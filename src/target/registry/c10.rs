@@ -3,8 +3,9 @@
 //! Decides what is said of them.
 
 use super::super::c10;
+use super::super::on_gpu::OnGpu;
 use super::super::worker::PROCESS_HELP;
-use super::{Freshness, Isolation, Missing, Parallel, TargetKind, linux_missing, no_siblings};
+use super::{Freshness, Isolation, Missing, Parallel, TargetKind, gpu_missing, linux_missing, no_siblings};
 
 pub(super) static SIM: TargetKind = TargetKind {
     name: "c10@sim",
@@ -20,6 +21,17 @@ pub(super) static SIM: TargetKind = TargetKind {
     prepare: c10::prepare,
     open: c10::open,
     siblings: no_siblings,
+};
+
+pub(super) static CUDA: TargetKind = TargetKind {
+    name: "c10@cuda",
+    what: "the same on NVIDIA GPUs: its calls of CUDA's runtime become the harness's calls of the driver",
+    options: &[c10::Options::HELP, OnGpu::HELP, PROCESS_HELP],
+    parallel: Parallel::One,
+    is: |name| name.allocator == "c10" && name.place == "cuda",
+    missing: || missing().or_else(gpu_missing),
+    open: c10::open_cuda,
+    ..SIM
 };
 
 fn missing() -> Option<Missing> {

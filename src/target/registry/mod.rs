@@ -128,7 +128,7 @@ pub struct TargetKind {
 }
 
 /// Every kind, in the order of `poolproof list targets`.
-pub static ALL: [&TargetKind; 10] = [
+pub static ALL: [&TargetKind; 11] = [
     &reference::SIM,
     &c10::SIM,
     &worker::KIND,
@@ -138,6 +138,7 @@ pub static ALL: [&TargetKind; 10] = [
     &packaged::RMM,
     &packaged::ONNX,
     &reference::CUDA,
+    &c10::CUDA,
     &driver_pool::KIND,
 ];
 
