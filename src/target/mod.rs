@@ -199,6 +199,7 @@ pub fn sound_reference(name: &TargetName) -> TargetName {
     let mut options: Vec<(String, Option<String>)> = name.options.iter().filter(is_setting).cloned().collect();
     if name.allocator == "c10" {
         options.push(("layer".to_owned(), Some("library".to_owned())));
+        options.extend(c10::version(name).map(|version| ("torch".to_owned(), Some(version))));
     }
     TargetName { allocator: "reference".to_owned(), place: "sim".to_owned(), options }
 }

@@ -9,6 +9,7 @@
 //   pp_alloc_at             MemPool's exact address, Allocator::allocateWithAddress (2.13)
 //   pp_free                 torch.cuda.caching_allocator_delete, or the deleter of a tensor's DataPtr
 //   pp_record_stream        Tensor.record_stream
+//   pp_current_stream       torch.cuda.set_stream
 //   pp_empty_cache, _empty_pool   torch.cuda.empty_cache; what ~MemPool does for its own pool (2.8)
 //   pp_set_fraction, _get_fraction   torch.cuda.set_per_process_memory_fraction, get_... (2.6)
 //   pp_reset_peak, _reset_accumulated   torch.cuda.reset_peak_memory_stats, reset_accumulated_memory_stats
@@ -128,6 +129,14 @@ EXPORT int pp_free(uint64_t address, int via) {
     } else if (address != 0) {
       deleter_of(address)(pointer(address));
     }
+    return DONE;
+  });
+}
+
+// torch.cuda.set_stream: a capture runs with its stream as the thread's current one, and 2.13 and later ask for that.
+EXPORT int pp_current_stream(int device, uint64_t stream) {
+  return guarded([&] {
+    c10::cuda::setCurrentCUDAStream(stream_of(static_cast<DeviceIndex>(device), stream));
     return DONE;
   });
 }

@@ -55,6 +55,8 @@ exports! {
     "cudaEventQuery" => runtime::event_query,
     "cudaEventSynchronize" => runtime::event_synchronize,
     "cudaStreamSynchronize" => runtime::stream_synchronize,
+    "cudaStreamQuery" => runtime::stream_query,
+    "cudaStreamWaitEvent" => runtime::stream_wait_event,
     "cudaStreamIsCapturing" => runtime::stream_is_capturing,
     "cudaStreamGetCaptureInfo_v2" => runtime::stream_get_capture_info,
     "cudaStreamGetCaptureInfo" => runtime::stream_get_capture_info_with_edges,
@@ -93,7 +95,10 @@ exports! {
 /// What a function that is not here answers; its name is kept.
 fn unsupported(name: &str) -> c_int {
     world::with(|runtime| runtime.note_unsupported(name.to_owned()));
-    world::set_latest(codes::NOT_SUPPORTED);
+    // Only the runtime remembers what went wrong.
+    if name.starts_with("cuda") {
+        world::set_latest(codes::NOT_SUPPORTED);
+    }
     codes::NOT_SUPPORTED
 }
 

@@ -8,6 +8,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 
 use crate::codes;
 use crate::device::StreamHandle;
+use crate::op::StreamId;
 use crate::world::{self, Runtime, call, set_current_device};
 
 type Code = c_int;
@@ -156,6 +157,20 @@ pub(crate) extern "C" fn stream_synchronize(stream: usize) -> Code {
         let device = runtime.device_of(stream as u64)?;
         runtime.at(device)?.wait_stream(StreamHandle(stream as u64)).map_err(|error| codes::of(&error))
     })
+}
+
+pub(crate) extern "C" fn stream_query(stream: usize) -> Code {
+    call(|runtime| {
+        let device = runtime.device_of(stream as u64)?;
+        let device = runtime.at(device)?;
+        let is_it = |id: &u8| device.stream_handle(StreamId(*id)).0 == stream as u64;
+        let id = (0..StreamId::LIMIT).find(is_it).ok_or(codes::INVALID_HANDLE)?;
+        if device.idle_mask() >> id & 1 == 1 { Ok(()) } else { Err(codes::NOT_READY) }
+    })
+}
+
+pub(crate) extern "C" fn stream_wait_event(_stream: usize, event: usize, _flags: c_uint) -> Code {
+    call(|runtime| if runtime.query_event(event)? { Ok(()) } else { Err(codes::NOT_SUPPORTED) })
 }
 
 /// Streams: `cudaStreamCaptureStatusNone` is 0, `cudaStreamCaptureStatusActive` 1.

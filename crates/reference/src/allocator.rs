@@ -12,6 +12,7 @@ use super::live::Live;
 use super::oom::OutOfMemory;
 use super::pool::Pool;
 use super::private::PrivatePools;
+use super::rules::Rules;
 use super::settings::Settings;
 use super::trace::Trace;
 use super::variation::Variation;
@@ -98,6 +99,8 @@ pub struct DeviceAllocator<D, P> {
     pub(super) elsewhere: bool,
     /// The default stream of the current device is still to be waited for.
     pub(super) wait_due: bool,
+    /// The fraction as it was set, where it reads back so.
+    fraction_as_set: Option<f64>,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -129,9 +132,19 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             waits: super::waits::Waits::default(),
             elsewhere: false,
             wait_due: false,
+            fraction_as_set: None,
         };
         allocator.set_limit(settings.fraction);
         allocator
+    }
+
+    /// Goes by the rules of another release. Before the first call.
+    pub(super) fn go_by(&mut self, rules: Rules) {
+        if rules.oldest_segment_first {
+            self.arena.order_by_age();
+        }
+        self.private.captures_alone = rules.captures_alone;
+        self.fraction_as_set = rules.fraction_as_set.then_some(self.settings.fraction);
     }
 
     /// Serves a request of `bytes` (0 gives address 0 and moves nothing).
@@ -305,6 +318,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// No growth beyond `fraction` of the device's memory; the caller has checked the range.
     pub(super) fn set_limit(&mut self, fraction: f64) {
+        if let Some(set) = &mut self.fraction_as_set {
+            *set = fraction;
+        }
         if let Some(limit) = self.mislimit(fraction) {
             self.limit = limit;
             return;
@@ -327,6 +343,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// The share of the device's memory that the limit allows.
     #[must_use]
     pub fn fraction(&self) -> f64 {
+        if let Some(fraction) = self.fraction_as_set {
+            return fraction;
+        }
         let total = self.device.total_bytes();
         #[expect(clippy::cast_precision_loss, reason = "devices are far smaller than 2^53 bytes")]
         self.limit.map_or(1.0, |limit| limit as f64 / total.max(1) as f64)

@@ -88,15 +88,58 @@ impl Block {
 
 const _: () = assert!(size_of::<Block>() == 64);
 
+/// Bits of an address that tell blocks of one segment apart.
+const OFFSET_BITS: u32 = 44;
+
 /// All blocks of a device.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Arena {
     blocks: Vec<Block>,
     vacant: Vec<Slot>,
+    ages: Option<Ages>,
+}
+
+/// When the segment of each block was made: the lower the earlier.
+#[derive(Debug, Default, Clone)]
+struct Ages {
+    of: Vec<u32>,
+    latest: u32,
 }
 
 impl Arena {
+    /// Has free blocks of one size come in the order in which their segments were made. Before the first block.
+    pub fn order_by_age(&mut self) {
+        self.ages = Some(Ages::default());
+    }
+
+    /// What blocks of one size are ordered by.
+    #[inline]
+    pub fn rank(&self, slot: Slot) -> u64 {
+        let address = self[slot].address;
+        match &self.ages {
+            None => address,
+            Some(ages) => u64::from(ages.of[slot.index()]) << OFFSET_BITS | address & ((1 << OFFSET_BITS) - 1),
+        }
+    }
+
+    /// A block without neighbours is a segment.
     pub fn insert(&mut self, block: Block) -> Slot {
+        let slot = self.put(block);
+        let neighbour = block.prev.or(block.next);
+        if let Some(ages) = &mut self.ages {
+            ages.of.resize(self.blocks.len(), 0);
+            ages.of[slot.index()] = match neighbour {
+                Some(neighbour) => ages.of[neighbour.index()],
+                None => {
+                    ages.latest += 1;
+                    ages.latest
+                }
+            };
+        }
+        slot
+    }
+
+    fn put(&mut self, block: Block) -> Slot {
         if let Some(slot) = self.vacant.pop() {
             self[slot] = block;
             return slot;
@@ -111,9 +154,20 @@ impl Arena {
     pub fn duplicate(&mut self, slot: Slot) -> Slot {
         if let Some(copy) = self.vacant.pop() {
             self.blocks.copy_within(slot.index()..=slot.index(), copy.index());
+            self.inherit(copy, slot);
             return copy;
         }
-        self.insert(self[slot])
+        let copy = self.put(self[slot]);
+        self.inherit(copy, slot);
+        copy
+    }
+
+    #[inline]
+    fn inherit(&mut self, copy: Slot, slot: Slot) {
+        if let Some(ages) = &mut self.ages {
+            ages.of.resize(self.blocks.len(), 0);
+            ages.of[copy.index()] = ages.of[slot.index()];
+        }
     }
 
     pub fn remove(&mut self, slot: Slot) {

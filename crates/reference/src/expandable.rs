@@ -23,7 +23,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub(super) fn choose_expandable(&self, request: &Request, slot: Slot) -> Option<Slot> {
         let pool = &self.pools[usize::from(request.pool)];
         let first = &self.arena[slot];
-        let mut following = pool.free.from(&self.arena, request.stream, (first.size, first.address + 1));
+        let mut following = pool.free.from(&self.arena, request.stream, (first.size, self.arena.rank(slot) + 1));
         if !self.settings.expandable_segments {
             return following.find(|&s| !self.arena[s].expandable);
         }

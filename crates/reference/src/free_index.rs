@@ -1,4 +1,4 @@
-//! Free blocks in best-fit order: by stream, then size, then address.
+//! Free blocks in best-fit order: by stream, then size, then address, or the age of their segment before that.
 //!
 //! Sizes fall into classes, one for each multiple of 512 B up to 128 KiB and 128 for each power of two above, and a
 //! bitmap finds the next class that holds a block. The few blocks of a class are linked through the blocks
@@ -30,8 +30,7 @@ fn class_of(size: u64) -> usize {
 }
 
 fn key(arena: &Arena, slot: Slot) -> (u64, u64) {
-    let block = &arena[slot];
-    (block.size, block.address)
+    (arena[slot].size, arena.rank(slot))
 }
 
 /// The blocks of one size class.
@@ -117,7 +116,7 @@ impl Stream {
         let list = &mut self.sorted[usize::from(place) - 1];
         let class = &mut self.classes[number];
         let linked = std::iter::successors(class.head, |&at| arena[at].next_free);
-        linked.for_each(|at| list.insert((arena[at].size, arena[at].address, at)));
+        linked.for_each(|at| list.insert((arena[at].size, arena.rank(at), at)));
         *class = Class { head: None, length: 0, sorted: place };
     }
 

@@ -26,6 +26,7 @@ mod pool;
 mod prime;
 mod private;
 mod release;
+mod rules;
 pub mod rounding;
 mod settings;
 pub mod shared;
@@ -44,6 +45,7 @@ pub use free::FreeError;
 pub use oom::{OutOfMemory, TENSOR_LIMIT, TENSOR_LIMIT_MESSAGE};
 pub use prime::{Holds, Part, PrimeError, Standing};
 pub use private::{Catch, PoolError, PoolFlags, PoolId};
+pub use rules::Rules;
 pub use settings::{Remark, Settings, SettingsError};
 pub use variation::{Variation, Variations};
 
@@ -189,6 +191,13 @@ impl<D: Device, P: Planting> Reference<D, P> {
             }));
         }
         result
+    }
+
+    /// It goes by the rules of another release than 2.11. Before the first call.
+    #[must_use]
+    pub fn by(mut self, rules: Rules) -> Self {
+        self.devices.iter_mut().for_each(|device| device.go_by(rules));
+        self
     }
 
     /// It stands for c10's library alone, without ATen and Python around it: nobody counts a graph's uses of pinned memory.

@@ -89,6 +89,8 @@ pub(super) struct PrivatePools {
     pub put_off: Vec<Slot>,
     /// Streams recorded while a redirection was there: dropped when the free is taken up.
     pub captured: Vec<(Slot, StreamHandle)>,
+    /// See [`super::Rules`].
+    pub captures_alone: bool,
     /// A block was freed outside of captures that a stream was recorded on in one. PyTorch keeps that by the address of the
     /// block's object, for whoever gets the object next.
     pub kept_by_object: bool,
@@ -99,8 +101,12 @@ pub(super) struct PrivatePools {
 }
 
 impl PrivatePools {
+    /// Whether frees are put off and the cache is kept: while memory is redirected, or only while a stream captures.
     pub fn is_redirecting(&self) -> bool {
-        !self.redirections.is_empty()
+        match self.captures_alone {
+            false => !self.redirections.is_empty(),
+            true => self.redirections.iter().any(|(_, catch)| matches!(catch, Catch::Stream(_))),
+        }
     }
 
     pub fn of(&self, pool: u16) -> Option<&PrivatePool> {
@@ -310,7 +316,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             result = result.and(self.release_pool(pool.small)).and_then(|()| self.release_pool(pool.large));
         }
-        for gone in self.private.pools.extract_if(.., |p| p.users == 0 && p.growths == 0) {
+        let is_over = |p: &mut PrivatePool| only.is_none_or(|id| id == p.id) && p.users == 0 && p.growths == 0;
+        for gone in self.private.pools.extract_if(.., is_over) {
             self.private.dead.remove(gone.id);
         }
         result

@@ -23,7 +23,11 @@ pub(super) fn refused(thrown: Thrown) -> Reply {
         ThrownKind::Other if has("invalid device pointer") => RefusalClass::InvalidPointer,
         ThrownKind::Other => RefusalClass::InvalidArgument,
     };
-    Reply::refused(class, message)
+    let lacking = cudart::with(|runtime| runtime.unsupported().iter().cloned().collect::<Vec<_>>().join(", "));
+    match lacking.filter(|names| !names.is_empty() && message.contains("not supported")) {
+        Some(names) => Reply::refused(class, format!("{message}\n(the harness's runtime has no {names})")),
+        None => Reply::refused(class, message),
+    }
 }
 
 impl C10Target {
@@ -193,6 +197,7 @@ impl C10Target {
     fn switch_caller(&mut self, caller: u8) {
         self.caller = caller;
         super::pools::CALLER.set(caller);
+        self.set_current_streams();
         cudart::set_current_device(self.current().index(self.info.devices.len()).unwrap_or(0));
     }
 }

@@ -48,6 +48,7 @@ pub(super) struct Shim {
     alloc: unsafe extern "C" fn(c_int, u64, c_int, u64, *mut u64) -> Status,
     free: unsafe extern "C" fn(u64, c_int) -> Status,
     record_stream: unsafe extern "C" fn(u64, c_int, u64) -> Status,
+    current_stream: unsafe extern "C" fn(c_int, u64) -> Status,
     empty_cache: unsafe extern "C" fn() -> Status,
     set_fraction: unsafe extern "C" fn(c_int, f64) -> Status,
     get_fraction: unsafe extern "C" fn(c_int, *mut f64) -> Status,
@@ -116,6 +117,7 @@ fn open_all(libraries: &[PathBuf; 6]) -> Result<Shim, libloading::Error> {
         alloc: b"pp_alloc",
         free: b"pp_free",
         record_stream: b"pp_record_stream",
+        current_stream: b"pp_current_stream",
         empty_cache: b"pp_empty_cache",
         set_fraction: b"pp_set_fraction",
         get_fraction: b"pp_get_fraction",
@@ -226,6 +228,12 @@ impl Shim {
     pub(super) fn record_stream(&self, address: u64, device: i32, stream: u64) -> Result<(), Thrown> {
         // SAFETY: as everywhere in this `impl`.
         self.answer(unsafe { (self.record_stream)(address, device, stream) })
+    }
+
+    /// The stream of the thread on a device; 0 is the default one.
+    pub(super) fn current_stream(&self, device: i32, stream: u64) -> Result<(), Thrown> {
+        // SAFETY: as everywhere in this `impl`.
+        self.answer(unsafe { (self.current_stream)(device, stream) })
     }
 
     pub(super) fn empty_cache(&self) -> Result<(), Thrown> {

@@ -28,7 +28,7 @@ use crate::op::{
 };
 use crate::reference::Settings;
 use library::{PoolId, Shim};
-pub(super) use options::{Options, newest};
+pub(super) use options::{Options, newest, version};
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +70,8 @@ struct C10Target {
     graphs: BTreeMap<GraphName, (PoolHome, StreamId)>,
     /// The same of graphs that were reset.
     former_graphs: BTreeMap<GraphName, PoolHome>,
+    /// Devices on which a stream captures: the thread that began it, and the stream.
+    capturing: BTreeMap<usize, (u8, u64)>,
     /// As set last, for releases that do not tell.
     fractions: Vec<f64>,
     /// Somebody wants to know what is done to the devices.
@@ -134,6 +136,7 @@ impl C10Target {
         cudart::install(devices);
         library::set_variable(options.variable(), options.config.as_deref());
         library::set_variable("PYTORCH_NO_CUDA_MEMORY_CACHING", options.uncached.then_some("1"));
+        let release = options.release(name)?;
         let shim = load(name, &options)?;
         let number = i32::try_from(count).map_err(|_| unavailable(format!("{count} devices")))?;
         shim.open(number).map_err(|thrown| unavailable(thrown.message))?;
@@ -143,11 +146,11 @@ impl C10Target {
             name: name.to_string(),
             devices: infos,
             streams,
-            capabilities: claims.chain([Capability::ExactPolicy]).filter(|c| options.offers(*c)).collect(),
+            capabilities: claims.chain([Capability::ExactPolicy]).filter(|c| options.offers(*c, release.minor())).collect(),
             contract: options.contract(page),
             config: options.config.clone(),
         };
-        let version = options.release(name)?.record.version;
+        let version = release.record.version;
         Ok(C10Target {
             info,
             shim,
@@ -162,6 +165,7 @@ impl C10Target {
             names: BTreeMap::new(),
             graphs: BTreeMap::new(),
             former_graphs: BTreeMap::new(),
+            capturing: BTreeMap::new(),
             fractions: vec![options.settings.fraction; count],
             tells: false,
         })

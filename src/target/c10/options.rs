@@ -8,12 +8,20 @@ use super::super::registry::{TargetOption, unknown_option};
 use super::super::released::{self, Released};
 use super::super::{TargetError, TargetName};
 use super::is_of_python;
-use crate::op::{Capability, Contract, Setup};
-use crate::reference::Settings;
+use crate::op::{Capability, Contract, Policy, Setup};
+use crate::reference::{Rules, Settings};
 
 /// The newest release that is set up.
 pub(in crate::target) fn newest() -> Option<Released> {
     released::RELEASES.into_iter().find_map(released::set_up)
+}
+
+/// The release that a target's name stands for, as the reference is told.
+pub(in crate::target) fn version(name: &TargetName) -> Option<String> {
+    match name.option("torch") {
+        Some(asked) => asked.and_then(released::known).map(str::to_owned),
+        None => newest().map(|released| released.record.version),
+    }
 }
 
 /// The options of a target's name.
@@ -104,8 +112,13 @@ impl Options {
     }
 
     /// Whether the allocator has this where the reference under the same settings claims it.
-    pub(super) fn offers(&self, capability: Capability) -> bool {
-        !is_of_python(capability) && (!self.uncached || change::without_cache(capability))
+    pub(super) fn offers(&self, capability: Capability, minor: u32) -> bool {
+        let is_claimed = match capability {
+            Capability::Policy(Policy::Pytorch2_11) => minor == 11,
+            Capability::ExactPolicy => Rules::of(minor).is_some(),
+            _ => true,
+        };
+        is_claimed && !is_of_python(capability) && (!self.uncached || change::without_cache(capability))
     }
 
     pub(super) fn contract(&self, page: u64) -> Contract {

@@ -91,8 +91,10 @@ impl C10Target {
         let user = usize::try_from(handle.0).unwrap_or(usize::MAX);
         self.shim.begin_to_pool(number(device), id, of_stream, user).map_err(refused)?;
         set_capturing(device, handle, true);
+        self.shim.current_stream(number(device), handle.0).map_err(refused)?;
         self.mark(device, true)?;
         self.graphs.insert(graph, (PoolHome { device, id }, stream));
+        self.capturing.insert(device, (self.caller, handle.0));
         Ok(())
     }
 
@@ -101,6 +103,8 @@ impl C10Target {
         let handle = C10Target::on(device, |device| device.stream_handle(stream)).unwrap_or_default();
         set_capturing(device, handle, false);
         self.mark(device, false)?;
+        self.capturing.remove(&device);
+        self.shim.current_stream(number(device), 0).map_err(refused)?;
         self.shim.end_to_pool(number(device), id).map_err(refused)
     }
 
@@ -109,6 +113,14 @@ impl C10Target {
         let device = number(device);
         let marked = if begins { self.shim.capture_begin(device) } else { self.shim.capture_end(device) };
         marked.or_else(|thrown| if thrown.kind == ThrownKind::Lacking { Ok(()) } else { Err(refused(thrown)) })
+    }
+
+    /// Each thread has its own current stream: that which captures, or the default one.
+    pub(super) fn set_current_streams(&self) {
+        for (&device, &(caller, stream)) in &self.capturing {
+            // A stream that captures is there.
+            let _ = self.shim.current_stream(number(device), if caller == self.caller { stream } else { 0 });
+        }
     }
 
     /// The engine names pools and graphs that exist; anything else is answered, not assumed away.

@@ -216,9 +216,15 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
             return Err(Reply::refused(RefusalClass::InvalidPointer, "invalid pointer: 0x0"));
         }
         if self.uncached && address != 0 {
-            // Past the cache a pointer is the device's to take or not.
-            let device = self.reference.device_mut(self.place(None)?).device_mut();
-            return device.release(address).map(|()| Reply::Done).map_err(|e| device_failed(&e));
+            // Past the cache a pointer is a device's to take or not.
+            let mut answer = Err(Reply::Dropped(Drop::NoSuchBlock));
+            for index in 0..self.reference.device_count() {
+                answer = self.reference.device_mut(index).device_mut().release(address).map_err(|e| device_failed(&e));
+                if answer.is_ok() {
+                    break;
+                }
+            }
+            return answer.map(|()| Reply::Done);
         }
         self.reference.free(address).map(|()| Reply::Done).map_err(|e| free_refused(&e))
     }

@@ -184,7 +184,7 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         ReferenceTarget {
             info,
             reference: {
-                let reference = Reference::new(devices, settings, planted);
+                let reference = Reference::new(devices, settings, planted).by(options.rules);
                 if options.library_alone { reference.library_alone() } else { reference }
             },
             held: FxHashMap::default(),

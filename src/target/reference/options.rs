@@ -8,7 +8,7 @@ use super::super::registry::{TargetOption, unknown_option};
 use super::super::{TargetError, TargetName};
 use crate::op::GRANULE;
 use crate::op::{Setup, size};
-use crate::reference::{Defect, Settings, Variation, Variations};
+use crate::reference::{Defect, Rules, Settings, Variation, Variations};
 
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +22,8 @@ pub(in crate::target) struct Options {
     pub(super) uncached: bool,
     /// `layer=library`: c10's library without Python and ATen around it. `layer=all` (default).
     pub(super) library_alone: bool,
+    /// `torch=2.13`: as that release does it; 2.11 without it.
+    pub(super) rules: Rules,
     /// Expectations of PyTorch's figures hold: they are written for default settings or for those of their scenario.
     pub(super) follows: bool,
     pub(super) gpu: OnGpu,
@@ -42,6 +44,10 @@ impl Options {
         TargetOption {
             usage: "unfaithful=KEY/KIND/WHEN",
             what: "one figure or answer told wrongly (`poolproof list observables`)",
+        },
+        TargetOption {
+            usage: "torch=2.11|2.13|2.14|2.15",
+            what: "as that release does it, as far as `c10@sim` shows its rules; texts and keys stay those of 2.11 (2.11)",
         },
         TargetOption {
             usage: "layer=all|library",
@@ -85,6 +91,7 @@ impl Options {
                 ("defect", Some(value)) => options.defect = Some(find_defect(name, value)?),
                 ("variation", Some(value)) => options.variations = Some(find_variations(name, value)?),
                 ("config", Some(text)) => options.configure(name, text)?,
+                ("torch", Some(version)) => options.rules = find_rules(name, version)?,
                 ("layer", Some("library")) => options.library_alone = true,
                 ("layer", Some("all")) => options.library_alone = false,
                 ("caching", Some("off")) => options.uncached = true,
@@ -119,6 +126,16 @@ impl Options {
         self.config = Some(text.to_owned());
         Ok(())
     }
+}
+
+/// The rules of `2.13`, or of a patch of it.
+fn find_rules(name: &TargetName, version: &str) -> Result<Rules, TargetError> {
+    let minor = version.strip_prefix("2.").and_then(|rest| rest.split('.').next()?.parse().ok());
+    minor.and_then(Rules::of).ok_or_else(|| {
+        let known: Vec<String> = Rules::RELEASES.iter().map(|minor| format!("2.{minor}")).collect();
+        let reason = format!("torch={version}: the rules known here are those of {}", known.join(", "));
+        TargetError::BadOption { target: name.to_string(), reason }
+    })
 }
 
 fn find_variations(name: &TargetName, text: &str) -> Result<Variations, TargetError> {

@@ -1,0 +1,30 @@
+//! What differs between releases of PyTorch, each rule by the first release that has it. Seen in lockstep with the released
+//! libraries (`c10@sim`).
+//!
+//! Decides which rules a release has. Releases that differ otherwise, too, are not here: nothing is claimed of them.
+
+/// The rules of a release. By default those of 2.11.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// 2.13: of free blocks of one size the one in the older segment comes first, and then the one at the lower address; before,
+    /// the address alone counts.
+    pub oldest_segment_first: bool,
+    /// 2.13: a fraction reads back as it was set; before, as what the limit, truncated to bytes, is of the device.
+    pub fraction_as_set: bool,
+    /// 2.13: only a capture puts frees off and keeps the cache from being given back; before, every redirection to a pool does
+    /// (`markCaptureBegin`).
+    pub captures_alone: bool,
+}
+
+impl Rules {
+    /// Releases, by their minor version, whose rules are known here.
+    pub const RELEASES: [u32; 4] = [11, 13, 14, 15];
+
+    /// The rules of 2.`minor`; `None` for a release that is not known to go by any of them.
+    #[must_use]
+    pub fn of(minor: u32) -> Option<Rules> {
+        let newer = minor >= 13;
+        let rules = Rules { oldest_segment_first: newer, fraction_as_set: newer, captures_alone: newer };
+        Self::RELEASES.contains(&minor).then_some(rules)
+    }
+}
