@@ -6,30 +6,31 @@ pub const FLOORS: [(u8, &[&str]); 7] = [
     (5, &["bench", "doctor", "setup", "stress"]),
     (4, &["engine", "replay", "report"]),
     (3, &["workload", "oracle", "target"]),
-    (2, &["reference", "model", "cuda"]),
+    (2, &["reference", "model", "cuda", "cudart"]),
     (1, &["device", "spec", "verdict", "recording"]),
     (0, &["op", "requirement", "input", "files", "child"]),
 ];
 
 /// The crates below `crates/` that are one room each; the others, and the program, have a folder a room.
-pub const ONE_ROOM: [&str; 3] = ["cuda", "device", "reference"];
+pub const ONE_ROOM: [&str; 4] = ["cuda", "cudart", "device", "reference"];
 
 /// What a room sees of the floors below it, tests apart.
 #[rustfmt::skip]
-pub const EDGES: [(&str, &[&str]); 23] = [
+pub const EDGES: [(&str, &[&str]); 24] = [
     ("cli", &["bench", "cuda", "doctor", "engine", "op", "oracle", "reference", "replay", "report", "requirement", "setup", "spec", "stress", "target", "verdict", "workload"]),
     ("bench", &["child", "cuda", "device", "engine", "input", "op", "recording", "reference", "target"]),
     ("doctor", &["child", "cuda", "target"]),
     ("setup", &["child", "files", "target"]),
     ("stress", &["child", "device", "engine", "op", "reference", "target", "workload"]),
-    ("engine", &["child", "files", "input", "model", "op", "oracle", "recording", "reference", "requirement", "spec", "target", "verdict", "workload"]),
+    ("engine", &["child", "device", "files", "input", "model", "op", "oracle", "recording", "reference", "requirement", "spec", "target", "verdict", "workload"]),
     ("replay", &["device", "input", "op", "recording", "reference"]),
     ("report", &["files", "input", "op", "requirement", "verdict"]),
     ("workload", &["op", "spec"]),
     ("oracle", &["model", "op", "requirement", "verdict"]),
-    ("target", &["child", "cuda", "device", "op", "reference"]),
+    ("target", &["child", "cuda", "cudart", "device", "op", "reference"]),
     ("reference", &["device", "op", "requirement"]),
     ("cuda", &["device", "op"]),
+    ("cudart", &["device", "op"]),
     ("model", &["op"]),
     ("device", &["op"]),
     ("spec", &["input", "op", "requirement"]),

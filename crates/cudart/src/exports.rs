@@ -77,6 +77,7 @@ exports! {
     "cuGetErrorString" => driver::get_error_string,
     "nvmlInit_v2" => nvml::init,
     "nvmlDeviceGetHandleByPciBusId_v2" => nvml::device_get_handle_by_pci_bus_id,
+    "nvmlDeviceGetGpuFabricInfoV" => nvml::device_get_gpu_fabric_info,
     "nvmlDeviceGetComputeRunningProcesses" => nvml::device_get_compute_running_processes,
     // Programs ask for the address of these at start, whether or not they call them.
     unsupported:
@@ -99,7 +100,7 @@ fn unsupported(name: &str) -> c_int {
     if name.starts_with("cuda") {
         world::set_latest(codes::NOT_SUPPORTED);
     }
-    codes::NOT_SUPPORTED
+    if name.starts_with("nvml") { nvml::NOT_SUPPORTED } else { codes::NOT_SUPPORTED }
 }
 
 /// What a forwarding library calls for a name that nobody stands behind.

@@ -9,7 +9,7 @@ use super::defect::{Defect, Planting};
 use super::events::Events;
 use super::expandable::ExpandableSegment;
 use super::live::Live;
-use super::oom::OutOfMemory;
+use super::oom::{Advice, OutOfMemory};
 use super::pool::Pool;
 use super::private::PrivatePools;
 use super::rules::Rules;
@@ -99,8 +99,9 @@ pub struct DeviceAllocator<D, P> {
     pub(super) elsewhere: bool,
     /// The default stream of the current device is still to be waited for.
     pub(super) wait_due: bool,
-    /// The fraction as it was set, where it reads back so.
-    fraction_as_set: Option<f64>,
+    /// See [`Rules`].
+    limit_rounds: bool,
+    pub(super) advice: Advice,
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -132,7 +133,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             waits: super::waits::Waits::default(),
             elsewhere: false,
             wait_due: false,
-            fraction_as_set: None,
+            limit_rounds: false,
+            advice: Advice::Expandable,
         };
         allocator.set_limit(settings.fraction);
         allocator
@@ -144,7 +146,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.arena.order_by_age();
         }
         self.private.captures_alone = rules.captures_alone;
-        self.fraction_as_set = rules.fraction_as_set.then_some(self.settings.fraction);
+        self.advice = rules.advice;
+        self.limit_rounds = rules.limit_rounds;
+        self.set_limit(self.settings.fraction);
     }
 
     /// Serves a request of `bytes` (0 gives address 0 and moves nothing).
@@ -188,7 +192,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return None;
         }
         let mut pool = u16::from(size > rounding::SMALL_LIMIT);
-        if self.private.is_redirecting() {
+        if self.private.has_redirections() {
             pool = self.pool_for(kind_of(pool), stream);
         }
         let mut request = Request { bytes, size, stream, pool };
@@ -318,9 +322,6 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
 
     /// No growth beyond `fraction` of the device's memory; the caller has checked the range.
     pub(super) fn set_limit(&mut self, fraction: f64) {
-        if let Some(set) = &mut self.fraction_as_set {
-            *set = fraction;
-        }
         if let Some(limit) = self.mislimit(fraction) {
             self.limit = limit;
             return;
@@ -332,7 +333,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             clippy::cast_precision_loss,
             reason = "truncated, as PyTorch does"
         )]
-        let limit = (fraction * total as f64) as u64; // truncated, as PyTorch does
+        let limit = fraction * total as f64;
+        let limit = if self.limit_rounds { limit.round() } else { limit } as u64; // truncated, as PyTorch does before 2.13
         if self.planted.has(Defect::LimitOnlyShrinks) {
             self.limit = Some(limit.min(self.limit.unwrap_or(total)));
             return;
@@ -343,9 +345,6 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// The share of the device's memory that the limit allows.
     #[must_use]
     pub fn fraction(&self) -> f64 {
-        if let Some(fraction) = self.fraction_as_set {
-            return fraction;
-        }
         let total = self.device.total_bytes();
         #[expect(clippy::cast_precision_loss, reason = "devices are far smaller than 2^53 bytes")]
         self.limit.map_or(1.0, |limit| limit as f64 / total.max(1) as f64)

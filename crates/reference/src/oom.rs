@@ -35,15 +35,35 @@ pub struct OutOfMemory {
     pub private: u64,
     /// Reserved but not allocated.
     pub unallocated: u64,
+    /// What it advises.
+    pub advice: Advice,
 }
 
-const HINT: &str = "If reserved but unallocated memory is large try setting \
+/// What a refusal advises, by release and settings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Advice {
+    /// To set `expandable_segments`, whether that is set or not.
+    #[default]
+    Expandable,
+    /// Nothing: since 2.14 with `expandable_segments`.
+    Nothing,
+    /// How to reserve fewer addresses: since 2.15 with `expandable_segments`.
+    FewerAddresses,
+}
+
+const HINT: &str = " If reserved but unallocated memory is large try setting \
     PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True to avoid fragmentation.  See documentation for Memory Management  \
     (https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-cuda-alloc-conf)";
 
+const FEWER_ADDRESSES: &str = " expandable_segments is enabled. If instead the process is running out of virtual address \
+    space (VSZ), expandable segments may be over-reserving VA (each segment reserves ~9/8 of device memory, times the \
+    number of streams); reduce it via PYTORCH_CUDA_ALLOC_CONF expandable_segments_reserve / \
+    expandable_segments_reserve_by_class.";
+
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OutOfMemory { device, segment, total, free, processes, limit, allocated, private, unallocated } = self;
+        let OutOfMemory { device, segment, total, free, processes, limit, allocated, private, unallocated, advice } =
+            self;
         write!(
             f,
             "CUDA out of memory. Tried to allocate {}. GPU {device} has a total capacity of {} of which {} is free. ",
@@ -65,7 +85,12 @@ impl fmt::Display for OutOfMemory {
         if *private > 0 {
             write!(f, "with {} allocated in private pools (e.g., CUDA Graphs), ", format_size(*private))?;
         }
-        write!(f, "and {} is reserved by PyTorch but unallocated. {HINT}", format_size(*unallocated))
+        let advice = match advice {
+            Advice::Expandable => HINT,
+            Advice::Nothing => "",
+            Advice::FewerAddresses => FEWER_ADDRESSES,
+        };
+        write!(f, "and {} is reserved by PyTorch but unallocated.{advice}", format_size(*unallocated))
     }
 }
 
@@ -108,6 +133,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let unset = self.planted.has(Defect::MessageLimitUnset).then_some(u64::MAX);
         let rounded = self.planted.has(Defect::MessageNamesBlock);
         AllocError::OutOfMemory(Box::new(OutOfMemory {
+            advice: if self.settings.expandable_segments { self.advice } else { Advice::Expandable },
             device: if self.planted.has(Defect::MessageDeviceZero) { 0 } else { self.index },
             segment: if rounded { request.size } else { segment },
             total,

@@ -98,13 +98,20 @@ pub(super) struct PrivatePools {
     pub by_heap: bool,
     /// Dead pools in the order in which PyTorch goes through them.
     dead: FlatTable<PoolId>,
+    /// The same of pools that help out.
+    helpers: FlatTable<PoolId>,
 }
 
 impl PrivatePools {
+    /// Whether any request may go to a private pool.
+    pub fn has_redirections(&self) -> bool {
+        !self.redirections.is_empty()
+    }
+
     /// Whether frees are put off and the cache is kept: while memory is redirected, or only while a stream captures.
     pub fn is_redirecting(&self) -> bool {
         match self.captures_alone {
-            false => !self.redirections.is_empty(),
+            false => self.has_redirections(),
             true => self.redirections.iter().any(|(_, catch)| matches!(catch, Catch::Stream(_))),
         }
     }
@@ -128,6 +135,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         let next = u16::try_from(self.pools.len()).unwrap_or(u16::MAX - 1);
         self.pools.extend([Pool::default(), Pool::default()]);
+        if flags.use_on_oom {
+            self.private.helpers.insert(id, number(id));
+        }
         self.private.pools.push(PrivatePool { id, users: 1, growths: 0, small: next, large: next + 1, flags });
     }
 
@@ -226,6 +236,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         if let Some(pool) = self.private.pools.iter_mut().find(|p| p.id == id) {
             pool.flags.use_on_oom = false;
+            self.private.helpers.remove(id);
         }
         Ok(self.release_dead(Some(id)))
     }
@@ -276,7 +287,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return Ok(None);
         }
         let mut helpers: Vec<&PrivatePool> = self.private.pools.iter().filter(|p| p.flags.use_on_oom).collect();
-        helpers.sort_unstable_by_key(|p| table_order(p.id));
+        let place = |p: &PrivatePool| self.private.helpers.keys().position(|id| id == p.id);
+        helpers.sort_by_key(|p| (place(p), table_order(p.id)));
         let pools = helpers.into_iter().map(|p| (p.id, if request.pool == SMALL { p.small } else { p.large }));
         let helpers: Vec<(PoolId, u16)> = pools.collect();
         for (id, pool) in helpers {

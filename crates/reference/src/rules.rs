@@ -3,17 +3,21 @@
 //!
 //! Decides which rules a release has. Releases that differ otherwise, too, are not here: nothing is claimed of them.
 
+use super::oom::Advice;
+
 /// The rules of a release. By default those of 2.11.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rules {
     /// 2.13: of free blocks of one size the one in the older segment comes first, and then the one at the lower address; before,
     /// the address alone counts.
     pub oldest_segment_first: bool,
-    /// 2.13: a fraction reads back as it was set; before, as what the limit, truncated to bytes, is of the device.
-    pub fraction_as_set: bool,
+    /// 2.13: the limit is a fraction of the device in bytes, rounded to the nearest; before, truncated.
+    pub limit_rounds: bool,
     /// 2.13: only a capture puts frees off and keeps the cache from being given back; before, every redirection to a pool does
     /// (`markCaptureBegin`).
     pub captures_alone: bool,
+    /// What a refusal advises with `expandable_segments`.
+    pub advice: Advice,
 }
 
 impl Rules {
@@ -24,7 +28,12 @@ impl Rules {
     #[must_use]
     pub fn of(minor: u32) -> Option<Rules> {
         let newer = minor >= 13;
-        let rules = Rules { oldest_segment_first: newer, fraction_as_set: newer, captures_alone: newer };
+        let advice = match minor {
+            15.. => Advice::FewerAddresses,
+            14 => Advice::Nothing,
+            _ => Advice::Expandable,
+        };
+        let rules = Rules { oldest_segment_first: newer, limit_rounds: newer, captures_alone: newer, advice };
         Self::RELEASES.contains(&minor).then_some(rules)
     }
 }

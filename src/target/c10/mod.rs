@@ -64,8 +64,6 @@ struct C10Target {
     /// The current device of each caller that changed it.
     current: FxHashMap<u8, DeviceId>,
     pools: BTreeMap<PoolName, PoolHome>,
-    /// Ids of pools as a sequence numbers them, by the allocator's own.
-    names: BTreeMap<PoolId, PoolId>,
     /// The pool of each graph's captured memory, and the stream that captured.
     graphs: BTreeMap<GraphName, (PoolHome, StreamId)>,
     /// The same of graphs that were reset.
@@ -146,7 +144,10 @@ impl C10Target {
             name: name.to_string(),
             devices: infos,
             streams,
-            capabilities: claims.chain([Capability::ExactPolicy]).filter(|c| options.offers(*c, release.minor())).collect(),
+            capabilities: claims
+                .chain([Capability::ExactPolicy])
+                .filter(|c| options.offers(*c, release.minor()))
+                .collect(),
             contract: options.contract(page),
             config: options.config.clone(),
         };
@@ -162,7 +163,6 @@ impl C10Target {
             caller: 0,
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
-            names: BTreeMap::new(),
             graphs: BTreeMap::new(),
             former_graphs: BTreeMap::new(),
             capturing: BTreeMap::new(),

@@ -11,7 +11,7 @@ use super::{C10Target, PoolHome};
 use crate::cudart;
 use crate::device::StreamHandle;
 use crate::op::{DeviceId, Drop, GraphName, Op, PoolName, PoolSource, Reply, StreamId};
-use crate::target::reference::{ReplyResult, graph_id, user_id};
+use crate::target::reference::{ReplyResult, graph_id};
 
 thread_local! {
     /// The thread that calls, as the sequence has it.
@@ -34,7 +34,6 @@ impl C10Target {
             Op::PoolCreate { pool, device, use_on_oom, no_split } => {
                 let device = self.place(Some(device))?;
                 let id = self.shim.pool_create(number(device)).map_err(refused)?;
-                self.names.insert(id, user_id(pool));
                 if use_on_oom {
                     self.shim.use_on_oom(number(device), id).map_err(refused)?;
                 }

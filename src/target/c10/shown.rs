@@ -55,15 +55,10 @@ impl C10Target {
     pub(super) fn snapshot(&mut self) -> ReplyResult {
         let mut rest = self.shim.snapshot().map_err(refused)?;
         let mut segments = Vec::new();
-        // Borrowed from the shim, and not from what is written here.
         while let Some((head, after)) = rest.split_first_chunk::<SEGMENT>() {
             let count = usize::try_from(head[11]).unwrap_or(0).saturating_mul(BLOCK).min(after.len());
             let (blocks, after) = after.split_at(count);
-            let mut segment = segment(head, blocks);
-            if let Some(&name) = self.names.get(&segment.segment_pool_id) {
-                segment.segment_pool_id = name;
-            }
-            segments.push(segment);
+            segments.push(segment(head, blocks));
             rest = after;
         }
         segments.sort_by_key(|segment| (segment.device, segment.address));

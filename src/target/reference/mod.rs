@@ -37,7 +37,7 @@ use crate::reference::{Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMI
 pub(super) use apply::{ReplyResult, no_such_device};
 use front_defects::Memo;
 pub(super) use options::{Options, read_settings};
-pub(super) use pools::{graph_id, user_id};
+pub(super) use pools::graph_id;
 
 /// A block as its caller knows it.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +70,8 @@ pub struct ReferenceTarget<D, P> {
     /// The current device of each caller that changed it.
     current: FxHashMap<u8, DeviceId>,
     pools: BTreeMap<PoolName, PoolHome>,
+    pools_made: u64,
+    library_alone: bool,
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
     /// The same of graphs that were reset: whoever keeps the id can still name it.
@@ -192,6 +194,8 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
             caller: 0,
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
+            pools_made: 0,
+            library_alone: options.library_alone,
             graphs: BTreeMap::new(),
             former_graphs: BTreeMap::new(),
             capturing: BTreeSet::new(),

@@ -10,7 +10,7 @@ use crate::reference::{Catch, Defect, Planting, PoolError, PoolFlags, PoolId};
 use crate::target::played::device_failed;
 
 /// PyTorch numbers pools of users (0, n) and pools of captures (n, 0), both from 1.
-pub(in crate::target) fn user_id(pool: PoolName) -> PoolId {
+fn user_id(pool: PoolName) -> PoolId {
     (0, u64::from(pool.0) + 1)
 }
 
@@ -27,7 +27,9 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         match *op {
             Op::PoolCreate { pool, device, use_on_oom, no_split } => {
                 let device = self.place(Some(device))?;
-                let id = user_id(pool);
+                self.pools_made += 1;
+                // The library numbers pools as they come, whatever they are called.
+                let id = if self.library_alone { (0, self.pools_made) } else { user_id(pool) };
                 self.reference.device_mut(device).retain_pool(id, PoolFlags { use_on_oom, no_split });
                 self.pools.insert(pool, PoolHome { device, id });
             }

@@ -201,6 +201,7 @@ mod tests {
     #[test]
     fn every_number_of_a_refusal_is_found_where_it_is() {
         let refusal = OutOfMemory {
+            advice: crate::reference::Advice::Expandable,
             device: 3,
             segment: 20 << 20,
             total: 64 << 20,

@@ -181,6 +181,7 @@ impl<D: Device> Naive<D> {
         *self.stats.counter_mut(Counter::NumOoms) += 1;
         let allocated = self.stats.all(Family::AllocatedBytes).current.cast_unsigned();
         Err(Refusal::OutOfMemory(Box::new(OutOfMemory {
+            advice: crate::oom::Advice::Expandable,
             device: self.index,
             segment: request.segment,
             total: self.device.total_bytes(),

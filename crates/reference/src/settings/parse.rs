@@ -126,7 +126,8 @@ impl Settings {
                 cursor.require(threshold > 0.0 && threshold < 1.0, "between 0 and 1, both excluded")?;
                 self.gc_threshold = threshold;
             }
-            "roundup_power2_divisions" => self.roundup_divisions = cursor.divisions()?,
+            // What a second list leaves out stays as the first had it.
+            "roundup_power2_divisions" => self.roundup_divisions = cursor.divisions(self.roundup_divisions)?,
             "expandable_segments" => self.expandable_segments = cursor.boolean()?,
             "large_segment_size_mb" => {
                 cursor.integer()?;
@@ -268,14 +269,13 @@ impl Cursor<'_> {
     }
 
     /// One value for all sizes, or a list of `boundary in MiB : value` with `>` for all that follow.
-    fn divisions(&mut self) -> Result<[u64; 16], SettingsError> {
+    fn divisions(&mut self, mut table: [u64; 16]) -> Result<[u64; 16], SettingsError> {
         const POWER: &str = "a power of two";
         if self.value()? != "[" {
             let value = leading_integer(self.key());
             let value = value.filter(|v| v.is_power_of_two()).ok_or_else(|| self.bad(POWER))?;
             return Ok([value; 16]);
         }
-        let mut table = [0; 16];
         let mut last = 0;
         let mut first = true;
         loop {
