@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::input::{self, Looks};
 use crate::recording;
-use crate::target::TargetName;
+use crate::target::{TargetError, TargetName};
 use crate::verdict::{Reproducer, TranscriptLine};
 
 use super::EngineError;
@@ -79,7 +79,7 @@ pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, Eng
 ///
 /// # Errors
 /// The file cannot be read, or holds something else.
-pub(super) fn kept(path: &Path) -> Result<Reproducer, EngineError> {
+pub fn kept(path: &Path) -> Result<Reproducer, EngineError> {
     let mut text = Vec::new();
     // A few bytes of gzip can stand for more than any memory holds.
     let read = recording::open(path).and_then(|file| file.take(input::MOST_BYTES).read_to_end(&mut text));
@@ -95,12 +95,20 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
             .map_err(|_| EngineError::TargetName { path: path.to_owned(), name: reproducer.target.clone() })
     };
     let name: TargetName = on.map_or_else(named, |name| Ok(name.clone()))?;
+    Ok(replay_on(reproducer, &name)?)
+}
+
+/// Runs a kept sequence on that target.
+///
+/// # Errors
+/// A target that cannot be built.
+pub fn replay_on(reproducer: Reproducer, name: &TargetName) -> Result<Replayed, TargetError> {
     let oracles = reproducer.oracles.iter().copied().collect();
     let relations = relations_of(&reproducer.oracles);
     let (steps, epilogue) = (&reproducer.steps, reproducer.epilogue);
     let course =
         JudgedSequence { transcript: true, relations: &relations, ..JudgedSequence::new(steps, &oracles, epilogue) };
-    let open = Named(&name);
+    let open = Named(name);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {
         Attempt::Ran(mut run) => {
