@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::replay::kept;
+use crate::engine::replay::sequence;
 use crate::engine::{self, Plan, RunOptions, write_whole};
 use crate::matrix::{self, Asked, Bisected, Meant, Ran, compare};
 use crate::report::{self, Language};
@@ -190,7 +190,7 @@ fn summarise(matrix: &ReleaseMatrix, runs: &[Ran], lang: Lang, context: &mut Con
 }
 
 fn bisect(path: &Path, args: &Args, context: &mut Context) -> Result<Exit, CliError> {
-    let reproducer = kept(path)?;
+    let reproducer = sequence(path)?;
     let (there, lacking) = releases(args)?;
     if !lacking.is_empty() {
         note(format_args!("not set up, and left out: {}", lacking.join(", ")));

@@ -69,17 +69,25 @@ pub fn kind_of(path: &Path) -> Result<Kind, EngineError> {
 /// # Errors
 /// A file that is not such a sequence, a target that cannot be built.
 pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, EngineError> {
+    replay(path, sequence(path)?, on)
+}
+
+/// The kept sequence in a file that may be anything.
+///
+/// # Errors
+/// As `kept`, and what else the file is, by name.
+pub fn sequence(path: &Path) -> Result<Reproducer, EngineError> {
     if kind_of(path)? != Kind::Sequence {
         return Err(EngineError::Recording { path: path.to_owned() });
     }
-    replay(path, kept(path)?, on)
+    kept(path)
 }
 
 /// The kept sequence in a file, gzip undone.
 ///
 /// # Errors
 /// The file cannot be read, or holds something else.
-pub fn kept(path: &Path) -> Result<Reproducer, EngineError> {
+pub(super) fn kept(path: &Path) -> Result<Reproducer, EngineError> {
     let mut text = Vec::new();
     // A few bytes of gzip can stand for more than any memory holds.
     let read = recording::open(path).and_then(|file| file.take(input::MOST_BYTES).read_to_end(&mut text));
