@@ -113,7 +113,7 @@ fn matrix_of(older: &str, newer: &str) -> Result<(), Failed> {
     let text = std::fs::read(own.path().join("out/matrix.json"))?;
     let matrix: ReleaseMatrix = serde_json::from_slice(&text)?;
     let releases: Vec<&str> = matrix.releases.iter().map(|release| release.version.as_str()).collect();
-    assert_eq!((releases, matrix.ended, matrix.not_set_up.len()), (vec![older, newer], EndedBy::Complete, 0));
+    assert_eq!((releases, matrix.ended, matrix.left_out.len()), (vec![older, newer], EndedBy::Complete, 0));
     for page in ["out/matrix.md", "out/matrix.zh.md"] {
         let page = std::fs::read_to_string(own.path().join(page))?;
         assert!(page.contains(older) && page.contains(newer), "{page}");

@@ -9,7 +9,7 @@ use crate::report::{self, Language};
 use crate::spec;
 use crate::spec::expect::Expectations;
 use crate::target::{self, TargetName};
-use crate::verdict::record::EndedBy;
+use crate::verdict::record::{EndedBy, LeftOut, ScenarioRecord};
 use crate::verdict::releases::{Answer, ReleaseMatrix};
 
 use super::flags::{Lang, cases_from_environment, cores, ensure_writable, jobs_for, targets};
@@ -32,6 +32,7 @@ Examples:
   poolproof matrix --no-exact
   poolproof matrix --torch 2.11,2.15 --scenario 'oom::*' --out oom
   poolproof matrix --config expandable_segments:True --seed 7
+  poolproof matrix --read --out reports/latest/matrix       the page again, of runs that are there
   poolproof matrix --bisect reports/latest/matrix/c10@sim_torch_2.15.0/findings/OOM-01-d9bc.json")]
 pub(super) struct Args {
     /// Releases: all that are set up, or some, separated by commas; 2.11 is the last patch of it
@@ -61,8 +62,11 @@ pub(super) struct Args {
     /// Leave out the comparison with the policy that each release claims; only promises to callers are judged then
     #[arg(long)]
     no_exact: bool,
+    /// Run no scenario: take the run.json of each release that --out has, and ask the sequences of their findings
+    #[arg(long, conflicts_with_all = ["scenarios", "seed", "cases", "no_exact"])]
+    read: bool,
     /// Run nothing but this sequence (a finding's file), and name the first release that answers differently
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "seed", "out", "cases", "no_exact", "jobs", "lang"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "seed", "out", "cases", "no_exact", "jobs", "lang", "read"])]
     bisect: Option<PathBuf>,
 }
 
@@ -93,16 +97,16 @@ fn all(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
         plan.leave_out_exact();
     }
     let cases = args.cases.map_or_else(cases_from_environment, |n| Ok(Some(n)))?;
-    let (there, not_set_up) = releases(args)?;
+    let (there, left_out) = releases(args)?;
     for (_, target) in &there {
         ensure_writable(&args.out.join(target.folder()))?;
     }
-    if !not_set_up.is_empty() {
-        note(format_args!("not set up, and left out: {}", not_set_up.join(", ")));
+    if !left_out.is_empty() {
+        note(format_args!("not set up, and left out: {}", left_out.join(", ")));
     }
     signals::listen(&context.stop);
     let mut meant = Meant {
-        not_set_up,
+        left_out,
         config: args.config.clone(),
         exact: !args.no_exact,
         command: engine::command::typed(),
@@ -115,7 +119,22 @@ fn all(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
             meant.is_cut = true;
             continue;
         }
-        runs.push(one(args, &plan, cases, release, target, context)?);
+        if !args.read {
+            runs.push(one(args, &plan, cases, release, target, context)?);
+            continue;
+        }
+        let path = args.out.join(target.folder()).join("run.json");
+        if path.is_file() {
+            runs.push(Ran { record: report::read(&path)?, release, target });
+        } else {
+            note(format_args!("{target}: left out, as there is no {}", path.display()));
+            meant.left_out.push(release);
+        }
+    }
+    if args.read {
+        check_alike(&runs)?;
+        let is_left_out = |s: &ScenarioRecord| s.left_out == Some(LeftOut::NoExact);
+        meant.exact = !runs.iter().any(|ran| ran.record.scenarios.iter().any(is_left_out));
     }
     let shown = Shown::quiet("across releases", context);
     shown.begins("every release is asked the sequences of all findings");
@@ -128,6 +147,16 @@ fn all(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     let exit = runs.iter().map(|ran| Exit::of(&ran.record)).fold(Exit::Conformant, Exit::and);
     let is_whole = matrix.ended == EndedBy::Complete;
     Ok(if is_whole { exit } else { exit.and(Exit::Inconclusive) })
+}
+
+/// Records that were read may be of different runs, and then differences are not the releases'.
+fn check_alike(runs: &[Ran]) -> Result<(), CliError> {
+    let asked = |ran: &Ran| (ran.record.seed, ran.record.selection.clone(), ran.record.scenarios.len());
+    let Some(first) = runs.first() else { return Err(CliError::NoRuns) };
+    match runs.iter().find(|ran| asked(ran) != asked(first)) {
+        Some(other) => Err(CliError::Unlike { one: first.release.clone(), other: other.release.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// Runs one release, and writes its folder.

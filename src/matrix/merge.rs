@@ -16,8 +16,8 @@ use crate::verdict::releases::{
 /// What a matrix is to say of itself beside its runs.
 #[derive(Debug, Clone, Default)]
 pub struct Meant {
-    /// Releases that were meant and are not set up.
-    pub not_set_up: Vec<String>,
+    /// Releases that were meant and are not set up, or have no run.
+    pub left_out: Vec<String>,
     /// Some were not run, as somebody asked to stop.
     pub is_cut: bool,
     /// The settings of all.
@@ -57,7 +57,7 @@ pub(super) fn merged(runs: &[Ran], sequences: Vec<SequenceRow>, meant: Meant) ->
         config: meant.config,
         exact: meant.exact,
         ended,
-        not_set_up: meant.not_set_up,
+        left_out: meant.left_out,
         releases: runs.iter().map(release).collect(),
         changes: changes(&rows, &sequences),
         rows,

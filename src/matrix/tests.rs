@@ -147,7 +147,7 @@ fn real_runs_become_one_page() {
     for (sequence, answers) in sequences.iter_mut().zip(answers) {
         sequence.answers = answers;
     }
-    let meant = Meant { not_set_up: vec!["2.4.1".to_owned()], ..Meant::default() };
+    let meant = Meant { left_out: vec!["2.4.1".to_owned()], ..Meant::default() };
     let matrix = merge::merged(&runs, sequences.clone(), meant.clone());
     assert_eq!(matrix.ended, EndedBy::Complete);
     insta::assert_snapshot!("page_in_english", report::releases_page(&matrix, Language::En));

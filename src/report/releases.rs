@@ -88,11 +88,11 @@ fn head(page: &mut Page, matrix: &ReleaseMatrix) {
             "只判定对调用方的承诺，未对照各版本所声称的策略（`--no-exact`）".to_owned(),
         ));
     }
-    if !matrix.not_set_up.is_empty() {
-        let list = matrix.not_set_up.join(page.t(", ", "、"));
+    if !matrix.left_out.is_empty() {
+        let list = matrix.left_out.join(page.t(", ", "、"));
         limits.push(page.t(
-            format!("Known and not run, as they are not set up: {list} (`poolproof setup torch --version X`)"),
-            format!("已知但未安装、因而未运行：{list}（`poolproof setup torch --version X`）"),
+            format!("Left out, as they are not set up or were not run: {list} (`poolproof setup torch --version X`)"),
+            format!("未列入（未安装或未运行）：{list}（`poolproof setup torch --version X`）"),
         ));
     }
     if !limits.is_empty() {

@@ -75,6 +75,7 @@ pub const WRONG: &[(&str, &str)] = &[
     ("matrix --lang fr", "possible values"),
     ("matrix --bisect nowhere.json", "nowhere.json: "),
     ("matrix --bisect empty", "this is an empty file"),
+    ("matrix --read --seed 7", "cannot be used with"),
     ("matrix --bisect x --scenario zero::*", "cannot be used with"),
     ("survival --seeds 0", "0 is not in 1..=1000"),
     ("survival --operations -1", "not a whole number of 0 or more"),

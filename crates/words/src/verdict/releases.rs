@@ -29,9 +29,9 @@ pub struct ReleaseMatrix {
     /// How the runs, and what was asked across them, came to their end.
     #[serde(default)]
     pub ended: EndedBy,
-    /// Releases that were meant and are not on this machine.
+    /// Releases that were meant and left out: they are not set up, or have no run among those that were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub not_set_up: Vec<String>,
+    pub left_out: Vec<String>,
     /// The oldest first.
     pub releases: Vec<ReleaseRow>,
     /// The promises that some release breaks, or on which releases came to different verdicts.
