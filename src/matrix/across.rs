@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Ran;
 use crate::engine::replay::{Replayed, replay_on};
 use crate::engine::{Stop, Watch};
-use crate::op::{Op, Step};
+use crate::op::{Op, Step, Text};
 use crate::target::{TargetName, make_room};
 use crate::verdict::releases::{Answer, Breach, FindingOf, SequenceRow};
 use crate::verdict::{Outcome, Reproducer};
 
 /// How often a sequence is asked that did not fail in every run: one that holds may have been lucky.
 const TRIES: u32 = 10;
+
+/// How an answer begins that a call does not exist.
+const UNSUPPORTED: &str = "refused (unsupported)";
 
 /// A sequence, and the findings that it is the shortest for.
 #[derive(Debug, Clone)]
@@ -117,7 +120,7 @@ pub fn ask(reproducer: &Reproducer, target: &TargetName, watch: &dyn Watch) -> A
     }
 }
 
-fn came_to(replayed: &Replayed) -> Answer {
+pub(super) fn came_to(replayed: &Replayed) -> Answer {
     let mut breaches: Vec<Breach> = Vec::new();
     for violation in replayed.conviction.iter().flat_map(|c| &c.violations) {
         let requirement = violation.requirement.unwrap_or(replayed.reproducer.requirement);
@@ -125,9 +128,18 @@ fn came_to(replayed: &Replayed) -> Answer {
             breaches.push(Breach { requirement, oracle: violation.oracle, message: violation.message.clone() });
         }
     }
-    match &replayed.panic {
+    let is_own = |b: &Breach| b.requirement == replayed.reproducer.requirement;
+    let lacking = replayed.transcript.iter().find(|line| !line.added && line.answered.starts_with(UNSUPPORTED));
+    match (&replayed.panic, lacking) {
+        _ if breaches.iter().any(is_own) => Answer::Breaks { breaches },
+        // What else came of it is no answer to the question.
+        (_, Some(line)) => Answer::NotApplicable { why: unsupported(&line.asked) },
         _ if !breaches.is_empty() => Answer::Breaks { breaches },
-        Some(panic) => Answer::NoAnswer { why: panic.clone() },
-        None => Answer::Holds,
+        (Some(panic), None) => Answer::NoAnswer { why: panic.clone() },
+        (None, None) => Answer::Holds,
     }
+}
+
+fn unsupported(asked: &str) -> Text {
+    Text::new(format!("`{asked}` is not supported"), format!("不支持 `{asked}`"))
 }

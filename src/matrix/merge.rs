@@ -127,16 +127,21 @@ fn rows(runs: &[Ran], sequences: &[SequenceRow]) -> (Vec<PromiseRow>, Agreed) {
 fn cell(requirement: RequirementId, i: usize, ran: &Ran, sequences: &[SequenceRow]) -> Option<Cell> {
     let record = &ran.record;
     let cites = record.findings.iter().filter(|f| f.requirements().contains(&requirement));
-    let found: Vec<String> = cites.map(|f| f.id.clone()).collect();
+    let mut found: Vec<String> = cites.map(|f| f.id.clone()).collect();
     let breaks = |s: &&SequenceRow| s.answers.get(i).is_some_and(|a| a.breach_of(requirement).is_some());
-    let is_own = |s: &&SequenceRow| s.of.iter().any(|of| of.release == ran.release);
+    for own in sequences.iter().filter(breaks).flat_map(|s| &s.of).filter(|of| of.release == ran.release) {
+        if !found.contains(&own.finding) {
+            found.push(own.finding.clone());
+        }
+    }
+    let is_own = |s: &SequenceRow| s.of.iter().any(|of| of.release == ran.release);
     let mut shown: Vec<FindingOf> = Vec::new();
     for of in sequences.iter().filter(|s| breaks(s) && !is_own(s)).filter_map(|s| s.of.first()) {
         if !found.contains(&of.finding) && shown.iter().all(|s| s.finding != of.finding) {
             shown.push(of.clone());
         }
     }
-    let is_broken = !found.is_empty() || sequences.iter().any(|s| breaks(&s));
+    let is_broken = !(found.is_empty() && shown.is_empty());
     let standing = if is_broken { Standing::Fail } else { standing(record, requirement)? };
     Some(Cell { standing, found, shown })
 }

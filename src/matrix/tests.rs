@@ -3,6 +3,8 @@
 
 use super::changes::changes;
 use super::{Asked, Bisected, Meant, Ran, across, differing, merge, target};
+use crate::engine::judged_sequence::Conviction;
+use crate::engine::replay::Replayed;
 use crate::op::{OracleName, Setup, Text};
 use crate::report::{self, Language};
 use crate::requirement::{Area, RequirementId};
@@ -10,6 +12,7 @@ use crate::verdict::record::EndedBy;
 use crate::verdict::releases::{
     Answer, Breach, Cell, Change, ChangeKind, FindingOf, PromiseRow, SequenceRow, Standing,
 };
+use crate::verdict::{TranscriptLine, Violation};
 
 const OOM_01: RequirementId = RequirementId::new(Area::Oom, 1);
 const STAT_01: RequirementId = RequirementId::new(Area::Stat, 1);
@@ -139,6 +142,36 @@ fn answers() -> Vec<Vec<Answer>> {
 }
 
 #[test]
+fn a_call_that_a_release_does_not_have_is_no_answer() {
+    let reproducer = runs()[0].record.findings[0].reproducer.clone();
+    let line = |answered: &str, added| TranscriptLine {
+        asked: "set_caching off".to_owned(),
+        answered: answered.to_owned(),
+        added,
+    };
+    let replayed = |line: TranscriptLine| Replayed {
+        reproducer: reproducer.clone(),
+        target: "c10@sim".to_owned(),
+        operations: 1,
+        conviction: None,
+        panic: None,
+        transcript: vec![line],
+    };
+    let why = Text::new("`set_caching off` is not supported", "不支持 `set_caching off`");
+    let unsupported = "refused (unsupported): no such call";
+    assert_eq!(across::came_to(&replayed(line(unsupported, false))), Answer::NotApplicable { why });
+    assert_eq!(across::came_to(&replayed(line(unsupported, true))), Answer::Holds, "the harness asked it by itself");
+    assert_eq!(across::came_to(&replayed(line("done", false))), Answer::Holds);
+    let lost = Replayed { panic: Some("it is lost".to_owned()), ..replayed(line("done", false)) };
+    assert_eq!(across::came_to(&lost), Answer::NoAnswer { why: "it is lost".to_owned() });
+    let own = Violation::new(OracleName::Expectation, None, Text::new("wrong", "错误"));
+    let conviction = Some(Conviction { step: 0, violations: vec![own.clone(), own] });
+    let broken = Replayed { conviction, ..replayed(line(unsupported, false)) };
+    let answer = across::came_to(&broken);
+    assert_eq!(answer.breaches().iter().map(|b| b.requirement).collect::<Vec<_>>(), [reproducer.requirement]);
+}
+
+#[test]
 fn real_runs_become_one_page() {
     let runs = runs();
     let mut sequences: Vec<SequenceRow> = across::sequences(&runs).into_iter().map(|s| s.row).collect();
@@ -147,7 +180,7 @@ fn real_runs_become_one_page() {
     for (sequence, answers) in sequences.iter_mut().zip(answers) {
         sequence.answers = answers;
     }
-    let meant = Meant { left_out: vec!["2.4.1".to_owned()], ..Meant::default() };
+    let meant = Meant { left_out: Vec::new(), command: "poolproof matrix".to_owned(), ..Meant::default() };
     let matrix = merge::merged(&runs, sequences.clone(), meant.clone());
     assert_eq!(matrix.ended, EndedBy::Complete);
     insta::assert_snapshot!("page_in_english", report::releases_page(&matrix, Language::En));

@@ -14,6 +14,9 @@ use crate::verdict::releases::{
 const HEAD: usize = 12;
 const TAIL: usize = 20;
 
+/// Characters of a message at most: the texts of refusals are long, and stand in the release's own report.
+const MESSAGE: usize = 240;
+
 /// The name of the page beside `matrix.json`.
 #[must_use]
 pub fn releases_file(language: Language) -> &'static str {
@@ -284,10 +287,7 @@ fn account(page: &Page, matrix: &ReleaseMatrix, change: &Change, sequence: &Sequ
     for i in [change.older, change.newer] {
         let release = matrix.release(i);
         let told = match sequence.answers.get(i) {
-            Some(answer @ Answer::Breaks { .. }) => {
-                let breach = answer.breach_of(change.requirement).or_else(|| answer.breaches().first());
-                breach.map_or_else(String::new, |b| format!("{}: {}", b.requirement, page.of(&b.message)))
-            }
+            Some(answer @ Answer::Breaks { .. }) => told(page, change, answer),
             _ if change.kind == ChangeKind::Moved => page.t(
                 "this sequence breaks nothing; others still break the promise".to_owned(),
                 "此序列不再违反；另有序列违反该需求".to_owned(),
@@ -333,6 +333,26 @@ fn account(page: &Page, matrix: &ReleaseMatrix, change: &Change, sequence: &Sequ
         format!("{minimal_zh}：{steps} 步，{n} 个设备（{devices}），{streams} 个流{under_zh}"),
     ));
     items
+}
+
+/// What an answer says of the promise, or of another one in its place, and which others it breaks, too.
+fn told(page: &Page, change: &Change, answer: &Answer) -> String {
+    let breach = answer.breach_of(change.requirement).or_else(|| answer.breaches().first());
+    let Some(breach) = breach else { return String::new() };
+    let message = page.t(&breach.message.en, &breach.message.zh);
+    let short: String = message.chars().take(MESSAGE).collect();
+    let more = if short.len() < message.len() { " …" } else { "" };
+    let others = answer.breaches().iter().filter(|other| other.requirement != breach.requirement);
+    let others: Vec<String> = others.map(|other| other.requirement.to_string()).collect();
+    let also = others.join(page.t(", ", "、"));
+    let also = match others.is_empty() {
+        true => String::new(),
+        false => page.t(format!(" (with it {also})"), format!("（同时违反 {also}）")),
+    };
+    page.t(
+        format!("{}: {}{more}{also}", breach.requirement, escape(&short)),
+        format!("{}：{}{more}{also}", breach.requirement, escape(&short)),
+    )
 }
 
 fn listing(page: &Page, sequence: &SequenceRow) -> String {

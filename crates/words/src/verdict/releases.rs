@@ -127,7 +127,7 @@ pub struct PromiseRow {
 pub struct Cell {
     /// What it came to.
     pub standing: Standing,
-    /// The findings of its own run that break it, by id.
+    /// The findings of its own run that break it, or whose sequences do, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<String>,
     /// Findings of other releases whose sequences break it here, too, although the run of this one found none of that id.
@@ -178,7 +178,7 @@ pub enum Answer {
     },
     /// It ran to its end, and no promise was broken.
     Holds,
-    /// The release lacks what the sequence's scenario needs: it was not asked.
+    /// The release lacks what the sequence's scenario needs, and was not asked; or it does not support a call of the sequence.
     NotApplicable {
         /// Why.
         why: Text,
