@@ -5,11 +5,16 @@
 use crate::requirement::RequirementId;
 use crate::verdict::releases::{Answer, Change, ChangeKind, PromiseRow, SequenceRow, Standing};
 
-/// What changed between neighbours, by the order of releases and of promises.
+/// What changed between neighbours, by the order of releases: what is verified first, then by kind and promise.
 pub(super) fn changes(rows: &[PromiseRow], sequences: &[SequenceRow]) -> Vec<Change> {
     let releases = rows.iter().map(|row| row.cells.len()).max().unwrap_or(0);
     let pairs = (1..releases).map(|newer| (newer - 1, newer));
-    pairs.flat_map(|pair| rows.iter().flat_map(move |row| of_row(row, sequences, pair))).collect()
+    let of_pair = |pair| {
+        let mut all: Vec<Change> = rows.iter().flat_map(|row| of_row(row, sequences, pair)).collect();
+        all.sort_by_key(|change| (change.sequence.is_none(), change.kind)); // stable: by promise within
+        all
+    };
+    pairs.flat_map(of_pair).collect()
 }
 
 fn of_row(row: &PromiseRow, sequences: &[SequenceRow], (older, newer): (usize, usize)) -> Vec<Change> {

@@ -39,7 +39,7 @@ pub fn releases_page(matrix: &ReleaseMatrix, language: Language) -> String {
 /// What there was and what it came to, in a few lines of plain text: what is printed at the end.
 #[must_use]
 pub fn releases_summary(matrix: &ReleaseMatrix, language: Language) -> String {
-    let of = |kind| matrix.changes.iter().filter(move |c| c.kind == kind).count();
+    let of = |kind| matrix.changes.iter().filter(move |c| c.kind == kind && c.sequence.is_some()).count();
     let (fixed, new, moved) = (of(ChangeKind::Fixed), of(ChangeKind::New), of(ChangeKind::Moved));
     let broken = matrix.rows.iter().filter(|r| r.cells.iter().any(|c| c.standing == Standing::Fail)).count();
     let (releases, unverified) =
@@ -47,15 +47,15 @@ pub fn releases_summary(matrix: &ReleaseMatrix, language: Language) -> String {
     let sequences = matrix.sequences.len();
     language.pick(
         format!(
-            "{} broken by some of {}; between neighbours {fixed} fixed, {new} new, {moved} moved, {unverified} of these not \
-             verified. {} of findings asked of every release.",
+            "{} broken by some of {}; between neighbours {fixed} fixed, {new} new, {moved} moved, and {unverified} seen by one \
+             run alone, not verified. {} of findings asked of every release.",
             plural(broken, "promise"),
             plural(releases, "release"),
             plural(sequences, "sequence"),
         ),
         format!(
-            "{releases} 个版本中共有 {broken} 项需求被违反；相邻版本之间：已修复 {fixed}，新出现 {new}，有变动 {moved}，其中 {unverified} 项\
-             未经验证。问题的 {sequences} 条序列已在每个版本上执行。"
+            "{releases} 个版本中共有 {broken} 项需求被违反；相邻版本之间：已修复 {fixed}，新出现 {new}，有变动 {moved}；另有 {unverified} 处差异\
+             仅见于一次运行，未经验证。问题的 {sequences} 条序列已在每个版本上执行。"
         ),
     )
 }
@@ -241,31 +241,21 @@ fn changes(page: &mut Page, matrix: &ReleaseMatrix) {
 }
 
 fn one(page: &mut Page, matrix: &ReleaseMatrix, change: &Change) {
-    let (older, newer) = (matrix.release(change.older), matrix.release(change.newer));
+    let newer = matrix.release(change.newer);
+    let requirement = change.requirement;
+    let (title_en, title_zh) = requirement.get().broken;
+    let (title_en, title_zh) =
+        (format!("{requirement} · {}", escape(title_en)), format!("{requirement} · {}", escape(title_zh)));
+    let Some(sequence) = change.sequence.and_then(|i| matrix.sequences.get(i)) else {
+        unverified(page, matrix, change, &(title_en, title_zh));
+        return;
+    };
     let (en, zh) = match change.kind {
         ChangeKind::Fixed => (format!("Fixed in {newer}"), format!("{newer} 已修复")),
         ChangeKind::New => (format!("New in {newer}"), format!("{newer} 新出现")),
         ChangeKind::Moved => (format!("Moved in {newer}"), format!("{newer} 有变动")),
     };
-    let (title_en, title_zh) = change.requirement.get().broken;
-    let requirement = change.requirement;
-    page.heading(
-        4,
-        &format!("{en} · {requirement} · {}", escape(title_en)),
-        &format!("{zh} · {requirement} · {}", escape(title_zh)),
-    );
-    let Some(sequence) = change.sequence.and_then(|i| matrix.sequences.get(i)) else {
-        let breaks = matrix.release(change.breaks_on);
-        let other = if breaks == older { newer } else { older };
-        page.say(
-            format!(
-                "**Not verified**: the run found it on {breaks} and not on {other}, and no sequence is at hand that breaks the \
-                 promise on {breaks} and holds on {other}."
-            ),
-            format!("**未经验证**：运行在 {breaks} 上发现而在 {other} 上未发现，且没有在 {breaks} 上违反、在 {other} 上成立的序列。"),
-        );
-        return;
-    };
+    page.heading(4, &format!("{en} · {title_en}"), &format!("{zh} · {title_zh}"));
     page.bullets(&account(page, matrix, change, sequence));
     page.code_block("text", &listing(page, sequence));
     let commands: Vec<String> = [change.older, change.newer]
@@ -280,6 +270,30 @@ fn one(page: &mut Page, matrix: &ReleaseMatrix, change: &Change) {
         })
         .collect();
     page.code_block("sh", &commands.join("\n"));
+}
+
+/// What one run came upon and the other did not, with no sequence that tells the two apart.
+fn unverified(page: &mut Page, matrix: &ReleaseMatrix, change: &Change, (title_en, title_zh): &(String, String)) {
+    let breaks = matrix.release(change.breaks_on);
+    let other = matrix.release(if change.breaks_on == change.older { change.newer } else { change.older });
+    page.heading(
+        4,
+        &format!("Not verified, seen on {breaks} alone · {title_en}"),
+        &format!("未经验证，仅见于 {breaks} · {title_zh}"),
+    );
+    let row = matrix.rows.iter().find(|row| row.requirement == change.requirement);
+    let found =
+        row.and_then(|row| row.cells.get(change.breaks_on)).map(|cell| cell.found.as_slice()).unwrap_or_default();
+    let found = found.iter().map(|id| code(id)).collect::<Vec<_>>().join(page.t(", ", "、"));
+    let (from_en, from_zh) = if found.is_empty() {
+        (format!("Sequences of other releases break it on {breaks}"), format!("其他版本的序列在 {breaks} 上违反该需求"))
+    } else {
+        (format!("The run on {breaks} put it down to {found}"), format!("{breaks} 的运行将其归于 {found}"))
+    };
+    page.say(
+        format!("{from_en}, the run on {other} did not come upon it, and no sequence breaks it on the one and holds on the other."),
+        format!("{from_zh}，{other} 的运行未遇到；没有在前者上违反、在后者上成立的序列。"),
+    );
 }
 
 fn account(page: &Page, matrix: &ReleaseMatrix, change: &Change, sequence: &SequenceRow) -> Vec<String> {
