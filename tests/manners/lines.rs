@@ -66,7 +66,7 @@ pub const WRONG: &[(&str, &str)] = &[
     ("unfaithful --target torch@cuda", "there is no target"),
     ("run --target reference@sim?unfaithful=num_oms/zero/always", "did you mean `num_ooms`?"),
     ("matrix --torch 2.3", "`2.3` is no release of PyTorch that is known here"),
-    ("matrix --torch ''", "a value is required"),
+    ("matrix --torch ''", "`` is no release of PyTorch"),
     ("matrix --torch 2.4,,2.5", "is no release of PyTorch"),
     ("matrix --scenario nothing::*", "no scenario is called"),
     ("matrix --seed -1", "not a whole number of 0 or more"),
