@@ -13,6 +13,7 @@ mod doctor;
 pub mod engine;
 mod files;
 mod input;
+mod matrix;
 mod recording;
 pub mod replay;
 pub mod report;

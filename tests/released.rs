@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::setup;
 use poolproof::target::released::{FORWARD, RELEASES, Released, find};
+use poolproof::verdict::record::EndedBy;
+use poolproof::verdict::releases::{Answer, ReleaseMatrix};
 use tempfile::TempDir;
 
 /// The three libraries: what the compiler is told, the name, and what a function that nobody stands in for answers.
@@ -34,6 +36,12 @@ fn main() -> ExitCode {
         let why = missing.or_else(|| no_cc.clone());
         add(&mut trials, format!("torch-{version}::allocates"), why, move || allocates(found.as_ref()));
     }
+    let there: Vec<&str> = RELEASES.into_iter().filter(|version| find(&cache, version).is_some()).collect();
+    let [newer, older] = *there.get(..2).unwrap_or(&[RELEASES[0], RELEASES[1]]) else { unreachable!("two were taken") };
+    let missing = there.len() < 2;
+    let missing =
+        missing.then(|| format!("needs two releases: poolproof setup torch --version {older} --version {newer}"));
+    add(&mut trials, "matrix::of-two-releases".to_owned(), missing, move || matrix_of(older, newer));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -82,6 +90,50 @@ fn forwards((define, name, answer): (&str, &str, &str)) -> Result<(), Failed> {
     let (define, soname) = (format!("-D{define}"), format!("-Wl,-soname,{name}"));
     cc(&["-shared", "-fPIC", &define, &soname], &own.path().join("forward.c"), &library, &[])?;
     probe(&[Path::new("forward"), Path::new(answer), &library])
+}
+
+fn poolproof(arguments: &[&str], folder: &Path) -> Result<(Option<i32>, String), Failed> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
+    command.args(arguments).current_dir(folder).env_remove("PROPTEST_CASES").stdin(Stdio::null());
+    let output = command.output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    if said.contains("panicked") { Err(said.into()) } else { Ok((output.status.code(), said)) }
+}
+
+/// The suite's refusals on two neighbours: a page, the records of both, and a finding that is traced through the releases.
+fn matrix_of(older: &str, newer: &str) -> Result<(), Failed> {
+    let own = tempfile::tempdir()?;
+    let both = format!("{newer},{older}");
+    let arguments =
+        ["matrix", "--torch", &both, "--scenario", "oom::message-*", "--cases", "2", "--no-exact", "--out", "out"];
+    let (code, said) = poolproof(&arguments, own.path())?;
+    if !matches!(code, Some(0 | 1)) {
+        return Err(said.into());
+    }
+    let text = std::fs::read(own.path().join("out/matrix.json"))?;
+    let matrix: ReleaseMatrix = serde_json::from_slice(&text)?;
+    let releases: Vec<&str> = matrix.releases.iter().map(|release| release.version.as_str()).collect();
+    assert_eq!((releases, matrix.ended, matrix.left_out.len()), (vec![older, newer], EndedBy::Complete, 0));
+    for page in ["out/matrix.md", "out/matrix.zh.md"] {
+        let page = std::fs::read_to_string(own.path().join(page))?;
+        assert!(page.contains(older) && page.contains(newer), "{page}");
+    }
+    for release in &matrix.releases {
+        assert!(release.executed > 0 && release.operations > 0, "{release:?}");
+        let record = format!("out/{}/run.json", release.folder);
+        assert_eq!(poolproof(&["report", &record], own.path())?.0, Some(0), "{record}");
+    }
+    assert_eq!(code == Some(1), matrix.releases.iter().any(|release| release.findings > 0), "{said}");
+    for sequence in &matrix.sequences {
+        assert!(!sequence.answers.contains(&Answer::NotAsked), "{sequence:?}");
+        let file = format!("out/{}", sequence.file);
+        let (_, said) = poolproof(&["matrix", "--torch", &both, "--bisect", &file], own.path())?;
+        for (release, answer) in std::iter::zip([older, newer], &sequence.answers) {
+            let breaks = said.lines().any(|line| line.starts_with(&format!("{release:<8} breaks")));
+            assert_eq!(breaks, matches!(answer, Answer::Breaks { .. }), "{release}: {said}");
+        }
+    }
+    Ok(())
 }
 
 fn allocates(released: Option<&Released>) -> Result<(), Failed> {

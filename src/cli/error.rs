@@ -67,6 +67,10 @@ pub(super) enum CliError {
     Exists { path: PathBuf },
     #[error("--write-expect writes one file, and this run has {targets} targets: name one with --target")]
     OneDraft { targets: usize },
+    #[error("--out has the run.json of none of these releases")]
+    NoRuns,
+    #[error("the runs of {one} and {other} are not alike: another seed, or other scenarios")]
+    Unlike { one: String, other: String },
     #[error("--threads and --calls come to {calls} calls in a round; the most is {most}")]
     TooManyCalls { calls: u64, most: u64 },
     #[error("no planted defect is called {globs}")]

@@ -18,6 +18,7 @@ mod fuzz;
 mod init;
 mod kill_matrix;
 mod list;
+mod matrix;
 mod neighbour;
 mod output;
 mod processes;
@@ -81,6 +82,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Matrix(matrix::Args),
     KillMatrix(kill_matrix::Args),
     Survival(survival::Args),
     Unfaithful(unfaithful::Args),
@@ -161,6 +163,7 @@ pub fn main() -> ExitCode {
         Context { out: Output::default(), paint: cli.color.paint(), verbose: cli.verbose, stop: Stop::default() };
     let result = match cli.command {
         Command::Run(args) => run::run(args, &mut context),
+        Command::Matrix(args) => matrix::run(&args, &mut context),
         Command::Survival(args) => survival::run(&args, &mut context),
         Command::Unfaithful(args) => unfaithful::run(&args, &mut context),
         Command::KillMatrix(args) => kill_matrix::run(args, &mut context),

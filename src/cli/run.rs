@@ -189,7 +189,7 @@ fn check_expectations(args: &Args, targets: &[TargetName], expected: &[Expectati
     }
 }
 
-fn built_in_expectations(target: &TargetName) -> Result<Option<Expectations>, CliError> {
+pub(super) fn built_in_expectations(target: &TargetName) -> Result<Option<Expectations>, CliError> {
     let plain = target.inner(&[]);
     Ok(expect::built_in(&plain.allocator, &plain.place)?)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::input::{self, Looks};
 use crate::recording;
-use crate::target::TargetName;
+use crate::target::{TargetError, TargetName};
 use crate::verdict::{Reproducer, TranscriptLine};
 
 use super::EngineError;
@@ -69,10 +69,18 @@ pub fn kind_of(path: &Path) -> Result<Kind, EngineError> {
 /// # Errors
 /// A file that is not such a sequence, a target that cannot be built.
 pub fn replay_file(path: &Path, on: Option<&TargetName>) -> Result<Replayed, EngineError> {
+    replay(path, sequence(path)?, on)
+}
+
+/// The kept sequence in a file that may be anything.
+///
+/// # Errors
+/// As `kept`, and what else the file is, by name.
+pub fn sequence(path: &Path) -> Result<Reproducer, EngineError> {
     if kind_of(path)? != Kind::Sequence {
         return Err(EngineError::Recording { path: path.to_owned() });
     }
-    replay(path, kept(path)?, on)
+    kept(path)
 }
 
 /// The kept sequence in a file, gzip undone.
@@ -95,12 +103,20 @@ fn replay(path: &Path, reproducer: Reproducer, on: Option<&TargetName>) -> Resul
             .map_err(|_| EngineError::TargetName { path: path.to_owned(), name: reproducer.target.clone() })
     };
     let name: TargetName = on.map_or_else(named, |name| Ok(name.clone()))?;
+    Ok(replay_on(reproducer, &name)?)
+}
+
+/// Runs a kept sequence on that target.
+///
+/// # Errors
+/// A target that cannot be built.
+pub fn replay_on(reproducer: Reproducer, name: &TargetName) -> Result<Replayed, TargetError> {
     let oracles = reproducer.oracles.iter().copied().collect();
     let relations = relations_of(&reproducer.oracles);
     let (steps, epilogue) = (&reproducer.steps, reproducer.epilogue);
     let course =
         JudgedSequence { transcript: true, relations: &relations, ..JudgedSequence::new(steps, &oracles, epilogue) };
-    let open = Named(&name);
+    let open = Named(name);
     let target = name.to_string();
     Ok(match attempt(&open, &reproducer.setup, &course)? {
         Attempt::Ran(mut run) => {

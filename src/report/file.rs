@@ -15,6 +15,7 @@ use super::export::exporters;
 use crate::files::{Draft, write_whole};
 use crate::input::{self, Looks};
 use crate::verdict::record::RunRecord;
+use crate::verdict::releases::ReleaseMatrix;
 use crate::verdict::survival::{GuidedHunt, Survival};
 
 /// Why a run record could not be read, or a report not written.
@@ -86,6 +87,14 @@ pub fn survival_json(survival: &Survival) -> Result<Vec<u8>, ReportError> {
         serde_json::to_vec(survival).map_err(|source| ReportError::Json { what: "a survival record", source })?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// The matrix of releases as it is kept.
+///
+/// # Errors
+/// `Json`, which cannot happen to one that was made here.
+pub fn releases_json(matrix: &ReleaseMatrix) -> Result<Vec<u8>, ReportError> {
+    json("a matrix of releases", matrix)
 }
 
 /// Adds hunts that were led by coverage: an object a line, in any order; the same defect and seed twice

@@ -11,6 +11,7 @@ mod junit;
 mod markdown;
 mod matrix;
 mod page;
+mod releases;
 #[cfg(test)]
 mod study_test;
 mod survival;
@@ -21,10 +22,11 @@ mod unfaithful;
 mod words;
 
 pub use export::Exporter;
-pub use file::{ReportError, add_guided, read, read_survival, run_schema, survival_json, write};
+pub use file::{ReportError, add_guided, read, read_survival, releases_json, run_schema, survival_json, write};
 pub use junit::junit;
 pub use markdown::{headline, markdown};
 pub use matrix::matrix_page;
+pub use releases::{releases_file, releases_page, releases_summary};
 pub use survival::{survival_kills, survival_page};
 pub use table::{sweep_table, table};
 pub use unfaithful::unfaithful_page;

@@ -2,6 +2,8 @@
 //!
 //! Decides escaping and layout. Knows nothing of runs.
 
+use std::borrow::Cow;
+
 use super::Language;
 use crate::op::Text;
 
@@ -16,17 +18,22 @@ pub(super) struct Page {
 
 /// A table's column: its heading in both languages, and whether it holds numbers.
 pub(super) struct Column {
-    en: &'static str,
-    zh: &'static str,
+    en: Cow<'static, str>,
+    zh: Cow<'static, str>,
     numbers: bool,
 }
 
 pub(super) const fn words(en: &'static str, zh: &'static str) -> Column {
-    Column { en, zh, numbers: false }
+    Column { en: Cow::Borrowed(en), zh: Cow::Borrowed(zh), numbers: false }
+}
+
+/// A column that is called the same in both languages.
+pub(super) fn named(name: &str) -> Column {
+    Column { en: Cow::Owned(name.to_owned()), zh: Cow::Owned(name.to_owned()), numbers: false }
 }
 
 pub(super) const fn numbers(en: &'static str, zh: &'static str) -> Column {
-    Column { en, zh, numbers: true }
+    Column { en: Cow::Borrowed(en), zh: Cow::Borrowed(zh), numbers: true }
 }
 
 impl Page {
@@ -89,7 +96,7 @@ impl Page {
 
     /// A table; cells are Markdown already, except that pipes and line ends are made safe here.
     pub fn table(&mut self, columns: &[Column], rows: &[Vec<String>]) {
-        let header: Vec<String> = columns.iter().map(|c| self.t(c.en, c.zh).to_owned()).collect();
+        let header: Vec<String> = columns.iter().map(|c| self.t(&c.en, &c.zh).to_string()).collect();
         let rows: Vec<Vec<String>> = rows
             .iter()
             .map(|row| row.iter().map(|cell| cell.replace('|', "\\|").replace('\n', "<br>")).collect())

@@ -8,6 +8,7 @@ pub mod expectation;
 pub mod interval;
 pub mod matrix;
 pub mod record;
+pub mod releases;
 pub mod states;
 pub mod survival;
 pub mod sweep;
