@@ -2,36 +2,34 @@
 import sys
 import torch
 
-N = 30 << 20
-side, graph_stream = torch.cuda.Stream(), torch.cuda.Stream()
-scratch = torch.zeros(1, device="cuda")
+side, graph_stream, graphs = torch.cuda.Stream(), torch.cuda.Stream(), []
+scratch = torch.zeros(1, device="cuda").add_(1)  # loads the kernel
+
+
+def zeros():
+    block = torch.zeros(30 << 20, dtype=torch.uint8, device="cuda")
+    torch.cuda.synchronize()
+    return block
 
 
 def capture(inside):
-    graph = torch.cuda.CUDAGraph()
     with torch.cuda.stream(graph_stream):
-        graph.capture_begin()
+        graphs.append(torch.cuda.CUDAGraph())
+        graphs[-1].capture_begin()
         scratch.add_(1)
         inside()
-        graph.capture_end()
+        graphs[-1].capture_end()
 
 
-blocks = [torch.zeros(N, dtype=torch.uint8, device="cuda")]
-torch.cuda.synchronize()
+blocks = [zeros()]
 capture(lambda: blocks[0].record_stream(side))
-blocks[0] = None
-torch.cuda.synchronize()
-blocks[0] = torch.zeros(N, dtype=torch.uint8, device="cuda")  # no capture uses this one
-torch.cuda.synchronize()
+blocks.clear()
+blocks = [zeros()]  # in the same place; no capture uses this one
 with torch.cuda.stream(side):
     torch.cuda._sleep(2_000_000_000)
     blocks[0].fill_(7)
 blocks[0].record_stream(side)
 capture(blocks.clear)
-fresh = torch.zeros(N, dtype=torch.uint8, device="cuda")
-torch.cuda.synchronize()
-wrong = int((fresh == 7).sum())
-print("torch", torch.__version__)
-print("expected: 0 bytes of a fresh tensor of zeros are 7")
-print("actual:  ", wrong, "bytes")
+wrong = int((zeros() == 7).sum())
+print("torch", torch.__version__, "\nexpected: 0 bytes of a fresh tensor of zeros are 7\nactual:  ", wrong, "bytes")
 sys.exit(int(wrong != 0))

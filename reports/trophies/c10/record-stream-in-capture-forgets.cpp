@@ -1,4 +1,4 @@
-// A use that was recorded outside a capture is forgotten where the same stream is recorded inside it, too.
+// A use that was recorded outside a capture is forgotten where the same stream was recorded inside one before.
 #include "begin.h"
 
 int main() {
@@ -6,13 +6,15 @@ int main() {
   const auto side = c10::cuda::getStreamFromPool(false, 0), graph = c10::cuda::getStreamFromPool(false, 0);
   const Pool pool{1, 0};
   void *block = a::raw_alloc(30 * MIB);
-  standin_busy(0, side.stream());  // a kernel on the side stream that takes long uses it
+  capture(0, pool, graph);
+  standin_captures(0, side.stream(), 1);  // it was forked into the capture, and joins again
+  record(block, side);
+  standin_captures(0, side.stream(), 0);
+  capture_ends(0, pool, graph);
+  standin_busy(0, side.stream());  // later, and outside: a kernel on the side stream that takes long uses it
   record(block, side);
   capture(0, pool, graph);
-  standin_captures(0, side.stream(), 1);  // it is forked into the capture, for a captured kernel
-  record(block, side);
   a::raw_delete(block);
-  standin_captures(0, side.stream(), 0);  // joined again
   capture_ends(0, pool, graph);
   void *next = a::raw_alloc(30 * MIB);
   const bool wrong = next == block && standin_is_busy(0, side.stream());
