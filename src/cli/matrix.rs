@@ -77,8 +77,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     }
 }
 
+/// A release and the target that runs it.
+type Named = (String, TargetName);
+
 /// The releases to run with their targets, each checked to open, and those that are not set up.
-fn releases(args: &Args) -> Result<(Vec<(String, TargetName)>, Vec<String>), CliError> {
+fn releases(args: &Args) -> Result<(Vec<Named>, Vec<String>), CliError> {
     let (there, lacking) = args.torch.releases();
     let named = |release: &str| matrix::target(release, args.config.as_deref());
     if there.is_empty() {

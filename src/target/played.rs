@@ -24,11 +24,8 @@ pub(super) fn on_device(device: &mut dyn ControlledDevice, op: &Op, pages: bool)
         Op::Finish { stream, .. } => device.finish(stream).map_err(failed)?,
         Op::WaitStream { stream, on, .. } => device.hold_for(stream, on).map_err(failed)?,
         Op::Synchronize { .. } => device.synchronize().map_err(failed)?,
-        Op::Neighbour { bytes, .. } => {
-            if !device.set_neighbour(bytes) {
-                let why = "other processes are on this device as they are";
-                return Err(Reply::refused(RefusalClass::Unsupported, why));
-            }
+        Op::Neighbour { bytes, .. } if !device.set_neighbour(bytes) => {
+            return Err(Reply::refused(RefusalClass::Unsupported, "other processes are on this device as they are"));
         }
         Op::Fault { call, skip, error, .. } => {
             // Memory is got by another call where it is mapped page by page.

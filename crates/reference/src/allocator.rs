@@ -101,6 +101,7 @@ pub struct DeviceAllocator<D, P> {
     pub(super) wait_due: bool,
     /// See [`Rules`].
     limit_rounds: bool,
+    pub(super) waits_elsewhere: bool,
     pub(super) advice: Advice,
 }
 
@@ -134,6 +135,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             elsewhere: false,
             wait_due: false,
             limit_rounds: false,
+            waits_elsewhere: true,
             advice: Advice::Expandable,
         };
         allocator.set_limit(settings.fraction);
@@ -148,6 +150,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.private.captures_alone = rules.captures_alone;
         self.advice = rules.advice;
         self.limit_rounds = rules.limit_rounds;
+        self.waits_elsewhere = rules.waits_elsewhere;
         self.set_limit(self.settings.fraction);
     }
 
@@ -327,13 +330,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return;
         }
         let total = self.device.total_bytes();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "truncated, as PyTorch does"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "as PyTorch computes it")]
         let limit = fraction * total as f64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "truncated, as PyTorch does")]
         let limit = if self.limit_rounds { limit.round() } else { limit } as u64; // truncated, as PyTorch does before 2.13
         if self.planted.has(Defect::LimitOnlyShrinks) {
             self.limit = Some(limit.min(self.limit.unwrap_or(total)));

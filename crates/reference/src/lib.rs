@@ -185,7 +185,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     pub fn empty_cache(&mut self) -> Result<(), DeviceError> {
         let mut result = Ok(());
         for index in 0..self.devices.len() {
-            result = result.and(self.from_current(index, |device| {
+            result = result.and(self.give_back_on(index, |device| {
                 device.note_trim();
                 device.release_cached()
             }));
@@ -215,7 +215,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     }
 
     /// Has a device give memory back while the caller's current device may be another one.
-    fn from_current(
+    fn give_back_on(
         &mut self,
         index: usize,
         act: impl FnOnce(&mut DeviceAllocator<D, P>) -> Result<(), DeviceError>,
@@ -263,7 +263,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     /// As [`DeviceAllocator::drop_pool`]; inside, the first device call that failed.
     pub fn drop_pool(&mut self, home: usize, id: PoolId) -> Result<Result<(), DeviceError>, PoolError> {
         let mut refused = None;
-        let mut result = self.from_current(home, |device| match device.drop_pool(id) {
+        let mut result = self.give_back_on(home, |device| match device.drop_pool(id) {
             Ok(flushed) => flushed,
             Err(error) => {
                 refused = Some(error);
@@ -274,7 +274,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
             return Err(error);
         }
         for index in (0..self.devices.len()).filter(|&index| index != home) {
-            result = result.and(self.from_current(index, |device| device.release_dead(Some(id))));
+            result = result.and(self.give_back_on(index, |device| device.release_dead(Some(id))));
         }
         Ok(result)
     }

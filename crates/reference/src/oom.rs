@@ -162,6 +162,7 @@ mod tests {
     #[test]
     fn the_message_names_size_device_limit_and_whereabouts() {
         let refusal = OutOfMemory {
+            advice: Advice::Expandable,
             device: 1,
             segment: 20 << 20,
             total: 64 << 20,

@@ -6,7 +6,7 @@
 use super::oom::Advice;
 
 /// The rules of a release. By default those of 2.11.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// 2.13: of free blocks of one size the one in the older segment comes first, and then the one at the lower address; before,
     /// the address alone counts.
@@ -16,8 +16,23 @@ pub struct Rules {
     /// 2.13: only a capture puts frees off and keeps the cache from being given back; before, every redirection to a pool does
     /// (`markCaptureBegin`).
     pub captures_alone: bool,
+    /// Before 2.15: who unmaps memory of a device that is not current waits for the default stream of the one that is
+    /// (`ExpandableSegment::unmapHandles`).
+    pub waits_elsewhere: bool,
     /// What a refusal advises with `expandable_segments`.
     pub advice: Advice,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            oldest_segment_first: false,
+            limit_rounds: false,
+            captures_alone: false,
+            waits_elsewhere: true,
+            advice: Advice::Expandable,
+        }
+    }
 }
 
 impl Rules {
@@ -33,7 +48,8 @@ impl Rules {
             14 => Advice::Nothing,
             _ => Advice::Expandable,
         };
-        let rules = Rules { oldest_segment_first: newer, limit_rounds: newer, captures_alone: newer, advice };
+        let (oldest_segment_first, limit_rounds, captures_alone) = (newer, newer, newer);
+        let rules = Rules { oldest_segment_first, limit_rounds, captures_alone, waits_elsewhere: minor < 15, advice };
         Self::RELEASES.contains(&minor).then_some(rules)
     }
 }

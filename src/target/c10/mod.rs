@@ -193,7 +193,7 @@ impl Target for C10Target {
     }
 
     fn versions(&self) -> Versions {
-        Versions { allocator: Some(format!("PyTorch {}", self.version)), driver: None }
+        Versions { allocator: Some(self.version.clone()), driver: None }
     }
 
     fn apply(&mut self, op: &Op) -> Reply {

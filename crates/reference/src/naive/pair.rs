@@ -137,7 +137,8 @@ impl<P: Planting> Pair<P> {
         let stream = self.naive[device].device.stream_handle(StreamId(stream));
         let ours = self.reference.device_mut(device).alloc(bytes, stream).map_err(|error| match error {
             AllocError::OutOfMemory(figures) => Refusal::OutOfMemory(figures),
-            AllocError::Unrepresentable { .. } => Refusal::Unrepresentable,
+            // There are no pools here that could be busy.
+            AllocError::Unrepresentable { .. } | AllocError::PoolBusy => Refusal::Unrepresentable,
             AllocError::Device(error) => Refusal::Device(error),
         });
         let theirs = self.naive[device].alloc(bytes, stream);
