@@ -142,10 +142,10 @@ fn processes(target: &str) -> Vec<i32> {
 #[test]
 fn a_process_that_is_lost_is_a_finding_with_its_last_words_and_the_run_goes_on() {
     for (how, deadline, oracle, says, stderr) in [
-        ("exit-at:5", "20s", "crash", "the process ended with exit code 42 during `", "leaving on request"),
-        ("abort-at:5", "20s", "crash", "the process ended with signal 6 (SIGABRT) during `", ""),
-        ("hang-at:5", "300ms", "hang", "no answer within 300ms during `", ""),
-        ("panic-at:5", "20s", "panic", "the allocator panicked ", ""),
+        ("exit-at:9", "20s", "crash", "the process ended with exit code 42 during `", "leaving on request"),
+        ("abort-at:9", "20s", "crash", "the process ended with signal 6 (SIGABRT) during `", ""),
+        ("hang-at:9", "300ms", "hang", "no answer within 300ms during `", ""),
+        ("panic-at:9", "20s", "panic", "the allocator panicked ", ""),
     ] {
         let (outcome, reason, finding) = misbehaving(how, deadline);
         assert_eq!(outcome, Outcome::Blocked, "{how}: its own requirement is not what is broken: {reason}");

@@ -21,6 +21,9 @@ const LIBRARIES: [(&str, &str, &str); 4] = [
     ("POOLPROOF_MANAGEMENT", "libnvidia-ml.so.1", "3"),
 ];
 
+/// Releases whose rules the reference knows.
+const EXACT: [&str; 4] = ["2.11.0", "2.13.0", "2.14.1", "2.15.0"];
+
 fn main() -> ExitCode {
     let cc = Command::new("cc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let no_cc = (!cc.is_ok_and(|status| status.success())).then(|| "needs cc: apt-get install gcc".to_owned());
@@ -34,7 +37,10 @@ fn main() -> ExitCode {
         let missing = found.as_ref().is_none_or(|found| !found.is_current());
         let missing = missing.then(|| format!("needs torch {version}: poolproof setup torch --version {version}"));
         let why = missing.or_else(|| no_cc.clone());
-        add(&mut trials, format!("torch-{version}::allocates"), why, move || allocates(found.as_ref()));
+        add(&mut trials, format!("torch-{version}::allocates"), why.clone(), move || allocates(found.as_ref()));
+        if EXACT.contains(&version) {
+            add(&mut trials, format!("torch-{version}::goes-by-its-rules"), why, move || goes_by_its_rules(version));
+        }
     }
     let there: Vec<&str> = RELEASES.into_iter().filter(|version| find(&cache, version).is_some()).collect();
     let [newer, older] = *there.get(..2).unwrap_or(&[RELEASES[0], RELEASES[1]]) else { unreachable!("two were taken") };
@@ -140,4 +146,16 @@ fn allocates(released: Option<&Released>) -> Result<(), Failed> {
     let libraries: Vec<PathBuf> = released.ok_or("it is not set up")?.simulated().to_vec();
     let arguments: Vec<&Path> = [Path::new("open")].into_iter().chain(libraries.iter().map(PathBuf::as_path)).collect();
     probe(&arguments)
+}
+
+/// The program as a user starts it: every figure, address and device call of these sequences is what the reference comes to.
+fn goes_by_its_rules(version: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let target = format!("c10@sim?torch={version}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
+    command.current_dir(folder.path()).args(["run", "--target", &target, "--only-exact", "--cases", "8"]);
+    command.args(["zero::*", "pool::*", "trim::*", "peak::*"].iter().flat_map(|glob| ["--scenario", glob]));
+    let output = command.args(["--no-regressions", "--out", "o"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{}: {said}", output.status).into()) }
 }

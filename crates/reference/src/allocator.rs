@@ -12,7 +12,6 @@ use super::live::Live;
 use super::oom::{Advice, OutOfMemory};
 use super::pool::Pool;
 use super::private::PrivatePools;
-use super::rules::Rules;
 use super::settings::Settings;
 use super::trace::Trace;
 use super::variation::Variation;
@@ -99,8 +98,10 @@ pub struct DeviceAllocator<D, P> {
     pub(super) elsewhere: bool,
     /// The default stream of the current device is still to be waited for.
     pub(super) wait_due: bool,
-    /// See [`Rules`].
-    limit_rounds: bool,
+    /// See `Reference::library_alone`.
+    pub(super) library_alone: bool,
+    /// See [`super::Rules`].
+    pub(super) limit_rounds: bool,
     pub(super) waits_elsewhere: bool,
     pub(super) advice: Advice,
 }
@@ -136,22 +137,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             wait_due: false,
             limit_rounds: false,
             waits_elsewhere: true,
+            library_alone: false,
             advice: Advice::Expandable,
         };
         allocator.set_limit(settings.fraction);
         allocator
-    }
-
-    /// Goes by the rules of another release. Before the first call.
-    pub(super) fn go_by(&mut self, rules: Rules) {
-        if rules.oldest_segment_first {
-            self.arena.order_by_age();
-        }
-        self.private.captures_alone = rules.captures_alone;
-        self.advice = rules.advice;
-        self.limit_rounds = rules.limit_rounds;
-        self.waits_elsewhere = rules.waits_elsewhere;
-        self.set_limit(self.settings.fraction);
     }
 
     /// Serves a request of `bytes` (0 gives address 0 and moves nothing).

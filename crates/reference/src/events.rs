@@ -94,8 +94,10 @@ impl Events {
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
-    /// Has streams that are waited for come in the order of PyTorch's hash table, for which a stream is its handle.
-    pub(super) fn order_streams(&mut self) {
+    /// Stands for c10's library alone. Streams that are waited for come in the order of its hash table, for which a stream is
+    /// its handle.
+    pub(super) fn stand_alone(&mut self) {
+        self.library_alone = true;
         self.events.table = Some(Table { streams: FlatTable::default(), device: self.index });
     }
 

@@ -186,7 +186,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         if !self.planted.has(Defect::UnmapDoesNotWait) {
             // `ExpandableSegment::unmapHandles` sets no device: handle 0 is the default stream of the one that is current.
-            if self.elsewhere && self.waits_elsewhere && block.stream == StreamHandle(0) {
+            if self.elsewhere && self.library_alone && self.waits_elsewhere && block.stream == StreamHandle(0) {
                 self.wait_due = true;
             } else {
                 self.device.wait_stream(block.stream)?;

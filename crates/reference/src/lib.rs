@@ -205,7 +205,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     #[must_use]
     pub fn library_alone(mut self) -> Self {
         self.library_alone = true;
-        self.devices.iter_mut().for_each(DeviceAllocator::order_streams);
+        self.devices.iter_mut().for_each(DeviceAllocator::stand_alone);
         self
     }
 
@@ -238,7 +238,7 @@ impl<D: Device, P: Planting> Reference<D, P> {
     /// The pool, or what pinned memory knows of it, lost its last graph before. PyTorch 2.11 fails an assertion then, in one
     /// place or the other; what it leaves behind where only the second fails was not observed, and is taken to be nothing.
     pub fn begin_capture(&mut self, device: usize, id: PoolId, stream: StreamHandle) -> Result<(), PoolError> {
-        if !self.library_alone && self.graphs.get(&id) == Some(&0) {
+        if self.devices[device].is_dead(id) || (!self.library_alone && self.graphs.get(&id) == Some(&0)) {
             return Err(PoolError::Spent { id });
         }
         self.devices[device].enter_pool(id, Catch::Stream(stream))?;

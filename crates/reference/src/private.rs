@@ -181,15 +181,16 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.private.redirections.push((id, catch));
     }
 
-    /// The same for whoever may name a pool that is dead.
+    /// The same for whoever may name a pool that is dead. Only the library alone refuses it: where the reference stands for all of
+    /// PyTorch it keeps this promise to its callers.
     ///
     /// # Errors
     /// It lost its last user before, and was not forgotten yet; or memory is redirected to it already.
     pub fn enter_pool(&mut self, id: PoolId, catch: Catch) -> Result<(), PoolError> {
-        if self.is_dead(id) {
+        if self.library_alone && self.is_dead(id) {
             return Err(PoolError::Spent { id });
         }
-        if self.private.redirections.iter().any(|(redirected, _)| *redirected == id) {
+        if self.library_alone && self.private.redirections.iter().any(|(redirected, _)| *redirected == id) {
             self.retain_pool(id, PoolFlags::default());
             return Err(PoolError::AlreadyRecording);
         }
@@ -292,7 +293,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let pools = helpers.into_iter().map(|p| (p.id, if request.pool == SMALL { p.small } else { p.large }));
         let helpers: Vec<(PoolId, u16)> = pools.collect();
         for (id, pool) in helpers {
-            if self.private.redirections.iter().any(|(redirected, _)| *redirected == id) {
+            if self.library_alone && self.private.redirections.iter().any(|(redirected, _)| *redirected == id) {
                 self.retain_pool(id, PoolFlags::default());
                 return Err(AllocError::PoolBusy);
             }

@@ -71,7 +71,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.stats.decrease(Family::ReservedBytes, kind, signed(block.size));
         }
         if let Err(error) = self.device.release(block.address) {
-            if is_of_capture(&error) {
+            if self.library_alone && is_of_capture(&error) {
                 // PyTorch counts and notes it before it asks (`release_block`).
                 *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
                 self.note(Action::SegmentFree, block.address, block.size, block.stream, block.pool);
@@ -120,7 +120,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             && !self.arena[slot].expandable
         {
             return match self.release_block(slot) {
-                Err(error) if is_of_capture(&error) => Err(error),
+                Err(error) if self.library_alone && is_of_capture(&error) => Err(error),
                 released => Ok(released.is_ok()),
             };
         }
@@ -137,7 +137,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             }
             match self.release_block(slot) {
                 Ok(()) => released += block.size,
-                Err(error) if is_of_capture(&error) => return Err(error),
+                Err(error) if self.library_alone && is_of_capture(&error) => return Err(error),
                 Err(_) => {}
             }
         }
@@ -202,7 +202,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
                     return true;
                 }
                 if let Err(error) = self.release_block(slot) {
-                    failed = Some(error).filter(is_of_capture);
+                    failed = Some(error).filter(|error| self.library_alone && is_of_capture(error));
                     return true;
                 }
                 progress = true;

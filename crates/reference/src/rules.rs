@@ -3,7 +3,10 @@
 //!
 //! Decides which rules a release has. Releases that differ otherwise, too, are not here: nothing is claimed of them.
 
+use super::allocator::DeviceAllocator;
+use super::defect::Planting;
 use super::oom::Advice;
+use crate::device::Device;
 
 /// The rules of a release. By default those of 2.11.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,5 +54,19 @@ impl Rules {
         let (oldest_segment_first, limit_rounds, captures_alone) = (newer, newer, newer);
         let rules = Rules { oldest_segment_first, limit_rounds, captures_alone, waits_elsewhere: minor < 15, advice };
         Self::RELEASES.contains(&minor).then_some(rules)
+    }
+}
+
+impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// Goes by the rules of another release. Before the first call.
+    pub(super) fn go_by(&mut self, rules: Rules) {
+        if rules.oldest_segment_first {
+            self.arena.order_by_age();
+        }
+        self.private.captures_alone = rules.captures_alone;
+        self.advice = rules.advice;
+        self.limit_rounds = rules.limit_rounds;
+        self.waits_elsewhere = rules.waits_elsewhere;
+        self.set_limit(self.settings.fraction);
     }
 }

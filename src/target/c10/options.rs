@@ -116,6 +116,7 @@ impl Options {
         let is_claimed = match capability {
             Capability::Policy(Policy::Pytorch2_11) => minor == 11,
             Capability::ExactPolicy => Rules::of(minor).is_some(),
+            Capability::CachingSwitch => minor >= 6,
             _ => true,
         };
         is_claimed && !is_of_python(capability) && (!self.uncached || change::without_cache(capability))
