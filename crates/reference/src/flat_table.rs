@@ -11,7 +11,7 @@ struct Entry<K> {
     hash: u64,
 }
 
-/// Keys in the order of such a table. No key may be added twice.
+/// Keys in the order of such a table.
 #[derive(Debug, Clone)]
 pub(super) struct FlatTable<K> {
     /// Slots, and room behind them for what its home has no place for; none before the first key.
@@ -43,8 +43,11 @@ impl<K: Copy + PartialEq> FlatTable<K> {
         (FACTOR.wrapping_mul(hash) >> (64 - bits)) as usize
     }
 
-    /// Adds a key that is not there.
+    /// Adds a key, unless it is there.
     pub fn insert(&mut self, key: K, hash: u64) {
+        if self.keys().any(|known| known == key) {
+            return;
+        }
         if self.buckets == 0 || (self.count + 1) * 2 > self.buckets {
             self.grow();
         }

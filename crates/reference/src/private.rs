@@ -131,6 +131,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     pub fn retain_pool(&mut self, id: PoolId, flags: PoolFlags) {
         if let Some(pool) = self.private.pools.iter_mut().find(|p| p.id == id) {
             pool.users += 1;
+            self.private.dead.remove(id);
             return;
         }
         let next = u16::try_from(self.pools.len()).unwrap_or(u16::MAX - 1);

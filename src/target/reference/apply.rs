@@ -215,7 +215,7 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         if self.is_null_refused(address) {
             return Err(Reply::refused(RefusalClass::InvalidPointer, "invalid pointer: 0x0"));
         }
-        if self.uncached && address != 0 {
+        if self.library_alone && self.uncached && address != 0 {
             // Past the cache a pointer is a device's to take or not.
             let mut answer = Err(Reply::Dropped(Drop::NoSuchBlock));
             for index in 0..self.reference.device_count() {
