@@ -151,7 +151,7 @@ fn allocates(released: Option<&Released>) -> Result<(), Failed> {
 /// The program as a user starts it: every figure, address and device call of these sequences is what the reference comes to.
 fn goes_by_its_rules(version: &str) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let target = format!("c10@sim?torch={version}");
+    let target = format!("c10@sim?torch={version}&lockstep=on");
     let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
     command.current_dir(folder.path()).args(["run", "--target", &target, "--only-exact", "--cases", "8"]);
     command.args(["zero::*", "pool::*", "trim::*", "peak::*"].iter().flat_map(|glob| ["--scenario", glob]));

@@ -4,7 +4,7 @@
 
 use super::reference::ReplyResult;
 use crate::device::{ControlledDevice, DeviceError};
-use crate::op::{BlockId, ContentsReport, DeviceCall, MemoryInfo, Op, RefusalClass, Reply, StreamId};
+use crate::op::{BlockId, ContentsReport, DeviceCall, Drop, MemoryInfo, Op, Pointer, RefusalClass, Reply, StreamId};
 
 /// A failed call of the device's.
 pub(super) fn device_failed(error: &DeviceError) -> Reply {
@@ -13,6 +13,29 @@ pub(super) fn device_failed(error: &DeviceError) -> Reply {
         _ => RefusalClass::DeviceError,
     };
     Reply::refused(class, error.to_string())
+}
+
+/// Refuses a stream that the devices have not.
+pub(super) fn ensure_stream(stream: StreamId, count: u8) -> Result<(), Reply> {
+    if stream.0 < count {
+        return Ok(());
+    }
+    Err(Reply::refused(RefusalClass::InvalidArgument, format!("{stream} does not exist")))
+}
+
+/// Where a pointer that is no live block points; `live` and `former` know where blocks are and were.
+pub(super) fn address_of(
+    pointer: Pointer,
+    live: impl Fn(BlockId) -> Option<u64>,
+    former: impl Fn(BlockId) -> Option<u64>,
+) -> Result<u64, Reply> {
+    let there = |address: Option<u64>| address.ok_or(Reply::Dropped(Drop::NoSuchBlock));
+    match pointer {
+        Pointer::Null => Ok(0),
+        Pointer::Wild { address } => Ok(address),
+        Pointer::Interior { block, offset } => Ok(there(live(block))? + offset),
+        Pointer::Freed { block } => there(former(block)),
+    }
 }
 
 /// Operations that name an existing device and no block, and that no allocator has a part in; `pages` where memory is mapped

@@ -5,6 +5,7 @@
 use crate::codes;
 use crate::device::DeviceError;
 use crate::device::physical::PhysicalHandle;
+use crate::op::DeviceCall;
 use crate::world::{Created, Reserved, Runtime, current_device};
 
 fn code(error: DeviceError) -> i32 {
@@ -30,9 +31,15 @@ impl Runtime {
             return Ok(());
         }
         let Some(&device) = self.segments.get(&address) else {
+            let refused = Err(DeviceError::InvalidValue { call: DeviceCall::Release });
+            self.logs().for_each(|log| log.released(&refused));
             return self.misused("cudaFree", format!("no segment starts at {address:#x}"), codes::INVALID_VALUE);
         };
-        self.at(device)?.release(address).map_err(code)?;
+        let answer = self.at(device)?.release(address);
+        if let Some(log) = self.log(device) {
+            log.released(&answer);
+        }
+        answer.map_err(code)?;
         self.segments.remove(&address);
         Ok(())
     }

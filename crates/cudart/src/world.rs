@@ -163,6 +163,11 @@ impl Runtime {
         self.devices.iter().zip(&self.logs).map(told).collect()
     }
 
+    /// Where the answers of all devices go.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &DeviceLog> {
+        self.logs.iter()
+    }
+
     /// Where the answers of a device go, if anybody wants them.
     pub(crate) fn log(&self, device: usize) -> Option<&DeviceLog> {
         self.logs.get(device)

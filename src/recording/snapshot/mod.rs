@@ -247,7 +247,7 @@ impl<'d> Reading<'d> {
             self.charge::<PlacedEvent>()?;
             let record = self.record(item, FieldPath::Event { device, at }, &KNOWN)?;
             let name = record.text("action")?;
-            let Some(action) = ACTIONS.into_iter().find(|a| a.name() == name) else {
+            let Some(action) = Action::ALL.into_iter().find(|a| a.name() == name) else {
                 self.unknown += u64::from(name != ANNOTATE);
                 continue;
             };
@@ -355,15 +355,3 @@ impl<'d> Reading<'d> {
 
 /// What a program says of itself since PyTorch 2.14; nothing happens to memory.
 const ANNOTATE: &str = "annotate";
-
-const ACTIONS: [Action; 9] = [
-    Action::Alloc,
-    Action::FreeRequested,
-    Action::FreeCompleted,
-    Action::SegmentAlloc,
-    Action::SegmentFree,
-    Action::SegmentMap,
-    Action::SegmentUnmap,
-    Action::Snapshot,
-    Action::Oom,
-];

@@ -118,9 +118,7 @@ impl C10Target {
         via: Via,
     ) -> ReplyResult {
         let index = self.place(device)?;
-        if stream.0 >= self.info.streams {
-            return Err(Reply::refused(RefusalClass::InvalidArgument, format!("{stream} does not exist")));
-        }
+        played::ensure_stream(stream, self.info.streams)?;
         let handle = C10Target::handle(index, stream);
         let address = self.shim.alloc(number(index), handle, via == Via::Tensor, bytes).map_err(refused)?;
         self.held.insert(block, HeldBlock { device: index, stream, address, bytes, via });
@@ -136,12 +134,8 @@ impl C10Target {
     }
 
     fn free_pointer(&mut self, pointer: Pointer) -> ReplyResult {
-        let address = match pointer {
-            Pointer::Null => 0,
-            Pointer::Wild { address } => address,
-            Pointer::Interior { block, offset } => self.held(block)?.address + offset,
-            Pointer::Freed { block } => *self.former.get(&block).ok_or(Reply::Dropped(Drop::NoSuchBlock))?,
-        };
+        let live = |block| self.held.get(&block).map(|held| held.address);
+        let address = played::address_of(pointer, live, |block| self.former.get(&block).copied())?;
         self.shim.free(address, false).map(|()| Reply::Done).map_err(refused)
     }
 
@@ -189,7 +183,10 @@ impl C10Target {
     fn change_settings(&mut self, text: &str) -> ReplyResult {
         self.shim.change_settings(text).map_err(refused)?;
         // A text that the allocator takes and the reference does not know changes no promise.
-        let _ = self.settings.change(text);
+        let mut wanted = self.settings;
+        if wanted.change(text).is_ok() {
+            self.settings = wanted;
+        }
         self.page = reference::page(&self.settings, self.page);
         Ok(Reply::Terms(Box::new(reference::contract(&self.settings, self.page))))
     }

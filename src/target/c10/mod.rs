@@ -218,7 +218,7 @@ impl Target for C10Target {
     }
 }
 
-/// Whether a sweep's settings are those of the allocator: `Capability` words that only Python's side could serve.
+/// Whether only Python's side of PyTorch could serve this.
 fn is_of_python(capability: Capability) -> bool {
     matches!(capability, Capability::Summary | Capability::Dictionary)
 }

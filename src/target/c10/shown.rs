@@ -15,19 +15,6 @@ const SEGMENT: usize = 12;
 const BLOCK: usize = 4;
 const EVENT: usize = 7;
 
-/// Actions in the order of the shim's numbers; what comes after them is no doing of the allocator's.
-const ACTIONS: [Action; 9] = [
-    Action::Alloc,
-    Action::FreeRequested,
-    Action::FreeCompleted,
-    Action::SegmentAlloc,
-    Action::SegmentFree,
-    Action::SegmentMap,
-    Action::SegmentUnmap,
-    Action::Snapshot,
-    Action::Oom,
-];
-
 impl C10Target {
     pub(super) fn show(&mut self, into: &mut Observation) {
         let count = self.info.devices.len();
@@ -75,7 +62,7 @@ impl C10Target {
         let Ok(events) = self.shim.take_events() else { return false };
         for event in events.chunks_exact(EVENT) {
             let device = usize::try_from(event[0]).ok().filter(|&device| device < count);
-            let action = usize::try_from(event[1]).ok().and_then(|action| ACTIONS.get(action));
+            let action = usize::try_from(event[1]).ok().and_then(|action| Action::ALL.get(action));
             // That somebody looked is no doing of the allocator's.
             let action = action.filter(|&&action| action != Action::Snapshot);
             if let (Some(device), Some(&action)) = (device, action) {

@@ -157,9 +157,7 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         via: Via,
     ) -> ReplyResult {
         let index = self.place(device)?;
-        if stream.0 >= self.info.streams {
-            return Err(Reply::refused(RefusalClass::InvalidArgument, format!("{stream} does not exist")));
-        }
+        played::ensure_stream(stream, self.info.streams)?;
         let guarded = !self.reference.planted().has(Defect::ExabyteReachesAllocator);
         if via == Via::Tensor && bytes >= TENSOR_LIMIT && guarded {
             return Err(Reply::refused(RefusalClass::OutOfMemory, TENSOR_LIMIT_MESSAGE));
@@ -206,12 +204,8 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
     }
 
     fn free_pointer(&mut self, pointer: Pointer) -> ReplyResult {
-        let address = match pointer {
-            Pointer::Null => 0,
-            Pointer::Wild { address } => address,
-            Pointer::Interior { block, offset } => self.held(block)?.address + offset,
-            Pointer::Freed { block } => *self.former.get(&block).ok_or(Reply::Dropped(Drop::NoSuchBlock))?,
-        };
+        let live = |block| self.held.get(&block).map(|held| held.address);
+        let address = played::address_of(pointer, live, |block| self.former.get(&block).copied())?;
         if self.is_null_refused(address) {
             return Err(Reply::refused(RefusalClass::InvalidPointer, "invalid pointer: 0x0"));
         }

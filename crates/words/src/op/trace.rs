@@ -20,6 +20,19 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action, in the order of PyTorch's enumeration (`TraceEntry::Action`).
+    pub const ALL: [Action; 9] = [
+        Action::Alloc,
+        Action::FreeRequested,
+        Action::FreeCompleted,
+        Action::SegmentAlloc,
+        Action::SegmentFree,
+        Action::SegmentMap,
+        Action::SegmentUnmap,
+        Action::Snapshot,
+        Action::Oom,
+    ];
+
     /// Memory was got from the driver, or given back.
     #[must_use]
     pub fn concerns_segments(self) -> bool {
