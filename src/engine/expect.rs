@@ -114,8 +114,10 @@ fn judge(
         settled
     } else {
         let failing: Vec<usize> = concerned.iter().filter(failed).copied().collect();
-        // Every scenario of a glob has to fail; of a requirement's, one is enough.
-        let excused = entry.sometimes || matches!(entry.about, About::Requirement(_)) && !failing.is_empty();
+        // Every scenario of a glob has to fail; of a requirement's, one is enough. The policy alone judges by other promises.
+        let excused = entry.sometimes
+            || record.scope.policy_alone
+            || matches!(entry.about, About::Requirement(_)) && !failing.is_empty();
         let passing: Vec<usize> =
             concerned.iter().copied().filter(|&i| record.scenarios[i].outcome == Outcome::Pass && !excused).collect();
         failing.iter().for_each(|&i| verdicts[i] = Some((Outcome::ExpectedFail, excuse(file, entry))));
@@ -171,8 +173,10 @@ fn settled(
     if today > entry.expires {
         return Some((Standing::Expired, None));
     }
-    // What comes along speaks of other scenarios than the user's own.
-    if concerned.is_empty() && file.built_in && record.scope.specs.is_some() {
+    // What comes along speaks of other scenarios than the user's own, and where the policy alone judges, nobody asked for the
+    // promise that an entry names.
+    let is_elsewhere = file.built_in && record.scope.specs.is_some() || record.scope.policy_alone;
+    if concerned.is_empty() && is_elsewhere {
         return Some((Standing::NotRun, None));
     }
     if concerned.is_empty() {

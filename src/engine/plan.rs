@@ -132,6 +132,7 @@ impl Plan {
     /// broken promises.
     pub fn judge_policy_alone(&mut self) {
         self.selection.push("--only-exact".to_owned());
+        self.scope.policy_alone = true;
         for Planned { scenario, .. } in &mut self.entries {
             scenario.requirement = EXACT_01;
             scenario.oracles = BTreeSet::from([OracleName::Exact]);

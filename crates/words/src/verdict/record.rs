@@ -124,6 +124,9 @@ pub struct Scope {
     /// Generated sequences alone, for their own sake (`fuzz`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub generated_only: bool,
+    /// Judged by nobody but the policy that the target claims.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub policy_alone: bool,
 }
 
 impl Scope {
