@@ -103,6 +103,7 @@ pub struct DeviceAllocator<D, P> {
     /// See [`super::Rules`].
     pub(super) limit_rounds: bool,
     pub(super) waits_elsewhere: bool,
+    pub(super) ranges_hold_requests: bool,
     pub(super) advice: Advice,
 }
 
@@ -137,6 +138,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             wait_due: false,
             limit_rounds: false,
             waits_elsewhere: true,
+            ranges_hold_requests: false,
             library_alone: false,
             advice: Advice::Expandable,
         };

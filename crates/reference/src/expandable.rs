@@ -95,6 +95,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         };
         let total = self.device.total_bytes();
         let bytes = total.saturating_add(total / 8).div_ceil(page).saturating_mul(page);
+        if self.ranges_hold_requests && request.size > bytes {
+            return Ok(None);
+        }
         let address = match self.device.reserve_addresses(bytes) {
             Ok(address) => address,
             Err(_) if self.planted.has(Defect::AddressesErrorKept) => 0,

@@ -91,11 +91,13 @@ pub(super) struct PrivatePools {
     pub captured: Vec<(Slot, StreamHandle)>,
     /// See [`super::Rules`].
     pub captures_alone: bool,
+    /// The thread that began the last capture.
+    capturer: u64,
     /// A block was freed outside of captures that a stream was recorded on in one. PyTorch keeps that by the address of the
     /// block's object, for whoever gets the object next.
     pub kept_by_object: bool,
-    /// From here on PyTorch's answers follow from addresses of its heap.
-    pub by_heap: bool,
+    /// From here on PyTorch's answers follow from addresses of its heap, or one of its own assertions has failed.
+    pub unforeseeable: bool,
     /// Dead pools in the order in which PyTorch goes through them.
     dead: FlatTable<PoolId>,
     /// The same of pools that help out.
@@ -108,11 +110,15 @@ impl PrivatePools {
         !self.redirections.is_empty()
     }
 
-    /// Whether frees are put off and the cache is kept: while memory is redirected, or only while a stream captures.
+    /// Whether frees are put off and the cache is kept: while memory is redirected, or only while a stream captures that is the
+    /// calling thread's current one (`is_capture_context`).
     pub fn is_redirecting(&self) -> bool {
         match self.captures_alone {
             false => self.has_redirections(),
-            true => self.redirections.iter().any(|(_, catch)| matches!(catch, Catch::Stream(_))),
+            true => {
+                let captures = |(_, catch): &(PoolId, Catch)| matches!(catch, Catch::Stream(_));
+                self.caller == self.capturer && self.redirections.iter().any(captures)
+            }
         }
     }
 
@@ -180,6 +186,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.retain_pool(id, PoolFlags::default());
         self.note_redirection(id, catch);
         self.private.redirections.push((id, catch));
+        if matches!(catch, Catch::Stream(_)) {
+            self.private.capturer = self.private.caller;
+        }
     }
 
     /// The same for whoever may name a pool that is dead. Only the library alone refuses it: where the reference stands for all of
@@ -276,6 +285,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             && let Some(owner) = self.private.pools.iter_mut().find(|p| p.small == pool || p.large == pool)
         {
             owner.growths += by;
+            // PyTorch counts a growth by several ranges as one and each range that is unmapped, and asserts that the count
+            // is not below 0 (`unmap_block`). What it is in after that, nobody can foresee.
+            self.private.unforeseeable |= self.library_alone && owner.growths < 0;
         }
     }
 
@@ -337,10 +349,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         result
     }
 
-    /// Whether PyTorch's answers may have followed from addresses of its heap by now, which nobody can foresee.
+    /// Whether PyTorch's answers may have followed from addresses of its heap by now, or from what a failed assertion of its
+    /// own left behind, which nobody can foresee.
     #[must_use]
-    pub fn depends_on_heap(&self) -> bool {
-        self.private.by_heap
+    pub fn is_unforeseeable(&self) -> bool {
+        self.private.unforeseeable
     }
 
     /// Free bytes that private pools have cached.
@@ -357,7 +370,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         let put_off = std::mem::take(&mut self.private.put_off);
         // They are a set of objects by address, and what a capture recorded on an object is taken off whoever has it now.
-        self.private.by_heap |= put_off.len() > 1 || self.private.kept_by_object;
+        self.private.unforeseeable |= put_off.len() > 1 || self.private.kept_by_object;
         let captured = std::mem::take(&mut self.private.captured);
         for (i, &slot) in put_off.iter().enumerate() {
             let of_capture = |s: &StreamHandle| captured.contains(&(slot, *s));

@@ -16,12 +16,15 @@ pub struct Rules {
     pub oldest_segment_first: bool,
     /// 2.13: the limit is a fraction of the device in bytes, rounded to the nearest; before, truncated.
     pub limit_rounds: bool,
-    /// 2.13: only a capture puts frees off and keeps the cache from being given back; before, every redirection to a pool does
-    /// (`markCaptureBegin`).
+    /// 2.13: only a capture puts frees off and keeps the cache from being given back, and only for the thread whose current
+    /// stream captures (`is_capture_context`); before, every redirection to a pool does for all.
     pub captures_alone: bool,
     /// Before 2.15: who unmaps memory of a device that is not current waits for the default stream of the one that is
     /// (`ExpandableSegment::unmapHandles`).
     pub waits_elsewhere: bool,
+    /// 2.15: a request that no range of addresses can hold (9/8 of the device) gets none; before, it leaves one behind
+    /// (`find_expandable_block`).
+    pub ranges_hold_requests: bool,
     /// What a refusal advises with `expandable_segments`.
     pub advice: Advice,
 }
@@ -33,6 +36,7 @@ impl Default for Rules {
             limit_rounds: false,
             captures_alone: false,
             waits_elsewhere: true,
+            ranges_hold_requests: false,
             advice: Advice::Expandable,
         }
     }
@@ -58,7 +62,14 @@ impl Rules {
             _ => Advice::Expandable,
         };
         let (oldest_segment_first, limit_rounds, captures_alone) = (newer, newer, newer);
-        let rules = Rules { oldest_segment_first, limit_rounds, captures_alone, waits_elsewhere: minor < 15, advice };
+        let rules = Rules {
+            oldest_segment_first,
+            limit_rounds,
+            captures_alone,
+            waits_elsewhere: minor < 15,
+            ranges_hold_requests: minor >= 15,
+            advice,
+        };
         Self::RELEASES.contains(&minor).then_some(rules)
     }
 }
@@ -73,6 +84,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.advice = rules.advice;
         self.limit_rounds = rules.limit_rounds;
         self.waits_elsewhere = rules.waits_elsewhere;
+        self.ranges_hold_requests = rules.ranges_hold_requests;
         self.set_limit(self.settings.fraction);
     }
 }

@@ -291,7 +291,7 @@ impl<D: ControlledDevice, P: Planting> Target for ReferenceTarget<D, P> {
     }
 
     fn is_uncertain(&self) -> bool {
-        self.reference.devices().any(|device| device.depends_on_heap())
+        self.reference.devices().any(|device| device.is_unforeseeable())
     }
 
     fn poisoned(&self) -> Option<i32> {
