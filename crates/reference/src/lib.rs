@@ -6,6 +6,7 @@
 mod allocator;
 mod bitmap;
 mod block;
+mod capture_context;
 mod defect;
 mod defect_bodies;
 mod destination;

@@ -6,6 +6,7 @@
 
 use super::allocator::{AllocError, DeviceAllocator, LARGE, Request, SMALL, kind_of};
 use super::block::{Slot, State};
+use super::capture_context::CaptureContext;
 use super::defect::{Defect, Planting};
 use super::flat_table::FlatTable;
 use super::pool::Pool;
@@ -82,17 +83,14 @@ pub(super) struct PrivatePool {
 pub(super) struct PrivatePools {
     pools: Vec<PrivatePool>,
     /// Oldest first; the newest that catches a request decides.
-    redirections: Vec<(PoolId, Catch)>,
+    pub redirections: Vec<(PoolId, Catch)>,
     /// The thread that calls now.
     pub caller: u64,
     /// Freed blocks whose streams are not marked before the last redirection ends, in order.
     pub put_off: Vec<Slot>,
     /// Streams recorded while a redirection was there: dropped when the free is taken up.
     pub captured: Vec<(Slot, StreamHandle)>,
-    /// See [`super::Rules`].
-    pub captures_alone: bool,
-    /// The thread that began the last capture.
-    capturer: u64,
+    pub context: CaptureContext,
     /// A block was freed outside of captures that a stream was recorded on in one. PyTorch keeps that by the address of the
     /// block's object, for whoever gets the object next.
     pub kept_by_object: bool,
@@ -108,18 +106,6 @@ impl PrivatePools {
     /// Whether any request may go to a private pool.
     pub fn has_redirections(&self) -> bool {
         !self.redirections.is_empty()
-    }
-
-    /// Whether frees are put off and the cache is kept: while memory is redirected, or only while a stream captures that is the
-    /// calling thread's current one (`is_capture_context`).
-    pub fn is_redirecting(&self) -> bool {
-        match self.captures_alone {
-            false => self.has_redirections(),
-            true => {
-                let captures = |(_, catch): &(PoolId, Catch)| matches!(catch, Catch::Stream(_));
-                self.caller == self.capturer && self.redirections.iter().any(captures)
-            }
-        }
     }
 
     pub fn of(&self, pool: u16) -> Option<&PrivatePool> {
@@ -187,7 +173,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.note_redirection(id, catch);
         self.private.redirections.push((id, catch));
         if matches!(catch, Catch::Stream(_)) {
-            self.private.capturer = self.private.caller;
+            self.private.context.begun_by = self.private.caller;
         }
     }
 
@@ -250,11 +236,6 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.private.helpers.remove(id);
         }
         Ok(self.release_dead(Some(id)))
-    }
-
-    /// Calls come from this thread from now on.
-    pub fn set_caller(&mut self, caller: u64) {
-        self.private.caller = caller;
     }
 
     /// The pool that a request of a kind goes to.

@@ -80,7 +80,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if rules.oldest_segment_first {
             self.arena.order_by_age();
         }
-        self.private.captures_alone = rules.captures_alone;
+        self.private.context.captures_alone = rules.captures_alone;
         self.advice = rules.advice;
         self.limit_rounds = rules.limit_rounds;
         self.waits_elsewhere = rules.waits_elsewhere;

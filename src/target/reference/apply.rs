@@ -174,7 +174,11 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         let allocator = self.reference.device_mut(index);
         allocator.note_visit(visited);
         let handle = allocator.device().stream_handle(stream);
+        if via == Via::Tensor {
+            allocator.set_current_stream(Some(handle));
+        }
         let served = allocator.alloc(bytes, handle);
+        allocator.set_current_stream(None);
         let address = served.map_err(|e| self.refused(alloc_refused(&e)))?;
         self.held.insert(block, HeldBlock { device: index, stream, address, bytes, direct: false, via });
         let header = u64::from(self.reference.planted().has(Defect::AddressAfterHeader) && bytes > 0) * 8;
