@@ -32,8 +32,20 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.merge_left_apart();
         let strays = self.unmap_strays();
         let large = self.release_pool(LARGE);
+        if self.is_thrown(&large) {
+            return large;
+        }
         let small = if self.planted.has(Defect::SmallPoolNotTrimmed) { Ok(()) } else { self.release_pool(SMALL) };
+        if self.is_thrown(&small) {
+            return small;
+        }
         waited.and(strays).and(large).and(small).and(self.release_dead(None))
+    }
+
+    /// Whether PyTorch goes no further after that: a capture forbids to give memory back, and the first call that fails for it
+    /// throws.
+    fn is_thrown(&self, released: &Result<(), DeviceError>) -> bool {
+        self.library_alone && released.as_ref().is_err_and(is_of_capture)
     }
 
     pub(super) fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {
@@ -54,7 +66,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             if block.expandable {
                 expandable.push(slot);
             } else if !block.is_split() || self.tears_off(slot) {
-                first_error = first_error.and(self.release_block(slot));
+                let released = self.release_block(slot);
+                if self.is_thrown(&released) {
+                    return released;
+                }
+                first_error = first_error.and(released);
             }
         }
         for slot in expandable {
@@ -119,10 +135,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         if let Some(slot) = fitting
             && !self.arena[slot].expandable
         {
-            return match self.release_block(slot) {
-                Err(error) if self.library_alone && is_of_capture(&error) => Err(error),
-                released => Ok(released.is_ok()),
-            };
+            let released = self.release_block(slot);
+            return if self.is_thrown(&released) { released.map(|()| false) } else { Ok(released.is_ok()) };
         }
         let below = pool.free.below_in_reverse(&self.arena, request.stream, (wanted, 0));
         let candidates: Vec<Slot> = below.take_while(|&slot| self.arena[slot].size >= max_split).collect();
@@ -135,11 +149,11 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             if block.expandable {
                 continue;
             }
-            match self.release_block(slot) {
-                Ok(()) => released += block.size,
-                Err(error) if self.library_alone && is_of_capture(&error) => return Err(error),
-                Err(_) => {}
+            let given_back = self.release_block(slot);
+            if self.is_thrown(&given_back) {
+                return given_back.map(|()| false);
             }
+            released += given_back.map_or(0, |()| block.size);
         }
         Ok(released >= wanted)
     }
