@@ -33,6 +33,8 @@ pub(super) enum CliError {
     Report(#[from] ReportError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error("{}: could not be played back in a process of its own: {reason}", path.display())]
+    NotPlayed { path: PathBuf, reason: String },
     #[error(transparent)]
     Explain(#[from] ExplainError),
     #[error(transparent)]
@@ -151,13 +153,19 @@ impl CliError {
     /// What goes wrong before there is a result is put right on the command line or in a file it names,
     /// unless it is the process of a target; what a target did is in the record.
     pub(super) fn exit(&self) -> Exit {
-        match self {
-            CliError::Engine(EngineError::Target(
+        let is_of_target = |error: &TargetError| {
+            matches!(
+                error,
                 TargetError::Lost { .. }
-                | TargetError::NeedsLinux { .. }
-                | TargetError::Unavailable { .. }
-                | TargetError::TooSmall { .. },
-            ))
+                    | TargetError::NeedsLinux { .. }
+                    | TargetError::Unavailable { .. }
+                    | TargetError::TooSmall { .. }
+            )
+        };
+        match self {
+            CliError::Engine(EngineError::Target(error)) if is_of_target(error) => Exit::Target,
+            CliError::Replay(ReplayError::Target(error)) if is_of_target(error) => Exit::Target,
+            CliError::NotPlayed { .. }
             | CliError::Serve(ServeError::Read { .. } | ServeError::Write { .. } | ServeError::Json { .. }) => {
                 Exit::Target
             }

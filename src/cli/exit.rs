@@ -40,6 +40,12 @@ impl Exit {
         }
     }
 
+    /// What another run of this program came to; a signal ends none well.
+    pub(super) fn of_code(code: Option<i32>) -> Exit {
+        let all = [Exit::Conformant, Exit::Findings, Exit::Usage, Exit::Inconclusive];
+        all.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Exit::Target)
+    }
+
     /// What two ends come to together: the one that needs attention first.
     pub(super) fn and(self, other: Exit) -> Exit {
         let order = [Exit::Findings, Exit::Usage, Exit::Target, Exit::Inconclusive];
@@ -57,5 +63,9 @@ mod tests {
         assert_eq!(Exit::Target.and(Exit::Findings), Exit::Findings);
         assert_eq!(Exit::Inconclusive.and(Exit::Target), Exit::Target);
         assert_eq!(Exit::Conformant.and(Exit::Conformant), Exit::Conformant);
+        assert_eq!(
+            [Some(0), Some(4), Some(9), None].map(Exit::of_code),
+            [Exit::Conformant, Exit::Inconclusive, Exit::Target, Exit::Target]
+        );
     }
 }

@@ -29,6 +29,8 @@ Examples:
   poolproof replay F01-peak-reset.json --target reference@sim      does a sound allocator pass it?
   poolproof replay F01-peak-reset.json --faults sweep              what if its device calls fail?
   poolproof replay --exact default.jsonl.gz                        does the reference predict PyTorch?
+  poolproof replay --exact default.jsonl.gz --target 'c10@sim?torch=2.11'
+                                                                   does that release itself do what was recorded?
   poolproof replay snapshot.pickle                                 the same of torch.cuda.memory._snapshot()
   poolproof replay snapshot.pickle --config expandable_segments:True --device-bytes 40GiB
                                                                    which setting would have saved the job?
@@ -39,8 +41,9 @@ pub(super) struct Args {
     /// Sequences of findings or of proptest-regressions/, recordings and memory snapshots (pickles) of PyTorch; all may be .gz
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Another target than the one it was found on
-    #[arg(long, value_name = "NAME", conflicts_with = "exact")]
+    /// Another target than the one it was found on; with --exact the released library to play recordings back to
+    /// (`c10@sim?torch=VERSION`)
+    #[arg(long, value_name = "NAME")]
     target: Option<TargetName>,
     /// Compare every statistic, address and device call with the recording's (for a snapshot the default)
     #[arg(long)]
@@ -95,7 +98,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         exit = exit.and(came_to);
     }
     drop(pulse);
-    if args.exact && any {
+    if args.exact && args.target.is_none() && any {
         let times = if hash_order == 1 { "once".to_owned() } else { format!("{hash_order} times") };
         context.out.line(format_args!("hash order of PyTorch, the one tolerance: used {times}"))?;
     }
@@ -111,6 +114,12 @@ fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64, pu
     let compares = args.exact || args.snapshot.is_some() || !args.configs.is_empty() || !range.is_whole();
     if compares && kind == Kind::Sequence {
         return Err(EngineError::NotARecording { path: path.to_owned() }.into());
+    }
+    if let Some(name) = args.target.as_ref().filter(|_| args.exact) {
+        if kind != Kind::Recording {
+            return Err(EngineError::NotARecording { path: path.to_owned() }.into());
+        }
+        return on_library(path, name, args.files.len() == 1, context);
     }
     if !compares && (kind != Kind::Snapshot || args.target.is_some()) {
         return again(path, args.target.as_ref(), context, pulse);
@@ -161,6 +170,21 @@ impl Progress for Heard<'_> {
     }
 }
 
+/// Plays a recording back to a released library: here, or in a process of its own where there are more of them.
+fn on_library(path: &Path, name: &TargetName, is_alone: bool, context: &mut Context) -> Result<Exit, CliError> {
+    if is_alone {
+        let report = replay::on_library(path, name)?;
+        return compared(path, &report, context);
+    }
+    let failed = |source: std::io::Error| CliError::NotPlayed { path: path.to_owned(), reason: source.to_string() };
+    let program = std::env::current_exe().map_err(failed)?;
+    let apart = replay::apart(&program, path, name);
+    let apart = apart.map_err(|error| CliError::NotPlayed { path: path.to_owned(), reason: error.to_string() })?;
+    context.out.text(apart.printed)?;
+    eprint!("{}", apart.complained);
+    Ok(Exit::of_code(apart.code))
+}
+
 /// Runs a sequence again.
 fn again(path: &Path, target: Option<&TargetName>, context: &mut Context, pulse: &Pulse) -> Result<Exit, CliError> {
     let replayed = replay_file(path, target)?;
@@ -205,7 +229,17 @@ fn exact(
         Some(_) => replay::copied(path, how).map(|(report, pickled)| (report, Some(pickled)))?,
         None => (replay::lived(path, false, how)?.0, None),
     };
-    let ReplayReport { operations, divergences, .. } = report;
+    let exit = compared(path, &report, context)?;
+    if let Some((target, pickled)) = snapshot.zip(pickled) {
+        write_whole(target, &pickled)?;
+        context.out.line(format_args!("{}: written", target.display()))?;
+    }
+    Ok((exit, report.hash_order))
+}
+
+/// What a comparison came to, in lines.
+fn compared(path: &Path, report: &ReplayReport, context: &mut Context) -> Result<Exit, CliError> {
+    let ReplayReport { operations, divergences, .. } = *report;
     let notes = [
         (report.hash_order, "times hash order"),
         (report.unknown_keys, "unknown keys"),
@@ -217,17 +251,13 @@ fn exact(
     let notes: Vec<String> = notes.into_iter().chain(invariants).collect();
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
     context.out.line(format_args!("{}: {operations} operations, {divergences} divergences{notes}", path.display()))?;
-    if let Some(first) = report.first {
+    if let Some(first) = &report.first {
         context.out.line(first)?;
     }
     for note in &report.notes {
         context.out.line(format_args!("  note: {note}"))?;
     }
-    if let Some((target, pickled)) = snapshot.zip(pickled) {
-        write_whole(target, &pickled)?;
-        context.out.line(format_args!("{}: written", target.display()))?;
-    }
-    Ok((if divergences == 0 { Exit::Conformant } else { Exit::Findings }, report.hash_order))
+    Ok(if divergences == 0 { Exit::Conformant } else { Exit::Findings })
 }
 
 /// The transcript with the harness's own operations marked, and how it ended.

@@ -6,24 +6,24 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum DivergenceKind {
-    #[error("{key} on device {device}: recorded {recorded}, predicted {predicted}")]
+    #[error("{key} on device {device}: recorded {recorded}, here {predicted}")]
     Stat { device: usize, key: String, recorded: i64, predicted: i64 },
-    #[error("address: recorded {recorded:#x}, predicted {predicted:#x}")]
+    #[error("address: recorded {recorded:#x}, here {predicted:#x}")]
     Address { recorded: u64, predicted: u64 },
-    #[error("recorded a refusal ({recorded}), predicted address {predicted:#x}")]
+    #[error("recorded a refusal ({recorded}), here address {predicted:#x}")]
     ServedInstead { recorded: String, predicted: u64 },
-    #[error("recorded address {recorded:#x}, predicted a refusal ({predicted})")]
+    #[error("recorded address {recorded:#x}, here a refusal ({predicted})")]
     RefusedInstead { recorded: u64, predicted: String },
-    #[error("refusal: recorded `{recorded}`, predicted `{predicted}`")]
+    #[error("refusal: recorded `{recorded}`, here `{predicted}`")]
     Refusal { recorded: String, predicted: String },
     #[error("the operation lacks `{field}`, or names a device or block that does not exist")]
     Incomplete { field: &'static str },
-    #[error("event {index} of device {device}: recorded {recorded}, predicted {predicted}")]
+    #[error("event {index} of device {device}: recorded {recorded}, here {predicted}")]
     Event { device: usize, index: usize, recorded: String, predicted: String },
     /// Of a backend without an exact reference.
     #[error("{what}")]
     Invariant { what: String },
-    #[error("segment {index} at the end: recorded {recorded}, predicted {predicted}")]
+    #[error("segment {index} at the end: recorded {recorded}, here {predicted}")]
     Segment { index: usize, recorded: String, predicted: String },
 }
 

@@ -376,11 +376,12 @@ pub(super) fn depends_on_hash_order(key: Key) -> bool {
 }
 
 /// The part of a refusal's message that does not depend on the process or the driver.
-fn comparable(message: &str) -> String {
+pub(super) fn comparable(message: &str) -> String {
     message.split(" of which ").next().unwrap_or_default().to_owned()
 }
 
-fn describe(op: &RecordedOp) -> String {
+/// What a recorded operation asks, in a line.
+pub(super) fn describe(op: &RecordedOp) -> String {
     let mut text = format!("{:?}", op.op).to_lowercase();
     if let Some(pool) = &op.pool {
         text.push_str(&format!(" {pool:?}").to_lowercase());

@@ -1,4 +1,4 @@
-//! Floor 4, replay: a recorded life of a real allocator, lived again by the reference.
+//! Floor 4, replay: a recorded life of a real allocator, lived again by the reference, or by a released library itself.
 //!
 //! Decides whether the reference agrees with a recording: every statistic after every operation, every
 //! address, the order of driver calls, the final segments; and what the same life would have come to under
@@ -15,6 +15,7 @@ pub(crate) mod explain;
 mod export;
 mod history;
 mod invariants;
+mod library;
 mod note;
 mod onlooker;
 mod pools;
@@ -27,6 +28,7 @@ use std::path::Path;
 pub use divergence::{Divergence, DivergenceKind, FilePosition};
 pub use export::pickled;
 pub use history::shape::Trouble;
+pub use library::{Apart, apart, on_library};
 pub use note::{Changed, Note};
 pub use range::{Bound, Range, RangeError};
 pub use reading::{Progress, Reading, Silent, copied};
@@ -36,6 +38,7 @@ use crate::op::snapshot::SegmentView;
 use crate::op::trace::TraceEvent;
 use crate::recording::{self, Line, Reader, RecordingError, SnapshotError};
 use crate::reference::{PoolId, PrimeError, Settings, SettingsError};
+use crate::target::TargetError;
 use episode::Replayed;
 use invariants::Invariants;
 use onlooker::Onlooker;
@@ -69,6 +72,8 @@ pub enum ReplayError {
     Primed { file: String, device: usize, source: PrimeError },
     #[error(transparent)]
     Range(#[from] RangeError),
+    #[error(transparent)]
+    Target(#[from] Box<TargetError>),
     #[error("--config '{config}': {source}")]
     Config { config: String, source: SettingsError },
 }

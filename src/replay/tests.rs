@@ -54,10 +54,7 @@ fn doctored(name: &str, from: &str, to: &str) -> Divergence {
 fn a_doctored_recording_diverges_where_it_was_doctored() {
     let statistic = doctored("default", "\"requested_bytes.all.peak\":5082576", "\"requested_bytes.all.peak\":5082577");
     assert_eq!(statistic.place, FilePosition::Line(3));
-    assert_eq!(
-        statistic.kinds[0].to_string(),
-        "requested_bytes.all.peak on device 0: recorded 5082577, predicted 5082576"
-    );
+    assert_eq!(statistic.kinds[0].to_string(), "requested_bytes.all.peak on device 0: recorded 5082577, here 5082576");
     let address = doctored("default", "\"address\":140194857455104", "\"address\":140194857455616");
     assert!(matches!(address.kinds[0], DivergenceKind::Address { recorded: 140194857455616, .. }));
     let event = doctored("default", "[\"free_completed\",0,140194857455104,", "[\"free_completed\",0,140194857455105,");

@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cuda::CudaError;
+use crate::cudart::SharedDevice;
 use crate::device::told::{DeviceLog, ToldDevice};
 use crate::op::size::human;
 use crate::op::trace::TraceEvent;
@@ -176,6 +177,18 @@ pub fn open_here(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, Ta
         return unfaithful::open(name, text, setup);
     }
     registry::open_here(name, setup)
+}
+
+/// PyTorch's library, as a release ships it, on devices of the caller's, in this process: it can be opened once.
+///
+/// # Errors
+/// The name is of no such target, the release was not set up, or a setting does not exist.
+pub fn open_library(
+    name: &TargetName,
+    devices: Vec<SharedDevice>,
+    setup: &Setup,
+) -> Result<Box<dyn Target>, TargetError> {
+    c10::open_on(name, devices, setup)
 }
 
 /// The same on devices that answer as those of a target did.

@@ -24,7 +24,7 @@ pub const EDGES: [(&str, &[&str]); 25] = [
     ("setup", &["child", "files", "target"]),
     ("stress", &["child", "device", "engine", "op", "reference", "target", "workload"]),
     ("engine", &["child", "device", "files", "input", "model", "op", "oracle", "recording", "reference", "requirement", "spec", "target", "verdict", "workload"]),
-    ("replay", &["device", "input", "op", "recording", "reference"]),
+    ("replay", &["child", "device", "input", "op", "recording", "reference", "target"]),
     ("report", &["files", "input", "op", "requirement", "verdict"]),
     ("workload", &["op", "spec"]),
     ("oracle", &["model", "op", "requirement", "verdict"]),

@@ -8,6 +8,7 @@ pub mod faults;
 pub mod gaps;
 pub mod pattern;
 pub mod physical;
+pub mod played_back;
 pub mod recorded;
 pub mod shadow;
 pub mod sim;

@@ -62,6 +62,8 @@ pub struct RecordedDevice {
     /// Everything the driver did, shared by clones, and how much of it is done.
     acts: Arc<[RecordedAct]>,
     done: usize,
+    /// What it does in later episodes, for where ranges of addresses lie that nothing is mapped in before.
+    later: Arc<[RecordedAct]>,
     /// Handles by position.
     handles: Arc<[StreamHandle]>,
     streams: Streams,
@@ -83,6 +85,7 @@ impl RecordedDevice {
             total_bytes,
             acts: acts.into(),
             done: 0,
+            later: Arc::default(),
             handles: streams.iter().map(|&handle| StreamHandle(handle)).collect(),
             streams: Streams::default(),
             serving: Serving::default(),
@@ -91,6 +94,12 @@ impl RecordedDevice {
             refusals: 0,
             unknown_ranges: 0,
         }
+    }
+
+    /// Goes on with the next episode of the same process: its acts, and those of the episodes after it.
+    pub fn go_on(&mut self, streams: &[u64], acts: Vec<RecordedAct>, later: Vec<RecordedAct>) {
+        (self.acts, self.later, self.done) = (acts.into(), later.into(), 0);
+        self.handles = streams.iter().map(|&handle| StreamHandle(handle)).collect();
     }
 
     /// The request that the driver is called for from now on.
@@ -140,6 +149,24 @@ impl RecordedDevice {
         self.streams.synchronize();
     }
 
+    /// The handle of a stream by position; one that nobody has for a position that was not recorded.
+    #[must_use]
+    pub fn handle(&self, stream: usize) -> StreamHandle {
+        self.handles.get(stream).copied().unwrap_or(StreamHandle(u64::MAX))
+    }
+
+    /// The position of a stream by its handle.
+    #[must_use]
+    pub fn position(&self, handle: StreamHandle) -> Option<usize> {
+        self.handles.iter().position(|&other| other == handle)
+    }
+
+    /// Whether the recording has next, for the request that is served, at least so many bytes mapped.
+    #[must_use]
+    pub fn has_mapped(&self, bytes: u64) -> bool {
+        self.next(DriverAct::Mapped).is_some_and(|act| bytes <= act.bytes)
+    }
+
     fn acts_to_come(&self) -> &[RecordedAct] {
         self.acts.get(self.done..).unwrap_or_default()
     }
@@ -152,14 +179,18 @@ impl RecordedDevice {
 
     /// Where a new range begins: where memory is first mapped for that stream and those pools outside all ranges
     /// known. The attempt that reserves a range may get no memory at all, so that a later one tells.
-    fn range_to_come(&self) -> Option<u64> {
+    fn range_to_come(&self, bytes: u64) -> Option<u64> {
         let Serving { stream, small, owner, .. } = self.serving;
         let fits = |a: &&RecordedAct| {
             let alike = a.stream == stream && a.owner == owner && (a.bytes == SMALL_PAGE) == small;
             a.act == DriverAct::Mapped && alike
         };
-        let unknown = |a: &&RecordedAct| !self.ranges.iter().any(|r| r.contains(&a.address));
-        self.acts_to_come().iter().filter(fits).find(unknown).map(|a| a.address)
+        // One of a later episode may lie where another one still is now.
+        let unknown = |a: &&RecordedAct| {
+            let range = a.address..a.address.saturating_add(bytes);
+            !self.ranges.iter().any(|r| r.start < range.end && range.start < r.end)
+        };
+        self.acts_to_come().iter().chain(&*self.later).filter(fits).find(unknown).map(|a| a.address)
     }
 
     /// The act is done, if the recording has it next.
@@ -201,7 +232,7 @@ impl Device for RecordedDevice {
     }
 
     fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, DeviceError> {
-        let address = self.range_to_come().unwrap_or_else(|| {
+        let address = self.range_to_come(bytes).unwrap_or_else(|| {
             self.unknown_ranges = self.unknown_ranges.saturating_add(bytes);
             (1_u64 << 60).saturating_add(self.unknown_ranges)
         });

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use super::reference::{self, claims};
-use super::{Target, TargetError, TargetName};
+use super::{Target, TargetError, TargetName, registry};
 use crate::cuda::{self, CudaDevice, CudaOptions};
 use crate::cudart::{self, SharedDevice};
 use crate::device::ControlledDevice;
@@ -98,8 +98,23 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
     let device = |(i, &bytes): (u32, &u64)| Box::new(SimDevice::new(i, bytes, streams)) as SharedDevice;
     let devices: Vec<SharedDevice> = (0..).zip(&setup.device_bytes).map(device).collect();
-    let target = C10Target::begin(name, devices, streams, options)?;
-    Ok(Box::new(target))
+    Ok(Box::new(C10Target::begin(name, devices, streams, options)?))
+}
+
+/// The same on devices of the caller's.
+///
+/// # Errors
+/// As `open`.
+pub(super) fn open_on(
+    name: &TargetName,
+    devices: Vec<SharedDevice>,
+    setup: &Setup,
+) -> Result<Box<dyn Target>, TargetError> {
+    if (name.allocator.as_str(), name.place.as_str()) != ("c10", "sim") || name.is_behind_prefix() {
+        return Err(registry::unknown(name));
+    }
+    let options = Options::of_world(name, setup, false)?;
+    Ok(Box::new(C10Target::begin(name, devices, setup.streams, options)?))
 }
 
 /// Builds `c10@cuda`: the same on GPUs, through the harness's runtime: each plays the size that the setup gives it.
