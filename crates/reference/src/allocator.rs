@@ -104,6 +104,8 @@ pub struct DeviceAllocator<D, P> {
     pub(super) limit_rounds: bool,
     pub(super) waits_elsewhere: bool,
     pub(super) ranges_hold_requests: bool,
+    pub(super) helpers_last: bool,
+    pub(super) large_segments_known: bool,
     pub(super) advice: Advice,
 }
 
@@ -139,6 +141,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             limit_rounds: false,
             waits_elsewhere: true,
             ranges_hold_requests: false,
+            helpers_last: false,
+            large_segments_known: true,
             library_alone: false,
             advice: Advice::Expandable,
         };
@@ -213,7 +217,9 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.get_spare(request);
             return Ok(slot);
         }
-        if let Some(slot) = self.find_in_helpers(request)? {
+        if !self.helpers_last
+            && let Some(slot) = self.find_in_helpers(request)?
+        {
             return Ok(slot);
         }
         if self.planted.has(Defect::OomCountedEarly) {
@@ -226,7 +232,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return Ok(slot);
         }
         if self.private.is_redirecting() {
-            return Err(self.out_of_memory(request));
+            return self.last_resort(request);
         }
         if let Some(slot) = self.give_back_part(request)? {
             return Ok(slot);
@@ -242,6 +248,16 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         }
         if !self.planted.has(Defect::NoSecondTry)
             && let Some(slot) = self.grow(request)?
+        {
+            return Ok(slot);
+        }
+        self.last_resort(request)
+    }
+
+    /// Where there is nothing left to try: what pools that help out have, in releases that ask them last.
+    fn last_resort(&mut self, request: &Request) -> Result<Slot, AllocError> {
+        if self.helpers_last
+            && let Some(slot) = self.find_in_helpers(request)?
         {
             return Ok(slot);
         }

@@ -99,17 +99,37 @@ pub(super) struct Arena {
     ages: Option<Ages>,
 }
 
-/// When the segment of each block was made: the lower the earlier.
-#[derive(Debug, Default, Clone)]
+/// What free blocks of one size are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Where they are.
+    Address,
+    /// When PyTorch made the object that the block is: of a block that is cut, the tail stays the old object.
+    Object,
+    /// When their segment was made, and then where they are.
+    Segment,
+}
+
+/// When each block's object or segment was made: the lower the earlier.
+#[derive(Debug, Clone)]
 struct Ages {
     of: Vec<u32>,
     latest: u32,
+    of_objects: bool,
+}
+
+impl Ages {
+    fn next(&mut self) -> u32 {
+        self.latest += 1;
+        self.latest
+    }
 }
 
 impl Arena {
-    /// Has free blocks of one size come in the order in which their segments were made. Before the first block.
-    pub fn order_by_age(&mut self) {
-        self.ages = Some(Ages::default());
+    /// Has free blocks of one size come in that order. Before the first block.
+    pub fn order_by(&mut self, order: Order) {
+        let of_objects = order == Order::Object;
+        self.ages = (order != Order::Address).then(|| Ages { of: Vec::new(), latest: 0, of_objects });
     }
 
     /// What blocks of one size are ordered by.
@@ -128,12 +148,9 @@ impl Arena {
         let neighbour = block.prev.or(block.next);
         if let Some(ages) = &mut self.ages {
             ages.of.resize(self.blocks.len(), 0);
-            ages.of[slot.index()] = match neighbour {
+            ages.of[slot.index()] = match neighbour.filter(|_| !ages.of_objects) {
                 Some(neighbour) => ages.of[neighbour.index()],
-                None => {
-                    ages.latest += 1;
-                    ages.latest
-                }
+                None => ages.next(),
             };
         }
         slot
@@ -167,6 +184,9 @@ impl Arena {
         if let Some(ages) = &mut self.ages {
             ages.of.resize(self.blocks.len(), 0);
             ages.of[copy.index()] = ages.of[slot.index()];
+            if ages.of_objects {
+                ages.of[slot.index()] = ages.next();
+            }
         }
     }
 

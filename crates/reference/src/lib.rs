@@ -38,6 +38,7 @@ mod variation;
 mod waits;
 
 pub use allocator::{AllocError, DeviceAllocator};
+pub use block::Order;
 #[cfg(any(test, feature = "planted-defects"))]
 pub use defect::Planted;
 pub use defect::{Defect, OWN, Planting, Sound};
@@ -56,6 +57,9 @@ use rustc_hash::FxHashMap;
 
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::snapshot::Snapshot;
+
+/// A setting that releases before 2.11 do not know.
+const LARGE_SEGMENTS: &str = "large_segment_size_mb";
 
 /// Sizes are checked against the range of the signed accounts before they get here.
 fn signed(bytes: u64) -> i64 {
@@ -112,6 +116,11 @@ impl<D: Device, P: Planting> Reference<D, P> {
     /// # Errors
     /// As [`Settings::change`], which also says what a refused string leaves behind.
     pub fn change_settings(&mut self, text: &str) -> Result<(), SettingsError> {
+        if text.contains(LARGE_SEGMENTS) && self.devices.iter().any(|device| !device.large_segments_known) {
+            // What of the string was in force by then is not known.
+            self.devices.iter_mut().for_each(|device| device.private.unforeseeable = true);
+            return Err(SettingsError::UnknownKey { key: LARGE_SEGMENTS.to_owned(), hint: None });
+        }
         let changed = self.settings.change(text);
         let planted = self.planted;
         for (index, device) in self.devices.iter_mut().enumerate() {

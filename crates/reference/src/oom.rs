@@ -45,15 +45,35 @@ pub enum Advice {
     /// To set `expandable_segments`, whether that is set or not.
     #[default]
     Expandable,
+    /// The same with an older address of the documentation: before 2.11.
+    ExpandableBefore,
+    /// The same with the variable's newer name: 2.10 alone.
+    ExpandableRenamed,
     /// Nothing: since 2.14 with `expandable_segments`.
     Nothing,
     /// How to reserve fewer addresses: since 2.15 with `expandable_segments`.
     FewerAddresses,
 }
 
-const HINT: &str = " If reserved but unallocated memory is large try setting \
-    PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True to avoid fragmentation.  See documentation for Memory Management  \
-    (https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-cuda-alloc-conf)";
+impl Advice {
+    /// The same release's without `expandable_segments`.
+    fn without_expandable(self) -> Self {
+        match self {
+            Advice::Nothing | Advice::FewerAddresses => Advice::Expandable,
+            same => same,
+        }
+    }
+}
+
+/// The variable that is advised, and where its documentation is.
+const HINT: (&str, &str) = (
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-cuda-alloc-conf",
+);
+const HINT_BEFORE: (&str, &str) =
+    ("PYTORCH_CUDA_ALLOC_CONF", "pytorch.org/docs/stable/notes/cuda.html#environment-variables");
+const HINT_RENAMED: (&str, &str) =
+    ("PYTORCH_ALLOC_CONF", "pytorch.org/docs/stable/notes/cuda.html#environment-variables");
 
 const FEWER_ADDRESSES: &str = " expandable_segments is enabled. If instead the process is running out of virtual address \
     space (VSZ), expandable segments may be over-reserving VA (each segment reserves ~9/8 of device memory, times the \
@@ -85,12 +105,19 @@ impl fmt::Display for OutOfMemory {
         if *private > 0 {
             write!(f, "with {} allocated in private pools (e.g., CUDA Graphs), ", format_size(*private))?;
         }
-        let advice = match advice {
+        write!(f, "and {} is reserved by PyTorch but unallocated.", format_size(*unallocated))?;
+        let (variable, documentation) = match advice {
             Advice::Expandable => HINT,
-            Advice::Nothing => "",
-            Advice::FewerAddresses => FEWER_ADDRESSES,
+            Advice::ExpandableBefore => HINT_BEFORE,
+            Advice::ExpandableRenamed => HINT_RENAMED,
+            Advice::Nothing => return Ok(()),
+            Advice::FewerAddresses => return f.write_str(FEWER_ADDRESSES),
         };
-        write!(f, "and {} is reserved by PyTorch but unallocated.{advice}", format_size(*unallocated))
+        write!(
+            f,
+            " If reserved but unallocated memory is large try setting {variable}=expandable_segments:True to avoid \
+             fragmentation.  See documentation for Memory Management  (https://{documentation})"
+        )
     }
 }
 
@@ -133,7 +160,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         let unset = self.planted.has(Defect::MessageLimitUnset).then_some(u64::MAX);
         let rounded = self.planted.has(Defect::MessageNamesBlock);
         AllocError::OutOfMemory(Box::new(OutOfMemory {
-            advice: if self.settings.expandable_segments { self.advice } else { Advice::Expandable },
+            advice: if self.settings.expandable_segments { self.advice } else { self.advice.without_expandable() },
             device: if self.planted.has(Defect::MessageDeviceZero) { 0 } else { self.index },
             segment: if rounded { request.size } else { segment },
             total,

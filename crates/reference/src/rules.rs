@@ -4,6 +4,7 @@
 //! Decides which rules a release has. Releases that differ otherwise, too, are not here: nothing is claimed of them.
 
 use super::allocator::DeviceAllocator;
+use super::block::Order;
 use super::defect::Planting;
 use super::oom::Advice;
 use crate::device::Device;
@@ -11,9 +12,9 @@ use crate::device::Device;
 /// The rules of a release. By default those of 2.11.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// 2.13: of free blocks of one size the one in the older segment comes first, and then the one at the lower address; before,
-    /// the address alone counts.
-    pub oldest_segment_first: bool,
+    /// Which of free blocks of one size comes first: until 2.11 that at the lower address, in 2.12 that whose object is older
+    /// (`Block::registration_counter`), since 2.13 that in the older segment.
+    pub order: Order,
     /// 2.13: the limit is a fraction of the device in bytes, rounded to the nearest; before, truncated.
     pub limit_rounds: bool,
     /// 2.13: only a capture puts frees off and keeps the cache from being given back, and only for the thread whose current
@@ -25,6 +26,10 @@ pub struct Rules {
     /// 2.15: a request that no range of addresses can hold (9/8 of the device) gets none; before, it leaves one behind
     /// (`find_expandable_block`).
     pub ranges_hold_requests: bool,
+    /// Until 2.10 pools that help out are asked after the cache was given back; since then before (`alloc_block` in `malloc`).
+    pub helpers_last: bool,
+    /// 2.11: `large_segment_size_mb` is a setting.
+    pub large_segments_known: bool,
     /// What a refusal advises with `expandable_segments`.
     pub advice: Advice,
 }
@@ -32,11 +37,13 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Rules {
-            oldest_segment_first: false,
+            order: Order::Address,
             limit_rounds: false,
             captures_alone: false,
             waits_elsewhere: true,
             ranges_hold_requests: false,
+            helpers_last: false,
+            large_segments_known: true,
             advice: Advice::Expandable,
         }
     }
@@ -44,7 +51,7 @@ impl Default for Rules {
 
 impl Rules {
     /// Releases, by their minor version, whose rules are known here.
-    pub const RELEASES: [u32; 4] = [11, 13, 14, 15];
+    pub const RELEASES: [u32; 6] = [10, 11, 12, 13, 14, 15];
 
     /// Whether nothing else of that release is known to differ from what these rules come to.
     #[must_use]
@@ -59,15 +66,23 @@ impl Rules {
         let advice = match minor {
             15.. => Advice::FewerAddresses,
             14 => Advice::Nothing,
-            _ => Advice::Expandable,
+            11.. => Advice::Expandable,
+            10 => Advice::ExpandableRenamed,
+            _ => Advice::ExpandableBefore,
         };
-        let (oldest_segment_first, limit_rounds, captures_alone) = (newer, newer, newer);
+        let order = match minor {
+            13.. => Order::Segment,
+            12 => Order::Object,
+            _ => Order::Address,
+        };
         let rules = Rules {
-            oldest_segment_first,
-            limit_rounds,
-            captures_alone,
+            order,
+            limit_rounds: newer,
+            captures_alone: newer,
             waits_elsewhere: minor < 15,
             ranges_hold_requests: minor >= 15,
+            helpers_last: minor < 11,
+            large_segments_known: minor >= 11,
             advice,
         };
         Self::RELEASES.contains(&minor).then_some(rules)
@@ -77,14 +92,14 @@ impl Rules {
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Goes by the rules of another release. Before the first call.
     pub(super) fn go_by(&mut self, rules: Rules) {
-        if rules.oldest_segment_first {
-            self.arena.order_by_age();
-        }
+        self.arena.order_by(rules.order);
         self.private.context.captures_alone = rules.captures_alone;
         self.advice = rules.advice;
         self.limit_rounds = rules.limit_rounds;
         self.waits_elsewhere = rules.waits_elsewhere;
         self.ranges_hold_requests = rules.ranges_hold_requests;
+        self.helpers_last = rules.helpers_last;
+        self.large_segments_known = rules.large_segments_known;
         self.set_limit(self.settings.fraction);
     }
 }
