@@ -21,8 +21,11 @@ const LIBRARIES: [(&str, &str, &str); 4] = [
     ("POOLPROOF_MANAGEMENT", "libnvidia-ml.so.1", "3"),
 ];
 
+/// What `tests/recordings` were made of.
+const RECORDED: &str = "2.11.0";
+
 /// Releases whose rules the reference knows.
-const EXACT: [&str; 4] = ["2.11.0", "2.13.0", "2.14.1", "2.15.0"];
+const EXACT: [&str; 6] = ["2.10.0", "2.11.0", "2.12.1", "2.13.0", "2.14.1", "2.15.0"];
 
 fn main() -> ExitCode {
     let cc = Command::new("cc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -39,7 +42,12 @@ fn main() -> ExitCode {
         let why = missing.or_else(|| no_cc.clone());
         add(&mut trials, format!("torch-{version}::allocates"), why.clone(), move || allocates(found.as_ref()));
         if EXACT.contains(&version) {
+            let why = why.clone();
             add(&mut trials, format!("torch-{version}::goes-by-its-rules"), why, move || goes_by_its_rules(version));
+        }
+        if version == RECORDED {
+            let name = format!("torch-{version}::does-what-was-recorded");
+            add(&mut trials, name, why, move || does_what_was_recorded(version));
         }
     }
     let there: Vec<&str> = RELEASES.into_iter().filter(|version| find(&cache, version).is_some()).collect();
@@ -83,8 +91,8 @@ fn probe(arguments: &[&Path]) -> Result<(), Failed> {
     let program = folder().join(format!("probe-{:?}", std::thread::current().id()));
     cc(&[], &source, &program, &["-ldl"])?;
     let output = Command::new(program).args(arguments).env_remove("PYTORCH_CUDA_ALLOC_CONF").output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{}: {said}", output.status).into()) }
+    let [printed, said] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    if output.status.success() { Ok(()) } else { Err(format!("{}: {printed}{said}", output.status).into()) }
 }
 
 fn forwards((define, name, answer): (&str, &str, &str)) -> Result<(), Failed> {
@@ -151,11 +159,27 @@ fn allocates(released: Option<&Released>) -> Result<(), Failed> {
 /// The program as a user starts it: every figure, address and device call of these sequences is what the reference comes to.
 fn goes_by_its_rules(version: &str) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let target = format!("c10@sim?torch={version}&lockstep=on");
+    let target = format!("c10@sim?torch={version}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
     command.current_dir(folder.path()).args(["run", "--target", &target, "--only-exact", "--cases", "8"]);
     command.args(["zero::*", "pool::*", "trim::*", "peak::*"].iter().flat_map(|glob| ["--scenario", glob]));
     let output = command.args(["--no-regressions", "--out", "o"]).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{}: {said}", output.status).into()) }
+    let [printed, said] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    if output.status.success() { Ok(()) } else { Err(format!("{}: {printed}{said}", output.status).into()) }
+}
+
+/// What was recorded of PyTorch on a GPU the library does again on the recorded driver, call for call.
+fn does_what_was_recorded(version: &str) -> Result<(), Failed> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let files: Vec<_> = std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let files: Vec<_> = files.into_iter().filter(|path| path.extension().is_some_and(|end| end == "gz")).collect();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
+    let command = command.args(["replay", "--exact", "--target", &format!("c10@sim?torch={version}")]).args(&files);
+    let output = command.output()?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let is_whole = printed.matches(" 400 operations, 0 divergences").count() == files.len() && files.len() > 20;
+    if output.status.success() && is_whole {
+        return Ok(());
+    }
+    Err(format!("{}: {printed}{}", output.status, String::from_utf8_lossy(&output.stderr)).into())
 }

@@ -61,10 +61,10 @@ impl Replayed {
         let count = header.devices.len();
         owners.resize(count, Vec::new());
         let devices = header.devices.iter().enumerate().map(|(i, info)| {
-            let streams = start.streams.get(&info.index).map_or(&[][..], Vec::as_slice);
+            let streams = super::streams_of(start, info.index);
             RecordedDevice::new(info.total_bytes, streams, driver::acts(end.events_of(i), &owners[i]))
         });
-        let mut reference = Reference::new(devices.collect(), settings, crate::reference::Sound);
+        let mut reference = super::by_release(header, devices.collect(), settings);
         reference.record_trace();
         let mut recorded = vec![Stats::default(); count];
         for (&device, change) in &start.stats {
@@ -213,8 +213,7 @@ impl Replayed {
             }
             Verb::SetFraction => {
                 let device = self.device_of(op)?;
-                let set = self.reference.set_fraction(device, op.fraction.ok_or("fraction")?);
-                if let Err(error) = set {
+                if let Err(error) = self.reference.set_fraction(device, op.fraction.ok_or("fraction")?) {
                     let recorded = "served".to_owned();
                     return Ok(Some(DivergenceKind::Refusal { recorded, predicted: error.to_string() }));
                 }

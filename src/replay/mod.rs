@@ -33,11 +33,12 @@ pub use note::{Changed, Note};
 pub use range::{Bound, Range, RangeError};
 pub use reading::{Progress, Reading, Silent, copied};
 
+use crate::device::recorded::RecordedDevice;
 use crate::input::{self, Looks};
 use crate::op::snapshot::SegmentView;
 use crate::op::trace::TraceEvent;
 use crate::recording::{self, Line, Reader, RecordingError, SnapshotError};
-use crate::reference::{PoolId, PrimeError, Settings, SettingsError};
+use crate::reference::{PoolId, PrimeError, Reference, Rules, Settings, SettingsError, Sound};
 use crate::target::TargetError;
 use episode::Replayed;
 use invariants::Invariants;
@@ -189,6 +190,26 @@ fn is_pickle(path: &Path) -> Result<bool, RecordingError> {
     }
 }
 
+/// The rules of the release that was recorded; `None` where they are not known.
+fn rules_of(header: &recording::Header) -> Option<Rules> {
+    let minor = header.recorded_from.strip_prefix("torch 2.")?.split('.').next()?.parse().ok()?;
+    Rules::of(minor)
+}
+
+/// The reference by the rules of the release that was recorded, or else those of 2.11.
+fn by_release(
+    header: &recording::Header,
+    devices: Vec<RecordedDevice>,
+    settings: &Settings,
+) -> Reference<RecordedDevice> {
+    Reference::new(devices, settings, Sound).by(rules_of(header).unwrap_or_default())
+}
+
+/// Raw handles of a device's streams when an episode begins, by position.
+fn streams_of(start: &recording::Episode, device: usize) -> &[u64] {
+    start.streams.get(&device).map_or(&[], Vec::as_slice)
+}
+
 /// A recording's header and its settings, read.
 fn header_of(reader: &mut Reader) -> Result<(recording::Header, Settings), ReplayError> {
     let header = reader.header()?;
@@ -219,6 +240,9 @@ fn shown(
     let mut owners =
         if settings.expandable_segments { pools::owners(path)?.into_iter() } else { Vec::new().into_iter() };
     let mut report = ReplayReport::default();
+    if rules_of(&header).is_none() {
+        report.notes.push(Note::OtherRelease { recorded: header.recorded_from.clone() });
+    }
     let mut lived = Lived { config: header.config.clone(), settings, ..Lived::default() };
     let mut current: Option<Replayed> = None;
     recording::ahead::each_line(reader, |place, line| -> Result<(), ReplayError> {

@@ -74,6 +74,11 @@ pub enum Note {
         /// How many.
         times: u64,
     },
+    /// The reference has no rules of the release that was recorded.
+    OtherRelease {
+        /// As the recording names it.
+        recorded: String,
+    },
     /// Which requests went to private pools was told by the segments that their addresses lie in.
     PoolsByAddress,
 }
@@ -182,6 +187,11 @@ impl fmt::Display for Note {
                 "device {device}: {} followed as recorded; garbage collection goes by ages and by the memory fraction, which \
                  a snapshot does not tell",
                 counted(*times, "garbage collection")
+            ),
+            Note::OtherRelease { recorded } => write!(
+                f,
+                "recorded from {recorded}, whose rules the reference does not know: it goes by those of 2.11, and a divergence \
+                 may be a difference between the releases"
             ),
             Note::PoolsByAddress => f.write_str(
                 "the trace has no `pool_id` (PyTorch before 2.12): a request's private pool is that of the segment its \

@@ -254,16 +254,6 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         self.last_resort(request)
     }
 
-    /// Where there is nothing left to try: what pools that help out have, in releases that ask them last.
-    fn last_resort(&mut self, request: &Request) -> Result<Slot, AllocError> {
-        if self.helpers_last
-            && let Some(slot) = self.find_in_helpers(request)?
-        {
-            return Ok(slot);
-        }
-        Err(self.out_of_memory(request))
-    }
-
     /// Best fit over the free blocks of the request's pool and stream.
     #[inline(always)]
     pub(super) fn find_free(&mut self, request: &Request) -> Option<Slot> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::allocator::{AllocError, DeviceAllocator, Request};
+use super::block::Slot;
 use super::defect::{Defect, Planting};
 use crate::device::{Device, ProcessMemory};
 use crate::op::Counter;
@@ -138,6 +139,17 @@ pub fn format_size(bytes: u64) -> String {
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
+    /// Where there is nothing left to try: what pools that help out have, in releases that ask them last.
+    pub(super) fn last_resort(&mut self, request: &Request) -> Result<Slot, AllocError> {
+        self.private.unforeseeable |= self.helpers_last && self.private.deleted_helper;
+        if self.helpers_last
+            && let Some(slot) = self.find_in_helpers(request)?
+        {
+            return Ok(slot);
+        }
+        Err(self.out_of_memory(request))
+    }
+
     /// Counts the refusal and gathers its figures.
     pub(super) fn out_of_memory(&mut self, request: &Request) -> AllocError {
         let total = self.device.total_bytes();

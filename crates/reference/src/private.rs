@@ -96,6 +96,8 @@ pub(super) struct PrivatePools {
     pub kept_by_object: bool,
     /// From here on PyTorch's answers follow from addresses of its heap, or one of its own assertions has failed.
     pub unforeseeable: bool,
+    /// A pool that helps out was deleted. Until 2.10 PyTorch asks it all the same, and an assertion fails.
+    pub deleted_helper: bool,
     /// Dead pools in the order in which PyTorch goes through them.
     dead: FlatTable<PoolId>,
     /// The same of pools that help out.
@@ -232,6 +234,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return Err(PoolError::DiesRedirected);
         }
         if let Some(pool) = self.private.pools.iter_mut().find(|p| p.id == id) {
+            self.private.deleted_helper |= pool.flags.use_on_oom;
             pool.flags.use_on_oom = false;
             self.private.helpers.remove(id);
         }

@@ -53,12 +53,6 @@ impl Rules {
     /// Releases, by their minor version, whose rules are known here.
     pub const RELEASES: [u32; 6] = [10, 11, 12, 13, 14, 15];
 
-    /// Whether nothing else of that release is known to differ from what these rules come to.
-    #[must_use]
-    pub fn are_complete(minor: u32) -> bool {
-        minor == 11
-    }
-
     /// The rules of 2.`minor`; `None` for a release that is not known to go by any of them.
     #[must_use]
     pub fn of(minor: u32) -> Option<Rules> {

@@ -17,7 +17,7 @@ use figures::Ahead;
 use super::closing;
 use super::divergence::{Divergence, DivergenceKind, FilePosition};
 use super::episode::describe;
-use super::{ReplayError, ReplayReport, driver, header_of, pools};
+use super::{ReplayError, ReplayReport, driver, header_of, pools, streams_of};
 use crate::device::played_back::PlayedBack;
 use crate::device::recorded::{RecordedAct, RecordedDevice};
 use crate::op::trace::TraceEvent;
@@ -230,8 +230,4 @@ impl Library {
             report.diverged(Divergence { place, at, kinds });
         }
     }
-}
-
-fn streams_of(start: &Episode, device: usize) -> &[u64] {
-    start.streams.get(&device).map_or(&[], Vec::as_slice)
 }

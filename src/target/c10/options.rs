@@ -34,8 +34,6 @@ pub(in crate::target) struct Options {
     pub(super) config: Option<String>,
     pub(super) uncached: bool,
     pub(super) gpu: OnGpu,
-    /// Held against rules that are not known to be all of the release's.
-    lockstep: bool,
 }
 
 impl Options {
@@ -43,10 +41,6 @@ impl Options {
         TargetOption {
             usage: "torch=VERSION",
             what: "the release, as `poolproof setup torch` fetched it (the newest there)",
-        },
-        TargetOption {
-            usage: "lockstep=on|off",
-            what: "on: hold 2.13 to 2.15 against the reference too, whose rules of them are not complete: a departure may be its mistake (off)",
         },
         TargetOption { usage: "caching=on|off", what: "off: as under PYTORCH_NO_CUDA_MEMORY_CACHING=1" },
         TargetOption {
@@ -73,8 +67,6 @@ impl Options {
             match (key.as_str(), value.as_deref()) {
                 ("torch", Some(version)) => options.torch = Some(version.to_owned()),
                 ("config", Some(text)) => options.configure(name, text)?,
-                ("lockstep", Some("on")) => options.lockstep = true,
-                ("lockstep", Some("off")) => options.lockstep = false,
                 ("caching", Some("off")) => options.uncached = true,
                 ("caching", Some("on")) => options.uncached = false,
                 (text, None) if text.contains(':') => options.configure(name, text)?,
@@ -123,7 +115,7 @@ impl Options {
     pub(super) fn offers(&self, capability: Capability, minor: u32) -> bool {
         let is_claimed = match capability {
             Capability::Policy(Policy::Pytorch2_11) => minor == 11,
-            Capability::ExactPolicy => Rules::are_complete(minor) || (self.lockstep && Rules::of(minor).is_some()),
+            Capability::ExactPolicy => Rules::of(minor).is_some(),
             Capability::CachingSwitch => minor >= 6,
             _ => true,
         };

@@ -47,7 +47,7 @@ impl Options {
         },
         TargetOption {
             usage: "torch=2.11|2.13|2.14|2.15",
-            what: "as that release does it, as far as `c10@sim` shows its rules; all of 2.11, most of the others; keys stay those of 2.11 (2.11)",
+            what: "as that release does it, so far as `c10@sim` in lockstep has shown; keys stay those of 2.11 (2.11)",
         },
         TargetOption {
             usage: "layer=all|library",

@@ -60,6 +60,9 @@ fn in_chinese(note: &Note) -> String {
         Note::Collected { device, times } => {
             format!("设备 {device}：按记录重现了 {times} 次垃圾回收：它们取决于缓存年龄与显存比例，快照没有记录")
         }
+        Note::OtherRelease { recorded } => format!(
+            "记录自 {recorded}，参考实现不了解该版本的规则，按 2.11 的规则重放；出现的差异可能只是版本之间的差异"
+        ),
         Note::PoolsByAddress => "记录中没有 `pool_id`（PyTorch 2.12 之前）：请求的私有池按其地址所在的段判定，\
                                  结束时已不存在的段视为属于默认池"
             .to_owned(),
