@@ -115,6 +115,10 @@ impl CliError {
                 ReportError::NotJson { .. } | ReportError::NoFormat { .. } | ReportError::UnknownFormat { .. }
                 | ReportError::Malformed { .. },
             ) => Some("report takes the run.json that a run left in its folder for the target".to_owned()),
+            CliError::Report(ReportError::NoRecord { below, .. }) => Some(match below {
+                Some(folder) => format!("a run leaves a folder for each target; did you mean {}?", folder.display()),
+                None => "name the run.json of a run, or the folder that it left for a target".to_owned(),
+            }),
             CliError::Plan(PlanError::NoMatch { .. }) => {
                 Some("`poolproof list scenarios` prints them; globs such as 'frac::*' match whole ids".to_owned())
             }

@@ -4,6 +4,7 @@
 //! the record alone, so any old `run.json` renders again.
 
 mod advice;
+mod comparison;
 mod export;
 mod facts;
 mod file;
@@ -21,8 +22,12 @@ mod tests;
 mod unfaithful;
 mod words;
 
+pub use comparison::{comparison_file, comparison_page, comparison_text};
 pub use export::Exporter;
-pub use file::{ReportError, add_guided, read, read_survival, releases_json, run_schema, survival_json, write};
+pub use file::{
+    ReportError, add_guided, comparison_json, comparison_schema, read, read_folder, read_survival, releases_json,
+    run_schema, survival_json, write,
+};
 pub use junit::junit;
 pub use markdown::{headline, markdown};
 pub use matrix::matrix_page;
