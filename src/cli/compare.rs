@@ -9,7 +9,7 @@ use crate::verdict::comparison::{CameTo, Comparison};
 use super::flags::Lang;
 use super::{CliError, Context, Exit};
 
-/// Hold a run against an earlier one: what is new, fixed, changed, still failing or no longer shown
+/// Hold a run against an earlier one: what is new, fixed or worse
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The two may be of different releases, places or settings: what differs beside the results is said first. A finding is found again by its \
