@@ -10,6 +10,7 @@ mod check_worker;
 mod compare;
 mod cuda;
 mod doctor;
+mod emit;
 mod error;
 mod exit;
 mod explain;

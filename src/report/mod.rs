@@ -12,6 +12,7 @@ mod junit;
 mod markdown;
 mod matrix;
 mod page;
+mod program;
 mod releases;
 #[cfg(test)]
 mod study_test;
@@ -31,6 +32,7 @@ pub use file::{
 pub use junit::junit;
 pub use markdown::{headline, markdown};
 pub use matrix::matrix_page;
+pub use program::{Origin, Source, Tongue, Unsaid, program};
 pub use releases::{releases_file, releases_page, releases_summary};
 pub use survival::{survival_kills, survival_page};
 pub use table::{sweep_table, table};
