@@ -60,6 +60,7 @@ pub(super) fn write(program: &Program<'_>) -> Result<String, Unsaid> {
 const HEAD: &str = r#"#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <inttypes.h>
+#include <link.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,17 +116,25 @@ static void finish_all(int device) { for (int stream = 0; stream < stream_count;
 static int is_idle(int device, Stream at) { int stream = stream_of(device, at); return stream < 0 ? -1 : !busy[device][stream]; }
 static void synchronize(int device, Stream at) { int stream = stream_of(device, at); if (stream >= 0) finish(device, stream); }
 
+/* A function of the library itself: the C library has a `free`, too. */
+static void *own(void *library, const char *name) {
+    struct link_map *map;
+    Dl_info info;
+    void *found = dlsym(library, name);
+    if (!found || dlinfo(library, RTLD_DI_LINKMAP, &map) || !dladdr(found, &info)) return NULL;
+    return (uintptr_t)info.dli_fbase == (uintptr_t)map->l_addr ? found : NULL;
+}
 static void *find(void *library, const char *given, const char *const *usual) {
-    if (given) return dlsym(library, given);
+    if (given) return own(library, given);
     for (; *usual; usual++)
-        if (dlsym(library, *usual)) return dlsym(library, *usual);
+        if (own(library, *usual)) return own(library, *usual);
     return NULL;
 }
 static void begin(const char *path, const char *const *names, int devices, const size_t *sizes, int streams) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) { printf("%s\n", dlerror()); exit(2); }
     static const char *const alloc_names[] = {"alloc", "my_malloc", "allocate", NULL}, *const free_names[] = {"free", "my_free", "deallocate", NULL};
-    static const char *const one[][2] = {{"init"}, {"memory_fraction"}, {"reset"}, {"trim"}, {"record_stream"}};
+    static const char *const one[][2] = {{"init", NULL}, {"memory_fraction", NULL}, {"reset", NULL}, {"trim", NULL}, {"record_stream", NULL}};
     void (*init)(int);
     *(void **)&take = find(library, names[0], alloc_names), *(void **)&give = find(library, names[1], free_names);
     *(void **)&init = find(library, names[2], one[0]), *(void **)&set_fraction = find(library, names[3], one[1]);
@@ -135,7 +144,7 @@ static void begin(const char *path, const char *const *names, int devices, const
     stream_count = streams;
     /* Two functions that a library may have, to be told sizes and streams of the host. */
     void (*of_streams)(int (*)(int, Stream), void (*)(int, Stream)), (*of_device)(int, size_t);
-    *(void **)&of_streams = dlsym(library, "poolproof_streams"), *(void **)&of_device = dlsym(library, "poolproof_device");
+    *(void **)&of_streams = own(library, "poolproof_streams"), *(void **)&of_device = own(library, "poolproof_device");
     if (of_streams) of_streams(is_idle, synchronize);
     for (int device = 0; of_device && device < devices; device++) of_device(device, sizes[device]);
     if (init) init(devices);

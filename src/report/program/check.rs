@@ -17,6 +17,8 @@ pub(super) enum Check {
     Served,
     /// It is refused in one of these ways.
     Refused(Vec<RefusalClass>),
+    /// It is served, or refused in one of these ways.
+    ServedOr(Vec<RefusalClass>),
     /// What must be said of the address of the block handed out last.
     Address(BlockId, AddressExpect),
     /// A figure.
@@ -44,17 +46,24 @@ pub(super) enum Check {
 impl Check {
     /// Whether it is about how the last call is answered.
     pub fn is_of_the_answer(&self) -> bool {
-        matches!(self, Check::Served | Check::Refused(_) | Check::Contains(_) | Check::Lacks(_) | Check::Address(..))
+        matches!(
+            self,
+            Check::Served
+                | Check::ServedOr(_)
+                | Check::Refused(_)
+                | Check::ServedOr(_)
+                | Check::Contains(_)
+                | Check::Lacks(_)
+                | Check::Address(..)
+        )
     }
 
     pub fn expected(&self) -> String {
         let figure = |device: &i32, key: &Key| format!("{key} of device {device}");
         match self {
             Check::Served => "the call is served".to_owned(),
-            Check::Refused(classes) => {
-                let names: Vec<&str> = classes.iter().map(|class| class.name()).collect();
-                format!("the call is refused as {}", names.join(" or "))
-            }
+            Check::Refused(classes) => format!("the call is refused as {}", listed(classes)),
+            Check::ServedOr(classes) => format!("the call is served, or refused as {}", listed(classes)),
             Check::Address(block, AddressExpect::Null) => format!("{block} is the null address"),
             Check::Address(block, AddressExpect::NotNull) => format!("{block} is not the null address"),
             Check::Address(block, AddressExpect::SameAs(other)) => format!("{block} lies where {other} lay"),
@@ -75,6 +84,10 @@ impl Check {
             Check::Survives => "the process lives on".to_owned(),
         }
     }
+}
+
+fn listed(classes: &[RefusalClass]) -> String {
+    classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(" or ")
 }
 
 fn refuse<T>(violation: &Violation, why: impl Into<String>) -> Result<T, Unsaid> {
@@ -112,16 +125,24 @@ pub(super) fn derive(source: &Source<'_>, lines: &[Line]) -> Result<(usize, Vec<
                 None => refuse(violation, "the request is not the last call"),
             }
         }
-        OracleName::Refusal if violation.message.en.contains(" instead of ") => {
-            let named = violation.message.en.rsplit(" instead of ").next().unwrap_or_default();
-            let classes = classes(named);
-            if classes.is_empty() { figure(source, last) } else { one(Check::Refused(classes)) }
-        }
+        OracleName::Refusal if answer(violation).is_some() => match answer(violation) {
+            Some((true, classes)) if classes.is_empty() => one(Check::Served),
+            Some((true, classes)) => one(Check::ServedOr(classes)),
+            Some((false, classes)) if !classes.is_empty() => one(Check::Refused(classes)),
+            _ => figure(source, last),
+        },
         OracleName::Crash | OracleName::Panic => one(Check::Survives),
         OracleName::Hang => refuse(violation, "how long a call may take is for who waits to say"),
         oracle if OracleName::RELATIONS.contains(&oracle) => refuse(violation, "two runs are held against each other"),
         _ => figure(source, last),
     }
+}
+
+/// Whether a judge of refusals would have the call served, and in which ways it may be refused; `None` if it is about something else.
+fn answer(violation: &Violation) -> Option<(bool, Vec<RefusalClass>)> {
+    let expected = &violation.figure.as_ref()?.expected.en;
+    let served = expected.starts_with("served");
+    (served || expected.starts_with("refused")).then(|| (served, classes(expected)))
 }
 
 fn same_request(lines: &[Line], first: usize, second: usize) -> bool {

@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 
 use super::check::Check;
+use super::cpp_calls::step;
 use super::{Program, Tongue, Unsaid, plain, quoted};
 use crate::op::stats::{Key, Row};
 use crate::op::step::{AddressExpect, Amount};
-use crate::op::{DeviceCall, DeviceId, Op, Pointer, PoolName, PoolSource, RefusalClass};
+use crate::op::{Op, RefusalClass};
 
 const TONGUE: Tongue = Tongue::Cpp;
 
@@ -172,19 +173,22 @@ fn condition(amount: Amount, value: &str) -> String {
     }
 }
 
+fn refusals(classes: &[RefusalClass]) -> String {
+    let is = |class: &RefusalClass| match class {
+        RefusalClass::OutOfMemory => "said.rfind(\"out_of_memory\", 0) == 0",
+        _ => "(said.rfind(\"error\", 0) == 0 && said.find(\"INTERNAL ASSERT\") == said.npos)",
+    };
+    classes.iter().map(is).collect::<Vec<_>>().join(" || ")
+}
+
 /// What there is, as text, and whether it is right.
 fn checked(program: &Program<'_>, check: &Check) -> Result<(String, String), Unsaid> {
     let unseen = |why| Err(Unsaid::Check { what: check.expected(), language: TONGUE, why });
     let said = || "said".to_owned();
     Ok(match check {
         Check::Served => (said(), "said == \"served\"".to_owned()),
-        Check::Refused(classes) => {
-            let is = |class: &RefusalClass| match class {
-                RefusalClass::OutOfMemory => "said.rfind(\"out_of_memory\", 0) == 0".to_owned(),
-                _ => "said.rfind(\"error\", 0) == 0 && said.find(\"INTERNAL ASSERT\") == said.npos".to_owned(),
-            };
-            (said(), classes.iter().map(is).collect::<Vec<_>>().join(" || "))
-        }
+        Check::Refused(classes) => (said(), refusals(classes)),
+        Check::ServedOr(classes) => (said(), format!("said == \"served\" || {}", refusals(classes))),
         Check::Contains(text) => (said(), format!("said.find({}) != said.npos", quoted(text))),
         Check::Lacks(text) => (said(), format!("said.find({}) == said.npos", quoted(text))),
         Check::Address(block, wanted) => {
@@ -227,139 +231,4 @@ fn checked(program: &Program<'_>, check: &Check) -> Result<(String, String), Uns
 
 fn both(block: &crate::op::BlockId, other: &crate::op::BlockId) -> String {
     format!("\"{block} \" + range({block}) + \", {other} \" + range({other})")
-}
-
-fn user_id(pool: PoolName) -> String {
-    format!("Pool{{0, {}}}", u64::from(pool.0) + 1)
-}
-
-/// Device, id and stream of a capture.
-fn captured(program: &Program<'_>, graph: crate::op::GraphName) -> Option<(i32, String, u8)> {
-    program.lines.iter().find_map(|line| match line.op {
-        Op::CaptureBegin { graph: begun, device, stream, pool } if begun == graph => {
-            let id = match pool {
-                None => format!("Pool{{{}, 0}}", u64::from(graph.0) + 1),
-                Some(PoolSource::Pool(pool)) => user_id(pool),
-                Some(PoolSource::Graph(other)) => captured(program, other).map(|(_, id, _)| id)?,
-            };
-            Some((device.0, id, stream.0))
-        }
-        _ => None,
-    })
-}
-
-fn home(program: &Program<'_>, at: usize, block: crate::op::BlockId) -> i32 {
-    let made = program.lines[..at].iter().rev().find_map(|line| match line.op {
-        Op::Alloc { block: made, device, .. } if made == block => Some(device.map_or(current(program, at), |d| d.0)),
-        _ => None,
-    });
-    made.unwrap_or(0)
-}
-
-/// The current device before a line.
-fn current(program: &Program<'_>, at: usize) -> i32 {
-    let set = program.lines[..at].iter().rev().find_map(|line| match line.op {
-        Op::SetCurrent { device } if !line.answered.starts_with("refused") => Some(device.0),
-        _ => None,
-    });
-    set.unwrap_or(0)
-}
-
-fn step(program: &Program<'_>, at: usize) -> Result<String, Unsaid> {
-    let line = &program.lines[at];
-    let refuse = |why| Err(program.unsaid(at, TONGUE, why));
-    let count = i32::try_from(program.devices()).unwrap_or(i32::MAX);
-    let answers = at == program.judged && program.checks.iter().any(Check::is_of_the_answer);
-    let call = |action: String| {
-        if answers {
-            format!("const std::string said = told([&] {{ {action} }});")
-        } else if program.may_be_refused(at) {
-            format!("told([&] {{ {action} }});")
-        } else {
-            action
-        }
-    };
-    // The stream names of devices that are not there do not exist.
-    if line.op.stream().is_some() && line.op.device().is_some_and(|device: DeviceId| !(0..count).contains(&device.0)) {
-        return refuse("the stand-in has no stream of such a device");
-    }
-    let place = |device: Option<DeviceId>| device.map_or_else(|| current(program, at), |d| d.0);
-    Ok(match &line.op {
-        Op::Alloc { block, device, stream, bytes, .. } => {
-            let device = place(*device);
-            let action = format!("{block} = alloc({device}, s{device}_{}, {bytes}ul);", stream.0);
-            format!("Block {block}; {}", call(action))
-        }
-        Op::Free { block } => call(format!("give({block}.at);")),
-        Op::FreePointer { pointer } => call(match pointer {
-            Pointer::Null => "give(0);".to_owned(),
-            Pointer::Interior { block, offset } => format!("give({block}.at + {offset}ul);"),
-            Pointer::Freed { block } => format!("give({block}.at);"),
-            Pointer::Wild { address } => format!("give({address:#x}ul);"),
-        }),
-        Op::RecordStream { block, stream } => {
-            let device = home(program, at, *block);
-            call(format!("record(reinterpret_cast<void *>({block}.at), s{device}_{});", stream.0))
-        }
-        Op::Use { .. } | Op::Fill { .. } | Op::Verify { .. } => "/* nothing is written on the stand-in */".to_owned(),
-        Op::Occupy { device, stream } => format!("standin_busy({0}, s{0}_{1}.stream());", device.0, stream.0),
-        Op::Finish { device, stream } => {
-            format!("on({0}, [&] {{ return cudaStreamSynchronize(s{0}_{1}.stream()); }});", device.0, stream.0)
-        }
-        Op::Synchronize { device } => format!("on({}, [] {{ return cudaDeviceSynchronize(); }});", device.0),
-        Op::EmptyCache => call("a::emptyCache();".to_owned()),
-        Op::ResetPeak { device } => call(format!("a::resetPeakStats({});", device.0)),
-        Op::ResetAccumulated { device } => call(format!("a::resetAccumulatedStats({});", device.0)),
-        Op::SetFraction { fraction, .. } if !fraction.is_finite() => return refuse("such a fraction has no literal"),
-        Op::SetFraction { device, fraction } => {
-            call(format!("a::setMemoryFraction({fraction:?}, {});", place(*device)))
-        }
-        Op::GetFraction { device } => call(format!("(void)a::getMemoryFraction({});", place(*device))),
-        Op::SetSettings { settings } => call(format!("settings({});", quoted(settings))),
-        Op::SetCaching { enabled } => call(format!("a::enable({enabled});")),
-        Op::SetCurrent { device } => call(format!("c10::cuda::set_device({});", device.0)),
-        Op::Fault { call, skip, error, .. } => match fault(*call, *skip, error.map(crate::op::FaultError::code)) {
-            Some(text) if program.devices() == 1 => text,
-            _ => return refuse("the stand-in lets no such call fail"),
-        },
-        Op::PoolCreate { use_on_oom: false, no_split: false, .. } => {
-            "/* a pool is made when it is entered */".to_owned()
-        }
-        Op::PoolCreate { .. } => return refuse("a pool with options is made by ATen"),
-        Op::PoolEnter { pool, device } => call(format!("enter({}, {});", device.0, user_id(*pool))),
-        Op::PoolExit { pool, device } => call(format!("leave({}, {});", device.0, user_id(*pool))),
-        Op::PoolDelete { .. } => return refuse("a pool is taken down by ATen"),
-        Op::CaptureBegin { graph, .. } | Op::CaptureEnd { graph } | Op::GraphReset { graph } => {
-            let Some((device, id, stream)) = captured(program, *graph) else {
-                return refuse("the graph was not captured");
-            };
-            call(match line.op {
-                Op::CaptureBegin { .. } => format!("capture({device}, {id}, s{device}_{stream});"),
-                Op::CaptureEnd { .. } => format!("capture_ends({device}, {id}, s{device}_{stream});"),
-                _ => format!("a::releasePool({device}, {id});"),
-            })
-        }
-        Op::Snapshot => call("(void)a::snapshot();".to_owned()),
-        Op::Dictionary { .. } | Op::MemoryInfo { .. } | Op::CycleEnd => "/* only reads */".to_owned(),
-        Op::Summary { .. } => return refuse("the table is Python's"),
-        Op::WaitStream { .. } => return refuse("the stand-in lets no stream wait for another"),
-        Op::Neighbour { .. } => return refuse("the stand-in has no other process"),
-        Op::Caller { .. } => return refuse("calls come from one thread"),
-    })
-}
-
-/// Device calls that the stand-in lets fail, and with which error if none is given.
-fn fault(call: DeviceCall, skip: u32, error: Option<i32>) -> Option<String> {
-    let (name, usual) = match call {
-        DeviceCall::Reserve => ("cudaMalloc", 2),
-        DeviceCall::Release => ("cudaFree", 999),
-        DeviceCall::RecordEvent => ("cudaEventRecord", 999),
-        DeviceCall::QueryEvent => ("cudaEventQuery", 999),
-        DeviceCall::Map => ("cuMemCreate", 2),
-        DeviceCall::SetAccess => ("cuMemSetAccess", 999),
-        DeviceCall::Unmap => ("cuMemUnmap", 999),
-        DeviceCall::ReserveAddresses => ("cuMemAddressReserve", 2),
-        DeviceCall::MemoryInfo => return None,
-    };
-    Some(format!("standin_fail(\"{name}\", {}, {});", u64::from(skip) + 1, error.unwrap_or(usual)))
 }

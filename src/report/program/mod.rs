@@ -6,11 +6,14 @@
 mod c;
 mod check;
 mod cpp;
+mod cpp_calls;
 mod python;
+mod python_calls;
 mod rust;
+mod rust_calls;
 mod steps;
 
-use crate::op::OracleName;
+use crate::op::{BlockId, DeviceId, GraphName, Op, OracleName, PoolSource};
 use crate::verdict::{Reproducer, TranscriptLine, Violation};
 
 use check::Check;
@@ -158,12 +161,50 @@ impl Program<'_> {
 
     /// Whether this line may be refused: it was, or whether it is, is what is checked.
     fn may_be_refused(&self, at: usize) -> bool {
-        let checked = at == self.judged && self.checks.iter().any(Check::is_of_the_answer);
-        checked || self.lines[at].answered.starts_with("refused")
+        self.answers(at) || self.lines[at].answered.starts_with("refused")
     }
 
-    fn any(&self, is: impl Fn(&crate::op::Op) -> bool) -> bool {
+    fn any(&self, is: impl Fn(&Op) -> bool) -> bool {
         self.lines.iter().any(|line| is(&line.op))
+    }
+
+    /// The current device before a line.
+    fn current(&self, at: usize) -> i32 {
+        let set = self.lines[..at].iter().rev().find_map(|line| match line.op {
+            Op::SetCurrent { device } if !line.answered.starts_with("refused") => Some(device.0),
+            _ => None,
+        });
+        set.unwrap_or(0)
+    }
+
+    /// The device and the stream that a block was asked for on.
+    fn home(&self, block: BlockId) -> (i32, u8) {
+        let made = self.lines.iter().enumerate().find_map(|(at, line)| match line.op {
+            Op::Alloc { block: made, device, stream, .. } if made == block => {
+                Some((device.map_or_else(|| self.current(at), |d| d.0), stream.0))
+            }
+            _ => None,
+        });
+        made.unwrap_or((0, 0))
+    }
+
+    /// Whether how this line is answered is what is checked.
+    fn answers(&self, at: usize) -> bool {
+        at == self.judged && self.checks.iter().any(Check::is_of_the_answer)
+    }
+
+    fn has(&self, device: DeviceId) -> bool {
+        device.index(self.devices()).is_some()
+    }
+
+    /// The device and the stream of a capture, and the pool that it goes to.
+    fn captured(&self, graph: GraphName) -> Option<(i32, u8, Option<PoolSource>)> {
+        self.lines.iter().find_map(|line| match line.op {
+            Op::CaptureBegin { graph: begun, device, stream, pool } if begun == graph => {
+                Some((device.0, stream.0, pool))
+            }
+            _ => None,
+        })
     }
 
     fn unsaid(&self, at: usize, language: Tongue, why: &'static str) -> Unsaid {

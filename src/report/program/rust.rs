@@ -3,19 +3,13 @@
 //! Decides which calls of the library crates an operation is. What the harness puts in front of them (devices that do not exist, several
 //! callers, a switched-off cache) is refused.
 
-use std::fmt::Write;
-
 use super::check::Check;
+use super::rust_calls::step;
 use super::{Program, Tongue, Unsaid, plain, quoted};
 use crate::op::step::{AddressExpect, Amount};
-use crate::op::{BlockId, DeviceId, Op, Pointer, PoolName};
+use crate::op::{BlockId, RefusalClass};
 
 const TONGUE: Tongue = Tongue::Rust;
-
-/// Ids as PyTorch numbers them: users' pools (0, n), graphs' own (n, 0), both from 1.
-fn user_id(pool: PoolName) -> String {
-    format!("(0, {})", u64::from(pool.0) + 1)
-}
 
 pub(super) fn write(program: &Program<'_>) -> Result<String, Unsaid> {
     let source = program.source;
@@ -55,9 +49,8 @@ pub(super) fn write(program: &Program<'_>) -> Result<String, Unsaid> {
     let settings = quoted(&program.settings().unwrap_or_default());
     text += &format!("    let settings: Settings = {settings}.parse().expect(\"settings\");\n");
     text += &format!("    let mut a = Reference::new(vec![{}], &settings, planted);\n", cards.join(", "));
-    let mut current = 0;
     for at in 0..program.lines.len() {
-        let told = step(program, at, &mut current)?;
+        let told = step(program, at)?;
         if at == program.judged {
             text += &before(program);
         }
@@ -194,15 +187,17 @@ fn both(block: BlockId, other: BlockId) -> String {
     )
 }
 
+fn listed(classes: &[RefusalClass]) -> String {
+    classes.iter().map(|class| quoted(class.name())).collect::<Vec<_>>().join(", ")
+}
+
 /// The expression of what there is, and of whether it is right.
 fn checked(program: &Program<'_>, check: &Check) -> (String, String) {
     let said = || "said.clone()".to_owned();
     match check {
         Check::Served => (said(), "class == \"served\"".to_owned()),
-        Check::Refused(classes) => {
-            let list: Vec<String> = classes.iter().map(|class| quoted(class.name())).collect();
-            (said(), format!("[{}].contains(&class)", list.join(", ")))
-        }
+        Check::Refused(classes) => (said(), format!("[{}].contains(&class)", listed(classes))),
+        Check::ServedOr(classes) => (said(), format!("class == \"served\" || [{}].contains(&class)", listed(classes))),
         Check::Contains(text) => (said(), format!("said.contains({})", quoted(text))),
         Check::Lacks(text) => (said(), format!("!said.contains({})", quoted(text))),
         Check::Survives => ("\"it lives on\".to_owned()".to_owned(), "true".to_owned()),
@@ -241,142 +236,4 @@ fn checked(program: &Program<'_>, check: &Check) -> (String, String) {
             (format!("format!(\"{{read_{block}:?}}\")"), format!("matches!(read_{block}, ContentsReport::Intact)"))
         }
     }
-}
-
-/// A call as a statement. Where it may be refused, or its answer counts, nothing ends the program.
-fn step(program: &Program<'_>, at: usize, current: &mut i32) -> Result<String, Unsaid> {
-    let line = &program.lines[at];
-    let refuse = |why| Err(program.unsaid(at, TONGUE, why));
-    let count = i32::try_from(program.devices()).unwrap_or(i32::MAX);
-    let there = |device: DeviceId| (0..count).contains(&device.0);
-    if line.op.device().is_some_and(|device| !there(device)) {
-        return refuse("a device that does not exist is refused before the crates are asked");
-    }
-    let stream = |device: i32, stream: u8| format!("a.device({device}).device().stream_handle(StreamId({stream}))");
-    let place = |device: Option<DeviceId>| device.map_or(*current, |d| d.0);
-    let checked = at == program.judged && program.checks.iter().any(Check::is_of_the_answer);
-    let call = |expression: String| {
-        if checked {
-            format!("let outcome = told(&{expression});")
-        } else if program.may_be_refused(at) {
-            format!("let _ = {expression};")
-        } else {
-            format!("{expression}.expect(\"it was served\");")
-        }
-    };
-    Ok(match &line.op {
-        Op::Alloc { block, device, stream: on, bytes, .. } => {
-            let device = place(*device);
-            let mut text =
-                format!("let h = {}; let r = a.device_mut({device}).alloc({bytes}, h); ", stream(device, on.0));
-            if checked {
-                text += "let outcome = told(&r); ";
-            }
-            let address = if program.may_be_refused(at) { "r.unwrap_or(0)" } else { "r.expect(\"it was served\")" };
-            let _ = write!(
-                text,
-                "let ({block}, home_{block}, own_{block}) = (({address}, {bytes}_u64), {device}_usize, StreamId({}));",
-                on.0
-            );
-            text
-        }
-        Op::Free { block } => call(format!("a.free({block}.0)")),
-        Op::FreePointer { pointer } => call(match pointer {
-            Pointer::Null => "a.free(0)".to_owned(),
-            Pointer::Interior { block, offset } => format!("a.free({block}.0 + {offset})"),
-            Pointer::Freed { block } => format!("a.free({block}.0)"),
-            Pointer::Wild { address } => format!("a.free({address:#x})"),
-        }),
-        Op::RecordStream { block, stream: on } => {
-            format!(
-                "let h = a.device(home_{block}).device().stream_handle(StreamId({})); a.record_stream({block}.0, h);",
-                on.0
-            )
-        }
-        Op::Use { block, stream: on } => {
-            write_to(program, at, &block.to_string(), &format!("StreamId({})", on.0), block.0)
-        }
-        Op::Fill { block } => write_to(program, at, &block.to_string(), &format!("own_{block}"), block.0),
-        Op::Verify { block } => format!(
-            "let read_{block} = a.device(home_{block}).device().check(own_{block}, {block}.0, {block}.1, {});",
-            block.0
-        ),
-        Op::Occupy { device, stream } => {
-            call(format!("a.device_mut({}).device_mut().occupy(StreamId({}))", device.0, stream.0))
-        }
-        Op::Finish { device, stream } => {
-            call(format!("a.device_mut({}).device_mut().finish(StreamId({}))", device.0, stream.0))
-        }
-        Op::WaitStream { device, stream: waits, on } => {
-            let (d, handle) = (device.0, |of: u8| stream(device.0, of));
-            format!(
-                "let (h, o) = ({}, {}); a.device_mut({d}).device_mut().hold_for(StreamId({}), StreamId({})).expect(\"it waits\"); a.device_mut({d}).note_wait(h, o);",
-                handle(waits.0),
-                handle(on.0),
-                waits.0,
-                on.0
-            )
-        }
-        Op::Neighbour { device, bytes } => format!("a.device_mut({}).device_mut().set_neighbour({bytes});", device.0),
-        Op::Synchronize { device } => format!("a.device_mut({}).device_mut().synchronize();", device.0),
-        Op::EmptyCache => call("a.empty_cache()".to_owned()),
-        Op::ResetPeak { device } => format!("a.device_mut({}).reset_peak();", device.0),
-        Op::ResetAccumulated { device } => format!("a.device_mut({}).reset_accumulated();", device.0),
-        Op::SetFraction { device, fraction } => {
-            let fraction = if fraction.is_nan() {
-                "f64::NAN".to_owned()
-            } else {
-                format!("{fraction:?}_f64").replace("inf_f64", "f64::INFINITY")
-            };
-            call(format!("a.set_fraction({}, {fraction})", place(*device)))
-        }
-        Op::GetFraction { device } => format!("let _ = a.device({}).fraction();", place(*device)),
-        Op::SetSettings { settings } => call(format!("a.change_settings({})", quoted(settings))),
-        Op::SetCurrent { device } => {
-            *current = device.0;
-            format!("a.set_current({});", device.0)
-        }
-        Op::Fault { device, call, skip, error } => {
-            let error = error.map_or_else(|| "None".to_owned(), |error| format!("Some(FaultError::{error:?})"));
-            format!("a.device_mut({}).device_mut().fault_with(DeviceCall::{call:?}, {skip}, {error});", device.0)
-        }
-        Op::PoolCreate { pool, device, use_on_oom, no_split } => format!(
-            "a.device_mut({}).retain_pool({}, PoolFlags {{ use_on_oom: {use_on_oom}, no_split: {no_split} }});",
-            device.0,
-            user_id(*pool)
-        ),
-        Op::PoolEnter { pool, device } => {
-            call(format!("a.device_mut({}).enter_pool({}, Catch::Caller(0))", device.0, user_id(*pool)))
-        }
-        Op::PoolExit { pool, device } => {
-            let (d, id) = (device.0, user_id(*pool));
-            call(format!(
-                "a.device_mut({d}).end_redirection({id}).and_then(|()| a.device_mut({d}).release_pool_user({id}))"
-            ))
-        }
-        Op::PoolDelete { pool } => {
-            let home = program.lines[..at].iter().find_map(|line| match line.op {
-                Op::PoolCreate { pool: made, device, .. } if made == *pool => Some(device.0),
-                _ => None,
-            });
-            let Some(home) = home else { return refuse("the pool was not made") };
-            call(format!("a.drop_pool({home}, {})", user_id(*pool)))
-        }
-        Op::CaptureBegin { .. } | Op::CaptureEnd { .. } | Op::GraphReset { .. } => {
-            return refuse("what a device forbids in a capture is told to it by the harness");
-        }
-        Op::Caller { .. } => return refuse("threads are the harness's"),
-        Op::SetCaching { .. } => return refuse("the harness's front switches caching off"),
-        Op::Dictionary { .. } | Op::Summary { .. } if checked => {
-            return refuse("texts that a user reads are made by the harness's front");
-        }
-        Op::Snapshot => "let _ = a.snapshot();".to_owned(),
-        Op::Dictionary { .. } | Op::Summary { .. } | Op::MemoryInfo { .. } | Op::CycleEnd => String::new(),
-    })
-}
-
-fn write_to(program: &Program<'_>, at: usize, block: &str, stream: &str, tag: u32) -> String {
-    let end = if program.may_be_refused(at) { "let _ = " } else { "" };
-    let expect = if program.may_be_refused(at) { "" } else { ".expect(\"it was written\")" };
-    format!("{end}a.device_mut(home_{block}).device_mut().write({stream}, {block}.0, {block}.1, {tag}){expect};")
 }
