@@ -51,7 +51,6 @@ impl Check {
             Check::Served
                 | Check::ServedOr(_)
                 | Check::Refused(_)
-                | Check::ServedOr(_)
                 | Check::Contains(_)
                 | Check::Lacks(_)
                 | Check::Address(..)
@@ -285,4 +284,31 @@ fn figure(source: &Source<'_>, last: usize) -> Result<(usize, Vec<Check>), Unsai
         Check::Figure { device, key, amount: wanted }
     };
     Ok((last, vec![check]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_read_as_they_are_written() {
+        let read = ["3", "-1", "0 B", "512 B", "6 MiB", "5 MiB (5243392 B)", "served", "1, then 2"].map(amount);
+        let wanted = [Some(3), Some(-1), Some(0), Some(512), Some(6 << 20), Some(5_243_392), None, None];
+        assert_eq!(read, wanted);
+        let most = Amount::Between { at_least: None, at_most: Some(2 << 20) };
+        assert_eq!((bounds("at most 2 MiB"), bounds("7")), (Some(most), Some(Amount::Exactly(7))));
+    }
+
+    #[test]
+    fn what_may_be_answered_is_read_off_the_figure() {
+        let told = |expected: &str| {
+            let violation =
+                Violation::new(OracleName::Refusal, None, "m".into()).figure("answer".into(), expected, "x");
+            answer(&violation)
+        };
+        assert_eq!(told("served"), Some((true, vec![])));
+        assert_eq!(told("served, or refused as out_of_memory"), Some((true, vec![RefusalClass::OutOfMemory])));
+        assert_eq!(told("refused as invalid_argument"), Some((false, vec![RefusalClass::InvalidArgument])));
+        assert_eq!(told("0"), None);
+    }
 }
