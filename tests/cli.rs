@@ -200,7 +200,7 @@ fn what_there_is_can_be_listed_and_read_by_programs() {
         assert_eq!(entries.len(), heads.count(), "{what}");
         assert!(!entries.is_empty(), "{what}");
     }
-    for what in ["scenario", "run", "expect", "worker"] {
+    for what in ["scenario", "run", "compare", "expect", "worker"] {
         let schema = call(folder.path(), &["schema", what]);
         assert!(serde_json::from_str::<serde_json::Value>(&schema.stdout).expect("JSON").is_object(), "{what}");
     }

@@ -8,7 +8,7 @@ use crate::cuda::{Code, CudaError};
 use crate::engine::{EngineError, PlanError};
 use crate::replay::ReplayError;
 use crate::replay::explain::ExplainError;
-use crate::report::ReportError;
+use crate::report::{ReportError, Unsaid};
 use crate::setup::SetupError;
 use crate::setup::torch::TorchError;
 use crate::spec::SpecError;
@@ -61,6 +61,12 @@ pub(super) enum CliError {
     NoPipe { path: &'static str, source: std::io::Error },
     #[error("PROPTEST_CASES is `{value}`, which is not a number of sequences (1 or more)")]
     Cases { value: String },
+    #[error("{}: {source}", path.display())]
+    Unsaid { path: PathBuf, source: Unsaid },
+    #[error("{}: no violation shows on {target}, and a program would have nothing to check", path.display())]
+    NoViolation { path: PathBuf, target: String },
+    #[error("--out is one file, and {files} findings were given")]
+    OneProgram { files: usize },
     #[error("--snapshot writes one file, and {files} were given to replay")]
     OneSnapshot { files: usize },
     #[error("{file}: speaks of none of the targets of this run")]
@@ -117,6 +123,10 @@ impl CliError {
                 ReportError::NotJson { .. } | ReportError::NoFormat { .. } | ReportError::UnknownFormat { .. }
                 | ReportError::Malformed { .. },
             ) => Some("report takes the run.json that a run left in its folder for the target".to_owned()),
+            CliError::Report(ReportError::NoRecord { below, .. }) => Some(match below {
+                Some(folder) => format!("a run leaves a folder for each target; did you mean {}?", folder.display()),
+                None => "name the run.json of a run, or the folder that it left for a target".to_owned(),
+            }),
             CliError::Plan(PlanError::NoMatch { .. }) => {
                 Some("`poolproof list scenarios` prints them; globs such as 'frac::*' match whole ids".to_owned())
             }

@@ -7,8 +7,10 @@ mod arguments;
 mod bench;
 mod check;
 mod check_worker;
+mod compare;
 mod cuda;
 mod doctor;
+mod emit;
 mod error;
 mod exit;
 mod explain;
@@ -91,6 +93,7 @@ enum Command {
     Check(check::Args),
     Schema(schema::Args),
     Report(report::Args),
+    Compare(compare::Args),
     Replay(replay::Args),
     Explain(explain::Args),
     Bench(bench::Args),
@@ -172,6 +175,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, &mut context),
         Command::Schema(args) => schema::run(&args, &mut context),
         Command::Report(args) => report::run(&args, &mut context),
+        Command::Compare(args) => compare::run(&args, &mut context),
         Command::Replay(args) => replay::run(&args, &mut context),
         Command::Explain(args) => explain::run(&args, &mut context),
         Command::Bench(args) => bench::run(&args, &mut context),

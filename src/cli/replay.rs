@@ -16,7 +16,7 @@ use super::flags::{Faults, cores};
 use super::output::{complain, note};
 use super::progress::Shown;
 use super::pulse::Pulse;
-use super::{CliError, Context, Exit, settings_table, signals};
+use super::{CliError, Context, Exit, emit, settings_table, signals};
 
 /// Run a finding's sequence again, or compare a recording of PyTorch with the reference
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,7 @@ Examples:
   poolproof replay reports/latest/reference@sim/findings/F01-peak-reset.json
   poolproof replay F01-peak-reset.json --target reference@sim      does a sound allocator pass it?
   poolproof replay F01-peak-reset.json --faults sweep              what if its device calls fail?
+  poolproof replay F01-peak-reset.json --emit python --out f01.py  the same without poolproof; also cpp, c, rust
   poolproof replay --exact default.jsonl.gz                        does the reference predict PyTorch?
   poolproof replay --exact default.jsonl.gz --target 'c10@sim?torch=2.11'
                                                                    does that release itself do what was recorded?
@@ -60,6 +61,13 @@ pub(super) struct Args {
     snapshot: Option<PathBuf>,
     #[command(flatten)]
     part: Part,
+    /// Print the finding as a program that needs no poolproof: it prints what is expected and what there is, and exits 1 while the
+    /// defect is there
+    #[arg(long, value_enum, value_name = "LANGUAGE", conflicts_with_all = ["exact", "configs", "snapshot", "faults"])]
+    emit: Option<emit::Language>,
+    /// Write that program to this file instead of stdout
+    #[arg(long, value_name = "FILE", requires = "emit")]
+    out: Option<PathBuf>,
     /// Fail each device call of the sequence or recording in turn, and pairs of them
     #[arg(long, value_enum, conflicts_with_all = ["exact", "configs", "snapshot"])]
     faults: Option<Faults>,
@@ -68,6 +76,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     if args.snapshot.is_some() && args.files.len() > 1 {
         return Err(CliError::OneSnapshot { files: args.files.len() });
+    }
+    if args.out.is_some() && args.files.len() > 1 {
+        return Err(CliError::OneProgram { files: args.files.len() });
     }
     let mut exit = Exit::Conformant;
     let (mut hash_order, mut any) = (0, false);
@@ -106,6 +117,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
 }
 
 fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64, pulse: &Pulse) -> Result<Exit, CliError> {
+    if let Some(language) = args.emit {
+        return emit::program(path, language, args.target.as_ref(), args.out.as_deref(), context);
+    }
     if let Some(Faults::Sweep) = args.faults {
         return swept(path, args.target.as_ref(), context);
     }

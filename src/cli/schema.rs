@@ -19,6 +19,8 @@ enum What {
     Scenario,
     /// run.json
     Run,
+    /// compare.json
+    Compare,
     /// Files of expected failures
     Expect,
     /// The lines of `poolproof worker`
@@ -29,6 +31,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     let schema = match args.what {
         What::Scenario => spec::schema(),
         What::Run => report::run_schema(),
+        What::Compare => report::comparison_schema(),
         What::Expect => spec::expect::schema(),
         What::Worker => target::worker::schema(),
     };

@@ -14,6 +14,7 @@ use super::Language;
 use super::export::exporters;
 use crate::files::{Draft, write_whole};
 use crate::input::{self, Looks};
+use crate::verdict::comparison::Comparison;
 use crate::verdict::record::RunRecord;
 use crate::verdict::releases::ReleaseMatrix;
 use crate::verdict::survival::{GuidedHunt, Survival};
@@ -34,6 +35,8 @@ pub enum ReportError {
     UnknownFormat { path: PathBuf, found: String, expected: &'static str },
     #[error("{}:{line}:{column}: not `{expected}`: {reason}", path.display())]
     Malformed { path: PathBuf, line: usize, column: usize, expected: &'static str, reason: String },
+    #[error("{}: there is no {RUN_FILE} in this folder, packed or not", path.display())]
+    NoRecord { path: PathBuf, below: Option<PathBuf> },
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("finding {finding} names the file `{file}`, which is not below the run's folder")]
@@ -57,6 +60,32 @@ pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
         complete(&mut record);
     }
     Ok(record)
+}
+
+/// Reads the record of a run by its file, or by the folder that the run left.
+///
+/// # Errors
+/// As `read`, and a folder without a record.
+pub fn read_folder(path: &Path) -> Result<RunRecord, ReportError> {
+    if !path.is_dir() {
+        return read(path);
+    }
+    match record_in(path) {
+        Some(file) => read(&file),
+        None => {
+            // A run leaves a folder for each of its targets, and people name the one above.
+            let mut below: Vec<PathBuf> =
+                fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+            below.sort();
+            let below = below.into_iter().find(|folder| record_in(folder).is_some());
+            Err(ReportError::NoRecord { path: path.to_owned(), below })
+        }
+    }
+}
+
+fn record_in(folder: &Path) -> Option<PathBuf> {
+    let names = [RUN_FILE.to_owned(), format!("{RUN_FILE}.gz")];
+    names.into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
 /// What a record of format 1 says in other words: a filter was a skip, and the selection told of globs and shares.
@@ -95,6 +124,14 @@ pub fn survival_json(survival: &Survival) -> Result<Vec<u8>, ReportError> {
 /// `Json`, which cannot happen to one that was made here.
 pub fn releases_json(matrix: &ReleaseMatrix) -> Result<Vec<u8>, ReportError> {
     json("a matrix of releases", matrix)
+}
+
+/// A comparison as it is kept.
+///
+/// # Errors
+/// `Json`, which cannot happen to one that was made here.
+pub fn comparison_json(comparison: &Comparison) -> Result<Vec<u8>, ReportError> {
+    json("a comparison", comparison)
 }
 
 /// Adds hunts that were led by coverage: an object a line, in any order; the same defect and seed twice
@@ -248,4 +285,10 @@ fn whole(path: &Path, bytes: &[u8]) -> Result<PathBuf, ReportError> {
 #[must_use]
 pub fn run_schema() -> serde_json::Value {
     schemars::schema_for!(RunRecord).to_value()
+}
+
+/// The JSON Schema of `compare.json`, as published in `reports/compare.schema.json`.
+#[must_use]
+pub fn comparison_schema() -> serde_json::Value {
+    schemars::schema_for!(Comparison).to_value()
 }

@@ -4,6 +4,7 @@
 //! the record alone, so any old `run.json` renders again.
 
 mod advice;
+mod comparison;
 mod export;
 mod facts;
 mod file;
@@ -11,6 +12,7 @@ mod junit;
 mod markdown;
 mod matrix;
 mod page;
+mod program;
 mod releases;
 #[cfg(test)]
 mod study_test;
@@ -21,11 +23,16 @@ mod tests;
 mod unfaithful;
 mod words;
 
+pub use comparison::{comparison_file, comparison_page, comparison_text};
 pub use export::Exporter;
-pub use file::{ReportError, add_guided, read, read_survival, releases_json, run_schema, survival_json, write};
+pub use file::{
+    ReportError, add_guided, comparison_json, comparison_schema, read, read_folder, read_survival, releases_json,
+    run_schema, survival_json, write,
+};
 pub use junit::junit;
 pub use markdown::{headline, markdown};
 pub use matrix::matrix_page;
+pub use program::{Origin, Source, Tongue, Unsaid, program};
 pub use releases::{releases_file, releases_page, releases_summary};
 pub use survival::{survival_kills, survival_page};
 pub use table::{sweep_table, table};

@@ -66,7 +66,7 @@ fn states(record: &RunRecord) -> Option<String> {
     Some(format!("states of {}: {} pairs reached, {} triples\n", record.target.name, of(pairs), of(triples)))
 }
 
-enum Cell {
+pub(super) enum Cell {
     Words(String),
     Number(String),
 }
@@ -131,7 +131,7 @@ fn row(record: &RunRecord, finding: &Finding, several: bool) -> Vec<Cell> {
     cells.into_iter().map(Cell::Words).collect()
 }
 
-fn aligned(rows: &[Vec<Cell>]) -> String {
+pub(super) fn aligned(rows: &[Vec<Cell>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(|c| columns_of(c.text())).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::{ReportError, read, run_schema};
+use super::{ReportError, comparison_schema, read, run_schema};
 
 #[test]
 fn what_is_not_a_run_record_is_named() {
@@ -28,16 +28,18 @@ fn what_is_not_a_run_record_is_named() {
     assert!(matches!(missing, ReportError::Read { .. }), "{missing}");
 }
 
-/// The published schema is the program's. `UPDATE_SCHEMA=1` writes it anew.
+/// The published schemas are the program's. `UPDATE_SCHEMA=1` writes it anew.
 #[test]
-fn the_published_schema_is_current() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/run.schema.json");
-    let mut current = serde_json::to_string_pretty(&run_schema()).expect("a schema is JSON");
-    current.push('\n');
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        fs::create_dir_all(path.parent().expect("it lies in reports")).expect("a writable folder");
-        fs::write(&path, &current).expect("a writable folder");
+fn the_published_schemas_are_current() {
+    for (name, schema) in [("run", run_schema()), ("compare", comparison_schema())] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("reports/{name}.schema.json"));
+        let mut current = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+        current.push('\n');
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            fs::create_dir_all(path.parent().expect("it lies in reports")).expect("a writable folder");
+            fs::write(&path, &current).expect("a writable folder");
+        }
+        let published = fs::read_to_string(&path).unwrap_or_default();
+        assert!(published == current, "{} is out of date: run the tests once with UPDATE_SCHEMA=1", path.display());
     }
-    let published = fs::read_to_string(&path).unwrap_or_default();
-    assert!(published == current, "{} is out of date: run the tests once with UPDATE_SCHEMA=1", path.display());
 }

@@ -26,6 +26,7 @@ int standin_is_busy(int device, void *stream);
 void standin_captures(int device, void *stream, int on);
 int standin_unmapped_under_work();
 size_t standin_used(int device);
+void standin_total(int device, size_t bytes);  // before begin
 }
 
 namespace a = c10::cuda::CUDACachingAllocator;

@@ -1,5 +1,5 @@
 // A stand-in for CUDA, for machines without a GPU: what c10's allocator calls, on devices of made-up addresses. Nothing runs
-// and nothing is written; what matters is who is asked for what, and what fails. Two devices of 1 GiB.
+// and nothing is written; what matters is who is asked for what, and what fails. Two devices of 1 GiB, if nothing else is said.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>
@@ -7,7 +7,8 @@
 #include <string.h>
 
 enum { DEVICES = 2, LAST = 8192, OUT = 2, NOT_READY = 600, UNSUPPORTED = 801, IN_CAPTURE = 900 };
-static const size_t TOTAL = 1ul << 30;
+static size_t total[DEVICES] = {1ul << 30, 1ul << 30};
+void standin_total(int device, size_t bytes) { total[device] = bytes; }
 
 // What a program can switch.
 static const char *failing = "";
@@ -37,7 +38,7 @@ static int answer(const char *call, int error) {
 static struct { size_t at, bytes; int device; } taken[LAST];
 static size_t next_address = 1ul << 44, next_range = 1ul << 45, next_handle = 1;
 static int take(size_t at, size_t bytes, int device) {
-  if (bytes > TOTAL - used[device]) return OUT;
+  if (bytes > total[device] - used[device]) return OUT;
   for (int i = 0; i < LAST; i++)
     if (!taken[i].at) { taken[i].at = at, taken[i].bytes = bytes, taken[i].device = device, used[device] += bytes; return 0; }
   abort();
@@ -48,7 +49,7 @@ static int give(size_t at) {
   return -1;
 }
 int cudaMalloc(void **at, size_t bytes) {
-  TRY(bytes > TOTAL ? OUT : take(next_address, bytes, current));
+  TRY(take(next_address, bytes, current));
   *at = (void *)next_address, next_address += (bytes + 0x1fffff) & ~0x1ffffful;
   return 0;
 }
@@ -58,7 +59,7 @@ int cudaFree(void *at) {
   if (device >= 0) memset(busy[device], 0, sizeof busy[device]);  // it waits for the device
   return device < 0 ? answer(__func__, 1) : 0;
 }
-int cudaMemGetInfo(size_t *left, size_t *total) { TRY(0); *left = TOTAL - used[current], *total = TOTAL; return 0; }
+int cudaMemGetInfo(size_t *left, size_t *all) { TRY(0); *left = total[current] - used[current], *all = total[current]; return 0; }
 int cuMemAddressReserve(size_t *at, size_t bytes, size_t a, size_t b, unsigned long long c) {
   (void)a, (void)b, (void)c; TRY(0);
   *at = next_range, next_range += (bytes + 0x1ffffff) & ~0x1fffffful;
@@ -98,7 +99,7 @@ int cuDeviceGetAttribute(int *value, int a, int d) { (void)a, (void)d; TRY(0); *
 int cudaGetDeviceCount(int *n) { TRY(0); *n = DEVICES; return 0; }
 int cudaGetDevice(int *d) { TRY(0); *d = current; return 0; }
 int cudaSetDevice(int d) { TRY(d < 0 || d >= DEVICES ? 101 : 0); current = d; return 0; }
-int cudaGetDeviceProperties(char *prop, int d) { (void)d; TRY(0); memcpy(prop + 288, &TOTAL, 8); return 0; }  // totalGlobalMem
+int cudaGetDeviceProperties(char *prop, int d) { TRY(0); memcpy(prop + 288, &total[d], 8); return 0; }  // totalGlobalMem
 int cudaGetDeviceProperties_v2(char *prop, int d) { return cudaGetDeviceProperties(prop, d); }
 int cudaDriverGetVersion(int *v) { TRY(0); *v = 13000; return 0; }
 int cudaDeviceGetStreamPriorityRange(int *least, int *most) { TRY(0); *least = *most = 0; return 0; }

@@ -8,6 +8,61 @@ use crate::op::stats::{Key, Row};
 use crate::op::{DeviceId, Family, MemoryInfo, RefusalClass, Reply};
 use crate::reference::{Defect, Planting, Reference, summary};
 
+/// Defects that are planted in this front, and not in the allocator behind it.
+#[rustfmt::skip]
+const PLANTED_HERE: [Defect; 44] = [
+    Defect::AccumulatedResetOnAll,
+    Defect::AddressAfterHeader,
+    Defect::BadDeviceClamped,
+    Defect::CallersShareCurrent,
+    Defect::ContextOnDeviceZero,
+    Defect::DefaultDeviceZero,
+    Defect::DictionaryEmptyEarly,
+    Defect::DictionaryLacksPool,
+    Defect::DictionaryOfCurrent,
+    Defect::DictionaryResetsPeaks,
+    Defect::DictionaryUnsorted,
+    Defect::DirectFreeLost,
+    Defect::ExabyteReachesAllocator,
+    Defect::FractionOnAllDevices,
+    Defect::FractionReadOnCurrent,
+    Defect::FreeAndTotalSwapped,
+    Defect::FreeFromTotal,
+    Defect::FreeIsUnallocated,
+    Defect::FreeOnCurrentDevice,
+    Defect::FreedBySwitch,
+    Defect::HugeMisreported,
+    Defect::LimitOnCurrentDevice,
+    Defect::MemoryInfoOfCurrent,
+    Defect::MessageEmpty,
+    Defect::NamedBecomesCurrent,
+    Defect::NegativeIsCurrent,
+    Defect::NullFreeRefused,
+    Defect::OomAsDeviceError,
+    Defect::OomFlushesAllDevices,
+    Defect::PeakResetOnCurrent,
+    Defect::RecordOnFirstDevice,
+    Defect::ReservedMinusOne,
+    Defect::ResetPoolNotHeld,
+    Defect::ResetPoolRenewed,
+    Defect::SmallAlwaysCached,
+    Defect::SnapshotAsksEvents,
+    Defect::SummaryColumnsSwapped,
+    Defect::SummaryDeviceZero,
+    Defect::SummaryStale,
+    Defect::TotalIsLimit,
+    Defect::TrimCurrentDeviceOnly,
+    Defect::TrimWakesDeviceZero,
+    Defect::ZeroSizeRefused,
+    Defect::ZeroSizeSharesPointer,
+];
+
+/// Whether a defect, by its name, is one of the front: the library crates alone do not show it.
+#[must_use]
+pub fn is_in_front(defect: &str) -> bool {
+    PLANTED_HERE.iter().any(|planted| planted.name() == defect)
+}
+
 /// What a mistaken front remembers.
 #[derive(Debug, Default)]
 pub(super) struct Memo {
@@ -214,5 +269,31 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         for device in (0..reference.device_count()).filter(|&d| all || d == index) {
             reference.device_mut(device).reset_accumulated();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::PLANTED_HERE;
+
+    /// Every defect that a file of the front names is listed.
+    #[test]
+    fn every_defect_of_the_front_is_listed() {
+        let front = concat!(env!("CARGO_MANIFEST_DIR"), "/src/target/reference");
+        let mut named = BTreeSet::new();
+        for file in ["apply", "change", "claims", "front_defects", "mod", "pools"] {
+            let text = std::fs::read_to_string(format!("{front}/{file}.rs")).expect("a file of the front");
+            for part in text.split("Defect::").skip(1) {
+                let name: String = part.chars().take_while(char::is_ascii_alphanumeric).collect();
+                // Names of variants begin with a capital and go on in small letters.
+                if name.chars().nth(1).is_some_and(|c| c.is_ascii_lowercase()) {
+                    named.insert(name);
+                }
+            }
+        }
+        let listed: BTreeSet<String> = PLANTED_HERE.iter().map(|planted| format!("{planted:?}")).collect();
+        assert_eq!(named.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new());
     }
 }

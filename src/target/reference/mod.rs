@@ -36,6 +36,7 @@ use crate::reference::rounding::{MIN_BLOCK, MIN_LARGE, SEGMENT_ROUND};
 use crate::reference::{Planting, PoolId, Reference, Settings, Sound, TENSOR_LIMIT};
 pub(super) use apply::{ReplyResult, no_such_device};
 use front_defects::Memo;
+pub use front_defects::is_in_front;
 pub(super) use options::{Options, read_settings};
 pub(super) use pools::graph_id;
 

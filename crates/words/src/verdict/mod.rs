@@ -2,6 +2,7 @@
 //!
 //! Decides the shape of results and of `run.json`. Does not decide who is guilty (`oracle`) or how it reads (`report`).
 
+pub mod comparison;
 pub mod conclusion;
 pub mod condition;
 pub mod expectation;
