@@ -165,7 +165,7 @@ fn other_processes_are_listed_with_their_memory() {
     let _turn = installed(1);
     on(0, |device| device.set_neighbour(4 * GRANULE));
     let (mut handle, mut count) = (std::ptr::null_mut(), 0);
-    assert_eq!(nvml::device_get_handle_by_pci_bus_id(std::ptr::null(), &mut handle), 0);
+    assert_eq!(nvml::device_get_handle_by_pci_bus_id(c"00000000:01:00.0".as_ptr(), &mut handle), 0);
     let none = std::ptr::null_mut();
     assert_eq!(nvml::device_get_compute_running_processes(handle, &mut count, none), 7, "there is no room");
     let mut room = [[0_u64; 2]; 4];

@@ -9,11 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use rustc_hash::FxHashMap;
 
 use crate::codes;
+use crate::contents::Contents;
 use crate::device::StreamHandle;
 use crate::device::physical::{PhysicalHandle, PhysicalMemory};
 use crate::device::told::{DeviceLog, ToldDevice};
 use crate::events::Events;
 use crate::op::StreamId;
+use crate::streams::MadeStreams;
 
 /// A device that an allocator calls through this runtime, while the harness plays on it.
 pub type SharedDevice = Box<dyn PhysicalMemory + Send>;
@@ -33,6 +35,8 @@ pub(crate) struct Created {
     pub(crate) device: usize,
     pub(crate) bytes: u64,
     pub(crate) handle: PhysicalHandle,
+    /// What it holds, where contents are kept.
+    pub(crate) physical: Option<u64>,
 }
 
 /// A range of addresses that the program reserved.
@@ -60,6 +64,15 @@ pub struct Runtime {
     misuse: Vec<Misuse>,
     /// Functions that were called and are not here.
     unsupported: BTreeSet<String>,
+    /// Who is told of each when it is first called.
+    announce: Option<fn(&str)>,
+    pub(crate) made: MadeStreams,
+    /// What memory holds; `None` where memory is addresses alone.
+    pub(crate) contents: Option<Contents>,
+    /// Memory of the host by its address: how much, and whether it was made here or only registered.
+    pub(crate) pinned: BTreeMap<usize, (usize, bool)>,
+    /// Devices that were used, and have a primary context by that.
+    contexts: BTreeSet<usize>,
 }
 
 static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
@@ -88,10 +101,26 @@ pub fn install(devices: Vec<SharedDevice>) {
         capturing: BTreeSet::new(),
         misuse: Vec::new(),
         unsupported: BTreeSet::new(),
+        announce: None,
+        made: MadeStreams::default(),
+        contents: None,
+        pinned: BTreeMap::new(),
+        contexts: BTreeSet::new(),
     };
     CURRENT.set(0);
     LATEST.set(codes::SUCCESS);
     *RUNTIME.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
+}
+
+/// The same for a whole program, which makes streams and copies: each device has that many streams to put behind those that it
+/// makes, and memory holds what was copied to it. `announce` is told of every function that is asked for and not here, once.
+pub fn install_for_program(devices: Vec<SharedDevice>, streams: u8, announce: fn(&str)) {
+    install(devices);
+    with(|runtime| {
+        runtime.made.per_device = streams;
+        runtime.contents = Some(Contents::default());
+        runtime.announce = Some(announce);
+    });
 }
 
 /// Takes the runtime away: its functions answer "not initialized" from then on.
@@ -204,6 +233,12 @@ impl Runtime {
         std::mem::take(&mut self.misuse)
     }
 
+    /// The same, which stays to be taken.
+    #[must_use]
+    pub fn misuse(&self) -> &[Misuse] {
+        &self.misuse
+    }
+
     /// Functions that were called and are not here, by name.
     #[must_use]
     pub fn unsupported(&self) -> &BTreeSet<String> {
@@ -211,7 +246,20 @@ impl Runtime {
     }
 
     pub(crate) fn note_unsupported(&mut self, name: String) {
+        if let Some(announce) = self.announce.filter(|_| !self.unsupported.contains(&name)) {
+            announce(&name);
+        }
         self.unsupported.insert(name);
+    }
+
+    /// Whether a device has a primary context: it was used.
+    pub(crate) fn has_context(&self, device: usize) -> bool {
+        self.contexts.contains(&device)
+    }
+
+    /// A device is used.
+    pub(crate) fn enter(&mut self, device: usize) {
+        self.contexts.insert(device);
     }
 
     pub(crate) fn misused<T>(&mut self, call: &'static str, what: String, code: i32) -> Result<T, i32> {
@@ -233,15 +281,19 @@ impl Runtime {
 
     /// The current device of the thread.
     pub(crate) fn current(&mut self) -> Result<&mut SharedDevice, i32> {
-        self.devices.get_mut(current_device()).ok_or(codes::INVALID_DEVICE)
+        let device = self.devices.get_mut(current_device()).ok_or(codes::INVALID_DEVICE)?;
+        self.contexts.insert(current_device());
+        Ok(device)
     }
 
     /// The device of a stream; the default one is that of the current device.
     pub(crate) fn device_of(&self, stream: u64) -> Result<usize, i32> {
-        if stream == 0 {
+        // `cudaStreamLegacy` is 1.
+        if stream <= 1 {
             return Ok(current_device());
         }
-        self.streams.get(&stream).copied().ok_or(codes::INVALID_HANDLE)
+        let device = self.streams.get(&stream).copied().or_else(|| self.device_of_made(stream));
+        device.ok_or(codes::INVALID_HANDLE)
     }
 
     pub(crate) fn at(&mut self, device: usize) -> Result<&mut SharedDevice, i32> {
