@@ -122,7 +122,7 @@ pub(crate) extern "C" fn get_proc_address(
             put(status, c_int::from(found.is_none()))?;
         }
         if found.is_none() {
-            runtime.note_unsupported(format!("cuGetProcAddress of {}", name.to_string_lossy()));
+            runtime.note_not_found(&name.to_string_lossy());
             return Err(codes::NOT_FOUND);
         }
         Ok(())

@@ -21,6 +21,8 @@ mod runtime;
 mod streams;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_program;
 mod world;
 
 use poolproof_device as device;

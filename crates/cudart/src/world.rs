@@ -64,7 +64,9 @@ pub struct Runtime {
     misuse: Vec<Misuse>,
     /// Functions that were called and are not here.
     unsupported: BTreeSet<String>,
-    /// Who is told of each when it is first called.
+    /// Names that were looked for and are not here. A library that brings CUDA's runtime along looks for all there are.
+    not_found: BTreeSet<String>,
+    /// Who is told of each function when it is first called, and of the first name that is not found.
     announce: Option<fn(&str)>,
     pub(crate) made: MadeStreams,
     /// What memory holds; `None` where memory is addresses alone.
@@ -101,6 +103,7 @@ pub fn install(devices: Vec<SharedDevice>) {
         capturing: BTreeSet::new(),
         misuse: Vec::new(),
         unsupported: BTreeSet::new(),
+        not_found: BTreeSet::new(),
         announce: None,
         made: MadeStreams::default(),
         contents: None,
@@ -250,6 +253,19 @@ impl Runtime {
             announce(&name);
         }
         self.unsupported.insert(name);
+    }
+
+    /// The same of names that were looked for and are not here: whoever looked was told so, and called none of them.
+    #[must_use]
+    pub fn not_found(&self) -> &BTreeSet<String> {
+        &self.not_found
+    }
+
+    pub(crate) fn note_not_found(&mut self, name: &str) {
+        if let Some(announce) = self.announce.filter(|_| self.not_found.is_empty()) {
+            announce(&format!("cuGetProcAddress of {name:?}, and perhaps of more that are not told of one by one"));
+        }
+        self.not_found.insert(name.to_owned());
     }
 
     /// Whether a device has a primary context: it was used.

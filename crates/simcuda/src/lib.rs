@@ -17,12 +17,12 @@ use poolproof_device as device;
 use poolproof_words::op;
 
 /// A program's libraries are opened after those that were preloaded have run this.
-#[cfg(all(target_os = "linux", not(test)))]
+#[cfg(target_os = "linux")]
 #[used]
-#[unsafe(link_section = ".init_array")]
+#[cfg_attr(not(test), unsafe(link_section = ".init_array"))]
 static START: extern "C" fn() = start;
 
-#[cfg(all(target_os = "linux", not(test)))]
+#[cfg(target_os = "linux")]
 extern "C" fn start() {
     let result = environment::read(&|name| std::env::var(name).ok()).and_then(|world| {
         environment::install(&world);

@@ -14,6 +14,7 @@ mod wheel;
 
 #[cfg(all(test, target_os = "linux"))]
 mod server;
+pub mod simulated;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
