@@ -280,7 +280,10 @@ mod tests {
         contents.map(BASE + 8 * PAGE, PAGE, physical);
         contents.allow(BASE + 8 * PAGE, PAGE);
         contents.release(physical);
-        assert_eq!((bytes(&contents, BASE + 8 * PAGE, 1), contents.around(BASE + 8 * PAGE + 5)), (vec![7], Some((BASE + 8 * PAGE, PAGE))));
+        assert_eq!(
+            (bytes(&contents, BASE + 8 * PAGE, 1), contents.around(BASE + 8 * PAGE + 5)),
+            (vec![7], Some((BASE + 8 * PAGE, PAGE)))
+        );
         contents.remove(BASE + 8 * PAGE);
         assert_eq!(contents.page_count(), 0);
     }

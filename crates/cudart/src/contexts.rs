@@ -5,10 +5,10 @@
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 
+use crate::codes;
 use crate::driver::put;
 use crate::properties::{unique, write_text};
 use crate::world::{current_device, driver_call, set_current_device};
-use crate::codes;
 
 type Code = c_int;
 
@@ -43,7 +43,10 @@ pub(crate) extern "C" fn device_get_name(name: *mut c_char, length: c_int, devic
 }
 
 pub(crate) extern "C" fn device_get_uuid(into: *mut [u8; 16], device: c_int) -> Code {
-    driver_call(|runtime| put(into, unique(known(device, runtime.device_count())?)))
+    driver_call(|runtime| {
+        let index = known(device, runtime.device_count())?;
+        put(into, unique(runtime.number(index)))
+    })
 }
 
 pub(crate) extern "C" fn device_total_mem(bytes: *mut usize, device: c_int) -> Code {

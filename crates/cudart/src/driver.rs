@@ -59,7 +59,10 @@ pub(crate) extern "C" fn device_get(device: *mut c_int, ordinal: c_int) -> Code 
 
 /// What is not known here is not supported: no sharing, no multicast, no fabric.
 pub(crate) extern "C" fn device_get_attribute(value: *mut c_int, attribute: c_int, device: c_int) -> Code {
-    driver_call(|_| put(value, usize::try_from(device).ok().and_then(|d| properties::attribute(d, attribute)).unwrap_or(0)))
+    driver_call(|runtime| {
+        let index = usize::try_from(device).map_err(|_| codes::INVALID_DEVICE)?;
+        put(value, properties::attribute(runtime.number(index), attribute).unwrap_or(0))
+    })
 }
 
 pub(crate) extern "C" fn mem_address_reserve(

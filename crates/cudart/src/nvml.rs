@@ -47,7 +47,7 @@ pub(crate) extern "C" fn error_string(code: Code) -> *const c_char {
 }
 
 pub(crate) extern "C" fn device_get_count(count: *mut c_uint) -> Code {
-    let Some(all) = with(|runtime| runtime.device_count()) else { return UNINITIALIZED };
+    let Some(all) = with(|runtime| runtime.listed()) else { return UNINITIALIZED };
     if count.is_null() {
         return INVALID_ARGUMENT;
     }
@@ -57,7 +57,7 @@ pub(crate) extern "C" fn device_get_count(count: *mut c_uint) -> Code {
 }
 
 fn put_handle(handle: *mut *mut u8, device: Option<usize>) -> Code {
-    let Some(all) = with(|runtime| runtime.device_count()) else { return UNINITIALIZED };
+    let Some(all) = with(|runtime| runtime.listed()) else { return UNINITIALIZED };
     match device.filter(|&device| device < all) {
         None => NOT_FOUND,
         Some(_) if handle.is_null() => INVALID_ARGUMENT,
@@ -102,19 +102,19 @@ pub(crate) extern "C" fn device_get_uuid(handle: *mut u8, text: *mut c_char, len
         let hex: Vec<String> = properties::unique(device).iter().map(|byte| format!("{byte:02x}")).collect();
         let part = |range: std::ops::Range<usize>| hex[range].concat();
         let parts = [part(0..4), part(4..6), part(6..8), part(8..10), part(10..16)];
-        (with(|runtime| device < runtime.device_count()) == Some(true)).then(|| format!("GPU-{}", parts.join("-")))
+        (with(|runtime| device < runtime.listed()) == Some(true)).then(|| format!("GPU-{}", parts.join("-")))
     })
 }
 
 pub(crate) extern "C" fn device_get_name(handle: *mut u8, text: *mut c_char, length: c_uint) -> Code {
-    put_text(handle, text, length, |device| with(|runtime| Some(runtime.device_mut(device)?.name())).flatten())
+    put_text(handle, text, length, |device| with(|runtime| Some(runtime.numbered(device)?.name())).flatten())
 }
 
 /// `nvmlMemory_t`: total, free, used.
 pub(crate) extern "C" fn device_get_memory_info(handle: *mut u8, memory: *mut [u64; 3]) -> Code {
     let device = handle.addr().wrapping_sub(1);
     let found = with(|runtime| {
-        let device = runtime.device_mut(device)?;
+        let device = runtime.numbered(device)?;
         let (total, free) = (device.total_bytes(), device.look_at_free_bytes().ok()?);
         Some([total, free, total - free])
     });
@@ -143,8 +143,8 @@ pub(crate) extern "C" fn device_get_compute_running_processes(
     }
     let device = handle.addr().wrapping_sub(1);
     let found = with(|runtime| {
-        let found = runtime.device_mut(device)?.processes();
-        if let Some(log) = runtime.log(device) {
+        let found = runtime.numbered(device)?.processes();
+        if let Some(log) = runtime.place_of(device).and_then(|place| runtime.log(place)) {
             log.processes(&found);
         }
         Some(found)

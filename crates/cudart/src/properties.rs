@@ -38,17 +38,17 @@ const BUS: c_int = 33;
 const SLOT: c_int = 34;
 const DOMAIN: c_int = 50;
 
-/// The bus of a device: the first is on bus 1.
-fn bus(device: usize) -> c_int {
-    device as c_int + 1 // there are few
+/// The bus of a device by its number: the first is on bus 1.
+fn bus(number: usize) -> c_int {
+    number as c_int + 1 // there are few
 }
 
-/// The value of an attribute; `None` where it is not known here.
-pub(crate) fn attribute(device: usize, number: c_int) -> Option<c_int> {
-    match number {
-        BUS => Some(bus(device)),
+/// The value of an attribute of the device of a number; `None` where it is not known here.
+pub(crate) fn attribute(number: usize, attribute: c_int) -> Option<c_int> {
+    match attribute {
+        BUS => Some(bus(number)),
         SLOT | DOMAIN => Some(0),
-        _ => ATTRIBUTES.iter().find(|(known, _)| *known == number).map(|(_, value)| *value),
+        _ => ATTRIBUTES.iter().find(|(known, _)| *known == attribute).map(|(_, value)| *value),
     }
 }
 
@@ -84,31 +84,32 @@ const TOTAL: usize = 288;
 const LENGTH_12: usize = 780;
 const LENGTH_13: usize = 784;
 
-/// What tells a device apart, in 16 bytes.
-pub(crate) fn unique(device: usize) -> [u8; 16] {
+/// What tells the device of a number apart, in 16 bytes.
+pub(crate) fn unique(number: usize) -> [u8; 16] {
     let mut bytes = *b"poolproof-sim\0\0\0";
-    bytes[15] = device as u8; // there are few
+    bytes[15] = number as u8; // there are few
     bytes
 }
 
 impl Runtime {
     fn properties<const LENGTH: usize>(&mut self, device: c_int, is_13: bool) -> Result<[u8; LENGTH], i32> {
         let index = usize::try_from(device).map_err(|_| codes::INVALID_DEVICE)?;
+        let number = self.number(index);
         let device = self.at(index)?;
         let (words, total) = (device.name(), device.total_bytes());
         let mut all = [0; LENGTH];
         let length = words.len().min(NAME - 1);
         all[..length].copy_from_slice(&words.as_bytes()[..length]);
-        all[UNIQUE..UNIQUE + 16].copy_from_slice(&unique(index));
+        all[UNIQUE..UNIQUE + 16].copy_from_slice(&unique(number));
         all[TOTAL..TOTAL + 8].copy_from_slice(&total.to_ne_bytes());
         let place = |(at_12, at_13): (usize, usize)| if is_13 { at_13 } else { at_12 };
-        for (at_12, at_13, number) in FIELDS {
+        for (at_12, at_13, field) in FIELDS {
             let at = place((at_12, at_13));
-            all[at..at + 4].copy_from_slice(&attribute(index, number).unwrap_or(0).to_ne_bytes());
+            all[at..at + 4].copy_from_slice(&attribute(number, field).unwrap_or(0).to_ne_bytes());
         }
-        for (at_12, at_13, number) in LONG_FIELDS {
+        for (at_12, at_13, field) in LONG_FIELDS {
             let at = place((at_12, at_13));
-            let value = i64::from(attribute(index, number).unwrap_or(0));
+            let value = i64::from(attribute(number, field).unwrap_or(0));
             all[at..at + 8].copy_from_slice(&value.to_ne_bytes());
         }
         Ok(all)
@@ -149,7 +150,7 @@ pub(crate) extern "C" fn device_get_attribute(value: *mut c_int, number: c_int, 
         if value.is_null() {
             return Err(codes::INVALID_VALUE);
         }
-        let Some(found) = attribute(index, number) else {
+        let Some(found) = attribute(runtime.number(index), number) else {
             runtime.note_unsupported(format!("cudaDeviceGetAttribute of attribute {number}"));
             return Err(codes::NOT_SUPPORTED);
         };
@@ -159,12 +160,12 @@ pub(crate) extern "C" fn device_get_attribute(value: *mut c_int, number: c_int, 
     })
 }
 
-/// The place of a device on the bus, as CUDA and NVML write it.
-pub(crate) fn bus_id(device: usize) -> String {
-    format!("0000:{:02X}:00.0", bus(device))
+/// The place of the device of a number on the bus, as CUDA and NVML write it.
+pub(crate) fn bus_id(number: usize) -> String {
+    format!("0000:{:02X}:00.0", bus(number))
 }
 
-/// The device at a place, with a domain of four digits or of eight.
+/// The number of the device at a place, with a domain of four digits or of eight.
 pub(crate) fn device_at(bus_id: &str) -> Option<usize> {
     let mut parts = bus_id.split(':');
     let (domain, bus, slot) = (parts.next()?, parts.next()?, parts.next()?);
@@ -178,7 +179,7 @@ pub(crate) extern "C" fn device_get_pci_bus_id(text: *mut c_char, length: c_int,
     call(|runtime| {
         let index = usize::try_from(device).map_err(|_| codes::INVALID_DEVICE)?;
         runtime.at(index)?;
-        let id = bus_id(index);
+        let id = bus_id(runtime.number(index));
         write_text(text, length, &id)
     })
 }

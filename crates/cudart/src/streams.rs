@@ -99,7 +99,8 @@ impl Runtime {
         if let Some(id) = made.behind {
             return Ok((device, id));
         }
-        let taken = |id: &StreamId| self.made.made.values().any(|made| made.device == device && made.behind == Some(*id));
+        let taken =
+            |id: &StreamId| self.made.made.values().any(|made| made.device == device && made.behind == Some(*id));
         let free = (1..self.made.per_device.saturating_sub(1)).map(StreamId).find(|id| !taken(id));
         let Some(free) = free else {
             self.note_unsupported("so many busy streams".to_owned());

@@ -16,10 +16,14 @@ fn tell(name: &str) {
 }
 
 fn program(devices: u32) -> MutexGuard<'static, ()> {
+    seeing(devices, &[0, 1])
+}
+
+fn seeing(devices: u32, visible: &[usize]) -> MutexGuard<'static, ()> {
     let turn = crate::tests::turn();
     TOLD.lock().expect("no test panics with it").clear();
     let device = |index| Box::new(SimDevice::spanning(index, 16 * GRANULE, StreamId::LIMIT, 1 << 47)) as SharedDevice;
-    crate::install_for_program((1..=devices).map(device).collect(), StreamId::LIMIT, tell);
+    crate::install_for_program((1..=devices).map(device).collect(), visible, StreamId::LIMIT, tell);
     turn
 }
 
@@ -231,11 +235,30 @@ fn devices_say_where_they_are_and_are_found_there() {
     memory(3 << 20);
     let mut memory = [0; 3];
     let mut first = std::ptr::null_mut();
-    assert_eq!((nvml::device_get_handle_by_index(0, &mut first), nvml::device_get_memory_info(first, &mut memory)), (0, 0));
+    assert_eq!(
+        (nvml::device_get_handle_by_index(0, &mut first), nvml::device_get_memory_info(first, &mut memory)),
+        (0, 0)
+    );
     assert_eq!(memory, [16 * GRANULE, 14 * GRANULE, 2 * GRANULE]);
     assert_eq!(nvml::device_get_handle_by_index(2, &mut first), 6);
-    let none = [properties::device_at("0000:00:00.0"), properties::device_at("0001:01:00.0"), properties::device_at("x")];
+    let none =
+        [properties::device_at("0000:00:00.0"), properties::device_at("0001:01:00.0"), properties::device_at("x")];
     assert_eq!((none, properties::device_at("00000000:0A:00.0")), ([None; 3], Some(9)));
+}
+
+#[test]
+fn a_program_sees_some_devices_and_nvml_all() {
+    let _turn = seeing(3, &[2, 0, 7]);
+    let (mut count, mut listed) = (9, 9);
+    assert_eq!((runtime::get_device_count(&mut count), count), (codes::SUCCESS, 2));
+    assert_eq!((nvml::device_get_count(&mut listed), listed), (0, 3));
+    assert_eq!(text(|into| properties::device_get_pci_bus_id(into, 64, 0)), "0000:03:00.0");
+    let (mut handle, mut hidden, mut room) = (std::ptr::null_mut(), std::ptr::null_mut(), [0; 3]);
+    assert_eq!((runtime::set_device(0), memory(10) > 0), (codes::SUCCESS, true));
+    assert_eq!(nvml::device_get_handle_by_index(2, &mut handle), 0);
+    assert_eq!((nvml::device_get_memory_info(handle, &mut room), room[2]), (0, GRANULE));
+    assert_eq!(nvml::device_get_handle_by_index(1, &mut hidden), 0);
+    assert_eq!((nvml::device_get_memory_info(hidden, &mut room), room[2]), (0, 0));
 }
 
 #[test]

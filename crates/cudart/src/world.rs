@@ -49,6 +49,10 @@ pub(crate) struct Reserved {
 /// Devices, and everything of theirs that a program has a handle of.
 pub struct Runtime {
     pub(crate) devices: Vec<SharedDevice>,
+    /// The number of each, as NVML counts, which lists those that the program does not see, too.
+    numbers: Vec<usize>,
+    /// Devices that the program does not see, by number.
+    hidden: BTreeMap<usize, SharedDevice>,
     /// What devices answer, for whoever lives beside the allocator.
     logs: Vec<DeviceLog>,
     /// The device of each stream but the default ones.
@@ -92,7 +96,9 @@ pub fn install(devices: Vec<SharedDevice>) {
         streams.extend(handles.map(|handle| (handle, index)));
     }
     let runtime = Runtime {
+        numbers: (0..devices.len()).collect(),
         devices,
+        hidden: BTreeMap::new(),
         logs: Vec::new(),
         streams,
         events: Events::default(),
@@ -117,9 +123,16 @@ pub fn install(devices: Vec<SharedDevice>) {
 
 /// The same for a whole program, which makes streams and copies: each device has that many streams to put behind those that it
 /// makes, and memory holds what was copied to it. `announce` is told of every function that is asked for and not here, once.
-pub fn install_for_program(devices: Vec<SharedDevice>, streams: u8, announce: fn(&str)) {
-    install(devices);
+/// Of the devices the program sees those whose places are in `visible`, in that order; NVML lists all. A place that no device has
+/// is left out.
+pub fn install_for_program(devices: Vec<SharedDevice>, visible: &[usize], streams: u8, announce: fn(&str)) {
+    let mut hidden: BTreeMap<usize, SharedDevice> = devices.into_iter().enumerate().collect();
+    let seen = visible.iter().filter_map(|number| Some((*number, hidden.remove(number)?)));
+    let (numbers, seen): (Vec<usize>, Vec<SharedDevice>) = seen.unzip();
+    install(seen);
     with(|runtime| {
+        runtime.numbers = numbers;
+        runtime.hidden = hidden;
         runtime.made.per_device = streams;
         runtime.contents = Some(Contents::default());
         runtime.announce = Some(announce);
@@ -184,6 +197,29 @@ impl Runtime {
     /// A device, for whoever plays on it.
     pub fn device_mut(&mut self, index: usize) -> Option<&mut SharedDevice> {
         self.devices.get_mut(index)
+    }
+
+    /// How many devices there are, with those that the program does not see.
+    pub(crate) fn listed(&self) -> usize {
+        self.devices.len() + self.hidden.len()
+    }
+
+    /// The number of a device among all.
+    pub(crate) fn number(&self, device: usize) -> usize {
+        self.numbers.get(device).copied().unwrap_or(device)
+    }
+
+    /// The device of a number that the program sees, by its place.
+    pub(crate) fn place_of(&self, number: usize) -> Option<usize> {
+        self.numbers.iter().position(|&known| known == number)
+    }
+
+    /// A device by its number among all.
+    pub(crate) fn numbered(&mut self, number: usize) -> Option<&mut SharedDevice> {
+        match self.place_of(number) {
+            Some(place) => self.devices.get_mut(place),
+            None => self.hidden.get_mut(&number),
+        }
     }
 
     /// Devices that answer from now on as these answer the allocator, each with that many streams.

@@ -42,8 +42,10 @@ pub(crate) enum Log {
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct World {
-    /// Bytes of each device that the program sees.
+    /// Bytes of each device.
     pub(crate) bytes: Vec<u64>,
+    /// Those that the program sees, in its order.
+    pub(crate) visible: Vec<usize>,
     pub(crate) log: Log,
 }
 
@@ -69,28 +71,29 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<World, S
         several if several.len() == count => {}
         several => return Err(format!("{BYTES} has {} sizes, and {DEVICES} is {count}", several.len())),
     }
-    if let Some(visible) = variable(VISIBLE) {
-        sizes = seen(&visible, &sizes)?;
-    }
+    let visible = match variable(VISIBLE) {
+        Some(visible) => seen(&visible, sizes.len())?,
+        None => (0..sizes.len()).collect(),
+    };
     let log = match set(LOG).as_deref() {
         None | Some("stderr") => Log::Stderr,
         Some("off") => Log::Off,
         Some(file) => Log::File(file.to_owned()),
     };
-    Ok(World { bytes: sizes, log })
+    Ok(World { bytes: sizes, visible, log })
 }
 
 /// As CUDA reads it: up to the first number that is no device's; twice the same is an error there and here.
-fn seen(visible: &str, sizes: &[u64]) -> Result<Vec<u64>, String> {
+fn seen(visible: &str, count: usize) -> Result<Vec<usize>, String> {
     let mut numbers: Vec<usize> = Vec::new();
     for part in visible.split(',') {
-        let Some(number) = part.trim().parse().ok().filter(|&number| number < sizes.len()) else { break };
+        let Some(number) = part.trim().parse().ok().filter(|&number| number < count) else { break };
         if numbers.contains(&number) {
             return Err(format!("{VISIBLE}={visible}: {number} is there twice"));
         }
         numbers.push(number);
     }
-    Ok(numbers.into_iter().map(|number| sizes[number]).collect())
+    Ok(numbers)
 }
 
 static REFUSALS: OnceLock<Log> = OnceLock::new();
@@ -102,7 +105,7 @@ pub(crate) fn install(world: &World) {
         Box::new(SimDevice::spanning(index, bytes, StreamId::LIMIT, SPAN)) as SharedDevice
     };
     let devices = (FIRST_INDEX..).zip(&world.bytes).map(device).collect();
-    cudart::install_for_program(devices, StreamId::LIMIT, refused);
+    cudart::install_for_program(devices, &world.visible, StreamId::LIMIT, refused);
 }
 
 /// A function was asked for, and is not here.
@@ -112,11 +115,9 @@ fn refused(name: &str) {
     let _ = match REFUSALS.get() {
         None | Some(Log::Off) => Ok(()),
         Some(Log::Stderr) => std::io::stderr().write_all(line.as_bytes()),
-        Some(Log::File(file)) => OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(file)
-            .and_then(|mut file| file.write_all(line.as_bytes())),
+        Some(Log::File(file)) => {
+            OpenOptions::new().create(true).append(true).open(file).and_then(|mut file| file.write_all(line.as_bytes()))
+        }
     };
 }
 
@@ -134,9 +135,9 @@ mod tests {
         assert_eq!(sizes(&[]), Ok(vec![1 << 30]));
         assert_eq!(sizes(&[(DEVICES, "2"), (BYTES, "64MiB")]), Ok(vec![64 << 20; 2]));
         assert_eq!(sizes(&[(BYTES, "64MiB, 4096")]), Ok(vec![64 << 20, 4096]));
-        assert_eq!(sizes(&[(BYTES, "1,2,3"), (VISIBLE, "2,0")]), Ok(vec![3, 1]));
-        assert_eq!(sizes(&[(DEVICES, "3"), (VISIBLE, "1,7,0")]), Ok(vec![1 << 30]));
-        assert_eq!(sizes(&[(DEVICES, "3"), (VISIBLE, "")]), Ok(Vec::new()));
+        let seen = |visible| world(&[(DEVICES, "3"), (VISIBLE, visible)]).map(|world| world.visible);
+        assert_eq!(world(&[(DEVICES, "3")]).map(|world| world.visible), Ok(vec![0, 1, 2]));
+        assert_eq!([seen("2, 0"), seen("1,7,0"), seen("")], [Ok(vec![2, 0]), Ok(vec![1]), Ok(Vec::new())]);
         assert_eq!(world(&[(LOG, "off")]).map(|world| world.log), Ok(Log::Off));
         assert_eq!(world(&[(LOG, "a.log")]).map(|world| world.log), Ok(Log::File("a.log".to_owned())));
     }

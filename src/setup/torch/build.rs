@@ -100,12 +100,7 @@ pub(super) fn build(
 
 /// Builds the libraries that forward into `into`, of `forward.c` and `functions.h` in `sources`: the runtime of each of these major
 /// versions of CUDA, the driver and NVML.
-pub(super) fn forwarders(
-    compiler: &Compiler,
-    sources: &Path,
-    runtimes: &[u32],
-    into: &Path,
-) -> Result<(), TorchError> {
+pub(super) fn forwarders(compiler: &Compiler, sources: &Path, runtimes: &[u32], into: &Path) -> Result<(), TorchError> {
     let source = sources.join("forward.c");
     let build = |name: &str, which: &str, more: &[&str]| {
         let soname = format!("-Wl,-soname,{name}");

@@ -9,12 +9,12 @@ mod error;
 mod index;
 mod pip;
 mod remote;
+pub mod simulated;
 mod web;
 mod wheel;
 
 #[cfg(all(test, target_os = "linux"))]
 mod server;
-pub mod simulated;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
