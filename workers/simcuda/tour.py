@@ -54,7 +54,8 @@ def first_line(value):
 def goes(name):
     def run(thing):
         try:
-            print(f"goes     {name}: {first_line(thing())}", flush=True)
+            found = thing()
+            print(f"goes     {name}" + ("" if found is None else f": {first_line(found)}"), flush=True)
         except BaseException as error:
             failures.append(name)
             print(f"FAILS    {name}: {type(error).__name__}: {first_line(error)}", flush=True)
