@@ -7,6 +7,8 @@ mod finish;
 #[cfg(target_os = "linux")]
 mod fork;
 mod group;
+#[cfg(unix)]
+mod replace;
 mod talk;
 #[cfg(all(test, unix))]
 mod tests;
@@ -22,6 +24,8 @@ pub use finish::{Finished, Unfinished, finish};
 #[cfg(target_os = "linux")]
 pub use fork::{Forked, shared};
 pub use group::Group;
+#[cfg(unix)]
+pub use replace::replace;
 pub use talk::Talk;
 pub use until::Until;
 #[cfg(target_os = "linux")]

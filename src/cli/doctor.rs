@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cuda::probe::CudaProbe;
 use crate::cuda::telemetry::NvmlMatch;
-use crate::doctor::{self, Findings, Import, NvmlFinding};
+use crate::doctor::{self, Findings, Import, NvmlFinding, WithoutGpu};
 use crate::op::size::human;
 
 use super::processes::{device_json, driver_json, driver_text, either, memory_text, or_reason};
@@ -104,6 +104,14 @@ fn import_text(import: &Import) -> String {
     }
 }
 
+fn without_gpu_text(found: &WithoutGpu) -> String {
+    match found {
+        WithoutGpu::Tried => "will do, tried with this release".to_owned(),
+        WithoutGpu::NotTried => "not tried with this release; workers/simcuda/tour.py says what goes".to_owned(),
+        WithoutGpu::No { reason } => format!("will not do: {reason}"),
+    }
+}
+
 fn as_text(findings: &Findings) -> String {
     let mut text = String::from("found\n");
     let _ = write!(text, "  CUDA:   {}", cuda_text(findings));
@@ -115,6 +123,9 @@ fn as_text(findings: &Findings) -> String {
     let _ = writeln!(text, "  Python: {} ({})", import_text(&python.interpreter), python.program);
     for (name, import) in &python.packages {
         let _ = writeln!(text, "    {name:<5} {}", import_text(import));
+    }
+    if let Some(found) = findings.torch_without_gpu() {
+        let _ = writeln!(text, "    torch without a GPU (poolproof simcuda): {}", without_gpu_text(&found));
     }
     text.push_str("\ntargets\n");
     for target in &findings.targets {
@@ -190,10 +201,16 @@ fn as_json(findings: &Findings) -> Value {
         .iter()
         .map(|a| json!({ "missing": a.missing, "allows": a.allows, "command": a.command }))
         .collect();
+    let without_gpu = findings.torch_without_gpu().map(|found| match found {
+        WithoutGpu::Tried => json!({ "state": "tried" }),
+        WithoutGpu::NotTried => json!({ "state": "not_tried" }),
+        WithoutGpu::No { reason } => json!({ "state": "no", "reason": reason }),
+    });
     json!({
         "cuda": cuda_json(findings),
         "nvml": either(&findings.nvml, nvml),
         "python": { "program": python.program, "interpreter": import_json(&python.interpreter), "packages": packages },
+        "torch_without_gpu": without_gpu,
         "targets": targets,
         "advice": advice,
     })

@@ -33,6 +33,7 @@ mod schema;
 mod settings_table;
 mod setup;
 mod signals;
+mod simcuda;
 mod stress;
 mod survival;
 mod targets;
@@ -101,6 +102,7 @@ enum Command {
     CheckWorker(check_worker::Args),
     Init(init::Args),
     Setup(setup::Args),
+    Simcuda(simcuda::Args),
     Worker(worker::Args),
     #[command(hide = true)]
     ForkServer(fork_server::Args),
@@ -183,6 +185,7 @@ pub fn main() -> ExitCode {
         Command::CheckWorker(args) => check_worker::run(&args, &mut context),
         Command::Init(args) => init::run(&args, &mut context),
         Command::Setup(args) => setup::run(&args, &mut context),
+        Command::Simcuda(args) => simcuda::run(&args, &mut context),
         Command::Worker(args) => worker::run(&args, &mut context),
         Command::ForkServer(args) => fork_server::run(&args, &mut context),
         Command::Processes(args) => processes::run(&args, &mut context),

@@ -90,7 +90,46 @@ fn targets(known: &[(&'static str, &'static str)], cuda: &CudaProbe, python: &Py
     known.iter().map(|&(name, about)| TargetFinding { name, about, missing: missing(name) }).collect()
 }
 
+/// Whether the PyTorch that was found will do without a GPU, over `poolproof simcuda`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WithoutGpu {
+    /// It was tried with this very release.
+    Tried,
+    /// Nothing is known against it.
+    NotTried,
+    /// Why not.
+    No { reason: String },
+}
+
+/// Releases that `workers/simcuda/tour.py` was seen to go through with.
+const TRIED: [&str; 1] = ["2.11.0"];
+
+/// The major versions of CUDA whose runtime is stood in for.
+const STOOD_IN: [&str; 2] = ["12", "13"];
+
+fn without_gpu(torch: &Import) -> Option<WithoutGpu> {
+    let Import::Found { version, cuda } = torch else { return None };
+    let no = |reason: String| Some(WithoutGpu::No { reason });
+    let Some(cuda) = cuda else { return no("it is built without CUDA".to_owned()) };
+    let stood_in = cuda.split('.').next().is_some_and(|major| STOOD_IN.contains(&major));
+    if !cfg!(target_os = "linux") {
+        no("a library that is preloaded needs Linux".to_owned())
+    } else if !stood_in {
+        no(format!("it is built for CUDA {cuda}, and only 12 and 13 are stood in for"))
+    } else if version.split('+').next().is_some_and(|release| TRIED.contains(&release)) {
+        Some(WithoutGpu::Tried)
+    } else {
+        Some(WithoutGpu::NotTried)
+    }
+}
+
 impl Findings {
+    /// Whether PyTorch will do without a GPU; `None` where there is none that works.
+    #[must_use]
+    pub fn torch_without_gpu(&self) -> Option<WithoutGpu> {
+        without_gpu(self.python.packages.iter().find(|(name, _)| *name == "torch").map(|(_, import)| import)?)
+    }
+
     /// For each device of CUDA, in its order, where it is in NVML; empty where either shows nothing.
     #[must_use]
     pub fn places(&self) -> Vec<NvmlMatch> {

@@ -81,3 +81,17 @@ fn targets_need_what_their_names_say() {
     machine.cuda = CudaProbe::Found { version: 13_000, devices: vec![gpu] };
     assert_eq!(missing(&machine), [None, None, None, None, None]);
 }
+
+#[test]
+fn a_torch_will_do_without_a_gpu_by_its_release_and_its_cuda() {
+    let of = |version: &str, cuda: Option<&str>| {
+        without_gpu(&Import::Found { version: version.to_owned(), cuda: cuda.map(str::to_owned) })
+    };
+    if cfg!(target_os = "linux") {
+        let found = [of("2.11.0+cu130", Some("13.0")), of("2.10.0", Some("12.8"))];
+        assert_eq!(found, [Some(WithoutGpu::Tried), Some(WithoutGpu::NotTried)]);
+    }
+    let is_no = |found| matches!(found, Some(WithoutGpu::No { .. }));
+    assert!(is_no(of("2.11.0+cpu", None)) && is_no(of("2.0.0", Some("11.8"))));
+    assert_eq!(without_gpu(&Import::Absent), None);
+}

@@ -4,12 +4,14 @@
 
 pub mod torch;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(unix)]
+use crate::child::replace;
 use crate::child::{Finished, Program, Unfinished, finish};
 use crate::files::write_whole;
 use crate::target::packaged::{Environment, Package, Release};
@@ -85,6 +87,26 @@ impl SetupError {
     pub fn is_usage(&self) -> bool {
         matches!(self, SetupError::NoRelease { .. } | SetupError::OnlyTorch { .. })
     }
+}
+
+/// Becomes the program that a command line names, with these variables set; comes back with the reason where it cannot.
+#[cfg(unix)]
+#[must_use]
+pub fn instead(command: &[OsString], variables: Vec<(String, String)>) -> SetupError {
+    let (program, arguments) = command.split_first().map_or((OsStr::new(""), &[][..]), |(first, rest)| (first, rest));
+    let mut program = Program::new(program, arguments);
+    program.environment = variables;
+    let source = replace(&program);
+    SetupError::NotStarted { command: program.path.display().to_string(), source }
+}
+
+/// Becoming another program is for systems that can.
+#[cfg(not(unix))]
+#[must_use]
+pub fn instead(command: &[OsString], _variables: Vec<(String, String)>) -> SetupError {
+    let source = std::io::Error::from(ErrorKind::Unsupported);
+    let command = command.first().map(|word| word.to_string_lossy().into_owned());
+    SetupError::NotStarted { command: command.unwrap_or_default(), source }
 }
 
 /// Where programs keep what they can get again: `XDG_CACHE_HOME`, else `.cache` at home.

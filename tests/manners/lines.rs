@@ -112,6 +112,8 @@ pub const WRONG: &[(&str, &str)] = &[
     ("check-worker exec:a@b.c", "put what holds an @ in quotes"),
     ("init worker --out taken", "choose another folder with --out"),
     ("worker --misbehave x reference@sim", "--misbehave"),
+    ("simcuda --devices 0", "0 is not in 1..=16"),
+    ("simcuda --bytes 4GB -- true", "`4GB` is not a size"),
     ("setup cupy", "possible values: rmm, onnx, torch"),
     ("setup rmm --version 1.0", "no release that is known here; known are"),
     ("setup rmm --all", "--all is for torch, and not for rmm"),

@@ -5,18 +5,18 @@ pub const FLOORS: [(u8, &[&str]); 7] = [
     (6, &["cli"]),
     (5, &["bench", "doctor", "matrix", "setup", "stress"]),
     (4, &["engine", "replay", "report"]),
-    (3, &["workload", "oracle", "target"]),
+    (3, &["workload", "oracle", "simcuda", "target"]),
     (2, &["reference", "model", "cuda", "cudart"]),
     (1, &["device", "spec", "verdict", "recording"]),
     (0, &["op", "requirement", "input", "files", "child"]),
 ];
 
 /// The crates below `crates/` that are one room each; the others, and the program, have a folder a room.
-pub const ONE_ROOM: [&str; 4] = ["cuda", "cudart", "device", "reference"];
+pub const ONE_ROOM: [&str; 5] = ["cuda", "cudart", "device", "reference", "simcuda"];
 
 /// What a room sees of the floors below it, tests apart.
 #[rustfmt::skip]
-pub const EDGES: [(&str, &[&str]); 25] = [
+pub const EDGES: [(&str, &[&str]); 26] = [
     ("cli", &["bench", "cuda", "doctor", "engine", "matrix", "op", "oracle", "reference", "replay", "report", "requirement", "setup", "spec", "stress", "target", "verdict", "workload"]),
     ("bench", &["child", "cuda", "device", "engine", "input", "op", "recording", "reference", "target"]),
     ("doctor", &["child", "cuda", "target"]),
@@ -32,6 +32,7 @@ pub const EDGES: [(&str, &[&str]); 25] = [
     ("reference", &["device", "op", "requirement"]),
     ("cuda", &["device", "op"]),
     ("cudart", &["device", "op"]),
+    ("simcuda", &["cudart", "device", "op"]),
     ("model", &["op"]),
     ("device", &["op"]),
     ("spec", &["input", "op", "requirement"]),
@@ -52,8 +53,8 @@ pub const DOORS: [(&str, &str, &[&str]); 18] = [
     ("env_logger", "", &["cli"]),
     ("indicatif", "", &["cli"]),
     ("include_dir", "", &["spec"]),
-    ("libc", "", &["child"]),
-    ("libloading", "", &["target"]),
+    ("libc", "", &["child", "simcuda"]),
+    ("libloading", "", &["simcuda", "target"]),
     ("nvml_wrapper", "", &["cuda"]),
     ("proptest", "", &["workload"]),
     ("quick_junit", "", &["report"]),
@@ -63,11 +64,11 @@ pub const DOORS: [(&str, &str, &[&str]); 18] = [
     ("signal_hook", "", &["cli"]),
     ("ureq", "", &["setup"]),
     ("zip", "", &["setup"]),
-    ("std", "env", &["cli", "doctor", "engine", "setup", "target"]),
+    ("std", "env", &["cli", "doctor", "engine", "setup", "simcuda", "target"]),
 ];
 
 /// Files that may hold `unsafe`.
-pub const UNSAFE: [&str; 11] = [
+pub const UNSAFE: [&str; 18] = [
     "crates/cuda/src/calls.rs",
     "crates/cuda/src/driver.rs",
     "crates/cuda/src/probe.rs",
@@ -79,4 +80,11 @@ pub const UNSAFE: [&str; 11] = [
     "crates/cudart/src/nvml.rs",
     "crates/cudart/src/exports.rs",
     "crates/cudart/src/tests.rs",
+    "crates/cudart/src/contexts.rs",
+    "crates/cudart/src/copies.rs",
+    "crates/cudart/src/launch.rs",
+    "crates/cudart/src/properties.rs",
+    "crates/simcuda/src/control.rs",
+    "crates/simcuda/src/lib.rs",
+    "crates/simcuda/src/libraries.rs",
 ];

@@ -6,6 +6,7 @@ use std::ffi::{c_char, c_int, c_uint, c_ulonglong};
 
 use crate::codes;
 use crate::op::GRANULE;
+use crate::properties;
 use crate::world::driver_call;
 
 type Code = c_int;
@@ -36,7 +37,7 @@ pub(crate) struct Access {
     flags: c_int,
 }
 
-fn put<T>(into: *mut T, value: T) -> Result<(), i32> {
+pub(crate) fn put<T>(into: *mut T, value: T) -> Result<(), i32> {
     if into.is_null() {
         return Err(codes::INVALID_VALUE);
     }
@@ -56,19 +57,11 @@ pub(crate) extern "C" fn device_get(device: *mut c_int, ordinal: c_int) -> Code 
     })
 }
 
-/// Memory by addresses is supported, everything else that can be asked is not: no sharing, no multicast, no fabric.
-pub(crate) extern "C" fn device_get_attribute(value: *mut c_int, attribute: c_int, _device: c_int) -> Code {
-    const VIRTUAL_MEMORY_MANAGEMENT: c_int = 102;
-    const COMPUTE_CAPABILITY_MAJOR: c_int = 75;
-    driver_call(|_| {
-        put(
-            value,
-            match attribute {
-                VIRTUAL_MEMORY_MANAGEMENT => 1,
-                COMPUTE_CAPABILITY_MAJOR => 9,
-                _ => 0,
-            },
-        )
+/// What is not known here is not supported: no sharing, no multicast, no fabric.
+pub(crate) extern "C" fn device_get_attribute(value: *mut c_int, attribute: c_int, device: c_int) -> Code {
+    driver_call(|runtime| {
+        let index = usize::try_from(device).map_err(|_| codes::INVALID_DEVICE)?;
+        put(value, properties::attribute(runtime.number(index), attribute).unwrap_or(0))
     })
 }
 

@@ -3,14 +3,15 @@
 //! Decides what a handle stands for. Whether work has come to an event, the device says.
 
 use crate::codes;
-use crate::device::{Event, StreamHandle};
+use crate::device::Event;
 use crate::world::Runtime;
 
 /// An event, and where it was recorded last, if it was.
 #[derive(Debug, Clone, Copy)]
 struct Made {
     device: usize,
-    recorded: Option<Event>,
+    /// The event, and the stream that it was recorded on.
+    recorded: Option<(Event, u64)>,
 }
 
 /// All events by handle.
@@ -67,15 +68,16 @@ impl Runtime {
         if self.events.get(event)?.device != device {
             return Err(codes::INVALID_HANDLE);
         }
-        let recorded = self.at(device)?.record_event(StreamHandle(stream)).map_err(|error| codes::of(&error))?;
-        self.events.get(event)?.recorded = Some(recorded);
+        let handle = self.real(stream)?;
+        let recorded = self.at(device)?.record_event(handle).map_err(|error| codes::of(&error))?;
+        self.events.get(event)?.recorded = Some((recorded, stream));
         Ok(())
     }
 
     /// Whether all work before the event is done; an event that was never recorded waits for nothing.
     pub(crate) fn query_event(&mut self, event: usize) -> Result<bool, i32> {
         let Made { device, recorded } = *self.events.get(event)?;
-        let Some(recorded) = recorded else { return Ok(true) };
+        let Some((recorded, _)) = recorded else { return Ok(true) };
         let answer = self.at(device)?.query_event(recorded);
         if let Some(log) = self.log(device) {
             log.passed(&answer);
@@ -85,7 +87,25 @@ impl Runtime {
 
     pub(crate) fn wait_event(&mut self, event: usize) -> Result<(), i32> {
         let Made { device, recorded } = *self.events.get(event)?;
-        let Some(recorded) = recorded else { return Ok(()) };
+        let Some((recorded, _)) = recorded else { return Ok(()) };
         self.at(device)?.wait_event(recorded).map_err(|error| codes::of(&error))
+    }
+
+    /// What comes on a stream from now on waits for an event: for all that is on the event's stream now, if it has not passed.
+    /// For a stream of another device there is no such wait.
+    pub(crate) fn hold_for_event(&mut self, stream: u64, event: usize) -> Result<(), i32> {
+        let recorded = self.events.get(event)?.recorded;
+        let waits = self.device_of(stream)?;
+        if self.query_event(event)? {
+            return Ok(());
+        }
+        let Some((_, on)) = recorded.filter(|_| self.made.per_device > 1) else { return Err(codes::NOT_SUPPORTED) };
+        let (device, on) = self.behind(on)?;
+        if device != waits {
+            self.note_unsupported("cudaStreamWaitEvent for a busy stream of another device".to_owned());
+            return Err(codes::NOT_SUPPORTED);
+        }
+        let (_, stream) = self.behind(stream)?;
+        self.at(device)?.hold_for(stream, on).map_err(|error| codes::of(&error))
     }
 }

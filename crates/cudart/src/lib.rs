@@ -7,18 +7,26 @@
 //! There is one runtime a process, as with the real one. [`install`] gives it devices, [`with`] reaches them beside the allocator.
 
 mod codes;
+mod contents;
+mod contexts;
+mod copies;
 mod driver;
 mod events;
 mod exports;
+mod launch;
 mod memory;
 mod nvml;
+mod properties;
 mod runtime;
+mod streams;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_program;
 mod world;
 
 use poolproof_device as device;
 use poolproof_words::op;
 
 pub use exports::{Forwarder, bind};
-pub use world::{Misuse, Runtime, SharedDevice, install, set_current_device, uninstall, with};
+pub use world::{Misuse, Runtime, SharedDevice, install, install_for_program, set_current_device, uninstall, with};

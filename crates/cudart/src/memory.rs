@@ -23,6 +23,9 @@ impl Runtime {
         }
         let address = answer.map_err(code)?;
         self.segments.insert(address, current_device());
+        if let Some(contents) = &mut self.contents {
+            contents.add(address, bytes, current_device());
+        }
         Ok(address)
     }
 
@@ -41,6 +44,9 @@ impl Runtime {
         }
         answer.map_err(code)?;
         self.segments.remove(&address);
+        if let Some(contents) = &mut self.contents {
+            contents.remove(address);
+        }
         Ok(())
     }
 
@@ -83,21 +89,25 @@ impl Runtime {
         let handle = answer.map_err(code)?;
         let token = self.next_handle;
         self.next_handle += 1;
-        self.created.insert(token, Created { device, bytes, handle });
+        let physical = self.contents.as_mut().map(|contents| contents.create(device));
+        self.created.insert(token, Created { device, bytes, handle, physical });
         Ok(token)
     }
 
     pub(crate) fn release(&mut self, token: u64) -> Result<(), i32> {
-        let Some(Created { device, handle, .. }) = self.created.remove(&token) else {
+        let Some(Created { device, handle, physical, .. }) = self.created.remove(&token) else {
             let what = format!("the handle {token:#x} is not there, or was released");
             return self.misused("cuMemRelease", what, codes::INVALID_VALUE);
         };
+        if let (Some(contents), Some(physical)) = (&mut self.contents, physical) {
+            contents.release(physical);
+        }
         self.at(device)?.discard(handle).map_err(code)
     }
 
     pub(crate) fn map(&mut self, address: u64, bytes: u64, token: u64) -> Result<(), i32> {
         const CALL: &str = "cuMemMap";
-        let Some(&Created { device, handle, bytes: size }) = self.created.get(&token) else {
+        let Some(&Created { device, handle, bytes: size, physical }) = self.created.get(&token) else {
             let what = format!("the handle {token:#x} is not there, or was released");
             return self.misused(CALL, what, codes::INVALID_VALUE);
         };
@@ -105,7 +115,11 @@ impl Runtime {
             let what = format!("{bytes} bytes of a handle that has {size}");
             return self.misused(CALL, what, codes::INVALID_VALUE);
         }
-        self.attach(device, address, bytes, handle)
+        self.attach(device, address, bytes, handle)?;
+        if let (Some(contents), Some(physical)) = (&mut self.contents, physical) {
+            contents.map(address, bytes, physical);
+        }
+        Ok(())
     }
 
     fn attach(&mut self, device: usize, address: u64, bytes: u64, handle: PhysicalHandle) -> Result<(), i32> {
@@ -125,7 +139,12 @@ impl Runtime {
             return self.misused("cuMemUnmap", what, codes::INVALID_VALUE);
         };
         match self.at(device)?.detach(address, bytes) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                if let Some(contents) = &mut self.contents {
+                    contents.remove(address);
+                }
+                Ok(())
+            }
             Err(DeviceError::InvalidValue { .. }) => {
                 let what = format!("{bytes} bytes at {address:#x} are not what was mapped there");
                 self.misused("cuMemUnmap", what, codes::INVALID_VALUE)
@@ -147,7 +166,12 @@ impl Runtime {
             return Ok(());
         }
         match self.at(own)?.set_access(address, bytes) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                if let Some(contents) = &mut self.contents {
+                    contents.allow(address, bytes);
+                }
+                Ok(())
+            }
             Err(DeviceError::InvalidValue { .. }) => {
                 let what = format!("{bytes} bytes at {address:#x} are not all mapped");
                 self.misused("cuMemSetAccess", what, codes::INVALID_VALUE)
@@ -159,5 +183,16 @@ impl Runtime {
     fn device_of_range(&self, address: u64) -> Option<usize> {
         let (&start, reserved) = self.reserved.range(..=address).next_back()?;
         (address - start < reserved.bytes).then_some(reserved.device)
+    }
+
+    /// The device whose memory an address is in.
+    pub(crate) fn device_of_memory(&self, address: u64) -> Option<usize> {
+        self.contents.as_ref()?.device_at(address)
+    }
+
+    /// Where the memory of the host that was made or registered, and that an address is in, begins.
+    pub(crate) fn pinned_around(&self, address: usize) -> Option<usize> {
+        let (&start, &(bytes, _)) = self.pinned.range(..=address).next_back()?;
+        (address - start < bytes).then_some(start)
     }
 }

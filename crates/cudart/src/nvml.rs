@@ -1,10 +1,11 @@
-//! NVML's functions that tell who is on a device.
+//! NVML's functions that tell which devices there are, and who is on each.
 //!
-//! Decides how a list of processes is written. Devices are told apart by their order, which is their PCI bus.
+//! Decides how a list of processes is written. A handle is a device's number and one more.
 
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::ptr::without_provenance_mut;
 
+use crate::properties;
 use crate::world::with;
 
 type Code = c_int;
@@ -27,14 +28,103 @@ pub(crate) extern "C" fn init() -> Code {
     with(|_| SUCCESS).unwrap_or(UNINITIALIZED)
 }
 
-/// Which device is meant is not read off the bus: `cudaGetDeviceProperties` writes none. It is the current one.
-pub(crate) extern "C" fn device_get_handle_by_pci_bus_id(_bus: *const c_char, handle: *mut *mut u8) -> Code {
-    if handle.is_null() {
+pub(crate) extern "C" fn init_with_flags(_flags: c_uint) -> Code {
+    init()
+}
+
+/// The words of NVML's own numbers.
+pub(crate) extern "C" fn error_string(code: Code) -> *const c_char {
+    let text = match code {
+        SUCCESS => c"Success",
+        UNINITIALIZED => c"Uninitialized",
+        INVALID_ARGUMENT => c"Invalid Argument",
+        NOT_SUPPORTED => c"Not Supported",
+        NOT_FOUND => c"Not Found",
+        INSUFFICIENT_SIZE => c"Insufficient Size",
+        _ => c"Unknown Error",
+    };
+    text.as_ptr()
+}
+
+pub(crate) extern "C" fn device_get_count(count: *mut c_uint) -> Code {
+    let Some(all) = with(|runtime| runtime.listed()) else { return UNINITIALIZED };
+    if count.is_null() {
         return INVALID_ARGUMENT;
     }
-    let device = crate::world::current_device();
-    // SAFETY: not null, and the caller's room for a handle.
-    unsafe { handle.write(without_provenance_mut(device + 1)) };
+    // SAFETY: not null, and the caller's number.
+    unsafe { count.write(all as c_uint) }; // there are few
+    SUCCESS
+}
+
+fn put_handle(handle: *mut *mut u8, device: Option<usize>) -> Code {
+    let Some(all) = with(|runtime| runtime.listed()) else { return UNINITIALIZED };
+    match device.filter(|&device| device < all) {
+        None => NOT_FOUND,
+        Some(_) if handle.is_null() => INVALID_ARGUMENT,
+        Some(device) => {
+            // SAFETY: not null, and the caller's room for a handle.
+            unsafe { handle.write(without_provenance_mut(device + 1)) };
+            SUCCESS
+        }
+    }
+}
+
+pub(crate) extern "C" fn device_get_handle_by_index(index: c_uint, handle: *mut *mut u8) -> Code {
+    put_handle(handle, usize::try_from(index).ok())
+}
+
+pub(crate) extern "C" fn device_get_handle_by_pci_bus_id(bus: *const c_char, handle: *mut *mut u8) -> Code {
+    if bus.is_null() {
+        return INVALID_ARGUMENT;
+    }
+    // SAFETY: not null, and a place on the bus is a C string.
+    let bus = unsafe { CStr::from_ptr(bus) }.to_string_lossy();
+    put_handle(handle, properties::device_at(&bus))
+}
+
+/// Writes words about a device where there is room for them.
+fn put_text(handle: *mut u8, into: *mut c_char, length: c_uint, words: impl FnOnce(usize) -> Option<String>) -> Code {
+    let device = handle.addr().wrapping_sub(1);
+    let length = c_int::try_from(length).unwrap_or(c_int::MAX);
+    match words(device) {
+        None => NOT_FOUND,
+        Some(_) if into.is_null() => INVALID_ARGUMENT,
+        Some(words) => match properties::write_text(into, length, &words) {
+            Ok(()) => SUCCESS,
+            Err(_) => INSUFFICIENT_SIZE,
+        },
+    }
+}
+
+/// `GPU-` and the 16 bytes of the device's properties.
+pub(crate) extern "C" fn device_get_uuid(handle: *mut u8, text: *mut c_char, length: c_uint) -> Code {
+    put_text(handle, text, length, |device| {
+        let hex: Vec<String> = properties::unique(device).iter().map(|byte| format!("{byte:02x}")).collect();
+        let part = |range: std::ops::Range<usize>| hex[range].concat();
+        let parts = [part(0..4), part(4..6), part(6..8), part(8..10), part(10..16)];
+        (with(|runtime| device < runtime.listed()) == Some(true)).then(|| format!("GPU-{}", parts.join("-")))
+    })
+}
+
+pub(crate) extern "C" fn device_get_name(handle: *mut u8, text: *mut c_char, length: c_uint) -> Code {
+    put_text(handle, text, length, |device| with(|runtime| Some(runtime.numbered(device)?.name())).flatten())
+}
+
+/// `nvmlMemory_t`: total, free, used.
+pub(crate) extern "C" fn device_get_memory_info(handle: *mut u8, memory: *mut [u64; 3]) -> Code {
+    let device = handle.addr().wrapping_sub(1);
+    let found = with(|runtime| {
+        let device = runtime.numbered(device)?;
+        let (total, free) = (device.total_bytes(), device.look_at_free_bytes().ok()?);
+        Some([total, free, total - free])
+    });
+    let Some(found) = found else { return UNINITIALIZED };
+    let Some(found) = found else { return NOT_FOUND };
+    if memory.is_null() {
+        return INVALID_ARGUMENT;
+    }
+    // SAFETY: not null, and the caller's structure of three numbers.
+    unsafe { memory.write(found) };
     SUCCESS
 }
 
@@ -53,8 +143,8 @@ pub(crate) extern "C" fn device_get_compute_running_processes(
     }
     let device = handle.addr().wrapping_sub(1);
     let found = with(|runtime| {
-        let found = runtime.device_mut(device)?.processes();
-        if let Some(log) = runtime.log(device) {
+        let found = runtime.numbered(device)?.processes();
+        if let Some(log) = runtime.place_of(device).and_then(|place| runtime.log(place)) {
             log.processes(&found);
         }
         Some(found)

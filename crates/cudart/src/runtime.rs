@@ -7,8 +7,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 
 use crate::codes;
-use crate::device::StreamHandle;
-use crate::op::StreamId;
+use crate::streams::PRIORITIES;
 use crate::world::{self, Runtime, call, set_current_device};
 
 type Code = c_int;
@@ -37,7 +36,9 @@ pub(crate) extern "C" fn get_device(device: *mut c_int) -> Code {
 pub(crate) extern "C" fn set_device(device: c_int) -> Code {
     call(|runtime| {
         let index = usize::try_from(device).ok().filter(|&index| index < runtime.device_count());
-        set_current_device(index.ok_or(codes::INVALID_DEVICE)?);
+        let index = index.ok_or(codes::INVALID_DEVICE)?;
+        set_current_device(index);
+        runtime.enter(index);
         Ok(())
     })
 }
@@ -80,33 +81,6 @@ pub(crate) extern "C" fn mem_get_info(free: *mut usize, total: *mut usize) -> Co
     })
 }
 
-/// The fields of `cudaDeviceProp` that stand at the same place in every CUDA since 12.0, and none of the others: how long the
-/// structure is, the caller knows.
-pub(crate) extern "C" fn get_device_properties(properties: *mut u8, device: c_int) -> Code {
-    const NAME: usize = 256;
-    const TOTAL: usize = 288;
-    const COMPUTE_CAPABILITY: usize = 360;
-    call(|runtime| {
-        let index = usize::try_from(device).map_err(|_| codes::INVALID_DEVICE)?;
-        let device = runtime.at(index)?;
-        if properties.is_null() {
-            return Err(codes::INVALID_VALUE);
-        }
-        let mut name = [0_u8; NAME];
-        let words = device.name();
-        let length = words.len().min(NAME - 1);
-        name[..length].copy_from_slice(&words.as_bytes()[..length]);
-        let total = device.total_bytes();
-        // SAFETY: a caller's `cudaDeviceProp` has more than 1,000 bytes in every CUDA since 12.0, with these fields there.
-        unsafe {
-            properties.cast::<[u8; NAME]>().write_unaligned(name);
-            properties.add(TOTAL).cast::<u64>().write_unaligned(total);
-            properties.add(COMPUTE_CAPABILITY).cast::<[c_int; 2]>().write_unaligned([9, 0]);
-        }
-        Ok(())
-    })
-}
-
 pub(crate) extern "C" fn driver_get_version(version: *mut c_int) -> Code {
     call(|_| put(version, VERSION))
 }
@@ -117,8 +91,8 @@ pub(crate) extern "C" fn device_synchronize() -> Code {
 
 pub(crate) extern "C" fn device_get_stream_priority_range(least: *mut c_int, greatest: *mut c_int) -> Code {
     call(|_| {
-        put(least, 0)?;
-        put(greatest, -5)
+        put(least, *PRIORITIES.end())?;
+        put(greatest, *PRIORITIES.start())
     })
 }
 
@@ -134,6 +108,14 @@ pub(crate) extern "C" fn device_can_access_peer(can: *mut c_int, device: c_int, 
 
 pub(crate) extern "C" fn event_create_with_flags(event: *mut usize, _flags: c_uint) -> Code {
     call(|runtime| put(event, runtime.create_event()?))
+}
+
+pub(crate) extern "C" fn event_create(event: *mut usize) -> Code {
+    event_create_with_flags(event, 0)
+}
+
+pub(crate) extern "C" fn event_record_with_flags(event: usize, stream: usize, _flags: c_uint) -> Code {
+    event_record(event, stream)
 }
 
 pub(crate) extern "C" fn event_destroy(event: usize) -> Code {
@@ -152,25 +134,44 @@ pub(crate) extern "C" fn event_synchronize(event: usize) -> Code {
     call(|runtime| runtime.wait_event(event))
 }
 
+pub(crate) extern "C" fn stream_create(stream: *mut u64) -> Code {
+    call(|runtime| put(stream, runtime.create_stream(0, 0)?))
+}
+
+pub(crate) extern "C" fn stream_create_with_flags(stream: *mut u64, flags: c_uint) -> Code {
+    call(|runtime| put(stream, runtime.create_stream(flags, 0)?))
+}
+
+pub(crate) extern "C" fn stream_create_with_priority(stream: *mut u64, flags: c_uint, priority: c_int) -> Code {
+    call(|runtime| put(stream, runtime.create_stream(flags, priority)?))
+}
+
+pub(crate) extern "C" fn stream_destroy(stream: u64) -> Code {
+    call(|runtime| runtime.destroy_stream(stream))
+}
+
+pub(crate) extern "C" fn stream_get_priority(stream: u64, priority: *mut c_int) -> Code {
+    call(|runtime| put(priority, runtime.stream_facts(stream)?.0))
+}
+
+pub(crate) extern "C" fn stream_get_flags(stream: u64, flags: *mut c_uint) -> Code {
+    call(|runtime| put(flags, runtime.stream_facts(stream)?.1))
+}
+
 pub(crate) extern "C" fn stream_synchronize(stream: usize) -> Code {
     call(|runtime| {
         let device = runtime.device_of(stream as u64)?;
-        runtime.at(device)?.wait_stream(StreamHandle(stream as u64)).map_err(|error| codes::of(&error))
+        let handle = runtime.real(stream as u64)?;
+        runtime.at(device)?.wait_stream(handle).map_err(|error| codes::of(&error))
     })
 }
 
 pub(crate) extern "C" fn stream_query(stream: usize) -> Code {
-    call(|runtime| {
-        let device = runtime.device_of(stream as u64)?;
-        let device = runtime.at(device)?;
-        let is_it = |id: &u8| device.stream_handle(StreamId(*id)).0 == stream as u64;
-        let id = (0..StreamId::LIMIT).find(is_it).ok_or(codes::INVALID_HANDLE)?;
-        if device.idle_mask() >> id & 1 == 1 { Ok(()) } else { Err(codes::NOT_READY) }
-    })
+    call(|runtime| if runtime.is_idle(stream as u64)? { Ok(()) } else { Err(codes::NOT_READY) })
 }
 
-pub(crate) extern "C" fn stream_wait_event(_stream: usize, event: usize, _flags: c_uint) -> Code {
-    call(|runtime| if runtime.query_event(event)? { Ok(()) } else { Err(codes::NOT_SUPPORTED) })
+pub(crate) extern "C" fn stream_wait_event(stream: usize, event: usize, _flags: c_uint) -> Code {
+    call(|runtime| runtime.hold_for_event(stream as u64, event))
 }
 
 /// Streams: `cudaStreamCaptureStatusNone` is 0, `cudaStreamCaptureStatusActive` 1.

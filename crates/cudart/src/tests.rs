@@ -8,9 +8,13 @@ use crate::op::{DeviceCall, GRANULE, StreamId};
 use crate::{Forwarder, SharedDevice, bind, codes, driver, exports, nvml, runtime, with};
 
 /// A process has one runtime, and tests share a process.
-fn installed(devices: u32) -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn installed(devices: u32) -> MutexGuard<'static, ()> {
+    let turn = turn();
     let device = |index| Box::new(SimDevice::new(index, 16 * GRANULE, 3)) as SharedDevice;
     crate::install((0..devices).map(device).collect());
     turn
@@ -165,7 +169,7 @@ fn other_processes_are_listed_with_their_memory() {
     let _turn = installed(1);
     on(0, |device| device.set_neighbour(4 * GRANULE));
     let (mut handle, mut count) = (std::ptr::null_mut(), 0);
-    assert_eq!(nvml::device_get_handle_by_pci_bus_id(std::ptr::null(), &mut handle), 0);
+    assert_eq!(nvml::device_get_handle_by_pci_bus_id(c"00000000:01:00.0".as_ptr(), &mut handle), 0);
     let none = std::ptr::null_mut();
     assert_eq!(nvml::device_get_compute_running_processes(handle, &mut count, none), 7, "there is no room");
     let mut room = [[0_u64; 2]; 4];
@@ -177,7 +181,7 @@ fn other_processes_are_listed_with_their_memory() {
 #[test]
 fn a_forwarding_library_is_bound_by_name_and_what_is_not_here_is_kept_by_name() {
     let _turn = installed(1);
-    let names = [c"cudaMalloc".as_ptr(), c"cudaLaunchKernel".as_ptr(), std::ptr::null()];
+    let names = [c"cudaMalloc".as_ptr(), c"cudaGraphLaunch".as_ptr(), std::ptr::null()];
     let mut slots = [std::ptr::null_mut::<c_void>(); 2];
     let mut unbound = std::ptr::null_mut();
     let library = Forwarder { names: names.as_ptr(), slots: slots.as_mut_ptr(), unbound: &mut unbound };

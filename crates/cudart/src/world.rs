@@ -9,11 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use rustc_hash::FxHashMap;
 
 use crate::codes;
+use crate::contents::Contents;
 use crate::device::StreamHandle;
 use crate::device::physical::{PhysicalHandle, PhysicalMemory};
 use crate::device::told::{DeviceLog, ToldDevice};
 use crate::events::Events;
 use crate::op::StreamId;
+use crate::streams::MadeStreams;
 
 /// A device that an allocator calls through this runtime, while the harness plays on it.
 pub type SharedDevice = Box<dyn PhysicalMemory + Send>;
@@ -33,6 +35,8 @@ pub(crate) struct Created {
     pub(crate) device: usize,
     pub(crate) bytes: u64,
     pub(crate) handle: PhysicalHandle,
+    /// What it holds, where contents are kept.
+    pub(crate) physical: Option<u64>,
 }
 
 /// A range of addresses that the program reserved.
@@ -45,6 +49,10 @@ pub(crate) struct Reserved {
 /// Devices, and everything of theirs that a program has a handle of.
 pub struct Runtime {
     pub(crate) devices: Vec<SharedDevice>,
+    /// The number of each, as NVML counts, which lists those that the program does not see, too.
+    numbers: Vec<usize>,
+    /// Devices that the program does not see, by number.
+    hidden: BTreeMap<usize, SharedDevice>,
     /// What devices answer, for whoever lives beside the allocator.
     logs: Vec<DeviceLog>,
     /// The device of each stream but the default ones.
@@ -60,6 +68,17 @@ pub struct Runtime {
     misuse: Vec<Misuse>,
     /// Functions that were called and are not here.
     unsupported: BTreeSet<String>,
+    /// Names that were looked for and are not here. A library that brings CUDA's runtime along looks for all there are.
+    not_found: BTreeSet<String>,
+    /// Who is told of each function when it is first called, and of the first name that is not found.
+    announce: Option<fn(&str)>,
+    pub(crate) made: MadeStreams,
+    /// What memory holds; `None` where memory is addresses alone.
+    pub(crate) contents: Option<Contents>,
+    /// Memory of the host by its address: how much, and whether it was made here or only registered.
+    pub(crate) pinned: BTreeMap<usize, (usize, bool)>,
+    /// Devices that were used, and have a primary context by that.
+    contexts: BTreeSet<usize>,
 }
 
 static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
@@ -77,7 +96,9 @@ pub fn install(devices: Vec<SharedDevice>) {
         streams.extend(handles.map(|handle| (handle, index)));
     }
     let runtime = Runtime {
+        numbers: (0..devices.len()).collect(),
         devices,
+        hidden: BTreeMap::new(),
         logs: Vec::new(),
         streams,
         events: Events::default(),
@@ -88,10 +109,34 @@ pub fn install(devices: Vec<SharedDevice>) {
         capturing: BTreeSet::new(),
         misuse: Vec::new(),
         unsupported: BTreeSet::new(),
+        not_found: BTreeSet::new(),
+        announce: None,
+        made: MadeStreams::default(),
+        contents: None,
+        pinned: BTreeMap::new(),
+        contexts: BTreeSet::new(),
     };
     CURRENT.set(0);
     LATEST.set(codes::SUCCESS);
     *RUNTIME.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
+}
+
+/// The same for a whole program, which makes streams and copies: each device has that many streams to put behind those that it
+/// makes, and memory holds what was copied to it. `announce` is told of every function that is asked for and not here, once.
+/// Of the devices the program sees those whose places are in `visible`, in that order; NVML lists all. A place that no device has
+/// is left out.
+pub fn install_for_program(devices: Vec<SharedDevice>, visible: &[usize], streams: u8, announce: fn(&str)) {
+    let mut hidden: BTreeMap<usize, SharedDevice> = devices.into_iter().enumerate().collect();
+    let seen = visible.iter().filter_map(|number| Some((*number, hidden.remove(number)?)));
+    let (numbers, seen): (Vec<usize>, Vec<SharedDevice>) = seen.unzip();
+    install(seen);
+    with(|runtime| {
+        runtime.numbers = numbers;
+        runtime.hidden = hidden;
+        runtime.made.per_device = streams;
+        runtime.contents = Some(Contents::default());
+        runtime.announce = Some(announce);
+    });
 }
 
 /// Takes the runtime away: its functions answer "not initialized" from then on.
@@ -154,6 +199,29 @@ impl Runtime {
         self.devices.get_mut(index)
     }
 
+    /// How many devices there are, with those that the program does not see.
+    pub(crate) fn listed(&self) -> usize {
+        self.devices.len() + self.hidden.len()
+    }
+
+    /// The number of a device among all.
+    pub(crate) fn number(&self, device: usize) -> usize {
+        self.numbers.get(device).copied().unwrap_or(device)
+    }
+
+    /// The device of a number that the program sees, by its place.
+    pub(crate) fn place_of(&self, number: usize) -> Option<usize> {
+        self.numbers.iter().position(|&known| known == number)
+    }
+
+    /// A device by its number among all.
+    pub(crate) fn numbered(&mut self, number: usize) -> Option<&mut SharedDevice> {
+        match self.place_of(number) {
+            Some(place) => self.devices.get_mut(place),
+            None => self.hidden.get_mut(&number),
+        }
+    }
+
     /// Devices that answer from now on as these answer the allocator, each with that many streams.
     pub fn tell(&mut self, streams: u8) -> Vec<(ToldDevice, DeviceLog)> {
         self.logs = self.devices.iter().map(|_| DeviceLog::default()).collect();
@@ -204,6 +272,12 @@ impl Runtime {
         std::mem::take(&mut self.misuse)
     }
 
+    /// The same, which stays to be taken.
+    #[must_use]
+    pub fn misuse(&self) -> &[Misuse] {
+        &self.misuse
+    }
+
     /// Functions that were called and are not here, by name.
     #[must_use]
     pub fn unsupported(&self) -> &BTreeSet<String> {
@@ -211,7 +285,33 @@ impl Runtime {
     }
 
     pub(crate) fn note_unsupported(&mut self, name: String) {
+        if let Some(announce) = self.announce.filter(|_| !self.unsupported.contains(&name)) {
+            announce(&name);
+        }
         self.unsupported.insert(name);
+    }
+
+    /// The same of names that were looked for and are not here: whoever looked was told so, and called none of them.
+    #[must_use]
+    pub fn not_found(&self) -> &BTreeSet<String> {
+        &self.not_found
+    }
+
+    pub(crate) fn note_not_found(&mut self, name: &str) {
+        if let Some(announce) = self.announce.filter(|_| self.not_found.is_empty()) {
+            announce(&format!("cuGetProcAddress of {name:?}, and perhaps of more that are not told of one by one"));
+        }
+        self.not_found.insert(name.to_owned());
+    }
+
+    /// Whether a device has a primary context: it was used.
+    pub(crate) fn has_context(&self, device: usize) -> bool {
+        self.contexts.contains(&device)
+    }
+
+    /// A device is used.
+    pub(crate) fn enter(&mut self, device: usize) {
+        self.contexts.insert(device);
     }
 
     pub(crate) fn misused<T>(&mut self, call: &'static str, what: String, code: i32) -> Result<T, i32> {
@@ -233,15 +333,19 @@ impl Runtime {
 
     /// The current device of the thread.
     pub(crate) fn current(&mut self) -> Result<&mut SharedDevice, i32> {
-        self.devices.get_mut(current_device()).ok_or(codes::INVALID_DEVICE)
+        let device = self.devices.get_mut(current_device()).ok_or(codes::INVALID_DEVICE)?;
+        self.contexts.insert(current_device());
+        Ok(device)
     }
 
     /// The device of a stream; the default one is that of the current device.
     pub(crate) fn device_of(&self, stream: u64) -> Result<usize, i32> {
-        if stream == 0 {
+        // `cudaStreamLegacy` is 1.
+        if stream <= 1 {
             return Ok(current_device());
         }
-        self.streams.get(&stream).copied().ok_or(codes::INVALID_HANDLE)
+        let device = self.streams.get(&stream).copied().or_else(|| self.device_of_made(stream));
+        device.ok_or(codes::INVALID_HANDLE)
     }
 
     pub(crate) fn at(&mut self, device: usize) -> Result<&mut SharedDevice, i32> {

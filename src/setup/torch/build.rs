@@ -83,22 +83,7 @@ pub(super) fn build(
     }
     let forward = into.join(FORWARDERS);
     fs::create_dir_all(&forward).map_err(TorchError::file(&forward))?;
-    let runtime = runtime_name(facts.cuda);
-    let versions = sources.path().join("versions");
-    fs::write(&versions, format!("{runtime} {{ global: *; }};\n")).map_err(TorchError::file(&versions))?;
-    let script = format!("-Wl,--version-script={}", versions.display());
-    let forwarders: [(&str, &str, Option<&str>); 3] = [
-        (&runtime, "-DPOOLPROOF_RUNTIME", Some(&script)),
-        ("libcuda.so.1", "-DPOOLPROOF_DRIVER", None),
-        ("libnvidia-ml.so.1", "-DPOOLPROOF_MANAGEMENT", None),
-    ];
-    for (name, which, script) in forwarders {
-        let soname = format!("-Wl,-soname,{name}");
-        let mut options = vec!["-x", "c", "-O2", "-shared", "-fPIC", which, &soname, "-Wl,-z,noexecstack"];
-        options.extend(script);
-        let source = sources.path().join("forward.c");
-        compiler.compile(&options, &[], &source, &forward.join(name), &["-Wl,--as-needed"])?;
-    }
+    forwarders(compiler, sources.path(), &[facts.cuda], &forward)?;
     let number = minor(version).unwrap_or_default();
     let (major, number) = ("-DTORCH_MAJOR=2", format!("-DTORCH_MINOR={number}"));
     let mut options = vec!["-std=c++20", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", major, &number];
@@ -111,6 +96,27 @@ pub(super) fn build(
     tell(News::Line(&format!("{named} -std=c++20 -O2 -shared -fPIC {number} shim.cpp -o libpoolproof_c10.so")));
     let source = sources.path().join("shim.cpp");
     compiler.compile(&options, &[headers.0, headers.1], &source, &into.join("libpoolproof_c10.so"), &link)
+}
+
+/// Builds the libraries that forward into `into`, of `forward.c` and `functions.h` in `sources`: the runtime of each of these major
+/// versions of CUDA, the driver and NVML.
+pub(super) fn forwarders(compiler: &Compiler, sources: &Path, runtimes: &[u32], into: &Path) -> Result<(), TorchError> {
+    let source = sources.join("forward.c");
+    let build = |name: &str, which: &str, more: &[&str]| {
+        let soname = format!("-Wl,-soname,{name}");
+        let mut options = vec!["-x", "c", "-O2", "-shared", "-fPIC", which, &soname, "-Wl,-z,noexecstack"];
+        options.extend(more);
+        compiler.compile(&options, &[], &source, &into.join(name), &["-Wl,--as-needed"])
+    };
+    for &cuda in runtimes {
+        let runtime = runtime_name(cuda);
+        let versions = sources.join("versions");
+        fs::write(&versions, format!("{runtime} {{ global: *; }};\n")).map_err(TorchError::file(&versions))?;
+        let script = format!("-Wl,--version-script={}", versions.display());
+        build(&runtime, "-DPOOLPROOF_RUNTIME", &[&script])?;
+    }
+    build("libcuda.so.1", "-DPOOLPROOF_DRIVER", &[])?;
+    build("libnvidia-ml.so.1", "-DPOOLPROOF_MANAGEMENT", &[])
 }
 
 impl Compiler {

@@ -50,6 +50,8 @@ pub enum TorchError {
     Certificates { path: PathBuf, reason: String },
     #[error("`{proxy}` is no proxy that can be used")]
     Proxy { proxy: String },
+    #[error("{library} is not there; looked at {}", places.join(", "))]
+    NoSimulated { library: &'static str, places: Vec<String> },
     #[error("there is no C++ compiler: {} cannot be started", tried.join(", "))]
     NoCompiler { tried: Vec<String> },
     #[error("stopped before all was there; what was under way was given up")]
@@ -92,6 +94,9 @@ impl TorchError {
             }
             TorchError::NotInstalled { .. } => "leave --python out, and it is fetched from the index that pip uses",
             TorchError::There { .. } => "delete the folder to have it made anew",
+            TorchError::NoSimulated { .. } => {
+                "`cargo build --release -p poolproof-simcuda` builds it in a checkout, beside the program; --library FILE names another place"
+            }
             TorchError::NoCompiler { .. } => "the package g++ or clang brings one; CXX names another",
             TorchError::Certificates { .. } => "PIP_CERT and SSL_CERT_FILE name a file of certificates (PEM)",
             TorchError::Setup(SetupError::File { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => {

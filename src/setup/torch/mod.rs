@@ -9,6 +9,7 @@ mod error;
 mod index;
 mod pip;
 mod remote;
+pub mod simulated;
 mod web;
 mod wheel;
 
