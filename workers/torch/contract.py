@@ -122,10 +122,10 @@ class Server:
         return json.loads(line)
 
     def printed(self, since=0):
-        """The end of what its processes printed since the log had this length."""
+        """What its processes printed since the log had this length: the beginning, where the reason stands."""
         with open(self.log.name, "rb") as file:
             file.seek(since)
-            return file.read()[-2000:].decode(errors="replace").strip()
+            return file.read(600).decode(errors="replace").strip()
 
     def length(self):
         return os.stat(self.log.name).st_size
@@ -246,7 +246,7 @@ def cause(code):
 
 
 def ended(row, outcome, how, printed):
-    observed = how + (f"; it printed: {' '.join(printed.split())[-600:]}" if printed else "")
+    observed = how + (f"; it printed: {' '.join(printed.split())}" if printed else "")
     return {"id": row["id"], "outcome": outcome, "observed": observed, "expected": expected(row),
             "broken": [{"clause": outcome, "what": how}], "seconds": None}
 
@@ -269,8 +269,17 @@ def expected(row):
     return "; ".join([text] + [f"then {check}" for check in row.get("then", [])])
 
 
-def probe():
-    server = Server({})
+def probe(rows):
+    """What the machine can do; the asynchronous backend is looked at in a process of its own, if a row needs it."""
+    facts = probe_with({})
+    if any("async" in row.get("needs", []) for row in rows):
+        with contextlib.suppress(SystemExit):
+            facts["async"] = probe_with({"PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync"})["allocates"]
+    return facts
+
+
+def probe_with(environment):
+    server = Server(environment)
     try:
         ready = server.hear(PREPARATION)
         if not ready["ready"]:
@@ -324,7 +333,7 @@ def judge_all(rows, arguments, out):
     import contract_state
 
     began, lock, counts = time.monotonic(), threading.Lock(), {}
-    facts = probe()
+    facts = probe(rows)
 
     def record(verdict):
         with lock:

@@ -31,7 +31,8 @@ def told(error):
 
 def probed(torch):
     """What this machine can do, for rows that need it. Initialises CUDA."""
-    facts = {"devices": torch.cuda.device_count(), "numpy": False, "pynvml": False, "kernels": False, "capture": False}
+    facts = {"devices": torch.cuda.device_count(), "numpy": False, "pynvml": False, "kernels": False, "capture": False,
+             "allocates": False, "async": False}
     facts["torch"], facts["cuda"] = torch.__version__, torch.version.cuda
     facts["python"] = ".".join(map(str, sys.version_info[:3]))
     facts["backend"] = torch.cuda.memory.get_allocator_backend()
@@ -43,6 +44,7 @@ def probed(torch):
             facts[name] = True
     with contextlib.suppress(Exception):
         x = torch.empty(64, dtype=torch.uint8, device="cuda")
+        facts["allocates"] = True
         x.fill_(7)
         facts["kernels"] = x.cpu().tolist() == [7] * 64
     with contextlib.suppress(Exception):
@@ -69,7 +71,7 @@ def lacking(row, facts):
 
 def flat_settings(torch):
     settings = torch.cuda.memory._snapshot().get("allocator_settings", {})
-    return {key: str(value) for key, value in settings.items()}
+    return {key: str(value) for key, value in settings.items() if not key.endswith("ALLOC_CONF")}
 
 
 def readable(ask):
