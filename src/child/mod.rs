@@ -22,7 +22,7 @@ pub use finish::{Finished, Unfinished, finish};
 #[cfg(target_os = "linux")]
 pub use fork::{Forked, shared};
 pub use group::Group;
-pub use talk::Talk;
+pub use talk::{Silence, Talk};
 pub use until::Until;
 #[cfg(target_os = "linux")]
 pub use until::{wait, wait_to_write};

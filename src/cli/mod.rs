@@ -7,6 +7,7 @@ mod arguments;
 mod bench;
 mod check;
 mod check_worker;
+mod contract;
 mod cuda;
 mod doctor;
 mod error;
@@ -86,6 +87,7 @@ enum Command {
     KillMatrix(kill_matrix::Args),
     Survival(survival::Args),
     Unfaithful(unfaithful::Args),
+    Contract(contract::Args),
     Fuzz(fuzz::Args),
     List(list::Args),
     Check(check::Args),
@@ -166,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args, &mut context),
         Command::Survival(args) => survival::run(&args, &mut context),
         Command::Unfaithful(args) => unfaithful::run(&args, &mut context),
+        Command::Contract(args) => contract::run(&args, &mut context),
         Command::KillMatrix(args) => kill_matrix::run(args, &mut context),
         Command::Fuzz(args) => fuzz::run(&args, &mut context),
         Command::List(args) => list::run(&args, &mut context),

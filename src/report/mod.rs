@@ -4,6 +4,9 @@
 //! the record alone, so any old `run.json` renders again.
 
 mod advice;
+mod contract;
+#[cfg(test)]
+mod contract_test;
 mod export;
 mod facts;
 mod file;
@@ -21,6 +24,7 @@ mod tests;
 mod unfaithful;
 mod words;
 
+pub use contract::{contract_page, contract_summary};
 pub use export::Exporter;
 pub use file::{ReportError, add_guided, read, read_survival, releases_json, run_schema, survival_json, write};
 pub use junit::junit;

@@ -87,6 +87,10 @@ class Late(Exception):
     """Nothing was heard in time."""
 
 
+class NoMachine(Exception):
+    """There is nothing here that a row could be judged on."""
+
+
 class Server:
     """A process that has imported torch and forks for each job."""
 
@@ -121,11 +125,11 @@ class Server:
         line, self.buffer = self.buffer.split(b"\n", 1)
         return json.loads(line)
 
-    def printed(self, since=0):
+    def printed(self, since=0, most=600):
         """What its processes printed since the log had this length: the beginning, where the reason stands."""
         with open(self.log.name, "rb") as file:
             file.seek(since)
-            return file.read(600).decode(errors="replace").strip()
+            return file.read(most).decode(errors="replace").strip()
 
     def length(self):
         return os.stat(self.log.name).st_size
@@ -264,7 +268,7 @@ def expected(row):
     if "raises" in row:
         parts.append("raises " + " or ".join(row["raises"]))
     if row.get("names"):
-        parts.append("the message has " + ", ".join(row["names"]))
+        parts.append("the message has " + ", ".join(name.replace("|", " or ") for name in row["names"]))
     text = (" or " if "returns" in row else ", ").join(parts[:2]) + "".join(f", {p}" for p in parts[2:])
     return "; ".join([text] + [f"then {check}" for check in row.get("then", [])])
 
@@ -273,7 +277,7 @@ def probe(rows):
     """What the machine can do; the asynchronous backend is looked at in a process of its own, if a row needs it."""
     facts = probe_with({})
     if any("async" in row.get("needs", []) for row in rows):
-        with contextlib.suppress(SystemExit):
+        with contextlib.suppress(NoMachine):
             facts["async"] = probe_with({"PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync"})["allocates"]
     return facts
 
@@ -283,18 +287,25 @@ def probe_with(environment):
     try:
         ready = server.hear(PREPARATION)
         if not ready["ready"]:
-            sys.exit(f"contract.py: torch cannot be imported: {ready['trouble']}")
+            raise NoMachine(f"torch cannot be imported: {ready['trouble']}")
         server.send({"probe": True})
         while True:
             message = server.hear(PREPARATION)
             if "facts" in message:
+                if not message["facts"]["devices"]:
+                    raise NoMachine("torch finds no GPU")
                 return message["facts"]
             if "ended" in message:
-                sys.exit(f"contract.py: no GPU that torch can use: {server.printed()}")
-    except (Died, Late):
-        sys.exit(f"contract.py: the first process failed: {server.printed()}")
+                raise NoMachine(f"no GPU that torch can use: {reason(server.printed(most=20000))}")
+    except (Died, Late) as error:
+        raise NoMachine(f"the first process failed: {reason(server.printed(most=20000))}") from error
     finally:
         server.close()
+
+
+def reason(printed):
+    """The last line of a traceback, or of whatever was printed."""
+    return printed.strip().splitlines()[-1] if printed.strip() else "it printed nothing"
 
 
 def jobs_of(rows):
@@ -333,7 +344,11 @@ def judge_all(rows, arguments, out):
     import contract_state
 
     began, lock, counts = time.monotonic(), threading.Lock(), {}
-    facts = probe(rows)
+    try:
+        facts = probe(rows)
+    except NoMachine as error:
+        out.write(json.dumps({"failed": str(error)}) + "\n")
+        sys.exit(1 if out is sys.stdout else f"contract.py: {error}")
 
     def record(verdict):
         with lock:
@@ -361,6 +376,8 @@ def judge_all(rows, arguments, out):
         for lane in running:
             lane.join()
     seconds = time.monotonic() - began
+    if out is sys.stdout:
+        return
     sys.stderr.write(f"{len(rows)} rows in {seconds:.1f} s: {', '.join(f'{v} {k}' for k, v in sorted(counts.items()))}\n")
 
 

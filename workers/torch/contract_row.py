@@ -101,7 +101,7 @@ class Row:
             with contextlib.suppress(Exception):  # It may speak of what the call did not come to.
                 text = str(eval("f" + repr(name), self.names)) if "{" in name else name
             if not any(self.says(part) for part in text.split("|")):
-                self.breaks("message", f"the message does not have {text}")
+                self.breaks("message", f"the message does not have {text.replace('|', ' or ')}")
 
     def says(self, part):
         # A number is not said by a longer one.

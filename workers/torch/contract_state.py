@@ -60,7 +60,7 @@ def probed(torch):
 def lacking(row, facts):
     """Why a row does not apply on this machine, or None."""
     if row.get("devices", 1) > facts["devices"]:
-        return f"needs {row['devices']} devices; there are {facts['devices']}"
+        return f"needs {row.get('devices', 1)} devices; there are {facts['devices']}"
     for need in row.get("needs", []) + (["capture"] if row.get("when") == "capturing" else []):
         if not facts.get(need):
             return f"needs {need}, which this machine lacks"

@@ -178,6 +178,17 @@ pub enum Firmness {
     Should,
 }
 
+impl Firmness {
+    /// As files write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Firmness::Must => "must",
+            Firmness::Should => "should",
+        }
+    }
+}
+
 /// Who promises it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -190,6 +201,19 @@ pub enum Source {
     Test,
     /// Common sense.
     Sense,
+}
+
+impl Source {
+    /// As files write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Docstring => "docstring",
+            Source::Docs => "docs",
+            Source::Test => "test",
+            Source::Sense => "sense",
+        }
+    }
 }
 
 /// Whether a text is meant as such a file.
@@ -252,7 +276,9 @@ impl Rows {
             let place = format!("{}:{}", row.place.0, row.place.1);
             match self.seen.insert(row.id.clone(), place) {
                 None => self.rows.push(row),
-                Some(first) => complain(&at.key("id"), &format!("`{}` is the id of the row at {first}", row.id), problems),
+                Some(first) => {
+                    complain(&at.key("id"), &format!("`{}` is the id of the row at {first}", row.id), problems)
+                }
             }
         }
     }

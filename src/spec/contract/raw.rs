@@ -35,7 +35,10 @@ pub(super) struct RawDefaults {
 
 /// What a function owes its caller in one situation: at least one of `returns` and `raises`.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping such as { id: function/what, call: ..., raises: ValueError, by: sense, area: ARG }")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping such as { id: function/what, call: ..., raises: ValueError, by: sense, area: ARG }"
+)]
 pub(super) struct RawRow {
     /// `function/what`.
     id: String,
@@ -126,7 +129,11 @@ impl RawRow {
             complain(at, "a row says `returns`, `raises` or both", problems);
         }
         if !self.names.0.is_empty() && raises.is_empty() {
-            complain(&at.key("names"), "`names` is about the message of an error, and nothing is raised here", problems);
+            complain(
+                &at.key("names"),
+                "`names` is about the message of an error, and nothing is raised here",
+                problems,
+            );
         }
         if self.env.is_empty() != (self.when != When::Start) {
             complain(at, "`env` and `when: start` go together", problems);

@@ -4,6 +4,7 @@
 
 pub mod conclusion;
 pub mod condition;
+pub mod contract;
 pub mod expectation;
 pub mod interval;
 pub mod matrix;
