@@ -129,7 +129,8 @@ class Server:
         """What its processes printed since the log had this length: the beginning, where the reason stands."""
         with open(self.log.name, "rb") as file:
             file.seek(since)
-            return file.read(most).decode(errors="replace").strip()
+            text = file.read(most).decode(errors="replace")
+        return text.split("Exception raised from", 1)[0].strip()  # What follows is a backtrace.
 
     def length(self):
         return os.stat(self.log.name).st_size
