@@ -114,38 +114,8 @@ impl RawRow {
         problems: &mut Vec<Problem>,
     ) -> Option<Row> {
         let known = problems.len();
-        if !is_id(&self.id) {
-            let wanted = "an id is `function/what`, of letters, digits, `_`, `-` and `.`";
-            complain(&at.key("id"), wanted, problems);
-        }
-        let raises: Vec<String> =
-            self.raises.iter().flat_map(|text| text.split('|')).map(|class| class.trim().to_owned()).collect();
-        if let Some(wrong) = raises.iter().find(|class| !is_class(class)) {
-            let complaint = Complaint::new(format!("`{wrong}` is not the name of a class of errors"));
-            let path = at.key("raises").segments();
-            problems.push(Problem { path, complaint: Complaint { hint: nearest(wrong, CLASSES), ..complaint } });
-        }
-        if self.returns.is_none() && raises.is_empty() {
-            complain(at, "a row says `returns`, `raises` or both", problems);
-        }
-        if !self.names.0.is_empty() && raises.is_empty() {
-            complain(
-                &at.key("names"),
-                "`names` is about the message of an error, and nothing is raised here",
-                problems,
-            );
-        }
-        if self.env.is_empty() != (self.when != When::Start) {
-            complain(at, "`env` and `when: start` go together", problems);
-        }
-        if self.devices == Some(0) {
-            complain(&at.key("devices"), "a row is about one device or more", problems);
-        }
-        for (key, text) in [("call", Some(&self.call)), ("returns", self.returns.as_ref())] {
-            if text.is_some_and(|text| text.trim().is_empty()) {
-                complain(&at.key(key), &format!("`{key}` is empty"), problems);
-            }
-        }
+        let raises = self.classes(at, problems);
+        self.complain_of_itself(&raises, at, problems);
         let (by, area) = (self.by.or(defaults.by), self.area.or(defaults.area));
         for (key, is_missing) in [("by", by.is_none()), ("area", area.is_none())] {
             if is_missing {
@@ -178,6 +148,49 @@ impl RawRow {
             by: by?,
             area: area?,
         })
+    }
+}
+
+impl RawRow {
+    /// The classes of errors that it names.
+    fn classes(&self, at: &Path<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
+        let texts = self.raises.iter().flat_map(|text| text.split('|'));
+        let raises: Vec<String> = texts.map(|class| class.trim().to_owned()).collect();
+        if let Some(wrong) = raises.iter().find(|class| !is_class(class)) {
+            let complaint = Complaint::new(format!("`{wrong}` is not the name of a class of errors"));
+            let path = at.key("raises").segments();
+            problems.push(Problem { path, complaint: Complaint { hint: nearest(wrong, CLASSES), ..complaint } });
+        }
+        raises
+    }
+
+    /// What does not go together in it.
+    fn complain_of_itself(&self, raises: &[String], at: &Path<'_>, problems: &mut Vec<Problem>) {
+        if !is_id(&self.id) {
+            let wanted = "an id is `function/what`, of letters, digits, `_`, `-` and `.`";
+            complain(&at.key("id"), wanted, problems);
+        }
+        if self.returns.is_none() && raises.is_empty() {
+            complain(at, "a row says `returns`, `raises` or both", problems);
+        }
+        if !self.names.0.is_empty() && raises.is_empty() {
+            complain(
+                &at.key("names"),
+                "`names` is about the message of an error, and nothing is raised here",
+                problems,
+            );
+        }
+        if self.env.is_empty() != (self.when != When::Start) {
+            complain(at, "`env` and `when: start` go together", problems);
+        }
+        if self.devices == Some(0) {
+            complain(&at.key("devices"), "a row is about one device or more", problems);
+        }
+        for (key, text) in [("call", Some(&self.call)), ("returns", self.returns.as_ref())] {
+            if text.is_some_and(|text| text.trim().is_empty()) {
+                complain(&at.key(key), &format!("`{key}` is empty"), problems);
+            }
+        }
     }
 }
 
