@@ -9,6 +9,7 @@
 pub mod bench;
 mod child;
 mod cli;
+mod contract;
 mod doctor;
 pub mod engine;
 mod files;

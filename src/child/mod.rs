@@ -26,7 +26,7 @@ pub use fork::{Forked, shared};
 pub use group::Group;
 #[cfg(unix)]
 pub use replace::replace;
-pub use talk::Talk;
+pub use talk::{Silence, Talk};
 pub use until::Until;
 #[cfg(target_os = "linux")]
 pub use until::{wait, wait_to_write};

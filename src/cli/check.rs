@@ -12,7 +12,7 @@ use super::{CliError, Context, Exit};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  poolproof check specs/ my-scenario.yaml")]
 pub(super) struct Args {
-    /// Scenario files, files of expected failures, or folders of either
+    /// Scenario files, files of expected failures or of contracts, or folders of any of them
     #[arg(required = true, value_name = "SPEC")]
     specs: Vec<PathBuf>,
 }
@@ -37,6 +37,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
     let counts = format!("{} scenarios in {} files: ok", checked.scenarios.len(), files.len());
     if checked.expectations > 0 {
         context.out.line(format_args!("{} expected failures: ok", checked.expected))?;
+    }
+    if !checked.rows.is_empty() {
+        context.out.line(format_args!("{} rows of a contract: ok", checked.rows.len()))?;
     }
     if !checked.scenarios.is_empty() {
         Plan::new(checked.scenarios, &[], None)?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::bench::{FollowError, PeerError, TraceError};
+use crate::contract::ContractError;
 use crate::cuda::telemetry::TelemetryError;
 use crate::cuda::{Code, CudaError};
 use crate::engine::{EngineError, PlanError};
@@ -85,6 +86,10 @@ pub(super) enum CliError {
     NoDefect { globs: String },
     #[error("`{target}` runs in a process of its own, and reporters are tried in this one; reference@sim can be")]
     Apart { target: String },
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    #[error("no row is called {globs}")]
+    NoRow { globs: String },
     #[error("no observable is called {globs}")]
     NoObservable { globs: String },
     #[error("stdout: {source}")]
@@ -150,6 +155,10 @@ impl CliError {
                 Some("no memory is left on the GPU; `poolproof processes` prints who holds it".to_owned())
             }
             CliError::Setup(error) => error.advice().map(str::to_owned),
+            CliError::Contract(error) => error.advice().map(str::to_owned),
+            CliError::NoRow { .. } => {
+                Some("`poolproof contract --list` prints them; globs such as 'memory_stats/*' match whole ids".to_owned())
+            }
             CliError::Torch(error) => error.advice().map(str::to_owned),
             CliError::Cuda(_) => Some("`poolproof doctor` prints what there is and what is missing".to_owned()),
             CliError::Explain(ExplainError::Diverges { .. }) => {
@@ -184,7 +193,7 @@ impl CliError {
             CliError::Torch(error) if !error.is_usage() => Exit::Target,
             CliError::Telemetry(TelemetryError::NoSuchDevice { .. })
             | CliError::Cuda(CudaError::NoSuchDevice { .. }) => Exit::Usage,
-            CliError::Telemetry(_) | CliError::Cuda(_) | CliError::Follow(_) => Exit::Target,
+            CliError::Telemetry(_) | CliError::Cuda(_) | CliError::Follow(_) | CliError::Contract(_) => Exit::Target,
             _ => Exit::Usage,
         }
     }

@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod check_worker;
 mod compare;
+mod contract;
 mod cuda;
 mod doctor;
 mod emit;
@@ -89,6 +90,7 @@ enum Command {
     KillMatrix(kill_matrix::Args),
     Survival(survival::Args),
     Unfaithful(unfaithful::Args),
+    Contract(contract::Args),
     Fuzz(fuzz::Args),
     List(list::Args),
     Check(check::Args),
@@ -171,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args, &mut context),
         Command::Survival(args) => survival::run(&args, &mut context),
         Command::Unfaithful(args) => unfaithful::run(&args, &mut context),
+        Command::Contract(args) => contract::run(&args, &mut context),
         Command::KillMatrix(args) => kill_matrix::run(args, &mut context),
         Command::Fuzz(args) => fuzz::run(&args, &mut context),
         Command::List(args) => list::run(&args, &mut context),

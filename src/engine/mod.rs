@@ -74,7 +74,7 @@ pub use plan::{Plan, PlanError, Shard, ShardError};
 pub use replay::{Replayed, replay_file};
 pub use requires::{ensure_opens, inapplicable, lacks};
 pub use run::{run, run_on};
-pub use stamp::Clock;
+pub use stamp::{Clock, run_stamp, today};
 pub use stop::{Stop, Watch};
 pub use survival::{SurvivalOptions, SurvivalProgress, survival};
 pub use sweep::SweepPlan;

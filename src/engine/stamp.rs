@@ -37,7 +37,8 @@ impl Clock {
 
 /// The beginning of a run's stamp; `seconds` is filled in at its end.
 #[expect(clippy::disallowed_methods, reason = "the start of a run is part of its stamp")]
-pub(super) fn run_stamp(command: &str) -> RunStamp {
+#[must_use]
+pub fn run_stamp(command: &str) -> RunStamp {
     let now = jiff::Timestamp::now();
     let started = now.round(jiff::Unit::Second).unwrap_or(now).to_string();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -53,7 +54,8 @@ pub(super) fn run_stamp(command: &str) -> RunStamp {
 
 /// The day on which expectations are held against a run, in UTC.
 #[expect(clippy::disallowed_methods, reason = "an expectation ends on a day")]
-pub(super) fn today() -> jiff::civil::Date {
+#[must_use]
+pub fn today() -> jiff::civil::Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 

@@ -5,6 +5,9 @@
 
 mod advice;
 mod comparison;
+mod contract;
+#[cfg(test)]
+mod contract_test;
 mod export;
 mod facts;
 mod file;
@@ -24,6 +27,7 @@ mod unfaithful;
 mod words;
 
 pub use comparison::{comparison_file, comparison_page, comparison_text};
+pub use contract::{contract_page, contract_summary};
 pub use export::Exporter;
 pub use file::{
     ReportError, add_guided, comparison_json, comparison_schema, read, read_folder, read_survival, releases_json,

@@ -32,7 +32,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Scenario>, Vec<SpecError>> {
 }
 
 /// Reads every `.yaml` and `.yml` file of a folder and of the folders in it, or the one file given, sorted by path.
-/// Files of expected failures are passed over.
+/// Files of expected failures and of contracts are passed over.
 ///
 /// # Errors
 /// What is wrong in any of them, files that cannot be read included.
@@ -46,13 +46,13 @@ pub fn load_dir(path: impl AsRef<FilePath>) -> Result<Vec<Scenario>, Vec<SpecErr
                 any = true;
                 loading.add(&file.display().to_string(), &text);
             }
-            Ok(Contents::Expectations(_)) => {}
+            Ok(Contents::Expectations(_) | Contents::Contract(_)) => {}
             Err(error) => loading.errors.push(error),
         }
     }
     if !any && loading.errors.is_empty() {
         let message = if path.is_file() {
-            "this file lists expected failures; it has no scenario (`poolproof run --expect` takes it)"
+            "this file lists expected failures or rows of a contract; it has no scenario"
         } else {
             "no scenario files (.yaml) in this folder"
         };
@@ -70,6 +70,8 @@ pub struct Checked {
     pub expected: usize,
     /// See `expected`.
     pub expectations: usize,
+    /// Rows of contracts.
+    pub rows: Vec<super::contract::Row>,
     /// What is not well formed.
     pub errors: Vec<SpecError>,
 }
@@ -79,6 +81,7 @@ pub struct Checked {
 pub fn check(paths: &[PathBuf]) -> Checked {
     let mut checked = Checked::default();
     let mut loading = Loading::default();
+    let mut rows = super::contract::Rows::default();
     let mut seen = BTreeSet::new();
     for path in paths {
         let files = yaml_files(path, &mut loading.errors);
@@ -93,6 +96,7 @@ pub fn check(paths: &[PathBuf]) -> Checked {
             let name = file.display().to_string();
             match read(&file) {
                 Ok(Contents::Scenarios(text)) => loading.add(&name, &text),
+                Ok(Contents::Contract(text)) => rows.add(&name, &text),
                 Ok(Contents::Expectations(text)) => match super::expect::parse(&name, &text) {
                     Ok(read) => {
                         (checked.expected, checked.expectations) =
@@ -105,7 +109,9 @@ pub fn check(paths: &[PathBuf]) -> Checked {
         }
     }
     checked.scenarios = loading.scenarios;
+    checked.rows = rows.rows;
     checked.errors = loading.errors;
+    checked.errors.extend(rows.errors);
     checked
 }
 
@@ -113,11 +119,15 @@ pub fn check(paths: &[PathBuf]) -> Checked {
 enum Contents {
     Scenarios(String),
     Expectations(String),
+    Contract(String),
 }
 
 /// A file is told by its keys; one whose keys say nothing, by its folder.
 fn read(file: &FilePath) -> Result<Contents, SpecError> {
     let text = text::read(file)?;
+    if super::contract::is_meant(&text) {
+        return Ok(Contents::Contract(text));
+    }
     let in_folder = || file.parent().is_some_and(is_of_expectations);
     let expects = super::expect::is_meant(&text).unwrap_or_else(in_folder);
     Ok(if expects { Contents::Expectations(text) } else { Contents::Scenarios(text) })
@@ -144,7 +154,8 @@ pub(super) fn built_in_texts() -> Vec<(String, String)> {
             let text = file.contents_utf8().unwrap_or_default();
             into.push((format!("specs/{}", file.path().display()), text.to_owned()));
         }
-        dir.dirs().filter(|d| !is_of_expectations(d.path())).for_each(|d| walk(d, into));
+        let is_other = |d: &Dir<'_>| is_of_expectations(d.path()) || d.path().ends_with(super::contract::FOLDER);
+        dir.dirs().filter(|d| !is_other(d)).for_each(|d| walk(d, into));
     }
     let mut texts = Vec::new();
     walk(&BUILT_IN, &mut texts);
@@ -155,6 +166,15 @@ pub(super) fn built_in_texts() -> Vec<(String, String)> {
 /// The text of one file that comes with poolproof, by its path below `specs`.
 pub(super) fn built_in_text(path: &str) -> Option<&'static str> {
     BUILT_IN.get_file(path).and_then(|file| file.contents_utf8())
+}
+
+/// Path and text of the contracts that come with poolproof, sorted by path.
+pub(super) fn built_in_contracts() -> Vec<(String, &'static str)> {
+    let folders = BUILT_IN.get_dir(super::contract::FOLDER).map(Dir::dirs).into_iter().flatten();
+    let texts = folders.flat_map(Dir::files).filter_map(|f| Some((f.path().display(), f.contents_utf8()?)));
+    let mut texts: Vec<_> = texts.map(|(path, text)| (format!("specs/{path}"), text)).collect();
+    texts.sort();
+    texts
 }
 
 /// Path and text of the expected failures that come with poolproof.

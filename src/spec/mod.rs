@@ -2,6 +2,7 @@
 //!
 //! Decides what a scenario file may say and tells the author where it is wrong. Does not run anything.
 
+pub mod contract;
 pub mod error;
 pub mod expect;
 mod files;

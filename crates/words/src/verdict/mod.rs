@@ -5,6 +5,7 @@
 pub mod comparison;
 pub mod conclusion;
 pub mod condition;
+pub mod contract;
 pub mod expectation;
 pub mod interval;
 pub mod matrix;
