@@ -120,10 +120,8 @@ class CUDAGraph:
         self.stream = cuda.current[self.device].cuda_stream
         if self.stream == 0:
             raise RuntimeError("CUDA graphs must be captured on a non-default stream.")
-        made = id_of(pool or (0, 0))
-        if pool is None:
-            shim.graph_pool_id(made)
-        self.home = tuple(made)
+        self.home = pool or cuda.next_graph_pool()
+        made = id_of(self.home)
         # No other stream joins the capture: nothing that is captured waits for another stream.
         self.accepts = FILTER(lambda _, stream: int(stream == self.stream))
         shim.begin_to_pool(self.device, made, self.accepts, None)
@@ -136,7 +134,8 @@ class CUDAGraph:
         cuda, shim = self.cuda, self.cuda.shim
         if cuda.current[self.device].cuda_stream != self.stream:
             raise RuntimeError("Capture must end on the same stream it began on.")
-        graph = cuda.runtime.answer("cudaStreamEndCapture", c_void_p, self.stream)
+        graph = c_void_p()
+        cuda.runtime.cudaStreamEndCapture(self.stream, ctypes.byref(graph))
         cuda.capturing.discard((self.device, self.stream))
         if cuda.release.minor >= 13:
             shim.capture_end(self.device, id_of(self.home))
@@ -210,7 +209,7 @@ class TorchCuda:
         self.count = self.runtime.answer("cudaGetDeviceCount", c_int)
         self.shim.open(self.count)
         self.current = {device: self.default_stream(device) for device in range(self.count)}
-        self.capturing, self.busy = set(), None
+        self.capturing, self.busy, self.graph_pools = set(), None, 0
         self.memory = History(self)
         self.figures = (c_int64 * len(KEYS))()
 
@@ -329,6 +328,11 @@ class TorchCuda:
         finally:
             self.shim.end_to_pool(device, id_of(pool.id))
             self.shim.release_pool(device, id_of(pool.id))
+
+    def next_graph_pool(self):
+        """The id of a graph's own pool, as CUDAGraph counts them: first 1, and 0 where a MemPool has its number."""
+        self.graph_pools += 1
+        return self.graph_pools, 0
 
     def CUDAGraph(self):  # noqa: N802: PyTorch's name
         return CUDAGraph(self)

@@ -30,7 +30,6 @@ SHIM = {
     "snapshot": (WORDS, POINTER(c_size_t)),
     "history": (c_int,),
     "take_events": (WORDS, POINTER(c_size_t)),
-    "graph_pool_id": (POOL,),
     "pool_create": (c_int, POOL),
     "pool_destroy": (POOL,),
     "use_on_oom": (c_int, POOL, c_int),
