@@ -207,17 +207,18 @@ class Waits:
 
     def keep_busy(self, device, stream, seconds):
         """The device must be current. What comes second on a stream runs after the first."""
+        place, value, until = self.places.get((device, stream), (len(self.places), 0, 0.0))
+        if place >= self.ROOM:
+            raise RuntimeError(f"more than {self.ROOM} streams were kept busy")
+        value, until = value + 1, max(until, time.monotonic()) + seconds
         with self.changed:
-            place, value, until = self.places.get((device, stream), (len(self.places), 0, 0.0))
-            if place >= self.ROOM:
-                raise RuntimeError(f"more than {self.ROOM} streams were kept busy")
-            value, until = value + 1, max(until, time.monotonic()) + seconds
-            code = self.wait(stream, self.seen_at + 4 * place, value, UNTIL_AT_LEAST)
-            if code != 0:
-                raise RuntimeError(f"the driver cannot keep a stream busy: cuStreamWaitValue32 answered {code}")
             self.places[device, stream] = place, value, until
             heapq.heappush(self.due, (until, place, value))
             self.changed.notify()
+        # Without the lock: where the driver has no room for more work, it waits for what the thread ends.
+        code = self.wait(stream, self.seen_at + 4 * place, value, UNTIL_AT_LEAST)
+        if code != 0:
+            raise RuntimeError(f"the driver cannot keep a stream busy: cuStreamWaitValue32 answered {code}")
 
     def write(self):
         while True:
