@@ -2,8 +2,8 @@
 """Records what a live PyTorch's CUDA caching allocator does, in the format `poolproof/1`.
 
 Decides which operations are asked and how answers are written down; predicts nothing. The format is described in
-README.md beside this file. Needs the standard library, torch and an NVIDIA GPU. One process makes one recording, because
-the allocator reads its settings once.
+README.md beside this file. Needs the standard library, an NVIDIA GPU, and torch or a released allocator alone (`--library`). One
+process makes one recording, because the allocator reads its settings once.
 """
 
 import argparse
@@ -656,17 +656,35 @@ class Recorder:
             "trace": FORMAT, "recorded_from": f"torch {torch.__version__}", "cuda": torch.version.cuda,
             "profile": self.args.profile, "seed": self.args.seed, "config": self.args.config,
             "backend": torch.cuda.get_allocator_backend(), "devices": infos,
+            **({"alone": True} if self.args.library else {}),
         })
         for episode in range(self.args.episodes):
             self.episode(episode)
+
+
+def library_of(args):
+    """The argument for a process that is to ask the same."""
+    return ["--library", args.library] if args.library else []
 
 
 ENVIRONMENT = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING")
 COUNTED = ("allocation.all.allocated", "allocation.all.freed", "num_ooms")
 
 
-def hold(leave, device):
+def release_of(folder):
+    from c10_library import Release
+
+    return Release(folder)
+
+
+def hold(leave, device, library):
     """The neighbour: takes all of the GPU's memory but `leave` bytes, until its input is closed."""
+    if library:
+        import c10_library
+
+        print(f"holding {c10_library.hold(release_of(library), leave, device, 2 * MIB)}", flush=True)
+        sys.stdin.read()
+        return
     import torch
 
     torch.cuda.set_device(device)
@@ -684,9 +702,15 @@ def record(args):
     """Makes one recording in this process. The file appears whole, or not at all."""
     for name in ENVIRONMENT:  # the first that exists wins: only ours may
         os.environ.pop(name, None)
+    release = release_of(args.library) if args.library else None
     if args.config:
-        os.environ["PYTORCH_CUDA_ALLOC_CONF"] = args.config
-    import torch
+        os.environ[release.variable if release else "PYTORCH_CUDA_ALLOC_CONF"] = args.config
+    if release:
+        import c10_as_torch
+
+        torch = c10_as_torch.opened(release)
+    else:
+        import torch
 
     gc.disable()
     started = time.perf_counter()
@@ -698,7 +722,7 @@ def record(args):
             out = io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
             recorder = Recorder(torch, args, out)
             if args.profile == "ballast":
-                command = [sys.executable, os.path.abspath(__file__), "--hold", str(args.ballast_leave)]
+                command = [sys.executable, os.path.abspath(__file__), "--hold", str(args.ballast_leave), *library_of(args)]
                 neighbour = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                     env={k: v for k, v in os.environ.items() if k not in ENVIRONMENT},
@@ -796,6 +820,7 @@ def batch(args):
             "--seed", str(seed), "--episodes", str(args.episodes), "--operations", str(args.operations),
             "--ballast-leave", str(args.ballast_leave), "--max-bytes", str(args.max_bytes),
             "--live-bytes", str(args.live_bytes), "--spin", str(args.spin), "--occupations", str(args.occupations),
+            *library_of(args),
         ]
         jobs.append((number, profile, config, command))
     done, failed, started = 0, [], time.perf_counter()
@@ -852,6 +877,7 @@ def arguments(argv):
 
 examples:
   python record.py --out mine.jsonl.gz --profile pressure --config expandable_segments:True
+  python record.py --out mine.jsonl.gz --library ~/.cache/poolproof/torch-2.15.0
   python record.py --batch 50 --out-dir recordings --operations 2000 --episodes 1 --seed 1 --jobs 4
   poolproof replay --exact mine.jsonl.gz
 """,
@@ -860,6 +886,7 @@ examples:
     parser.add_argument("--out", metavar="FILE", help="where the recording goes (.jsonl.gz)")
     parser.add_argument("--profile", help="what is stressed (mixed); with --batch a list to draw from, mixed,streams")
     parser.add_argument("--config", help="PYTORCH_CUDA_ALLOC_CONF; default: as in the environment; with --batch: drawn at random")
+    parser.add_argument("--library", metavar="DIR", help="a release that `poolproof setup torch` made: its allocator alone, no torch")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--episodes", type=int, default=4, help="each starts from an empty allocator (4)")
     parser.add_argument("--operations", type=int, default=400, help="in each episode, at least (400)")
@@ -894,7 +921,7 @@ examples:
 def main(argv=None):
     args = arguments(argv)
     if args.hold is not None:
-        hold(args.hold, 0)
+        hold(args.hold, 0, args.library)
         return 0
     return batch(args) if args.batch is not None else record(args)
 
