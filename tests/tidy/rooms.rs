@@ -16,7 +16,7 @@ pub const ONE_ROOM: [&str; 5] = ["cuda", "cudart", "device", "reference", "simcu
 
 /// What a room sees of the floors below it, tests apart.
 #[rustfmt::skip]
-pub const EDGES: [(&str, &[&str]); 26] = [
+pub const EDGES: [(&str, &[&str]); 27] = [
     ("cli", &["bench", "contract", "cuda", "doctor", "engine", "matrix", "op", "oracle", "reference", "replay", "report", "requirement", "setup", "spec", "stress", "target", "verdict", "workload"]),
     ("bench", &["child", "cuda", "device", "engine", "input", "op", "recording", "reference", "target"]),
     ("contract", &["child", "engine", "op", "spec", "verdict"]),
