@@ -2,7 +2,10 @@
 
 use crate::device::StreamHandle;
 use crate::device::recorded::{DriverAct, RecordedAct};
+use crate::op::Counter;
+use crate::op::stats::Key;
 use crate::op::trace::{Action, TraceEvent};
+use crate::recording::RecordedOp;
 use crate::reference::{PoolId, Settings, rounding};
 
 /// The driver's acts in the events of one device. A request is over with its `alloc` or `oom` event.
@@ -43,4 +46,10 @@ pub(super) fn owner_of((first, second): PoolId) -> u64 {
 /// Whether a request is served from the small pool.
 pub(super) fn is_small(bytes: u64, settings: &Settings) -> bool {
     rounding::block_size(bytes, settings).is_some_and(|size| size <= rounding::SMALL_LIMIT)
+}
+
+/// Whether a request was served that PyTorch counts a retry for: the driver refused its first attempt.
+pub(super) fn was_refused_first(op: &RecordedOp, device: usize) -> bool {
+    let is_retry = |(key, _): &(Key, i64)| *key == Key::Counter(Counter::NumAllocRetries);
+    op.error.is_none() && op.stats.get(&device).is_some_and(|change| change.changes.iter().any(is_retry))
 }

@@ -30,7 +30,7 @@ pub(super) struct Stood {
 
 /// An episode on its way.
 pub(super) struct Replayed {
-    reference: Reference<RecordedDevice>,
+    pub(super) reference: Reference<RecordedDevice>,
     settings: Settings,
     streams: BTreeMap<usize, Vec<u64>>,
     /// Addresses of live blocks by recorded id.
@@ -266,7 +266,7 @@ impl Replayed {
     }
 
     /// A request of a caller or of PyTorch itself, served by the recorded driver.
-    fn request(&mut self, device: usize, bytes: u64, stream: StreamHandle) -> Result<u64, String> {
+    pub(super) fn request(&mut self, device: usize, bytes: u64, stream: StreamHandle) -> Result<u64, String> {
         let allocator = self.reference.device_mut(device);
         let small = driver::is_small(bytes, &self.settings);
         let request = self.requests[device];
@@ -283,30 +283,6 @@ impl Replayed {
         })
     }
 
-    /// Blocks that PyTorch got inside an operation, before it did what was asked.
-    fn got_on_its_own_account(&mut self, op: &RecordedOp, kinds: &mut Vec<DivergenceKind>) {
-        for &(action, device, recorded, bytes, stream) in &op.internal {
-            if action != Action::Alloc || device >= self.reference.device_count() {
-                continue;
-            }
-            match self.request(device, bytes, StreamHandle(stream)) {
-                Ok(predicted) if predicted == recorded => {}
-                Ok(predicted) => kinds.push(DivergenceKind::Address { recorded, predicted }),
-                Err(predicted) => kinds.push(DivergenceKind::RefusedInstead { recorded, predicted }),
-            }
-        }
-    }
-
-    /// Blocks that PyTorch gave back inside an operation, after what was asked.
-    fn given_back_on_its_own_account(&mut self, op: &RecordedOp, kinds: &mut Vec<DivergenceKind>) {
-        for &(action, _, address, _, _) in op.internal.iter().filter(|e| e.0 == Action::FreeRequested) {
-            if let Err(error) = self.reference.free(address) {
-                let recorded = format!("{} {address:#x}", action.name());
-                kinds.push(DivergenceKind::Refusal { recorded, predicted: error.to_string() });
-            }
-        }
-    }
-
     fn alloc(&mut self, op: &RecordedOp) -> Result<Option<DivergenceKind>, &'static str> {
         let device = self.device_of(op)?;
         let (_, stream) = self.stream_of(op)?;
@@ -314,7 +290,14 @@ impl Replayed {
         let predicted = if op.via == Some(Via::Tensor) && bytes >= TENSOR_LIMIT {
             Err(TENSOR_LIMIT_MESSAGE.to_owned())
         } else {
-            self.request(device, bytes, stream)
+            let allocator = self.reference.device_mut(device);
+            allocator.set_current_stream((op.via == Some(Via::Tensor)).then_some(stream));
+            if driver::was_refused_first(op, device) {
+                allocator.device_mut().refuse_a_retry();
+            }
+            let answer = self.request(device, bytes, stream);
+            self.reference.device_mut(device).set_current_stream(None);
+            answer
         };
         Ok(match (&op.error, op.address, predicted) {
             (None, Some(recorded), Ok(predicted)) => {

@@ -18,6 +18,7 @@ mod invariants;
 mod library;
 mod note;
 mod onlooker;
+mod own_account;
 mod pools;
 pub mod range;
 mod reading;

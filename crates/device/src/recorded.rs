@@ -117,6 +117,15 @@ impl RecordedDevice {
         self.refusals += 1;
     }
 
+    /// The next attempt to get memory fails if the recording shows nothing else for it: no memory given back before the request
+    /// that is about to be served gets some. Others on the card had taken it for a moment.
+    pub fn refuse_a_retry(&mut self) {
+        let is_growth = |act: &RecordedAct| matches!(act.act, DriverAct::Reserved | DriverAct::Mapped);
+        if self.acts_to_come().first().is_some_and(is_growth) {
+            self.refusals += 1;
+        }
+    }
+
     fn refuses(&mut self) -> bool {
         let refuses = self.refusals > 0;
         self.refusals = self.refusals.saturating_sub(1);
@@ -163,8 +172,8 @@ impl RecordedDevice {
 
     /// Whether the recording has next, for the request that is served, at least so many bytes mapped.
     #[must_use]
-    pub fn has_mapped(&self, bytes: u64) -> bool {
-        self.next(DriverAct::Mapped).is_some_and(|act| bytes <= act.bytes)
+    pub fn has_mapped(&mut self, bytes: u64) -> bool {
+        !self.refuses() && self.next(DriverAct::Mapped).is_some_and(|act| bytes <= act.bytes)
     }
 
     fn acts_to_come(&self) -> &[RecordedAct] {

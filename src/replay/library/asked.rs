@@ -61,6 +61,11 @@ impl Library {
                     Op::PoolCreate { pool, .. } => {
                         self.pools.insert(pool);
                     }
+                    Op::PoolEnter { pool, device } => self.entered.push((pool, device)),
+                    Op::PoolExit { pool, device } => {
+                        let place = self.entered.iter().rposition(|&entered| entered == (pool, device));
+                        place.map(|place| self.entered.remove(place));
+                    }
                     Op::PoolDelete { pool } => {
                         self.pools.remove(&pool);
                     }
@@ -155,6 +160,9 @@ impl Library {
     fn alloc(&mut self, op: &RecordedOp) -> Answer {
         let device = self.device_of(op)?;
         let bytes = op.bytes.ok_or("bytes")?;
+        if driver::was_refused_first(op, device) {
+            self.devices[device].recorded(|device| device.refuse_a_retry());
+        }
         let (block, here) = self.request(device, bytes, op.stream.ok_or("stream")?, op.via.unwrap_or(Via::Raw));
         Ok(match (&op.error, op.address, here) {
             (None, Some(recorded), Ok(predicted)) => {

@@ -20,10 +20,11 @@ use super::episode::describe;
 use super::{ReplayError, ReplayReport, driver, header_of, pools, streams_of};
 use crate::device::played_back::PlayedBack;
 use crate::device::recorded::{RecordedAct, RecordedDevice};
+use crate::op::snapshot::SegmentView;
 use crate::op::trace::TraceEvent;
-use crate::op::{BlockId, GraphName, Observation, Op, PoolName, Reply, Setup, Stats, StreamId};
+use crate::op::{BlockId, DeviceId, GraphName, Observation, Op, PoolName, Reply, Setup, Stats, StreamId};
 use crate::recording::{self, End, Episode, Header, Line, Reader, RecordedOp};
-use crate::reference::Settings;
+use crate::reference::{PoolId, Settings};
 use crate::target::{self, Target, TargetName};
 
 /// Plays a recording back to the library that a target's name asks for, which is opened in this process: there must have been
@@ -91,6 +92,8 @@ struct Library {
     blocks: BTreeMap<u64, BlockId>,
     own: BTreeMap<u64, BlockId>,
     pools: BTreeSet<PoolName>,
+    /// Pools that requests go to now, oldest first.
+    entered: Vec<(PoolName, DeviceId)>,
     graphs: BTreeSet<GraphName>,
     next_block: u32,
     requests: Vec<u64>,
@@ -132,6 +135,7 @@ impl Library {
             blocks: BTreeMap::new(),
             own: BTreeMap::new(),
             pools: BTreeSet::new(),
+            entered: Vec::new(),
             graphs: BTreeSet::new(),
             next_block: 0,
             requests: vec![0; count],
@@ -174,6 +178,8 @@ impl Library {
     /// next episode starts from.
     fn clear(&mut self) {
         let blocks = std::mem::take(&mut self.blocks).into_values().chain(std::mem::take(&mut self.own).into_values());
+        let exits = std::mem::take(&mut self.entered).into_iter().rev();
+        let exits = exits.map(|(pool, device)| Op::PoolExit { pool, device });
         let graphs = std::mem::take(&mut self.graphs).into_iter();
         let pools = std::mem::take(&mut self.pools).into_iter();
         let frees = blocks.map(|block| Op::Free { block });
@@ -183,7 +189,7 @@ impl Library {
         let waits = devices().map(|device| Op::Synchronize { device });
         let peaks = devices().map(|device| Op::ResetPeak { device });
         let all: Vec<Op> =
-            frees.chain(resets).chain(deletes).chain(waits).chain([Op::EmptyCache]).chain(peaks).collect();
+            exits.chain(frees).chain(resets).chain(deletes).chain(waits).chain([Op::EmptyCache]).chain(peaks).collect();
         for op in &all {
             self.target.apply(op);
         }
@@ -222,12 +228,27 @@ impl Library {
         if self.diverged {
             return;
         }
-        let Reply::Snapshot(snapshot) = self.target.apply(&Op::Snapshot) else { return };
+        let Reply::Snapshot(mut snapshot) = self.target.apply(&Op::Snapshot) else { return };
+        number_alike(&mut snapshot.segments, &self.end.segments);
         let traces: Vec<_> = std::mem::take(&mut self.traces).into_iter().map(|trace| (trace, Vec::new())).collect();
         let kinds = closing::compare(&traces, &snapshot.segments, &self.end, self.hash_order);
         if !kinds.is_empty() {
             let (place, at) = (FilePosition::Line(line), "end of the episode".to_owned());
             report.diverged(Divergence { place, at, kinds });
         }
+    }
+}
+
+/// Gives private pools the numbers that they have in the recording: PyTorch counts those of graphs, the harness graphs.
+fn number_alike(own: &mut [SegmentView], recorded: &[SegmentView]) {
+    let mut numbers: BTreeMap<PoolId, PoolId> = BTreeMap::new();
+    for (own, recorded) in own.iter_mut().zip(recorded).filter(|(own, recorded)| own.address == recorded.address) {
+        let is_taken = numbers.values().any(|number| *number == recorded.segment_pool_id);
+        let number = match numbers.get(&own.segment_pool_id) {
+            Some(&number) => number,
+            None if is_taken => continue,
+            None => *numbers.entry(own.segment_pool_id).or_insert(recorded.segment_pool_id),
+        };
+        own.segment_pool_id = number;
     }
 }
