@@ -142,7 +142,6 @@ pub(crate) extern "C" fn memcpy_peer_async(
 }
 
 /// Rows of `width` bytes, each a pitch after the one before.
-#[expect(clippy::too_many_arguments, reason = "the function is CUDA's")]
 pub(crate) extern "C" fn memcpy_2d_async(
     to: u64,
     to_pitch: usize,
