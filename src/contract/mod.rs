@@ -158,6 +158,8 @@ fn of(row: &Row) -> RowRecord {
         id: row.id.clone(),
         place: format!("{}:{}", row.place.0, row.place.1),
         when: row.when.name().to_owned(),
+        environment: row.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        setup: row.setup.as_ref().map(|setup| setup.trim().to_owned()),
         call: row.call.trim().to_owned(),
         expected: String::new(),
         level: row.level.name().to_owned(),

@@ -213,12 +213,15 @@ fn line(page: &Page, row: &RowRecord) -> Vec<String> {
     if row.when != "initialised" {
         about.push(code(&row.when));
     }
+    about.extend(row.environment.iter().map(|variable| code(variable)));
     about.push(format!("{}, {}", row.level, row.by));
     if let Some(known) = &row.known {
         about.push(format!("{}: {}", page.t("expected", "预期"), page.of(known)));
     }
     let what = row.broken.iter().map(|breach| escape(&breach.what)).collect::<Vec<_>>().join("\n");
-    vec![about.join("\n"), code(&row.call.replace('\n', "; ")), code(&row.expected), code(&row.observed), what]
+    let statements = row.setup.iter().flat_map(|setup| setup.lines()).chain(row.call.lines());
+    let call = statements.map(code).collect::<Vec<_>>().join("\n");
+    vec![about.join("\n"), call, code(&row.expected), code(&row.observed), what]
 }
 
 fn expectations(page: &mut Page, contract: &Contract) {

@@ -42,7 +42,7 @@ fn what_is_wrong_is_told_with_its_place() {
     let class = told("{ id: f/x, call: f(), raises: valueError, by: sense, area: ARG }");
     assert_eq!(
         class,
-        "x.yaml:3:35: `valueError` is not the name of a class of errors\n  hint: did you mean `ValueError`?"
+        "x.yaml:3:27: `valueError` is not the name of a class of errors\n  hint: did you mean `ValueError`?"
     );
     assert!(told("{ id: fx, call: f(), returns: r, by: sense, area: ARG }").contains("an id is `function/what`"));
     assert!(told("{ id: f/x, call: f(), returns: r, by: sense }").contains("`area` is missing"));
@@ -50,7 +50,7 @@ fn what_is_wrong_is_told_with_its_place() {
     assert!(told("{ id: f/x, call: f(), returns: r, when: start, by: sense, area: ARG }").contains("go together"));
     assert!(told("{ id: f/x, call: f(), returns: r, whn: start, by: sense, area: ARG }").contains("whn"));
     let twice = told(&format!("{ROW}\n  - {ROW}"));
-    assert_eq!(twice, "x.yaml:4:11: `memory_stats/negative` is the id of the row at x.yaml:3");
+    assert_eq!(twice, "x.yaml:4:7: `memory_stats/negative` is the id of the row at x.yaml:3");
     let other = rows("contract: torch.xpu\nrows: []\n").expect_err("it is about something else");
     assert!(other.contains("about torch.cuda.memory"), "{other}");
 }

@@ -177,6 +177,12 @@ pub struct RowRecord {
     pub place: String,
     /// In which situation the call was made.
     pub when: String,
+    /// Variables that its process was started with, `NAME=value`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<String>,
+    /// What was done before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<String>,
     /// What was called.
     pub call: String,
     /// What was promised, in one line.
