@@ -317,6 +317,8 @@ class TorchCuda:
     # --- pools and graphs ---
 
     def MemPool(self, use_on_oom=False, no_split=False):  # noqa: N802: PyTorch's name
+        if self.release.minor < 10:
+            raise SystemExit(f"a MemPool of {self.release.version} has no `no_split`; the profiles `pools` and `capture` ask 2.10 and later")
         return MemPool(self, use_on_oom, no_split)
 
     @contextlib.contextmanager
