@@ -42,6 +42,32 @@ fn the_reference_predicts_every_recording() {
     }
 }
 
+#[test]
+fn the_reference_predicts_what_newer_releases_did_by_their_rules() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/released");
+    let files = std::fs::read_dir(folder).expect("the recordings are in the repository");
+    let mut count = 0;
+    for file in files.map(|entry| entry.expect("is listed").path()) {
+        let report = exact(&file).expect("is read");
+        let first = report.first.map(|d| d.to_string());
+        assert_eq!((first, report.divergences, report.notes), (None, 0, Vec::new()), "{}", file.display());
+        assert!(report.operations >= 400, "{}", file.display());
+        count += 1;
+    }
+    assert_eq!(count, 20, "ten of 2.13 and of 2.15");
+}
+
+#[test]
+fn a_release_without_rules_is_named() {
+    let text = text_of("default").replacen("torch 2.11.0", "torch 2.9.1", 1);
+    let report = exact(written(text.as_bytes()).path()).expect("is read");
+    let notes: Vec<String> = report.notes.iter().map(ToString::to_string).collect();
+    assert!(
+        notes[0].starts_with("recorded from torch 2.9.1+cu130, whose rules the reference does not know"),
+        "{notes:?}"
+    );
+}
+
 /// Changes one figure of the recording and expects the replay to notice it where it stands.
 fn doctored(name: &str, from: &str, to: &str) -> Divergence {
     let text = text_of(name);
