@@ -241,7 +241,7 @@ fn shown(
     let mut owners =
         if settings.expandable_segments { pools::owners(path)?.into_iter() } else { Vec::new().into_iter() };
     let mut report = ReplayReport::default();
-    if rules_of(&header).is_none() {
+    if header.recorded_from.starts_with("torch ") && rules_of(&header).is_none() {
         report.notes.push(Note::OtherRelease { recorded: header.recorded_from.clone() });
     }
     let mut lived = Lived { config: header.config.clone(), settings, ..Lived::default() };

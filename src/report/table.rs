@@ -33,14 +33,16 @@ pub fn table(records: &[&RunRecord]) -> String {
 /// What a fault sweep came to: a line a kind of call, and one for all.
 #[must_use]
 pub fn sweep_table(sweep: &SweepRecord) -> String {
-    const FIGURES: [&str; 6] = ["seen", "failed", "errors", "single faults", "pairs", "states checked"];
+    const FIGURES: [&str; 8] =
+        ["seen", "failed", "errors", "single faults", "pairs", "states checked", "sequences", "broken after it"];
     let mut rows = vec![vec![Cell::Words("device call".to_owned())]];
     rows[0].extend(FIGURES.map(|name| Cell::Number(name.to_owned())));
-    let line = |name: &str, figures: [u64; 6]| -> Vec<Cell> {
+    let line = |name: &str, figures: [u64; 8]| -> Vec<Cell> {
         let name = Cell::Words(name.to_owned());
         std::iter::once(name).chain(figures.map(|n| Cell::Number(thousands(n)))).collect()
     };
-    let figures = |c: &SweptCall| [c.seen, c.failed, c.errors.len() as u64, c.singles, c.pairs, c.states];
+    let figures =
+        |c: &SweptCall| [c.seen, c.failed, c.errors.len() as u64, c.singles, c.pairs, c.states, c.sequences, c.broken];
     rows.extend(sweep.calls.iter().map(|c| line(c.call.name(), figures(c))));
     let all = std::array::from_fn(|i| sweep.total(|c| figures(c)[i]));
     rows.push(line("total", all));

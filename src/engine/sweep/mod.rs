@@ -228,8 +228,8 @@ fn try_all(
     let work = || {
         while let Some(nth) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&n| n < subjects.len()) {
             let tried = trial::sweep(&subjects[nth], pairs, budget);
-            if let Ok(Tried { failure: Some(failure), .. }) = &tried {
-                failed(&subjects[nth], failure);
+            if let Ok(tried) = &tried {
+                tried.failures.iter().for_each(|failure| failed(&subjects[nth], failure));
             }
             *lock(&results[nth]) = Some(tried);
             progress.swept();
@@ -267,14 +267,14 @@ fn kind(subject: &Subject<'_>, failure: &Failure) -> Option<Kind> {
 /// shows in most sequences, and one of them tells all.
 fn keep<'t>(subjects: &[Subject<'_>], tried: &'t [Tried]) -> Vec<(usize, &'t Failure)> {
     let known = Once::new();
-    let failures = tried.iter().enumerate().filter_map(|(i, t)| Some((i, t.failure.as_ref()?)));
+    let failures = tried.iter().enumerate().flat_map(|(i, t)| t.failures.iter().map(move |failure| (i, failure)));
     failures.filter(|&(nth, failure)| kind(&subjects[nth], failure).is_some_and(|kind| known.is_new(kind))).collect()
 }
 
 /// The figures of all sequences together.
 fn record_of(tried: &[Tried]) -> SweepRecord {
     let count = |is: fn(&Tried) -> bool| tried.iter().filter(|t| is(t)).count() as u64;
-    let fails_alone = |t: &Tried| t.failure.as_ref().is_some_and(|f| f.call.is_none());
+    let fails_alone = |t: &Tried| t.failures.iter().any(|f| f.call.is_none());
     let call = |call: DeviceCall| {
         let sum = |of: fn(&trial::Count) -> u64| tried.iter().map(|t| of(&t.counts[call as usize])).sum();
         SweptCall {
@@ -285,6 +285,8 @@ fn record_of(tried: &[Tried]) -> SweepRecord {
             singles: sum(|c| c.singles),
             pairs: sum(|c| c.pairs),
             states: sum(|c| c.states),
+            sequences: sum(|c| c.sequences),
+            broken: sum(|c| c.broken),
         }
     };
     SweepRecord {
@@ -292,7 +294,7 @@ fn record_of(tried: &[Tried]) -> SweepRecord {
         sequences: count(|t| t.runs > 1),
         cut_short: count(|t| t.cut_short),
         failing: count(fails_alone),
-        convicted: count(|t| t.failure.as_ref().is_some_and(|f| f.call.is_some())),
+        convicted: count(|t| t.failures.iter().any(|f| f.call.is_some())),
         runs: tried.iter().map(|t| t.runs).sum(),
         operations: tried.iter().map(|t| t.operations).sum(),
         calls: DeviceCall::ALL.map(call).into(),

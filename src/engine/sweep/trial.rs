@@ -103,7 +103,7 @@ pub(super) enum Found {
     Panicked(Panicked),
 }
 
-/// The first failure of a swept sequence.
+/// The first failure of a swept sequence by calls of one kind.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub(super) steps: Vec<Step>,
@@ -120,6 +120,9 @@ pub(super) struct Count {
     pub(super) singles: u64,
     pub(super) pairs: u64,
     pub(super) states: u64,
+    /// Whether one of them was failed at all, and whether a promise was broken after that.
+    pub(super) sequences: u64,
+    pub(super) broken: u64,
 }
 
 /// What was counted of one sequence.
@@ -129,7 +132,8 @@ pub(super) struct Tried {
     pub(super) runs: u64,
     pub(super) operations: u64,
     pub(super) cut_short: bool,
-    pub(super) failure: Option<Failure>,
+    /// The first of each kind of call.
+    pub(super) failures: Vec<Failure>,
 }
 
 /// Why a sequence is not swept any further.
@@ -145,7 +149,7 @@ impl From<TargetError> for Stop {
     }
 }
 
-/// Sweeps one sequence, up to the first failure.
+/// Sweeps one sequence, up to the first failure of each kind of call.
 pub(super) fn sweep(subject: &Subject<'_>, pairs: u32, budget: &Budget<'_>) -> Result<Tried, TargetError> {
     let mut trial = Trial { subject, budget, tried: Tried::default(), calls: Vec::new() };
     match trial.all(pairs) {
@@ -169,19 +173,39 @@ impl Trial<'_> {
         self.run(&[])?;
         let devices = (0..).map(DeviceId).take(self.subject.setup.device_bytes.len());
         for (device, call) in devices.flat_map(|d| DeviceCall::ALL.map(|call| (d, call))) {
-            let mut at = 0;
-            while at < MOST_CALLS && self.fail_with_each_error(device, call, at)? {
-                at += 1;
-            }
+            let at = self.fail_all(device, call)?;
             if at > 0 {
                 self.calls.push((device, call, at));
             }
+        }
+        if !self.tried.failures.is_empty() {
+            return Err(Stop::Failed);
         }
         let mut draw = Draw(self.subject.seed);
         if !self.calls.is_empty() {
             (0..pairs).try_for_each(|nth| self.fail_two(nth, &mut draw))?;
         }
         Ok(())
+    }
+
+    /// Fails the calls of a kind one by one, up to the first after which a promise is broken; answers how many there are.
+    fn fail_all(&mut self, device: DeviceId, call: DeviceCall) -> Result<u32, Stop> {
+        let mut at = 0;
+        let stopped = loop {
+            match self.fail_with_each_error(device, call, at) {
+                Ok(true) if at + 1 < MOST_CALLS => at += 1,
+                Ok(is_there) => break Ok(at + u32::from(is_there)),
+                Err(Stop::Failed) => {
+                    at += 1;
+                    break Err(());
+                }
+                Err(stop) => return Err(stop),
+            }
+        };
+        let count = &mut self.tried.counts[call as usize];
+        count.sequences += u64::from(at > 0);
+        count.broken += u64::from(stopped.is_err());
+        Ok(stopped.unwrap_or(at))
     }
 
     /// Whether there is such a call.
@@ -254,7 +278,7 @@ impl Trial<'_> {
             }
             Attempt::Panicked(panicked) => Found::Panicked(panicked),
         };
-        self.tried.failure = Some(Failure { steps, found, call: faults.first().map(|f| f.call) });
+        self.tried.failures.push(Failure { steps, found, call: faults.first().map(|f| f.call) });
         Err(Stop::Failed)
     }
 }

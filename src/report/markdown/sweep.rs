@@ -19,6 +19,8 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
         total(|c| c.singles),
         total(|c| c.pairs),
         total(|c| c.states),
+        total(|c| c.sequences),
+        total(|c| c.broken),
     ]);
     let columns = [
         text("Call", "调用"),
@@ -28,6 +30,8 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
         numbers("Single faults", "单故障运行"),
         numbers("Pairs", "双故障运行"),
         numbers("States checked", "检查的状态"),
+        numbers("Sequences", "操作序列"),
+        numbers("Of them broken after it", "其中之后违例的"),
     ];
     page.table(&columns, &rows);
     let items = remarks(page, sweep);
@@ -36,7 +40,8 @@ pub(super) fn write(page: &mut Page, facts: &Facts<'_>) {
 
 fn row(call: &SweptCall) -> Vec<String> {
     let name = super::super::page::code(call.call.name());
-    let figures = [call.seen, call.failed, call.errors.len() as u64, call.singles, call.pairs, call.states];
+    let (errors, sequences, broken) = (call.errors.len() as u64, call.sequences, call.broken);
+    let figures = [call.seen, call.failed, errors, call.singles, call.pairs, call.states, sequences, broken];
     std::iter::once(name).chain(figures.map(thousands)).collect()
 }
 

@@ -47,6 +47,12 @@ pub struct SweptCall {
     pub pairs: u64,
     /// Steps judged after the fault, in all of these runs.
     pub states: u64,
+    /// Sequences, once for each device, in which a call of this kind was failed; 0 in older records.
+    #[serde(default)]
+    pub sequences: u64,
+    /// Those of them in which a promise was broken after one of these calls had failed: the rest of these calls were not failed.
+    #[serde(default)]
+    pub broken: u64,
 }
 
 /// How long a sweep took.
