@@ -14,7 +14,7 @@ use super::flags::{Lang, cores, ensure_writable};
 use super::pulse::Pulse;
 use super::{CliError, Context, Exit, signals};
 
-/// Ask a live PyTorch what torch.cuda.memory makes of every kind of argument, and hold it against what is promised
+/// Ask a live PyTorch what torch.cuda.memory makes of every kind of argument
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Needs an interpreter with torch, and a GPU (or simulated ones). A row that crashes or hangs costs its process and nothing else. Writes
