@@ -17,6 +17,7 @@ mod free;
 mod free_index;
 mod grow;
 mod hand_out;
+mod limit;
 mod live;
 #[cfg(any(test, fuzzing))]
 pub mod naive;

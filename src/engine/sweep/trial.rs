@@ -211,10 +211,13 @@ impl Trial<'_> {
     /// Whether there is such a call.
     fn fail_with_each_error(&mut self, device: DeviceId, call: DeviceCall, at: u32) -> Result<bool, Stop> {
         for (nth, &error) in call.documented_errors().iter().enumerate() {
-            let (fired, states) = self.run(&[Fault { device, call, at, error }])?;
-            if fired == 0 {
-                return Ok(false);
-            }
+            let ran = self.run(&[Fault { device, call, at, error }]);
+            let states = match ran {
+                Ok((0, _)) => return Ok(false),
+                Ok((_, states)) => states,
+                Err(Stop::Failed) => 0,
+                Err(stop) => return Err(stop),
+            };
             let count = &mut self.tried.counts[call as usize];
             if nth == 0 {
                 count.seen += 1;
@@ -222,6 +225,7 @@ impl Trial<'_> {
             }
             count.singles += 1;
             count.states += states;
+            ran?;
         }
         Ok(true)
     }
