@@ -50,6 +50,7 @@ fn main() -> ExitCode {
             add(&mut trials, name, why, move || does_what_was_recorded(version, files));
         }
     }
+    add(&mut trials, "only-libraries-play-recordings-back".to_owned(), None, only_libraries_play_recordings_back);
     let there: Vec<&str> = RELEASES.into_iter().filter(|version| find(&cache, version).is_some()).collect();
     let [newer, older] = *there.get(..2).unwrap_or(&[RELEASES[0], RELEASES[1]]) else { unreachable!("two were taken") };
     let missing = there.len() < 2;
@@ -166,6 +167,26 @@ fn goes_by_its_rules(version: &str) -> Result<(), Failed> {
     let output = command.args(["--no-regressions", "--out", "o"]).output()?;
     let [printed, said] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     if output.status.success() { Ok(()) } else { Err(format!("{}: {printed}{said}", output.status).into()) }
+}
+
+/// What cannot be played back is told so: another target, another kind of file, a part.
+fn only_libraries_play_recordings_back() -> Result<(), Failed> {
+    let recording = "tests/recordings/default.jsonl.gz";
+    let lines: [(&[&str], &str); 3] = [
+        (&["--target", "reference@sim", recording], "recordings are played back to `c10@sim` alone"),
+        (&["--target", "c10@sim", "tests/released.rs"], "is neither a recording nor a memory snapshot"),
+        (&["--target", "c10@sim", "--from", "3", recording], "--from and --to are for memory snapshots"),
+    ];
+    for (words, part) in lines {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
+        let output =
+            command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["replay", "--exact"]).args(words).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() != Some(2) || !said.contains(part) {
+            return Err(format!("{words:?}: {}: {said}", output.status).into());
+        }
+    }
+    Ok(())
 }
 
 /// What was recorded of PyTorch on a GPU the library does again on the recorded driver, call for call.

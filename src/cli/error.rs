@@ -34,7 +34,9 @@ pub(super) enum CliError {
     Report(#[from] ReportError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    #[error("{}: could not be played back in a process of its own: {reason}", path.display())]
+    #[error("{}: is no recording in lines, and nothing else can be played back to a released library", path.display())]
+    NotPlayable { path: PathBuf },
+    #[error("{}: could not be played back to its end: {reason}", path.display())]
     NotPlayed { path: PathBuf, reason: String },
     #[error(transparent)]
     Explain(#[from] ExplainError),

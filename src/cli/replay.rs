@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::replay::{Kind, kind_of};
 use crate::engine::sweep::sweep_file;
 use crate::engine::{EngineError, Replayed, SweepPlan, replay_file, write_whole};
-use crate::replay::{self, Progress, Reading, ReplayReport, what_if};
+use crate::replay::{self, Progress, Reading, ReplayError, ReplayReport, Silent, what_if};
 use crate::report;
 use crate::target::TargetName;
 
@@ -59,6 +59,9 @@ pub(super) struct Args {
     /// tell (stacks, metadata, annotations); of a recording what the reference came to
     #[arg(long, value_name = "PICKLE", conflicts_with = "target")]
     snapshot: Option<PathBuf>,
+    /// Play the recording back in this process
+    #[arg(long, hide = true, requires = "target", requires = "exact")]
+    here: bool,
     #[command(flatten)]
     part: Part,
     /// Print the finding as a program that needs no poolproof: it prints what is expected and what there is, and exits 1 while the
@@ -131,9 +134,10 @@ fn one(path: &Path, args: &Args, context: &mut Context, hash_order: &mut u64, pu
     }
     if let Some(name) = args.target.as_ref().filter(|_| args.exact) {
         if kind != Kind::Recording {
-            return Err(EngineError::NotARecording { path: path.to_owned() }.into());
+            return Err(CliError::NotPlayable { path: path.to_owned() });
         }
-        return on_library(path, name, args.files.len() == 1, context);
+        Reading { range, progress: &Silent }.refuse_recording(path).map_err(ReplayError::from)?;
+        return on_library(path, name, args.here, context);
     }
     if !compares && (kind != Kind::Snapshot || args.target.is_some()) {
         return again(path, args.target.as_ref(), context, pulse);
@@ -184,19 +188,21 @@ impl Progress for Heard<'_> {
     }
 }
 
-/// Plays a recording back to a released library: here, or in a process of its own where there are more of them.
-fn on_library(path: &Path, name: &TargetName, is_alone: bool, context: &mut Context) -> Result<Exit, CliError> {
-    if is_alone {
+/// Plays a recording back to a released library, in a process of its own unless this is it.
+fn on_library(path: &Path, name: &TargetName, is_here: bool, context: &mut Context) -> Result<Exit, CliError> {
+    if is_here {
         let report = replay::on_library(path, name)?;
         return compared(path, &report, context);
     }
-    let failed = |source: std::io::Error| CliError::NotPlayed { path: path.to_owned(), reason: source.to_string() };
-    let program = std::env::current_exe().map_err(failed)?;
-    let apart = replay::apart(&program, path, name);
-    let apart = apart.map_err(|error| CliError::NotPlayed { path: path.to_owned(), reason: error.to_string() })?;
+    let failed = |reason: String| CliError::NotPlayed { path: path.to_owned(), reason };
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let apart = replay::apart(&program, path, name).map_err(|error| failed(error.to_string()))?;
     context.out.text(apart.printed)?;
-    eprint!("{}", apart.complained);
-    Ok(Exit::of_code(apart.code))
+    apart.complained.lines().for_each(|line| note(line));
+    match apart.code {
+        Some(_) => Ok(Exit::of_code(apart.code)),
+        None => Err(failed("the library ended its process with a signal".to_owned())),
+    }
 }
 
 /// Runs a sequence again.

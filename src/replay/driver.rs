@@ -1,11 +1,14 @@
 //! What a recorded trace tells of the driver: its acts, each with the request it was done for.
 
+use std::collections::BTreeMap;
+
+use super::divergence::DivergenceKind;
 use crate::device::StreamHandle;
 use crate::device::recorded::{DriverAct, RecordedAct};
-use crate::op::Counter;
 use crate::op::stats::Key;
 use crate::op::trace::{Action, TraceEvent};
-use crate::recording::RecordedOp;
+use crate::op::{Counter, Stats};
+use crate::recording::{RecordedOp, StatsChange};
 use crate::reference::{PoolId, Settings, rounding};
 
 /// The driver's acts in the events of one device. A request is over with its `alloc` or `oom` event.
@@ -52,4 +55,39 @@ pub(super) fn is_small(bytes: u64, settings: &Settings) -> bool {
 pub(super) fn was_refused_first(op: &RecordedOp, device: usize) -> bool {
     let is_retry = |(key, _): &(Key, i64)| *key == Key::Counter(Counter::NumAllocRetries);
     op.error.is_none() && op.stats.get(&device).is_some_and(|change| change.changes.iter().any(is_retry))
+}
+
+/// What differs between the answer to a request and the one that was recorded.
+///
+/// # Errors
+/// The field that the recording lacks.
+pub(super) fn unlike(op: &RecordedOp, here: Result<u64, String>) -> Result<Option<DivergenceKind>, &'static str> {
+    Ok(match (&op.error, op.address, here) {
+        (None, Some(recorded), Ok(predicted)) => {
+            (recorded != predicted).then_some(DivergenceKind::Address { recorded, predicted })
+        }
+        (Some(error), _, Ok(predicted)) => {
+            Some(DivergenceKind::ServedInstead { recorded: error.message.clone(), predicted })
+        }
+        (None, Some(recorded), Err(predicted)) => Some(DivergenceKind::RefusedInstead { recorded, predicted }),
+        (Some(error), _, Err(predicted)) => {
+            let (recorded, predicted) = (comparable(&error.message), comparable(&predicted));
+            (recorded != predicted).then_some(DivergenceKind::Refusal { recorded, predicted })
+        }
+        (None, None, _) => return Err("address"),
+    })
+}
+
+/// What the recording says has changed, by device.
+pub(super) fn take_over(changes: &BTreeMap<usize, StatsChange>, recorded: &mut [Stats]) {
+    for (&device, change) in changes {
+        if let Some(stats) = recorded.get_mut(device) {
+            change.apply(stats);
+        }
+    }
+}
+
+/// The part of a refusal's message that does not depend on the process or the driver.
+fn comparable(message: &str) -> String {
+    message.split(" of which ").next().unwrap_or_default().to_owned()
 }

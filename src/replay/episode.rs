@@ -130,11 +130,7 @@ impl Replayed {
             Err(field) => kinds.push(DivergenceKind::Incomplete { field }),
         }
         self.given_back_on_its_own_account(op, &mut kinds);
-        for (&device, change) in &op.stats {
-            if let Some(stats) = self.recorded.get_mut(device) {
-                change.apply(stats);
-            }
-        }
+        driver::take_over(&op.stats, &mut self.recorded);
         self.compare_stats(&mut kinds, report);
         self.settle_streams(op);
         if !kinds.is_empty() {
@@ -299,21 +295,10 @@ impl Replayed {
             self.reference.device_mut(device).set_current_stream(None);
             answer
         };
-        Ok(match (&op.error, op.address, predicted) {
-            (None, Some(recorded), Ok(predicted)) => {
-                self.blocks.insert(op.block.ok_or("block")?, predicted);
-                (recorded != predicted).then_some(DivergenceKind::Address { recorded, predicted })
-            }
-            (Some(error), _, Ok(predicted)) => {
-                Some(DivergenceKind::ServedInstead { recorded: error.message.clone(), predicted })
-            }
-            (None, Some(recorded), Err(predicted)) => Some(DivergenceKind::RefusedInstead { recorded, predicted }),
-            (Some(error), _, Err(predicted)) => {
-                let (recorded, predicted) = (comparable(&error.message), comparable(&predicted));
-                (recorded != predicted).then_some(DivergenceKind::Refusal { recorded, predicted })
-            }
-            (None, None, _) => return Err("address"),
-        })
+        if let Ok(address) = predicted {
+            self.blocks.insert(op.block.ok_or("block")?, address);
+        }
+        driver::unlike(op, predicted)
     }
 
     /// Every key of every device. Within the tolerance, the recording's figures are taken over.
@@ -355,11 +340,6 @@ impl Replayed {
 /// Whether a figure depends on the order in which blocks became free in one step.
 pub(super) fn depends_on_hash_order(key: Key) -> bool {
     matches!(key, Key::Family(Family::InactiveSplit | Family::InactiveSplitBytes, _, column) if column != Column::Current)
-}
-
-/// The part of a refusal's message that does not depend on the process or the driver.
-pub(super) fn comparable(message: &str) -> String {
-    message.split(" of which ").next().unwrap_or_default().to_owned()
 }
 
 /// What a recorded operation asks, in a line.

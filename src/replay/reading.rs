@@ -125,7 +125,10 @@ impl Reading<'_> {
     }
 
     /// A recording is lived whole.
-    pub(super) fn refuse_recording(self, path: &Path) -> Result<(), RangeError> {
+    ///
+    /// # Errors
+    /// A part was asked for.
+    pub fn refuse_recording(self, path: &Path) -> Result<(), RangeError> {
         if self.range.is_whole() { Ok(()) } else { Err(RangeError::Recording { file: path.display().to_string() }) }
     }
 }

@@ -1,4 +1,4 @@
-//! Several recordings: each in a process of its own.
+//! Each recording in a process of its own: the library can be opened once in each, and may end it.
 //!
 //! Decides how this program is called for one of them.
 
@@ -25,9 +25,10 @@ pub struct Apart {
 /// # Errors
 /// It cannot be started, or takes more than an hour.
 pub fn apart(program: &Path, path: &Path, name: &TargetName) -> Result<Apart, Unfinished> {
-    let arguments: [&OsStr; 5] = [
+    let arguments: [&OsStr; 6] = [
         "replay".as_ref(),
         "--exact".as_ref(),
+        "--here".as_ref(),
         "--target".as_ref(),
         &OsString::from(name.to_string()),
         path.as_os_str(),

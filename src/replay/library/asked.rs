@@ -12,7 +12,6 @@ use crate::recording::{PoolName as RecordedPool, RecordedOp, Verb};
 use crate::reference::TENSOR_LIMIT;
 use crate::replay::divergence::DivergenceKind;
 use crate::replay::driver;
-use crate::replay::episode::comparable;
 
 type Answer = Result<Option<DivergenceKind>, &'static str>;
 
@@ -164,21 +163,10 @@ impl Library {
             self.devices[device].recorded(|device| device.refuse_a_retry());
         }
         let (block, here) = self.request(device, bytes, op.stream.ok_or("stream")?, op.via.unwrap_or(Via::Raw));
-        Ok(match (&op.error, op.address, here) {
-            (None, Some(recorded), Ok(predicted)) => {
-                self.blocks.insert(op.block.ok_or("block")?, block);
-                (recorded != predicted).then_some(DivergenceKind::Address { recorded, predicted })
-            }
-            (Some(error), _, Ok(predicted)) => {
-                Some(DivergenceKind::ServedInstead { recorded: error.message.clone(), predicted })
-            }
-            (None, Some(recorded), Err(predicted)) => Some(DivergenceKind::RefusedInstead { recorded, predicted }),
-            (Some(error), _, Err(predicted)) => {
-                let (recorded, predicted) = (comparable(&error.message), comparable(&predicted));
-                (recorded != predicted).then_some(DivergenceKind::Refusal { recorded, predicted })
-            }
-            (None, None, _) => return Err("address"),
-        })
+        if here.is_ok() {
+            self.blocks.insert(op.block.ok_or("block")?, block);
+        }
+        driver::unlike(op, here)
     }
 
     /// Blocks that PyTorch got inside an operation, before it did what was asked.

@@ -162,11 +162,7 @@ impl Library {
         self.target.take_events(&mut self.events);
         self.target.observe(&mut self.seen);
         self.recorded = vec![Stats::default(); count];
-        for (&device, change) in &start.stats {
-            if let Some(stats) = self.recorded.get_mut(device) {
-                change.apply(stats);
-            }
-        }
+        driver::take_over(&start.stats, &mut self.recorded);
         let views = self.recorded.iter().zip(&self.seen.devices);
         self.ahead = views.map(|(recorded, own)| Ahead::at_begin(recorded, &own.stats)).collect();
         self.requests = vec![0; count];
@@ -207,11 +203,7 @@ impl Library {
             Err(field) => kinds.push(DivergenceKind::Incomplete { field }),
         }
         self.given_back_on_its_own_account(op, &mut kinds);
-        for (&device, change) in &op.stats {
-            if let Some(stats) = self.recorded.get_mut(device) {
-                change.apply(stats);
-            }
-        }
+        driver::take_over(&op.stats, &mut self.recorded);
         self.compare_stats(&mut kinds, report);
         let count = self.devices.len();
         for (&device, idle) in op.idle.iter().filter(|&(&d, _)| d < count) {
@@ -228,13 +220,22 @@ impl Library {
         if self.diverged {
             return;
         }
-        let Reply::Snapshot(mut snapshot) = self.target.apply(&Op::Snapshot) else { return };
+        let end_of = |report: &mut ReplayReport, kinds| {
+            let (place, at) = (FilePosition::Line(line), "end of the episode".to_owned());
+            report.diverged(Divergence { place, at, kinds });
+        };
+        let mut snapshot = match self.target.apply(&Op::Snapshot) {
+            Reply::Snapshot(snapshot) => snapshot,
+            other => {
+                let (recorded, predicted) = ("a snapshot".to_owned(), other.to_line());
+                return end_of(report, vec![DivergenceKind::Refusal { recorded, predicted }]);
+            }
+        };
         number_alike(&mut snapshot.segments, &self.end.segments);
         let traces: Vec<_> = std::mem::take(&mut self.traces).into_iter().map(|trace| (trace, Vec::new())).collect();
         let kinds = closing::compare(&traces, &snapshot.segments, &self.end, self.hash_order);
         if !kinds.is_empty() {
-            let (place, at) = (FilePosition::Line(line), "end of the episode".to_owned());
-            report.diverged(Divergence { place, at, kinds });
+            end_of(report, kinds);
         }
     }
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use super::reference::{self, claims};
-use super::{Target, TargetError, TargetName, registry};
+use super::{Target, TargetError, TargetName};
 use crate::cuda::{self, CudaDevice, CudaOptions};
 use crate::cudart::{self, SharedDevice};
 use crate::device::ControlledDevice;
@@ -111,7 +111,8 @@ pub(super) fn open_on(
     setup: &Setup,
 ) -> Result<Box<dyn Target>, TargetError> {
     if (name.allocator.as_str(), name.place.as_str()) != ("c10", "sim") || name.is_behind_prefix() {
-        return Err(registry::unknown(name));
+        let reason = "recordings are played back to `c10@sim` alone, such as c10@sim?torch=2.15".to_owned();
+        return Err(TargetError::BadOption { target: name.to_string(), reason });
     }
     let options = Options::of_world(name, setup, false)?;
     Ok(Box::new(C10Target::begin(name, devices, setup.streams, options)?))
