@@ -315,7 +315,7 @@ fn a_failing_run_exits_1_and_its_command_repeats_it() {
     assert_eq!(again.code, Some(1), "{}{}", again.stdout, again.stderr);
     assert!(again.stdout.contains("violation of ZERO-01 (expectation)"), "{}", again.stdout);
     let exact = call(specs.path(), &["replay", "--exact", command]);
-    expect_refusal(&exact, &["replay", "--exact"], &["has nothing to compare with"]);
+    expect_refusal(&exact, &["replay", "--exact"], &["only those can be compared"]);
 }
 
 #[test]

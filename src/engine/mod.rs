@@ -96,7 +96,7 @@ pub enum EngineError {
     Foreign { path: PathBuf, looks: Looks },
     #[error("{}: a recording, which only `--exact` replays", path.display())]
     Recording { path: PathBuf },
-    #[error("{}: is neither a recording nor a memory snapshot, and `--exact` compares with nothing else", path.display())]
+    #[error("{}: is neither a recording nor a memory snapshot, and only those can be compared", path.display())]
     NotARecording { path: PathBuf },
     #[error("{}: a memory snapshot, whose calls have no devices to fail", path.display())]
     Snapshot { path: PathBuf },
