@@ -198,7 +198,7 @@ fn on_library(path: &Path, name: &TargetName, is_here: bool, context: &mut Conte
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let apart = replay::apart(&program, path, name).map_err(|error| failed(error.to_string()))?;
     context.out.text(apart.printed)?;
-    apart.complained.lines().for_each(|line| note(line));
+    apart.complained.lines().for_each(note);
     match apart.code {
         Some(_) => Ok(Exit::of_code(apart.code)),
         None => Err(failed("the library ended its process with a signal".to_owned())),
