@@ -25,6 +25,7 @@ pub(crate) fn run_beside(
     sequence: &JudgedSequence<'_>,
     at: &Cell<usize>,
 ) -> Run {
+    target.foresee(sequence.steps);
     let mut session = Session::new(target, twin, sequence);
     if session.before.devices.is_empty() {
         session.run.blind = true;

@@ -16,6 +16,7 @@ mod plugin;
 pub mod reference;
 pub mod registry;
 pub mod released;
+mod torch;
 mod unfaithful;
 pub mod worker;
 
@@ -24,10 +25,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::cuda::CudaError;
 use crate::cudart::SharedDevice;
+use crate::device::followed::{FollowedDevice, TraceLog};
 use crate::device::told::{DeviceLog, ToldDevice};
 use crate::op::size::human;
 use crate::op::trace::TraceEvent;
-use crate::op::{Observation, Op, Reply, Setup, TargetInfo, Versions};
+use crate::op::{Observation, Op, Reply, Setup, Step, TargetInfo, Versions};
 
 pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
@@ -47,6 +49,10 @@ pub trait Target {
     fn versions(&self) -> Versions {
         Versions::default()
     }
+
+    /// What the sequence will ask besides what the harness adds: for a target that has to know what becomes of a block when it
+    /// hands it out.
+    fn foresee(&mut self, _steps: &[Step]) {}
 
     /// Asks one thing. A failure of the allocator is a `Reply::Refused`.
     fn apply(&mut self, op: &Op) -> Reply;
@@ -80,6 +86,11 @@ pub trait Target {
         None
     }
 
+    /// Devices that do what its own are told to have done, for a twin that lives beside it; `None` where it tells nobody.
+    fn followed_devices(&mut self) -> Option<Followed> {
+        None
+    }
+
     /// From here on its policy's choices follow from what nobody can foresee, such as addresses of a heap.
     fn is_uncertain(&self) -> bool {
         false
@@ -89,6 +100,17 @@ pub trait Target {
     fn poisoned(&self) -> Option<i32> {
         None
     }
+}
+
+/// What a twin lives on whose target is known by its trace.
+#[derive(Debug)]
+pub struct Followed {
+    /// By position.
+    pub devices: Vec<FollowedDevice>,
+    /// What is told of each.
+    pub logs: Vec<TraceLog>,
+    /// The release of PyTorch that is followed, such as `2.11.0+cu130`.
+    pub release: String,
 }
 
 /// A target that a worker serves to a harness which runs streams and threads in its place.
@@ -201,6 +223,22 @@ pub fn sound_beside(
     setup: &Setup,
 ) -> Result<Box<dyn Target>, TargetError> {
     reference::open_beside(&sound_reference(name), devices, setup)
+}
+
+/// The sound reference of a release on devices that did what a target of that release did to its own.
+///
+/// # Errors
+/// Settings that do not exist, or a release that is not known.
+pub fn sound_following(
+    name: &TargetName,
+    release: &str,
+    devices: Vec<FollowedDevice>,
+    setup: &Setup,
+) -> Result<Box<dyn Target>, TargetError> {
+    let mut sound = sound_reference(name);
+    let version = release.split('+').next().unwrap_or(release);
+    sound.options.push(("torch".to_owned(), Some(version.to_owned())));
+    reference::open_beside(&sound, devices, setup)
 }
 
 /// The sound reference on simulated devices, under the settings that a target's name gives, with or without a cache as there.

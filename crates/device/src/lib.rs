@@ -5,6 +5,7 @@
 pub mod card;
 mod controlled;
 pub mod faults;
+pub mod followed;
 pub mod gaps;
 pub mod pattern;
 pub mod physical;
@@ -63,6 +64,11 @@ pub enum DeviceError {
 pub trait Device {
     /// The device's memory as its properties state it.
     fn total_bytes(&self) -> u64;
+
+    /// The streams as PyTorch numbers them, where that is known: its hash tables go by these numbers.
+    fn stream_numbers(&self) -> &[(StreamHandle, u64)] {
+        &[]
+    }
 
     /// What the device says is free now.
     ///

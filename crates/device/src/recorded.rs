@@ -176,6 +176,12 @@ impl RecordedDevice {
         !self.refuses() && self.next(DriverAct::Mapped).is_some_and(|act| bytes <= act.bytes)
     }
 
+    /// Whether the recording tells where a range lies that is reserved now.
+    #[must_use]
+    pub fn has_range_to_come(&self, bytes: u64) -> bool {
+        self.range_to_come(bytes).is_some()
+    }
+
     fn acts_to_come(&self) -> &[RecordedAct] {
         self.acts.get(self.done..).unwrap_or_default()
     }

@@ -17,7 +17,7 @@ use crate::device::{Device, DeviceError, Event, StreamHandle};
 pub(super) struct Events {
     queues: Vec<(StreamHandle, VecDeque<(Event, Slot)>)>,
     pending: usize,
-    /// Streams in the order of PyTorch's own table, where their handles are their ids.
+    /// Streams in the order of PyTorch's own table, where its numbers for them are known.
     table: Option<Table>,
 }
 
@@ -26,12 +26,17 @@ pub(super) struct Events {
 struct Table {
     streams: FlatTable<StreamHandle>,
     device: usize,
+    /// PyTorch's numbers for streams; that of any other is its handle.
+    numbers: Vec<(StreamHandle, u64)>,
 }
 
-/// `c10::Stream::hash` of a CUDA stream whose id is its handle.
-fn hash(device: usize, stream: StreamHandle) -> u64 {
-    const CUDA: u64 = 1;
-    CUDA << 56 | (device as u64) << 48 | stream.0 & ((1 << 48) - 1)
+impl Table {
+    /// `c10::Stream::hash` of a CUDA stream.
+    fn hash(&self, stream: StreamHandle) -> u64 {
+        const CUDA: u64 = 1;
+        let known = self.numbers.iter().find(|(handle, _)| *handle == stream);
+        CUDA << 56 | (self.device as u64) << 48 | known.map_or(stream.0, |(_, number)| *number) & ((1 << 48) - 1)
+    }
 }
 
 impl Events {
@@ -58,7 +63,7 @@ impl Events {
     pub fn sorted(&self, streams: Vec<StreamHandle>) -> Vec<StreamHandle> {
         let Some(table) = &self.table else { return streams };
         let mut set = FlatTable::default();
-        streams.into_iter().for_each(|stream| set.insert(stream, hash(table.device, stream)));
+        streams.into_iter().for_each(|stream| set.insert(stream, table.hash(stream)));
         set.keys().collect()
     }
 
@@ -67,7 +72,8 @@ impl Events {
         if let Some(table) = &mut self.table
             && self.queues.iter().all(|(known, queue)| *known != stream || queue.is_empty())
         {
-            table.streams.insert(stream, hash(table.device, stream));
+            let hash = table.hash(stream);
+            table.streams.insert(stream, hash);
         }
         if let Some((_, queue)) = self.queues.iter_mut().find(|(s, _)| *s == stream) {
             queue.push_back((event, slot));
@@ -98,7 +104,12 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// its handle.
     pub(super) fn stand_alone(&mut self) {
         self.library_alone = true;
-        self.events.table = Some(Table { streams: FlatTable::default(), device: self.index });
+        self.number_streams(Vec::new());
+    }
+
+    /// Streams that are waited for come in the order of PyTorch's hash table, which goes by these numbers.
+    pub(super) fn number_streams(&mut self, numbers: Vec<(StreamHandle, u64)>) {
+        self.events.table = Some(Table { streams: FlatTable::default(), device: self.index, numbers });
     }
 
     /// Records an event on every stream of a freed block. A stream that cannot record is waited for.

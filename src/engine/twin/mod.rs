@@ -5,17 +5,20 @@
 //! every figure it shows. Breaks no promise by itself: where only the twin objects, the target keeps every promise to its
 //! callers and has another policy than it says. How two answers differ is `compare`'s.
 
+mod beside;
 mod compare;
 #[cfg(test)]
 mod tests;
 
-use crate::device::told::DeviceLog;
 use crate::op::trace::TraceEvent;
-use crate::op::{Capability, DeviceCall, FaultError, Observation, Op, OracleName, Reply, Setup, TargetInfo, Text};
-use crate::target::{self, Target, TargetName};
+use crate::op::{
+    Capability, DeviceCall, DeviceId, FaultError, Observation, Op, OracleName, Reply, Setup, TargetInfo, Text,
+};
+use crate::target::{self, Followed, Target, TargetName};
 use crate::verdict::Violation;
 
 use super::judged_sequence::FailureKey;
+use beside::Beside;
 use compare::Difference;
 
 /// A sound allocator that lives what the target lives.
@@ -26,8 +29,8 @@ pub(crate) struct Twin {
     /// What it did to its devices.
     events: Vec<Vec<TraceEvent>>,
     faults: Faults,
-    /// Where its devices are those of the target: what they answered it.
-    logs: Vec<DeviceLog>,
+    /// How its devices come to be like those of the target.
+    beside: Beside,
 }
 
 /// How far the two go together past failing device calls.
@@ -53,18 +56,35 @@ impl Twin {
             return None;
         }
         let world = world(info, setup);
-        let mut logs = Vec::new();
-        let mut sound = if name.place == "sim" {
-            target::open_here(&target::sound_reference(&name), &world).ok()?
+        let (mut sound, beside) = if let Some(followed) = target.followed_devices() {
+            let Followed { devices, logs, release } = followed;
+            (target::sound_following(&name, &release, devices, &world).ok()?, Beside::followed(logs))
+        } else if name.place == "sim" {
+            (target::open_here(&target::sound_reference(&name), &world).ok()?, Beside::Alike)
         } else {
-            let (devices, told) = target.told_devices()?.into_iter().unzip();
-            logs = told;
-            target::sound_beside(&name, devices, &world).ok()?
+            let (devices, logs) = target.told_devices()?.into_iter().unzip();
+            (target::sound_beside(&name, devices, &world).ok()?, Beside::Told(logs))
         };
         let mut events = Vec::new();
         sound.take_events(&mut events);
         let faults = if name.allocator == "reference" { Faults::Alike } else { Faults::OfMemory };
-        Some(Twin { sound, seen: Observation::default(), events, faults, logs })
+        let mut twin = Twin { sound, seen: Observation::default(), events, faults, beside };
+        twin.begin_like(target);
+        Some(twin)
+    }
+
+    /// What a process has left of the limits that its settings began with is in force here, too.
+    fn begin_like(&mut self, target: &mut dyn Target) {
+        if !self.beside.is_followed() {
+            return;
+        }
+        let mut first = Observation::default();
+        target.observe(&mut first);
+        for (device, view) in (0..).map(DeviceId).zip(&first.devices) {
+            self.sound.apply(&Op::SetFraction { device: Some(device), fraction: view.fraction });
+        }
+        self.sound.observe(&mut self.seen);
+        self.beside.begin(&first);
     }
 
     /// Lives an operation of which nothing has to be compared. What is written on an idle stream need not be lived: it leaves
@@ -75,7 +95,7 @@ impl Twin {
 
     /// Where its devices are the target's, they show what those show; a call that only one of the two made is a departure.
     fn share_devices(&mut self, after: &Observation) -> Option<Difference> {
-        if self.logs.is_empty() {
+        if self.beside.is_alike() {
             return None;
         }
         for (own, theirs) in self.seen.devices.iter_mut().zip(&after.devices) {
@@ -84,8 +104,7 @@ impl Twin {
             own.idle = theirs.idle;
             own.faults_fired = theirs.faults_fired;
         }
-        let parted = self.logs.iter().enumerate().filter_map(|(device, log)| Some((device, log.settle()?)));
-        parted.map(|(device, call)| compare::call(device, call)).next()
+        self.beside.settle(after).map(|(device, call)| compare::call(device, call))
     }
 
     /// Whether a device call has failed of which the policy does not say what follows.
@@ -116,29 +135,35 @@ impl Twin {
     ) -> Option<Violation> {
         // What is asked of the device itself, and what memory holds, the device answers.
         let is_of_device = match op {
-            Op::MemoryInfo { .. } => !self.logs.is_empty(),
+            Op::MemoryInfo { .. } => !self.beside.is_alike(),
             // Its own device is not to fail where the policy ends: what memory is got and given back by, two allocators
             // call otherwise.
             Op::Fault { call, error, .. } => self.faults != Faults::Alike && !is_of_memory(*call, *error),
             _ => false,
         };
         if self.goes_apart(op, after) || is_of_device || matches!(op, Op::Verify { .. }) {
-            for log in &self.logs {
-                log.settle();
-            }
+            self.beside.settle(after);
             return None;
         }
+        if reply.is_dropped() {
+            return None; // it was not asked there either
+        }
+        self.beside.begin_operation(reply, after);
         let predicted = self.sound.apply(op);
         self.sound.observe(&mut self.seen);
         let unlike = self.share_devices(after);
         self.sound.take_events(&mut self.events);
-        if self.faults != Faults::Alike && self.sound.is_uncertain() {
+        if self.beside.is_lost() || (self.faults != Faults::Alike && self.sound.is_uncertain()) {
             self.faults = Faults::Apart;
             return None;
         }
         // What was done comes before what was answered, and both before the figures of it.
         let difference = unlike
-            .or_else(|| compare::events(&self.events, events?))
+            .or_else(|| match self.beside.events(&mut self.events) {
+                Some((own, theirs)) => compare::events(&own, &theirs),
+                None if self.beside.is_followed() => None, // told later
+                None => compare::events(&self.events, events?),
+            })
             .or_else(|| match self.faults {
                 Faults::Alike => compare::replies(&predicted, reply),
                 _ => compare::foreign_replies(&predicted, reply),

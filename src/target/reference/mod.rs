@@ -21,7 +21,6 @@ use super::{Target, TargetError, TargetName};
 use crate::cuda::{self, CudaDevice, CudaOptions};
 use crate::device::ControlledDevice;
 use crate::device::sim::SimDevice;
-use crate::device::told::ToldDevice;
 use crate::op::DeviceView;
 use crate::op::Growth;
 use crate::op::contract::limit_bytes;
@@ -110,9 +109,9 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
 ///
 /// # Errors
 /// As `open`.
-pub(super) fn open_beside(
+pub(super) fn open_beside<D: ControlledDevice + 'static>(
     name: &TargetName,
-    devices: Vec<ToldDevice>,
+    devices: Vec<D>,
     setup: &Setup,
 ) -> Result<Box<dyn Target>, TargetError> {
     let options = Options::of_world(name, setup, false)?;

@@ -10,6 +10,7 @@ mod forked;
 mod packaged;
 mod plugin;
 mod reference;
+mod torch;
 mod worker;
 
 use super::{Target, TargetError, TargetName};
@@ -128,7 +129,7 @@ pub struct TargetKind {
 }
 
 /// Every kind, in the order of `poolproof list targets`.
-pub static ALL: [&TargetKind; 11] = [
+pub static ALL: [&TargetKind; 13] = [
     &reference::SIM,
     &c10::SIM,
     &worker::KIND,
@@ -137,8 +138,10 @@ pub static ALL: [&TargetKind; 11] = [
     &plugin::KIND,
     &packaged::RMM,
     &packaged::ONNX,
+    &torch::SIM,
     &reference::CUDA,
     &c10::CUDA,
+    &torch::CUDA,
     &driver_pool::KIND,
 ];
 
@@ -286,13 +289,15 @@ mod tests {
             ("plugin:./a.so@cuda", "plugin:PATH@PLACE", 1),
             ("rmm@host?mr=pool", "rmm@host", 8),
             ("onnx@host", "onnx@host", 8),
+            ("torch@cuda?python=python3", "torch@cuda", 1),
+            ("torch@sim", "torch@sim", 8),
         ] {
             let name = name(text);
             assert_eq!(TargetKind::of(&name).map(|kind| kind.name), Some(kind), "{text}");
             assert_eq!(ALL.iter().filter(|k| (k.is)(&name.inner(&[]))).count(), 1, "{text}");
             assert_eq!(jobs(&name, 8), jobs_of_eight, "{text}");
         }
-        assert!(TargetKind::of(&name("torch@cuda")).is_none());
+        assert!(TargetKind::of(&name("torch@host")).is_none());
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub use protocol::{
 };
 #[cfg(target_os = "linux")]
 pub(super) use recipe::patience;
+#[cfg(target_os = "linux")]
+pub(super) use target::{Context, WorkerTarget};
 pub use serve::{ServeError, serve};
 pub use told::Told;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::super::lost::ProtocolError;
 use super::super::packaged;
 use super::super::registry::{Freshness, TargetKind, unknown_option};
-use super::super::{Lost, TargetError, TargetName};
+use super::super::{Lost, TargetError, TargetName, torch};
 use super::process::{self, Process};
 use super::protocol::{Answer, Ask, PROTOCOL};
 use super::{Misbehaviour, PROCESS_OPTIONS};
@@ -89,6 +89,10 @@ impl Recipe {
             let mut words = command.into_iter();
             let program = Program::new(words.next().unwrap_or_default(), words);
             let program = Program { environment: environment(name)?, ..program };
+            return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh });
+        }
+        if torch::is_meant(name) {
+            let program = Program { environment: environment(name)?, ..torch::program(name)? };
             return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh });
         }
         let is_foreign = name.library().is_some();

@@ -83,6 +83,10 @@ pub struct DescribedDevice {
     /// What may be reserved on it from the start, where that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
+    /// What events and snapshots call its streams, by position, and what PyTorch's hash tables do; for a target that claims
+    /// PyTorch's policy exactly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<(u64, u64)>,
 }
 
 impl Described {
@@ -93,6 +97,7 @@ impl Described {
             name: d.name.clone(),
             total_bytes: d.total_bytes,
             limit_bytes: d.limit_bytes,
+            streams: Vec::new(),
         };
         Described {
             name: info.name.clone(),

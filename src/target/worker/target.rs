@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::super::lost::ProtocolError;
 use super::super::registry::Freshness;
-use super::super::{Lost, Target, TargetError, TargetName};
+use super::super::{Lost, Target, TargetError, TargetName, torch};
 use super::probe;
 use super::process::Process;
 use super::protocol::{About, Answer, Ask};
@@ -91,6 +91,9 @@ pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, 
                 if !recipe.is_foreign {
                     return Ok(target);
                 }
+                if torch::is_meant(name) {
+                    return torch::over(*target, name, setup);
+                }
                 let Some(repeats) = stock(&key, |s| s.repeats).flatten() else {
                     let repeats = probe::repeats(*target, || again(&recipe, setup));
                     stock(&key, |s| s.repeats = Some(repeats));
@@ -127,12 +130,12 @@ enum Opened {
 
 /// What somebody else's worker is told beside an operation.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Context<'a> {
-    pub(super) about: Option<About>,
-    pub(super) thread: u8,
-    pub(super) busy: &'a [(usize, u8)],
+pub(in crate::target) struct Context<'a> {
+    pub(in crate::target) about: Option<About>,
+    pub(in crate::target) thread: u8,
+    pub(in crate::target) busy: &'a [(usize, u8)],
     /// What a refusal was for that does not say so.
-    pub(super) unstated: Option<RefusalClass>,
+    pub(in crate::target) unstated: Option<RefusalClass>,
 }
 
 /// The target once more, in the process that has just closed it or in a new one; `None` where that went wrong.
@@ -147,8 +150,8 @@ fn again(recipe: &Recipe, setup: &Setup) -> Option<WorkerTarget> {
 
 /// A target in another process.
 #[derive(Debug)]
-pub(super) struct WorkerTarget {
-    pub(super) told: Told,
+pub(in crate::target) struct WorkerTarget {
+    pub(in crate::target) told: Told,
     key: Key,
     /// Its process serves no other sequence.
     is_last: bool,
@@ -209,7 +212,7 @@ impl WorkerTarget {
     }
 
     /// Asks an operation, with what somebody else's worker is told besides.
-    pub(super) fn apply_in(&mut self, op: &Op, context: &Context<'_>) -> Reply {
+    pub(in crate::target) fn apply_in(&mut self, op: &Op, context: &Context<'_>) -> Reply {
         self.operations += 1;
         let Context { about, thread, busy, unstated } = *context;
         let ask = Ask::Apply { op: Cow::Borrowed(op), about, thread, busy: Cow::Borrowed(busy) };

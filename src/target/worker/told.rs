@@ -23,6 +23,8 @@ pub struct Told {
     pub seen: Observation,
     /// What was done to each device since it was last asked for.
     pub events: Vec<Vec<TraceEvent>>,
+    /// The latest operation told of events, and so of all up to now.
+    pub tells_events: bool,
     /// What the latest operation waited for.
     pub waited: Vec<Waited>,
 }
@@ -57,6 +59,7 @@ impl Told {
                     versions,
                     seen: Observation::default(),
                     events: Vec::new(),
+                    tells_events: false,
                     waited: Vec::new(),
                 };
                 told.events.resize_with(told.info.devices.len(), Vec::new);
@@ -84,7 +87,7 @@ impl Told {
     pub fn applied(&mut self, answer: Answer) -> Result<(Reply, Poisoned), ProtocolError> {
         match answer {
             Answer::Applied { reply, devices, events, waited, poisoned } => {
-                self.waited = waited;
+                (self.waited, self.tells_events) = (waited, !events.is_empty());
                 if events.len() > self.events.len() {
                     return Err(ProtocolError::Devices { told: events.len(), known: self.events.len() });
                 }

@@ -1,0 +1,325 @@
+//! A device known by what an allocator tells afterwards that it did to it: its trace. For one that lives beside that allocator.
+//!
+//! Decides which calls were answered how: a segment in the trace was got, one that is not was refused. Everything else succeeds.
+//! What was told of an operation has to be there before the same is asked here.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::recorded::{DriverAct, RecordedAct, RecordedDevice, Serving};
+use super::{ControlledDevice, Device, DeviceError, Event, ProcessMemory, StreamHandle};
+use crate::op::trace::{Action, TraceEvent};
+use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
+
+/// Memory behind small expandable segments comes in pages of this size; behind large ones in larger pages.
+const SMALL_PAGE: u64 = 2 << 20;
+
+/// A stream as PyTorch knows it: by its handle and by a number of its own.
+pub type StreamNumber = (StreamHandle, u64);
+
+/// What is told of the device, and not yet taken up.
+#[derive(Debug, Default)]
+struct Told {
+    /// Since the last comparison.
+    events: Vec<TraceEvent>,
+    /// All of them up to now.
+    is_complete: bool,
+    /// What was done to the device in the operation under way.
+    acts: Vec<RecordedAct>,
+    /// An operation began that the device has not heard of.
+    is_news: bool,
+    /// The first attempt to get memory in it was refused, as its figures show.
+    was_refused_first: bool,
+    /// The streams that were found idle after the operation before.
+    idle: Option<u64>,
+    /// A range of addresses was wanted of which nobody told where it lies.
+    is_lost: bool,
+}
+
+/// What is told of one device. A clone is the same.
+#[derive(Debug, Clone, Default)]
+pub struct TraceLog {
+    told: Arc<Mutex<Told>>,
+}
+
+impl TraceLog {
+    fn with<R>(&self, act: impl FnOnce(&mut Told) -> R) -> R {
+        act(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All that happened since this was last called, or since the beginning. What concerns segments happened in the operation under
+    /// way.
+    pub fn tell(&self, events: &[TraceEvent]) {
+        let acts = events.iter().filter_map(act).collect();
+        self.with(|told| {
+            told.events.extend_from_slice(events);
+            (told.acts, told.is_complete) = (acts, true);
+        });
+    }
+
+    /// The operation that was told of is asked here next. Whether the first attempt to get memory for it was refused, which
+    /// leaves no trace, its figures show.
+    pub fn begin(&self, was_refused_first: bool) {
+        self.with(|told| (told.is_news, told.was_refused_first) = (true, was_refused_first));
+    }
+
+    /// The streams that are idle after it, one bit a stream.
+    pub fn settle(&self, idle: u64) {
+        self.with(|told| told.idle = Some(idle));
+    }
+
+    /// All events since the last call, if all have been told.
+    #[must_use]
+    pub fn take_events(&self) -> Option<Vec<TraceEvent>> {
+        self.with(|told| std::mem::take(&mut told.is_complete).then(|| std::mem::take(&mut told.events)))
+    }
+
+    /// Whether the device can be followed no more: what its allocator asked for without success it did not tell.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.with(|told| told.is_lost)
+    }
+}
+
+/// What an event says was done to the device; the request is the only one.
+fn act(event: &TraceEvent) -> Option<RecordedAct> {
+    let TraceEvent { action, address, bytes, stream } = *event;
+    let act = match action {
+        Action::SegmentAlloc => DriverAct::Reserved,
+        Action::SegmentMap => DriverAct::Mapped,
+        Action::SegmentFree => DriverAct::Released,
+        Action::SegmentUnmap => DriverAct::Unmapped,
+        Action::Oom => DriverAct::Asked,
+        Action::Alloc | Action::FreeRequested | Action::FreeCompleted | Action::Snapshot => return None,
+    };
+    Some(RecordedAct { act, address, bytes, stream: StreamHandle(stream), request: 0, owner: 0 })
+}
+
+/// A device that did what is told.
+#[derive(Debug)]
+pub struct FollowedDevice {
+    name: String,
+    log: TraceLog,
+    device: RecordedDevice,
+    streams: Vec<StreamNumber>,
+}
+
+impl FollowedDevice {
+    /// A device with this name, size and streams, of which the log will tell.
+    #[must_use]
+    pub fn new(name: String, total_bytes: u64, streams: Vec<StreamNumber>, log: TraceLog) -> Self {
+        let handles: Vec<u64> = streams.iter().map(|(handle, _)| handle.0).collect();
+        FollowedDevice { name, log, device: RecordedDevice::new(total_bytes, &handles, Vec::new()), streams }
+    }
+
+    /// The device as it is in the operation under way.
+    fn now(&mut self) -> &mut RecordedDevice {
+        let (device, streams) = (&mut self.device, &self.streams);
+        self.log.with(|told| {
+            if !std::mem::take(&mut told.is_news) {
+                return;
+            }
+            if let Some(idle) = told.idle.take() {
+                let found = (0..streams.len().min(64)).filter(|stream| idle >> stream & 1 == 1);
+                found.for_each(|stream| device.finish(stream));
+            }
+            let acts = std::mem::take(&mut told.acts);
+            let mapped = acts.iter().find(|act| act.act == DriverAct::Mapped);
+            device.serve(mapped.map_or_else(Serving::default, |act| Serving {
+                stream: act.stream,
+                small: act.bytes == SMALL_PAGE,
+                ..Serving::default()
+            }));
+            let handles: Vec<u64> = streams.iter().map(|(handle, _)| handle.0).collect();
+            device.go_on(&handles, acts, Vec::new());
+            if told.was_refused_first {
+                device.refuse_a_retry();
+            }
+        });
+        &mut self.device
+    }
+}
+
+impl Device for FollowedDevice {
+    fn total_bytes(&self) -> u64 {
+        self.device.total_bytes()
+    }
+
+    fn stream_numbers(&self) -> &[StreamNumber] {
+        &self.streams
+    }
+
+    fn free_bytes(&mut self) -> Result<u64, DeviceError> {
+        self.now().free_bytes()
+    }
+
+    /// What each process holds PyTorch asks NVML, and nobody tells.
+    fn processes(&mut self) -> Vec<ProcessMemory> {
+        Vec::new()
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Result<u64, DeviceError> {
+        self.now().reserve(bytes)
+    }
+
+    fn release(&mut self, address: u64) -> Result<(), DeviceError> {
+        self.now().release(address)
+    }
+
+    fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, DeviceError> {
+        let device = self.now();
+        let is_told = device.has_range_to_come(bytes);
+        let address = device.reserve_addresses(bytes);
+        self.log.with(|told| told.is_lost |= !is_told);
+        address
+    }
+
+    fn free_addresses(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
+        self.now().free_addresses(address, bytes)
+    }
+
+    fn map(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
+        self.now().map(address, bytes)
+    }
+
+    fn set_access(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
+        self.now().set_access(address, bytes)
+    }
+
+    fn unmap(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
+        self.now().unmap(address, bytes)
+    }
+
+    fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
+        self.now().record_event(stream)
+    }
+
+    fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
+        self.now().query_event(event)
+    }
+
+    fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
+        self.now().wait_event(event)
+    }
+
+    fn wait_stream(&mut self, stream: StreamHandle) -> Result<(), DeviceError> {
+        self.now().wait_stream(stream)
+    }
+}
+
+/// What a harness does to the device that is told of, it does to this one; contents are that one's alone.
+impl ControlledDevice for FollowedDevice {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn stream_handle(&self, stream: StreamId) -> StreamHandle {
+        self.device.handle(usize::from(stream.0))
+    }
+
+    fn occupy(&mut self, stream: StreamId) -> Result<(), DeviceError> {
+        self.now().occupy(usize::from(stream.0));
+        Ok(())
+    }
+
+    fn finish(&mut self, stream: StreamId) -> Result<(), DeviceError> {
+        self.now().finish(usize::from(stream.0));
+        Ok(())
+    }
+
+    fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError> {
+        self.now().hold_for(usize::from(stream.0), usize::from(on.0));
+        Ok(())
+    }
+
+    fn synchronize(&mut self) -> Result<(), DeviceError> {
+        self.now().synchronize();
+        Ok(())
+    }
+
+    fn idle_mask(&mut self) -> u64 {
+        0
+    }
+
+    fn write(&mut self, _: StreamId, _: u64, _: u64, _: u32) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
+    fn check(&mut self, _: StreamId, _: u64, _: u64, _: u32) -> Result<ContentsReport, DeviceError> {
+        Ok(ContentsReport::Intact)
+    }
+
+    fn take_illegal_access(&mut self) -> Option<u64> {
+        None
+    }
+
+    fn fault(&mut self, _: DeviceCall, _: u32, _: Option<FaultError>) {}
+
+    fn look_at_free_bytes(&mut self) -> Result<u64, DeviceError> {
+        Ok(0)
+    }
+
+    fn faults_fired(&self) -> u32 {
+        0
+    }
+
+    fn poisoned(&self) -> Option<i32> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(action: Action, address: u64, bytes: u64) -> TraceEvent {
+        TraceEvent { action, address, bytes, stream: 7 }
+    }
+
+    fn followed() -> (FollowedDevice, TraceLog) {
+        let log = TraceLog::default();
+        let streams = vec![(StreamHandle(0), 0), (StreamHandle(7), 35)];
+        (FollowedDevice::new("card".to_owned(), 64 << 20, streams, log.clone()), log)
+    }
+
+    #[test]
+    fn what_was_told_is_what_the_device_did_in_that_operation() {
+        let (mut device, log) = followed();
+        log.tell(&[event(Action::SegmentFree, 64, 32), event(Action::SegmentAlloc, 128, 32), event(Action::Alloc, 128, 9)]);
+        log.begin(false);
+        assert_eq!(device.reserve(32), Err(DeviceError::OutOfMemory), "something was given back first");
+        assert_eq!((device.release(64), device.reserve(32)), (Ok(()), Ok(128)));
+        log.begin(false);
+        assert_eq!(device.reserve(32), Err(DeviceError::OutOfMemory), "nothing was told of this one");
+        assert_eq!(log.take_events().map(|events| events.len()), Some(3));
+        assert_eq!(log.take_events(), None);
+        log.tell(&[event(Action::SegmentAlloc, 256, 32)]);
+        log.begin(true);
+        assert_eq!(device.reserve(32), Err(DeviceError::OutOfMemory), "the first attempt failed");
+        assert_eq!(device.reserve(32), Ok(256));
+    }
+
+    #[test]
+    fn a_range_lies_where_memory_is_first_mapped_in_it_or_nobody_knows() {
+        let (mut device, log) = followed();
+        log.tell(&[event(Action::SegmentMap, 2 << 20, 2 << 20)]);
+        log.begin(false);
+        assert_eq!(device.reserve_addresses(72 << 20), Ok(2 << 20));
+        assert_eq!((device.map(2 << 20, 2 << 20), device.set_access(2 << 20, 2 << 20), log.is_lost()), (Ok(()), Ok(()), false));
+        log.begin(false);
+        assert!(device.reserve_addresses(72 << 20).is_ok() && log.is_lost());
+    }
+
+    #[test]
+    fn events_pass_when_their_streams_were_found_idle() {
+        let (mut device, log) = followed();
+        log.begin(false);
+        assert_eq!(device.occupy(StreamId(1)), Ok(()));
+        let event = device.record_event(StreamHandle(7)).expect("there is the stream");
+        log.settle(0b01);
+        log.begin(false);
+        assert_eq!(device.query_event(event), Ok(false));
+        log.settle(0b11);
+        log.begin(false);
+        assert_eq!(device.query_event(event), Ok(true));
+    }
+}

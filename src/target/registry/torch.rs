@@ -1,0 +1,33 @@
+//! A live PyTorch in the registry: on GPUs, and over simulated devices.
+//!
+//! Decides what is said of it.
+
+use super::super::torch;
+use super::super::worker::{FOREIGN_HELP, PROCESS_HELP};
+use super::{Freshness, Isolation, Parallel, TargetKind, gpu_missing, linux_missing, no_siblings, unknown};
+
+pub(super) static CUDA: TargetKind = TargetKind {
+    name: "torch@cuda",
+    what: "a live PyTorch on NVIDIA GPUs, through `torch.cuda` and `torch.cuda.memory` as Python calls them",
+    options: &[torch::HELP, PROCESS_HELP, FOREIGN_HELP],
+    isolation: Isolation::Child,
+    // Settings are read once a process; all else can be given back.
+    freshness: Freshness::Settings,
+    parallel: Parallel::One,
+    is_tried: false,
+    is: |name| torch::is_meant(name) && name.place == "cuda",
+    missing: || linux_missing().or_else(gpu_missing).or_else(torch::missing),
+    prepare: super::nothing_to_prepare,
+    // Its worker is another program.
+    open: |name, _| Err(unknown(name)),
+    siblings: no_siblings,
+};
+
+pub(super) static SIM: TargetKind = TargetKind {
+    name: "torch@sim",
+    what: "the same over simulated devices, which run no kernels (docs/simcuda.md)",
+    parallel: Parallel::EachCore,
+    is: |name| torch::is_meant(name) && name.place == "sim",
+    missing: || linux_missing().or_else(torch::missing),
+    ..CUDA
+};

@@ -1,0 +1,175 @@
+"""How a live PyTorch's figures, segments and events are told: what changed, in the words of poolproof-worker/2.
+
+Decides what is read after which operation: figures of the device that was asked of after each, of all others every few, the trace
+where a device was called, where a request was refused, and every few hundred events.
+"""
+
+import json
+
+# After so many operations the figures of every device are read, and after so many events the trace.
+EVERY_DEVICE, EVERY_EVENTS = 16, 256
+HISTORY = 200_000
+DRIVER = ("num_device_alloc", "num_device_free", "num_ooms", "num_alloc_retries")
+STATES = {"active_allocated": "active_allocated", "active_pending_free": "active_pending_free",
+          "active_awaiting_free": "active_pending_free", "inactive": "inactive"}
+SEGMENT = ("device", "address", "total_size", "allocated_size", "active_size", "requested_size", "stream")
+
+
+def fraction(value):
+    if value != value:
+        return "NaN"
+    return {float("inf"): "Infinity", float("-inf"): "-Infinity"}.get(value, value)
+
+
+class Shown:
+    def __init__(self, torch, host):
+        self.torch, self.host = torch, host
+        self.raw = torch.cuda.memory.memory_stats_as_nested_dict
+        self.native = torch.cuda.get_allocator_backend() == "native"
+        self.names = {}
+
+    def begin(self, count, streams):
+        self.count, self.streams = count, streams
+        # Counters that no reset touches go on from sequence to sequence; a sequence counts its own.
+        self.earlier = [{k: v for k, v in self.raw(d).items() if k.startswith("num_") and v} for d in range(count)]
+        self.last = [self.read(d) for d in range(count)]
+        self.free = [self.torch.cuda.mem_get_info(d)[0] for d in range(count)]
+        self.fractions = [self.torch.cuda.get_per_process_memory_fraction(d) for d in range(count)]
+        self.idle = [self.host.idle(d) for d in range(count)]
+        self.operations = self.untold = 0
+        if self.native:
+            record = self.torch.cuda.memory._record_memory_history
+            record(enabled=None)
+            record(enabled="all", context=None, stacks="python", max_entries=HISTORY)
+
+    # --- figures ---
+
+    def read(self, device):
+        stats = self.raw(device)
+        for key, value in self.earlier[device].items():
+            stats[key] -= value
+        return stats
+
+    def counted(self, device, flat):
+        """All figures of a device by name, in PyTorch's order."""
+        earlier = self.earlier[device] if 0 <= device < self.count else {}
+        return [(key, value - earlier.get(key, 0)) for key, value in flat.items()]
+
+    def reset(self, device):
+        """Counters were set to 0, those that can be."""
+        earlier, now = self.earlier[device], self.raw(device)
+        self.earlier[device] = {key: min(value, now[key]) for key, value in earlier.items() if now[key]}
+
+    def whole(self):
+        """Everything of every device."""
+        return [
+            {"stats": self.flat(self.last[d]), "free_bytes": self.free[d], "total_bytes": self.host.total(d),
+             "fraction": fraction(self.fractions[d]), "idle": self.idle[d]}
+            for d in range(self.count)
+        ]
+
+    @staticmethod
+    def flat(nested):
+        flat = {}
+        for family, of in nested.items():
+            if isinstance(of, dict):
+                for row, columns in of.items():
+                    if isinstance(columns, dict):
+                        flat.update({f"{family}.{row}.{column}": value for column, value in columns.items()})
+                    else:
+                        flat[f"{family}.{row}"] = columns
+            else:
+                flat[family] = of
+        return flat
+
+    def changes(self, name, device, refused):
+        """What changed since the last look, as the end of an answer: devices, then events."""
+        self.operations += 1
+        touched = range(self.count)
+        if self.count > 1 and device is not None and 0 <= device < self.count and self.operations % EVERY_DEVICE:
+            touched = (device,)
+        told, called = None, refused
+        for d in touched:
+            stats = self.read(d)
+            last = self.last[d]
+            parts = []
+            if stats != last:
+                figures, was_called = self.differences(stats, last)
+                parts.append(f'"stats":{{{figures}}}')
+                self.last[d] = stats
+                called |= was_called
+                if was_called:
+                    free = self.torch.cuda.mem_get_info(d)[0]
+                    if free != self.free[d]:
+                        self.free[d] = free
+                        parts.append(f'"free_bytes":{free}')
+            if name == "set_fraction" and self.fractions[d] != (now := self.torch.cuda.get_per_process_memory_fraction(d)):
+                self.fractions[d] = now
+                parts.append(f'"fraction":{json.dumps(fraction(now))}')
+            if self.host.moves(d) and (idle := self.host.idle(d)) != self.idle[d]:
+                self.idle[d] = idle
+                parts.append(f'"idle":{idle}')
+            if parts:
+                told = told or ["null"] * self.count
+                told[d] = f"{{{','.join(parts)}}}"
+        devices = f',"devices":[{",".join(told)}]' if told else ""
+        self.untold += 1
+        events = self.events() if self.native and (called or self.untold >= EVERY_EVENTS) else ""
+        return devices, events
+
+    def differences(self, stats, last):
+        """Figures that differ, and whether the device was called for it."""
+        found = []
+        for family, of in stats.items():
+            was = last.get(family)
+            if of == was:
+                continue
+            if not isinstance(of, dict):
+                found.append(f'"{family}":{of}')
+                continue
+            for row, columns in of.items():
+                if isinstance(columns, dict):
+                    before = was[row]
+                    for column, value in columns.items():
+                        if value != before[column]:
+                            found.append(f'"{family}.{row}.{column}":{value}')
+                elif columns != was[row]:
+                    found.append(f'"{family}.{row}":{columns}')
+        reserved, before = stats["reserved_bytes"]["all"], last["reserved_bytes"]["all"]
+        called = reserved != before or any(stats.get(key) != last.get(key) for key in DRIVER)
+        return ",".join(found), called
+
+    # --- segments and events ---
+
+    def snapshot(self, segments, count, pool_number):
+        found = []
+        for segment in segments:
+            if segment["device"] >= count:
+                continue
+            blocks, address = [], segment["address"]
+            for block in segment["blocks"]:
+                at = block.get("address", address)
+                blocks.append({"address": at, "size": block["size"], "requested_size": block["requested_size"],
+                               "state": STATES[block["state"]]})
+                address = at + block["size"]
+            found.append({
+                **{key: segment[key] for key in SEGMENT},
+                "segment_type": segment["segment_type"], "blocks": blocks, "is_expandable": segment["is_expandable"],
+                "segment_pool_id": pool_number(segment["segment_pool_id"]),
+            })
+        found.sort(key=lambda s: (s["device"], s["address"]))
+        return {"segments": found}
+
+    def events(self):
+        """All that was traced since this was last asked."""
+        self.untold = 0
+        traces = self.torch.cuda.memory._snapshot()["device_traces"]
+        told = [
+            [{"action": e["action"], "address": e["addr"] if "addr" in e else e["device_free"], "bytes": e["size"], "stream": e["stream"]}
+             for e in traces[d] if e["action"] != "snapshot"]
+            if d < len(traces) else []
+            for d in range(self.count)
+        ]
+        self.torch.cuda.memory._record_memory_history(
+            enabled="all", context=None, stacks="python", max_entries=HISTORY, clear_history=True)
+        return f',"events":{json.dumps(told)}'
