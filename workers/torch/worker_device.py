@@ -20,6 +20,7 @@ SAMPLE = 4096
 MOMENT, GLANCE = 0.04, 0.004
 PLACES = 1024
 PORTABLE_MAPPED = 1 | 2  # CU_MEMHOSTREGISTER_PORTABLE, CU_MEMHOSTREGISTER_DEVICEMAP
+HOST, DEVICE = 1, 2  # CU_MEMORYTYPE_HOST, CU_MEMORYTYPE_DEVICE
 UNTIL_AT_LEAST = 0  # CU_STREAM_WAIT_VALUE_GEQ
 PR_SET_PDEATHSIG = 1
 PATTERN = 0x9E3779B1
@@ -119,6 +120,27 @@ class Host:
         self.used, self.used_streams = count, streams
 
 
+class Copy2D(ctypes.Structure):
+    """CUDA_MEMCPY2D."""
+
+    _fields_ = [
+        ("source_x", c_size_t), ("source_y", c_size_t), ("source_kind", c_uint), ("source_host", c_void_p), ("source", c_uint64),
+        ("source_array", c_void_p), ("source_pitch", c_size_t), ("x", c_size_t), ("y", c_size_t), ("kind", c_uint), ("to", c_void_p),
+        ("to_device", c_uint64), ("to_array", c_void_p), ("pitch", c_size_t), ("width", c_size_t), ("height", c_size_t),
+    ]
+
+
+class Nothing:
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        pass
+
+
+NOTHING = Nothing()
+
+
 class Busy:
     """A call of PyTorch's under way, for the watcher."""
 
@@ -147,6 +169,7 @@ class Real(Host):
         driver.cuMemHostGetDevicePointer_v2.argtypes = (c_void_p, c_void_p, c_uint)
         driver.cuMemsetD32Async.argtypes = (c_uint64, c_uint32, c_size_t, c_uint64)
         driver.cuMemsetD8Async.argtypes = (c_uint64, c_uint8, c_size_t, c_uint64)
+        driver.cuMemcpy2DAsync_v2.argtypes = (c_void_p, c_uint64)
         driver.cuMemcpyDtoHAsync_v2.argtypes = (c_void_p, c_uint64, c_size_t, c_uint64)
         at, size = ctypes.addressof(watcher.shared), len(watcher.memory)
         torch.empty(1, device="cuda")  # makes the context
@@ -158,6 +181,10 @@ class Real(Host):
         # By device and stream: the words that it waits for, with their values.
         self.need = {}
         self.busy, self.tags = Busy(self), {}
+
+    def on(self, device):
+        """Makes a device current, where there are several."""
+        return self.cuda.device(device) if self.count > 1 else NOTHING
 
     def do(self, name, *arguments):
         code = getattr(self.driver_library, name)(*arguments)
@@ -184,7 +211,7 @@ class Real(Host):
     def occupy(self, device, stream):
         place = device * 64 + stream
         value = self.wanted[place] = self.wanted[place] + 1
-        with self.cuda.device(device):
+        with self.on(device):
             code = self.wait(self.handle(device, stream), self.seen_at + 4 * place, value, UNTIL_AT_LEAST)
         if code != 0:
             self.words[place] = value
@@ -193,7 +220,8 @@ class Real(Host):
 
     def finish(self, device, stream):
         place = device * 64 + stream
-        self.words[place] = self.wanted[place]
+        if self.words[place] < self.wanted[place]:
+            self.words[place] += 1  # what was put on the stream later still holds it
         self.refresh()
 
     def release(self, device):
@@ -224,9 +252,6 @@ class Real(Host):
             if (device, stream) not in self.need:
                 self.all_streams[device][stream].synchronize()
 
-    def moves(self, _device):
-        return True
-
     def idle(self, device):
         mask = (1 << self.used_streams) - 1
         for busy, stream in self.need:
@@ -244,25 +269,16 @@ class Real(Host):
     def value(block):
         return (block + 1) * PATTERN & 0xFFFFFFFF
 
-    @staticmethod
-    def parts(size):
-        if size <= WHOLE:
-            return [(0, size)]
-        starts = [*range(0, size - SAMPLE, MIB), (size - SAMPLE) // 4 * 4]
-        return [(start, SAMPLE + (size - SAMPLE) % 4 if start == starts[-1] else SAMPLE) for start in starts]
-
     def write(self, device, stream, address, size, block):
         if not size:
             return
         value, handle = self.value(block), self.handle(device, stream)
         self.tags[value] = block
-        with self.cuda.device(device):
+        with self.on(device):
             if size // 4:
                 self.do("cuMemsetD32Async", address, value, size // 4, handle)
             if size % 4:
                 self.do("cuMemsetD8Async", address + size // 4 * 4, value & 0xFF, size % 4, handle)
-        if (device, stream) not in self.need:
-            self.stream(device, stream).synchronize()
 
     def check(self, device, stream, address, size, block):
         if (device, stream) in self.need:
@@ -270,16 +286,35 @@ class Real(Host):
         if not size:
             return "intact"
         value = self.value(block)
-        with self.cuda.device(device):
-            for start, length in self.parts(size):
-                found = ctypes.create_string_buffer(length)
-                self.do("cuMemcpyDtoHAsync_v2", found, address + start, length, self.aside[device].cuda_stream)
-                self.aside[device].synchronize()
-                words, tail = length // 4, length % 4
-                due = value.to_bytes(4, "little") * words + bytes([value & 0xFF]) * tail
-                if found.raw != due:
-                    return self.described(start, found.raw, due, size)
+        self.all_streams[device][stream].synchronize()
+        for start, found in self.read(device, address, size):
+            words, tail = len(found) // 4, len(found) % 4
+            due = value.to_bytes(4, "little") * words + bytes([value & 0xFF]) * tail
+            if found != due:
+                return self.described(start, found, due, size)
         return "intact"
+
+    def read(self, device, address, size):
+        """All of a small block, of a large one its end and the beginning of each MiB, as offsets and bytes."""
+        aside = self.aside[device]
+        with self.on(device):
+            if size <= WHOLE:
+                return [(0, self.copied(aside, address, size))]
+            end = (size - SAMPLE) // 4 * 4
+            rows = (size - SAMPLE) // MIB + 1
+            found = ctypes.create_string_buffer(rows * SAMPLE)
+            copy = Copy2D(source_kind=DEVICE, source=address, source_pitch=MIB, kind=HOST, to=ctypes.addressof(found),
+                          pitch=SAMPLE, width=SAMPLE, height=rows)
+            self.do("cuMemcpy2DAsync_v2", byref(copy), aside.cuda_stream)
+            last = self.copied(aside, address + end, size - end)
+            parts = [(at * MIB, found.raw[at * SAMPLE:(at + 1) * SAMPLE]) for at in range(rows)]
+            return [*parts, (end, last)]
+
+    def copied(self, aside, address, size):
+        found = ctypes.create_string_buffer(size)
+        self.do("cuMemcpyDtoHAsync_v2", found, address, size, aside.cuda_stream)
+        aside.synchronize()
+        return found.raw
 
     def described(self, start, found, due, size):
         at = next(i for i in range(len(due)) if found[i] != due[i]) // 4 * 4
@@ -287,14 +322,6 @@ class Real(Host):
         known = self.tags.get(word)
         said = f"0x{word:08x}" if known is None else f"the pattern of b{known}"
         return {"changed": {"offset": start + at, "bytes": min(4, size - start - at), "found": said}}
-
-
-class Nothing:
-    def __enter__(self):
-        pass
-
-    def __exit__(self, *_):
-        pass
 
 
 class Simulated(Host):
@@ -305,7 +332,6 @@ class Simulated(Host):
         library = ctypes.CDLL(next(p for p in os.environ["LD_PRELOAD"].replace(" ", ":").split(":") if "simcuda" in p))
         self.keep, self.let_go = library.poolproof_sim_occupy, library.poolproof_sim_finish
         self.keep.argtypes = self.let_go.argtypes = (c_uint64,)
-        self.nothing = Nothing()
 
     def driver(self):
         return "simulated"
@@ -314,7 +340,7 @@ class Simulated(Host):
         return list(COMMON)
 
     def watched(self):
-        return self.nothing
+        return NOTHING
 
     def occupy(self, device, stream):
         self.told(self.keep(self.handle(device, stream)), "occupy")
@@ -335,9 +361,6 @@ class Simulated(Host):
 
     def settle(self, _device):
         pass
-
-    def moves(self, _device):
-        return True
 
     def idle(self, device):
         return sum(1 << i for i in range(self.used_streams) if self.all_streams[device][i].query())

@@ -9,6 +9,8 @@ import json
 # After so many operations the figures of every device are read, and after so many events the trace.
 EVERY_DEVICE, EVERY_EVENTS = 16, 256
 HISTORY = 200_000
+# What the allocator has no part in.
+NO_CALL = ("fill", "use", "verify", "occupy", "finish", "cycle_end")
 DRIVER = ("num_device_alloc", "num_device_free", "num_ooms", "num_alloc_retries")
 STATES = {"active_allocated": "active_allocated", "active_pending_free": "active_pending_free",
           "active_awaiting_free": "active_pending_free", "inactive": "inactive"}
@@ -86,6 +88,8 @@ class Shown:
         """What changed since the last look, as the end of an answer: devices, then events."""
         self.operations += 1
         touched = range(self.count)
+        if name in NO_CALL:
+            return self.idle_changes(), ""
         if self.count > 1 and device is not None and 0 <= device < self.count and self.operations % EVERY_DEVICE:
             touched = (device,)
         told, called = None, refused
@@ -106,7 +110,7 @@ class Shown:
             if name == "set_fraction" and self.fractions[d] != (now := self.torch.cuda.get_per_process_memory_fraction(d)):
                 self.fractions[d] = now
                 parts.append(f'"fraction":{json.dumps(fraction(now))}')
-            if self.host.moves(d) and (idle := self.host.idle(d)) != self.idle[d]:
+            if (idle := self.host.idle(d)) != self.idle[d]:
                 self.idle[d] = idle
                 parts.append(f'"idle":{idle}')
             if parts:
@@ -116,6 +120,15 @@ class Shown:
         self.untold += 1
         events = self.events() if self.native and (called or self.untold >= EVERY_EVENTS) else ""
         return devices, events
+
+    def idle_changes(self):
+        told = None
+        for d in range(self.count):
+            if (idle := self.host.idle(d)) != self.idle[d]:
+                self.idle[d] = idle
+                told = told or ["null"] * self.count
+                told[d] = f'{{"idle":{idle}}}'
+        return f',"devices":[{",".join(told)}]' if told else ""
 
     def differences(self, stats, last):
         """Figures that differ, and whether the device was called for it."""

@@ -1,11 +1,13 @@
 //! A device known by what an allocator tells afterwards that it did to it: its trace. For one that lives beside that allocator.
 //!
 //! Decides which calls were answered how: a segment in the trace was got, one that is not was refused. Everything else succeeds.
-//! What was told of an operation has to be there before the same is asked here.
+//! What was told of an operation has to be there before the same is asked here. Streams are kept busy and let go as there; what was
+//! found idle is.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::recorded::{DriverAct, RecordedAct, RecordedDevice, Serving};
+use super::sim::streams::Streams;
 use super::{ControlledDevice, Device, DeviceError, Event, ProcessMemory, StreamHandle};
 use crate::op::trace::{Action, TraceEvent};
 use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
@@ -99,8 +101,11 @@ fn act(event: &TraceEvent) -> Option<RecordedAct> {
 pub struct FollowedDevice {
     name: String,
     log: TraceLog,
+    /// Its memory.
     device: RecordedDevice,
     streams: Vec<StreamNumber>,
+    /// What is on them.
+    work: Streams,
 }
 
 impl FollowedDevice {
@@ -108,19 +113,30 @@ impl FollowedDevice {
     #[must_use]
     pub fn new(name: String, total_bytes: u64, streams: Vec<StreamNumber>, log: TraceLog) -> Self {
         let handles: Vec<u64> = streams.iter().map(|(handle, _)| handle.0).collect();
-        FollowedDevice { name, log, device: RecordedDevice::new(total_bytes, &handles, Vec::new()), streams }
+        let work = Streams::new(0, u8::try_from(streams.len()).unwrap_or(u8::MAX));
+        FollowedDevice { name, log, device: RecordedDevice::new(total_bytes, &handles, Vec::new()), streams, work }
+    }
+
+    fn position(&self, handle: StreamHandle) -> Option<usize> {
+        self.streams.iter().position(|(known, _)| *known == handle)
+    }
+
+    fn place(&self, stream: StreamId) -> Result<usize, DeviceError> {
+        let place = usize::from(stream.0);
+        (place < self.streams.len()).then_some(place).ok_or(DeviceError::InvalidValue { call: DeviceCall::RecordEvent })
     }
 
     /// The device as it is in the operation under way.
     fn now(&mut self) -> &mut RecordedDevice {
-        let (device, streams) = (&mut self.device, &self.streams);
+        let (device, streams, work) = (&mut self.device, &self.streams, &mut self.work);
         self.log.with(|told| {
             if !std::mem::take(&mut told.is_news) {
                 return;
             }
             if let Some(idle) = told.idle.take() {
+                // Whoever waited for a stream let it go.
                 let found = (0..streams.len().min(64)).filter(|stream| idle >> stream & 1 == 1);
-                found.for_each(|stream| device.finish(stream));
+                found.for_each(|stream| work.wait_stream(stream, &mut |_| {}));
             }
             let acts = std::mem::take(&mut told.acts);
             let mapped = acts.iter().find(|act| act.act == DriverAct::Mapped);
@@ -190,19 +206,28 @@ impl Device for FollowedDevice {
     }
 
     fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
-        self.now().record_event(stream)
+        self.now();
+        let stream = self.position(stream).ok_or(DeviceError::InvalidValue { call: DeviceCall::RecordEvent })?;
+        Ok(self.work.record(stream))
     }
 
     fn query_event(&mut self, event: Event) -> Result<bool, DeviceError> {
-        self.now().query_event(event)
+        self.now();
+        Ok(!self.work.is_pending(event))
     }
 
     fn wait_event(&mut self, event: Event) -> Result<(), DeviceError> {
-        self.now().wait_event(event)
+        self.now();
+        self.work.wait_event(event, &mut |_| {});
+        Ok(())
     }
 
     fn wait_stream(&mut self, stream: StreamHandle) -> Result<(), DeviceError> {
-        self.now().wait_stream(stream)
+        self.now();
+        if let Some(stream) = self.position(stream) {
+            self.work.wait_stream(stream, &mut |_| {});
+        }
+        Ok(())
     }
 }
 
@@ -217,22 +242,26 @@ impl ControlledDevice for FollowedDevice {
     }
 
     fn occupy(&mut self, stream: StreamId) -> Result<(), DeviceError> {
-        self.now().occupy(usize::from(stream.0));
+        self.now();
+        self.work.occupy(self.place(stream)?);
         Ok(())
     }
 
     fn finish(&mut self, stream: StreamId) -> Result<(), DeviceError> {
-        self.now().finish(usize::from(stream.0));
+        self.now();
+        self.work.finish(self.place(stream)?, &mut |_| {});
         Ok(())
     }
 
     fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError> {
-        self.now().hold_for(usize::from(stream.0), usize::from(on.0));
+        self.now();
+        self.work.hold_for(self.place(stream)?, self.place(on)?);
         Ok(())
     }
 
     fn synchronize(&mut self) -> Result<(), DeviceError> {
-        self.now().synchronize();
+        self.now();
+        self.work.wait_all(&mut |_| {});
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 
 use crate::op::snapshot::{BlockState, BlockView, SegmentView, Snapshot};
 use crate::op::trace::TraceEvent;
-use crate::op::{DeviceCall, DeviceView, Observation, RefusalClass, Reply, Text, wording};
+use crate::op::{DeviceCall, DeviceView, Observation, Refusal, RefusalClass, Reply, Text, wording};
 
 /// The first thing that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,29 @@ pub(super) fn events(own: &[Vec<TraceEvent>], theirs: &[Vec<TraceEvent>]) -> Opt
         }
     }
     None
+}
+
+/// A refusal without what NVML says of each process, which only the process that asked was told.
+fn without_processes(text: &str) -> String {
+    const FREE: &str = " is free. ";
+    const IN_USE: &str = " memory in use. ";
+    let Some((before, mut after)) = text.split_once(FREE) else { return text.to_owned() };
+    while after.starts_with("Process ") || after.starts_with("Including non-PyTorch memory") {
+        let Some((_, rest)) = after.split_once(IN_USE) else { break };
+        after = rest;
+    }
+    format!("{before}{FREE}{after}")
+}
+
+/// The answers of the two where the target's devices are only told of: nobody tells what each process holds.
+pub(super) fn followed_replies(due: &Reply, given: &Reply) -> Option<Difference> {
+    match (due, given) {
+        (Reply::Refused(due), Reply::Refused(given)) => {
+            let alone = |refusal: &Refusal| Reply::refused(refusal.class, without_processes(&refusal.message));
+            foreign_replies(&alone(due), &alone(given))
+        }
+        _ => foreign_replies(due, given),
+    }
 }
 
 /// The answers of the two where the target is no reference: what a device's error is called is the device's to say, and what is

@@ -166,6 +166,7 @@ impl Twin {
             })
             .or_else(|| match self.faults {
                 Faults::Alike => compare::replies(&predicted, reply),
+                _ if self.beside.is_followed() => compare::followed_replies(&predicted, reply),
                 _ => compare::foreign_replies(&predicted, reply),
             })
             .or_else(|| compare::observations(&self.seen, after))?;

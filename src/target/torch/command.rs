@@ -9,9 +9,10 @@ use super::super::{TargetError, TargetName};
 use crate::child::Program;
 
 /// The worker, the part that the others need first.
-const WORKER: [(&str, &str); 3] = [
+const WORKER: [(&str, &str); 4] = [
     ("worker_device", include_str!("../../../workers/torch/worker_device.py")),
     ("worker_shown", include_str!("../../../workers/torch/worker_shown.py")),
+    ("worker_sequence", include_str!("../../../workers/torch/worker_sequence.py")),
     ("worker", include_str!("../../../workers/torch/worker.py")),
 ];
 

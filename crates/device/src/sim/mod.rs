@@ -6,7 +6,7 @@
 mod contents;
 mod memory;
 mod physical;
-mod streams;
+pub(crate) mod streams;
 mod tenant;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,272 @@
+"""One sequence of operations on a live PyTorch: which function of `torch` each becomes, and how it answers.
+
+Decides what is live, and that nothing is left at the end. Used by worker.py.
+"""
+
+import gc
+import json
+import sys
+
+import worker_shown
+
+
+class Unknown(Exception):
+    """A block, a pool or a graph that nobody has made, or no more."""
+
+
+class Block:
+    """What a caller holds: the address of a raw request, or a tensor."""
+
+    __slots__ = ("device", "stream", "bytes", "address", "tensor", "recorded")
+
+    def __init__(self, device, stream, size, address, tensor):
+        self.device, self.stream, self.bytes, self.address, self.tensor = device, stream, size, address, tensor
+        self.recorded = False
+
+
+class Sequence:
+    """What is live in it. A function for each operation, of its name."""
+
+    def __init__(self, torch, host, shown, setup, most_streams):
+        self.torch, self.host, self.shown = torch, host, shown
+        self.cuda, self.memory = torch.cuda, torch.cuda.memory
+        self.count = min(len(setup["device_bytes"]), torch.cuda.device_count())
+        self.streams = min(setup["streams"], most_streams)
+        self.blocks, self.pools, self.contexts, self.graphs = {}, {}, [], {}
+        self.reset_graphs = {}
+        self.former = {}
+        # The device that the latest call was about, and whether a block was recorded on a stream.
+        self.about, self.records = None, False
+        # PyTorch's numbers for pools go on from sequence to sequence; a sequence counts its own.
+        self.pool_numbers = {}
+        self.told_limits = host.limited(self.count, setup["device_bytes"])
+        host.begin(self.count, self.streams)
+        shown.begin(self.count, self.streams)
+
+    # --- memory ---
+
+    def alloc(self, block, stream, bytes, device=None, via="raw"):
+        if via == "tensor":
+            return self.tensor(block, device, stream, bytes)
+        on = self.host.handle(device, stream) if device is None or 0 <= device < self.count else 0
+        if device is None:
+            address = self.memory.caching_allocator_alloc(bytes, stream=on)
+            device = self.cuda.current_device()
+        else:
+            address = self.memory.caching_allocator_alloc(bytes, device, on)
+        self.about = device
+        self.blocks[block] = Block(device, stream, bytes, address, None)
+        return f'{{"allocated":{{"address":{address}}}}}'
+
+    def tensor(self, block, device, stream, size):
+        where = "cuda" if device is None else f"cuda:{device}"
+        if stream and (device is None or 0 <= device < self.count):
+            with self.cuda.stream(self.host.stream(device, stream)):
+                tensor = self.torch.empty(size, dtype=self.torch.uint8, device=where)
+        else:
+            tensor = self.torch.empty(size, dtype=self.torch.uint8, device=where)
+        address, self.about = tensor.data_ptr(), tensor.device.index
+        self.blocks[block] = Block(tensor.device.index, stream, size, address, tensor)
+        return f'{{"allocated":{{"address":{address}}}}}'
+
+    def free(self, block):
+        held = self.block(block)
+        if held.tensor is None:
+            self.memory.caching_allocator_delete(held.address)
+        del self.blocks[block]
+        self.former[block] = held.address
+        held.tensor = None
+        return '"done"'
+
+    def block(self, block):
+        held = self.blocks.get(block)
+        if held is None:
+            raise Unknown("no_such_block")
+        self.about = held.device
+        return held
+
+    def free_pointer(self, pointer):
+        if pointer == "null":
+            address = 0
+        else:
+            (kind, of), = pointer.items()
+            if kind == "wild":
+                address = of["address"]
+            elif kind == "freed":
+                address = self.former.get(of["block"])
+            else:
+                address = self.block(of["block"]).address + of["offset"]
+        if address is None:
+            raise Unknown("no_such_block")
+        self.memory.caching_allocator_delete(address)
+        return '"done"'
+
+    def record_stream(self, block, stream):
+        held = self.block(block)
+        if held.tensor is None:
+            if held.bytes == 0:
+                return '"done"'
+            raise NotImplementedError("only a tensor can be recorded on a stream, and this block is none")
+        held.tensor.record_stream(self.host.stream(held.device, stream))
+        held.recorded = self.records = True
+        return '"done"'
+
+    def empty_cache(self):
+        self.cuda.empty_cache()
+        return '"done"'
+
+    # --- contents ---
+
+    def fill(self, block):
+        held = self.block(block)
+        self.host.write(held.device, held.stream, held.address, held.bytes, block)
+        return '"done"'
+
+    def use(self, block, stream):
+        held = self.block(block)
+        self.host.write(held.device, stream, held.address, held.bytes, block)
+        return '"done"'
+
+    def verify(self, block):
+        held = self.block(block)
+        found = self.host.check(held.device, held.stream, held.address, held.bytes, block)
+        return json.dumps({"contents": found})
+
+    # --- streams ---
+
+    def occupy(self, device, stream):
+        self.host.occupy(self.place(device), stream)
+        return '"done"'
+
+    def finish(self, device, stream):
+        self.host.finish(self.place(device), stream)
+        return '"done"'
+
+    def wait_stream(self, device, stream, on):
+        self.host.wait_stream(self.place(device), stream, on)
+        return '"done"'
+
+    def synchronize(self, device):
+        self.host.release(self.place(device))
+        self.cuda.synchronize(device)
+        return '"done"'
+
+    # --- limits, figures, texts ---
+
+    def set_fraction(self, fraction, device=None):
+        self.memory.set_per_process_memory_fraction(number(fraction), device)
+        return '"done"'
+
+    def get_fraction(self, device=None):
+        return json.dumps({"fraction": worker_shown.fraction(self.memory.get_per_process_memory_fraction(device))})
+
+    def memory_info(self, device):
+        free, total = self.memory.mem_get_info(device)
+        return f'{{"memory_info":{{"free_bytes":{free},"total_bytes":{total}}}}}'
+
+    def reset_peak(self, device):
+        self.memory.reset_peak_memory_stats(device)
+        return '"done"'
+
+    def reset_accumulated(self, device):
+        self.memory.reset_accumulated_memory_stats(device)
+        if 0 <= device < self.count:
+            self.shown.reset(device)
+        return '"done"'
+
+    def dictionary(self, device):
+        return json.dumps({"dictionary": self.shown.counted(device, self.memory.memory_stats(device))})
+
+    def summary(self, device, abbreviated):
+        return json.dumps({"text": self.memory.memory_summary(device, abbreviated)})
+
+    def snapshot(self):
+        return json.dumps({"snapshot": self.shown.snapshot(self.memory.memory_snapshot(), self.count, self.pool_number)})
+
+    def set_current(self, device):
+        self.cuda.set_device(device)
+        return '"done"'
+
+    def set_caching(self, enabled):
+        self.memory.caching_allocator_enable(enabled)
+        return '"done"'
+
+    def cycle_end(self):
+        return '"done"'
+
+    # --- private pools ---
+
+    def pool_create(self, pool, device, use_on_oom=False, no_split=False):
+        with self.cuda.device(device):
+            made = self.cuda.MemPool(use_on_oom=use_on_oom, no_split=no_split)
+        self.pool_numbers[tuple(made.id)] = pool + 1
+        self.pools[pool] = made
+        return '"done"'
+
+    def pool_number(self, numbers):
+        """As a process would have numbered it whose first pool was the sequence's pool 0."""
+        first, second = numbers
+        return [first, self.pool_numbers.get((first, second), second)]
+
+    def pool(self, pool):
+        if pool not in self.pools:
+            raise Unknown("no_such_pool")
+        return self.pools[pool]
+
+    def pool_enter(self, pool, device):
+        context = self.memory.use_mem_pool(self.pool(pool), device)
+        context.__enter__()
+        self.contexts.append((pool, device, context))
+        return '"done"'
+
+    def pool_exit(self, pool, device):
+        for at in reversed(range(len(self.contexts))):
+            if self.contexts[at][:2] == (pool, device):
+                self.contexts.pop(at)[2].__exit__(None, None, None)
+                return '"done"'
+        raise Unknown("not_nested")
+
+    def pool_delete(self, pool):
+        self.pool(pool)
+        del self.pools[pool]
+        return '"done"'
+
+    # --- the end ---
+
+    def place(self, device):
+        if not 0 <= device < self.count:
+            raise ValueError(f"device {device} does not exist: there are {self.count}")
+        return device
+
+    def end(self):
+        """Gives everything back: the next sequence begins with an allocator that holds nothing."""
+        self.host.end_all()
+        while self.contexts:
+            self.contexts.pop()[2].__exit__(None, None, None)
+        for held in self.blocks.values():
+            if held.tensor is None:
+                self.memory.caching_allocator_delete(held.address)
+            held.tensor = None
+        self.blocks.clear()
+        self.pools.clear()
+        gc.collect()
+        for device in range(self.count):
+            self.cuda.synchronize(device)
+        self.memory.caching_allocator_enable(True)
+        self.cuda.empty_cache()
+        self.cuda.empty_cache()
+        for device in range(self.count):
+            self.memory.set_per_process_memory_fraction(self.host.first_fraction, device)
+            self.memory.reset_accumulated_memory_stats(device)
+            self.memory.reset_peak_memory_stats(device)
+        self.cuda.set_device(0)
+        return all(self.memory.memory_reserved(device) == 0 for device in range(self.count))
+
+
+def number(value):
+    """A float as the protocol writes it: those that JSON has no word for are texts."""
+    return {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}.get(value, value)
+
+
+if __name__ == "__main__":
+    sys.exit("this is a part of worker.py")
