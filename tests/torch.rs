@@ -16,7 +16,9 @@ fn main() -> ExitCode {
     let python = std::env::var_os(PYTHON).map(PathBuf::from);
     let library = Path::new(PROGRAM).with_file_name("libpoolproof_simcuda.so");
     let missing = match &python {
-        None => Some(format!("needs torch: {PYTHON}=.venv/bin/python cargo test --test torch (pip install torch==2.11.0)")),
+        None => {
+            Some(format!("needs torch: {PYTHON}=.venv/bin/python cargo test --test torch (pip install torch==2.11.0)"))
+        }
         Some(_) if !library.is_file() => Some("needs the library: cargo build -p poolproof-simcuda".to_owned()),
         Some(_) => None,
     };
@@ -44,7 +46,8 @@ fn run(target: &str, options: &[&str]) -> Result<(Option<i32>, serde_json::Value
     let output = command.output()?;
     let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let record = std::fs::read_dir(out.path())?.flatten().map(|entry| entry.path().join("run.json"));
-    let record = record.filter_map(|path| std::fs::read(path).ok()).find_map(|bytes| serde_json::from_slice(&bytes).ok());
+    let record =
+        record.filter_map(|path| std::fs::read(path).ok()).find_map(|bytes| serde_json::from_slice(&bytes).ok());
     Ok((output.status.code(), record.unwrap_or_default(), said))
 }
 
@@ -64,11 +67,19 @@ fn promises(target: &str) -> Result<(), Failed> {
     let (code, record, said) = run(target, &["--no-exact", "--scenario", "zero::*", "--cases", "4"])?;
     let judged = record["scenarios"].as_array().into_iter().flatten();
     let passed = judged.filter(|scenario| scenario["outcome"] == "pass").count();
-    if code == Some(0) && passed >= 5 { Ok(()) } else { Err(format!("exit code {code:?}, {passed} passed\n{said}").into()) }
+    if code == Some(0) && passed >= 5 {
+        Ok(())
+    } else {
+        Err(format!("exit code {code:?}, {passed} passed\n{said}").into())
+    }
 }
 
 /// Python's own words come through.
 fn without_torch() -> Result<(), Failed> {
     let (code, _, said) = run("torch@sim?python=no-such-python", &["--scenario", "zero::*"])?;
-    if code == Some(2) && said.contains("no-such-python") { Ok(()) } else { Err(format!("exit code {code:?}\n{said}").into()) }
+    if code == Some(2) && said.contains("no-such-python") {
+        Ok(())
+    } else {
+        Err(format!("exit code {code:?}\n{said}").into())
+    }
 }

@@ -91,6 +91,9 @@ pub trait Target {
         None
     }
 
+    /// The pool that is made next has this number: as another one that lives beside it numbered it.
+    fn number_pool(&mut self, _pool: (u64, u64)) {}
+
     /// From here on its policy's choices follow from what nobody can foresee, such as addresses of a heap.
     fn is_uncertain(&self) -> bool {
         false
@@ -237,7 +240,9 @@ pub fn sound_following(
 ) -> Result<Box<dyn Target>, TargetError> {
     let mut sound = sound_reference(name);
     let version = release.split('+').next().unwrap_or(release);
-    sound.options.push(("torch".to_owned(), Some(version.to_owned())));
+    // Beside what the library does PyTorch adds nothing that is asked of it here.
+    let options = [("layer", "library"), ("torch", version)];
+    sound.options.extend(options.map(|(key, value)| (key.to_owned(), Some(value.to_owned()))));
     reference::open_beside(&sound, devices, setup)
 }
 

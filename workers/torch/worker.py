@@ -93,6 +93,8 @@ class Worker:
         self.torch, self.read = torch, config
         self.host = worker_device.host(torch, watcher, config, self.limited, STREAMS)
         self.shown = worker_shown.Shown(torch, self.host)
+        if self.host.native:
+            self.host.live()
         gc.freeze()  # what torch has made stays: looking through it takes a quarter of a second
 
     def open(self, setup):
@@ -107,7 +109,7 @@ class Worker:
         self.sequence = worker_sequence.Sequence(self.torch, self.host, self.shown, setup, STREAMS)
         info = {
             "devices": [
-                {"name": self.host.name(d), "total_bytes": self.host.total(d), "streams": self.host.handles(d, self.sequence.streams),
+                {"name": self.host.name(d), "total_bytes": self.host.total(d), "streams": self.host.handles(d),
                  **({"limit_bytes": limit} if (limit := self.sequence.told_limits[d]) is not None else {})}
                 for d in range(self.sequence.count)
             ],
@@ -143,7 +145,9 @@ class Worker:
             for device in range(sequence.count):
                 self.host.settle(device)
         devices, events = self.shown.changes(name, sequence.about, reply.startswith('{"refused"'))
-        return f'{{"applied":{{"reply":{reply}{devices}{events}}}}}'
+        pool = f',"pool":{made}' if (made := sequence.made) else ""
+        sequence.made = None
+        return f'{{"applied":{{"reply":{reply}{devices}{events}{pool}}}}}'
 
     def close(self):
         self.callers.end()

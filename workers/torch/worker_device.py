@@ -1,7 +1,8 @@
-"""What a live PyTorch's devices are made to do: streams kept busy and let go, blocks written and read, sizes played.
+"""What a live PyTorch's devices are made to do: streams kept busy and let go, sizes played.
 
 Decides how a stream is kept busy: it waits for a word of the host's memory, or, where the devices are simulated, because they are
-told so. A call that waits for a busy stream by itself, as a flush does, is let go by another process after a moment.
+told so. A call that waits for a busy stream by itself, as a flush does, is let go by another process after a moment. How blocks are
+written and read is worker_contents.py's.
 """
 
 import ctypes
@@ -10,20 +11,18 @@ import os
 import signal
 import sys
 import time
-from ctypes import byref, c_int, c_size_t, c_uint, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import byref, c_int, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
 
-MIB = 1 << 20
-# Blocks above this are written and read at both ends and at the beginning of each MiB.
-WHOLE = 256 << 10
-SAMPLE = 4096
+import worker_contents
+
 # A call that takes so long waits for a stream that is kept busy.
 MOMENT, GLANCE = 0.04, 0.004
 PLACES = 1024
+# Private pools that a process has at once before it is asked anything (crates/reference/src/private.rs).
+POOLS = 24
 PORTABLE_MAPPED = 1 | 2  # CU_MEMHOSTREGISTER_PORTABLE, CU_MEMHOSTREGISTER_DEVICEMAP
-HOST, DEVICE = 1, 2  # CU_MEMORYTYPE_HOST, CU_MEMORYTYPE_DEVICE
 UNTIL_AT_LEAST = 0  # CU_STREAM_WAIT_VALUE_GEQ
 PR_SET_PDEATHSIG = 1
-PATTERN = 0x9E3779B1
 
 COMMON = (
     "streams", "record_stream", "stream_control", "memory_fraction", "empty_cache", "peak_reset", "accumulated_reset", "counters",
@@ -101,9 +100,32 @@ class Host:
     def handle(self, device, stream):
         return self.all_handles[self.cuda.current_device() if device is None else device][stream]
 
-    def handles(self, device, streams):
+    def handles(self, device):
         """Each stream's handle, and PyTorch's own number for it."""
-        return [[stream.cuda_stream, stream.stream_id] for stream in self.all_streams[device][:streams]]
+        return [[stream.cuda_stream, stream.stream_id] for stream in self.all_streams[device]]
+
+    def live(self):
+        """Has PyTorch's hash tables come to the room that they keep: whoever predicts their order has to know it."""
+        for device in range(self.count):
+            with self.cuda.device(device):
+                block = self.torch.empty(1, dtype=self.torch.uint8, device="cuda")
+                for stream in self.all_streams[device][1:]:
+                    self.keep_busy(device, stream)
+                    block.record_stream(stream)
+                del block
+                self.let_all_go(device)
+                blocks, pools = [], [self.cuda.MemPool(use_on_oom=True) for _ in range(POOLS)]
+                for pool in pools:
+                    with self.cuda.use_mem_pool(pool):
+                        blocks.append(self.torch.empty(1, dtype=self.torch.uint8, device="cuda"))
+                del pool, pools
+                del blocks
+                self.cuda.synchronize()
+                self.cuda.empty_cache()
+                self.cuda.empty_cache()
+                self.cuda.memory.reset_accumulated_memory_stats()
+                self.cuda.memory.reset_peak_memory_stats()
+        self.cuda.set_device(0)
 
     def limited(self, count, wanted):
         """Has each device play the size that is wanted, by a memory fraction; answers what may be reserved, or none."""
@@ -118,16 +140,6 @@ class Host:
 
     def begin(self, count, streams):
         self.used, self.used_streams = count, streams
-
-
-class Copy2D(ctypes.Structure):
-    """CUDA_MEMCPY2D."""
-
-    _fields_ = [
-        ("source_x", c_size_t), ("source_y", c_size_t), ("source_kind", c_uint), ("source_host", c_void_p), ("source", c_uint64),
-        ("source_array", c_void_p), ("source_pitch", c_size_t), ("x", c_size_t), ("y", c_size_t), ("kind", c_uint), ("to", c_void_p),
-        ("to_device", c_uint64), ("to_array", c_void_p), ("pitch", c_size_t), ("width", c_size_t), ("height", c_size_t),
-    ]
 
 
 class Nothing:
@@ -156,7 +168,7 @@ class Busy:
             self.host.refresh()
 
 
-class Real(Host):
+class Real(worker_contents.Contents, Host):
     """NVIDIA's devices."""
 
     def __init__(self, torch, watcher, config, limited, streams):
@@ -167,20 +179,16 @@ class Real(Host):
         self.wait.argtypes = (c_uint64, c_uint64, c_uint32, c_uint)
         driver.cuMemHostRegister_v2.argtypes = (c_void_p, c_size_t, c_uint)
         driver.cuMemHostGetDevicePointer_v2.argtypes = (c_void_p, c_void_p, c_uint)
-        driver.cuMemsetD32Async.argtypes = (c_uint64, c_uint32, c_size_t, c_uint64)
-        driver.cuMemsetD8Async.argtypes = (c_uint64, c_uint8, c_size_t, c_uint64)
-        driver.cuMemcpy2DAsync_v2.argtypes = (c_void_p, c_uint64)
-        driver.cuMemcpyDtoHAsync_v2.argtypes = (c_void_p, c_uint64, c_size_t, c_uint64)
         at, size = ctypes.addressof(watcher.shared), len(watcher.memory)
         torch.empty(1, device="cuda")  # makes the context
         self.do("cuMemHostRegister_v2", at, size, PORTABLE_MAPPED)
         seen_at = c_uint64()
         self.do("cuMemHostGetDevicePointer_v2", byref(seen_at), at, 0)
         self.seen_at = seen_at.value
-        self.aside = [self.cuda.Stream(device=d) for d in range(self.count)]
         # By device and stream: the words that it waits for, with their values.
         self.need = {}
-        self.busy, self.tags = Busy(self), {}
+        self.busy = Busy(self)
+        self.begin_contents(driver)
 
     def on(self, device):
         """Makes a device current, where there are several."""
@@ -217,6 +225,12 @@ class Real(Host):
             self.words[place] = value
             raise RuntimeError(f"CUDA driver error: {code} (cuStreamWaitValue32, asked by the harness)")
         self.need.setdefault((device, stream), {})[place] = value
+
+    def keep_busy(self, device, stream):
+        self.occupy(device, self.all_streams[device].index(stream))
+
+    def let_all_go(self, _device):
+        self.end_all()
 
     def finish(self, device, stream):
         place = device * 64 + stream
@@ -263,66 +277,6 @@ class Real(Host):
         self.words[:] = self.wanted[:]
         self.refresh()
 
-    # --- contents ---
-
-    @staticmethod
-    def value(block):
-        return (block + 1) * PATTERN & 0xFFFFFFFF
-
-    def write(self, device, stream, address, size, block):
-        if not size:
-            return
-        value, handle = self.value(block), self.handle(device, stream)
-        self.tags[value] = block
-        with self.on(device):
-            if size // 4:
-                self.do("cuMemsetD32Async", address, value, size // 4, handle)
-            if size % 4:
-                self.do("cuMemsetD8Async", address + size // 4 * 4, value & 0xFF, size % 4, handle)
-
-    def check(self, device, stream, address, size, block):
-        if (device, stream) in self.need:
-            return "pending"
-        if not size:
-            return "intact"
-        value = self.value(block)
-        self.all_streams[device][stream].synchronize()
-        for start, found in self.read(device, address, size):
-            words, tail = len(found) // 4, len(found) % 4
-            due = value.to_bytes(4, "little") * words + bytes([value & 0xFF]) * tail
-            if found != due:
-                return self.described(start, found, due, size)
-        return "intact"
-
-    def read(self, device, address, size):
-        """All of a small block, of a large one its end and the beginning of each MiB, as offsets and bytes."""
-        aside = self.aside[device]
-        with self.on(device):
-            if size <= WHOLE:
-                return [(0, self.copied(aside, address, size))]
-            end = (size - SAMPLE) // 4 * 4
-            rows = (size - SAMPLE) // MIB + 1
-            found = ctypes.create_string_buffer(rows * SAMPLE)
-            copy = Copy2D(source_kind=DEVICE, source=address, source_pitch=MIB, kind=HOST, to=ctypes.addressof(found),
-                          pitch=SAMPLE, width=SAMPLE, height=rows)
-            self.do("cuMemcpy2DAsync_v2", byref(copy), aside.cuda_stream)
-            last = self.copied(aside, address + end, size - end)
-            parts = [(at * MIB, found.raw[at * SAMPLE:(at + 1) * SAMPLE]) for at in range(rows)]
-            return [*parts, (end, last)]
-
-    def copied(self, aside, address, size):
-        found = ctypes.create_string_buffer(size)
-        self.do("cuMemcpyDtoHAsync_v2", found, address, size, aside.cuda_stream)
-        aside.synchronize()
-        return found.raw
-
-    def described(self, start, found, due, size):
-        at = next(i for i in range(len(due)) if found[i] != due[i]) // 4 * 4
-        word = int.from_bytes(found[at:at + 4], "little")
-        known = self.tags.get(word)
-        said = f"0x{word:08x}" if known is None else f"the pattern of b{known}"
-        return {"changed": {"offset": start + at, "bytes": min(4, size - start - at), "found": said}}
-
 
 class Simulated(Host):
     """poolproof's devices (docs/simcuda.md): they run no kernels, and a stream is busy until somebody waits for it."""
@@ -347,6 +301,12 @@ class Simulated(Host):
 
     def finish(self, device, stream):
         self.told(self.let_go(self.handle(device, stream)), "finish")
+
+    def keep_busy(self, _device, stream):
+        self.told(self.keep(stream.cuda_stream), "occupy")
+
+    def let_all_go(self, device):
+        self.cuda.synchronize(device)
 
     @staticmethod
     def told(code, name):

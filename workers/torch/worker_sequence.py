@@ -37,8 +37,8 @@ class Sequence:
         self.former = {}
         # The device that the latest call was about, and whether a block was recorded on a stream.
         self.about, self.records = None, False
-        # PyTorch's numbers for pools go on from sequence to sequence; a sequence counts its own.
-        self.pool_numbers = {}
+        # PyTorch's number for the pool that the latest call made.
+        self.made = None
         self.told_limits = host.limited(self.count, setup["device_bytes"])
         host.begin(self.count, self.streams)
         shown.begin(self.count, self.streams)
@@ -181,7 +181,7 @@ class Sequence:
         return json.dumps({"text": self.memory.memory_summary(device, abbreviated)})
 
     def snapshot(self):
-        return json.dumps({"snapshot": self.shown.snapshot(self.memory.memory_snapshot(), self.count, self.pool_number)})
+        return json.dumps({"snapshot": self.shown.snapshot(self.memory.memory_snapshot(), self.count)})
 
     def set_current(self, device):
         self.cuda.set_device(device)
@@ -199,14 +199,9 @@ class Sequence:
     def pool_create(self, pool, device, use_on_oom=False, no_split=False):
         with self.cuda.device(device):
             made = self.cuda.MemPool(use_on_oom=use_on_oom, no_split=no_split)
-        self.pool_numbers[tuple(made.id)] = pool + 1
+        self.made = list(made.id)
         self.pools[pool] = made
         return '"done"'
-
-    def pool_number(self, numbers):
-        """As a process would have numbered it whose first pool was the sequence's pool 0."""
-        first, second = numbers
-        return [first, self.pool_numbers.get((first, second), second)]
 
     def pool(self, pool):
         if pool not in self.pools:

@@ -154,7 +154,7 @@ class Shown:
 
     # --- segments and events ---
 
-    def snapshot(self, segments, count, pool_number):
+    def snapshot(self, segments, count):
         found = []
         for segment in segments:
             if segment["device"] >= count:
@@ -168,7 +168,7 @@ class Shown:
             found.append({
                 **{key: segment[key] for key in SEGMENT},
                 "segment_type": segment["segment_type"], "blocks": blocks, "is_expandable": segment["is_expandable"],
-                "segment_pool_id": pool_number(segment["segment_pool_id"]),
+                "segment_pool_id": list(segment["segment_pool_id"]),
             })
         found.sort(key=lambda s: (s["device"], s["address"]))
         return {"segments": found}

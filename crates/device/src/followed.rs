@@ -35,6 +35,8 @@ struct Told {
     idle: Option<u64>,
     /// A range of addresses was wanted of which nobody told where it lies.
     is_lost: bool,
+    /// How the pool is numbered that was made in the operation under way.
+    pool: Option<(u64, u64)>,
 }
 
 /// What is told of one device. A clone is the same.
@@ -62,6 +64,17 @@ impl TraceLog {
     /// leaves no trace, its figures show.
     pub fn begin(&self, was_refused_first: bool) {
         self.with(|told| (told.is_news, told.was_refused_first) = (true, was_refused_first));
+    }
+
+    /// The pool that was made in the operation under way has this number.
+    pub fn number_pool(&self, pool: Option<(u64, u64)>) {
+        self.with(|told| told.pool = pool);
+    }
+
+    /// The number of the pool that was made in the operation under way, if it was told.
+    #[must_use]
+    pub fn take_pool(&self) -> Option<(u64, u64)> {
+        self.with(|told| told.pool.take())
     }
 
     /// The streams that are idle after it, one bit a stream.
@@ -313,7 +326,11 @@ mod tests {
     #[test]
     fn what_was_told_is_what_the_device_did_in_that_operation() {
         let (mut device, log) = followed();
-        log.tell(&[event(Action::SegmentFree, 64, 32), event(Action::SegmentAlloc, 128, 32), event(Action::Alloc, 128, 9)]);
+        log.tell(&[
+            event(Action::SegmentFree, 64, 32),
+            event(Action::SegmentAlloc, 128, 32),
+            event(Action::Alloc, 128, 9),
+        ]);
         log.begin(false);
         assert_eq!(device.reserve(32), Err(DeviceError::OutOfMemory), "something was given back first");
         assert_eq!((device.release(64), device.reserve(32)), (Ok(()), Ok(128)));
@@ -333,7 +350,10 @@ mod tests {
         log.tell(&[event(Action::SegmentMap, 2 << 20, 2 << 20)]);
         log.begin(false);
         assert_eq!(device.reserve_addresses(72 << 20), Ok(2 << 20));
-        assert_eq!((device.map(2 << 20, 2 << 20), device.set_access(2 << 20, 2 << 20), log.is_lost()), (Ok(()), Ok(()), false));
+        assert_eq!(
+            (device.map(2 << 20, 2 << 20), device.set_access(2 << 20, 2 << 20), log.is_lost()),
+            (Ok(()), Ok(()), false)
+        );
         log.begin(false);
         assert!(device.reserve_addresses(72 << 20).is_ok() && log.is_lost());
     }

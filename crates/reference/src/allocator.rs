@@ -147,10 +147,6 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             advice: Advice::Expandable,
         };
         allocator.set_limit(settings.fraction);
-        let numbers = allocator.device.stream_numbers().to_vec();
-        if !numbers.is_empty() {
-            allocator.number_streams(numbers);
-        }
         allocator
     }
 

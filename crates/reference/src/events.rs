@@ -104,12 +104,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// its handle.
     pub(super) fn stand_alone(&mut self) {
         self.library_alone = true;
-        self.number_streams(Vec::new());
-    }
-
-    /// Streams that are waited for come in the order of PyTorch's hash table, which goes by these numbers.
-    pub(super) fn number_streams(&mut self, numbers: Vec<(StreamHandle, u64)>) {
-        self.events.table = Some(Table { streams: FlatTable::default(), device: self.index, numbers });
+        let numbers = self.device.stream_numbers().to_vec();
+        if !numbers.is_empty() {
+            self.private.stretch();
+        }
+        let mut table = Table { streams: FlatTable::default(), device: self.index, numbers };
+        // The table of a process that has lived keeps the room that it had for all of them but the default one.
+        let others: Vec<StreamHandle> = table.numbers.iter().skip(1).map(|(stream, _)| *stream).collect();
+        let hashes: Vec<u64> = others.iter().map(|&stream| table.hash(stream)).collect();
+        others.iter().zip(hashes).for_each(|(&stream, hash)| table.streams.insert(stream, hash));
+        others.iter().for_each(|&stream| table.streams.remove(stream));
+        self.events.table = Some(table);
     }
 
     /// Records an event on every stream of a freed block. A stream that cannot record is waited for.

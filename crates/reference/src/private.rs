@@ -19,6 +19,9 @@ fn table_order(id: PoolId) -> (u64, PoolId) {
     (number(id).wrapping_mul(0x9e37_79b9_7f4a_7c15), id)
 }
 
+/// Pools that a process had at once before it is followed (`workers/torch/worker_device.py`).
+const LIVED: u64 = 24;
+
 /// `MempoolIdHash`.
 fn number(id: PoolId) -> u64 {
     if id.0 == 0 { id.1 } else { id.0 }
@@ -112,6 +115,15 @@ impl PrivatePools {
 
     pub fn of(&self, pool: u16) -> Option<&PrivatePool> {
         self.pools.iter().find(|p| p.small == pool || p.large == pool)
+    }
+
+    /// The tables of a process that has lived keep the room that they had for so many pools at once.
+    pub fn stretch(&mut self) {
+        let ids = (1..=LIVED).map(|n| (0, n));
+        for table in [&mut self.dead, &mut self.helpers] {
+            ids.clone().for_each(|id| table.insert(id, number(id)));
+            ids.clone().for_each(|id| table.remove(id));
+        }
     }
 
     /// The id of a private pool; (0, 0) for one that is forgotten.

@@ -62,6 +62,12 @@ impl Beside {
         }
     }
 
+    /// How the pool is numbered that the operation made.
+    pub(super) fn take_pool(&self) -> Option<(u64, u64)> {
+        let Beside::Followed { logs, .. } = self else { return None };
+        logs.iter().find_map(TraceLog::take_pool)
+    }
+
     /// The operation is over. The first call that only one of the two made of a device.
     pub(super) fn settle(&self, after: &Observation) -> Option<(usize, DeviceCall)> {
         match self {

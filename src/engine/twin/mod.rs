@@ -149,6 +149,9 @@ impl Twin {
             return None; // it was not asked there either
         }
         self.beside.begin_operation(reply, after);
+        if let Some(pool) = self.beside.take_pool() {
+            self.sound.number_pool(pool);
+        }
         let predicted = self.sound.apply(op);
         self.sound.observe(&mut self.seen);
         let unlike = self.share_devices(after);

@@ -71,6 +71,8 @@ pub struct ReferenceTarget<D, P> {
     current: FxHashMap<u8, DeviceId>,
     pools: BTreeMap<PoolName, PoolHome>,
     pools_made: u64,
+    /// The number of the pool that is made next, where somebody says so.
+    next_pool: Option<PoolId>,
     library_alone: bool,
     /// The pool of each graph's captured memory.
     graphs: BTreeMap<GraphName, PoolHome>,
@@ -195,6 +197,7 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
             current: FxHashMap::default(),
             pools: BTreeMap::new(),
             pools_made: 0,
+            next_pool: None,
             library_alone: options.library_alone,
             graphs: BTreeMap::new(),
             former_graphs: BTreeMap::new(),
@@ -288,6 +291,10 @@ impl<D: ControlledDevice, P: Planting> Target for ReferenceTarget<D, P> {
             self.reference.device_mut(device).take_trace(events);
         }
         true
+    }
+
+    fn number_pool(&mut self, pool: (u64, u64)) {
+        self.next_pool = Some(pool);
     }
 
     fn is_uncertain(&self) -> bool {

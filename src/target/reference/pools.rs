@@ -29,7 +29,8 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
                 let device = self.place(Some(device))?;
                 self.pools_made += 1;
                 // The library numbers pools as they come, whatever they are called.
-                let id = if self.library_alone { (0, self.pools_made) } else { user_id(pool) };
+                let usual = if self.library_alone { (0, self.pools_made) } else { user_id(pool) };
+                let id = self.next_pool.take().unwrap_or(usual);
                 self.reference.device_mut(device).retain_pool(id, PoolFlags { use_on_oom, no_split });
                 self.pools.insert(pool, PoolHome { device, id });
             }

@@ -61,14 +61,7 @@ pub(super) fn over(worker: WorkerTarget, name: &TargetName, setup: &Setup) -> Re
     } else {
         info.contract.tensor_limit = Some(TENSOR_LIMIT);
     }
-    Ok(Box::new(LiveTorch {
-        worker,
-        info,
-        caller: 0,
-        recorded: BTreeSet::new(),
-        logs: Vec::new(),
-        events: Vec::new(),
-    }))
+    Ok(Box::new(LiveTorch { worker, info, caller: 0, recorded: BTreeSet::new(), logs: Vec::new(), events: Vec::new() }))
 }
 
 impl LiveTorch {
@@ -124,6 +117,9 @@ impl Target for LiveTorch {
                 let asked = self.as_asked(other);
                 let reply = self.worker.apply_in(&asked, &Context { thread: self.caller, ..Context::default() });
                 self.tell();
+                if let Some(log) = self.logs.first() {
+                    log.number_pool(self.worker.told.pool);
+                }
                 reply
             }
         }

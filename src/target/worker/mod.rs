@@ -33,9 +33,9 @@ pub use protocol::{
 };
 #[cfg(target_os = "linux")]
 pub(super) use recipe::patience;
+pub use serve::{ServeError, serve};
 #[cfg(target_os = "linux")]
 pub(super) use target::{Context, WorkerTarget};
-pub use serve::{ServeError, serve};
 pub use told::Told;
 
 use super::registry::TargetOption;

@@ -135,6 +135,9 @@ pub enum Answer {
         /// Streams that the allocator waited for in this operation, where they are the harness's.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         waited: Vec<Waited>,
+        /// How PyTorch numbers the pool that was made, for a target that claims PyTorch's policy exactly.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<(u64, u64)>,
         /// Why no later call can succeed in this process, where it is so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         poisoned: Option<String>,

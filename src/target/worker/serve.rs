@@ -138,7 +138,8 @@ impl Server<'_> {
                 let waited = target.as_guest().map_or_else(Vec::new, Guest::take_waited);
                 let waited = waited.into_iter().map(|(device, stream)| Waited { device, stream: Some(stream) });
                 let waited = waited.collect();
-                Answer::Applied { reply, devices: self.look(), events: Vec::new(), waited, poisoned: self.poisoned() }
+                let (devices, poisoned) = (self.look(), self.poisoned());
+                Answer::Applied { reply, devices, events: Vec::new(), waited, pool: None, poisoned }
             }
             Ask::Observe {} if self.open.is_none() => nothing_open(),
             Ask::Observe {} => Answer::Observed { devices: self.look(), poisoned: self.poisoned() },

@@ -27,6 +27,8 @@ pub struct Told {
     pub tells_events: bool,
     /// What the latest operation waited for.
     pub waited: Vec<Waited>,
+    /// How PyTorch numbers the pool that it made.
+    pub pool: Option<(u64, u64)>,
 }
 
 /// The share of the device that its limit leaves from the start.
@@ -61,6 +63,7 @@ impl Told {
                     events: Vec::new(),
                     tells_events: false,
                     waited: Vec::new(),
+                    pool: None,
                 };
                 told.events.resize_with(told.info.devices.len(), Vec::new);
                 // What is never told of is as on a device that nobody uses.
@@ -86,8 +89,8 @@ impl Told {
     /// An answer to something else, or one that contradicts an earlier one.
     pub fn applied(&mut self, answer: Answer) -> Result<(Reply, Poisoned), ProtocolError> {
         match answer {
-            Answer::Applied { reply, devices, events, waited, poisoned } => {
-                (self.waited, self.tells_events) = (waited, !events.is_empty());
+            Answer::Applied { reply, devices, events, waited, pool, poisoned } => {
+                (self.waited, self.tells_events, self.pool) = (waited, !events.is_empty(), pool);
                 if events.len() > self.events.len() {
                     return Err(ProtocolError::Devices { told: events.len(), known: self.events.len() });
                 }
