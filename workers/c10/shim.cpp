@@ -3,6 +3,7 @@
 // Compiled by `poolproof setup torch` against the headers of one release, which TORCH_MAJOR and TORCH_MINOR name. It decides
 // nothing about memory: each function does what PyTorch's Python or libtorch does for the same wish, and says so here.
 //
+//   pp_prepare              nothing of Python's: what copies of this process would each do, and what nobody asks for
 //   pp_open                 CUDAHooks::init (ATen): context hook, allocator, from 2.11 on the table of peers
 //   pp_alloc via 0          torch.cuda.caching_allocator_alloc: device exchanged, raw_alloc_with_stream, device restored
 //   pp_alloc via 1          torch.empty under torch.cuda.stream: device, current stream, Allocator::allocate
@@ -31,7 +32,11 @@
 #include "shim.h"
 #include "watch.h"
 
+#include <c10/cuda/CUDADeviceAssertionHost.h>
+#include <c10/util/Logging.h>
+
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <unordered_map>
 
@@ -76,6 +81,16 @@ c10::DeleterFnPtr deleter_of(uint64_t address) {
 } // namespace
 
 EXPORT const char *pp_message() { return message.c_str(); }
+
+// Once a process, before it is copied. An exception's backtrace is a third of what throwing it costs, and messages are asked
+// for without; torch itself puts Python's in its place. The registry of kernels is 100 KB that the first call of CUDA fills.
+EXPORT int pp_prepare() {
+  return guarded([] {
+    c10::SetStackTraceFetcher(std::function<std::string()>([] { return std::string(); }));
+    c10::cuda::CUDAKernelLaunchRegistry::get_singleton_ref();
+    return DONE;
+  });
+}
 
 EXPORT int pp_open(int devices) {
   return guarded([&] {

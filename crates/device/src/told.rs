@@ -23,6 +23,19 @@ struct Answers {
     parted: Option<DeviceCall>,
 }
 
+impl Answers {
+    /// Drops what nobody asked for, and keeps the room for more: this is done after every operation.
+    fn clear(&mut self) {
+        self.reserved.clear();
+        self.released.clear();
+        self.ranges.clear();
+        self.mapped.clear();
+        self.free.clear();
+        self.passed.clear();
+        self.processes.clear();
+    }
+}
+
 /// The answers of one device so far. A clone is the same log.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceLog {
@@ -80,7 +93,8 @@ impl DeviceLog {
                 (DeviceCall::QueryEvent, answers.passed.len()),
             ];
             let unasked = left.into_iter().find(|(_, count)| *count > 0).map(|(call, _)| call);
-            std::mem::take(answers).parted.or(unasked)
+            answers.clear();
+            answers.parted.take().or(unasked)
         })
     }
 }

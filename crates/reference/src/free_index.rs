@@ -225,9 +225,16 @@ impl Stream {
 pub(super) struct FreeIndex {
     /// By stream handle.
     streams: Vec<Stream>,
+    /// Of all blocks together.
+    bytes: u64,
 }
 
 impl FreeIndex {
+    /// How many bytes its blocks have together.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn of(&self, stream: StreamHandle) -> Option<&Stream> {
         self.streams.iter().find(|s| s.handle == stream)
     }
@@ -241,6 +248,7 @@ impl FreeIndex {
             self.streams.insert(place, Stream::new(handle));
             place
         });
+        self.bytes += arena[slot].size;
         self.streams[place].insert(arena, slot);
     }
 
@@ -249,6 +257,7 @@ impl FreeIndex {
     pub fn remove(&mut self, arena: &mut Arena, slot: Slot) {
         let handle = arena[slot].stream;
         if let Some(stream) = self.streams.iter_mut().find(|s| s.handle == handle) {
+            self.bytes -= arena[slot].size;
             stream.remove(arena, slot);
         }
     }

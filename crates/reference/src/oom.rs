@@ -88,25 +88,25 @@ impl fmt::Display for OutOfMemory {
         write!(
             f,
             "CUDA out of memory. Tried to allocate {}. GPU {device} has a total capacity of {} of which {} is free. ",
-            format_size(*segment),
-            format_size(*total),
-            format_size(*free)
+            Size(*segment),
+            Size(*total),
+            Size(*free)
         )?;
         for ProcessMemory { process, bytes } in processes {
             match process {
                 Some(number) => write!(f, "Process {number} has ")?,
                 None => write!(f, "Including non-PyTorch memory, this process has ")?,
             }
-            write!(f, "{} memory in use. ", format_size(*bytes))?;
+            write!(f, "{} memory in use. ", Size(*bytes))?;
         }
         if let Some(limit) = limit {
-            write!(f, "{} allowed; ", format_size(*limit))?;
+            write!(f, "{} allowed; ", Size(*limit))?;
         }
-        write!(f, "Of the allocated memory {} is allocated by PyTorch, ", format_size(*allocated))?;
+        write!(f, "Of the allocated memory {} is allocated by PyTorch, ", Size(*allocated))?;
         if *private > 0 {
-            write!(f, "with {} allocated in private pools (e.g., CUDA Graphs), ", format_size(*private))?;
+            write!(f, "with {} allocated in private pools (e.g., CUDA Graphs), ", Size(*private))?;
         }
-        write!(f, "and {} is reserved by PyTorch but unallocated.", format_size(*unallocated))?;
+        write!(f, "and {} is reserved by PyTorch but unallocated.", Size(*unallocated))?;
         let (variable, documentation) = match advice {
             Advice::Expandable => HINT,
             Advice::ExpandableBefore => HINT_BEFORE,
@@ -123,19 +123,37 @@ impl fmt::Display for OutOfMemory {
 }
 
 /// PyTorch's own format: a unit only above its first multiple, so that 1 MiB prints as `1024.00 KiB`.
-#[must_use]
-pub fn format_size(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "two decimals are printed")]
-    let of = |unit: u64| bytes as f64 / unit as f64;
-    if bytes <= 1 << 10 {
-        format!("{bytes} bytes")
-    } else if bytes <= 1 << 20 {
-        format!("{:.2} KiB", of(1 << 10))
-    } else if bytes <= 1 << 30 {
-        format!("{:.2} MiB", of(1 << 20))
-    } else {
-        format!("{:.2} GiB", of(1 << 30))
+///
+/// By integers: the fraction of a double that two decimals are printed of ends within a power of two, so that they can be
+/// rounded without it, as C does, and a refusal has half a dozen of them.
+#[derive(Debug, Clone, Copy)]
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bits, unit) = match self.0 {
+            bytes if bytes <= 1 << 10 => return write!(f, "{bytes} bytes"),
+            bytes if bytes <= 1 << 20 => (10, "KiB"),
+            bytes if bytes <= 1 << 30 => (20, "MiB"),
+            _ => (30, "GiB"),
+        };
+        let hundredths = rounded(self.0, bits);
+        write!(f, "{}.{:02} {unit}", hundredths / 100, hundredths % 100)
     }
+}
+
+/// Hundredths of two to the power of `bits`, rounded to the nearest; halfway between two to the even one.
+fn rounded(bytes: u64, bits: u32) -> u128 {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number"
+    )]
+    let as_double = bytes as f64 as u128;
+    let all = as_double * 100;
+    let (whole, rest, half) = (all >> bits, all & ((1 << bits) - 1), 1 << (bits - 1));
+    whole + u128::from(rest > half || rest == half && whole & 1 == 1)
 }
 
 impl<D: Device, P: Planting> DeviceAllocator<D, P> {
@@ -194,7 +212,22 @@ mod tests {
     fn sizes_print_as_recorded() {
         let cases = [(100, "100 bytes"), (1 << 20, "1024.00 KiB"), (2 << 20, "2.00 MiB"), (1 << 30, "1024.00 MiB")];
         for (bytes, text) in cases {
-            assert_eq!(format_size(bytes), text);
+            assert_eq!(Size(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_rounded_as_doubles_are() {
+        let mut draw = 1_u64;
+        let mut sizes = vec![1152, 3 * 1152, 1 << 53 | 1, u64::MAX];
+        for _ in 0..20_000 {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            sizes.extend([draw >> (draw & 63), (draw >> 44) * 128, (draw >> 40) << 17, (draw >> 44) << 27]);
+        }
+        for bytes in sizes.into_iter().filter(|&bytes| bytes > 1 << 10) {
+            let (bits, unit) =
+                [(10, "KiB"), (20, "MiB"), (30, "GiB")][usize::from(bytes > 1 << 20) + usize::from(bytes > 1 << 30)];
+            assert_eq!(Size(bytes).to_string(), format!("{:.2} {unit}", bytes as f64 / f64::from(1 << bits)));
         }
     }
 

@@ -355,8 +355,10 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
     /// Free bytes that private pools have cached.
     pub(super) fn cached_privately(&self) -> u64 {
         let pools = self.private.pools.iter().flat_map(|p| [p.small, p.large]);
-        let slots = pools.flat_map(|p| self.pools[usize::from(p)].free.slots(&self.arena));
-        slots.map(|slot| self.arena[slot].size).sum()
+        let bytes: u64 = pools.clone().map(|p| self.pools[usize::from(p)].free.bytes()).sum();
+        let one_by_one = || pools.flat_map(|p| self.pools[usize::from(p)].free.slots(&self.arena));
+        debug_assert_eq!(bytes, one_by_one().map(|slot| self.arena[slot].size).sum::<u64>());
+        bytes
     }
 
     /// Takes up the frees that were put off, once nothing is redirected any more.

@@ -4,6 +4,7 @@
 //! Decides what the end of such a process means. What goes over is in `wire`, the other side in `serve`; which process is
 //! asked, `target::forked` says.
 
+mod packed;
 #[cfg(target_os = "linux")]
 mod serve;
 mod wire;
@@ -21,6 +22,7 @@ use super::judged_sequence::{Conviction, JudgedSequence, Run};
 use super::loss::Loss;
 use super::marks::Marks;
 use super::metamorphic::{Bare, Least, Unjudged};
+use packed::Packed;
 #[cfg(target_os = "linux")]
 pub use serve::serve;
 use wire::{Answer, Ask, Ending, Question};
@@ -38,7 +40,7 @@ enum Told {
 pub(super) fn attempt(name: &TargetName, setup: &Setup, sequence: &JudgedSequence<'_>) -> Result<Attempt, TargetError> {
     let JudgedSequence { steps, oracles, epilogue, transcript, only, exact, .. } = *sequence;
     let oracles = oracles.iter().copied().collect();
-    match ask(name, setup, Ask::Attempt { steps: Cow::Borrowed(steps), oracles, epilogue, transcript, only, exact })? {
+    match ask(name, setup, Ask::Attempt { steps: Packed::of(steps), oracles, epilogue, transcript, only, exact })? {
         Told::Answer(Answer::Attempted(attempt)) => attempt.map_err(|error| named(error, name)),
         Told::Answer(Answer::Panicked(text)) => Ok(Attempt::Panicked(Panicked { step: 0, text })),
         Told::Ended { lost, marks, told } => Ok(Attempt::Ran(Box::new(ended(lost, &marks, told, sequence)))),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::child::{Forked, Until, shared, wait};
-use crate::op::{Op, Step};
+use crate::op::Op;
 use crate::target::forked::{self, Limits};
 use crate::target::{TargetName, worker};
 use crate::verdict::TranscriptLine;
@@ -25,6 +25,9 @@ use super::wire::{Answer, Ask, Ending, Question};
 /// How often a copy is looked at, and the harness told that it is.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How much of an answer is read at a time.
+const BUFFER: usize = 64 << 10;
+
 /// The exit code of a copy that could not answer.
 const NO_ANSWER: u8 = 3;
 
@@ -36,7 +39,7 @@ pub fn serve(name: &TargetName, mut questions: impl BufRead, mut answers: impl W
     let ready = forked::prepare(name);
     tell(&mut answers, &serde_json::to_vec(&ready)?)?;
     let pulse = pulse::show(shared()?);
-    let (mut limits, mut question) = (Vec::new(), Vec::new());
+    let (mut limits, mut question, mut buffer) = (Vec::new(), Vec::new(), vec![0; BUFFER]);
     loop {
         limits.clear();
         question.clear();
@@ -46,7 +49,7 @@ pub fn serve(name: &TargetName, mut questions: impl BufRead, mut answers: impl W
             return Ok(());
         }
         let limits: Limits = serde_json::from_slice(&limits)?;
-        let line = match copy(name, &question, limits, &pulse, &mut answers) {
+        let line = match copy(name, &question, limits, &pulse, &mut buffer, &mut answers) {
             Ok(line) => line,
             Err(error) => serde_json::to_vec(&Answer::NotForked(error.to_string()))?,
         };
@@ -68,6 +71,7 @@ fn copy(
     question: &[u8],
     limits: Limits,
     pulse: &Arc<Pulse>,
+    buffer: &mut [u8],
     answers: &mut impl Write,
 ) -> io::Result<Vec<u8>> {
     pulse.begins();
@@ -87,7 +91,7 @@ fn copy(
         };
         match ready {
             [true, _] => {
-                if answered.as_mut().is_none_or(|pipe| !read(pipe, &mut heard)) {
+                if answered.as_mut().is_none_or(|pipe| !read(pipe, buffer, &mut heard)) {
                     answered = None;
                 }
                 if let Some(line) = complete(&mut heard, &mut searched, &mut told) {
@@ -132,14 +136,14 @@ fn complete(heard: &mut Vec<u8>, searched: &mut usize, told: &mut Vec<Transcript
     None
 }
 
-/// Reads what is there; `false` once there will be no more.
-fn read(pipe: &mut PipeReader, into: &mut Vec<u8>) -> bool {
-    let before = into.len();
-    into.resize(before + (64 << 10), 0);
-    let read = pipe.read(&mut into[before..]);
-    into.truncate(before + read.as_ref().map_or(0, |n| *n));
-    match read {
-        Ok(n) => n > 0,
+/// Reads what is there; `false` once there will be no more. By way of a buffer that is written to only as far as something
+/// comes: what this process writes to beside its copy is a page copied.
+fn read(pipe: &mut PipeReader, buffer: &mut [u8], into: &mut Vec<u8>) -> bool {
+    match pipe.read(buffer) {
+        Ok(n) => {
+            into.extend_from_slice(&buffer[..n]);
+            n > 0
+        }
         Err(error) => error.kind() == io::ErrorKind::Interrupted,
     }
 }
@@ -167,7 +171,8 @@ fn answer(name: &TargetName, question: &Question<'_>) -> Answer {
             Err(error) => Answer::Inspected(Err(error)),
         },
         Ask::Attempt { steps, oracles, epilogue, transcript, only, exact } => {
-            let steps: &[Step] = steps;
+            // Both ends are this program.
+            let Some(steps) = &steps.steps() else { return Answer::Panicked("the steps cannot be read".to_owned()) };
             let oracles: BTreeSet<_> = oracles.iter().copied().collect();
             let (epilogue, transcript, only, exact) = (*epilogue, *transcript, *only, *exact);
             let sequence =

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::op::{Op, OracleName, Setup, Step, TargetInfo, Versions};
+use crate::op::{Op, OracleName, Setup, TargetInfo, Versions};
 use crate::target::TargetError;
 use crate::target::lost::End;
 use crate::verdict::TranscriptLine;
@@ -15,6 +15,7 @@ use super::super::attempt::Attempt;
 use super::super::judged_sequence::FailureKey;
 use super::super::marks::Marks;
 use super::super::metamorphic::{Bare, Least};
+use super::packed::Packed;
 
 /// A question, for a process of its own.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ pub(super) enum Ask<'a> {
     Inspect,
     /// A sequence, as `JudgedSequence` has it, but for relations.
     Attempt {
-        steps: Cow<'a, [Step]>,
+        steps: Packed<'a>,
         oracles: Vec<OracleName>,
         epilogue: bool,
         transcript: bool,

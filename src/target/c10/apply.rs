@@ -23,8 +23,9 @@ pub(super) fn refused(thrown: Thrown) -> Reply {
         ThrownKind::Other if has("invalid device pointer") => RefusalClass::InvalidPointer,
         ThrownKind::Other => RefusalClass::InvalidArgument,
     };
-    let lacking = cudart::with(|runtime| runtime.unsupported().iter().cloned().collect::<Vec<_>>().join(", "));
-    match lacking.filter(|names| !names.is_empty() && message.contains("not supported")) {
+    let names = || cudart::with(|runtime| runtime.unsupported().iter().cloned().collect::<Vec<_>>().join(", "));
+    let lacking = if has("not supported") { names() } else { None };
+    match lacking.filter(|names| !names.is_empty()) {
         Some(names) => Reply::refused(class, format!("{message}\n(the harness's runtime has no {names})")),
         None => Reply::refused(class, message),
     }

@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY};
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY, RTLD_NOW};
 
 use crate::cudart::{self, Forwarder};
 use crate::op::Stats;
@@ -36,6 +36,8 @@ pub(super) enum ThrownKind {
     /// The release has no such function.
     Lacking,
 }
+
+const _: () = assert!(size_of::<Stats>() == Stats::KEYS * size_of::<i64>());
 
 const OUT_OF_MEMORY: Status = 1;
 const LACKING: Status = 5;
@@ -83,11 +85,19 @@ pub(super) fn load(libraries: &[PathBuf; 6]) -> Result<Shim, String> {
     SHIM.get_or_init(|| open_all(libraries).map_err(|error| error.to_string())).clone()
 }
 
+/// The same once that was done.
+pub(super) fn loaded() -> Option<Shim> {
+    SHIM.get()?.clone().ok()
+}
+
 fn open_all(libraries: &[PathBuf; 6]) -> Result<Shim, libloading::Error> {
     let [runtime, driver, nvml, c10, c10_cuda, shim] = libraries;
     let open = |path: &PathBuf| {
         // SAFETY: code of the library runs from here on. This process is there for it and can be lost.
-        unsafe { Library::open(Some(path), RTLD_LAZY | RTLD_GLOBAL) }
+        let bound = |when| unsafe { Library::open(Some(path), when | RTLD_GLOBAL) };
+        // Names that are bound now are bound for all copies of this process, each of which would look for them again; a release
+        // that lacks one it may never call is opened all the same.
+        bound(RTLD_NOW).or_else(|_| bound(RTLD_LAZY))
     };
     // What calls CUDA finds these by the names that it was linked with.
     for path in [runtime, driver, nvml] {
@@ -139,6 +149,12 @@ fn open_all(libraries: &[PathBuf; 6]) -> Result<Shim, libloading::Error> {
         capture_begin: b"pp_capture_begin",
         capture_end: b"pp_capture_end",
     };
+    // SAFETY: as of the functions above. A shim that was built for an older program has none, and only costs more.
+    let prepare = unsafe { shim.get::<unsafe extern "C" fn() -> Status>(b"pp_prepare") };
+    if let Ok(prepare) = prepare {
+        // SAFETY: as everywhere in `impl Shim`. Nothing that was not made ready is missed but time.
+        let _ = unsafe { prepare() };
+    }
     std::mem::forget(shim);
     Ok(functions)
 }
@@ -210,7 +226,9 @@ impl Shim {
         };
         // SAFETY: the text is the shim's own and stands until its next call.
         let message = unsafe { CStr::from_ptr((self.message)()) };
-        Err(Thrown { kind, message: message.to_string_lossy().into_owned() })
+        // Where there is nothing to replace, as always nearly, checking is quicker than looking for what to replace.
+        let message = message.to_str().map_or_else(|_| message.to_string_lossy().into_owned(), str::to_owned);
+        Err(Thrown { kind, message })
     }
 
     pub(super) fn alloc(&self, device: i32, stream: u64, is_tensor: bool, bytes: u64) -> Result<u64, Thrown> {
@@ -253,13 +271,13 @@ impl Shim {
         Ok(fraction)
     }
 
-    /// The 122 figures of PyTorch 2.11, in the order of [`Stats::from_flat`].
-    pub(super) fn stats(&self, device: i32) -> Result<Stats, Thrown> {
-        const ROOM: usize = 160;
-        let (mut figures, mut written) = ([0_i64; ROOM], 0);
-        // SAFETY: as everywhere in this `impl`; no more is written than there is room for.
-        self.answer(unsafe { (self.stats)(device, figures.as_mut_ptr(), ROOM, &mut written) })?;
-        Ok(figures.first_chunk().map(Stats::from_flat).unwrap_or_default())
+    /// The 122 figures of PyTorch 2.11, written where they belong: every operation is followed by this for each device, and
+    /// what later releases count beside them has no room there.
+    pub(super) fn stats(&self, device: i32, into: &mut Stats) -> Result<(), Thrown> {
+        let mut written = 0;
+        // SAFETY: as everywhere in this `impl`; `Stats` is so many numbers in memory, which the shim has in the same order, and
+        // no more is written than there is room for.
+        self.answer(unsafe { (self.stats)(device, std::ptr::from_mut(into).cast(), Stats::KEYS, &mut written) })
     }
 
     pub(super) fn snapshot(&self) -> Result<&[i64], Thrown> {

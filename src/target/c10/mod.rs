@@ -81,12 +81,23 @@ struct C10Target {
 /// # Errors
 /// It was not set up, or cannot be loaded.
 pub(super) fn prepare(name: &TargetName) -> Result<(), TargetError> {
-    load(name, &Options::read(name, name.place == "cuda")?).map(|_| ())
+    let options = Options::read(name, name.place == "cuda")?;
+    // What the libraries make ready when they are opened asks how many devices there are.
+    cudart::install(Vec::new());
+    let loaded = load(name, &options);
+    cudart::uninstall();
+    loaded.map(|_| ())
 }
 
 fn load(name: &TargetName, options: &Options) -> Result<Shim, TargetError> {
+    if let Some(shim) = options.loaded().and_then(|_| library::loaded()) {
+        return Ok(shim);
+    }
     let release = options.release(name)?;
-    library::load(&release.simulated()).map_err(|reason| TargetError::Unavailable { target: name.to_string(), reason })
+    let unavailable = |reason| TargetError::Unavailable { target: name.to_string(), reason };
+    let shim = library::load(&release.simulated()).map_err(unavailable)?;
+    options.keep(release);
+    Ok(shim)
 }
 
 /// Builds `c10@sim`. There is one a process: what was opened before is left as it is, and means nothing any more.

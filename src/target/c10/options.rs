@@ -2,6 +2,8 @@
 //!
 //! Decides which release is meant, and what is promised of it.
 
+use std::sync::OnceLock;
+
 use super::super::on_gpu::OnGpu;
 use super::super::reference::{self, change, read_settings};
 use super::super::registry::{TargetOption, unknown_option};
@@ -20,9 +22,15 @@ pub(in crate::target) fn newest() -> Option<Released> {
 pub(in crate::target) fn version(name: &TargetName) -> Option<String> {
     match name.option("torch") {
         Some(asked) => asked.and_then(released::known).map(str::to_owned),
-        None => newest().map(|released| released.record.version),
+        None => match LOADED.get() {
+            Some((None, released)) => Some(released.record.version.clone()),
+            _ => newest().map(|released| released.record.version),
+        },
     }
 }
+
+/// The release that was loaded, and as what it was asked for: a process has one, and each copy of it would look for it again.
+static LOADED: OnceLock<(Option<String>, Released)> = OnceLock::new();
 
 /// The options of a target's name.
 #[derive(Debug, Clone, Default)]
@@ -92,6 +100,9 @@ impl Options {
     /// # Errors
     /// It was not set up.
     pub(super) fn release(&self, name: &TargetName) -> Result<Released, TargetError> {
+        if let Some(released) = self.loaded() {
+            return Ok(released.clone());
+        }
         let bad = |reason: String| TargetError::BadOption { target: name.to_string(), reason };
         let unavailable = |reason: String| TargetError::Unavailable { target: name.to_string(), reason };
         let Some(asked) = &self.torch else {
@@ -104,6 +115,16 @@ impl Options {
         let lacking =
             || unavailable(format!("PyTorch {version} is not set up (`poolproof setup torch --version {version}`)"));
         released::set_up(version).ok_or_else(lacking)
+    }
+
+    /// The same where it was loaded as what is asked for here.
+    pub(super) fn loaded(&self) -> Option<&'static Released> {
+        LOADED.get().filter(|(asked, _)| *asked == self.torch).map(|(_, released)| released)
+    }
+
+    /// This one was loaded.
+    pub(super) fn keep(&self, released: Released) {
+        LOADED.get_or_init(|| (self.torch.clone(), released));
     }
 
     /// The variable that settings are read from.

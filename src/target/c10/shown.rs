@@ -22,9 +22,8 @@ impl C10Target {
             into.devices.resize(count, DeviceView::default());
         }
         for (index, view) in into.devices.iter_mut().enumerate() {
-            if let Ok(stats) = self.shim.stats(number(index)) {
-                view.stats = stats;
-            }
+            // What cannot be read stands as it stood.
+            let _ = self.shim.stats(number(index), &mut view.stats);
             view.fraction = self.fraction(index);
             let reserved = view.stats.all(Family::ReservedBytes).current.max(0).unsigned_abs();
             C10Target::on(index, |device| {

@@ -21,21 +21,20 @@ pub(super) struct Former {
     returns: u64,
 }
 
-/// The latest freed blocks, each at the position of its id modulo `FORMER`.
-#[derive(Debug)]
+/// The latest freed blocks, each at the position of its id modulo `FORMER`: no further than the last one, since most
+/// sequences have few, and each begins with none.
+#[derive(Debug, Default)]
 pub(super) struct FormerBlocks(Vec<Option<Former>>);
-
-impl Default for FormerBlocks {
-    fn default() -> Self {
-        FormerBlocks(vec![None; FORMER])
-    }
-}
 
 impl FormerBlocks {
     pub(super) fn put(&mut self, block: BlockId, live: &Live, waited: bool, state: &DeviceState) {
         let returns = state.returns - u64::from(state.returned); // the free itself may have given memory back
         let former = Former { block, address: live.address, device: live.device, waited, returns };
-        self.0[block.0 as usize % FORMER] = Some(former);
+        let place = block.0 as usize % FORMER;
+        if self.0.len() <= place {
+            self.0.resize(place + 1, None);
+        }
+        self.0[place] = Some(former);
     }
 
     pub(super) fn get(&self, block: BlockId) -> Option<&Former> {

@@ -286,7 +286,7 @@ impl Model {
             | Op::CaptureEnd { .. }
             | Op::GraphReset { .. } => {
                 self.pools.apply(op, self.caller, self.devices.len());
-                self.pool_ownership.settle(&self.pools);
+                self.pool_ownership.settle(op, &self.pools);
             }
             _ => {}
         }

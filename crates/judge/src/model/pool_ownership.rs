@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::Live;
 use super::pools::{Pools, Route};
-use crate::op::{Counter, DeviceView, Family, PoolSource};
+use crate::op::{Counter, DeviceView, Family, Op, PoolSource};
 
 /// Where a block lies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -152,11 +152,18 @@ impl PoolOwnership {
         }
     }
 
-    /// Pools or captures came to an end: their claims go with them.
-    pub(super) fn settle(&mut self, pools: &Pools) {
-        self.deferred.0.retain(|_, range| pools.is_capturing_on(range.device));
-        self.graphs.0.retain(|_, range| pools.has_graph(range.of));
-        self.cached.0.retain(|_, range| range.of.is_none_or(|pool| pools.is_alive(pool)));
+    /// Pools or captures came to an end by an operation: their claims go with them. Nothing else ends any, and what is put
+    /// here is somebody's then.
+    pub(super) fn settle(&mut self, op: &Op, pools: &Pools) {
+        if matches!(op, Op::CaptureEnd { .. }) {
+            self.deferred.0.retain(|_, range| pools.is_capturing_on(range.device));
+        }
+        if matches!(op, Op::GraphReset { .. }) {
+            self.graphs.0.retain(|_, range| pools.has_graph(range.of));
+        }
+        if matches!(op, Op::GraphReset { .. } | Op::PoolDelete { .. }) {
+            self.cached.0.retain(|_, range| range.of.is_none_or(|pool| pools.is_alive(pool)));
+        }
     }
 
     /// Whether a graph holds memory in which no block lives, and how much at least the device must have

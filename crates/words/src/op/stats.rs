@@ -155,7 +155,8 @@ impl PoolKind {
     }
 }
 
-/// All statistics of one device.
+/// All statistics of one device. In memory they are 122 numbers, families by row and column, oversize figures by column,
+/// counters, which others write there as well (`workers/c10/watch.h`).
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Stats {
@@ -167,23 +168,6 @@ pub struct Stats {
 impl Stats {
     /// How many keys there are.
     pub const KEYS: usize = 122;
-
-    /// As the structure lies in memory: families by row and column, oversize figures by column, counters.
-    #[must_use]
-    pub fn from_flat(figures: &[i64; Self::KEYS]) -> Self {
-        let stat = |at: usize| Stat {
-            current: figures[at],
-            peak: figures[at + 1],
-            allocated: figures[at + 2],
-            freed: figures[at + 3],
-        };
-        let (oversize, counters) = (9 * 3 * 4, 9 * 3 * 4 + 2 * 4);
-        Stats {
-            families: std::array::from_fn(|family| std::array::from_fn(|row| stat((family * 3 + row) * 4))),
-            oversize: std::array::from_fn(|which| stat(oversize + which * 4)),
-            counters: std::array::from_fn(|which| figures[counters + which]),
-        }
-    }
 
     /// A family's figures of one row.
     #[must_use]
