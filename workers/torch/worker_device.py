@@ -129,12 +129,13 @@ class Host:
 
     def limited(self, count, wanted):
         """Has each device play the size that is wanted, by a memory fraction; answers what may be reserved, or none."""
-        limits = []
+        limits, self.fractions = [], [1.0] * self.count
         for device in range(count):
             total, fraction = self.total(device), self.first_fraction
             if self.limits and not self.by_settings and wanted[device] < total:
                 fraction = wanted[device] / total
             self.cuda.set_per_process_memory_fraction(fraction, device)
+            self.fractions[device] = fraction
             limits.append(int(fraction * total) if fraction < 1 else None)
         return limits
 

@@ -155,6 +155,8 @@ class Sequence:
 
     def set_fraction(self, fraction, device=None):
         self.memory.set_per_process_memory_fraction(number(fraction), device)
+        place = self.cuda.current_device() if device is None else device
+        self.host.fractions[place] = number(fraction)
         return '"done"'
 
     def get_fraction(self, device=None):
@@ -247,15 +249,18 @@ class Sequence:
         gc.collect()
         for device in range(self.count):
             self.cuda.synchronize(device)
-        self.memory.caching_allocator_enable(True)
+        if self.host.native:
+            self.memory.caching_allocator_enable(True)
         self.cuda.empty_cache()
         self.cuda.empty_cache()
         for device in range(self.count):
             self.memory.set_per_process_memory_fraction(self.host.first_fraction, device)
-            self.memory.reset_accumulated_memory_stats(device)
+            if self.host.native:  # the driver's pools have no sums
+                self.memory.reset_accumulated_memory_stats(device)
             self.memory.reset_peak_memory_stats(device)
         self.cuda.set_device(0)
-        return all(self.memory.memory_reserved(device) == 0 for device in range(self.count))
+        left = self.memory.memory_reserved if self.host.native else self.memory.memory_allocated
+        return all(left(device) == 0 for device in range(self.count))
 
 
 def number(value):

@@ -36,13 +36,17 @@ class Shown:
         self.earlier = [{k: v for k, v in self.raw(d).items() if k.startswith("num_") and v} for d in range(count)]
         self.last = [self.read(d) for d in range(count)]
         self.free = [self.torch.cuda.mem_get_info(d)[0] for d in range(count)]
-        self.fractions = [self.torch.cuda.get_per_process_memory_fraction(d) for d in range(count)]
+        self.fractions = [self.fraction(d) for d in range(count)]
         self.idle = [self.host.idle(d) for d in range(count)]
         self.operations = self.untold = 0
         if self.native:
             record = self.torch.cuda.memory._record_memory_history
             record(enabled=None)
             record(enabled="all", context=None, stacks="python", max_entries=HISTORY)
+
+    def fraction(self, device):
+        """As PyTorch reads it back; the driver's pools cannot."""
+        return self.torch.cuda.get_per_process_memory_fraction(device) if self.native else self.host.fractions[device]
 
     # --- figures ---
 
@@ -107,7 +111,7 @@ class Shown:
                     if free != self.free[d]:
                         self.free[d] = free
                         parts.append(f'"free_bytes":{free}')
-            if name == "set_fraction" and self.fractions[d] != (now := self.torch.cuda.get_per_process_memory_fraction(d)):
+            if name == "set_fraction" and self.fractions[d] != (now := self.fraction(d)):
                 self.fractions[d] = now
                 parts.append(f'"fraction":{json.dumps(fraction(now))}')
             if (idle := self.host.idle(d)) != self.idle[d]:
