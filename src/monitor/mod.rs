@@ -136,7 +136,7 @@ pub fn run(options: &Options<'_>, watched: &dyn Watched) -> Result<Monitoring, M
         match line {
             Line::Facts(facts) => machine = Some(facts),
             Line::Failed(why) => return Err(MonitorError::Failed { python: options.python.clone(), why }),
-            Line::End(_) => monitoring.complete = true,
+            Line::End(whole) => monitoring.complete = whole,
             line => note(line, &mut monitoring, watched),
         }
     }

@@ -22,7 +22,9 @@ pub(super) fn situation(id: &str) -> (&'static str, &'static str) {
         ("wrong", "far-past-the-end") => ("far past the last device", "远超最后一个设备的编号"),
         ("wrong", "negative") => ("a negative device", "负的设备编号"),
         ("wrong", "cpu") => ("a device that is no GPU", "非 GPU 设备"),
-        ("wrong", "string-past-the-end") => ("the same, as a string", "同上，以字符串给出"),
+        ("wrong", "string-past-the-end") => {
+            ("far past the last device, as a string", "远超最后一个设备的编号，以字符串给出")
+        }
         ("wrong", "past-the-visible") => {
             ("one past the devices in `CUDA_VISIBLE_DEVICES`", "超出 `CUDA_VISIBLE_DEVICES` 所列设备的编号")
         }

@@ -39,13 +39,16 @@ pub(super) struct Plot {
     pub ticks: Vec<f64>,
 }
 
+// No variables: not every viewer knows them.
 const STYLE: &str = "\
-svg{--paper:#fff;--ink:#1f2328;--grid:#d8dee4;--c0:#0072b2;--c1:#d55e00;--c2:#008a63;--c3:#b0498a}
-@media(prefers-color-scheme:dark){svg{--paper:#0d1117;--ink:#e6edf3;--grid:#30363d;--c0:#56b4e9;--c1:#f0a35e;--c2:#3ad6a4;--c3:#e79fc8}}
-text{font:13px system-ui,sans-serif;fill:var(--ink)}.t{font-size:15px;font-weight:600}.g{stroke:var(--grid)}.a{stroke:var(--ink)}
-.l{fill:none;stroke-width:2}.d{stroke-dasharray:5 4;stroke-width:1.5}
-.c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}
-.m0{fill:var(--c0)}.m1{fill:var(--c1)}.m2{fill:var(--c2)}.m3{fill:var(--c3)}";
+text{font:13px system-ui,sans-serif;fill:#1f2328}.t{font-size:15px;font-weight:600}.p{fill:#fff}
+.g{stroke:#d8dee4}.a{stroke:#1f2328;fill:none}.l{fill:none;stroke-width:2}.d{stroke-dasharray:5 4;stroke-width:1.5}
+.c0{stroke:#0072b2}.c1{stroke:#d55e00}.c2{stroke:#008a63}.c3{stroke:#b0498a}
+.m0{fill:#0072b2}.m1{fill:#d55e00}.m2{fill:#008a63}.m3{fill:#b0498a}
+@media(prefers-color-scheme:dark){
+text{fill:#e6edf3}.p{fill:#0d1117}.g{stroke:#30363d}.a{stroke:#e6edf3}
+.c0{stroke:#56b4e9}.c1{stroke:#f0a35e}.c2{stroke:#3ad6a4}.c3{stroke:#e79fc8}
+.m0{fill:#56b4e9}.m1{fill:#f0a35e}.m2{fill:#3ad6a4}.m3{fill:#e79fc8}}";
 
 /// The plot as a file.
 pub(super) fn svg(plot: &Plot) -> String {
@@ -54,7 +57,7 @@ pub(super) fn svg(plot: &Plot) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
          role=\"img\" aria-label=\"{title}\">\n<style>{STYLE}</style>\n\
-         <rect width=\"100%\" height=\"100%\" style=\"fill:var(--paper)\"/>\n<text class=\"t\" x=\"{LEFT}\" y=\"22\">{title}</text>\n",
+         <rect class=\"p\" width=\"100%\" height=\"100%\"/>\n<text class=\"t\" x=\"{LEFT}\" y=\"22\">{title}</text>\n",
         title = escape(&plot.title)
     );
     let step = (WIDTH - LEFT - RIGHT) / plot.names.len().max(1) as f64;
@@ -95,7 +98,7 @@ fn draw(out: &mut String, plot: &Plot, panel: &Panel, top: f64) {
         let _ = writeln!(out, "<path class=\"a\" d=\"M{x:.1} {bottom}v5\"/>");
         text(out, (x, bottom + 20.0), "middle", &number(tick));
     }
-    let _ = writeln!(out, "<path class=\"a\" fill=\"none\" d=\"M{LEFT} {top}V{bottom}H{}\"/>", WIDTH - RIGHT);
+    let _ = writeln!(out, "<path class=\"a\" d=\"M{LEFT} {top}V{bottom}H{}\"/>", WIDTH - RIGHT);
     text(out, ((LEFT + WIDTH - RIGHT) / 2.0, bottom + 40.0), "middle", &plot.axis);
     let middle = f64::midpoint(top, bottom);
     let _ = writeln!(
