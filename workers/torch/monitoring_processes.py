@@ -4,11 +4,13 @@ Decides which rows there are. A promise comes from the docstring, or is what any
 listed and nobody else, its bytes agree, and the unit is the one that is written.
 """
 
+import contextlib
 import json
 import re
 import subprocess
 import time
 
+from monitoring_child import Refused
 from monitoring_rows import LINE, MIB, NEIGHBOUR, OWN, Row, told
 
 UNITS = {"B": 1, "bytes": 1, "KiB": 1 << 10, "MiB": MIB, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -29,10 +31,11 @@ def on_device(session, asked, device):
         other.ask("hold", device=device, size=NEIGHBOUR)
         with_neighbour(session, asked, device, call, pid)
 
-    for _ in range(20):  # NVML may take a moment to notice.
-        if pid not in [found for found, _ in asked.ask("listing", device=device)["nvml"]["processes"]]:
-            break
-        time.sleep(0.1)
+    with contextlib.suppress(Refused):  # Where NVML does not answer, the row says so.
+        for _ in range(20):  # It may take a moment to notice.
+            if pid not in [found for found, _ in asked.ask("listing", device=device)["nvml"]["processes"]]:
+                break
+            time.sleep(0.1)
     listed(session, asked, device, "after-neighbour", call, is_own)
 
 
