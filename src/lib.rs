@@ -15,6 +15,7 @@ pub mod engine;
 mod files;
 mod input;
 mod matrix;
+mod monitor;
 mod recording;
 pub mod replay;
 pub mod report;

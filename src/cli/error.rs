@@ -7,6 +7,7 @@ use crate::contract::ContractError;
 use crate::cuda::telemetry::TelemetryError;
 use crate::cuda::{Code, CudaError};
 use crate::engine::{EngineError, PlanError};
+use crate::monitor::MonitorError;
 use crate::replay::ReplayError;
 use crate::replay::explain::ExplainError;
 use crate::report::{ReportError, Unsaid};
@@ -90,6 +91,8 @@ pub(super) enum CliError {
     Apart { target: String },
     #[error(transparent)]
     Contract(#[from] ContractError),
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
     #[error("no row is called {globs}")]
     NoRow { globs: String },
     #[error("no observable is called {globs}")]
@@ -158,6 +161,7 @@ impl CliError {
             }
             CliError::Setup(error) => error.advice().map(str::to_owned),
             CliError::Contract(error) => error.advice().map(str::to_owned),
+            CliError::Monitor(error) => error.advice().map(str::to_owned),
             CliError::NoRow { .. } => {
                 Some("`poolproof contract --list` prints them; globs such as 'memory_stats/*' match whole ids".to_owned())
             }
@@ -195,7 +199,11 @@ impl CliError {
             CliError::Torch(error) if !error.is_usage() => Exit::Target,
             CliError::Telemetry(TelemetryError::NoSuchDevice { .. })
             | CliError::Cuda(CudaError::NoSuchDevice { .. }) => Exit::Usage,
-            CliError::Telemetry(_) | CliError::Cuda(_) | CliError::Follow(_) | CliError::Contract(_) => Exit::Target,
+            CliError::Telemetry(_)
+            | CliError::Cuda(_)
+            | CliError::Follow(_)
+            | CliError::Contract(_)
+            | CliError::Monitor(_) => Exit::Target,
             _ => Exit::Usage,
         }
     }

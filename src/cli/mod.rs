@@ -22,6 +22,7 @@ mod init;
 mod kill_matrix;
 mod list;
 mod matrix;
+mod monitor;
 mod neighbour;
 mod output;
 mod processes;
@@ -91,6 +92,7 @@ enum Command {
     Survival(survival::Args),
     Unfaithful(unfaithful::Args),
     Contract(contract::Args),
+    Monitor(monitor::Args),
     Fuzz(fuzz::Args),
     List(list::Args),
     Check(check::Args),
@@ -174,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Survival(args) => survival::run(&args, &mut context),
         Command::Unfaithful(args) => unfaithful::run(&args, &mut context),
         Command::Contract(args) => contract::run(&args, &mut context),
+        Command::Monitor(args) => monitor::run(&args, &mut context),
         Command::KillMatrix(args) => kill_matrix::run(args, &mut context),
         Command::Fuzz(args) => fuzz::run(&args, &mut context),
         Command::List(args) => list::run(&args, &mut context),

@@ -3,7 +3,6 @@
 //! Decides how that program is started, how long it may be silent, what its lines mean, and which failures were expected. What
 //! a row may say is `spec`'s; what a promise means is the program's (`workers/torch/`); how it reads is `report`'s.
 
-mod known;
 #[cfg(test)]
 mod tests;
 
@@ -12,9 +11,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
 use crate::child::{Program, Silence, Talk};
+use crate::engine::known::{self, Judged};
 use crate::engine::{Clock, Stop};
 use crate::spec::contract::{Row, SUBJECT};
 use crate::spec::expect::Expectations;
@@ -147,9 +148,14 @@ pub fn run(options: &Options<'_>, watched: &dyn Watched) -> Result<Contract, Con
         stamp: RunStamp { seconds: clock.seconds(), ..crate::engine::run_stamp(&options.command) },
     };
     if let Some((file, ids)) = &options.expected {
-        known::apply(&mut contract, file, ids, crate::engine::today());
+        expect(&mut contract, file, ids, crate::engine::today());
     }
     Ok(contract)
+}
+
+fn expect(contract: &mut Contract, file: &Expectations, ids: &[String], today: Date) {
+    let judged = Judged { torch: &contract.machine.torch, devices: &contract.machine.names, ids, today };
+    contract.expectations = known::apply(&mut contract.rows, &judged, file);
 }
 
 /// The record of a row that came to nothing yet.

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use jiff::civil::date;
 
 use super::*;
-use crate::spec::expect;
+use crate::spec::expect as expected;
 use crate::verdict::expectation::Standing;
 
 const FACTS: &str = r#"{"facts": {"devices": 1, "torch": "2.11.0+cu130", "cuda": "13.0", "python": "3.12.1", "backend": "native", "names": ["a card"], "total": [1024], "kernels": true, "capture": true, "async": false, "numpy": true, "pynvml": false}}"#;
@@ -63,7 +63,7 @@ const NEGATIVE: &str = r#"{"id": "memory_stats/device-negative", "outcome": "cra
 
 fn expectations(text: &str) -> Expectations {
     let entry = "reason: { en: known, zh: 已知 }\n    owner: us\n    expires: 2030-01-31";
-    expect::parse("x.yaml", &format!("target: torch-contract@*\nexpect:\n{}", text.replace("ENTRY", entry)))
+    expected::parse("x.yaml", &format!("target: torch-contract@*\nexpect:\n{}", text.replace("ENTRY", entry)))
         .expect("it is well formed")
 }
 
@@ -102,7 +102,7 @@ fn expected_failures_are_excused_and_surprises_are_told() {
     let kept = FLOAT.replace("broken\", \"obs", "kept\", \"obs");
     let apply = |text: &str, lines: &[&str]| {
         let mut contract = judged(lines, None).0.expect("there is one");
-        known::apply(&mut contract, &expectations(text), &ids(), date(2026, 12, 1));
+        expect(&mut contract, &expectations(text), &ids(), date(2026, 12, 1));
         contract
     };
     let both = apply("  - scenario: 'memory_stats/device-*'\n    ENTRY\n", &[FACTS, FLOAT, NEGATIVE]);
@@ -122,11 +122,11 @@ fn expected_failures_are_excused_and_surprises_are_told() {
 
 #[test]
 fn what_comes_along_speaks_of_rows_that_there_are() {
-    let file = expect::built_in("torch-contract", "cuda").expect("it is well formed");
+    let file = expected::built_in("torch-contract", "cuda").expect("it is well formed");
     let ids: Vec<String> =
         crate::spec::contract::built_in().expect("they are right").into_iter().map(|row| row.id).collect();
     for entry in file.iter().flat_map(|file| &file.entries) {
-        let expect::About::Scenario(glob) = &entry.about else { panic!("line {}: rows have no numbers", entry.line) };
+        let expected::About::Scenario(glob) = &entry.about else { panic!("line {}: rows have no numbers", entry.line) };
         assert!(ids.iter().any(|id| glob.is_match(id)), "line {}: {}", entry.line, glob.glob());
     }
 }

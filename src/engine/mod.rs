@@ -25,6 +25,7 @@ mod health;
 pub mod judged_sequence;
 mod keep;
 pub mod kill_matrix;
+pub(crate) mod known;
 mod locks;
 pub mod lockstep;
 pub(crate) mod loss;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::Language;
 use super::page::{Page, code, escape, numbers, plural, thousands, words as text};
 use crate::verdict::contract::{Clause, Contract, RowOutcome, RowRecord};
-use crate::verdict::expectation::Standing;
+use crate::verdict::expectation::{ExpectationRecord, Standing};
 
 /// The page: the share that is kept, by function and by clause, every broken promise, and what did not run.
 #[must_use]
@@ -24,7 +24,7 @@ pub fn contract_page(contract: &Contract, language: Language) -> String {
     broken(&mut page, contract);
     if !contract.expectations.is_empty() {
         page.heading(2, "Expected failures", "预期的失败");
-        expectations(&mut page, contract);
+        expectations(&mut page, &contract.expectations);
     }
     page.heading(2, "Rows that were not run", "未执行的条目");
     not_run(&mut page, contract);
@@ -50,7 +50,7 @@ pub fn contract_summary(contract: &Contract) -> String {
     )
 }
 
-fn percent(kept: usize, judged: usize) -> String {
+pub(super) fn percent(kept: usize, judged: usize) -> String {
     if judged == 0 {
         return "–".to_owned();
     }
@@ -224,9 +224,8 @@ fn line(page: &Page, row: &RowRecord) -> Vec<String> {
     vec![about.join("\n"), call, code(&row.expected), code(&row.observed), what]
 }
 
-fn expectations(page: &mut Page, contract: &Contract) {
-    let rows: Vec<Vec<String>> = contract
-        .expectations
+pub(super) fn expectations(page: &mut Page, entries: &[ExpectationRecord]) {
+    let rows: Vec<Vec<String>> = entries
         .iter()
         .map(|entry| {
             let (en, zh) = standing(entry.standing);

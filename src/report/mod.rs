@@ -14,7 +14,12 @@ mod file;
 mod junit;
 mod markdown;
 mod matrix;
+mod monitoring;
+#[cfg(test)]
+mod monitoring_test;
+mod monitoring_words;
 mod page;
+mod plot;
 mod program;
 mod releases;
 #[cfg(test)]
@@ -36,6 +41,7 @@ pub use file::{
 pub use junit::junit;
 pub use markdown::{headline, markdown};
 pub use matrix::matrix_page;
+pub use monitoring::{monitoring_files, monitoring_page, monitoring_plot, monitoring_summary};
 pub use program::{Origin, Source, Tongue, Unsaid, program};
 pub use releases::{releases_file, releases_page, releases_summary};
 pub use survival::{survival_kills, survival_page};

@@ -9,6 +9,7 @@ pub mod contract;
 pub mod expectation;
 pub mod interval;
 pub mod matrix;
+pub mod monitoring;
 pub mod record;
 pub mod releases;
 pub mod states;

@@ -1,4 +1,4 @@
-"""A few dozen lines in PyTorch's place, for tests of what runs the argument contract: one made-up device, an allocator that counts
+"""A few dozen lines in PyTorch's place, for tests of what runs the argument contract and what monitors: one made-up device, an allocator that counts
 and never looks at memory, and mistakes on purpose: a float is taken for a device, pointer 3 ends the process, 5 never returns."""
 
 import os
@@ -82,6 +82,17 @@ def memory_stats(device=None):
     return dict(stats) if state["initialised"] and index(device) == 0 else {}
 
 
+def list_gpu_processes(device=None):
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return "pynvml module not found"
+    pynvml.nvmlInit()
+    found = pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(index(device)))
+    lines = [f"process {p.pid:>10d} uses {p.usedGpuMemory / (1024 * 1024):>12.3f} MB GPU memory" for p in found]
+    return "\n".join([f"GPU:{index(device)}", *(lines or ["no processes are running"])])
+
+
 cuda.OutOfMemoryError, cuda.init, cuda.empty_cache = OutOfMemoryError, init, lambda: None
 cuda.is_initialized, cuda.device_count, cuda.current_device = lambda: state["initialised"], lambda: 1, lambda: 0
 cuda.get_device_name = lambda device: "made up"
@@ -97,5 +108,9 @@ cuda.memory_reserved = cuda.memory_allocated
 cuda.memory_snapshot = lambda: [
     {"device": 0, "address": p, "total_size": s, "stream": 0, "blocks": [{"size": s, "state": "active_allocated"}]}
     for p, s in sorted(live.items())]
+cuda.set_device = lambda device: None
+cuda.memory_stats_as_nested_dict = memory_stats
+cuda.mem_get_info = lambda device=None: ((1 << 34) - cuda.memory_allocated(), 1 << 34)
+cuda.list_gpu_processes = list_gpu_processes
 cuda.memory.get_allocator_backend = lambda: "native"
 cuda.memory._snapshot = lambda: {"segments": cuda.memory_snapshot(), "allocator_settings": {}}
