@@ -78,7 +78,8 @@ class Contents:
                           pitch=SAMPLE, width=SAMPLE, height=rows)
             self.do("cuMemcpy2DAsync_v2", byref(copy), aside.cuda_stream)
             last = self.copied(aside, address + end, size - end)
-            parts = [(at * MIB, found.raw[at * SAMPLE:(at + 1) * SAMPLE]) for at in range(rows)]
+            copied = found.raw
+            parts = [(at * MIB, copied[at * SAMPLE:(at + 1) * SAMPLE]) for at in range(rows)]
             return [*parts, (end, last)]
 
     def copied(self, aside, address, size):

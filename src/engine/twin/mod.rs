@@ -152,7 +152,13 @@ impl Twin {
         if let Some(pool) = self.beside.take_pool() {
             self.sound.number_pool(pool);
         }
-        let predicted = self.sound.apply(op);
+        let predicted = match op {
+            // PyTorch's Python takes a device below 0 for the current one, which is a promise broken and no other policy.
+            &Op::Alloc { block, device: Some(DeviceId(..0)), stream, bytes, via } if self.beside.is_followed() => {
+                self.sound.apply(&Op::Alloc { block, device: None, stream, bytes, via })
+            }
+            op => self.sound.apply(op),
+        };
         self.sound.observe(&mut self.seen);
         let unlike = self.share_devices(after);
         self.sound.take_events(&mut self.events);

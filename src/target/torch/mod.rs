@@ -14,7 +14,9 @@ use super::{Followed, Lost, Target, TargetError, TargetName, released};
 use crate::device::StreamHandle;
 use crate::device::followed::{FollowedDevice, TraceLog};
 use crate::op::trace::TraceEvent;
-use crate::op::{BlockId, Capability, Observation, Op, Policy, Reply, Setup, Step, TargetInfo, Versions, Via};
+use crate::op::{
+    BlockId, Capability, Contract, Growth, Observation, Op, Policy, Reply, Setup, Step, TargetInfo, Versions, Via,
+};
 use crate::reference::{Rules, TENSOR_LIMIT};
 
 pub(super) use command::{HELP, missing, program};
@@ -59,7 +61,9 @@ pub(super) fn over(worker: WorkerTarget, name: &TargetName, setup: &Setup) -> Re
         }
         info.contract = reference::contract(&settings, reference::page(&settings, 0));
     } else {
-        info.contract.tensor_limit = Some(TENSOR_LIMIT);
+        // The driver takes memory for its pools in pieces of 32 MiB.
+        let growth = Growth::plain(32 << 20, 32 << 20);
+        info.contract = Contract { alignment: 256, growth, counts_segments: false, tensor_limit: Some(TENSOR_LIMIT) };
     }
     Ok(Box::new(LiveTorch { worker, info, caller: 0, recorded: BTreeSet::new(), logs: Vec::new(), events: Vec::new() }))
 }
