@@ -161,7 +161,7 @@ class Worker:
         if kind == "apply":
             return self.apply(asked["op"], asked.get("thread", 0))
         if kind == "observe":
-            return f'{{"observed":{{{self.shown.changes("", None, False)[0][1:]}}}}}'
+            return f'{{"observed":{{{self.shown.changes("", None, False, asked=False)[0][1:]}}}}}'
         if kind == "open":
             return self.open(asked["setup"])
         if kind == "close":

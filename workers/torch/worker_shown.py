@@ -88,8 +88,8 @@ class Shown:
                 flat[family] = of
         return flat
 
-    def changes(self, name, device, refused):
-        """What changed since the last look, as the end of an answer: devices, then events."""
+    def changes(self, name, device, refused, asked=True):
+        """What changed since the last look, as the end of an answer: devices, then events. Who only looks is told no events."""
         self.operations += 1
         touched = range(self.count)
         if name in NO_CALL:
@@ -122,7 +122,7 @@ class Shown:
                 told[d] = f"{{{','.join(parts)}}}"
         devices = f',"devices":[{",".join(told)}]' if told else ""
         self.untold += 1
-        events = self.events() if self.native and (called or self.untold >= EVERY_EVENTS) else ""
+        events = self.events() if asked and self.native and (called or self.untold >= EVERY_EVENTS) else ""
         return devices, events
 
     def idle_changes(self):
