@@ -48,7 +48,7 @@ class Callers:
     """Threads that calls come from; the first is this one."""
 
     def __init__(self):
-        self.queues = {}
+        self.queues, self.host = {}, None
 
     def run(self, thread, act):
         if thread == 0:
@@ -61,8 +61,8 @@ class Callers:
         asked.put(act)
         return answered.get()
 
-    @staticmethod
-    def serve(asked, answered):
+    def serve(self, asked, answered):
+        self.host.enter_thread()
         while (act := asked.get()) is not None:
             answered.put(act())
 
@@ -92,6 +92,7 @@ class Worker:
         torch.cuda.init()
         self.torch, self.read = torch, config
         self.host = worker_device.host(torch, watcher, config, self.limited, STREAMS)
+        self.callers.host = self.host
         self.shown = worker_shown.Shown(torch, self.host)
         if self.host.native:
             self.host.live()

@@ -100,6 +100,10 @@ class Host:
     def handle(self, device, stream):
         return self.all_handles[self.cuda.current_device() if device is None else device][stream]
 
+    def enter_thread(self):
+        """A new thread has a context once it has asked the runtime for something; the driver's own calls make none."""
+        self.all_streams[0][0].synchronize()
+
     def handles(self, device):
         """Each stream's handle, and PyTorch's own number for it."""
         return [[stream.cuda_stream, stream.stream_id] for stream in self.all_streams[device]]
@@ -206,7 +210,9 @@ class Real(worker_contents.Contents, Host):
         return f"CUDA {version.value // 1000}.{version.value % 1000 // 10}"
 
     def capabilities(self):
-        return [*(COMMON if self.native else ASYNC), "contents"]
+        # What a driver keeps of small requests that go past the cache shows in its free memory, which nothing here can tell apart.
+        native = [capability for capability in COMMON if capability != "caching_switch"]
+        return [*(native if self.native else ASYNC), "contents"]
 
     def watched(self):
         return self.busy
