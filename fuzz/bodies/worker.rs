@@ -227,7 +227,8 @@ impl Target for Foreign {
         if self.lost.is_none() {
             let reply = self.inner.apply(op);
             let devices = changes(&mut *self.inner, &mut self.before);
-            let answer = Answer::Applied { reply, devices, events: Vec::new(), waited: Vec::new(), poisoned: None };
+            let answer =
+                Answer::Applied { reply, devices, events: Vec::new(), waited: Vec::new(), pool: None, poisoned: None };
             let heard = said(&self.edits, &mut self.used, &answer).and_then(|answer| self.told.applied(answer));
             match heard {
                 Ok((reply, None)) => return reply,

@@ -143,7 +143,10 @@ impl Twin {
         };
         if self.goes_apart(op, after) || is_of_device || matches!(op, Op::Verify { .. }) {
             self.beside.settle(after);
-            return None;
+            // What was told with it is of operations before.
+            let (own, theirs) = self.beside.events(&mut [])?;
+            let difference = compare::events(&own, &theirs).filter(|_| self.faults != Faults::Apart)?;
+            return Some(violation(op, &difference, reply, reply));
         }
         if reply.is_dropped() {
             return None; // it was not asked there either
