@@ -77,7 +77,7 @@ fn promises(target: &str) -> Result<(), Failed> {
 /// Python's own words come through.
 fn without_torch() -> Result<(), Failed> {
     let (code, _, said) = run("torch@sim?python=no-such-python", &["--scenario", "zero::*"])?;
-    if code == Some(2) && said.contains("no-such-python") {
+    if code == Some(3) && said.contains("no-such-python") {
         Ok(())
     } else {
         Err(format!("exit code {code:?}\n{said}").into())

@@ -63,7 +63,7 @@ pub const WRONG: &[(&str, &str)] = &[
     ("unfaithful --observable [", "not a glob"),
     ("unfaithful --observable num_oms", "no observable"),
     ("unfaithful --target worker:reference@sim", "in a process of its own"),
-    ("unfaithful --target torch@cuda", "there is no target"),
+    ("unfaithful --target torch@host", "there is no target"),
     ("run --target reference@sim?unfaithful=num_oms/zero/always", "did you mean `num_ooms`?"),
     ("matrix --torch 2.3", "`2.3` is no release of PyTorch that is known here"),
     ("matrix --torch ''", "`` is no release of PyTorch"),
