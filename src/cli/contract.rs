@@ -1,16 +1,15 @@
 //! `poolproof contract`: the argument contract of `torch.cuda.memory`, asked of a live PyTorch.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::contract::{self, Options, Watched};
 use crate::engine::{self, EngineError};
 use crate::report::{self, Language};
 use crate::spec;
 use crate::spec::contract::Row;
-use crate::spec::expect::Expectations;
 use crate::verdict::contract::{Contract, RowOutcome};
 
-use super::flags::{Lang, cores, ensure_writable};
+use super::flags::{Lang, cores, ensure_writable, expected};
 use super::pulse::Pulse;
 use super::{CliError, Context, Exit, signals};
 
@@ -91,7 +90,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         return Ok(Exit::Conformant);
     }
     ensure_writable(&args.out)?;
-    let expected = expected(args.expect.as_deref())?;
+    let expected = expected(TARGET, args.expect.as_deref())?;
     signals::listen(&context.stop);
     let shown = Shown { pulse: Pulse::start("contract", "broken", context), verbose: context.verbose };
     let options = Options {
@@ -124,15 +123,6 @@ fn chosen(all: Vec<Row>, globs: &[String]) -> Result<Vec<Row>, CliError> {
         return Err(CliError::NoRow { globs: globs.join(", ") });
     }
     Ok(rows)
-}
-
-fn expected(file: Option<&Path>) -> Result<Option<Expectations>, CliError> {
-    let Some(path) = file else { return Ok(spec::expect::built_in(TARGET.0, TARGET.1)?) };
-    let read = spec::expect::load(path)?;
-    if !read.concerns(TARGET.0, TARGET.1) {
-        return Err(CliError::Unconcerned { file: path.display().to_string() });
-    }
-    Ok(Some(read))
 }
 
 /// Writes the record and its pages; answers the pages.

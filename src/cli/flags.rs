@@ -10,6 +10,8 @@ use crate::engine::{self, EngineError, Plan, regressions};
 use crate::op::Setup;
 use crate::replay::{Bound, Range};
 use crate::report::Language;
+use crate::spec;
+use crate::spec::expect::Expectations;
 use crate::target::{self, TargetName};
 
 use super::CliError;
@@ -176,4 +178,17 @@ impl Part {
     pub(super) fn range(self) -> Range {
         Range { from: self.from, to: self.to }
     }
+}
+
+/// The failures that are expected of what a study calls its target, allocator and place: those of a file, or those that come along.
+///
+/// # Errors
+/// A file that cannot be read, or that speaks of other targets.
+pub(super) fn expected(target: (&str, &str), file: Option<&Path>) -> Result<Option<Expectations>, CliError> {
+    let Some(path) = file else { return Ok(spec::expect::built_in(target.0, target.1)?) };
+    let read = spec::expect::load(path)?;
+    if !read.concerns(target.0, target.1) {
+        return Err(CliError::Unconcerned { file: path.display().to_string() });
+    }
+    Ok(Some(read))
 }

@@ -1,15 +1,13 @@
 //! `poolproof monitor`: what tells of device memory, on a live PyTorch.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::engine::{self, EngineError};
 use crate::monitor::{self, Options, Watched};
 use crate::report;
-use crate::spec;
-use crate::spec::expect::Expectations;
 use crate::verdict::monitoring::Monitoring;
 
-use super::flags::{Lang, ensure_writable};
+use super::flags::{Lang, ensure_writable, expected};
 use super::pulse::Pulse;
 use super::{CliError, Context, Exit, signals};
 
@@ -93,7 +91,7 @@ impl Watched for Shown {
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> {
     ensure_writable(&args.out)?;
-    let expected = expected(args.expect.as_deref())?;
+    let expected = expected(TARGET, args.expect.as_deref())?;
     signals::listen(&context.stop);
     let shown = Shown { pulse: Pulse::start("monitor", "broken", context), verbose: context.verbose };
     let options = Options {
@@ -117,15 +115,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         (true, true) => Exit::Conformant,
         (true, false) => Exit::Inconclusive,
     })
-}
-
-fn expected(file: Option<&Path>) -> Result<Option<Expectations>, CliError> {
-    let Some(path) = file else { return Ok(spec::expect::built_in(TARGET.0, TARGET.1)?) };
-    let read = spec::expect::load(path)?;
-    if !read.concerns(TARGET.0, TARGET.1) {
-        return Err(CliError::Unconcerned { file: path.display().to_string() });
-    }
-    Ok(Some(read))
 }
 
 /// Writes the record, and a page and a plot in each language; answers the pages and plots.

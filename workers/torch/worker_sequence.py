@@ -32,8 +32,7 @@ class Sequence:
         self.cuda, self.memory = torch.cuda, torch.cuda.memory
         self.count = min(len(setup["device_bytes"]), torch.cuda.device_count())
         self.streams = min(setup["streams"], most_streams)
-        self.blocks, self.pools, self.contexts, self.graphs = {}, {}, [], {}
-        self.reset_graphs = {}
+        self.blocks, self.pools, self.contexts = {}, {}, []
         self.former = {}
         # The device that the latest call was about, and whether a block was recorded on a stream.
         self.about, self.records = None, False

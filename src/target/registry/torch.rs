@@ -16,7 +16,8 @@ pub(super) static CUDA: TargetKind = TargetKind {
     parallel: Parallel::One,
     is_tried: false,
     is: |name| torch::is_meant(name) && name.place == "cuda",
-    missing: || linux_missing().or_else(gpu_missing).or_else(torch::missing),
+    // Whether an interpreter has torch is found out when it is started.
+    missing: || linux_missing().or_else(gpu_missing),
     prepare: super::nothing_to_prepare,
     // Its worker is another program.
     open: |name, _| Err(unknown(name)),
@@ -28,6 +29,6 @@ pub(super) static SIM: TargetKind = TargetKind {
     what: "the same over simulated devices, which run no kernels (docs/simcuda.md)",
     parallel: Parallel::EachCore,
     is: |name| torch::is_meant(name) && name.place == "sim",
-    missing: || linux_missing().or_else(torch::missing),
+    missing: linux_missing,
     ..CUDA
 };

@@ -3,7 +3,7 @@
 //! Decides what stands in a target's name. The worker's files are embedded, and handed to the interpreter as texts: a command
 //! names nothing of a source tree.
 
-use super::super::registry::{Missing, TargetOption, unknown_option};
+use super::super::registry::{TargetOption, unknown_option};
 use super::super::worker::own;
 use super::super::{TargetError, TargetName};
 use crate::child::Program;
@@ -96,9 +96,4 @@ pub(in crate::target) fn program(name: &TargetName) -> Result<Program, TargetErr
     }
     let before = ["simcuda"].into_iter().chain(SIMULATED).chain(["--log", "off", "--"]).map(str::to_owned);
     Ok(own(before.chain([python]).chain(words)))
-}
-
-/// What the target needs and this machine lacks; whether torch is there is found out when it is started.
-pub(in crate::target) fn missing() -> Option<Missing> {
-    None
 }

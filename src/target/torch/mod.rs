@@ -19,7 +19,7 @@ use crate::op::{
 };
 use crate::reference::{Rules, TENSOR_LIMIT};
 
-pub(super) use command::{HELP, missing, program};
+pub(super) use command::{HELP, program};
 
 /// Whether a name is of a live PyTorch.
 pub(super) fn is_meant(name: &TargetName) -> bool {
