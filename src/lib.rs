@@ -21,6 +21,7 @@ pub mod replay;
 pub mod report;
 pub mod setup;
 pub mod spec;
+mod standalone;
 mod stress;
 pub mod target;
 pub mod workload;

@@ -10,8 +10,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::setup;
 use poolproof::target::TargetName;
 use poolproof::target::released::{RELEASES, find};
-use poolproof::verdict::Finding;
 use poolproof::verdict::record::RunRecord;
+use poolproof::verdict::standalone::Came;
+use poolproof::verdict::{Finding, Standalone};
 use tempfile::TempDir;
 
 /// Mistakes of the example library.
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     for mistake in MISTAKES {
         add(format!("c::{mistake}"), no_cc, Box::new(move || c(mistake)));
     }
+    add("a-run-brings-its-programs".to_owned(), no_cc, Box::new(in_a_run));
     for (defect, scenarios, promise) in DEFECTS {
         add(format!("rust::{defect}"), None, Box::new(move || rust(defect, scenarios, promise)));
     }
@@ -178,6 +180,39 @@ fn c(mistake: &str) -> Result<(), Failed> {
         })?;
     }
     Ok(())
+}
+
+/// A run writes each finding as a program, runs it and says what it printed; `--programs none` leaves that out, and its files with it.
+fn in_a_run() -> Result<(), Failed> {
+    let build = tempfile::tempdir()?;
+    let library = build.path().join("liballocator.so");
+    compiled("cc", &["-O1", "-shared", "-fPIC", "-pthread"], &root().join("examples/plugin/allocator.c"), &library)?;
+    let target = format!("plugin:{}@host?deadline=20s&env=MISTAKE=streams", library.display());
+    let ran = run(&target, "strm::*")?;
+    let page = fs::read_to_string(ran.at.join("report.md"))?;
+    let mut shown = 0;
+    for finding in &ran.findings {
+        match &finding.standalone {
+            Some(Standalone::Program { file, came: Came::Shows { printed }, .. }) => {
+                shown += 1;
+                let told = printed.lines().next_back().unwrap_or_default();
+                if !ran.at.join(file).is_file() || !page.contains(told) || !page.contains(&format!("`{file}`")) {
+                    return Err(format!("{file}: {printed}\n{page}").into());
+                }
+            }
+            Some(Standalone::Unsaid { why, .. }) if page.contains("not as a program in C") && !why.is_empty() => {}
+            other => return Err(format!("{}: {other:?}", finding.id).into()),
+        }
+    }
+    if shown == 0 || !page.contains("Run in a fresh process, it exited 1:") {
+        return Err(page.into());
+    }
+    let again = ["run", "--no-regressions", "--out", "o", "--cases", "8", "--no-exact", "--programs", "none"];
+    poolproof(ran.folder.path(), &[&again[..], &["--scenario", "strm::*", "--target", &target]].concat())?;
+    let left = fs::read_dir(ran.at.join("findings"))?.flatten();
+    let left: Vec<_> =
+        left.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "c")).collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("{left:?}").into()) }
 }
 
 /// The library crates that this test was built with, newest first.

@@ -23,6 +23,16 @@ pub(super) enum Faults {
     Sweep,
 }
 
+/// Which findings become programs of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Programs {
+    /// Those that nobody expected
+    New,
+    /// Expected ones, too
+    All,
+    None,
+}
+
 /// Which of the two languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Lang {

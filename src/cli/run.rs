@@ -10,13 +10,14 @@ use crate::op::Text;
 use crate::report::{self, Language};
 use crate::spec;
 use crate::spec::expect::{self, Expectations};
+use crate::standalone;
 use crate::target::{self, TargetName};
-use crate::verdict::Outcome;
 use crate::verdict::record::{EndedBy, RunRecord};
+use crate::verdict::{Finding, Outcome};
 
 use super::flags::{
-    Beside, Faults, Kept, Lang, cases_from_environment, check_writable, duration, ensure_writable, jobs_for, parent,
-    targets,
+    Beside, Faults, Kept, Lang, Programs, cases_from_environment, check_writable, duration, ensure_writable, jobs_for,
+    parent, targets,
 };
 use super::output::note;
 use super::progress::Shown;
@@ -91,6 +92,10 @@ pub(super) struct Args {
     /// with fewer it exits with 4
     #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u8).range(0..=100))]
     min_coverage: u8,
+    /// Findings that are written as programs which need nothing of poolproof (Python for torch, C++ for c10, C for a
+    /// library), and run in a fresh process before the report speaks of them
+    #[arg(long, value_enum, default_value_t = Programs::New)]
+    programs: Programs,
     #[command(flatten)]
     twin: Beside,
     #[command(flatten)]
@@ -145,6 +150,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
         shown.clear();
         let mut record = result?;
         engine::expect::apply(&mut record, shown.expected());
+        add_programs(&mut record, &options, &args, context)?;
         if let Some(time) = args.kill_matrix.filter(|_| !context.stop.is_asked()) {
             let so_far = RunRecord { ended: EndedBy::Killed, ..record.clone() };
             report::write(&so_far, &options.out, args.lang.languages())?;
@@ -162,6 +168,35 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
     }
     let exit = summarise(&records, args.lang, context)?;
     Ok(if all_run { exit } else { exit.and(Exit::Inconclusive) })
+}
+
+/// Writes what was found as programs, and runs them.
+fn add_programs(
+    record: &mut RunRecord,
+    options: &RunOptions,
+    args: &Args,
+    context: &mut Context,
+) -> Result<(), CliError> {
+    let wanted = |record: &RunRecord, finding: &Finding| match args.programs {
+        Programs::New => !record.is_expected(finding),
+        Programs::All => true,
+        Programs::None => false,
+    };
+    if standalone::tongue(&options.target).is_none() || !record.findings.iter().any(|f| wanted(record, f)) {
+        return Ok(());
+    }
+    let (verbose, stop) = (context.verbose, context.stop.clone());
+    // A run that is cut off from here on has its report.
+    let so_far = RunRecord { ended: EndedBy::Killed, ..record.clone() };
+    report::write(&so_far, &options.out, args.lang.languages())?;
+    let goes_on = |finding: &Finding| {
+        if verbose {
+            note(format_args!("{}: {} as a program of its own", options.target, finding.id));
+        }
+        !stop.is_asked()
+    };
+    let added = standalone::add(record, &options.target, &options.out, wanted, goes_on);
+    added.map_err(|source| CliError::Unwritable { path: options.out.clone(), source, flag: "--out" })
 }
 
 /// The files of expected failures; what is wrong with any of them.

@@ -173,6 +173,7 @@ fn finding(options: &RunOptions, suspects: &[Suspect<'_>], group: &Group, open: 
         folded: folded.collect(),
         file: String::new(),
         command: String::new(),
+        standalone: None,
     }
 }
 

@@ -54,6 +54,10 @@ impl Session<'_> {
                     // still speak of that step's figures, so the retry waits for them.
                     probes.retry(self)?;
                     self.step = index;
+                    if self.target.wants_plan() {
+                        let plan = probes.plan(self, &sequence.steps[index..]);
+                        self.target.plan(plan);
+                    }
                     probes.before(self, op)?;
                     let answer = self.ask(op, step.expect.as_deref(), Role::Given)?;
                     probes.after(self, op, answer)?;

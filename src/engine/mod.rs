@@ -4,6 +4,7 @@
 //! small and where it is kept. Does not decide what is right (`oracle`) or how it reads (`report`).
 
 mod again;
+mod ahead;
 mod assemble;
 pub mod attempt;
 mod case;

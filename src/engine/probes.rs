@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, StreamId, TargetInfo};
+use crate::op::{BlockId, Capability, DeviceId, Op, OracleName, Step, StreamId, TargetInfo};
 
+use super::ahead;
 use super::session::{Role, Session, StepOutcome, Stop};
 
 /// Retries get block ids from here on; sequences number theirs from 0.
@@ -51,6 +52,14 @@ impl Probes {
             to_be_read: false,
             read_up_to: 0,
         }
+    }
+
+    /// What is asked next as long as every answer is plain, from the first of these steps on.
+    pub(super) fn plan(&self, session: &Session<'_>, steps: &[Step]) -> Vec<Op> {
+        if !self.unwritten.is_empty() || self.to_be_read {
+            return Vec::new();
+        }
+        ahead::plan(&session.model, self.contents, session.info.streams, steps)
     }
 
     /// Reads a block before it is given back.

@@ -1,6 +1,7 @@
 //! The runner on a trivial allocator that goes wrong on request.
 
 mod again;
+mod ahead;
 mod fake;
 mod states;
 mod stopped;

@@ -211,8 +211,8 @@ fn refused(path: &Path, expected: &'static str, error: &serde_json::Error) -> Re
 /// A folder or file that cannot be written, or a finding whose file lies outside the folder (checked first).
 pub fn write(record: &RunRecord, dir: &Path, languages: &[Language]) -> Result<Vec<PathBuf>, ReportError> {
     for finding in &record.findings {
-        if !is_below(&finding.file) {
-            return Err(ReportError::Outside { finding: finding.id.clone(), file: finding.file.clone() });
+        if let Some(file) = finding.files().find(|file| !is_below(file)) {
+            return Err(ReportError::Outside { finding: finding.id.clone(), file: file.to_owned() });
         }
     }
     let earlier = read(&dir.join(RUN_FILE)).ok();
@@ -225,6 +225,8 @@ pub fn write(record: &RunRecord, dir: &Path, languages: &[Language]) -> Result<V
         } else {
             written.push(whole(&path, &text)?);
         }
+        // Programs were written when they were run.
+        written.extend(finding.files().skip(1).map(|file| dir.join(file)));
     }
     // One after the other at once, so that a process that is killed leaves files that agree.
     let mut drafts = Vec::new();
@@ -243,7 +245,7 @@ pub fn write(record: &RunRecord, dir: &Path, languages: &[Language]) -> Result<V
 
 /// Removes what the earlier run of this folder wrote and this one did not.
 fn clear(earlier: &RunRecord, dir: &Path, written: &[PathBuf]) -> Result<(), ReportError> {
-    let findings = earlier.findings.iter().map(|f| f.file.as_str()).filter(|file| is_below(file));
+    let findings = earlier.findings.iter().flat_map(|finding| finding.files()).filter(|file| is_below(file));
     let reports = exporters(&Language::ALL);
     for path in findings
         .chain(reports.iter().map(|format| format.file_name()))

@@ -77,6 +77,8 @@ pub enum ProtocolError {
     RestartsAtOnce,
     #[error("it closed its output and went on running")]
     Closed,
+    #[error("`{done}` was foretold and done, and `{asked}` was asked in its place")]
+    Foretold { done: String, asked: String },
     #[error("a question of {bytes} bytes is longer than it may be")]
     TooLong { bytes: usize },
 }

@@ -35,7 +35,14 @@ pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
 pub use plugin::SharedLibrary;
 pub use registry::{ReferenceOptions, jobs, reference_options, siblings, unavailable};
+pub use torch::script;
 pub use unfaithful::open_counted;
+
+/// The release of PyTorch that a name of `c10` stands for, where it is set up.
+#[must_use]
+pub fn released_as(name: &TargetName) -> Option<released::Released> {
+    c10::version(name).and_then(|version| released::set_up(&version))
+}
 
 /// An allocator under test. A target is built for one sequence and dropped after it.
 ///
@@ -53,6 +60,15 @@ pub trait Target {
     /// What the sequence will ask besides what the harness adds: for a target that has to know what becomes of a block when it
     /// hands it out.
     fn foresee(&mut self, _steps: &[Step]) {}
+
+    /// Whether it would like to hear what is asked next.
+    fn wants_plan(&self) -> bool {
+        false
+    }
+
+    /// What is asked next, as long as every answer is plain: nothing is refused or dropped, and no memory goes back to a device.
+    /// It may be asked of the allocator before the harness asks for the answer.
+    fn plan(&mut self, _next: Vec<Op>) {}
 
     /// Asks one thing. A failure of the allocator is a `Reply::Refused`.
     fn apply(&mut self, op: &Op) -> Reply;

@@ -3,7 +3,7 @@
 /// Every room by floor. A room sees the rooms of lower floors, and none of its own or above.
 pub const FLOORS: [(u8, &[&str]); 7] = [
     (6, &["cli"]),
-    (5, &["bench", "contract", "doctor", "matrix", "monitor", "setup", "stress"]),
+    (5, &["bench", "contract", "doctor", "matrix", "monitor", "setup", "standalone", "stress"]),
     (4, &["engine", "replay", "report"]),
     (3, &["workload", "oracle", "simcuda", "target"]),
     (2, &["reference", "model", "cuda", "cudart"]),
@@ -16,14 +16,15 @@ pub const ONE_ROOM: [&str; 5] = ["cuda", "cudart", "device", "reference", "simcu
 
 /// What a room sees of the floors below it, tests apart.
 #[rustfmt::skip]
-pub const EDGES: [(&str, &[&str]); 28] = [
-    ("cli", &["bench", "contract", "cuda", "doctor", "engine", "matrix", "monitor", "op", "oracle", "reference", "replay", "report", "requirement", "setup", "spec", "stress", "target", "verdict", "workload"]),
+pub const EDGES: [(&str, &[&str]); 29] = [
+    ("cli", &["bench", "contract", "cuda", "doctor", "engine", "matrix", "monitor", "op", "oracle", "reference", "replay", "report", "requirement", "setup", "spec", "standalone", "stress", "target", "verdict", "workload"]),
     ("bench", &["child", "cuda", "device", "engine", "input", "op", "recording", "reference", "target"]),
     ("contract", &["child", "engine", "spec", "verdict"]),
     ("doctor", &["child", "cuda", "target"]),
     ("matrix", &["engine", "op", "requirement", "spec", "target", "verdict"]),
     ("monitor", &["child", "engine", "spec", "verdict"]),
     ("setup", &["child", "files", "target"]),
+    ("standalone", &["child", "files", "op", "report", "target", "verdict"]),
     ("stress", &["child", "device", "engine", "op", "reference", "target", "workload"]),
     ("engine", &["child", "device", "files", "input", "model", "op", "oracle", "recording", "reference", "requirement", "spec", "target", "verdict", "workload"]),
     ("replay", &["child", "device", "input", "op", "recording", "reference", "target"]),

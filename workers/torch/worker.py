@@ -1,9 +1,8 @@
 """The adapter of `torch@cuda` and `torch@sim`: asks a live PyTorch, through what its users call, what poolproof asks.
 
-Decides what a refusal is called, which thread a call comes from, and when the process has to be another one. Speaks
-poolproof-worker/2 (docs/worker-protocol.md) over descriptors 3 and 4. Which function an operation becomes is worker_sequence.py's, what
-the devices are made to do worker_device.py's, how figures and events are told worker_shown.py's. PyTorch is imported when the first
-sequence says under which settings.
+Decides what a refusal is called, which thread a call comes from, and when the process has to be another one (`Elsewhere`). Speaks
+poolproof-worker/2 (docs/worker-protocol.md). Which function an operation becomes is worker_sequence.py's, what the devices are made to do
+worker_device.py's, how figures and events are told worker_shown.py's; where its processes come from is worker_front.py's.
 """
 
 import gc
@@ -22,13 +21,23 @@ STREAMS = 8
 VARIABLES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING")
 
 
+def set_settings(config):
+    """PyTorch reads them when its allocator is asked for the first time, and which allocator that is when it is imported."""
+    for variable in VARIABLES:  # the first that exists wins: only ours may
+        os.environ.pop(variable, None)
+    if config:
+        os.environ["PYTORCH_CUDA_ALLOC_CONF"] = config
+
+
+class Elsewhere(Exception):
+    """Only another process can answer this question, or the next, where none is named."""
+
+
 def refusal(torch, error):
     """What was raised, as an answer."""
     message = str(error)
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         kind = "out_of_memory"
-    elif isinstance(error, OverflowError):
-        kind = "out_of_memory"  # no request of that size reaches the allocator
     elif isinstance(error, NotImplementedError):
         kind = "unsupported"
     elif "invalid device ordinal" in message or "Invalid device" in message:
@@ -45,26 +54,24 @@ def refusal(torch, error):
 
 
 class Callers:
-    """Threads that calls come from; the first is this one."""
+    """Threads that calls come from, but for the first, which is the caller's own."""
 
-    def __init__(self):
-        self.queues, self.host = {}, None
+    def __init__(self, asked):
+        self.asked, self.queues, self.host = asked, {}, None
 
-    def run(self, thread, act):
-        if thread == 0:
-            return act()
+    def run(self, thread, act, fields):
         if thread not in self.queues:
             asked, answered = queue.SimpleQueue(), queue.SimpleQueue()
             threading.Thread(target=self.serve, args=(asked, answered), daemon=True).start()
             self.queues[thread] = asked, answered
         asked, answered = self.queues[thread]
-        asked.put(act)
+        asked.put((act, fields))
         return answered.get()
 
     def serve(self, asked, answered):
         self.host.enter_thread()
-        while (act := asked.get()) is not None:
-            answered.put(act())
+        while (call := asked.get()) is not None:
+            answered.put(self.asked(*call))
 
     def end(self):
         for asked, _ in self.queues.values():
@@ -77,15 +84,14 @@ class Worker:
         self.config, self.limited, self.simulated = config, limited, simulated
         self.read = None
         self.torch = self.host = self.shown = self.sequence = None
-        self.callers = Callers()
+        self.callers = Callers(self.asked)
+        # What was asked ahead is passed over: the harness may act on the latest answer.
+        self.passes = False
         self.is_spoiled = False
 
     def start(self, config):
         """Reads the settings, once a process, and everything that stands on them."""
-        for variable in VARIABLES:  # the first that exists wins: only ours may
-            os.environ.pop(variable, None)
-        if config:
-            os.environ["PYTORCH_CUDA_ALLOC_CONF"] = config
+        set_settings(config)
         watcher = None if self.simulated else worker_device.Watcher()
         import torch
 
@@ -105,8 +111,8 @@ class Worker:
                 self.start(config)
             except Exception as error:  # noqa: BLE001: whatever keeps torch from serving is the answer
                 return json.dumps({"refused": {"error": {"message": f"{type(error).__name__}: {error}"}}})
-        elif config != self.read or self.is_spoiled:
-            return '{"restart":{}}'
+        elif config != self.read:
+            raise Elsewhere
         self.sequence = worker_sequence.Sequence(self.torch, self.host, self.shown, setup, STREAMS)
         info = {
             "devices": [
@@ -117,9 +123,18 @@ class Worker:
             "streams": self.sequence.streams,
             "capabilities": self.host.capabilities(),
             "config": self.read or None,
+            "ahead": True,
         }
         versions = {"allocator": self.torch.__version__, "driver": self.host.driver()}
         return json.dumps({"opened": {"info": info, "versions": versions, "devices": self.shown.whole()}})
+
+    def asked(self, act, fields):
+        try:
+            return act(**fields)
+        except worker_sequence.Unknown as unknown:
+            return f'{{"dropped":"{unknown}"}}'
+        except Exception as error:  # noqa: BLE001: whatever PyTorch raises is the answer
+            return refusal(self.torch, error)
 
     def apply(self, op, thread):
         name, fields = (op, {}) if isinstance(op, str) else next(iter(op.items()))
@@ -128,24 +143,17 @@ class Worker:
         if act is None:
             return '{"applied":{"reply":{"refused":{"class":"unsupported","message":"PyTorch has no call for it"}}}}'
 
-        def asked():
-            try:
-                return act(**fields)
-            except worker_sequence.Unknown as unknown:
-                return f'{{"dropped":"{unknown}"}}'
-            except Exception as error:  # noqa: BLE001: whatever PyTorch raises is the answer
-                return refusal(self.torch, error)
-
         device = sequence.about = fields.get("device")
         if device is not None and device >= sequence.count:
             # Of the machine's devices a sequence has the first few: what comes after them does not exist for it.
             fields = {**fields, "device": min(device + self.host.count, 2**31 - 1)}
         with self.host.watched():
-            reply = self.callers.run(thread, asked)
-        if sequence.records:
-            for device in range(sequence.count):
-                self.host.settle(device)
-        devices, events = self.shown.changes(name, sequence.about, reply.startswith('{"refused"'))
+            reply = self.callers.run(thread, act, fields) if thread else self.asked(act, fields)
+        if sequence.unsettled is not None:
+            self.host.settle(sequence.unsettled)
+            sequence.unsettled = None
+        devices, events, called = self.shown.changes(name, sequence.about, reply.startswith('{"refused"'))
+        self.passes = called or reply.startswith('{"dropped"')
         pool = f',"pool":{made}' if (made := sequence.made) else ""
         sequence.made = None
         return f'{{"applied":{{"reply":{reply}{devices}{events}{pool}}}}}'
@@ -154,12 +162,16 @@ class Worker:
         self.callers.end()
         clean = self.sequence is None or self.sequence.end()
         self.sequence = None
-        self.is_spoiled |= not clean
-        return '{"closed":{"restart":true}}' if self.is_spoiled else '{"closed":{}}'
+        self.is_spoiled = not clean
+        return '{"closed":{}}'
 
     def answer(self, line):
         (kind, asked), = json.loads(line).items()
         if kind == "apply":
+            if "ahead" not in asked:
+                self.passes = False
+            elif self.passes:
+                return '{"passed_over":{}}'
             return self.apply(asked["op"], asked.get("thread", 0))
         if kind == "observe":
             return f'{{"observed":{{{self.shown.changes("", None, False, asked=False)[0][1:]}}}}}'
@@ -172,17 +184,5 @@ class Worker:
         return json.dumps({"misread": {"reason": f"nobody knows `{kind}`"}})
 
 
-def main(config="", limited="limited", place="cuda"):
-    worker = Worker(config, limited == "limited", place == "sim")
-    gc.disable()  # what is collected when is ours to say
-    with os.fdopen(3, "rb") as questions:
-        for line in questions:
-            text = worker.answer(line) + "\n"
-            left = memoryview(text.encode())
-            while left:
-                left = left[os.write(4, left):]
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit("this is a part of worker_front.py")

@@ -100,6 +100,10 @@ class Host:
     def handle(self, device, stream):
         return self.all_handles[self.cuda.current_device() if device is None else device][stream]
 
+    def on(self, device):
+        """Makes a device current, where there are several."""
+        return self.cuda.device(device) if self.count > 1 else NOTHING
+
     def enter_thread(self):
         """A new thread has a context once it has asked the runtime for something; the driver's own calls make none."""
         self.all_streams[0][0].synchronize()
@@ -194,10 +198,6 @@ class Real(worker_contents.Contents, Host):
         self.need = {}
         self.busy = Busy(self)
         self.begin_contents(driver)
-
-    def on(self, device):
-        """Makes a device current, where there are several."""
-        return self.cuda.device(device) if self.count > 1 else NOTHING
 
     def do(self, name, *arguments):
         code = getattr(self.driver_library, name)(*arguments)
@@ -304,10 +304,12 @@ class Simulated(Host):
         return NOTHING
 
     def occupy(self, device, stream):
-        self.told(self.keep(self.handle(device, stream)), "occupy")
+        with self.on(device):  # default streams have one handle on all devices
+            self.told(self.keep(self.handle(device, stream)), "occupy")
 
     def finish(self, device, stream):
-        self.told(self.let_go(self.handle(device, stream)), "finish")
+        with self.on(device):
+            self.told(self.let_go(self.handle(device, stream)), "finish")
 
     def keep_busy(self, _device, stream):
         self.told(self.keep(stream.cuda_stream), "occupy")

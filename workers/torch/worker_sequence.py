@@ -34,8 +34,8 @@ class Sequence:
         self.streams = min(setup["streams"], most_streams)
         self.blocks, self.pools, self.contexts = {}, {}, []
         self.former = {}
-        # The device that the latest call was about, and whether a block was recorded on a stream.
-        self.about, self.records = None, False
+        # The device that the latest call was about, and the one where it recorded events.
+        self.about = self.unsettled = None
         # PyTorch's number for the pool that the latest call made.
         self.made = None
         self.told_limits = host.limited(self.count, setup["device_bytes"])
@@ -75,6 +75,8 @@ class Sequence:
         del self.blocks[block]
         self.former[block] = held.address
         held.tensor = None
+        if held.recorded:
+            self.unsettled = held.device
         return '"done"'
 
     def block(self, block):
@@ -107,7 +109,7 @@ class Sequence:
                 return '"done"'
             raise NotImplementedError("only a tensor can be recorded on a stream, and this block is none")
         held.tensor.record_stream(self.host.stream(held.device, stream))
-        held.recorded = self.records = True
+        held.recorded = True
         return '"done"'
 
     def empty_cache(self):

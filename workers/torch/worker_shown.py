@@ -28,7 +28,7 @@ class Shown:
         self.torch, self.host = torch, host
         self.raw = torch.cuda.memory.memory_stats_as_nested_dict
         self.native = torch.cuda.get_allocator_backend() == "native"
-        self.names = {}
+        self.families = []
 
     def begin(self, count, streams):
         self.count, self.streams = count, streams
@@ -89,11 +89,12 @@ class Shown:
         return flat
 
     def changes(self, name, device, refused, asked=True):
-        """What changed since the last look, as the end of an answer: devices, then events. Who only looks is told no events."""
+        """What changed since the last look, as the end of an answer: devices, events; and whether a device was called, or a request
+        refused. Who only looks is told no events."""
         self.operations += 1
         touched = range(self.count)
         if name in NO_CALL:
-            return self.idle_changes(), ""
+            return self.idle_changes(), "", refused
         if self.count > 1 and device is not None and 0 <= device < self.count and self.operations % EVERY_DEVICE:
             touched = (device,)
         told, called = None, refused
@@ -123,7 +124,7 @@ class Shown:
         devices = f',"devices":[{",".join(told)}]' if told else ""
         self.untold += 1
         events = self.events() if asked and self.native and (called or self.untold >= EVERY_EVENTS) else ""
-        return devices, events
+        return devices, events, called
 
     def idle_changes(self):
         told = None
@@ -134,26 +135,38 @@ class Shown:
                 told[d] = f'{{"idle":{idle}}}'
         return f',"devices":[{",".join(told)}]' if told else ""
 
-    def differences(self, stats, last):
-        """Figures that differ, and whether the device was called for it."""
+    def lay_out(self, stats):
+        """Of each family its rows, and of each row the text that its figures go into."""
         found = []
         for family, of in stats.items():
-            was = last.get(family)
+            if not isinstance(of, dict):
+                found.append((None, f'"{family}":%d'))
+                continue
+            rows = []
+            for row, columns in of.items():
+                names = [f"{family}.{row}.{c}" for c in columns] if isinstance(columns, dict) else [f"{family}.{row}"]
+                rows.append((row, ",".join(f'"{name}":%d' for name in names)))
+            found.append((rows, None))
+        self.families, self.driver_keys = found, [key for key in DRIVER if key in stats]
+
+    def differences(self, stats, last):
+        """The rows with figures that differ, and whether the device was called for it."""
+        if len(self.families) != len(stats):
+            self.lay_out(stats)
+        found = []
+        # PyTorch lists them in the same order each time.
+        for of, was, (rows, text) in zip(stats.values(), last.values(), self.families):
             if of == was:
                 continue
-            if not isinstance(of, dict):
-                found.append(f'"{family}":{of}')
+            if rows is None:
+                found.append(text % of)
                 continue
-            for row, columns in of.items():
-                if isinstance(columns, dict):
-                    before = was[row]
-                    for column, value in columns.items():
-                        if value != before[column]:
-                            found.append(f'"{family}.{row}.{column}":{value}')
-                elif columns != was[row]:
-                    found.append(f'"{family}.{row}":{columns}')
-        reserved, before = stats["reserved_bytes"]["all"], last["reserved_bytes"]["all"]
-        called = reserved != before or any(stats.get(key) != last.get(key) for key in DRIVER)
+            for row, text in rows:
+                if (columns := of[row]) != was[row]:
+                    found.append(text % (tuple(columns.values()) if isinstance(columns, dict) else columns))
+        called = stats["reserved_bytes"]["all"] != last["reserved_bytes"]["all"]
+        for key in self.driver_keys:
+            called |= stats[key] != last[key]
         return ",".join(found), called
 
     # --- segments and events ---

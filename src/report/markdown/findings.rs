@@ -4,7 +4,7 @@ use super::super::advice;
 use super::super::facts::Facts;
 use super::super::page::{Page, code, columns_of, decimal, escape, person_days, plural, thousands};
 use super::super::words;
-use super::{join, title};
+use super::{join, program, title};
 use crate::op::size;
 use crate::requirement::Severity;
 use crate::verdict::{Because, Finding, Folded, Reproduced, TranscriptLine};
@@ -61,6 +61,7 @@ fn one(page: &mut Page, facts: &Facts<'_>, finding: &Finding) {
         sequence(page, finding);
     }
     evidence(page, finding);
+    program::write(page, finding);
     page.lead("Reproduce", "复现命令");
     page.code_block("sh", &finding.command);
 }

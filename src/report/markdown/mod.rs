@@ -5,6 +5,7 @@
 mod coverage;
 mod findings;
 mod follow_up;
+mod program;
 mod results;
 mod scope;
 mod states;

@@ -11,8 +11,8 @@ pub(super) static CUDA: TargetKind = TargetKind {
     what: "a live PyTorch on NVIDIA GPUs, through `torch.cuda` and `torch.cuda.memory` as Python calls them",
     options: &[torch::HELP, PROCESS_HELP, FOREIGN_HELP],
     isolation: Isolation::Child,
-    // Settings are read once a process; all else can be given back.
-    freshness: Freshness::Settings,
+    // Its front forks a process for each settings string.
+    freshness: Freshness::Sequence,
     parallel: Parallel::One,
     is_tried: false,
     is: |name| torch::is_meant(name) && name.place == "cuda",

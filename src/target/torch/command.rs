@@ -3,18 +3,21 @@
 //! Decides what stands in a target's name. The worker's files are embedded, and handed to the interpreter as texts: a command
 //! names nothing of a source tree.
 
+use std::path::Path;
+
 use super::super::registry::{TargetOption, unknown_option};
-use super::super::worker::own;
+use super::super::worker::{environment, own};
 use super::super::{TargetError, TargetName};
 use crate::child::Program;
 
 /// The worker, the part that the others need first.
-const WORKER: [(&str, &str); 5] = [
+const WORKER: [(&str, &str); 6] = [
     ("worker_contents", include_str!("../../../workers/torch/worker_contents.py")),
     ("worker_device", include_str!("../../../workers/torch/worker_device.py")),
     ("worker_shown", include_str!("../../../workers/torch/worker_shown.py")),
     ("worker_sequence", include_str!("../../../workers/torch/worker_sequence.py")),
     ("worker", include_str!("../../../workers/torch/worker.py")),
+    ("worker_front", include_str!("../../../workers/torch/worker_front.py")),
 ];
 
 /// Makes modules of the texts that it is given, so that errors show their lines, and starts the last.
@@ -91,9 +94,23 @@ pub(in crate::target) fn program(name: &TargetName) -> Result<Program, TargetErr
     let mut words: Vec<String> = vec!["-c".to_owned(), START.to_owned(), WORKER.len().to_string()];
     words.extend(WORKER.iter().flat_map(|(name, text)| [(*name).to_owned(), (*text).to_owned()]));
     words.extend([config, size.to_owned(), name.place.clone()]);
+    Ok(on_devices(name, python, words))
+}
+
+/// The interpreter that a live PyTorch's name asks for, with a script, on the same devices and in the same environment.
+///
+/// # Errors
+/// An option that does not exist, or a value that means nothing.
+pub fn script(name: &TargetName, file: &Path) -> Result<Program, TargetError> {
+    let Asked { python, .. } = read(name)?;
+    let program = on_devices(name, python, vec![file.to_string_lossy().into_owned()]);
+    Ok(Program { environment: environment(name)?, ..program })
+}
+
+fn on_devices(name: &TargetName, python: String, words: Vec<String>) -> Program {
     if name.place != "sim" {
-        return Ok(Program::new(python, words));
+        return Program::new(python, words);
     }
     let before = ["simcuda"].into_iter().chain(SIMULATED).chain(["--log", "off", "--"]).map(str::to_owned);
-    Ok(own(before.chain([python]).chain(words)))
+    own(before.chain([python]).chain(words))
 }

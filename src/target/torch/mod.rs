@@ -19,6 +19,7 @@ use crate::op::{
 };
 use crate::reference::{Rules, TENSOR_LIMIT};
 
+pub use command::script;
 pub(super) use command::{HELP, program};
 
 /// Whether a name is of a live PyTorch.
@@ -108,6 +109,15 @@ impl Target for LiveTorch {
             _ => None,
         };
         self.recorded = steps.iter().filter_map(recorded).collect();
+    }
+
+    fn wants_plan(&self) -> bool {
+        self.worker.wants_plan()
+    }
+
+    fn plan(&mut self, next: Vec<Op>) {
+        let asked = next.iter().map(|op| self.as_asked(op)).collect();
+        self.worker.plan(asked, self.caller);
     }
 
     fn apply(&mut self, op: &Op) -> Reply {

@@ -4,6 +4,8 @@
 //! next sequence gets a new one. A process is used for many sequences of one thread and of one name.
 
 #[cfg(target_os = "linux")]
+mod ahead;
+#[cfg(target_os = "linux")]
 mod examine;
 mod faulty;
 #[cfg(target_os = "linux")]
@@ -32,7 +34,7 @@ pub use protocol::{
     About, Answer, Ask, Changed, LONGEST_ANSWER, LONGEST_ASK, MOST_DEVICES, PROTOCOL, Unopened, Waited, schema,
 };
 #[cfg(target_os = "linux")]
-pub(super) use recipe::patience;
+pub(super) use recipe::{environment, patience};
 pub use serve::{ServeError, serve};
 #[cfg(target_os = "linux")]
 pub(super) use target::{Context, WorkerTarget};

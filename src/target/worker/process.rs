@@ -89,7 +89,13 @@ impl Process {
         limit: Duration,
         unstated: Option<RefusalClass>,
     ) -> Result<Answer, Lost> {
-        let line = self.ask_for_line(ask, limit)?;
+        self.tell_all(std::slice::from_ref(ask), limit)?;
+        self.hear(limit, unstated)
+    }
+
+    /// Waits for the answer to the earliest question that has none.
+    pub(super) fn hear(&mut self, limit: Duration, unstated: Option<RefusalClass>) -> Result<Answer, Lost> {
+        let line = self.line(Until::after(limit), limit)?;
         let mut unknown = Vec::new();
         let read = match &self.speaks_as {
             Some(_) => Answer::read_noting(&line, unstated, |path| unknown.push(path)),
@@ -119,15 +125,22 @@ impl Process {
 
     /// The same, and the answer as it was written.
     pub(super) fn ask_for_line(&mut self, ask: &Ask<'_>, limit: Duration) -> Result<Vec<u8>, Lost> {
-        let mut line = serde_json::to_vec(ask)
-            .map_err(|e| self.broke(ProtocolError::Misread { reason: format!("{}: {e}", ask.name()) }))?;
-        if line.len() > LONGEST_ASK {
-            return Err(self.broke(ProtocolError::TooLong { bytes: line.len() }));
+        self.tell_all(std::slice::from_ref(ask), limit)?;
+        self.line(Until::after(limit), limit)
+    }
+
+    /// Asks one thing after another, and waits for no answer. All of them fit into an empty pipe.
+    pub(super) fn tell_all(&mut self, asks: &[Ask<'_>], limit: Duration) -> Result<(), Lost> {
+        let mut lines = Vec::new();
+        for ask in asks {
+            serde_json::to_writer(&mut lines, ask)
+                .map_err(|e| self.broke(ProtocolError::Misread { reason: format!("{}: {e}", ask.name()) }))?;
+            lines.push(b'\n');
         }
-        line.push(b'\n');
-        let until = Until::after(limit);
-        self.tell(&line, until, limit)?;
-        self.line(until, limit)
+        if lines.len() > LONGEST_ASK + 1 {
+            return Err(self.broke(ProtocolError::TooLong { bytes: lines.len() - 1 }));
+        }
+        self.tell(&lines, Until::after(limit), limit)
     }
 
     /// Takes lines of any length from now on: it is this program.
@@ -165,7 +178,7 @@ impl Process {
         self.group.wait_for(GRACE)
     }
 
-    /// Writes a line.
+    /// Writes whole lines.
     fn tell(&mut self, mut line: &[u8], until: Until, limit: Duration) -> Result<(), Lost> {
         while !line.is_empty() {
             // Where nobody reads any more, the process has ended, or closed its input to do so.

@@ -66,6 +66,10 @@ pub enum Ask<'a> {
         /// Streams with unfinished work, as device and stream, for a worker whose streams are the harness's.
         #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
         busy: Cow<'a, [(usize, u8)]>,
+        /// Asked before the answers to what came before it were read, of a worker that says `ahead`: to be passed over where one of
+        /// them was not plain.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ahead: bool,
     },
     /// Look without asking anything.
     Observe {},
@@ -82,7 +86,7 @@ impl<'a> Ask<'a> {
     /// An operation and nothing beside it.
     #[must_use]
     pub fn apply(op: Cow<'a, Op>) -> Self {
-        Ask::Apply { op, about: None, thread: 0, busy: Cow::Borrowed(&[]) }
+        Ask::Apply { op, about: None, thread: 0, busy: Cow::Borrowed(&[]), ahead: false }
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -142,6 +146,9 @@ pub enum Answer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         poisoned: Option<String>,
     },
+    /// To an operation asked ahead: it was not done, because since the last that was not an answer was a refusal, or dropped, or memory
+    /// moved between the allocator and a device.
+    PassedOver {},
     Observed {
         #[serde(default, deserialize_with = "few")]
         #[schemars(length(max = MOST_DEVICES))]
@@ -232,6 +239,7 @@ impl Answer {
             Answer::Opened { .. } => "opened",
             Answer::Refused { .. } => "refused",
             Answer::Applied { .. } => "applied",
+            Answer::PassedOver {} => "passed_over",
             Answer::Observed { .. } => "observed",
             Answer::Closed { .. } => "closed",
             Answer::Restart {} => "restart",

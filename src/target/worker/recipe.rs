@@ -153,7 +153,7 @@ fn foreign(name: &TargetName, command: &str) -> Result<Program, TargetError> {
 }
 
 /// What the options of a name put into the environment.
-fn environment(name: &TargetName) -> Result<Vec<(String, String)>, TargetError> {
+pub(in crate::target) fn environment(name: &TargetName) -> Result<Vec<(String, String)>, TargetError> {
     let of = |value: Option<&str>| match value.and_then(|value| value.split_once('=')) {
         Some((variable, value)) if !variable.is_empty() => Ok((variable.to_owned(), value.to_owned())),
         _ => Err(TargetError::BadOption {

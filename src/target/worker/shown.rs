@@ -66,6 +66,9 @@ pub struct Described {
     /// Settings in force from the start, as PyTorch writes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
+    /// It may be asked what comes next before it has answered: it knows `ahead`, and what to pass over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ahead: bool,
 }
 
 fn one() -> u8 {

@@ -5,10 +5,12 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::super::lost::ProtocolError;
 use super::super::registry::Freshness;
 use super::super::{Lost, Target, TargetError, TargetName, torch};
+use super::ahead::{Ahead, Foretold};
 use super::probe;
 use super::process::Process;
 use super::protocol::{About, Answer, Ask};
@@ -159,7 +161,8 @@ pub(in crate::target) struct WorkerTarget {
     /// Operations asked.
     operations: u64,
     /// `None` once it was given back or is lost.
-    process: Option<Process>,
+    pub(super) process: Option<Process>,
+    pub(super) ahead: Ahead,
     /// Nobody has looked since the last answer.
     is_news: bool,
     lost: Option<Lost>,
@@ -188,6 +191,7 @@ impl WorkerTarget {
                     patience: recipe.patience,
                     operations: 0,
                     process: Some(process),
+                    ahead: Ahead::default(),
                     is_news: true,
                     lost: None,
                 })))
@@ -215,7 +219,11 @@ impl WorkerTarget {
     pub(in crate::target) fn apply_in(&mut self, op: &Op, context: &Context<'_>) -> Reply {
         self.operations += 1;
         let Context { about, thread, busy, unstated } = *context;
-        let ask = Ask::Apply { op: Cow::Borrowed(op), about, thread, busy: Cow::Borrowed(busy) };
+        match self.foretold(op, thread) {
+            Foretold::Answered(reply) => return reply,
+            Foretold::Unasked | Foretold::Lost => {}
+        }
+        let ask = Ask::Apply { op: Cow::Borrowed(op), about, thread, busy: Cow::Borrowed(busy), ahead: false };
         if let Some(answer) = self.ask_of_anybody(&ask, unstated) {
             let answered = self.told.applied(answer);
             if let Some(reply) = self.note(answered) {
@@ -232,7 +240,8 @@ impl WorkerTarget {
 
     /// Asks; `None` if there is nobody to ask any more. What comes back in time and in form is an answer.
     fn ask_of_anybody(&mut self, ask: &Ask<'_>, unstated: Option<RefusalClass>) -> Option<Answer> {
-        let patience = self.patience.with(self.operations);
+        self.land();
+        let patience = self.patience();
         match self.process.as_mut()?.ask_of_anybody(ask, patience, unstated) {
             Ok(answer) => Some(answer),
             Err(lost) => {
@@ -242,13 +251,18 @@ impl WorkerTarget {
         }
     }
 
-    fn lose(&mut self, lost: Lost) {
+    /// How long the next answer may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience.with(self.operations)
+    }
+
+    pub(super) fn lose(&mut self, lost: Lost) {
         self.process = None;
         self.lost.get_or_insert(lost);
     }
 
     /// Takes note of an answer, which says whether the process can go on.
-    fn note<T>(&mut self, answered: Result<(T, Option<String>), ProtocolError>) -> Option<T> {
+    pub(super) fn note<T>(&mut self, answered: Result<(T, Option<String>), ProtocolError>) -> Option<T> {
         self.is_news = true;
         match answered {
             Ok((answer, None)) => Some(answer),
@@ -264,7 +278,7 @@ impl WorkerTarget {
         }
     }
 
-    fn broke(&mut self, reason: ProtocolError) {
+    pub(super) fn broke(&mut self, reason: ProtocolError) {
         if let Some(mut process) = self.process.take() {
             let lost = process.broke(reason);
             self.lose(lost);

@@ -12,6 +12,7 @@ pub mod matrix;
 pub mod monitoring;
 pub mod record;
 pub mod releases;
+pub mod standalone;
 pub mod states;
 pub mod survival;
 pub mod sweep;
@@ -24,6 +25,7 @@ use crate::op::{Names, OracleName, Setup, Step, Text};
 use crate::requirement::{RequirementId, Severity};
 
 pub use condition::Condition;
+pub use standalone::Standalone;
 
 /// How a scenario ended on a target. Nothing is silently green.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -260,6 +262,9 @@ pub struct Finding {
     pub file: String,
     /// The command that reproduces it from the folder that `run` was called in.
     pub command: String,
+    /// The same as a program that needs nothing of the harness, where its target is one that programs are written for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standalone: Option<Standalone>,
 }
 
 impl Finding {
@@ -267,6 +272,15 @@ impl Finding {
     #[must_use]
     pub fn concerns(&self, scenario: &str) -> bool {
         self.scenario == scenario || self.folded.iter().any(|f| f.scenario == scenario)
+    }
+
+    /// What was written of it, relative to `run.json`: its sequence, then its program if there is one.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let program = match &self.standalone {
+            Some(Standalone::Program { file, .. }) => Some(file.as_str()),
+            _ => None,
+        };
+        [self.file.as_str()].into_iter().chain(program)
     }
 
     /// The promises that it was seen to break, its own first.
