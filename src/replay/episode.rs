@@ -173,6 +173,9 @@ impl Replayed {
 
     fn ask(&mut self, op: &RecordedOp) -> Result<Option<DivergenceKind>, &'static str> {
         let block = || op.block.ok_or("block");
+        if op.direct {
+            return self.past_the_cache(op);
+        }
         match op.op {
             Verb::Alloc => return self.alloc(op),
             Verb::Free => {
@@ -225,6 +228,8 @@ impl Replayed {
                     return Ok(Some(DivergenceKind::Refusal { recorded, predicted }));
                 }
             }
+            // What others hold shows in what the driver refuses, and what goes past the cache is said of each block.
+            Verb::Neighbour | Verb::SetCaching => {}
             Verb::PoolCreate | Verb::PoolEnter | Verb::PoolExit => {
                 let device = self.device_of(op)?;
                 return self.pools.of_pool(&mut self.reference, op, device);
@@ -239,6 +244,34 @@ impl Replayed {
                 let device = self.device_of(op)?;
                 return self.pools.of_graph(&mut self.reference, op, device);
             }
+        }
+        Ok(None)
+    }
+
+    /// A block of the driver's own: where it lies is nothing that an allocator decides, and no figure moves.
+    fn past_the_cache(&mut self, op: &RecordedOp) -> Result<Option<DivergenceKind>, &'static str> {
+        let device = self.device_of(op)?;
+        match op.op {
+            Verb::Alloc if op.error.is_some() => {}
+            Verb::Alloc => {
+                let (address, bytes) = (op.address.ok_or("address")?, op.bytes.ok_or("bytes")?);
+                let end = address.saturating_add(bytes);
+                let reserved = self.reference.device(device).segments();
+                let cached =
+                    reserved.iter().find(|s| s.address < end && address < s.address.saturating_add(s.total_size));
+                if let Some(segment) = cached.filter(|_| bytes > 0) {
+                    let what = format!(
+                        "a block past the cache at [{address:#x}, {end:#x}) lies in the segment at {:#x}",
+                        segment.address
+                    );
+                    return Ok(Some(DivergenceKind::Invariant { what }));
+                }
+            }
+            Verb::Free | Verb::RecordStream => {}
+            _ => return Err("op"),
+        }
+        if op.synchronized {
+            self.reference.device_mut(device).device_mut().synchronize();
         }
         Ok(None)
     }

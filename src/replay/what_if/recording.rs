@@ -5,15 +5,17 @@
 use std::path::Path;
 
 use super::ask::{Ask, RecordedUsage};
+use super::held_back::{self, HeldBack};
 use super::pools::{self, Names, Streams, handle_of};
 use super::{CardSize, Row, SizeFrom, Workload};
+use crate::device::StreamHandle;
 use crate::device::card::Given;
-use crate::op::Stats;
 use crate::op::stats::{Counter, Family};
 use crate::op::trace::Action;
+use crate::op::{Stats, Via};
 use crate::recording::{self, End, Line, Reader, RecordedOp, StatsChange, Verb};
-use crate::reference::{Settings, rounding};
-use crate::replay::{ReplayError, header_of};
+use crate::reference::{Rules, Settings, TENSOR_LIMIT, rounding};
+use crate::replay::{Note, ReleaseFrom, ReplayError, header_of, release};
 
 /// One device of a recorded run, by its statistics.
 #[derive(Debug, Clone, Default)]
@@ -99,20 +101,24 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
     let mut reader = Reader::open(path)?;
     let (header, settings) = header_of(&mut reader)?;
     let totals: Vec<u64> = header.devices.iter().map(|d| d.total_bytes).collect();
-    let available = available(&ends, &settings, &totals);
+    let tells = held_back::tells(path)?;
+    let available = if tells { Vec::new() } else { available(&ends, &settings, &totals) };
     let devices = totals.len();
     let mut counts: Vec<Count> =
         (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
+    let tells_captures = Rules::of(release::of_recording(&header)).is_some_and(|rules| rules.captures_alone);
     let mut in_force = settings;
     let (mut asks, mut names, mut streams) = (Vec::new(), Names::default(), Streams::new());
     let (mut episode, mut requests) = (0, 0);
+    let mut held_back = HeldBack::new(&totals);
     while let Some(line) = reader.next_line()? {
         let at = reader.line_number();
         match line {
             Line::Episode(start) => {
                 for device in 0..devices {
                     asks.push((device, Ask::Clear));
-                    asks.extend(available.get(episode).map(|of| (device, Ask::Available { bytes: of[device] })));
+                    let bytes = available.get(episode).map_or(totals[device], |of| of[device]);
+                    asks.push((device, held_back.begin(device, bytes)));
                     asks.extend(start.fraction.get(&device).map(|&fraction| (device, Ask::Limit { fraction })));
                     start.stats.get(&device).into_iter().for_each(|change| counts[device].starts(change));
                 }
@@ -121,7 +127,15 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
             }
             Line::Op(op) => {
                 asks.extend(pools::on_its_own_account(&op, devices, Action::Alloc));
-                asks_of(&op, devices, &streams, &mut asks);
+                let current = tensor_stream(&op, devices, &streams).filter(|_| tells_captures && !op.direct);
+                asks.extend(current.map(|(device, stream)| (device, Ask::Current { stream: Some(stream) })));
+                if op.direct {
+                    asks.extend(held_back.past_the_cache(&op));
+                    asks.extend(op.device.filter(|_| op.synchronized).map(|device| (device, Ask::Synchronize)));
+                } else {
+                    asks_of(&op, devices, &streams, &mut asks);
+                }
+                asks.extend(current.map(|(device, _)| (device, Ask::Current { stream: None })));
                 if let (Verb::SetSettings, Some(text)) = (op.op, &op.settings) {
                     // What a refused string leaves counts, too.
                     let _ = in_force.change(text);
@@ -138,20 +152,31 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
                     let (reserved, allocated) = (current(Family::ReservedBytes), current(Family::AllocatedBytes));
                     asks.push((device, Ask::RecordedUsage(RecordedUsage { at, reserved, allocated })));
                 }
+                let reserved =
+                    |device: usize| u64::try_from(counts[device].stats.all(Family::ReservedBytes).current).unwrap_or(0);
+                asks.extend(held_back.of_neighbours(&op, reserved));
                 note_refusal(&op, &mut counts, &mut requests);
             }
             Line::End(_) => {}
         }
     }
+    let mut notes = report.notes;
+    let minor = release::of_recording(&header);
+    if !notes.iter().any(|note| matches!(note, Note::OtherRelease { .. })) {
+        notes.push(Note::Rules { minor, from: ReleaseFrom::Header(header.recorded_from.clone()) });
+    }
+    notes.extend(held_back.note());
     let cards = (0..devices).map(|device| {
         let least = available.iter().map(|of| of[device]).min().unwrap_or(totals[device]);
         let from = if least < totals[device] { SizeFrom::Refusals } else { SizeFrom::Header };
-        CardSize { total: totals[device], bytes: least, from }
+        let told = held_back.card(device, totals[device]).filter(|_| tells);
+        told.unwrap_or(CardSize { total: totals[device], bytes: least, from })
     });
     let cards = cards.collect();
     let recorded = counts.into_iter().map(|count| Row { config: header.config.clone(), ..count.row }).collect();
     let given = (0..devices).map(|device| given(&ends, device, &lived.ranges)).collect();
     Ok(Workload {
+        rules: Rules::of(minor).unwrap_or_default(),
         config: header.config,
         settings,
         at_the_end: in_force,
@@ -160,7 +185,7 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
         recorded,
         given,
         diverged: report.first,
-        notes: report.notes,
+        notes,
         ..Workload::default()
     })
 }
@@ -168,7 +193,7 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
 /// Requests count as the calls do: those of PyTorch itself, too.
 fn note_refusal(op: &RecordedOp, counts: &mut [Count], requests: &mut u64) {
     *requests += op.internal.iter().filter(|e| e.0 == Action::Alloc).count() as u64;
-    if op.op != Verb::Alloc || op.block.is_none() {
+    if op.op != Verb::Alloc || op.block.is_none() || op.direct {
         return;
     }
     *requests += 1;
@@ -178,11 +203,20 @@ fn note_refusal(op: &RecordedOp, counts: &mut [Count], requests: &mut u64) {
     }
 }
 
+/// The stream that a tensor's allocation makes current for itself: by the rules of some releases it matters.
+fn tensor_stream(op: &RecordedOp, devices: usize, streams: &Streams) -> Option<(usize, StreamHandle)> {
+    let device = op.device.filter(|&device| device < devices && op.op == Verb::Alloc && op.via == Some(Via::Tensor))?;
+    Some((device, handle_of(streams, device, op.stream)?))
+}
+
 fn asks_of(op: &RecordedOp, devices: usize, streams: &Streams, asks: &mut Vec<(usize, Ask)>) {
     let device = op.device.filter(|&d| d < devices);
     let stream = device.and_then(|device| handle_of(streams, device, op.stream));
     let mut push = |ask: Option<Ask>| asks.extend(device.zip(ask));
     match op.op {
+        Verb::Alloc if op.via == Some(Via::Tensor) && op.bytes.is_some_and(|bytes| bytes >= TENSOR_LIMIT) => {
+            push(op.bytes.map(|bytes| Ask::Unaskable { bytes }));
+        }
         Verb::Alloc => {
             let asked = op.block.zip(op.bytes).zip(stream).map(|((block, bytes), stream)| {
                 let refused = op.error.is_some();
@@ -212,6 +246,7 @@ fn asks_of(op: &RecordedOp, devices: usize, streams: &Streams, asks: &mut Vec<(u
         | Verb::CaptureBegin
         | Verb::CaptureEnd
         | Verb::GraphReset => {} // said in `pools`
+        Verb::Neighbour | Verb::SetCaching => {} // said in `held_back`
     }
 }
 
