@@ -256,7 +256,7 @@ impl Memory {
 
     fn addresses(&mut self, bytes: u64, kind: Kind) -> Result<u64, DeviceError> {
         let whole = granules(bytes).checked_mul(GRANULE).filter(|&whole| self.space.take(whole));
-        let whole = whole.ok_or(DeviceError::OutOfMemory)?;
+        let Some(whole) = whole else { return Err(DeviceError::OutOfMemory) };
         let Some(position) = self.gaps.take(whole / GRANULE) else {
             self.space.give(whole);
             return Err(DeviceError::OutOfMemory);
@@ -271,15 +271,13 @@ impl Memory {
         self.space.give(granules(bytes) * GRANULE);
     }
 
-    /// Whether so many addresses are not to be had because the process has memory behind so many, and not because this device's
-    /// ranges are kept without any.
+    /// Whether so many addresses are not to be had for the memory behind them, not for ranges of this device without any.
     pub(super) fn exhausts_addresses(&self, bytes: u64) -> bool {
         if bytes > PROCESS_ADDRESSES || !self.space.lacks(bytes) {
             return false;
         }
-        let is_empty = |(start, range): &(&u64, &Range)| {
-            self.mappings.range(**start..start.saturating_add(range.bytes)).next().is_none()
-        };
+        let end = |start: u64, range: &Range| start.saturating_add(range.bytes);
+        let is_empty = |(at, range): &(&u64, &Range)| self.mappings.range(**at..end(**at, range)).next().is_none();
         let kept: u64 = self.ranges.iter().filter(is_empty).map(|(_, range)| granules(range.bytes) * GRANULE).sum();
         self.space.lacks(bytes.saturating_sub(kept))
     }
