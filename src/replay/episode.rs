@@ -125,7 +125,7 @@ impl Replayed {
         }
         let mut kinds = Vec::new();
         self.got_on_its_own_account(op, &mut kinds);
-        match self.ask(op) {
+        match if op.direct { self.past_the_cache(op) } else { self.ask(op) } {
             Ok(answer) => kinds.extend(answer),
             Err(field) => kinds.push(DivergenceKind::Incomplete { field }),
         }
@@ -173,9 +173,6 @@ impl Replayed {
 
     fn ask(&mut self, op: &RecordedOp) -> Result<Option<DivergenceKind>, &'static str> {
         let block = || op.block.ok_or("block");
-        if op.direct {
-            return self.past_the_cache(op);
-        }
         match op.op {
             Verb::Alloc => return self.alloc(op),
             Verb::Free => {

@@ -30,6 +30,15 @@ impl Count {
         change.apply(&mut self.stats);
     }
 
+    fn of(device: usize) -> Self {
+        Count { row: Row::new("", device), ..Count::default() }
+    }
+
+    /// What is held now.
+    fn reserved(&self) -> u64 {
+        u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0)
+    }
+
     /// `resets`: what was counted begins anew.
     fn follow(&mut self, change: Option<&StatsChange>, resets: bool) {
         let before = self.stats;
@@ -104,8 +113,7 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
     let tells = held_back::tells(path)?;
     let available = if tells { Vec::new() } else { available(&ends, &settings, &totals) };
     let devices = totals.len();
-    let mut counts: Vec<Count> =
-        (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
+    let mut counts: Vec<Count> = (0..devices).map(Count::of).collect();
     let tells_captures = Rules::of(release::of_recording(&header)).is_some_and(|rules| rules.captures_alone);
     let mut in_force = settings;
     let (mut asks, mut names, mut streams) = (Vec::new(), Names::default(), Streams::new());
@@ -116,9 +124,8 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
         match line {
             Line::Episode(start) => {
                 for device in 0..devices {
-                    asks.push((device, Ask::Clear));
                     let bytes = available.get(episode).map_or(totals[device], |of| of[device]);
-                    asks.push((device, held_back.begin(device, bytes)));
+                    asks.extend([(device, Ask::Clear), (device, held_back.begin(device, bytes))]);
                     asks.extend(start.fraction.get(&device).map(|&fraction| (device, Ask::Limit { fraction })));
                     start.stats.get(&device).into_iter().for_each(|change| counts[device].starts(change));
                 }
@@ -127,52 +134,33 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
             }
             Line::Op(op) => {
                 asks.extend(pools::on_its_own_account(&op, devices, Action::Alloc));
-                let current = tensor_stream(&op, devices, &streams).filter(|_| tells_captures && !op.direct);
-                asks.extend(current.map(|(device, stream)| (device, Ask::Current { stream: Some(stream) })));
                 if op.direct {
                     asks.extend(held_back.past_the_cache(&op));
-                    asks.extend(op.device.filter(|_| op.synchronized).map(|device| (device, Ask::Synchronize)));
+                    let waited = op.device.filter(|&device| op.synchronized && device < devices);
+                    asks.extend(waited.map(|device| (device, Ask::Synchronize)));
                 } else {
-                    asks_of(&op, devices, &streams, &mut asks);
+                    asks_on_stream(&op, devices, &streams, tells_captures, &mut asks);
                 }
-                asks.extend(current.map(|(device, _)| (device, Ask::Current { stream: None })));
                 if let (Verb::SetSettings, Some(text)) = (op.op, &op.settings) {
                     // What a refused string leaves counts, too.
                     let _ = in_force.change(text);
                     asks.extend((0..devices).map(|device| (device, Ask::Settings(Box::new(in_force)))));
                 }
-                let asked = names.asked(&op, &streams).filter(|&(device, _)| device < devices);
-                asks.extend(asked.map(|(device, ask)| (device, Ask::Pool(ask))));
+                asks.extend(names.asks(&op, &streams, devices));
                 asks.extend(pools::on_its_own_account(&op, devices, Action::FreeRequested));
                 idle(&op, devices, &streams, &mut asks);
-                let resets = op.op == Verb::ResetAccumulated;
-                for (device, count) in counts.iter_mut().enumerate() {
-                    count.follow(op.stats.get(&device), resets);
-                    let current = |family| u64::try_from(count.stats.all(family).current).unwrap_or(0);
-                    let (reserved, allocated) = (current(Family::ReservedBytes), current(Family::AllocatedBytes));
-                    asks.push((device, Ask::RecordedUsage(RecordedUsage { at, reserved, allocated })));
-                }
-                let reserved =
-                    |device: usize| u64::try_from(counts[device].stats.all(Family::ReservedBytes).current).unwrap_or(0);
-                asks.extend(held_back.of_neighbours(&op, reserved));
+                follow(&op, at, &mut counts, &mut asks);
+                asks.extend(held_back.of_neighbours(&op, |device| counts[device].reserved()));
                 note_refusal(&op, &mut counts, &mut requests);
             }
             Line::End(_) => {}
         }
     }
-    let mut notes = report.notes;
     let minor = release::of_recording(&header);
-    if !notes.iter().any(|note| matches!(note, Note::OtherRelease { .. })) {
-        notes.push(Note::Rules { minor, from: ReleaseFrom::Header(header.recorded_from.clone()) });
-    }
+    let mut notes = report.notes;
+    notes.extend(of_release(&header, &notes));
     notes.extend(held_back.note());
-    let cards = (0..devices).map(|device| {
-        let least = available.iter().map(|of| of[device]).min().unwrap_or(totals[device]);
-        let from = if least < totals[device] { SizeFrom::Refusals } else { SizeFrom::Header };
-        let told = held_back.card(device, totals[device]).filter(|_| tells);
-        told.unwrap_or(CardSize { total: totals[device], bytes: least, from })
-    });
-    let cards = cards.collect();
+    let cards = cards(&totals, &available, &held_back, tells);
     let recorded = counts.into_iter().map(|count| Row { config: header.config.clone(), ..count.row }).collect();
     let given = (0..devices).map(|device| given(&ends, device, &lived.ranges)).collect();
     Ok(Workload {
@@ -188,6 +176,47 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
         notes,
         ..Workload::default()
     })
+}
+
+/// By whose rules other settings are asked, unless it is noted already.
+fn of_release(header: &recording::Header, notes: &[Note]) -> Option<Note> {
+    let minor = release::of_recording(header);
+    let is_noted = notes.iter().any(|note| matches!(note, Note::OtherRelease { .. }));
+    (!is_noted).then(|| Note::Rules { minor, from: ReleaseFrom::Header(header.recorded_from.clone()) })
+}
+
+fn cards(totals: &[u64], available: &[Vec<u64>], held_back: &HeldBack, tells: bool) -> Vec<CardSize> {
+    let card = |(device, &total): (usize, &u64)| {
+        let least = available.iter().map(|of| of[device]).min().unwrap_or(total);
+        let from = if least < total { SizeFrom::Refusals } else { SizeFrom::Header };
+        let told = held_back.card(device, total).filter(|_| tells);
+        told.unwrap_or(CardSize { total, bytes: least, from })
+    };
+    totals.iter().enumerate().map(card).collect()
+}
+
+/// What an operation changed by the recorded statistics, and what was held then.
+fn follow(op: &RecordedOp, at: u64, counts: &mut [Count], asks: &mut Vec<(usize, Ask)>) {
+    for (device, count) in counts.iter_mut().enumerate() {
+        count.follow(op.stats.get(&device), op.op == Verb::ResetAccumulated);
+        let current = |family| u64::try_from(count.stats.all(family).current).unwrap_or(0);
+        let (reserved, allocated) = (current(Family::ReservedBytes), current(Family::AllocatedBytes));
+        asks.push((device, Ask::RecordedUsage(RecordedUsage { at, reserved, allocated })));
+    }
+}
+
+/// As [`asks_of`], where it matters with the stream that is current meanwhile.
+fn asks_on_stream(
+    op: &RecordedOp,
+    devices: usize,
+    streams: &Streams,
+    tells_captures: bool,
+    asks: &mut Vec<(usize, Ask)>,
+) {
+    let current = tensor_stream(op, devices, streams).filter(|_| tells_captures);
+    asks.extend(current.map(|(device, stream)| (device, Ask::Current { stream: Some(stream) })));
+    asks_of(op, devices, streams, asks);
+    asks.extend(current.map(|(device, _)| (device, Ask::Current { stream: None })));
 }
 
 /// Requests count as the calls do: those of PyTorch itself, too.
