@@ -62,7 +62,7 @@ impl Replayed {
         owners.resize(count, Vec::new());
         let devices = header.devices.iter().enumerate().map(|(i, info)| {
             let streams = super::streams_of(start, info.index);
-            RecordedDevice::new(info.total_bytes, streams, driver::acts(end.events_of(i), &owners[i]))
+            RecordedDevice::new(info.total_bytes, streams, driver::acts(end.events_of(i), &owners[i])).from_nothing()
         });
         let mut reference = super::by_release(header, devices.collect(), settings);
         reference.record_trace();

@@ -74,8 +74,8 @@ pub struct RecordedDevice {
     refusals: u32,
     /// Address ranges reserved so far, and where every one of them began.
     ranges: Vec<Range<u64>>,
-    /// Where segments begin that stand.
-    segments: BTreeSet<u64>,
+    /// Where segments begin that stand, if all of them are known.
+    segments: Option<BTreeSet<u64>>,
     reserved: Vec<u64>,
     /// Where address ranges go whose place the recording does not tell.
     unknown_ranges: u64,
@@ -94,7 +94,7 @@ impl RecordedDevice {
             streams: Streams::default(),
             serving: Serving::default(),
             ranges: Vec::new(),
-            segments: BTreeSet::new(),
+            segments: None,
             reserved: Vec::new(),
             refusals: 0,
             unknown_ranges: 0,
@@ -117,9 +117,11 @@ impl RecordedDevice {
         self.ranges.push(address..address.saturating_add(bytes));
     }
 
-    /// A segment was got before.
-    pub fn hold(&mut self, address: u64) {
-        self.segments.insert(address);
+    /// The recording begins with nothing: whatever no segment begins at is none, and is not taken back.
+    #[must_use]
+    pub fn from_nothing(mut self) -> Self {
+        self.segments = Some(BTreeSet::new());
+        self
     }
 
     /// The next attempt to get memory fails: the recording shows by its consequences that it did.
@@ -248,14 +250,15 @@ impl Device for RecordedDevice {
         let found = self.next(DriverAct::Reserved).filter(|a| a.bytes == bytes).map(|a| a.address);
         let address = found.ok_or(DeviceError::OutOfMemory)?;
         self.done += 1;
-        self.segments.insert(address);
+        self.segments.iter_mut().for_each(|segments| drop(segments.insert(address)));
         Ok(address)
     }
 
     fn release(&mut self, address: u64) -> Result<(), DeviceError> {
         self.pass(DriverAct::Released, address);
         let call = DeviceCall::Release;
-        if self.segments.remove(&address) { Ok(()) } else { Err(DeviceError::InvalidValue { call }) }
+        let is_known = self.segments.as_mut().is_none_or(|segments| segments.remove(&address));
+        if is_known { Ok(()) } else { Err(DeviceError::InvalidValue { call }) }
     }
 
     fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, DeviceError> {

@@ -83,9 +83,6 @@ pub(super) fn ready(
         for range in standing.iter().filter(|segment| segment.page.is_some()) {
             allocator.device_mut().stand(range.address, range.bytes);
         }
-        for segment in standing.iter().filter(|segment| segment.page.is_none()) {
-            allocator.device_mut().hold(segment.address);
-        }
         for &id in one.past.uncut.iter().filter(|id| guess.uncut.contains(id)) {
             allocator.retain_pool(id, PoolFlags { no_split: true, ..PoolFlags::default() });
         }
