@@ -8,6 +8,7 @@ process makes one recording, because the allocator reads its settings once.
 
 import argparse
 import concurrent.futures
+import ctypes
 import gc
 import gzip
 import io
@@ -21,7 +22,7 @@ import time
 
 FORMAT = "poolproof/1"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-PROFILES = ("mixed", "pressure", "streams", "waits", "gc", "multi", "ballast", "pools", "capture")
+PROFILES = ("mixed", "pressure", "streams", "waits", "gc", "multi", "ballast", "pools", "capture", "settings", "caching", "neighbour")
 STREAMS = 4
 SEGMENT_FIELDS = (
     "device", "address", "total_size", "allocated_size", "active_size", "requested_size",
@@ -48,6 +49,9 @@ DRAWN = {
         **RARE, "empty_cache": 10, "record_stream": 70, "synchronize": 20, "occupy": 4,
         "pool_create": 5, "pool_enter": 12, "pool_exit": 25, "pool_delete": 4, "capture_begin": 14, "graph_reset": 8,
     },
+    "settings": {**RARE, "empty_cache": 10, "set_settings": 25, "set_fraction": 4},
+    "caching": {**RARE, "empty_cache": 8, "set_caching": 30, "set_fraction": 4},
+    "neighbour": {**RARE, "empty_cache": 8, "neighbour": 14, "set_fraction": 4},
 }
 
 
@@ -61,14 +65,50 @@ def parse_bytes(text):
 class Block:
     """A live allocation. `outside` and `inside`: streams recorded while nothing, or something, redirected the device."""
 
-    def __init__(self, device, stream, size, via, held):
+    def __init__(self, device, stream, size, via, held, direct=False):
         self.device, self.stream, self.size, self.via, self.held = device, stream, size, via, held
+        self.direct = direct  # got past the cache, which was switched off
         self.outside, self.inside = set(), set()
 
 
 class Graph:
     def __init__(self, graph, device):
         self.graph, self.device, self.pool_id = graph, device, None
+
+
+class Neighbour:
+    """A process that holds memory of a device: one of our own, or one that the simulated device is told of."""
+
+    def __init__(self, torch, library):
+        self.torch, self.library, self.holders = torch, library, {}
+        preloaded = [path for path in os.environ.get("LD_PRELOAD", "").replace(":", " ").split() if "simcuda" in path]
+        self.simulated = ctypes.CDLL(preloaded[0]).poolproof_sim_neighbour if preloaded else None
+
+    def hold(self, device, held, left):
+        """Has `held` bytes held by it, or all but `left` of what is free without it. Answers how many it holds."""
+        if self.simulated:
+            code = self.simulated(ctypes.c_int(device), ctypes.c_uint64(held))
+            if code != 0:
+                raise RuntimeError(f"the simulated device took no neighbour: {code}")
+            return held
+        self.end(device)
+        if held == 0:
+            return 0
+        holder = holding(left, device, self.library)
+        self.holders[device] = holder
+        return holder.held
+
+    def end(self, device):
+        holder = self.holders.pop(device, None)
+        if holder is not None:
+            ended(holder)
+
+    def gone(self):
+        for device in list(self.holders):
+            self.end(device)
+        if self.simulated:
+            for device in range(self.torch.cuda.device_count()):
+                self.simulated(ctypes.c_int(device), ctypes.c_uint64(0))
 
 
 class Recorder:
@@ -97,11 +137,13 @@ class Recorder:
                 if self.shows_idle:
                     self.cycles[device] = self.cycles_for(device, args.spin)
         torch.cuda.set_device(self.devices[0])
+        self.neighbours = Neighbour(torch, args.library) if args.profile == "neighbour" else None
         self.fraction = {device: self.first_fraction() for device in self.devices}
         self.forget()
 
     def forget(self):
         """What an episode starts with: nothing."""
+        self.held = {}
         self.blocks, self.pools, self.graphs, self.captured_into = {}, {}, {}, set()
         self.entered = {device: [] for device in self.devices}
         self.capture = None
@@ -111,6 +153,7 @@ class Recorder:
         self.hazard = {device: set() for device in self.devices}
         self.dead_pools = False
         self.recent = []
+        self.cached = self.args.caching == "on"
 
     # --- the device ---
 
@@ -142,6 +185,8 @@ class Recorder:
         if from_config is not None:
             return from_config
         if self.args.profile in ("pressure", "gc"):
+            return self.rng.choice(self.fractions(device)[1:])
+        if self.args.profile in ("settings", "caching") and episode % 2 == 1:
             return self.rng.choice(self.fractions(device)[1:])
         if self.args.profile in ("pools", "capture") and episode % 2 == 1:
             return self.rng.choice(self.fractions(device)[2:])
@@ -243,6 +288,7 @@ class Recorder:
         size, via = self.size(device), rng.choice(["raw", "tensor"])
         block = self.next_block
         self.next_block += 1
+        direct = not self.cached
 
         def act():
             on = self.streams[device][stream]
@@ -252,17 +298,23 @@ class Recorder:
                 with torch.cuda.stream(on):
                     held = torch.empty(size, dtype=torch.uint8, device=f"cuda:{device}")
                 address = held.data_ptr()
-            self.blocks[block] = Block(device, stream, size, via, held)
+            self.blocks[block] = Block(device, stream, size, via, held, direct)
             if size and not self.redirected(device):
                 self.hazard[device].clear()
             return {"address": address}
 
         line = {"op": "alloc", "block": block, "device": device, "stream": stream, "bytes": size, "via": via}
+        if direct:
+            line["direct"] = True
         self.step(line, act)
 
     def free(self, device):
         torch, rng = self.torch, self.rng
-        number = rng.choice([n for n, b in self.blocks.items() if b.device == device])
+        # A pointer goes back the way it came: the cache knows none of the driver's, and the driver knows no cached one.
+        own = [n for n, b in self.blocks.items() if b.device == device and (b.via == "tensor" or b.direct != self.cached)]
+        if not own:
+            return self.alloc(device)
+        number = rng.choice(own)
         block = self.blocks.pop(number)
         waits = self.capture is None and self.shows_idle and (not self.busy[device] or rng.random() < 0.1)
 
@@ -276,9 +328,11 @@ class Recorder:
                 torch.cuda.synchronize(device)
 
         line = {"op": "free", "block": number, "device": device, "via": block.via}
+        if block.direct:
+            line["direct"] = True
         if waits:
             line["synchronized"] = True
-        self.step(line, act)
+        return self.step(line, act)
 
     def record_stream(self, device):
         tensors = [n for n, b in self.blocks.items() if b.device == device and b.via == "tensor"]
@@ -350,6 +404,39 @@ class Recorder:
             fraction = self.rng.choice([1.0, *self.fractions(device)[2:]])
         act = self.torch.cuda.set_per_process_memory_fraction
         self.step({"op": "set_fraction", "device": device, "fraction": fraction}, lambda: act(fraction, device))
+
+    # --- settings, the cache as a whole, and who else holds memory ---
+
+    def set_settings(self, device):
+        """Another settings string while memory is held; one in ten is none that PyTorch takes."""
+        text = drawn_settings(self.rng, self.total[device], True, self.args.episodes)
+        if self.rng.random() < 0.1:
+            wrong = ["garbage_collection_threshold:1.5", "max_split_size_mb:3", "no_such_key:1", "expandable_segments:yes"]
+            text = ",".join(filter(None, [text, self.rng.choice(wrong)]))
+        act = getattr(self.torch._C, "_accelerator_setAllocatorSettings", None) or self.torch.cuda.memory._set_allocator_settings
+        self.step({"op": "set_settings", "settings": text}, lambda: act(text) and None)
+
+    def set_caching(self, _device=None):
+        enabled = not self.cached
+
+        def act():
+            self.torch.cuda.caching_allocator_enable(enabled)
+            self.cached = enabled
+
+        self.step({"op": "set_caching", "enabled": enabled}, act)
+
+    def neighbour(self, device, held=None):
+        """Somebody else holds so much of the device from now on; unless it is said how much, all but a drawn rest, or nothing."""
+        free = self.torch.cuda.mem_get_info(device)[0] + self.held.get(device, 0)
+        if held is None:
+            left = int(self.args.live_bytes * self.rng.choice([0.02, 0.05, 0.1, 0.2, 0.5, 1.0]))
+            held = self.rng.choice([0, 1, 1]) * max(0, free - left) // (2 * MIB) * (2 * MIB)
+
+        def act():
+            self.held[device] = self.neighbours.hold(device, held, free - held) if self.neighbours else 0
+            return {"bytes": self.held[device], "free_bytes": self.torch.cuda.mem_get_info(device)[0]}
+
+        self.step({"op": "neighbour", "device": device, "bytes": held}, act)
 
     # --- private pools ---
 
@@ -548,6 +635,9 @@ class Recorder:
             "streams": {str(d): [s.cuda_stream for s in self.streams[d]] for d in self.devices},
             "stats": {str(d): s for d, s in self.last.items()},
         })
+        if self.args.profile in ("caching", "neighbour"):
+            for device in self.devices:
+                self.neighbour(device, 0)  # what is free at first, so that all that can be had is known at any time
         while len(self.lines) < self.args.operations:
             self.next()
         if self.capture is not None:
@@ -620,14 +710,20 @@ class Recorder:
     def clean(self, episode):
         """Gives everything back: the next episode starts from an allocator that holds nothing."""
         torch = self.torch
+        if self.neighbours:
+            self.neighbours.gone()
         for device in self.devices:
             while self.entered[device]:
                 self.entered[device].pop()[1].__exit__(None, None, None)
             torch.cuda.synchronize(device)
         for block in self.blocks.values():
             if block.via == "raw":
+                if self.args.profile == "caching":
+                    torch.cuda.caching_allocator_enable(not block.direct)
                 torch.cuda.caching_allocator_delete(block.held)
             block.held = None
+        if self.args.profile == "caching":
+            torch.cuda.caching_allocator_enable(True)
         for graph in self.graphs.values():
             graph.graph.reset()
             graph.graph = None  # the generator's blocks go with the last reference
@@ -657,6 +753,7 @@ class Recorder:
             "profile": self.args.profile, "seed": self.args.seed, "config": self.args.config,
             "backend": torch.cuda.get_allocator_backend(), "devices": infos,
             **({"alone": True} if self.args.library else {}),
+            **({"caching": False} if self.args.caching == "off" else {}),
         })
         for episode in range(self.args.episodes):
             self.episode(episode)
@@ -698,6 +795,33 @@ def hold(leave, device, library):
     sys.stdin.read()
 
 
+def holding(leave, device, library):
+    """A process that holds all of the GPU's memory but `leave` bytes."""
+    command = [sys.executable, os.path.abspath(__file__), "--hold", str(leave), "--device", str(device)]
+    if library:
+        command += ["--library", library]
+    holder = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={k: v for k, v in os.environ.items() if k not in ENVIRONMENT},
+    )
+    answer = holder.stdout.readline()
+    if not answer.startswith("holding"):
+        ended(holder)
+        raise RuntimeError("the neighbour that should hold the card's memory did not start")
+    holder.held = int(answer.split()[1])
+    return holder
+
+
+def ended(holder):
+    """Has such a process give the memory back."""
+    holder.stdin.close()
+    try:
+        holder.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        holder.kill()
+        holder.wait()
+
+
 def record(args):
     """Makes one recording in this process. The file appears whole, or not at all."""
     for name in ENVIRONMENT:  # the first that exists wins: only ours may
@@ -705,6 +829,8 @@ def record(args):
     release = release_of(args.library) if args.library else None
     if args.config:
         os.environ[release.variable if release else "PYTORCH_CUDA_ALLOC_CONF"] = args.config
+    if args.caching == "off":
+        os.environ["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"
     if release:
         import c10_as_torch
 
@@ -715,32 +841,23 @@ def record(args):
     gc.disable()
     started = time.perf_counter()
     torch.cuda.init()
-    neighbour = None
+    neighbour = recorder = None
     temporary = f"{args.out}.{os.getpid()}.tmp"
     try:
         with open(temporary, "wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
             out = io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
             recorder = Recorder(torch, args, out)
             if args.profile == "ballast":
-                command = [sys.executable, os.path.abspath(__file__), "--hold", str(args.ballast_leave), *library_of(args)]
-                neighbour = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                    env={k: v for k, v in os.environ.items() if k not in ENVIRONMENT},
-                )
-                answer = neighbour.stdout.readline()
-                if not answer.startswith("holding"):
-                    raise RuntimeError("the neighbour that should hold the card's memory did not start")
+                neighbour = holding(args.ballast_leave, 0, args.library)
             recorder.run()
             out.flush()
             out.detach()
         os.replace(temporary, args.out)
     finally:
         if neighbour is not None:
-            neighbour.stdin.close()
-            try:
-                neighbour.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                neighbour.kill()
+            ended(neighbour)
+        if recorder is not None and recorder.neighbours:
+            recorder.neighbours.gone()
         if os.path.exists(temporary):
             os.unlink(temporary)
     seconds = time.perf_counter() - started
@@ -752,7 +869,7 @@ def record(args):
 
 # --- many at once ---
 
-def drawn_settings(rng, total_bytes):
+def drawn_settings(rng, total_bytes, at_run_time=False, episodes=1):
     """Settings drawn at random: none, one, mostly two, sometimes more of those the native backend knows."""
     large = rng.choice([20, 20, 20, 12, 16, 24, 32, 64, 128])
     floor = max(20, large)
@@ -779,6 +896,13 @@ def drawn_settings(rng, total_bytes):
         "max_non_split_rounding_mb": lambda: f"max_non_split_rounding_mb:{above([21, 24, 40, 64, 100, 150, 256])}",
         "per_process_memory_fraction": lambda: f"per_process_memory_fraction:{rng.choice(fractions)}",
     }
+    if at_run_time:
+        # A fraction is set by a call of its own then; and what is on stays on, unless it is switched off by name.
+        del offers["per_process_memory_fraction"]
+        # Ranges that an earlier episode left behind keep the pages that they were made with (torch 2.11).
+        if episodes > 1:
+            del offers["large_segment_size_mb"]
+        offers["expandable_segments"] = lambda: f"expandable_segments:{rng.choice(['True', 'True', 'False'])}"
     names = rng.sample(list(offers), rng.choice([0, 1, 1, 2, 2, 2, 2, 2, 3, 4]))
     if "large_segment_size_mb" not in names:
         floor = 20
@@ -899,7 +1023,9 @@ examples:
     parser.add_argument("--out-dir", default="recordings", metavar="DIR", help="where a batch goes (recordings)")
     parser.add_argument("--jobs", type=int, default=2, metavar="K", help="recordings of a batch made at once (2)")
     parser.add_argument("--deadline", type=float, default=180.0, metavar="SECONDS", help="given to each recording of a batch (180)")
+    parser.add_argument("--caching", choices=("on", "off"), default="on", help="off: PYTORCH_NO_CUDA_MEMORY_CACHING=1, nothing is cached")
     parser.add_argument("--hold", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--device", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.hold is None and (args.out is None) == (args.batch is None):
         parser.error("say either --out FILE or --batch N")
@@ -912,6 +1038,10 @@ examples:
             parser.error("one recording has one profile")
         if args.config is None:
             args.config = os.environ.get("PYTORCH_CUDA_ALLOC_CONF", os.environ.get("PYTORCH_ALLOC_CONF", ""))
+    if args.library and (args.caching == "off" or {"settings", "caching"} & set((args.profile or "").split(","))):
+        parser.error("with --library settings do not change, nor is the cache switched off")
+    if args.caching == "off" and args.profile not in (None, "mixed"):
+        parser.error("without a cache there is nothing that a profile could stress: --caching off goes with `mixed`")
     if min(args.episodes, args.operations, args.jobs) < 1 or args.max_bytes < 1:
         parser.error("--episodes, --operations, --jobs and --max-bytes must be at least 1")
     args.spin = args.spin if args.spin is not None else (0.6 if args.batch is None else 0.4)
@@ -921,7 +1051,7 @@ examples:
 def main(argv=None):
     args = arguments(argv)
     if args.hold is not None:
-        hold(args.hold, 0, args.library)
+        hold(args.hold, args.device, args.library)
         return 0
     return batch(args) if args.batch is not None else record(args)
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::op::size::human;
 use crate::replay::Note;
-use crate::replay::what_if::{CardSize, Row, SizeFrom, Table};
+use crate::replay::what_if::{CardSize, Disagreement, Reason, Row, SizeFrom, Table};
 
 const COLUMNS: usize = 7;
 
@@ -15,6 +15,10 @@ pub(super) fn text(path: &Path, table: &Table) -> String {
     let mut text = String::new();
     match &table.disagreement {
         None => text.push_str(&format!("{}: {}\n", path.display(), cards(table))),
+        Some(Disagreement { reason: Reason::LimitMatters { .. }, .. }) => text.push_str(&format!(
+            "{}: no table: what other settings come to depends on a limit that nothing tells\n",
+            path.display()
+        )),
         Some(_) => text.push_str(&format!(
             "{}: no table: the reference does not come to what was recorded, so that it cannot tell of other settings\n",
             path.display()
@@ -26,6 +30,9 @@ pub(super) fn text(path: &Path, table: &Table) -> String {
     }
     if table.disagreement.is_none() && table.standing > 0 && !table.rows.is_empty() {
         text.push_str(&assumption(table));
+    }
+    if table.asked_bytes.is_some() && table.notes.iter().any(|note| matches!(note, Note::Fitted { .. })) {
+        text.push_str("On the card asked for, the limit of garbage collections is as many bytes as it was.\n");
     }
     for note in &table.notes {
         text.push_str(&format!("  note: {note}\n"));
@@ -71,6 +78,11 @@ fn card(size: &CardSize) -> String {
         SizeFrom::Refusals => {
             let total = human(size.total);
             format!("{total}, of which {bytes} could be had (held and free when the driver refused more)")
+        }
+        SizeFrom::Others { most } => {
+            let (total, most) = (human(size.total), human(most));
+            let could = if most == bytes { bytes } else { format!("{bytes} to {most}") };
+            format!("{total}, of which {could} could be had (held and free, beside what others held)")
         }
         SizeFrom::Refusal { index } => format!("{bytes} (held and free at the out of memory of event {index})"),
         SizeFrom::Between { least, below } => format!(

@@ -133,6 +133,10 @@ pub enum Verb {
     CaptureBegin,
     CaptureEnd,
     GraphReset,
+    /// Another process holds so much of the device from now on.
+    Neighbour,
+    /// What is asked from now on goes to the cache, or past it.
+    SetCaching,
 }
 
 /// Which private pool an operation names.
@@ -178,6 +182,15 @@ pub struct RecordedOp {
     /// A settings string that was put in force, or was refused.
     #[serde(default)]
     pub settings: Option<String>,
+    /// Whether the cache is used from now on.
+    #[serde(default)]
+    pub enabled: Option<bool>,
+    /// The block is the driver's: it was got, or is given back, while the cache was not used.
+    #[serde(default)]
+    pub direct: bool,
+    /// What the device had free afterwards.
+    #[serde(default)]
+    pub free_bytes: Option<u64>,
     /// The recorder waited for the whole device afterwards.
     #[serde(default)]
     pub synchronized: bool,
@@ -207,6 +220,9 @@ impl RecordedOp {
         let named = self.device.iter().chain(self.idle.keys()).chain(self.stats.keys());
         if named.max().is_some_and(|&d| d >= MOST_DEVICES) {
             return Err(NO_SUCH_DEVICE);
+        }
+        if self.free_bytes.is_some_and(|free| free > ADDRESSES) {
+            return Err("more free memory than any device has");
         }
         if self.address.is_some_and(|a| a > ADDRESSES) {
             return Err("an address beyond those of any device");

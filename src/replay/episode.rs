@@ -62,7 +62,7 @@ impl Replayed {
         owners.resize(count, Vec::new());
         let devices = header.devices.iter().enumerate().map(|(i, info)| {
             let streams = super::streams_of(start, info.index);
-            RecordedDevice::new(info.total_bytes, streams, driver::acts(end.events_of(i), &owners[i]))
+            RecordedDevice::new(info.total_bytes, streams, driver::acts(end.events_of(i), &owners[i])).from_nothing()
         });
         let mut reference = super::by_release(header, devices.collect(), settings);
         reference.record_trace();
@@ -125,7 +125,7 @@ impl Replayed {
         }
         let mut kinds = Vec::new();
         self.got_on_its_own_account(op, &mut kinds);
-        match self.ask(op) {
+        match if op.direct { self.past_the_cache(op) } else { self.ask(op) } {
             Ok(answer) => kinds.extend(answer),
             Err(field) => kinds.push(DivergenceKind::Incomplete { field }),
         }
@@ -225,6 +225,8 @@ impl Replayed {
                     return Ok(Some(DivergenceKind::Refusal { recorded, predicted }));
                 }
             }
+            // What others hold shows in what the driver refuses, and what goes past the cache is said of each block.
+            Verb::Neighbour | Verb::SetCaching => {}
             Verb::PoolCreate | Verb::PoolEnter | Verb::PoolExit => {
                 let device = self.device_of(op)?;
                 return self.pools.of_pool(&mut self.reference, op, device);
@@ -239,6 +241,34 @@ impl Replayed {
                 let device = self.device_of(op)?;
                 return self.pools.of_graph(&mut self.reference, op, device);
             }
+        }
+        Ok(None)
+    }
+
+    /// A block of the driver's own: where it lies is nothing that an allocator decides, and no figure moves.
+    fn past_the_cache(&mut self, op: &RecordedOp) -> Result<Option<DivergenceKind>, &'static str> {
+        let device = self.device_of(op)?;
+        match op.op {
+            Verb::Alloc if op.error.is_some() => {}
+            Verb::Alloc => {
+                let (address, bytes) = (op.address.ok_or("address")?, op.bytes.ok_or("bytes")?);
+                let end = address.saturating_add(bytes);
+                let reserved = self.reference.device(device).segments();
+                let cached =
+                    reserved.iter().find(|s| s.address < end && address < s.address.saturating_add(s.total_size));
+                if let Some(segment) = cached.filter(|_| bytes > 0) {
+                    let what = format!(
+                        "a block past the cache at [{address:#x}, {end:#x}) lies in the segment at {:#x}",
+                        segment.address
+                    );
+                    return Ok(Some(DivergenceKind::Invariant { what }));
+                }
+            }
+            Verb::Free | Verb::RecordStream => {}
+            _ => return Err("op"),
+        }
+        if op.synchronized {
+            self.reference.device_mut(device).device_mut().synchronize();
         }
         Ok(None)
     }

@@ -29,6 +29,9 @@ pub fn pickled(lived: &Lived) -> Vec<u8> {
     settings(&mut writer, &lived.config, &lived.settings);
     writer.str("external_annotations");
     writer.list(std::iter::empty::<()>(), |_, ()| {});
+    if let Some(minor) = lived.release {
+        number(&mut writer, "poolproof_release", u64::from(minor));
+    }
     writer.end_dict();
     writer.finish()
 }

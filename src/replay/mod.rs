@@ -22,6 +22,7 @@ mod own_account;
 mod pools;
 pub mod range;
 mod reading;
+mod release;
 pub mod what_if;
 
 use std::path::Path;
@@ -39,11 +40,13 @@ use crate::input::{self, Looks};
 use crate::op::snapshot::SegmentView;
 use crate::op::trace::TraceEvent;
 use crate::recording::{self, Line, Reader, RecordingError, SnapshotError};
-use crate::reference::{PoolId, PrimeError, Reference, Rules, Settings, SettingsError, Sound};
+use crate::reference::{PoolId, PrimeError, Reference, Settings, SettingsError, Sound};
 use crate::target::TargetError;
 use episode::Replayed;
 use invariants::Invariants;
 use onlooker::Onlooker;
+pub use release::ReleaseFrom;
+use release::rules_of;
 
 /// Why a recording could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +117,8 @@ pub struct Lived {
     pub pools: Vec<Vec<PoolId>>,
     /// By device, then by address.
     pub segments: Vec<SegmentView>,
+    /// The release that was recorded, by its minor version, where that is known.
+    release: Option<u32>,
     /// Of all episodes: where ranges of addresses were reserved, by device.
     ranges: Vec<Vec<u64>>,
 }
@@ -191,19 +196,13 @@ fn is_pickle(path: &Path) -> Result<bool, RecordingError> {
     }
 }
 
-/// The rules of the release that was recorded; `None` where they are not known.
-fn rules_of(header: &recording::Header) -> Option<Rules> {
-    let minor = header.recorded_from.strip_prefix("torch 2.")?.split('.').next()?.parse().ok()?;
-    Rules::of(minor)
-}
-
 /// The reference by the rules of the release that was recorded, or else those of 2.11.
 fn by_release(
     header: &recording::Header,
     devices: Vec<RecordedDevice>,
     settings: &Settings,
 ) -> Reference<RecordedDevice> {
-    Reference::new(devices, settings, Sound).by(rules_of(header).unwrap_or_default())
+    Reference::new(devices, settings, Sound).by(rules_of(header).unwrap_or_default()).as_recorded()
 }
 
 /// Raw handles of a device's streams when an episode begins, by position.
@@ -244,7 +243,8 @@ fn shown(
     if header.recorded_from.starts_with("torch ") && rules_of(&header).is_none() {
         report.notes.push(Note::OtherRelease { recorded: header.recorded_from.clone() });
     }
-    let mut lived = Lived { config: header.config.clone(), settings, ..Lived::default() };
+    let release = rules_of(&header).map(|_| release::of_recording(&header));
+    let mut lived = Lived { config: header.config.clone(), settings, release, ..Lived::default() };
     let mut current: Option<Replayed> = None;
     recording::ahead::each_line(reader, |place, line| -> Result<(), ReplayError> {
         match line {

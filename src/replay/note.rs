@@ -7,6 +7,8 @@ use std::fmt;
 use crate::op::size::human;
 use crate::op::trace::Action;
 use crate::reference::{Remark, Settings};
+use crate::replay::ReleaseFrom;
+use crate::replay::what_if::Fitted;
 
 /// Something that a reader of the result has to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +76,29 @@ pub enum Note {
         /// How many.
         times: u64,
     },
+    /// The limit of garbage collections was fitted to them.
+    Fitted {
+        /// By position.
+        device: usize,
+        /// Between which limits it was.
+        fitted: Fitted,
+        /// The history began late: what was cached then is of unknown age.
+        late: bool,
+    },
+    /// Blocks were got from the driver itself, while the cache was not used.
+    PastTheCache {
+        /// How many.
+        blocks: u64,
+        /// The most bytes of them at a time, each in whole granules.
+        most: u64,
+    },
+    /// By the rules of which release other settings are asked.
+    Rules {
+        /// Its minor version.
+        minor: u32,
+        /// What tells so.
+        from: ReleaseFrom,
+    },
     /// The reference has no rules of the release that was recorded.
     OtherRelease {
         /// As the recording names it.
@@ -137,26 +162,7 @@ impl fmt::Display for Note {
                 f,
                 "the settings string does not say of `{key}` what was in force at the end; what was in force is taken"
             ),
-            Note::Late { device, reserved, blocks, bytes, waiting, guessed, ages } => {
-                write!(
-                    f,
-                    "device {device}: the history began late; {} stood already, with {} of {} in it, and the \
-                     reference was primed with that. Peaks and sums of the time before are not known",
-                    human(*reserved),
-                    counted(*blocks, "block"),
-                    human(*bytes)
-                )?;
-                if *waiting > 0 {
-                    write!(f, "; for which streams {waiting} of them waited is not told")?;
-                }
-                if *guessed > 0 {
-                    write!(f, "; the size of {guessed} of them is their request, rounded: nothing tells whether more")?;
-                }
-                if *ages {
-                    write!(f, "; how long blocks had been cached is not told")?;
-                }
-                Ok(())
-            }
+            Note::Late { .. } => self.late(f),
             Note::Earlier { device } => write!(
                 f,
                 "device {device}: more was counted than the history shows: it began late, when nothing was reserved. \
@@ -188,6 +194,15 @@ impl fmt::Display for Note {
                  a snapshot does not tell",
                 counted(*times, "garbage collection")
             ),
+            Note::Fitted { device, fitted, late } => write_fitted(f, *device, *fitted, *late),
+            Note::PastTheCache { blocks, most } => write!(
+                f,
+                "{} went past the cache, which was switched off; at most {} of them at a time. They are in no figure, and on \
+                 cards of other sizes they are left out",
+                counted(*blocks, "block"),
+                human(*most)
+            ),
+            Note::Rules { minor, from } => write_rules(f, *minor, from),
             Note::OtherRelease { recorded } => write!(
                 f,
                 "recorded from {recorded}, whose rules the reference does not know: it goes by those of 2.11, and a divergence \
@@ -197,6 +212,70 @@ impl fmt::Display for Note {
                 "the trace has no `pool_id` (PyTorch before 2.12): a request's private pool is that of the segment its \
                  address lies in, and a segment that is gone at the end is taken for one of the default pools",
             ),
+        }
+    }
+}
+
+impl Note {
+    fn late(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Note::Late { device, reserved, blocks, bytes, waiting, guessed, ages } = self else { return Ok(()) };
+        write!(
+            f,
+            "device {device}: the history began late; {} stood already, with {} of {} in it, and the \
+             reference was primed with that. Peaks and sums of the time before are not known",
+            human(*reserved),
+            counted(*blocks, "block"),
+            human(*bytes)
+        )?;
+        if *waiting > 0 {
+            write!(f, "; for which streams {waiting} of them waited is not told")?;
+        }
+        if *guessed > 0 {
+            write!(f, "; the size of {guessed} of them is their request, rounded: nothing tells whether more")?;
+        }
+        if *ages {
+            write!(f, "; how long blocks had been cached is not told")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_fitted(f: &mut fmt::Formatter<'_>, device: usize, fitted: Fitted, late: bool) -> fmt::Result {
+    let Fitted { least, most, collections, without } = fitted;
+    write!(
+        f,
+        "device {device}: the limit that garbage collections go by (the memory fraction) is not told; it was fitted \
+         to {} and to {} of new memory before which nothing was collected: with limits from {least} B ({}) to \
+         {most} B ({}). With the least, the middle and the greatest of these the reference repeats the recorded \
+         run, and what was asked under other settings comes to the same",
+        counted(collections, "collection"),
+        counted(without, "request"),
+        human(least),
+        human(most)
+    )?;
+    if late {
+        f.write_str("; what was cached when the history began was taken to be of one age")?;
+    }
+    Ok(())
+}
+
+fn write_rules(f: &mut fmt::Formatter<'_>, minor: u32, from: &ReleaseFrom) -> fmt::Result {
+    write!(f, "other settings are asked by the rules of PyTorch 2.{minor}: ")?;
+    match from {
+        ReleaseFrom::Header(recorded) => write!(f, "the recording is from `{recorded}`"),
+        ReleaseFrom::Export => f.write_str("the snapshot names it"),
+        ReleaseFrom::Since(since) if minor >= *since => write!(
+            f,
+            "the snapshot does not name its release, and holds what PyTorch writes since 2.{since}; of the rules \
+             since then, these are assumed"
+        ),
+        ReleaseFrom::Since(since) => write!(
+            f,
+            "the snapshot does not name its release, and though it holds what PyTorch writes since 2.{since}, none \
+             of the rules since then repeat it"
+        ),
+        ReleaseFrom::Nothing => {
+            f.write_str("the snapshot does not name its release, and has no `pool_id`, which PyTorch writes since 2.12")
         }
     }
 }

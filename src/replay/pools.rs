@@ -159,7 +159,7 @@ pub(super) fn owners(path: &Path) -> Result<Vec<Vec<Vec<u64>>>, RecordingError> 
             episode.get_mut(*device).into_iter().for_each(|requests| requests.push(0));
         }
         let bytes = op.bytes.unwrap_or(0);
-        let asked = bytes > 0 && (op.via != Some(Via::Tensor) || bytes < TENSOR_LIMIT);
+        let asked = bytes > 0 && !op.direct && (op.via != Some(Via::Tensor) || bytes < TENSOR_LIMIT);
         if let (Verb::Alloc, true, Some(device)) = (op.op, asked, op.device) {
             let owner = redirections.owner(device, op.stream);
             episode.get_mut(device).into_iter().for_each(|requests| requests.push(owner));

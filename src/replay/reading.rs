@@ -168,6 +168,8 @@ pub fn copied(path: &Path, how: Reading<'_>) -> Result<(ReplayReport, Vec<u8>), 
     }
     let stats: Vec<usize> = snapshot.stats.keys().copied().collect();
     let in_force = (snapshot.in_force != whole).then_some(snapshot.in_force);
-    let kept = Kept { events: &events, segments: &snapshot.segments, pools: &pools, in_force, stats: &stats };
+    // With the pools that were found out it looks like one of a later release.
+    let release = snapshot.release.or((snapshot.since == 0 && !pools.is_empty()).then_some(super::release::USUAL));
+    let kept = Kept { events: &events, segments: &snapshot.segments, pools: &pools, in_force, stats: &stats, release };
     Ok((outcome.report, opened.copied(kept)?))
 }

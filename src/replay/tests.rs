@@ -173,3 +173,64 @@ fn a_table_is_refused_where_the_figures_disagree() {
     let disagreement = table.disagreement.expect("is noticed").to_string();
     assert!(table.rows.is_empty() && disagreement.contains("num_device_alloc"), "{disagreement}");
 }
+
+/// Tables of recordings of later releases go by the rules of these, and so do the exports of them.
+#[test]
+fn tables_go_by_the_rules_of_the_recorded_release() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/released");
+    let files = std::fs::read_dir(folder).expect("the recordings are in the repository");
+    for file in files.map(|entry| entry.expect("is listed").path()) {
+        let name = file.file_name().expect("has a name").to_string_lossy().into_owned();
+        let table = what_if::compare(&file, &[], None, Reading::default()).expect("reads");
+        // Other processes took and gave back memory of that card while these two were recorded, which nothing tells.
+        assert_eq!(table.disagreement.is_some(), name.ends_with("-gc60.jsonl.gz"), "{name}: {:?}", table.disagreement);
+        let minor: u32 =
+            name.split(['.', '-']).nth(1).and_then(|minor| minor.parse().ok()).expect("is named after one");
+        let said = table.notes.iter().map(ToString::to_string).any(|text| {
+            text.starts_with(&format!(
+                "other settings are asked by the rules of PyTorch 2.{minor}: the recording is from"
+            ))
+        });
+        assert!(said, "{name}: {:?}", table.notes);
+        let (_, lived) = lived(&file, true, Reading::default()).expect("is read");
+        let snapshot = recording::MemorySnapshot::read(written(&pickled(&lived)).path()).expect("is read");
+        assert_eq!((snapshot.release, snapshot.since), (Some(minor), 12), "{name}");
+    }
+}
+
+/// What PyTorch 2.11 did over simulated devices: settings that changed, the cache switched off, memory held by others.
+#[test]
+fn settings_the_cache_and_neighbours_may_change_in_a_recording() {
+    let notes = |table: &what_if::Table| table.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    for name in ["settings", "settings-expandable", "caching", "caching-off", "neighbour", "neighbour-expandable"] {
+        let file = recording(&format!("simulated/{name}"));
+        let report = exact(&file).expect("is read");
+        let first = report.first.map(|d| d.to_string());
+        assert_eq!((first, report.divergences), (None, 0), "{name}");
+        assert!(report.operations >= 300, "{name}");
+        let table =
+            what_if::compare(&file, &["max_split_size_mb:64".to_owned()], None, Reading::default()).expect("reads");
+        assert_eq!((&table.disagreement, table.rows.len()), (&None, 1), "{name}");
+        assert_eq!(notes(&table).contains("went past the cache"), name.starts_with("caching"), "{name}");
+        let others = matches!(table.cards[0].from, what_if::SizeFrom::Others { most } if most > table.cards[0].bytes);
+        assert_eq!(others, name.starts_with("neighbour") || name == "caching", "{name}: {:?}", table.cards);
+    }
+}
+
+/// A block that went past the cache cannot lie where the cache has memory.
+#[test]
+fn a_block_of_the_driver_lies_beside_the_cache() {
+    let text = text_of("simulated/caching");
+    let cached =
+        text.lines().find(|line| line.contains("\"op\":\"alloc\"") && !line.contains("direct")).expect("is there");
+    let address = |line: &str| {
+        let at = line.find("\"address\":").expect("is there") + 10;
+        line[at..].split([',', '}']).next().expect("a number").to_owned()
+    };
+    let direct = |line: &&str| line.contains("\"direct\":true") && line.contains("\"op\":\"alloc\"");
+    let first = text.lines().find(direct).expect("is there");
+    let doctored = text.replacen(first, &first.replace(&address(first), &address(cached)), 1);
+    let report = exact(written(doctored.as_bytes()).path()).expect("is read");
+    let first = report.first.expect("it is seen").to_string();
+    assert!(first.contains("a block past the cache at"), "{first}");
+}

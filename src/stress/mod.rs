@@ -228,7 +228,7 @@ fn round<P: Planting + Send + Sync>(
 
 /// Fresh devices behind fresh locks.
 fn world<P: Planting + Send, L: Locks>(options: &StressOptions, settings: &Settings, planted: P) -> World<P, L> {
-    let devices = (0..options.devices).map(|i| device(i, options)).collect();
+    let devices = SimDevice::process(&vec![options.device_bytes; options.devices], options.streams);
     World::new(Shared::new(devices, settings, planted, options.race, true))
 }
 

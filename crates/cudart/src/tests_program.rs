@@ -22,8 +22,10 @@ fn program(devices: u32) -> MutexGuard<'static, ()> {
 fn seeing(devices: u32, visible: &[usize]) -> MutexGuard<'static, ()> {
     let turn = crate::tests::turn();
     TOLD.lock().expect("no test panics with it").clear();
-    let device = |index| Box::new(SimDevice::spanning(index, 16 * GRANULE, StreamId::LIMIT, 1 << 47)) as SharedDevice;
-    crate::install_for_program((1..=devices).map(device).collect(), visible, StreamId::LIMIT, tell);
+    let sizes = vec![16 * GRANULE; devices as usize];
+    let devices = SimDevice::spaced(1, &sizes, StreamId::LIMIT, 1 << 47).into_iter();
+    let devices = devices.map(|device| Box::new(device) as SharedDevice).collect();
+    crate::install_for_program(devices, visible, StreamId::LIMIT, tell);
     turn
 }
 

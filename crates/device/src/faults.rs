@@ -23,9 +23,14 @@ impl Faults {
         self.armed.push((call, skip, error));
     }
 
-    /// How many calls were made to fail.
+    /// How many calls were made to fail, or failed for what the device cannot help.
     pub fn fired(&self) -> u32 {
         self.fired
+    }
+
+    /// A call failed for what the device cannot help, and nobody planned.
+    pub fn note_unplanned(&mut self) {
+        self.fired += 1;
     }
 
     /// How many calls of a kind were asked for.

@@ -1,11 +1,13 @@
 //! The device under a recording: it gives the addresses the real driver gave, and refuses where the
 //! real driver refused. It has no memory and no clock.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::stream_activity::{Streams, events_by_streams};
 use super::{Device, DeviceError, Event, StreamHandle};
+use crate::op::DeviceCall;
 
 /// Memory behind small expandable segments comes in pages of this size; behind large ones in larger pages.
 const SMALL_PAGE: u64 = 2 << 20;
@@ -72,6 +74,8 @@ pub struct RecordedDevice {
     refusals: u32,
     /// Address ranges reserved so far, and where every one of them began.
     ranges: Vec<Range<u64>>,
+    /// Where segments begin that stand, if all of them are known.
+    segments: Option<BTreeSet<u64>>,
     reserved: Vec<u64>,
     /// Where address ranges go whose place the recording does not tell.
     unknown_ranges: u64,
@@ -90,6 +94,7 @@ impl RecordedDevice {
             streams: Streams::default(),
             serving: Serving::default(),
             ranges: Vec::new(),
+            segments: None,
             reserved: Vec::new(),
             refusals: 0,
             unknown_ranges: 0,
@@ -110,6 +115,13 @@ impl RecordedDevice {
     /// A range of addresses was reserved before the recording began.
     pub fn stand(&mut self, address: u64, bytes: u64) {
         self.ranges.push(address..address.saturating_add(bytes));
+    }
+
+    /// The recording begins with nothing: whatever no segment begins at is none, and is not taken back.
+    #[must_use]
+    pub fn from_nothing(mut self) -> Self {
+        self.segments = Some(BTreeSet::new());
+        self
     }
 
     /// The next attempt to get memory fails: the recording shows by its consequences that it did.
@@ -238,12 +250,15 @@ impl Device for RecordedDevice {
         let found = self.next(DriverAct::Reserved).filter(|a| a.bytes == bytes).map(|a| a.address);
         let address = found.ok_or(DeviceError::OutOfMemory)?;
         self.done += 1;
+        self.segments.as_mut().map(|segments| segments.insert(address));
         Ok(address)
     }
 
     fn release(&mut self, address: u64) -> Result<(), DeviceError> {
         self.pass(DriverAct::Released, address);
-        Ok(())
+        let call = DeviceCall::Release;
+        let is_known = self.segments.as_mut().is_none_or(|segments| segments.remove(&address));
+        if is_known { Ok(()) } else { Err(DeviceError::InvalidValue { call }) }
     }
 
     fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, DeviceError> {

@@ -100,6 +100,8 @@ pub struct DeviceAllocator<D, P> {
     pub(super) wait_due: bool,
     /// See `Reference::library_alone`.
     pub(super) library_alone: bool,
+    /// See `Reference::as_recorded`.
+    pub(super) raises_for_parts: bool,
     /// See [`super::Rules`].
     pub(super) limit_rounds: bool,
     pub(super) waits_elsewhere: bool,
@@ -138,6 +140,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             waits: super::waits::Waits::default(),
             elsewhere: false,
             wait_due: false,
+            raises_for_parts: false,
             limit_rounds: false,
             waits_elsewhere: true,
             ranges_hold_requests: false,

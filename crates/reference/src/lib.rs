@@ -7,6 +7,7 @@ mod allocator;
 mod bitmap;
 mod block;
 mod capture_context;
+mod collect;
 mod defect;
 mod defect_bodies;
 mod destination;
@@ -208,6 +209,13 @@ impl<D: Device, P: Planting> Reference<D, P> {
     #[must_use]
     pub fn by(mut self, rules: Rules) -> Self {
         self.devices.iter_mut().for_each(|device| device.go_by(rules));
+        self
+    }
+
+    /// It follows what a real allocator did: also where that takes a part of a segment for one, and the driver refuses it.
+    #[must_use]
+    pub fn as_recorded(mut self) -> Self {
+        self.devices.iter_mut().for_each(|device| device.raises_for_parts = true);
         self
     }
 

@@ -196,7 +196,8 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             total,
             free,
             processes: self.processes(),
-            limit: self.limit.or(unset),
+            // No limit at all, but for the sake of ages (`limit_to`).
+            limit: self.limit.filter(|&limit| limit != u64::MAX).or(unset),
             allocated,
             private,
             unallocated,

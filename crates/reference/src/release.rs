@@ -7,7 +7,7 @@ use super::signed;
 use crate::device::{Device, DeviceError, StreamHandle};
 use crate::op::stats::Oversize;
 use crate::op::trace::Action;
-use crate::op::{Counter, Family};
+use crate::op::{Counter, DeviceCall, Family};
 
 /// Whether a call failed because a stream captures.
 fn is_of_capture(error: &DeviceError) -> bool {
@@ -42,10 +42,17 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
         waited.and(strays).and(large).and(small).and(self.release_dead(None))
     }
 
-    /// Whether PyTorch goes no further after that: a capture forbids to give memory back, and the first call that fails for it
-    /// throws.
+    /// Whether PyTorch goes no further after that: a capture forbids to give memory back, or what was given back is no segment,
+    /// and the first call that fails for it throws.
     fn is_thrown(&self, released: &Result<(), DeviceError>) -> bool {
-        self.library_alone && released.as_ref().is_err_and(is_of_capture)
+        released.as_ref().is_err_and(|error| self.is_raised(error))
+    }
+
+    /// Whether PyTorch raises what the driver answers. After `max_split_size_mb` was changed it takes a part of a segment for an
+    /// oversize block, which is never split, and the driver knows no segment there.
+    fn is_raised(&self, error: &DeviceError) -> bool {
+        self.library_alone && is_of_capture(error)
+            || self.raises_for_parts && matches!(error, DeviceError::InvalidValue { call: DeviceCall::Release })
     }
 
     pub(super) fn release_pool(&mut self, pool: u16) -> Result<(), DeviceError> {
@@ -87,7 +94,7 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             self.stats.decrease(Family::ReservedBytes, kind, signed(block.size));
         }
         if let Err(error) = self.device.release(block.address) {
-            if self.library_alone && is_of_capture(&error) {
+            if self.is_raised(&error) {
                 // PyTorch counts and notes it before it asks (`release_block`).
                 *self.stats.counter_mut(Counter::NumDeviceFree) += 1;
                 self.note(Action::SegmentFree, block.address, block.size, block.stream, block.pool);

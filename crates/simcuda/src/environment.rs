@@ -101,10 +101,8 @@ static REFUSALS: OnceLock<Log> = OnceLock::new();
 /// Gives the process its devices.
 pub(crate) fn install(world: &World) {
     let _ = REFUSALS.set(world.log.clone());
-    let device = |(index, &bytes): (u32, &u64)| {
-        Box::new(SimDevice::spanning(index, bytes, StreamId::LIMIT, SPAN)) as SharedDevice
-    };
-    let devices = (FIRST_INDEX..).zip(&world.bytes).map(device).collect();
+    let devices = SimDevice::spaced(FIRST_INDEX, &world.bytes, StreamId::LIMIT, SPAN).into_iter();
+    let devices = devices.map(|device| Box::new(device) as SharedDevice).collect();
     cudart::install_for_program(devices, &world.visible, StreamId::LIMIT, refused);
 }
 

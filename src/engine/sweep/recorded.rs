@@ -109,6 +109,8 @@ fn operation(op: &RecordedOp, refused: BlockId) -> Option<Op> {
         },
         Verb::CaptureEnd => Op::CaptureEnd { graph: graph(op)? },
         Verb::GraphReset => Op::GraphReset { graph: graph(op)? },
+        Verb::Neighbour => Op::Neighbour { device: place?, bytes: op.bytes? },
+        Verb::SetCaching => Op::SetCaching { enabled: op.enabled? },
     })
 }
 

@@ -25,6 +25,8 @@ pub struct Kept<'k> {
     pub in_force: Option<InForce>,
     /// Statistics of these devices stay true.
     pub stats: &'k [usize],
+    /// The release that was recorded, where the events would tell a later one or none.
+    pub release: Option<u32>,
 }
 
 /// Values deeper than this are left out: no snapshot holds any.
@@ -56,6 +58,10 @@ impl Opened {
         copy.settings(&top);
         copy.annotations(&top);
         copy.stats(&top);
+        if let Some(minor) = kept.release {
+            copy.writer.str("poolproof_release");
+            copy.writer.int(minor);
+        }
         copy.writer.end_dict();
         Ok(copy.writer.finish())
     }

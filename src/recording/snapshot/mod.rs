@@ -101,6 +101,10 @@ pub struct MemorySnapshot {
     pub pools_by_address: bool,
     /// No settings string is told.
     pub without_settings: bool,
+    /// The minor version of the least release that writes all that is here; 0 where every release does.
+    pub since: u32,
+    /// `poolproof_release`: the minor version of the release that was recorded, in an export of this program.
+    pub release: Option<u32>,
 }
 
 impl MemorySnapshot {
@@ -121,13 +125,14 @@ impl MemorySnapshot {
         if !has("segments") && !has("device_traces") {
             return Err(SnapshotError::NotASnapshot { file: file.to_owned(), found: "a dict without them" });
         }
-        let mut reading = Reading { document, budget, file, unknown: 0 };
+        let mut reading = Reading { document, budget, file, unknown: 0, annotated: false };
         let known = [
             "segments",
             "device_traces",
             "allocator_settings",
             "external_annotations",
             "poolproof_stats",
+            "poolproof_release",
             "categories",
             "host_segments",
             "host_traces",
@@ -147,6 +152,12 @@ impl MemorySnapshot {
         }
         reading.stats(&top, &mut snapshot)?;
         snapshot.unknown = reading.unknown;
+        let tells_pools = snapshot.traces.iter().flatten().any(|event| event.pool.is_some());
+        let tells_hosts = has("host_segments") || has("host_traces") || reading.annotated;
+        snapshot.since = if tells_hosts { 14 } else { 12 * u32::from(tells_pools) };
+        if let Some(Value::Int(minor)) = top.get("poolproof_release") {
+            snapshot.release = u32::try_from(minor).ok();
+        }
         Ok(snapshot)
     }
 
@@ -163,6 +174,8 @@ struct Reading<'d> {
     budget: Budget,
     file: &'d str,
     unknown: u64,
+    /// A program said something of itself.
+    annotated: bool,
 }
 
 impl<'d> Reading<'d> {
@@ -249,6 +262,7 @@ impl<'d> Reading<'d> {
             let name = record.text("action")?;
             let Some(action) = Action::ALL.into_iter().find(|a| a.name() == name) else {
                 self.unknown += u64::from(name != ANNOTATE);
+                self.annotated |= name == ANNOTATE;
                 continue;
             };
             if action == Action::Snapshot {

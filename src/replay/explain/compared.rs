@@ -92,7 +92,7 @@ pub enum Compared {
 /// The card, as the recorded run tells it.
 fn card_of(size: CardSize) -> Card {
     let from = match size.from {
-        SizeFrom::Header | SizeFrom::Asked => CardFrom::Recording,
+        SizeFrom::Header | SizeFrom::Asked | SizeFrom::Others { .. } => CardFrom::Recording,
         SizeFrom::Refusals | SizeFrom::Refusal { .. } => CardFrom::Refusal,
         SizeFrom::Between { least, below } => CardFrom::Between { least, below },
         SizeFrom::Changing => CardFrom::Changing,
@@ -114,6 +114,16 @@ pub(super) fn compare(trials: &Trials, pairs: bool, progress: &dyn Progress) -> 
     let found = search::on_card(trials, &candidates, &recorded, progress)
         .and_then(|outcomes| Some((outcomes, search::smallest(trials, &candidates, progress)?)));
     let Some((outcomes, smallest)) = found else { return Compared::Interrupted };
+    for &pick in &trials.workload().picks()[1..] {
+        match search::on_card(&trials.with_limit(pick), &candidates, &recorded, progress) {
+            None => return Compared::Interrupted,
+            Some(others) => {
+                if let Some((one, _)) = outcomes.iter().zip(&others).find(|(one, other)| one != other) {
+                    return Compared::Differs { card, why: words::limit_matters(&one.config) };
+                }
+            }
+        }
+    }
     let named = |(config, card): &(String, u64)| Smallest { config: config.clone(), card: *card };
     let own = smallest.first().filter(|(config, _)| config == trials.config());
     let best = smallest.last().filter(|(config, _)| config != trials.config());

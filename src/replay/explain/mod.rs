@@ -306,12 +306,15 @@ fn assembled(path: &Path, device: usize, found: Found<'_>, options: Options, pro
     let Found { overviews, peak, refusals, workload, steps, card_bytes, has_stacks } = found;
     let course = &overviews[device];
     let config = workload.config.clone();
-    let (notes, standing) = (workload.notes.clone(), workload.standing());
+    let (mut notes, standing) = (workload.notes.clone(), workload.standing());
     let cut = workload.recorded.get(device).map(|row| row.peak_reserved);
     let peak_in_cut_calls = cut.filter(|&peak| peak > course.peak_reserved);
     let is_from_before = matches!(course.peak, Some((_, watch::Within::Start)));
     let trials = Trials::new(workload, device);
     let compared = compared::compare(&trials, options.search, progress);
+    if matches!(compared, Compared::Tried { .. }) {
+        notes.extend(trials.workload().fitted_notes().filter(|(at, _)| *at == device).map(|(_, note)| note));
+    }
     let others = overviews.iter().enumerate().filter(|(at, course)| *at != device && course.peak_reserved > 0);
     Explained {
         format: "poolproof-explain/1",

@@ -30,7 +30,7 @@ struct Take {
 
 impl Take {
     fn new() -> Self {
-        let device = SimDevice::spanning(0, CARD, STREAMS, 1 << 40);
+        let device = SimDevice::new(0, CARD, STREAMS);
         let streams: Vec<u64> = (0..STREAMS).map(|s| device.stream_handle(StreamId(s)).0).collect();
         let mut reference = Reference::new(vec![device], &"".parse().expect("no settings"), Sound);
         reference.record_trace();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::changes::Change;
 use crate::op::GRANULE;
 use crate::reference::Settings;
-use crate::replay::what_if::{self, Ask, Workload};
+use crate::replay::what_if::{self, Ask, Pick, Workload};
 
 /// A request of so much is not to be had of any card, and says nothing about the size of one.
 pub const ABSURD: u64 = 1 << 40;
@@ -85,12 +85,15 @@ impl Trials {
         workload.starts.retain(|&at, _| at == device);
         let absurd = workload.asks.iter().filter(|(_, ask)| is_absurd(ask)).count() as u64;
         let limits = |ask: &Ask| matches!(ask, Ask::Limit { fraction } if *fraction < 1.0);
-        let limited = workload.at_the_end.fraction < 1.0 || workload.asks.iter().any(|(_, ask)| limits(ask));
+        let limited = workload.at_the_end.fraction < 1.0
+            || workload.has_fitted()
+            || workload.asks.iter().any(|(_, ask)| limits(ask));
         workload.asks.shrink_to_fit();
-        let has_limits = workload.asks.iter().any(|(_, ask)| matches!(ask, Ask::Limit { .. }));
+        let has_limits = workload.has_fitted() || workload.asks.iter().any(|(_, ask)| matches!(ask, Ask::Limit { .. }));
         let unbound = has_limits.then(|| {
             let mut unbound = workload.clone();
             unbound.asks.retain(|(_, ask)| !matches!(ask, Ask::Limit { .. }));
+            unbound.forget_limits();
             unbound
         });
         Trials { workload, unbound, device, absurd, limited }
@@ -102,6 +105,13 @@ impl Trials {
 
     pub fn device(&self) -> usize {
         self.device
+    }
+
+    /// The same with another of the limits that fit what was collected.
+    pub fn with_limit(&self, pick: Pick) -> Trials {
+        let mut trials = self.clone();
+        trials.workload.pick = pick;
+        trials
     }
 
     pub fn config(&self) -> &str {
@@ -200,7 +210,7 @@ impl Trials {
 }
 
 fn is_absurd(ask: &Ask) -> bool {
-    matches!(ask, Ask::Alloc { bytes, refused: true, .. } if *bytes >= ABSURD)
+    matches!(ask, Ask::Alloc { bytes, refused: true, .. } if *bytes >= ABSURD) || matches!(ask, Ask::Unaskable { .. })
 }
 
 fn share(part: u64, whole: u64) -> f64 {

@@ -16,7 +16,7 @@ use crate::recording::{MemorySnapshot, PlacedEvent};
 use crate::reference::{PoolFlags, PoolId, Reference, Settings, Sound};
 use crate::replay::divergence::FilePosition;
 use crate::replay::note::Note;
-use crate::replay::{ReplayError, ReplayReport};
+use crate::replay::{ReplayError, ReplayReport, release};
 
 /// A device that has segments has a trace, if an empty one.
 pub(super) fn with_every_device(snapshot: &MemorySnapshot) -> Cow<'_, MemorySnapshot> {
@@ -76,7 +76,7 @@ pub(super) fn ready(
     // How much memory a device has is not in a snapshot, nor a fraction set at run time. The driver's
     // refusals are, and stand for the limit.
     let unlimited = Settings { fraction: 1.0, ..*settings };
-    let mut reference = Reference::new(devices, &unlimited, Sound);
+    let mut reference = Reference::new(devices, &unlimited, Sound).by(release::of_snapshot(guess.release));
     for (device, one) in prepared.iter().enumerate() {
         let standing = one.past.standing(settings);
         let allocator = reference.device_mut(device);
@@ -85,6 +85,9 @@ pub(super) fn ready(
         }
         for &id in one.past.uncut.iter().filter(|id| guess.uncut.contains(id)) {
             allocator.retain_pool(id, PoolFlags { no_split: true, ..PoolFlags::default() });
+        }
+        if settings.gc_threshold > 0.0 {
+            allocator.limit_to(u64::MAX); // for the ages of what is cached
         }
         let primed = allocator.prime(&standing);
         primed.map_err(|source| ReplayError::Primed { file: snapshot.file.clone(), device, source })?;

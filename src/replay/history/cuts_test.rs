@@ -99,6 +99,8 @@ struct Tried {
     cuts: usize,
     /// Cuts of which there is a table, and of which there is a reason instead.
     tables: usize,
+    /// Of these, with a limit of garbage collections that was fitted to them.
+    fitted: usize,
     reasons: usize,
     wrong: Vec<String>,
 }
@@ -123,7 +125,11 @@ fn tried(snapshot: &MemorySnapshot) -> Tried {
             }
             let Ok(table) = what_if::of_snapshot(cut, &[], None, &Silent) else { continue };
             tried.tables += usize::from(table.disagreement.is_none());
+            tried.fitted += usize::from(table.notes.iter().any(|note| matches!(note, Note::Fitted { .. })));
             tried.reasons += usize::from(table.disagreement.is_some());
+            if let Some(why) = table.disagreement.filter(|_| std::env::var_os("POOLPROOF_REASONS").is_some()) {
+                println!("{how:?}: {why}");
+            }
             for row in &table.recorded {
                 let truth = peak(&snapshot.traces[row.device], &ranges[row.device]);
                 if row.peak_reserved != truth {
@@ -186,19 +192,21 @@ fn a_history_cut_anywhere_is_lived_again_exactly() {
         let mut tried = tried(&snapshot);
         let name = path.display();
         println!(
-            "{name}: {} cuts, {} tables, {} reasons, {} wrong",
+            "{name}: {} cuts, {} tables ({} fitted), {} reasons, {} wrong",
             tried.cuts,
             tried.tables,
+            tried.fitted,
             tried.reasons,
             tried.wrong.len()
         );
         all.cuts += tried.cuts;
         all.tables += tried.tables;
+        all.fitted += tried.fitted;
         all.reasons += tried.reasons;
         tried.wrong.truncate(3);
         wrong.extend(tried.wrong.into_iter().map(|d| format!("{name}: {d}")));
     }
-    println!("{} cuts, {} tables, {} reasons", all.cuts, all.tables, all.reasons);
+    println!("{} cuts, {} tables ({} fitted), {} reasons", all.cuts, all.tables, all.fitted, all.reasons);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(all.tables > all.reasons, "most have a table: {} of {}", all.tables, all.cuts);
 }

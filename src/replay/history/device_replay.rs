@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::asking::{Refusal, Towards};
 use super::call_events::{Call, CallEvents, Left, PrecedingEvents, Survey};
+use super::collections::{Offered, Thresholds};
 use super::hypothesis::{self, Flush, Hypothesis, Known};
 use super::told::Told;
 use crate::device::recorded::RecordedDevice;
@@ -48,6 +49,9 @@ pub(super) struct DeviceReplay<'r> {
     pub hash_order: bool,
     /// Garbage collections followed as they were recorded.
     pub collections: u64,
+    /// What they tell of the limit that they went by; and what one would give back for the call under way.
+    pub thresholds: Thresholds,
+    pub(super) offered: Option<Offered>,
     /// What the allocator did, if it is to be kept.
     pub kept: Option<(Vec<TraceEvent>, Vec<PoolId>)>,
     /// What was asked when, if it is to be asked again.
@@ -81,6 +85,8 @@ impl<'r> DeviceReplay<'r> {
             unused,
             hash_order: false,
             collections: 0,
+            thresholds: Thresholds::default(),
+            offered: None,
             kept: None,
             told: None,
             refusals: Vec::new(),
@@ -157,6 +163,7 @@ impl<'r> DeviceReplay<'r> {
         let mut kinds = self.act(hypothesis, &ahead);
         let undisturbed = hypothesis.flush == Flush::Nothing && hypothesis.collected == 0;
         self.note_refusals(undisturbed.then_some(&before), moment);
+        self.note_collected(hypothesis.collected, &lead, moment);
         self.tell(hypothesis, &ahead, before_settings);
         report.operations += u64::from(hypothesis.flush != Flush::Nothing) + u64::from(moment.call != Call::End);
         self.collections += u64::from(hypothesis.collected > 0);
@@ -234,18 +241,26 @@ impl<'r> DeviceReplay<'r> {
         self.allocator.change_settings(settings);
     }
 
-    /// The first hypothesis that gives the recorded events, tried on a copy.
+    /// The first hypothesis that gives the recorded events, tried on a copy; before others those whose collections go by ages.
     fn first_fit(&mut self, hypotheses: &[Hypothesis], ahead: &Ahead<'_>) -> Option<Hypothesis> {
         let before = self.allocator.clone();
-        let fits = |hypothesis: &&Hypothesis| {
-            let kinds = self.act(**hypothesis, ahead);
+        let mut fitting = None;
+        for &hypothesis in hypotheses {
+            let kinds = self.act(hypothesis, ahead);
+            let by_age = self.is_by_age(hypothesis.collected, ahead.lead);
+            self.offered = None;
             let predicted = self.allocator.taken_trace();
             let predicted = self.shown(predicted);
             let several = self.allocator.passed_together() > 1;
             self.allocator.clone_from(&before);
-            kinds.is_empty() && closing::first_event(self.device, ahead.recorded.to_vec(), predicted, several).is_none()
-        };
-        hypotheses.iter().find(fits).copied()
+            let fits = kinds.is_empty()
+                && closing::first_event(self.device, ahead.recorded.to_vec(), predicted, several).is_none();
+            if fits && by_age {
+                return Some(hypothesis);
+            }
+            fitting = fitting.or(fits.then_some(hypothesis));
+        }
+        fitting
     }
 
     fn shown(&self, mut events: Vec<TraceEvent>) -> Vec<TraceEvent> {
@@ -271,6 +286,7 @@ impl<'r> DeviceReplay<'r> {
             let _ = self.allocator.release_pool_user(id); // one that was dead already stays so
         }
         kinds.extend(self.flush(hypothesis.flush, &dead).err().map(|e| failed(&e)));
+        self.offered = self.offered(lead, moment);
         if hypothesis.collected > 0 {
             let collected = &lead.released[..hypothesis.collected.min(lead.released.len())];
             kinds.extend(self.allocator.collect_at(collected).err().map(|e| failed(&e)));

@@ -22,6 +22,8 @@ pub(in crate::replay) struct Guess {
     pub uncut: BTreeSet<PoolId>,
     /// Blocks that are longer than their request, rounded: by device and address.
     pub longer: BTreeMap<(usize, u64), u64>,
+    /// The release by whose rules it is lived, by its minor version; 0 for the usual one.
+    pub release: u32,
     pub tried: usize,
 }
 

@@ -7,6 +7,7 @@
 mod asking;
 mod begin;
 pub(super) mod call_events;
+pub(super) mod collections;
 #[cfg(test)]
 mod cuts_test;
 mod device_replay;
@@ -26,13 +27,14 @@ mod watched;
 use super::divergence::{Divergence, FilePosition};
 use super::note::Note;
 use super::onlooker::{Nobody, Onlooker, Ticking};
-use super::{Lived, Progress, ReplayError, ReplayReport, closing, driver, episode};
+use super::{Lived, Progress, ReplayError, ReplayReport, closing, driver, episode, release};
 use crate::op::Stats;
 use crate::recording::MemorySnapshot;
 use crate::reference::{PoolId, Settings};
 pub(super) use asking::Refusal;
 use begin::{begun, by_address, life_of, note_past, with_every_device};
 use call_events::Left;
+pub(super) use collections::Thresholds;
 use ending::{Ending, counted};
 pub(super) use guess::Guess;
 pub(super) use in_force::settings;
@@ -55,6 +57,8 @@ pub(super) struct Outcome {
     pub lived: Lived,
     pub devices: Vec<Prepared>,
     pub refusals: Vec<Vec<Refusal>>,
+    /// What garbage collections tell of the limit that they went by, by device.
+    pub thresholds: Vec<Thresholds>,
     /// What was asked, by device and in parts, and where the trace ends that was lived.
     pub told: Vec<(Vec<Vec<told::Told>>, usize)>,
     /// The settings in force at the end, by device.
@@ -131,8 +135,25 @@ fn found(snapshot: &MemorySnapshot, how: How<'_>) -> Result<(Outcome, Guess), Re
     found_from(snapshot, how, Guess::default())
 }
 
-/// The same, with what is known already.
+/// The same, with what is known already: by the rules of one release after the other, as far as it does not tell its own.
 fn found_from(snapshot: &MemorySnapshot, how: How<'_>, known: Guess) -> Result<(Outcome, Guess), ReplayError> {
+    let own = [known.release];
+    let releases = if known.release > 0 { &own } else { release::candidates(snapshot) };
+    let mut first = None;
+    for &release in releases {
+        let (outcome, guess) = found_by(snapshot, how, Guess { release, ..known.clone() })?;
+        if outcome.report.divergences == 0 {
+            return Ok((outcome, guess));
+        }
+        first.get_or_insert((outcome, guess));
+    }
+    match first {
+        Some(first) => Ok(first),
+        None => found_by(snapshot, how, known),
+    }
+}
+
+fn found_by(snapshot: &MemorySnapshot, how: How<'_>, known: Guess) -> Result<(Outcome, Guess), ReplayError> {
     let mut guess = known.clone();
     let first = lived(snapshot, how, &guess, &mut Nobody)?;
     let mut goes_on = first.report.divergences > 0 && guess.goes_on_after(&first, snapshot);
@@ -159,8 +180,9 @@ fn lived(
     let mut report = ReplayReport { unknown_keys: snapshot.unknown, ..ReplayReport::default() };
     report.notes.append(&mut notes);
     report.notes.extend(by_address(snapshot, &prepared).then_some(Note::PoolsByAddress));
-    let mut lived = Lived { config: snapshot.config.clone(), settings, ..Lived::default() };
-    let (mut refusals, mut told, mut parted) = (Vec::new(), Vec::new(), Vec::new());
+    let release = Some(guess.release).filter(|&minor| minor > 0);
+    let mut lived = Lived { config: snapshot.config.clone(), settings, release, ..Lived::default() };
+    let (mut refusals, mut told, mut parted, mut thresholds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut onlooker = Ticking::new(onlooker, how.progress);
     for (device, one) in prepared.iter().enumerate() {
         note_past(device, one, &settings, &mut report);
@@ -181,6 +203,7 @@ fn lived(
         lived.traces.push(events);
         lived.pools.push(pools);
         refusals.push(life.refusals);
+        thresholds.push(life.thresholds);
         told.push((life.told.unwrap_or_default(), one.start + end));
         let end = one.start + end;
         let at_the_end = Ending { snapshot, device, one, guess, end, limit, hash_order };
@@ -201,5 +224,6 @@ fn lived(
     let at_the_end = reference.devices().map(|device| *device.settings()).collect();
     let uncut = guess.uncut.iter().copied().collect();
     let ranges = reference.devices().map(|device| device.device().reserved().to_vec()).collect();
-    Ok(Outcome { report, lived, devices: prepared, refusals, told, settings: at_the_end, stats, ranges, uncut, parted })
+    let (devices, settings) = (prepared, at_the_end);
+    Ok(Outcome { report, lived, devices, refusals, thresholds, told, settings, stats, ranges, uncut, parted })
 }

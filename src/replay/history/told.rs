@@ -1,4 +1,4 @@
-//! What was asked in the hypothesis of a trace, to be asked again.
+//! What was asked in the course of a trace, to be asked again.
 //!
 //! Decides what is kept of a call: little, as there are millions.
 

@@ -1,4 +1,4 @@
-//! One thing asked of a device's allocator, or done on the device, in the hypothesis of a recorded run.
+//! One thing asked of a device's allocator, or done on the device, in the course of a recorded run.
 //!
 //! Decides how it is asked again. A failure of the device is none of the settings' doing, and a card has none but for
 //! want of memory.
@@ -28,6 +28,10 @@ pub(in crate::replay) enum Ask {
         refused: bool,
         /// Where it goes, if the trace tells; otherwise the redirections in force decide.
         to: Option<Towards>,
+    },
+    /// A tensor so large that no allocator is asked.
+    Unaskable {
+        bytes: u64,
     },
     Free {
         block: u64,
@@ -61,6 +65,10 @@ pub(in crate::replay) enum Ask {
     /// So much memory can be had from now on.
     Available {
         bytes: u64,
+    },
+    /// The caller makes a stream current, or what was current before.
+    Current {
+        stream: Option<StreamHandle>,
     },
     /// On private pools and captures.
     Pool(PoolAsk),
@@ -133,6 +141,11 @@ impl Asked {
                     }
                 }
             }
+            Ask::Unaskable { bytes } => {
+                self.requests += 1;
+                row.refusals += 1;
+                row.first_refusal.get_or_insert((self.requests, bytes));
+            }
             Ask::Free { block } => {
                 if let Some(address) = self.blocks.remove(&(device, block)) {
                     let _ = allocator.free(address);
@@ -150,6 +163,7 @@ impl Asked {
             Ask::Flush => drop(allocator.release_cached()),
             Ask::FlushDead { ref dead, whole } => flush_dead(allocator, dead, whole),
             Ask::Settings(ref settings) => allocator.change_settings(**settings),
+            Ask::Current { stream } => allocator.set_current_stream(stream),
             Ask::Pool(asked) => asked.ask(reference, device),
             Ask::Limit { fraction } => drop(reference.set_fraction(device, fraction)),
             Ask::Available { bytes } => allocator.device_mut().make_available(bytes),

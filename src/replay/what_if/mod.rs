@@ -5,6 +5,9 @@
 //! recorded one had, as far as anything tells it, all of it for this one process.
 
 mod ask;
+mod held_back;
+mod limit;
+mod others;
 mod pools;
 mod recording;
 mod snapshot;
@@ -15,6 +18,10 @@ use std::path::Path;
 
 pub(super) use ask::Ask;
 use ask::Asked;
+pub(super) use limit::Pick;
+pub use limit::{Fitted, Unfitted};
+use others::run;
+pub(super) use others::run_while;
 pub(super) use pools::PoolAsk;
 pub use verdict::{Disagreement, Figure, Reason};
 
@@ -23,7 +30,7 @@ use crate::device::StreamHandle;
 use crate::device::card::{Card, Given};
 use crate::op::{Counter, Family};
 use crate::recording::MemorySnapshot;
-use crate::reference::{PoolFlags, PoolId, Reference, Settings, Sound, Standing};
+use crate::reference::{PoolFlags, PoolId, Reference, Rules, Settings, Sound, Standing};
 pub(super) use recording::workload as calls_of_recording;
 pub use snapshot::ASSUMED as DEVICE_BYTES;
 pub(super) use snapshot::workload as calls_of_snapshot;
@@ -97,6 +104,11 @@ pub enum SizeFrom {
     Header,
     /// What was held and free when a recording was refused memory: somebody else held the rest.
     Refusals,
+    /// What was held and free, as the recorder said where others held memory; this is the least.
+    Others {
+        /// The most that could be had.
+        most: u64,
+    },
     /// What was held and free at a refusal.
     Refusal {
         /// The event of the refusal.
@@ -174,22 +186,28 @@ fn table(mut workload: Workload, configs: &[String], device_bytes: Option<u64>) 
         Ok((config, settings))
     });
     let parsed: Vec<(&String, Settings)> = parsed.collect::<Result<_, ReplayError>>()?;
-    let mut notes = std::mem::take(&mut workload.notes);
     for remark in configs.iter().flat_map(|config| Settings::without_effect(config)).map(Note::Setting) {
-        if !notes.contains(&remark) {
-            notes.push(remark);
+        if !workload.notes.contains(&remark) {
+            workload.notes.push(remark);
         }
     }
-    let (reference, parted) = again(&workload);
-    let disagreement = verdict::between(&workload, (&workload.recorded, &reference), parted, &notes);
+    let (reference, mut disagreement) = limit::reference(&workload, &workload.recorded);
     let mut rows = Vec::new();
     if disagreement.is_none() {
-        if device_bytes.is_some() {
-            rows.extend(run(&workload, &workload.config, &workload.at_the_end, device_bytes));
+        let recorded = (workload.config.clone(), workload.at_the_end);
+        let others = parsed.into_iter().map(|(config, settings)| (config.clone(), settings));
+        for (config, settings) in device_bytes.map(|_| recorded).into_iter().chain(others) {
+            match run(&mut workload, &config, &settings, device_bytes) {
+                Ok(more) => rows.extend(more),
+                Err(matters) => disagreement = disagreement.or(Some(matters)),
+            }
         }
-        for (config, settings) in parsed {
-            rows.extend(run(&workload, config, &settings, device_bytes));
-        }
+    }
+    if disagreement.is_some() {
+        rows.clear();
+    } else {
+        let fitted: Vec<Note> = workload.fitted_notes().map(|(_, note)| note).collect();
+        workload.notes.extend(fitted);
     }
     let busy = |row: &Row| workload.cards.len() == 1 || row.peak_reserved > 0 || row.refusals > 0;
     let kept = |rows: Vec<Row>| -> Vec<Row> { rows.into_iter().filter(busy).collect() };
@@ -201,7 +219,7 @@ fn table(mut workload: Workload, configs: &[String], device_bytes: Option<u64>) 
         asked_bytes: device_bytes,
         standing: workload.standing,
         cards: workload.cards,
-        notes,
+        notes: workload.notes,
     })
 }
 
@@ -223,6 +241,12 @@ pub(super) struct Workload {
     pub uncut: Vec<PoolId>,
     pub asks: Vec<(usize, Ask)>,
     pub notes: Vec<Note>,
+    /// The limits that garbage collections went by, by device: of a snapshot, which does not name them.
+    limits: Vec<Option<Result<Fitted, Unfitted>>>,
+    /// Which of these is assumed where other settings are asked.
+    pub pick: Pick,
+    /// Those of the release that was recorded, as far as that is known.
+    rules: Rules,
     /// Where the reference parted from the recorded run.
     pub diverged: Option<Divergence>,
 }
@@ -231,6 +255,11 @@ impl Workload {
     /// How many blocks stood on the devices that are asked.
     pub fn standing(&self) -> u64 {
         self.starts.values().map(|start| start.blocks.len() as u64).sum()
+    }
+
+    /// Nothing is known of limits from here on.
+    pub fn forget_limits(&mut self) {
+        self.limits.clear();
     }
 }
 
@@ -249,11 +278,15 @@ pub(super) struct Start {
 }
 
 /// The recorded settings on the recorded cards. Answers also the first moment at which it held other memory.
-fn again(workload: &Workload) -> (Vec<Row>, Option<(usize, ask::RecordedUsage, ask::RecordedUsage)>) {
+fn again(workload: &Workload, pick: Pick) -> (Vec<Row>, Option<(usize, ask::RecordedUsage, ask::RecordedUsage)>) {
     let card = |(size, given): (&CardSize, &Given)| Card::new(size.total, size.bytes, given.clone());
     let cards = workload.cards.iter().zip(&workload.given).map(card).collect();
-    let mut reference = Reference::new(cards, &Settings { fraction: 1.0, ..workload.settings }, Sound);
+    let settings = Settings { fraction: 1.0, ..workload.settings };
+    let mut reference = Reference::new(cards, &settings, Sound).by(workload.rules).as_recorded();
     let mut asked = Asked::new(workload.standing, &workload.uncut);
+    for device in 0..workload.cards.len() {
+        workload.limit(device, pick).into_iter().for_each(|bytes| reference.device_mut(device).limit_to(bytes));
+    }
     for (&device, start) in &workload.starts {
         let allocator = reference.device_mut(device);
         for &id in &workload.uncut {
@@ -337,64 +370,7 @@ fn counted(reference: &Reference<Card>, rows: &mut [Row]) {
 
 /// The recorded settings on the recorded cards, and the first disagreement with what was recorded of one device.
 pub(super) fn baseline(workload: &Workload, device: usize) -> (Row, Option<Disagreement>) {
-    let (rows, parted) = again(workload);
     let recorded: Vec<Row> = workload.recorded.iter().filter(|row| row.device == device).cloned().collect();
-    let rows: Vec<Row> = rows.into_iter().filter(|row| row.device == device).collect();
-    let parted = parted.filter(|(at, ..)| *at == device);
-    let disagreement = verdict::between(workload, (&recorded, &rows), parted, &workload.notes);
+    let (rows, disagreement) = limit::reference(workload, &recorded);
     (rows.into_iter().next().unwrap_or_default(), disagreement)
-}
-
-/// Other settings, from the beginning: what stood when the history began is asked for first, by address.
-fn run(workload: &Workload, config: &str, settings: &Settings, device_bytes: Option<u64>) -> Vec<Row> {
-    run_while(workload, config, settings, device_bytes, &mut |_, _, _| true)
-}
-
-/// The same, as long as `go_on` says so after a call on a device, which is given the row of the device so far.
-pub(super) fn run_while(
-    workload: &Workload,
-    config: &str,
-    settings: &Settings,
-    device_bytes: Option<u64>,
-    go_on: &mut dyn FnMut(usize, &Ask, &Row) -> bool,
-) -> Vec<Row> {
-    let card = |size: &CardSize| {
-        let bytes = device_bytes.unwrap_or(size.bytes);
-        let total = if device_bytes.is_none() && size.from == SizeFrom::Refusals { size.total } else { bytes };
-        Card::new(total, bytes, Given::default())
-    };
-    let mut reference = Reference::new(workload.cards.iter().map(card).collect(), settings, Sound);
-    let mut rows: Vec<Row> = (0..workload.cards.len()).map(|device| Row::new(config, device)).collect();
-    let mut asked = Asked::new(workload.standing, &workload.uncut);
-    for (&device, start) in &workload.starts {
-        for &(block, _, bytes, stream, pool) in &start.blocks {
-            let to = Some(ask::Towards { pool, redirected: false });
-            let ask = Ask::Alloc { block, bytes, stream, refused: false, to };
-            asked.ask(&mut reference, device, &ask, &mut rows[device]);
-            note_peak(&reference, device, &asked, &mut rows[device]);
-            if !go_on(device, &ask, &rows[device]) {
-                return rows;
-            }
-        }
-    }
-    let of_the_run = |ask: &Ask| matches!(ask, Ask::Settings(_) | Ask::RecordedUsage(_));
-    let fixed = |ask: &Ask| device_bytes.is_some() && matches!(ask, Ask::Available { .. });
-    for (device, ask) in workload.asks.iter().filter(|(_, ask)| !of_the_run(ask) && !fixed(ask)) {
-        let device = *device;
-        asked.ask(&mut reference, device, ask, &mut rows[device]);
-        note_peak(&reference, device, &asked, &mut rows[device]);
-        if !go_on(device, ask, &rows[device]) {
-            break;
-        }
-    }
-    counted(&reference, &mut rows);
-    rows
-}
-
-fn note_peak(reference: &Reference<Card>, device: usize, asked: &Asked, row: &mut Row) {
-    let (reserved, allocated) = held(reference, device);
-    if row.at_most_reserved(reserved, allocated) && asked.has_standing() {
-        let sizes = asked.standing(device).filter_map(|address| reference.device(device).size_of(address));
-        row.standing_then = sizes.sum();
-    }
 }

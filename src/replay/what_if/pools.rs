@@ -50,8 +50,14 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// As [`Names::asked`], of a device that there is.
+    pub(super) fn asks(&mut self, op: &RecordedOp, streams: &Streams, devices: usize) -> Option<(usize, Ask)> {
+        let (device, asked) = self.asked(op, streams).filter(|&(device, _)| device < devices)?;
+        Some((device, Ask::Pool(asked)))
+    }
+
     /// What an operation asks of which device, if it is about pools.
-    pub(super) fn asked(&mut self, op: &RecordedOp, streams: &Streams) -> Option<(usize, PoolAsk)> {
+    fn asked(&mut self, op: &RecordedOp, streams: &Streams) -> Option<(usize, PoolAsk)> {
         let number = if let Some(PoolName::Made(number)) = op.pool { Some(number) } else { None };
         let made = |names: &Self| number.and_then(|n| names.pools.get(&n).copied());
         Some(match op.op {

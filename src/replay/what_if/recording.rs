@@ -5,15 +5,17 @@
 use std::path::Path;
 
 use super::ask::{Ask, RecordedUsage};
+use super::held_back::{self, HeldBack};
 use super::pools::{self, Names, Streams, handle_of};
 use super::{CardSize, Row, SizeFrom, Workload};
+use crate::device::StreamHandle;
 use crate::device::card::Given;
-use crate::op::Stats;
 use crate::op::stats::{Counter, Family};
 use crate::op::trace::Action;
+use crate::op::{Stats, Via};
 use crate::recording::{self, End, Line, Reader, RecordedOp, StatsChange, Verb};
-use crate::reference::{Settings, rounding};
-use crate::replay::{ReplayError, header_of};
+use crate::reference::{Rules, Settings, TENSOR_LIMIT, rounding};
+use crate::replay::{Note, ReleaseFrom, ReplayError, header_of, release};
 
 /// One device of a recorded run, by its statistics.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +28,15 @@ impl Count {
     fn starts(&mut self, change: &StatsChange) {
         self.stats = Stats::default();
         change.apply(&mut self.stats);
+    }
+
+    fn of(device: usize) -> Self {
+        Count { row: Row::new("", device), ..Count::default() }
+    }
+
+    /// What is held now.
+    fn reserved(&self) -> u64 {
+        u64::try_from(self.stats.all(Family::ReservedBytes).current).unwrap_or(0)
     }
 
     /// `resets`: what was counted begins anew.
@@ -99,20 +110,22 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
     let mut reader = Reader::open(path)?;
     let (header, settings) = header_of(&mut reader)?;
     let totals: Vec<u64> = header.devices.iter().map(|d| d.total_bytes).collect();
-    let available = available(&ends, &settings, &totals);
+    let tells = held_back::tells(path)?;
+    let available = if tells { Vec::new() } else { available(&ends, &settings, &totals) };
     let devices = totals.len();
-    let mut counts: Vec<Count> =
-        (0..devices).map(|device| Count { row: Row::new("", device), ..Count::default() }).collect();
+    let mut counts: Vec<Count> = (0..devices).map(Count::of).collect();
+    let tells_captures = Rules::of(release::of_recording(&header)).is_some_and(|rules| rules.captures_alone);
     let mut in_force = settings;
     let (mut asks, mut names, mut streams) = (Vec::new(), Names::default(), Streams::new());
     let (mut episode, mut requests) = (0, 0);
+    let mut held_back = HeldBack::new(&totals);
     while let Some(line) = reader.next_line()? {
         let at = reader.line_number();
         match line {
             Line::Episode(start) => {
                 for device in 0..devices {
-                    asks.push((device, Ask::Clear));
-                    asks.extend(available.get(episode).map(|of| (device, Ask::Available { bytes: of[device] })));
+                    let bytes = available.get(episode).map_or(totals[device], |of| of[device]);
+                    asks.extend([(device, Ask::Clear), (device, held_back.begin(device, bytes))]);
                     asks.extend(start.fraction.get(&device).map(|&fraction| (device, Ask::Limit { fraction })));
                     start.stats.get(&device).into_iter().for_each(|change| counts[device].starts(change));
                 }
@@ -121,37 +134,37 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
             }
             Line::Op(op) => {
                 asks.extend(pools::on_its_own_account(&op, devices, Action::Alloc));
-                asks_of(&op, devices, &streams, &mut asks);
+                if op.direct {
+                    asks.extend(held_back.past_the_cache(&op));
+                    let waited = op.device.filter(|&device| op.synchronized && device < devices);
+                    asks.extend(waited.map(|device| (device, Ask::Synchronize)));
+                } else {
+                    asks_on_stream(&op, devices, &streams, tells_captures, &mut asks);
+                }
                 if let (Verb::SetSettings, Some(text)) = (op.op, &op.settings) {
                     // What a refused string leaves counts, too.
                     let _ = in_force.change(text);
                     asks.extend((0..devices).map(|device| (device, Ask::Settings(Box::new(in_force)))));
                 }
-                let asked = names.asked(&op, &streams).filter(|&(device, _)| device < devices);
-                asks.extend(asked.map(|(device, ask)| (device, Ask::Pool(ask))));
+                asks.extend(names.asks(&op, &streams, devices));
                 asks.extend(pools::on_its_own_account(&op, devices, Action::FreeRequested));
                 idle(&op, devices, &streams, &mut asks);
-                let resets = op.op == Verb::ResetAccumulated;
-                for (device, count) in counts.iter_mut().enumerate() {
-                    count.follow(op.stats.get(&device), resets);
-                    let current = |family| u64::try_from(count.stats.all(family).current).unwrap_or(0);
-                    let (reserved, allocated) = (current(Family::ReservedBytes), current(Family::AllocatedBytes));
-                    asks.push((device, Ask::RecordedUsage(RecordedUsage { at, reserved, allocated })));
-                }
+                follow(&op, at, &mut counts, &mut asks);
+                asks.extend(held_back.of_neighbours(&op, |device| counts[device].reserved()));
                 note_refusal(&op, &mut counts, &mut requests);
             }
             Line::End(_) => {}
         }
     }
-    let cards = (0..devices).map(|device| {
-        let least = available.iter().map(|of| of[device]).min().unwrap_or(totals[device]);
-        let from = if least < totals[device] { SizeFrom::Refusals } else { SizeFrom::Header };
-        CardSize { total: totals[device], bytes: least, from }
-    });
-    let cards = cards.collect();
+    let minor = release::of_recording(&header);
+    let mut notes = report.notes;
+    notes.extend(of_release(&header, &notes));
+    notes.extend(held_back.note());
+    let cards = cards(&totals, &available, &held_back, tells);
     let recorded = counts.into_iter().map(|count| Row { config: header.config.clone(), ..count.row }).collect();
     let given = (0..devices).map(|device| given(&ends, device, &lived.ranges)).collect();
     Ok(Workload {
+        rules: Rules::of(minor).unwrap_or_default(),
         config: header.config,
         settings,
         at_the_end: in_force,
@@ -160,15 +173,56 @@ pub(in crate::replay) fn workload(path: &Path) -> Result<Workload, ReplayError> 
         recorded,
         given,
         diverged: report.first,
-        notes: report.notes,
+        notes,
         ..Workload::default()
     })
+}
+
+/// By whose rules other settings are asked, unless it is noted already.
+fn of_release(header: &recording::Header, notes: &[Note]) -> Option<Note> {
+    let minor = release::of_recording(header);
+    let is_noted = notes.iter().any(|note| matches!(note, Note::OtherRelease { .. }));
+    (!is_noted).then(|| Note::Rules { minor, from: ReleaseFrom::Header(header.recorded_from.clone()) })
+}
+
+fn cards(totals: &[u64], available: &[Vec<u64>], held_back: &HeldBack, tells: bool) -> Vec<CardSize> {
+    let card = |(device, &total): (usize, &u64)| {
+        let least = available.iter().map(|of| of[device]).min().unwrap_or(total);
+        let from = if least < total { SizeFrom::Refusals } else { SizeFrom::Header };
+        let told = held_back.card(device, total).filter(|_| tells);
+        told.unwrap_or(CardSize { total, bytes: least, from })
+    };
+    totals.iter().enumerate().map(card).collect()
+}
+
+/// What an operation changed by the recorded statistics, and what was held then.
+fn follow(op: &RecordedOp, at: u64, counts: &mut [Count], asks: &mut Vec<(usize, Ask)>) {
+    for (device, count) in counts.iter_mut().enumerate() {
+        count.follow(op.stats.get(&device), op.op == Verb::ResetAccumulated);
+        let current = |family| u64::try_from(count.stats.all(family).current).unwrap_or(0);
+        let (reserved, allocated) = (current(Family::ReservedBytes), current(Family::AllocatedBytes));
+        asks.push((device, Ask::RecordedUsage(RecordedUsage { at, reserved, allocated })));
+    }
+}
+
+/// As [`asks_of`], where it matters with the stream that is current meanwhile.
+fn asks_on_stream(
+    op: &RecordedOp,
+    devices: usize,
+    streams: &Streams,
+    tells_captures: bool,
+    asks: &mut Vec<(usize, Ask)>,
+) {
+    let current = tensor_stream(op, devices, streams).filter(|_| tells_captures);
+    asks.extend(current.map(|(device, stream)| (device, Ask::Current { stream: Some(stream) })));
+    asks_of(op, devices, streams, asks);
+    asks.extend(current.map(|(device, _)| (device, Ask::Current { stream: None })));
 }
 
 /// Requests count as the calls do: those of PyTorch itself, too.
 fn note_refusal(op: &RecordedOp, counts: &mut [Count], requests: &mut u64) {
     *requests += op.internal.iter().filter(|e| e.0 == Action::Alloc).count() as u64;
-    if op.op != Verb::Alloc || op.block.is_none() {
+    if op.op != Verb::Alloc || op.block.is_none() || op.direct {
         return;
     }
     *requests += 1;
@@ -178,11 +232,20 @@ fn note_refusal(op: &RecordedOp, counts: &mut [Count], requests: &mut u64) {
     }
 }
 
+/// The stream that a tensor's allocation makes current for itself: by the rules of some releases it matters.
+fn tensor_stream(op: &RecordedOp, devices: usize, streams: &Streams) -> Option<(usize, StreamHandle)> {
+    let device = op.device.filter(|&device| device < devices && op.op == Verb::Alloc && op.via == Some(Via::Tensor))?;
+    Some((device, handle_of(streams, device, op.stream)?))
+}
+
 fn asks_of(op: &RecordedOp, devices: usize, streams: &Streams, asks: &mut Vec<(usize, Ask)>) {
     let device = op.device.filter(|&d| d < devices);
     let stream = device.and_then(|device| handle_of(streams, device, op.stream));
     let mut push = |ask: Option<Ask>| asks.extend(device.zip(ask));
     match op.op {
+        Verb::Alloc if op.via == Some(Via::Tensor) && op.bytes.is_some_and(|bytes| bytes >= TENSOR_LIMIT) => {
+            push(op.bytes.map(|bytes| Ask::Unaskable { bytes }));
+        }
         Verb::Alloc => {
             let asked = op.block.zip(op.bytes).zip(stream).map(|((block, bytes), stream)| {
                 let refused = op.error.is_some();
@@ -212,6 +275,7 @@ fn asks_of(op: &RecordedOp, devices: usize, streams: &Streams, asks: &mut Vec<(u
         | Verb::CaptureBegin
         | Verb::CaptureEnd
         | Verb::GraphReset => {} // said in `pools`
+        Verb::Neighbour | Verb::SetCaching => {} // said in `held_back`
     }
 }
 

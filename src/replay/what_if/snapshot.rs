@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::ask::{Ask, RecordedUsage, Towards};
-use super::{CardSize, Row, SizeFrom, Start, Workload};
+use super::{CardSize, Row, SizeFrom, Start, Workload, limit};
 use crate::device::StreamHandle;
 use crate::device::card::Given;
 use crate::op::trace::Action;
@@ -16,7 +16,7 @@ use crate::replay::history::call_events::Call;
 use crate::replay::history::hypothesis::Flush;
 use crate::replay::history::told::Told;
 use crate::replay::history::{self, Guess, Outcome, Refusal};
-use crate::replay::{Progress, ReplayError};
+use crate::replay::{Note, Progress, ReplayError, release};
 
 /// The memory of a card where nothing tells it.
 pub const ASSUMED: u64 = 80 << 30;
@@ -34,8 +34,10 @@ pub(in crate::replay) fn workload(
         notes: outcome.report.notes.clone(),
         diverged: outcome.report.first.clone(),
         uncut: outcome.uncut.clone(),
+        rules: release::of_snapshot(guess.release),
         ..Workload::default()
     };
+    workload.notes.push(Note::Rules { minor: guess.release, from: release::from(snapshot) });
     let none = Vec::new();
     let mut blocks = 0;
     for device in 0..outcome.devices.len() {
@@ -66,6 +68,7 @@ pub(in crate::replay) fn workload(
         }
     }
     workload.standing = blocks;
+    workload.limits = limit::fit(&workload, &outcome);
     for (device, (told, _)) in std::mem::take(&mut outcome.told).into_iter().enumerate() {
         let at_start = workload.starts.get(&device);
         let asks = std::mem::take(&mut workload.asks);

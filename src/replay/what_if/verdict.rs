@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::ask::RecordedUsage;
-use super::{Row, SizeFrom, Workload};
+use super::{Fitted, Row, SizeFrom, Unfitted, Workload};
 use crate::op::size::human;
 use crate::replay::{Divergence, Note};
 
@@ -41,8 +41,23 @@ pub enum Reason {
     Collections {
         /// How many there were.
         times: u64,
+        /// Why no limit could be fitted to them.
+        why: Option<Unfitted>,
     },
-    /// The memory that there was changed in the hypothesis of the run.
+    /// The reference comes to what was recorded with several limits, and to different things under other settings.
+    LimitMatters {
+        /// The first settings of which that is so.
+        config: String,
+        /// Two limits, and what the reference comes to with each.
+        limits: (u64, u64),
+        /// Peak reserved.
+        peaks: (u64, u64),
+        /// Device calls.
+        calls: (u64, u64),
+        /// Refused requests.
+        refusals: (u64, u64),
+    },
+    /// The memory that there was changed in the course of the run.
     Changing,
     /// Nothing else is known but where it first held other memory: recorded, and as the reference comes to it.
     Parted {
@@ -75,7 +90,6 @@ pub(super) fn between(
     workload: &Workload,
     (recorded, reference): (&[Row], &[Row]),
     parted: Option<(usize, RecordedUsage, RecordedUsage)>,
-    notes: &[Note],
 ) -> Option<Disagreement> {
     let differs = |(recorded, reference): (&Row, &Row)| {
         let figures = [
@@ -93,12 +107,12 @@ pub(super) fn between(
         return Some(Disagreement { device, figure: None, reason });
     }
     let (device, figure) = first?;
-    let collected = notes.iter().find_map(|note| match note {
+    let collected = workload.notes.iter().find_map(|note| match note {
         Note::Collected { device: of, times } if *of == device => Some(*times),
         _ => None,
     });
     let reason = match (collected, parted) {
-        (Some(times), _) => Reason::Collections { times },
+        (Some(times), _) => Reason::Collections { times, why: workload.unfitted(device) },
         (None, _) if workload.cards.get(device).is_some_and(|card| card.from == SizeFrom::Changing) => Reason::Changing,
         (None, Some((device, recorded, other))) => Reason::Parted {
             device,
@@ -116,9 +130,17 @@ pub(super) fn between(
 }
 
 impl Workload {
+    /// Why no limit that was fitted leads to what was recorded of a device.
+    fn unfitted(&self, device: usize) -> Option<Unfitted> {
+        let limit = self.limits.get(device).copied().flatten()?;
+        Some(limit.map_or_else(|why| why, |Fitted { least, most, .. }| Unfitted::Otherwise { least, most }))
+    }
+
     /// A recording's cards are known by its header; a snapshot has none.
     fn is_recording(&self) -> bool {
-        self.cards.iter().any(|card| matches!(card.from, SizeFrom::Header | SizeFrom::Refusals))
+        self.cards
+            .iter()
+            .any(|card| matches!(card.from, SizeFrom::Header | SizeFrom::Refusals | SizeFrom::Others { .. }))
     }
 }
 
@@ -140,13 +162,23 @@ impl fmt::Display for Disagreement {
         }
         match &self.reason {
             Reason::Diverged(divergence) => write!(f, "the reference parts from the recorded run: {divergence}"),
-            Reason::Collections { times } => write!(
+            Reason::Collections { times, why } => {
+                write!(
+                    f,
+                    "because: {times} garbage collections of the recorded run go by the memory fraction and by ages, which a \
+                     snapshot does not tell"
+                )?;
+                why.map_or(Ok(()), |why| write!(f, "; {why}"))
+            }
+            Reason::LimitMatters { config, limits, peaks, calls, refusals } => write!(
                 f,
-                "because: {times} garbage collections of the recorded run go by the memory fraction and by ages, which a \
-                 snapshot does not tell"
+                "because: the memory fraction is not told, and with limits of {} B and of {} B the reference comes to what was \
+                 recorded; under `{config}` it comes to {} B or {} B of peak reserved, {} or {} device calls and {} or {} \
+                 refused requests",
+                limits.0, limits.1, peaks.0, peaks.1, calls.0, calls.1, refusals.0, refusals.1
             ),
             Reason::Changing => f.write_str(
-                "because: the memory that the run could have changed in its hypothesis (a fraction set at run time, or another \
+                "because: the memory that the run could have changed in its course (a fraction set at run time, or another \
                  process): it was refused less at one time than it held at another",
             ),
             Reason::Parted { device, place, recorded, reference } => write!(

@@ -43,12 +43,12 @@ pub(super) fn write(program: &Program<'_>) -> Result<String, Unsaid> {
     text += "    for (expected, actual, holds) in &came {\n        println!(\"expected: {expected}\\nactual:   {actual}{}\", if *holds { \"\" } else { \"   <- wrong\" });\n    }\n";
     text += "    ExitCode::from(u8::from(came.iter().any(|(_, _, holds)| !holds)))\n}\n\n";
     text += "fn sequence<P: Planting>(planted: P) -> Vec<(&'static str, String, bool)> {\n";
-    let devices = source.reproducer.setup.device_bytes.iter().enumerate();
+    let sizes = &source.reproducer.setup.device_bytes;
     let streams = source.reproducer.setup.streams;
-    let cards: Vec<String> = devices.map(|(i, bytes)| format!("SimDevice::new({i}, {bytes}, {streams})")).collect();
     let settings = quoted(&program.settings().unwrap_or_default());
     text += &format!("    let settings: Settings = {settings}.parse().expect(\"settings\");\n");
-    text += &format!("    let mut a = Reference::new(vec![{}], &settings, planted);\n", cards.join(", "));
+    text += &format!("    let devices = SimDevice::process(&{sizes:?}, {streams});\n");
+    text += "    let mut a = Reference::new(devices, &settings, planted);\n";
     for at in 0..program.lines.len() {
         let told = step(program, at)?;
         if at == program.judged {

@@ -107,8 +107,8 @@ fn load(name: &TargetName, options: &Options) -> Result<Shim, TargetError> {
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     let options = Options::of_world(name, setup, false)?;
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
-    let device = |(i, &bytes): (u32, &u64)| Box::new(SimDevice::new(i, bytes, streams)) as SharedDevice;
-    let devices: Vec<SharedDevice> = (0..).zip(&setup.device_bytes).map(device).collect();
+    let devices = SimDevice::process(&setup.device_bytes, streams).into_iter();
+    let devices: Vec<SharedDevice> = devices.map(|device| Box::new(device) as SharedDevice).collect();
     Ok(Box::new(C10Target::begin(name, devices, streams, options)?))
 }
 

@@ -102,8 +102,7 @@ pub struct ReferenceTarget<D, P> {
 pub(super) fn open(name: &TargetName, setup: &Setup) -> Result<Box<dyn Target>, TargetError> {
     let options = Options::of_world(name, setup, false)?;
     let streams = setup.streams.clamp(1, StreamId::LIMIT);
-    let device = |(i, &bytes): (u32, &u64)| SimDevice::new(i, bytes, streams);
-    let devices = (0..).zip(&setup.device_bytes).map(device).collect();
+    let devices = SimDevice::process(&setup.device_bytes, streams);
     Ok(boxed(name, devices, streams, &options))
 }
 

@@ -9,7 +9,7 @@ use super::Offers;
 use super::dice::Dice;
 use super::mood::{Group, Mood, Scale, group};
 use super::settings::{self, Drawn};
-use crate::op::{Capability, Setup, StreamId};
+use crate::op::{Capability, PROCESS_ADDRESSES, Setup, StreamId};
 use crate::spec::{DrawnWorld, Generate, OpKind, Scenario, Weights};
 
 const MIB: u64 = 1 << 20;
@@ -93,6 +93,9 @@ pub(super) fn draw(
     let length = u32::try_from(length).unwrap_or(u32::MAX); // in the range of a u32
     let most = tamed(&settings, &mut weights, least, length);
     let changes = changes(generate, &settings, &mut weights, least, dice);
+    let may_page = |text: &String| text.contains("expandable_segments:True");
+    let pages = settings.text.iter().chain(&scenario.config).chain(&changes).any(may_page);
+    let streams = if pages { streams.min(addressed(&device_bytes, pools)) } else { streams };
     let phases = phases(dice, drawn, length, device_bytes.len(), streams, &weights);
     let config = settings.text.clone().or_else(|| scenario.config.clone());
     let setup = Setup { device_bytes, streams, config };
@@ -137,6 +140,14 @@ fn tamed(settings: &Drawn, weights: &mut Weights, least: u64, length: u32) -> u6
     }
     weights.entries.retain(|&(kind, _)| !matches!(kind, OpKind::SetFraction | OpKind::Neighbour));
     share
+}
+
+/// So many streams can have expandable segments of every pool before a process has no addresses left: each takes 9/8 of the
+/// device, for small and for large blocks.
+fn addressed(device_bytes: &[u64], pools: u8) -> u8 {
+    let each = device_bytes.iter().fold(0_u64, |sum, bytes| sum.saturating_add(bytes / 8 * 9));
+    let all = each.saturating_mul(2 * (u64::from(pools) + 1)).max(1);
+    u8::try_from(PROCESS_ADDRESSES / all).unwrap_or(u8::MAX).max(1)
 }
 
 /// A world with the most devices, none of them larger than a card can play.

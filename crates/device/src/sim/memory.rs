@@ -7,16 +7,14 @@ use std::collections::BTreeMap;
 
 use super::contents::Contents;
 use super::physical::Owned;
+use super::space::Space;
 use super::streams::Write;
 use crate::DeviceError;
 use crate::gaps::Gaps;
-use crate::op::{ContentsReport, DeviceCall, GRANULE};
+use crate::op::{ContentsReport, DeviceCall, GRANULE, PROCESS_ADDRESSES};
 
 /// From the first address of a device to that of the next, where nothing else is asked for.
 pub(super) const SPACING: u64 = 1 << 52;
-/// So many times its size a device has in addresses, and no less than so many: whoever never gives ranges back runs out.
-pub(super) const SPAN_FACTOR: u64 = 8192;
-pub(super) const LEAST_SPAN: u64 = 1 << 40;
 const FIRST: u64 = 0x7f00_0000_0000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +55,7 @@ pub(super) struct Memory {
     used: u64,
     /// What another process holds.
     neighbour: u64,
+    space: Space,
     gaps: Gaps,
     ranges: BTreeMap<u64, Range>,
     mappings: BTreeMap<u64, Mapping>,
@@ -77,13 +76,15 @@ fn invalid<T>(call: DeviceCall) -> Result<T, DeviceError> {
 }
 
 impl Memory {
-    pub(super) fn new(device: u32, total: u64, span: u64, spacing: u64) -> Self {
+    /// The device's addresses begin `spacing` behind those of the one before it.
+    pub(super) fn new(device: u32, total: u64, spacing: u64, space: Space) -> Self {
         Memory {
             base: FIRST.wrapping_add(u64::from(device).wrapping_mul(spacing)),
             total,
             used: 0,
             neighbour: 0,
-            gaps: Gaps::new(span / GRANULE),
+            space,
+            gaps: Gaps::new(PROCESS_ADDRESSES.min(spacing) / GRANULE),
             ranges: BTreeMap::new(),
             mappings: BTreeMap::new(),
             next_physical: 0,
@@ -139,7 +140,7 @@ impl Memory {
             return invalid(DeviceCall::Release);
         }
         if let Some(range) = self.ranges.remove(&address) {
-            self.gaps.give((address - self.base) / GRANULE, granules(range.bytes));
+            self.give_addresses(address, range.bytes);
         }
         if let Some(mapping) = self.mappings.remove(&address) {
             self.give(mapping);
@@ -160,7 +161,7 @@ impl Memory {
             return invalid(DeviceCall::ReserveAddresses);
         }
         self.ranges.remove(&address);
-        self.gaps.give((address - self.base) / GRANULE, granules(bytes));
+        self.give_addresses(address, bytes);
         Ok(())
     }
 
@@ -254,10 +255,31 @@ impl Memory {
     }
 
     fn addresses(&mut self, bytes: u64, kind: Kind) -> Result<u64, DeviceError> {
-        let position = self.gaps.take(granules(bytes)).ok_or(DeviceError::OutOfMemory)?;
+        let whole = granules(bytes).checked_mul(GRANULE).filter(|&whole| self.space.take(whole));
+        let Some(whole) = whole else { return Err(DeviceError::OutOfMemory) };
+        let Some(position) = self.gaps.take(whole / GRANULE) else {
+            self.space.give(whole);
+            return Err(DeviceError::OutOfMemory);
+        };
         let address = self.base + position * GRANULE;
         self.ranges.insert(address, Range { bytes, kind });
         Ok(address)
+    }
+
+    fn give_addresses(&mut self, address: u64, bytes: u64) {
+        self.gaps.give((address - self.base) / GRANULE, granules(bytes));
+        self.space.give(granules(bytes) * GRANULE);
+    }
+
+    /// Whether so many addresses are not to be had for the memory behind them, not for ranges of this device without any.
+    pub(super) fn exhausts_addresses(&self, bytes: u64) -> bool {
+        if bytes > PROCESS_ADDRESSES || !self.space.lacks(bytes) {
+            return false;
+        }
+        let end = |start: u64, range: &Range| start.saturating_add(range.bytes);
+        let is_empty = |(at, range): &(&u64, &Range)| self.mappings.range(**at..end(**at, range)).next().is_none();
+        let kept: u64 = self.ranges.iter().filter(is_empty).map(|(_, range)| granules(range.bytes) * GRANULE).sum();
+        self.space.lacks(bytes.saturating_sub(kept))
     }
 
     fn can_take(&self, bytes: u64) -> Result<(), DeviceError> {

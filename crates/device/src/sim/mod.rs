@@ -6,6 +6,7 @@
 mod contents;
 mod memory;
 mod physical;
+mod space;
 pub(crate) mod streams;
 mod tenant;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use super::faults::Faults;
 use super::{ControlledDevice, Device, DeviceError, Event, ProcessMemory, StreamHandle};
 pub(super) use contents::Contents;
 use memory::Memory;
+use space::Space;
 pub(super) use streams::{Streams, Write};
 
 pub use super::faults::FAULT_CODE;
@@ -47,19 +49,28 @@ pub struct SimDevice {
 }
 
 impl SimDevice {
-    /// A device of `total_bytes` with that many streams, the default one included (1 to 64; clamped).
-    /// Devices of one process differ in `index`, and so in their addresses.
+    /// A device of `total_bytes` with that many streams, the default one included (1 to 64; clamped), in a process of its own.
+    /// Devices differ in `index`, and so in their addresses.
     #[must_use]
     pub fn new(index: u32, total_bytes: u64, streams: u8) -> Self {
-        let span = total_bytes.saturating_mul(memory::SPAN_FACTOR).clamp(memory::LEAST_SPAN, memory::SPACING);
-        SimDevice::placed(index, streams, Memory::new(index, total_bytes, span, memory::SPACING))
+        SimDevice::placed(index, streams, Memory::new(index, total_bytes, memory::SPACING, Space::new()))
     }
 
-    /// As [`SimDevice::new`] with that many bytes of addresses, of which expandable segments take many. The
-    /// devices of one process must have equally many.
+    /// The devices of a process, of so many bytes each: as [`SimDevice::new`] by position, and they share what addresses a
+    /// process has ([`crate::op::PROCESS_ADDRESSES`]).
     #[must_use]
-    pub fn spanning(index: u32, total_bytes: u64, streams: u8, span: u64) -> Self {
-        SimDevice::placed(index, streams, Memory::new(index, total_bytes, span, span))
+    pub fn process(total_bytes: &[u64], streams: u8) -> Vec<Self> {
+        SimDevice::spaced(0, total_bytes, streams, memory::SPACING)
+    }
+
+    /// The same from an index on, with the addresses of one device that many bytes behind those of the one before it.
+    #[must_use]
+    pub fn spaced(first: u32, total_bytes: &[u64], streams: u8, spacing: u64) -> Vec<Self> {
+        let space = Space::new();
+        let device = |(index, &bytes): (u32, &u64)| {
+            SimDevice::placed(index, streams, Memory::new(index, bytes, spacing, space.clone()))
+        };
+        (first..).zip(total_bytes).map(device).collect()
     }
 
     fn placed(index: u32, streams: u8, memory: Memory) -> Self {
@@ -190,7 +201,7 @@ impl SimDevice {
         self.faults.arm(call, skip, error);
     }
 
-    /// How many planned failures there have been.
+    /// How many planned failures there have been, and calls for which a process had no addresses left.
     #[must_use]
     pub fn faults_fired(&self) -> u32 {
         self.faults.fired()
@@ -205,6 +216,13 @@ impl SimDevice {
     /// Fails as CUDA does while a stream captures.
     fn outside_captures(&self, call: DeviceCall) -> Result<(), DeviceError> {
         if self.captures { Err(DeviceError::Failed { call, code: CAPTURE_CODE }) } else { Ok(()) }
+    }
+
+    /// That a process has no addresses left is no allocator's doing, so that it counts as a failure of the device.
+    fn note_exhausted<T>(&mut self, bytes: u64, answer: &Result<T, DeviceError>) {
+        if answer.is_err() && self.memory.exhausts_addresses(bytes) {
+            self.faults.note_unplanned();
+        }
     }
 
     fn handle_base(&self) -> u64 {
@@ -243,7 +261,9 @@ impl Device for SimDevice {
 
     fn reserve(&mut self, bytes: u64) -> Result<u64, DeviceError> {
         self.faults.enter(DeviceCall::Reserve)?;
-        self.memory.reserve(bytes)
+        let answer = self.memory.reserve(bytes);
+        self.note_exhausted(bytes, &answer);
+        answer
     }
 
     fn release(&mut self, address: u64) -> Result<(), DeviceError> {
@@ -257,7 +277,9 @@ impl Device for SimDevice {
 
     fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, DeviceError> {
         self.faults.enter(DeviceCall::ReserveAddresses)?;
-        self.memory.reserve_addresses(bytes)
+        let answer = self.memory.reserve_addresses(bytes);
+        self.note_exhausted(bytes, &answer);
+        answer
     }
 
     fn free_addresses(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {

@@ -1,7 +1,7 @@
 //! The device as an allocator and its callers see it.
 
 use super::*;
-use crate::op::GRANULE;
+use crate::op::{GRANULE, PROCESS_ADDRESSES};
 
 const MIB: u64 = 1 << 20;
 const S0: StreamId = StreamId(0);
@@ -54,7 +54,8 @@ fn memory_is_counted_in_granules_up_to_the_capacity() {
     assert_eq!(device.reserve(u64::MAX), Err(DeviceError::OutOfMemory));
     assert_eq!(device.total_bytes(), 5 * MIB);
     let mut endless = SimDevice::new(0, u64::MAX, 1);
-    assert_eq!(endless.reserve(memory::SPACING + 1), Err(DeviceError::OutOfMemory));
+    assert_eq!(endless.reserve(PROCESS_ADDRESSES + 1), Err(DeviceError::OutOfMemory));
+    assert_eq!(endless.faults_fired(), 0, "no process could have had so much");
 }
 
 #[test]
@@ -336,4 +337,36 @@ fn a_neighbour_takes_whole_granules_of_what_is_left_and_gives_them_back() {
     device.set_neighbour(0);
     assert_eq!((device.free_bytes(), device.total_bytes()), (Ok(9 * MIB), 9 * MIB));
     assert!(device.processes().is_empty());
+}
+
+#[test]
+fn the_devices_of_a_process_share_its_addresses() {
+    const TIB: u64 = 1 << 40;
+    let mut devices = SimDevice::process(&[180 << 30, 180 << 30], 1);
+    let mut ranges = Vec::new();
+    for at in 0..128 {
+        let device = &mut devices[at % 2];
+        let range = device.reserve_addresses(TIB).expect("a process has 128 TiB");
+        device.map(range, 2 * MIB).expect("is reserved");
+        ranges.push(range);
+    }
+    assert_eq!((ranges[0], ranges[2]), (0x7f00_0000_0000, 0x7f00_0000_0000 + TIB), "as if it were alone");
+    for (at, device) in devices.iter_mut().enumerate() {
+        assert_eq!(device.reserve_addresses(2 * MIB), Err(DeviceError::OutOfMemory), "device {at}");
+        assert_eq!(device.reserve(1), Err(DeviceError::OutOfMemory), "device {at}");
+        assert_eq!(device.faults_fired(), 2, "device {at}: none of its allocator's doing");
+    }
+    devices[1].unmap(ranges[1], 2 * MIB).expect("is mapped");
+    devices[1].free_addresses(ranges[1], TIB).expect("nothing is mapped");
+    assert!(devices[0].reserve(1).is_ok(), "what one gives back another can have");
+    // Another process has its own.
+    assert!(SimDevice::new(0, 64 * MIB, 1).reserve_addresses(64 * TIB).is_ok());
+}
+
+#[test]
+fn who_keeps_addresses_without_memory_runs_out_by_himself() {
+    let mut device = SimDevice::new(0, 64 * MIB, 1);
+    while device.reserve_addresses(1 << 40).is_ok() {}
+    assert_eq!(device.reserve_addresses(1 << 40), Err(DeviceError::OutOfMemory));
+    assert_eq!(device.faults_fired(), 0);
 }

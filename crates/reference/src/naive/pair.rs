@@ -53,7 +53,7 @@ struct Pair<P> {
 
 impl<P: Planting> Pair<P> {
     fn new(case: &Case, planted: P) -> Self {
-        let devices = || case.totals.iter().zip(0..).map(|(&total, i)| SimDevice::new(i, total, STREAMS));
+        let devices = || SimDevice::process(&case.totals, STREAMS).into_iter();
         Pair {
             settings: case.settings,
             reference: Reference::new(devices().collect(), &case.settings, planted),

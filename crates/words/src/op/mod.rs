@@ -55,6 +55,8 @@ pub use together::Together;
 
 /// What a driver counts a device's memory in, in bytes.
 pub const GRANULE: u64 = 2 << 20;
+/// So many bytes of addresses a process has, for all its devices.
+pub const PROCESS_ADDRESSES: u64 = 1 << 47;
 
 /// The name of a block within one sequence. Never reused, so that deleting an operation while
 /// shrinking leaves every other operation meaning what it meant.

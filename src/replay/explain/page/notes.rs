@@ -5,7 +5,8 @@
 use crate::op::Text;
 use crate::op::size::human;
 use crate::reference::{Remark, SettingsError};
-use crate::replay::Note;
+use crate::replay::what_if::Fitted;
+use crate::replay::{Note, ReleaseFrom};
 
 /// A note, as a sentence.
 pub(super) fn note(note: &Note) -> Text {
@@ -60,6 +61,12 @@ fn in_chinese(note: &Note) -> String {
         Note::Collected { device, times } => {
             format!("设备 {device}：按记录重现了 {times} 次垃圾回收：它们取决于缓存年龄与显存比例，快照没有记录")
         }
+        Note::Fitted { device, fitted, late } => fitted_limit(*device, *fitted, *late),
+        Note::PastTheCache { blocks, most } => format!(
+            "有 {blocks} 个块绕过了缓存（当时缓存已关闭），同一时刻最多 {}。它们不计入任何数字，换成其他大小的卡时也不计",
+            human(*most)
+        ),
+        Note::Rules { minor, from } => rules(*minor, from),
         Note::OtherRelease { recorded } => format!(
             "记录自 {recorded}，参考实现不了解该版本的规则，按 2.11 的规则重放；出现的差异可能只是版本之间的差异"
         ),
@@ -67,6 +74,38 @@ fn in_chinese(note: &Note) -> String {
                                  结束时已不存在的段视为属于默认池"
             .to_owned(),
     }
+}
+
+fn fitted_limit(device: usize, fitted: Fitted, late: bool) -> String {
+    let (least, most) = (fitted.least, fitted.most);
+    let mut text = format!(
+        "设备 {device}：垃圾回收所依据的上限（显存比例）没有记录；它由 {} 次回收以及 {} 次事先没有回收的新显存请求推算得出：\
+         从 {least} B（{}）到 {most} B（{}）。取其中最小、居中与最大者，参考实现都重现了录制的运行，\
+         换成其他设置的结果也都相同",
+        fitted.collections,
+        fitted.without,
+        human(least),
+        human(most)
+    );
+    if late {
+        text.push_str("；历史开始时已缓存的内容视为年龄相同");
+    }
+    text
+}
+
+fn rules(minor: u32, from: &ReleaseFrom) -> String {
+    let why = match from {
+        ReleaseFrom::Header(recorded) => format!("录制自 `{recorded}`"),
+        ReleaseFrom::Export => "快照写明了版本".to_owned(),
+        ReleaseFrom::Since(since) if minor >= *since => {
+            format!("快照没有写明版本，但含有 PyTorch 自 2.{since} 起才写入的内容；在此后的规则中假定为这一版")
+        }
+        ReleaseFrom::Since(since) => {
+            format!("快照没有写明版本；虽含有 PyTorch 自 2.{since} 起才写入的内容，此后的规则却都不能重现它")
+        }
+        ReleaseFrom::Nothing => "快照没有写明版本，也没有 PyTorch 自 2.12 起写入的 `pool_id`".to_owned(),
+    };
+    format!("其他设置按 PyTorch 2.{minor} 的规则计算：{why}")
 }
 
 fn setting(remark: &Remark) -> String {

@@ -7,7 +7,7 @@ use crate::op::size::human;
 use crate::replay::divergence::FilePosition;
 use crate::replay::explain::told::{NO_STACK, stream_name};
 use crate::replay::explain::watch::BEFORE;
-use crate::replay::what_if::{Disagreement, Figure, Reason};
+use crate::replay::what_if::{Disagreement, Figure, Reason, Unfitted};
 
 /// A part of reserved memory, as a row of the table.
 pub(super) fn part(part: Part, asked_pool: (u64, u64)) -> Text {
@@ -315,10 +315,8 @@ pub(in crate::replay::explain) fn disagreement(disagreement: &Disagreement) -> T
         Reason::Diverged(divergence) => {
             (format!("It parts from the recorded run: {divergence}"), format!("它与录制的运行分道扬镳：{divergence}"))
         }
-        Reason::Collections { times } => (
-            format!("{times} garbage collections went by the memory fraction and by ages, which a snapshot does not tell."),
-            format!("{times} 次垃圾回收取决于显存比例与缓存年龄，快照没有记录它们。"),
-        ),
+        Reason::Collections { times, why } => collections(*times, *why),
+        Reason::LimitMatters { config, .. } => return limit_matters(config),
         Reason::Changing => (
             "The memory that the run could have changed in its course: it was refused less at one time than it held at another.".to_owned(),
             "运行过程中可用显存有变化：某时被拒绝的，少于另一时所持有的。".to_owned(),
@@ -333,4 +331,47 @@ pub(in crate::replay::explain) fn disagreement(disagreement: &Disagreement) -> T
         ),
     };
     Text::new(figure.en + &en, figure.zh + &zh)
+}
+
+fn collections(times: u64, why: Option<Unfitted>) -> (String, String) {
+    let en = why.map_or(String::new(), |why| format!(" Of a limit fitted to them: {why}."));
+    let zh = why.map_or(String::new(), |why| match why {
+        Unfitted::Settings => "途中设置有变化，因此没有由它们推算上限。".to_owned(),
+        Unfitted::Parted { index } => {
+            format!(
+                "若年龄自历史开始算起、上限不变，则没有一个上限与全部回收相符：到事件 {index} 为止有，加上它就没有。"
+            )
+        }
+        Unfitted::NoShare => "所设阈值不是任何相符上限的份额。".to_owned(),
+        Unfitted::Exceeded { most } => {
+            format!("没有一个上限与全部回收相符：上限高于 {}，回收的就会更少，而预留的却更多。", exactly(most))
+        }
+        Unfitted::Otherwise { least, most } => {
+            format!(
+                "从 {} 到 {} 的上限与它们相符，但用其中之一，参考实现的结果仍不相同。",
+                exactly(least),
+                exactly(most)
+            )
+        }
+    });
+    (
+        format!(
+            "{times} garbage collections went by the memory fraction and by ages, which a snapshot does not tell.{en}"
+        ),
+        format!("{times} 次垃圾回收取决于显存比例与缓存年龄，快照没有记录它们。{zh}"),
+    )
+}
+
+/// Several limits fit what was recorded, and under other settings it matters which it was.
+pub(in crate::replay::explain) fn limit_matters(config: &str) -> Text {
+    let config = if config.is_empty() { "(none)" } else { config };
+    Text::new(
+        format!(
+            "Garbage collections went by the memory fraction, which a snapshot does not tell. Several fractions fit what was \
+             collected, and what `{config}` comes to depends on which it was."
+        ),
+        format!(
+            "垃圾回收取决于显存比例，快照没有记录它。有若干比例与所回收的相符，而 `{config}` 的结果取决于是哪一个。"
+        ),
+    )
 }
