@@ -38,14 +38,13 @@ const GONE: [(&str, bool); 8] = [
     ("flood", true),
 ];
 
-/// The same of one that is asked in frames. What an answer too many makes of the next question is a broken protocol.
-const FRAMED: [(&str, bool); 9] = [
+/// The same of one that is asked in frames.
+const FRAMED: [(&str, bool); 8] = [
     ("no-mistake", false),
     ("garbage", false),
     ("no-message", false),
     ("line", false),
     ("empty", false),
-    ("twice", false),
     ("half", true),
     ("half-and-waits", true),
     ("segfault", true),
@@ -76,6 +75,7 @@ fn main() -> ExitCode {
     add("template_passes::python".into(), has_python, "python3", template, "python");
     add("template_passes::c".into(), has("cc"), "cc", template, "c");
     add("template_passes::c-binary".into(), has("cc"), "cc", template, "c-binary");
+    add("template_passes::rust".into(), has_crates(), "cargo and serde_json among its crates", template, "rust");
     add("check_worker_names_mistakes".into(), has_python, "python3", checked, "");
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -83,6 +83,21 @@ fn main() -> ExitCode {
 fn has(program: &str) -> bool {
     let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
+}
+
+/// Whether cargo can build the template in Rust as things are here, and fetches nothing.
+fn has_crates() -> bool {
+    let Ok(folder) = tempfile::tempdir() else { return false };
+    let wrote = poolproof(folder.path()).args(["init", "worker", "--lang", "rust"]).output();
+    wrote.is_ok_and(|output| output.status.success())
+        && cargo(folder.path(), "generate-lockfile").is_ok_and(|output| output.status.success())
+}
+
+fn cargo(folder: &Path, what: &str) -> std::io::Result<Output> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args([what, "--offline"]).current_dir(folder).env("CARGO_TARGET_DIR", folder.join("target"));
+    command.env_remove("RUSTFLAGS").output()
 }
 
 fn poolproof(folder: &Path) -> Command {
@@ -250,15 +265,21 @@ fn template(language: &str) -> Result<(), Failed> {
     if !wrote.status.success() {
         return Err(String::from_utf8_lossy(&wrote.stderr).into_owned().into());
     }
-    let command = if language.starts_with('c') {
-        let built =
-            Command::new("cc").args(["-O1", "adapter.c", "-o", "adapter"]).current_dir(folder.path()).output()?;
-        if !built.status.success() {
-            return Err(String::from_utf8_lossy(&built.stderr).into_owned().into());
+    let built = match language {
+        "rust" => Some(cargo(folder.path(), "build")?),
+        "python" => None,
+        _ => {
+            let arguments = ["-O1", "-Wall", "-Wextra", "-Werror", "adapter.c", "-o", "adapter"];
+            Some(Command::new("cc").args(arguments).current_dir(folder.path()).output()?)
         }
-        "./adapter"
-    } else {
-        "python3 adapter.py"
+    };
+    if let Some(output) = built.filter(|output| !output.status.success()) {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    let command = match language {
+        "rust" => "target/debug/adapter",
+        "python" => "python3 adapter.py",
+        _ => "./adapter",
     };
     let checked = poolproof(folder.path()).args(["check-worker", command]).output()?;
     let text = String::from_utf8_lossy(&checked.stdout).into_owned();

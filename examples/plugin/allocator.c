@@ -5,10 +5,10 @@
  *
  * It cuts segments of a pretended device, keeps freed blocks by stream and by private pool, and hands a block to another stream
  * only when the work of its own is done. MISTAKE=NAME in its environment plants one of six mistakes (recorded, streams, neighbours,
- * rounds, forgets, pools); poolproof finds each, the last where it is told that this is a cache:
+ * rounds, forgets, pools); poolproof finds each, the last where it is told that this is a cache which keeps what it has:
  *
  *     poolproof run --target 'plugin:./liballocator.so@host?env=MISTAKE=recorded'
- *     poolproof run --target 'plugin:./liballocator.so@host?promises=caching&env=MISTAKE=pools'
+ *     poolproof run --target 'plugin:./liballocator.so@host?promises=caching+keeps_cached&env=MISTAKE=pools'
  */
 #include <pthread.h>
 #include <stdint.h>

@@ -21,7 +21,6 @@ static int send_or_go_wrong(void) {
     if (goes("no-message")) return send_raw("\x03\0\0\0\xdb\xff\xff", 7);     /* a text longer than its frame */
     if (goes("line")) return send_raw("\n\0\0\0{\"what\":1}", 14);
     if (goes("empty")) return send_raw("\0\0\0\0", 4);
-    if (goes("twice")) return send_frame() && send_frame();
     if (goes("half")) return send_raw("\xff\0\0\0\x81", 5), exit(3), 0;
     if (goes("half-and-waits")) return send_raw("\xff\0\0\0\x81", 5), pause(), 0;
     if (goes("segfault")) raise(SIGSEGV);

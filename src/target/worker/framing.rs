@@ -14,6 +14,9 @@ pub const BINARY: &str = "binary";
 /// How deep lists and objects may lie in one another, as in JSON.
 const DEEPEST: usize = 128;
 
+/// How many characters are shown of what is no message.
+const SHOWN: usize = 80;
+
 /// How many bytes of a frame say how many follow.
 const PREFIX: usize = 4;
 
@@ -100,12 +103,26 @@ impl Framing {
             Framing::Frames => {
                 let mut reader = rmp_serde::Deserializer::from_read_ref(message);
                 reader.set_max_depth(DEEPEST);
-                let read = serde_ignored::deserialize(&mut reader, note).map_err(|e| e.to_string())?;
+                let read = serde_ignored::deserialize(&mut reader, note).map_err(|e| wrong(&e))?;
                 match IgnoredAny::deserialize(&mut reader) {
                     // Nothing is left to read.
                     Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(read),
                     _ => Err("bytes follow the message in its frame".to_owned()),
                 }
+            }
+        }
+    }
+
+    /// The beginning of a message that makes no sense, for somebody to look at.
+    pub(super) fn beginning(self, message: &[u8]) -> String {
+        match self {
+            Framing::Lines => {
+                let bytes = &message[..message.len().min(SHOWN * 4)];
+                String::from_utf8_lossy(bytes).chars().take(SHOWN).collect()
+            }
+            Framing::Frames => {
+                let bytes: Vec<String> = message.iter().take(SHOWN / 3).map(|byte| format!("{byte:02x}")).collect();
+                if bytes.is_empty() { "it is empty".to_owned() } else { bytes.join(" ") }
             }
         }
     }
@@ -116,6 +133,15 @@ impl Framing {
             Framing::Lines => "line",
             Framing::Frames => "frame",
         }
+    }
+}
+
+/// What is wrong with a frame, which is no file and has an end of its own.
+fn wrong(error: &rmp_serde::decode::Error) -> String {
+    use rmp_serde::decode::Error;
+    match error {
+        Error::InvalidMarkerRead(_) | Error::InvalidDataRead(_) => "it ends within a value".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -98,9 +98,6 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// How many characters of a line are shown that is no answer.
-const SHOWN: usize = 80;
-
 /// What is shown of a device now, or `null` where nothing changed since the last answer of this sequence.
 pub type Changed = Option<Box<Shown>>;
 
@@ -219,9 +216,7 @@ impl Answer {
                 Ok(answer)
             }
             Err(reason) => {
-                let beginning = &message[..message.len().min(SHOWN * 4)];
-                let start = String::from_utf8_lossy(beginning).chars().take(SHOWN).collect();
-                Err(ProtocolError::Malformed { noun: framing.noun(), reason, start })
+                Err(ProtocolError::Malformed { noun: framing.noun(), reason, start: framing.beginning(message) })
             }
         }
     }
