@@ -3,7 +3,7 @@
 use super::super::facts::Facts;
 use super::super::page::{Page, code, plural, thousands};
 use super::super::words;
-use super::{reason, requirement_ids, scenario_ids, title};
+use super::{reason, requirement_ids, scenario_ids, thin, title};
 use crate::op::OracleName;
 use crate::requirement::{Area, Severity};
 use crate::verdict::Outcome;
@@ -51,29 +51,7 @@ pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
             format!("**Nothing was tested.** No scenario came to a verdict on {target}."),
             format!("**未执行任何测试。** 在 {target} 上没有用例得出结论。"),
         ),
-        Conclusion::Thin => {
-            let percent = (facts.record.min_coverage * 100.0).round();
-            // What it lacks is no fault of it, and whoever knows that may ask for less.
-            let (enough, whole) = (judged * 100 / all.max(1), open == 0);
-            let apply = if whole {
-                "They are all that apply to what it can do".to_owned()
-            } else {
-                format!("Of those that apply to what it can do, {open} have none")
-            };
-            let apply_zh = if whole {
-                "适用于其能力的需求均已得出结论".to_owned()
-            } else {
-                format!("适用于其能力的需求中还有 {open} 项没有结论")
-            };
-            (
-                format!(
-                    "**Too little to judge.** No {violation} was found on {target}, but {judged} of {all} requirements of level must have a verdict, fewer than the {percent} % asked for (`--min-coverage`): this says little of the target. {apply}; `--min-coverage {enough}` asks for no more than there are."
-                ),
-                format!(
-                    "**覆盖不足。** 在 {target} 上未发现{wrong}，但 {all} 项“必须”级需求中只有 {judged} 项得出结论，低于要求的 {percent}%（`--min-coverage`），不足以评价该目标。{apply_zh}；`--min-coverage {enough}` 则不要求更多。"
-                ),
-            )
-        }
+        Conclusion::Thin => thin::headline(&musts, facts.record.min_coverage, &target, violation, wrong),
         Conclusion::Inconclusive => {
             let n = count(Outcome::Inconclusive);
             (

@@ -201,6 +201,9 @@ mod tests {
             let read = Framing::Frames.read::<Answer>(bytes, |_| {});
             assert!(read.is_err(), "{read:?}");
         }
+        let read = Framing::Frames.read::<Answer>(&in_vain, |_| {});
+        assert_eq!(read, Err("it ends within a value".to_owned()));
+        assert_eq!(Framing::Frames.beginning(&huge_text), "db ff ff ff ff 78");
     }
 
     #[test]
