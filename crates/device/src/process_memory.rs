@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::iter::once;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
@@ -212,7 +213,7 @@ fn windows(bytes: u64) -> impl Iterator<Item = Range<u64>> {
     let last = if is_whole { bytes } else { (bytes - END) / WORD as u64 * WORD as u64 };
     let first = if is_whole { 0..bytes } else { 0..END };
     let inner = (1..).map(|n| n * STRIDE).take_while(move |at| !is_whole && at + WINDOW <= last);
-    let all = [first].into_iter().chain(inner.map(|at| at..at + WINDOW)).chain([last..bytes]);
+    let all = once(first).chain(inner.map(|at| at..at + WINDOW)).chain(once(last..bytes));
     all.filter(|window| window.start < window.end)
 }
 
