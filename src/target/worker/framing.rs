@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_message_comes_back_from_either() {
-        let text = r#"{"applied":{"reply":{"allocated":{"address":18446744073709551615}},"devices":[null,{"stats":{"allocated_bytes.all.current":-3},"fraction":"NaN"}],"waited":[{"device":0}],"pool":[0,7]}}"#;
+        let text = r#"{"applied":{"reply":{"allocated":{"address":18446744073709551615}},"devices":[null,{"stats":{"allocated_bytes.all.current":-3},"fraction":"nan"}],"waited":[{"device":0}],"pool":[0,7]}}"#;
         let answer: Answer = Framing::Lines.read(text.as_bytes(), |_| {}).expect("an answer");
         for framing in [Framing::Lines, Framing::Frames] {
             let mut bytes = b"before".to_vec();
