@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::target::TargetName;
-use poolproof::target::worker::{Answer, Ask, Told};
+use poolproof::target::worker::{Answer, Ask, Framing, Told};
 use poolproof::verdict::Outcome;
 use poolproof::verdict::record::RunRecord;
 use tempfile::TempDir;
@@ -38,6 +38,18 @@ const GONE: [(&str, bool); 8] = [
     ("flood", true),
 ];
 
+/// The same of one that is asked in frames.
+const FRAMED: [(&str, bool); 8] = [
+    ("no-mistake", false),
+    ("garbage", false),
+    ("no-message", false),
+    ("line", false),
+    ("empty", false),
+    ("half", true),
+    ("half-and-waits", true),
+    ("segfault", true),
+];
+
 fn main() -> ExitCode {
     let has_python = has("python3");
     let mut trials = Vec::new();
@@ -54,11 +66,16 @@ fn main() -> ExitCode {
     for (gone, _) in GONE {
         add(format!("worker_goes_wrong::{gone}"), has_python, "python3", gone_wrong, gone);
     }
+    for (gone, _) in FRAMED {
+        add(format!("framed_worker_goes_wrong::{gone}"), has("cc"), "cc", framed, gone);
+    }
     for when in ["closed", "open"] {
         add(format!("worker_asks_for_another::{when}"), has_python, "python3", restarted, when);
     }
     add("template_passes::python".into(), has_python, "python3", template, "python");
     add("template_passes::c".into(), has("cc"), "cc", template, "c");
+    add("template_passes::c-binary".into(), has("cc"), "cc", template, "c-binary");
+    add("template_passes::rust".into(), has_crates(), "cargo and serde_json among its crates", template, "rust");
     add("check_worker_names_mistakes".into(), has_python, "python3", checked, "");
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -66,6 +83,21 @@ fn main() -> ExitCode {
 fn has(program: &str) -> bool {
     let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
+}
+
+/// Whether cargo can build the template in Rust as things are here, and fetches nothing.
+fn has_crates() -> bool {
+    let Ok(folder) = tempfile::tempdir() else { return false };
+    let wrote = poolproof(folder.path()).args(["init", "worker", "--lang", "rust"]).output();
+    wrote.is_ok_and(|output| output.status.success())
+        && cargo(folder.path(), "generate-lockfile").is_ok_and(|output| output.status.success())
+}
+
+fn cargo(folder: &Path, what: &str) -> std::io::Result<Output> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args([what, "--offline"]).current_dir(folder).env("CARGO_TARGET_DIR", folder.join("target"));
+    command.env_remove("RUSTFLAGS").output()
 }
 
 fn poolproof(folder: &Path) -> Command {
@@ -96,9 +128,12 @@ fn run(target: &str, more: &[&str]) -> Result<(TempDir, Output, RunRecord), Fail
 /// Every question of the page is one that the harness asks, word for word, and every answer one that it takes.
 fn transcript(_: &str) -> Result<(), Failed> {
     let page = include_str!("../docs/worker-protocol.md");
-    let (mut told, mut lines) = (None::<Told>, 0);
+    let (mut told, mut lines, mut frames) = (None::<Told>, 0, 0);
     for line in page.lines() {
-        if let Some(question) = line.strip_prefix("> ") {
+        if let Some((bytes, text)) = line.split_once(" = ").filter(|_| line.starts_with(['>', '<'])) {
+            same_in_a_frame(&bytes[2..], text, line.starts_with('>'))?;
+            frames += 1;
+        } else if let Some(question) = line.strip_prefix("> ") {
             let ask: Ask<'_> = serde_json::from_str(question)?;
             same(&serde_json::to_string(&ask)?, question)?;
             lines += 1;
@@ -117,7 +152,29 @@ fn transcript(_: &str) -> Result<(), Failed> {
             lines += 1;
         }
     }
-    if lines < 18 { Err(format!("the page has {lines} lines of transcript").into()) } else { Ok(()) }
+    if lines < 18 || frames < 6 {
+        return Err(format!("the page has {lines} lines of transcript and {frames} frames").into());
+    }
+    Ok(())
+}
+
+/// The bytes are the frame of the message that stands beside them.
+fn same_in_a_frame(bytes: &str, text: &str, is_question: bool) -> Result<(), Failed> {
+    let mut frame = Vec::new();
+    let written = if is_question {
+        Framing::Frames.append(&serde_json::from_str::<Ask<'_>>(text)?, &mut frame)
+    } else {
+        let answer = Answer::read(text.as_bytes()).map_err(|e| e.to_string())?;
+        let bytes: Vec<u8> =
+            bytes.split_whitespace().map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>()?;
+        let (length, message) = bytes.split_first_chunk().ok_or("a frame is longer than its length")?;
+        same(&u32::from_le_bytes(*length).to_string(), &message.len().to_string())?;
+        let read = Answer::read_noting(Framing::Frames, message, None, |_| {}).map_err(|e| e.to_string())?;
+        return same(&format!("{read:?}"), &format!("{answer:?}"));
+    };
+    written?;
+    let shown: Vec<String> = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+    same(&shown.join(" "), bytes)
 }
 
 fn same(one: &str, other: &str) -> Result<(), Failed> {
@@ -147,9 +204,37 @@ fn found(mistake: &str) -> Result<(), Failed> {
 fn gone_wrong(how: &str) -> Result<(), Failed> {
     let convicts = GONE.iter().any(|&(name, convicts)| name == how && convicts);
     let deadline = if how == "nothing" || how == "flood" { "&deadline=1s" } else { "" };
-    let target = adapter(&format!("&env=GONE={how}{deadline}"));
+    lost_and_went_on(how, &adapter(&format!("&env=GONE={how}{deadline}")), convicts)
+}
+
+fn framed(how: &str) -> Result<(), Failed> {
+    let convicts = FRAMED.iter().any(|&(name, convicts)| name == how && convicts);
+    let (folder, root) = (tempfile::tempdir()?, Path::new(env!("CARGO_MANIFEST_DIR")));
+    let (source, program) = (root.join("tests/adapters/framed_wrong.c"), folder.path().join("adapter"));
+    let include = root.join("workers/templates");
+    let arguments = ["-O1", "-Wall", "-Wextra", "-Werror", "-I"];
+    let mut command = Command::new("cc");
+    let built = command.args(arguments).arg(include).arg(source).arg("-o").arg(&program).output()?;
+    if !built.status.success() {
+        return Err(String::from_utf8_lossy(&built.stderr).into_owned().into());
+    }
+    let deadline = if how == "half-and-waits" { "1s" } else { "20s" };
+    let target = format!("exec:'{}'@host?deadline={deadline}&env=GONE={how}", program.display());
+    if how != "no-mistake" {
+        return lost_and_went_on(how, &target, convicts);
+    }
+    let (_folder, output, record) = run(&target, &["--scenario", "zero::plain*", "--cases", "2"])?;
+    let passed = record.scenarios.iter().filter(|s| s.outcome == Outcome::Pass).count();
+    if passed > 0 && record.findings.is_empty() && output.status.code() == Some(0) {
+        return Ok(());
+    }
+    Err(format!("{passed} passed: {}", String::from_utf8_lossy(&output.stderr)).into())
+}
+
+/// A worker that goes wrong at its twentieth operation costs the scenario that comes so far.
+fn lost_and_went_on(how: &str, target: &str, convicts: bool) -> Result<(), Failed> {
     let (_folder, _, record) =
-        run(&target, &["--scenario", "zero::plain*", "--scenario", "arg::device", "--cases", "2"])?;
+        run(target, &["--scenario", "zero::plain*", "--scenario", "arg::device", "--cases", "2"])?;
     let outcomes = record.scenarios.iter().map(|s| s.outcome).filter(|o| *o != Outcome::NotSelected);
     let outcomes: Vec<Outcome> = outcomes.collect();
     let lost = outcomes.iter().filter(|o| matches!(o, Outcome::Fail | Outcome::Broken | Outcome::Blocked)).count();
@@ -180,15 +265,21 @@ fn template(language: &str) -> Result<(), Failed> {
     if !wrote.status.success() {
         return Err(String::from_utf8_lossy(&wrote.stderr).into_owned().into());
     }
-    let command = if language == "c" {
-        let built =
-            Command::new("cc").args(["-O1", "adapter.c", "-o", "adapter"]).current_dir(folder.path()).output()?;
-        if !built.status.success() {
-            return Err(String::from_utf8_lossy(&built.stderr).into_owned().into());
+    let built = match language {
+        "rust" => Some(cargo(folder.path(), "build")?),
+        "python" => None,
+        _ => {
+            let arguments = ["-O1", "-Wall", "-Wextra", "-Werror", "adapter.c", "-o", "adapter"];
+            Some(Command::new("cc").args(arguments).current_dir(folder.path()).output()?)
         }
-        "./adapter"
-    } else {
-        "python3 adapter.py"
+    };
+    if let Some(output) = built.filter(|output| !output.status.success()) {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    let command = match language {
+        "rust" => "target/debug/adapter",
+        "python" => "python3 adapter.py",
+        _ => "./adapter",
     };
     let checked = poolproof(folder.path()).args(["check-worker", command]).output()?;
     let text = String::from_utf8_lossy(&checked.stdout).into_owned();

@@ -13,7 +13,8 @@ use poolproof::verdict::record::RunRecord;
 use tempfile::TempDir;
 
 /// Each mistake of the example, with the promises that it may be found to break.
-const MISTAKES: [(&str, &[&str]); 5] = [
+const MISTAKES: [(&str, &[&str]); 6] = [
+    ("pools", &["PRIV-02", "PRIV-03"]),
     ("recorded", &["STRM-02"]),
     ("streams", &["STRM-01", "MEM-03"]),
     ("neighbours", &["STRM-01", "STRM-02"]),
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
             trials.push(Trial::test(name, move || trial(what)).with_kind(kind).with_ignored_flag(!works));
         };
     add("example_is_sound".into(), has_cc, "cc", sound, "");
+    add("private_pools_are_tried".into(), has_cc, "cc", pools, "");
     for (mistake, _) in MISTAKES {
         add(format!("mistake_is_found::{mistake}"), has_cc, "cc", found, mistake);
     }
@@ -106,10 +108,23 @@ fn sound(_: &str) -> Result<(), Failed> {
     Err(format!("{} requirements: {}", judged.len(), String::from_utf8_lossy(&output.stdout)).into())
 }
 
+/// A library with the three functions of pools that promises to keep what is cached has its private pools judged.
+fn pools(_: &str) -> Result<(), Failed> {
+    let target = format!("plugin:{}@host?deadline=20s&promises=caching+keeps_cached", example()?.display());
+    let (output, record) = run(&target, &["--scenario", "priv::*", "--cases", "2"])?;
+    let passed = record.scenarios.iter().filter(|s| s.outcome == Outcome::Pass).count();
+    if passed >= 2 && record.findings.is_empty() && output.status.code() == Some(0) {
+        return Ok(());
+    }
+    Err(format!("{passed} passed: {}", String::from_utf8_lossy(&output.stdout)).into())
+}
+
 fn found(mistake: &str) -> Result<(), Failed> {
     let promises =
         MISTAKES.iter().find(|(name, _)| *name == mistake).map(|(_, promises)| *promises).unwrap_or_default();
-    let target = format!("plugin:{}@host?deadline=20s&env=MISTAKE={mistake}", example()?.display());
+    // Where nothing tells what goes back to the device, only a promise does.
+    let promises_made = if mistake == "pools" { "&promises=caching+keeps_cached" } else { "" };
+    let target = format!("plugin:{}@host?deadline=20s&env=MISTAKE={mistake}{promises_made}", example()?.display());
     let (output, record) = run(&target, &["--cases", "8"])?;
     let broken: Vec<String> = record.findings.iter().map(|f| f.requirement.to_string()).collect();
     let fits = broken.iter().any(|id| promises.contains(&id.as_str()));

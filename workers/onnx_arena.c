@@ -8,13 +8,14 @@
  * limit=none), got as a user gets it: an allocator registered with the environment, and asked of a session that uses it.
  *
  * Claims what ONNX Runtime says of itself; its figures are those of `AllocatorGetStats`. It has no streams on the host.
- * Speaks poolproof-worker/2 (docs/worker-protocol.md), and reads it as the lines are written, with no JSON reader. */
+ * Speaks poolproof-worker/2 (docs/worker-protocol.md) in frames alone, with `frames.h` beside it. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "frames.h"
 
 /* The part of ONNX Runtime's C API that is called: functions by their place in its table, which only grows. */
 enum {
@@ -44,8 +45,14 @@ static const unsigned char MODEL[] =
     "\x62\x0f" "\x0a\x01y" "\x12\x0a\x0a\x08\x08\x01\x12\x04\x0a\x02\x08\x01"
     "\x42\x04\x0a\x00\x10\x0d";
 
+/* What is shown of a device, and which figure of the arena it is. The device's memory that is left follows from HELD. */
+enum { USED, MOST_USED, REQUESTED, TIMES, HELD, FIGURES };
+static const char *const FIGURE[FIGURES] = {"InUse", "MaxInUse", "RequestedInUse", "NumAllocs", "TotalAllocated"};
+static const char *const SHOWN[FIGURES] = {"allocated_bytes.current", "allocated_bytes.peak", "requested_bytes.current",
+    "allocation.allocated", "reserved_bytes.current"};
+
 enum { DEVICES = 16 };
-typedef struct { void *session, *arena; uint64_t total; char shown[512]; } Device;
+typedef struct { void *session, *arena; uint64_t total; int64_t shown[FIGURES]; } Device;
 static Device devices[DEVICES];
 static size_t device_count;
 static int moved[DEVICES];
@@ -53,6 +60,7 @@ static void *env;
 static size_t extend_same = 0, max_dead = SIZE_MAX, initial = SIZE_MAX, growth = SIZE_MAX;
 static int limited = 1, only_version = 0;
 static char why[1024];
+static const char *const NO_DEVICE = "there is no such device";
 
 /* Whether a call went well; if not, `why` says what it said. */
 static int went_well(Status status) {
@@ -60,7 +68,6 @@ static int went_well(Status status) {
     const char *said = ((const char *(*)(Status))(uintptr_t)api[GET_ERROR_MESSAGE])(status);
     size_t at = 0;
     for (; *said && at + 2 < sizeof why; said++) {
-        if (*said == '"' || *said == '\\') why[at++] = '\\';
         why[at++] = (unsigned char)*said < ' ' ? ' ' : *said;
     }
     why[at] = 0;
@@ -120,14 +127,8 @@ static int shrink(Device *device) {
     return well;
 }
 
-/* The figure of that name among those that the arena tells; -1 where it tells none, which the oracles take for a mistake. */
-static long long figure(const char *const *keys, const char *const *values, size_t count, const char *name) {
-    for (size_t i = 0; i < count; i++)
-        if (!strcmp(keys[i], name)) return atoll(values[i]);
-    return -1;
-}
-
-/* Whether anything that is shown of the device is not as it was. */
+/* Whether anything that is shown of the device is not as it was. A figure that the arena does not tell is -1, which the oracles
+ * take for a mistake. */
 static int look(Device *device) {
     void *pairs = NULL;
     if (!went_well(CALL(ALLOCATOR_GET_STATS, device->arena, &pairs))) return 0;
@@ -135,120 +136,156 @@ static int look(Device *device) {
     size_t count;
     ((void (*)(void *, const char *const **, const char *const **, size_t *))(uintptr_t)api[GET_KEY_VALUE_PAIRS])(
         pairs, &keys, &values, &count);
-    long long used = figure(keys, values, count, "InUse"), held = figure(keys, values, count, "TotalAllocated");
-    char shown[sizeof device->shown];
-    snprintf(shown, sizeof shown,
-        "{\"stats\":{\"allocated_bytes.current\":%lld,\"allocated_bytes.peak\":%lld,\"requested_bytes.current\":%lld,"
-        "\"allocation.allocated\":%lld,\"reserved_bytes.current\":%lld},\"free_bytes\":%lld}",
-        used, figure(keys, values, count, "MaxInUse"), figure(keys, values, count, "RequestedInUse"),
-        figure(keys, values, count, "NumAllocs"), held,
-        (long long)device->total - held);
+    int64_t now[FIGURES];
+    memset(now, -1, sizeof now);
+    for (size_t i = 0; i < count; i++)
+        for (int figure = 0; figure < FIGURES; figure++)
+            if (!strcmp(keys[i], FIGURE[figure])) now[figure] = atoll(values[i]);
     RELEASE(RELEASE_KEY_VALUE_PAIRS, pairs);
-    if (!strcmp(shown, device->shown)) return 0;
-    strcpy(device->shown, shown);
-    return 1;
+    int differs = memcmp(now, device->shown, sizeof now) != 0;
+    memcpy(device->shown, now, sizeof now);
+    return differs;
 }
 
-/* The number behind a key, the first after `from`; whether there is one. Questions hold no text that could look like a key. */
-static int number(const char *from, const char *quoted, int64_t *sign, uint64_t *value) {
-    const char *found = from ? strstr(from, quoted) : NULL;
-    if (!found) return 0;
-    found += strlen(quoted);
-    *sign = *found == '-' ? -1 : 1;
-    *value = strtoull(found + (*found == '-'), NULL, 10);
-    return 1;
+static void put_device(const Device *device) {
+    put_object(2);
+    put_text("stats"), put_object(FIGURES);
+    for (int figure = 0; figure < FIGURES; figure++) put_text(SHOWN[figure]), put_signed(device->shown[figure]);
+    put_text("free_bytes"), put_number(device->total - (uint64_t)device->shown[HELD]);
 }
 
-static void open_world(const char *line, FILE *tell) {
+static void put_info(void) {
+    static const char *const always[] = {"oom_typed", "caching", "keeps_cached", "merges_at_free"};
+    enum { ALWAYS = sizeof always / sizeof *always };
+    put_object(6);
+    put_text("name"), put_text("onnx-arena");
+    put_text("memory"), put_text("host");
+    put_text("alignment"), put_number(64);
+    put_text("growth"), put_object(5);
+    put_text("least"), put_number(extend_same ? 256 : device_count ? devices[0].total : 1);
+    put_text("granule"), put_number(256);
+    put_text("numerator"), put_number(1);
+    put_text("denominator"), put_number(1);
+    put_text("backs_off"), put_yes();
+    put_text("capabilities"), put_list(ALWAYS + FIGURES + extend_same + limited);
+    for (int i = 0; i < ALWAYS; i++) put_text(always[i]);
+    for (int figure = 0; figure < FIGURES; figure++) {
+        char word[64] = "stats:";
+        put_text(strcat(word, SHOWN[figure]));
+    }
+    if (extend_same) put_text("empty_cache");
+    if (limited) put_text("memory_info");
+    put_text("devices"), put_list(device_count);
+    for (size_t i = 0; i < device_count; i++) put_object(1), put_text("total_bytes"), put_number(devices[i].total);
+}
+
+static void open_world(Value setup) {
     close_world();
-    const char *at = strstr(line, "\"device_bytes\":[");
-    while (at && device_count < DEVICES && *at != ']') {
-        at += strcspn(at, "0123456789]");
-        if (*at == ']' || !*at) break;
-        char *end;
-        uint64_t total = strtoull(at, &end, 10);
-        if (!make(&devices[device_count++], total)) {
-            fprintf(tell, "{\"refused\":{\"error\":{\"message\":\"ONNX Runtime: %s\"}}}\n", why);
-            close_world();
-            return;
-        }
-        at = end;
+    uint64_t count;
+    int negative;
+    Value total = list(field(setup, "device_bytes"), &count);
+    for (; total && count && device_count < DEVICES; count--, total = skip(total)) {
+        if (make(&devices[device_count++], number(total, &negative))) continue;
+        put_object(1), put_text("refused"), put_object(1), put_text("error"), put_object(1);
+        put_text("message"), put_text(why);
+        close_world();
+        return;
     }
-    fprintf(tell, "{\"opened\":{\"versions\":{\"allocator\":\"%s\"},\"info\":{\"name\":\"onnx-arena\",\"memory\":\"host\",", version);
-    fprintf(tell, "\"alignment\":64,\"growth\":{\"least\":%llu,\"granule\":256,\"numerator\":1,\"denominator\":1,\"backs_off\":true},",
-        extend_same ? 256ULL : device_count ? (unsigned long long)devices[0].total : 1ULL);
-    fprintf(tell, "\"capabilities\":[\"oom_typed\",\"caching\",\"keeps_cached\",\"merges_at_free\",%s%s"
-        "\"stats:allocated_bytes.current\",\"stats:allocated_bytes.peak\",\"stats:requested_bytes.current\",\"stats:allocation.allocated\","
-        "\"stats:reserved_bytes.current\"],\"devices\":[", extend_same ? "\"empty_cache\"," : "", limited ? "\"memory_info\"," : "");
-    for (size_t i = 0; i < device_count; i++)
-        fprintf(tell, "%s{\"total_bytes\":%llu}", i ? "," : "", (unsigned long long)devices[i].total);
-    fprintf(tell, "]},\"devices\":[");
-    for (size_t i = 0; i < device_count; i++) {
-        look(&devices[i]);
-        fprintf(tell, "%s%s", i ? "," : "", devices[i].shown);
-    }
-    fprintf(tell, "]}}\n");
+    put_object(1), put_text("opened"), put_object(3);
+    put_text("versions"), put_object(1), put_text("allocator"), put_text(version);
+    put_text("info"), put_info();
+    put_text("devices"), put_list(device_count);
+    for (size_t i = 0; i < device_count; i++) look(&devices[i]), put_device(&devices[i]);
 }
 
-/* Which device to look at after a refusal: all. */
-static size_t refuse(FILE *tell, const char *class, const char *message) {
-    fprintf(tell, "{\"applied\":{\"reply\":{\"refused\":{\"class\":\"%s\",\"message\":\"%s\"}}", class, message);
-    return DEVICES;
-}
+/* Begins the answer to an operation: its reply comes next, and what changed perhaps after it. */
+static void put_applied(int shows) { put_object(1), put_text("applied"), put_object(shows ? 2 : 1), put_text("reply"); }
 
-static size_t empty(FILE *tell) {
-    for (size_t i = 0; i < device_count; i++)
-        if (!shrink(&devices[i])) return refuse(tell, "device_error", why);
-    fprintf(tell, "{\"applied\":{\"reply\":\"done\"");
-    return DEVICES;
-}
-
-/* The reply, without what closes it, and the device that it was about. */
-static size_t reply(const char *line, FILE *tell) {
-    int64_t sign = 1;
-    uint64_t bytes = 0, device = 0, address = 0;
-    const char *alloc = strstr(line, "{\"alloc\":"), *about = strstr(line, "\"about\":"), *info;
-    if (alloc) {
-        void *block = NULL;
-        number(alloc, "\"bytes\":", &sign, &bytes);
-        number(alloc, "\"device\":", &sign, &device);
-        if (sign < 0 || device >= device_count) return refuse(tell, "invalid_argument", "there is no such device");
-        if (!went_well(CALL(ALLOCATOR_ALLOC, devices[device].arena, (size_t)bytes, &block)))
-            return refuse(tell, "out_of_memory", why);
-        if (bytes && !block) return refuse(tell, "out_of_memory", "a null pointer");
-        fprintf(tell, "{\"applied\":{\"reply\":{\"allocated\":{\"address\":%llu}}", (unsigned long long)(uintptr_t)block);
-    } else if (strstr(line, "{\"free\":") && about) {
-        number(about, "\"address\":", &sign, &address);
-        number(about, "\"device\":", &sign, &device);
-        if (device >= device_count || !went_well(CALL(ALLOCATOR_FREE, devices[device].arena, (void *)(uintptr_t)address)))
-            return refuse(tell, "invalid_pointer", why);
-        fprintf(tell, "{\"applied\":{\"reply\":\"done\"");
-    } else if ((info = strstr(line, "{\"memory_info\":"))) {
-        number(info, "\"device\":", &sign, &device);
-        if (sign < 0 || device >= device_count) return refuse(tell, "invalid_argument", "there is no such device");
-        look(&devices[device]);
-        const char *free_bytes = strstr(devices[device].shown, "\"free_bytes\":");
-        fprintf(tell, "{\"applied\":{\"reply\":{\"memory_info\":{\"free_bytes\":%lld,\"total_bytes\":%llu}}",
-            free_bytes ? atoll(free_bytes + 13) : 0LL, (unsigned long long)devices[device].total);
-    } else if (strstr(line, "\"op\":\"empty_cache\"") && extend_same) {
-        return empty(tell);
-    } else {
-        return refuse(tell, "unsupported", "the arena has no such operation");
-    }
-    return device;
-}
-
-static void apply(const char *line, FILE *tell) {
-    size_t device = reply(line, tell);
+/* An arena is touched by calls to it alone; DEVICES stands for all of them. Whether any shows something new. */
+static int moved_by(size_t device) {
     int any = 0;
-    /* An arena is touched by calls to it alone; DEVICES stands for all of them. */
     for (size_t i = 0; i < device_count; i++) {
         moved[i] = (device == i || device == DEVICES) && look(&devices[i]);
         any |= moved[i];
     }
-    for (size_t i = 0; any && i < device_count; i++)
-        fprintf(tell, "%s%s", i ? "," : ",\"devices\":[", moved[i] ? devices[i].shown : "null");
-    fprintf(tell, any ? "]}}\n" : "}}\n");
+    return any;
+}
+
+static void put_moved(int any) {
+    if (any) put_text("devices"), put_list(device_count);
+    for (size_t i = 0; any && i < device_count; i++) {
+        if (moved[i]) put_device(&devices[i]);
+        else put_nothing();
+    }
+}
+
+static void refuse(const char *class, const char *message) {
+    int any = moved_by(DEVICES);
+    put_applied(any), put_object(1), put_text("refused"), put_object(2);
+    put_text("class"), put_text(class), put_text("message"), put_text(message);
+    put_moved(any);
+}
+
+static void done(size_t device) {
+    int any = moved_by(device);
+    put_applied(any), put_text("done"), put_moved(any);
+}
+
+static void take(Value alloc) {
+    void *block = NULL;
+    int negative, below;
+    uint64_t device = number(field(alloc, "device"), &negative), bytes = number(field(alloc, "bytes"), &below);
+    if (negative || device >= device_count) return refuse("invalid_argument", NO_DEVICE);
+    if (!went_well(CALL(ALLOCATOR_ALLOC, devices[device].arena, (size_t)bytes, &block))) return refuse("out_of_memory", why);
+    if (bytes && !block) return refuse("out_of_memory", "a null pointer");
+    int any = moved_by(device);
+    put_applied(any), put_object(1), put_text("allocated"), put_object(1);
+    put_text("address"), put_number((uintptr_t)block), put_moved(any);
+}
+
+static void give_back(Value about) {
+    int negative;
+    uint64_t device = number(field(about, "device"), &negative), address = number(field(about, "address"), &negative);
+    if (device >= device_count) return refuse("invalid_pointer", NO_DEVICE);
+    if (!went_well(CALL(ALLOCATOR_FREE, devices[device].arena, (void *)(uintptr_t)address))) return refuse("invalid_pointer", why);
+    done(device);
+}
+
+static void memory_info(Value info) {
+    int negative;
+    uint64_t device = number(field(info, "device"), &negative);
+    if (negative || device >= device_count) return refuse("invalid_argument", NO_DEVICE);
+    int any = moved_by(device);
+    put_applied(any), put_object(1), put_text("memory_info"), put_object(2);
+    put_text("free_bytes"), put_number(devices[device].total - (uint64_t)devices[device].shown[HELD]);
+    put_text("total_bytes"), put_number(devices[device].total);
+    put_moved(any);
+}
+
+static void empty(void) {
+    for (size_t i = 0; i < device_count; i++)
+        if (!shrink(&devices[i])) return refuse("device_error", why);
+    done(DEVICES);
+}
+
+static void apply(Value asked) {
+    Value op = field(asked, "op"), about = field(asked, "about"), of;
+    if ((of = field(op, "alloc"))) take(of);
+    else if (field(op, "free") && about) give_back(about);
+    else if ((of = field(op, "memory_info"))) memory_info(of);
+    else if (is_text(op, "empty_cache") && extend_same) empty();
+    else refuse("unsupported", "the arena has no such operation");
+}
+
+/* Turns to frames, where that was offered. */
+static int greet(void) {
+    const char *hello = first_line();
+    if (!hello) return fprintf(stderr, "descriptors 3 and 4 are not open: poolproof starts this\n"), 0;
+    if (!strstr(hello, "\"features\":[\"binary\"")) return fprintf(stderr, "this speaks frames alone, which it was not offered\n"), 0;
+    char text[256];
+    int length = snprintf(text, sizeof text,
+        "{\"hello\":{\"protocol\":\"poolproof-worker/2\",\"version\":\"%s\",\"features\":[\"binary\"]}}\n", version);
+    return send_bytes((const unsigned char *)text, (size_t)length);
 }
 
 static int read_argument(const char *text) {
@@ -274,17 +311,14 @@ int main(int count, char **arguments) {
     if (!(api = base()->api(API_VERSION))) return fprintf(stderr, "ONNX Runtime %s is too old: 1.23 or later\n", version), 2;
     if (!went_well(CALL(CREATE_ENV, LOGS_FATAL, "poolproof", &env))) return fprintf(stderr, "%s\n", why), 2;
     if (only_version) return puts(version), 0;
-    FILE *ask = fdopen(3, "r"), *tell = fdopen(4, "w");
-    char *line = NULL;
-    size_t room = 0;
-    if (!ask || !tell) return fprintf(stderr, "descriptors 3 and 4 are not open: poolproof starts this\n"), 2;
-    while (getline(&line, &room, ask) > 0) {
-        if (!strncmp(line, "{\"apply\"", 8)) apply(line, tell);
-        else if (!strncmp(line, "{\"hello\"", 8)) fprintf(tell, "{\"hello\":{\"protocol\":\"poolproof-worker/2\",\"version\":\"%s\"}}\n", version);
-        else if (!strncmp(line, "{\"open\"", 7)) open_world(line, tell);
-        else if (!strncmp(line, "{\"observe\"", 10)) fprintf(tell, "{\"observed\":{}}\n");
-        else close_world(), fprintf(tell, "{\"closed\":{}}\n");
-        fflush(tell);
+    if (!greet()) return 2;
+    for (Value asked, of; (asked = next_frame()); ) {
+        begin();
+        if ((of = field(asked, "apply"))) apply(of);
+        else if ((of = field(asked, "open"))) open_world(field(of, "setup"));
+        else if (field(asked, "observe")) put_object(1), put_text("observed"), put_object(0);
+        else close_world(), put_object(1), put_text("closed"), put_object(0);
+        if (!send_frame()) break;
     }
     close_world();
     RELEASE(RELEASE_ENV, env);

@@ -3,11 +3,12 @@
  *     cc -O1 -Wall -shared -fPIC -pthread allocator.c -o liballocator.so
  *     poolproof run --target plugin:./liballocator.so@host
  *
- * It cuts segments of a pretended device, keeps freed blocks by stream, and hands a block to another stream only when the
- * work of its own is done. MISTAKE=NAME in its environment plants one of five mistakes (recorded, streams, neighbours, rounds,
- * forgets); poolproof finds each:
+ * It cuts segments of a pretended device, keeps freed blocks by stream and by private pool, and hands a block to another stream
+ * only when the work of its own is done. MISTAKE=NAME in its environment plants one of six mistakes (recorded, streams, neighbours,
+ * rounds, forgets, pools); poolproof finds each, the last where it is told that this is a cache which keeps what it has:
  *
  *     poolproof run --target 'plugin:./liballocator.so@host?env=MISTAKE=recorded'
+ *     poolproof run --target 'plugin:./liballocator.so@host?promises=caching+keeps_cached&env=MISTAKE=pools'
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -17,7 +18,8 @@
 #include <sys/types.h>
 
 typedef void *Stream;
-enum { DEVICES = 16, STREAMS = 64, ROUND = 512 };
+typedef unsigned long long Id;
+enum { DEVICES = 16, STREAMS = 64, ROUND = 512, DEEPEST = 16 };
 static const size_t SEGMENT = 2 << 20;
 
 /* A part of a segment: neighbours in it are linked, so that free ones become one. */
@@ -28,7 +30,12 @@ typedef struct Block {
     int used;
     Stream stream, recorded[STREAMS];
     int recorded_count;
+    Id pool[2]; /* whose memory it is; 0, 0 is nobody's */
 } Block;
+
+/* The pools that a thread allocates to, the newest last; more than DEEPEST at once are not kept apart. */
+typedef struct { Id pools[DEEPEST][2]; int count; } Entered;
+static __thread Entered entered[DEVICES];
 
 static struct { Block *blocks; size_t total, reserved; double fraction; } devices[DEVICES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -102,6 +109,14 @@ static void release(int device) {
     }
 }
 
+static const Id *current_pool(int device) {
+    static const Id none[2];
+    const Entered *in = &entered[device];
+    return in->count ? in->pools[in->count - 1] : none;
+}
+
+static int same(const Id *one, const Id *other) { return one[0] == other[0] && one[1] == other[1]; }
+
 static Block *segment(int device, size_t bytes, Stream stream) {
     size_t whole = (bytes + SEGMENT - 1) / SEGMENT * SEGMENT;
     if (whole > devices[device].total) whole = bytes; /* a device smaller than a segment */
@@ -112,6 +127,7 @@ static Block *segment(int device, size_t bytes, Stream stream) {
     Block *block = calloc(1, sizeof *block);
     if (at == MAP_FAILED || !block) abort();
     *block = (Block){.at = at, .bytes = whole, .stream = stream};
+    memcpy(block->pool, current_pool(device), sizeof block->pool);
     devices[device].reserved += whole;
     link_in(device, block);
     return block;
@@ -122,6 +138,7 @@ static Block *cached(int device, size_t bytes, Stream stream) {
     Block *best = NULL;
     for (Block *block = devices[device].blocks; block; block = block->next) {
         int fits = !block->used && block->bytes >= bytes && (!best || block->bytes < best->bytes);
+        fits &= same(block->pool, current_pool(device)) || makes("pools");
         if (fits && (settled(device, block, stream) || (makes("streams") && bytes > SEGMENT))) best = block;
     }
     return best;
@@ -144,7 +161,7 @@ void *my_malloc(ssize_t size, int device, Stream stream) {
         Block *rest = calloc(1, sizeof *rest);
         if (!rest) abort();
         *rest = (Block){.before = block, .after = block->after, .at = block->at + bytes, .bytes = block->bytes - bytes,
-                        .stream = block->stream};
+                        .stream = block->stream, .pool = {block->pool[0], block->pool[1]}};
         if (block->after) block->after->before = rest;
         block->after = rest, block->bytes = bytes;
         link_in(device, rest);
@@ -198,5 +215,33 @@ void memory_fraction(double fraction, int device) {
 void reset(void) {
     pthread_mutex_lock(&lock);
     for (int device = 0; device < DEVICES; device++) release(device);
+    pthread_mutex_unlock(&lock);
+}
+
+void begin_allocate_to_pool(int device, Id first, Id second) {
+    if (device < 0 || device >= DEVICES || entered[device].count == DEEPEST) return;
+    Id *pool = entered[device].pools[entered[device].count++];
+    pool[0] = first, pool[1] = second;
+}
+
+/* The one that is left need not be the newest. */
+void end_allocate_to_pool(int device, Id first, Id second) {
+    if (device < 0 || device >= DEVICES) return;
+    Entered *in = &entered[device];
+    const Id left[2] = {first, second};
+    int at = in->count - 1;
+    while (at >= 0 && !same(in->pools[at], left)) at--;
+    if (at < 0) return;
+    memmove(in->pools[at], in->pools[at + 1], (size_t)(in->count - at - 1) * sizeof *in->pools);
+    in->count--;
+}
+
+/* Nobody asks for its memory again: it is everybody's, as soon as it is free. */
+void release_pool(int device, Id first, Id second) {
+    const Id gone[2] = {first, second};
+    if (device < 0 || device >= DEVICES) return;
+    pthread_mutex_lock(&lock);
+    for (Block *block = devices[device].blocks; block; block = block->next)
+        if (same(block->pool, gone)) memset(block->pool, 0, sizeof block->pool);
     pthread_mutex_unlock(&lock);
 }

@@ -67,7 +67,10 @@ fn questions(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
         let count = usize::from(u.arbitrary::<u8>()?) * 2;
         setup = Setup { device_bytes: vec![number(u)?; count], streams: u.arbitrary()?, config: None };
     }
-    let mut asks = vec![Ask::Hello { protocol: Cow::Borrowed(PROTOCOL) }, Ask::Open { setup: Cow::Owned(setup) }];
+    let mut asks = vec![
+        Ask::Hello { protocol: Cow::Borrowed(PROTOCOL), features: Cow::Borrowed(&[]) },
+        Ask::Open { setup: Cow::Owned(setup) },
+    ];
     let plain = Setup { device_bytes: vec![1 << 30; 2], streams: 8, config: None };
     let mut held = Held::default();
     while u.len() >= 8 && asks.len() < MOST {

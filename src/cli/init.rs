@@ -37,7 +37,10 @@ enum What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Language {
     Python,
+    /// Reads JSON by looking for its keys
     C,
+    /// Is asked in frames of MessagePack, which it reads by a header beside it
+    CBinary,
     Rust,
 }
 
@@ -52,6 +55,13 @@ impl Language {
             Language::C => (
                 &[("adapter.c", include_str!("../../workers/templates/adapter.c"))],
                 &["cc -O1 -Wall adapter.c -o adapter", "poolproof check-worker ./adapter"],
+            ),
+            Language::CBinary => (
+                &[
+                    ("adapter.c", include_str!("../../workers/templates/adapter_binary.c")),
+                    ("frames.h", include_str!("../../workers/templates/frames.h")),
+                ],
+                &["cc -O2 -Wall adapter.c -o adapter", "poolproof check-worker ./adapter"],
             ),
             Language::Rust => (
                 &[

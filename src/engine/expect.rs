@@ -59,7 +59,7 @@ pub(super) fn drafted_on(record: &RunRecord, target: &TargetName, today: Date) -
 }
 
 /// Options that say how a target is reached, and nothing of what it does.
-const OF_THE_PROCESS: [&str; 2] = ["deadline", "misbehave"];
+const OF_THE_PROCESS: [&str; 3] = ["deadline", "misbehave", "framing"];
 
 /// What the options of a target's name must look like for a draft of its failures to hold; none if it has none. How
 /// its process is treated may differ.

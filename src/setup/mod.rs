@@ -242,7 +242,10 @@ fn add_python(_: &Environment, _: &Path) -> Result<(), SetupError> {
 fn add_adapter(environment: &Environment, tell: &mut dyn FnMut(&str)) -> Result<(), SetupError> {
     let (name, text) = environment.package.adapter();
     let path = environment.folder.join(name);
-    write_whole(&path, text.as_bytes()).map_err(|source| SetupError::File { path: path.clone(), source })?;
+    for (name, text) in environment.package.beside_adapter().iter().chain([&(name, text)]) {
+        let path = environment.folder.join(name);
+        write_whole(&path, text.as_bytes()).map_err(|source| SetupError::File { path, source })?;
+    }
     if path.extension() != Some(OsStr::new("c")) {
         return Ok(());
     }

@@ -61,10 +61,10 @@ fn signal_name(signal: i32) -> Option<&'static str> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each says what happened")]
 pub enum ProtocolError {
-    #[error("it wrote a line that is no answer ({reason}): {start}")]
-    Malformed { reason: String, start: String },
-    #[error("it wrote a line of more than {limit} bytes")]
-    Oversized { limit: usize },
+    #[error("it wrote a {noun} that is no answer ({reason}): {start}")]
+    Malformed { noun: &'static str, reason: String, start: String },
+    #[error("it wrote a {noun} of more than {limit} bytes")]
+    Oversized { noun: &'static str, limit: usize },
     #[error("to `{asked}` it answered `{answered}`")]
     Unexpected { asked: &'static str, answered: &'static str },
     #[error("it could not read a question: {reason}")]

@@ -28,7 +28,7 @@ pub(super) fn cache() -> Option<&'static Path> {
 const PLACE: &str = "host";
 
 /// Options of the process, which `worker` reads.
-const OF_THE_PROCESS: [&str; 3] = ["deadline", "env", "fresh"];
+const OF_THE_PROCESS: [&str; 4] = ["deadline", "env", "fresh", "framing"];
 
 const VERSION: TargetOption =
     TargetOption { usage: "version=VERSION", what: "the release, as it was set up (the newest)" };
@@ -130,6 +130,15 @@ impl Package {
         match self {
             Package::Rmm => ("rmm_resources.py", include_str!("../../workers/rmm_resources.py")),
             Package::Onnx => ("onnx_arena.c", include_str!("../../workers/onnx_arena.c")),
+        }
+    }
+
+    /// What lies beside its adapter, to be built with it.
+    #[must_use]
+    pub fn beside_adapter(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Package::Rmm => &[],
+            Package::Onnx => &[("frames.h", include_str!("../../workers/templates/frames.h"))],
         }
     }
 

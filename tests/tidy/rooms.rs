@@ -49,7 +49,7 @@ pub const EDGES: [(&str, &[&str]); 29] = [
 ];
 
 /// What only some rooms may reach for: a crate, or a module of one. Test files may as well.
-pub const DOORS: [(&str, &str, &[&str]); 18] = [
+pub const DOORS: [(&str, &str, &[&str]); 20] = [
     ("clap", "", &["cli"]),
     ("command_fds", "", &["child"]),
     ("cudarc", "", &["cuda"]),
@@ -58,9 +58,11 @@ pub const DOORS: [(&str, &str, &[&str]); 18] = [
     ("include_dir", "", &["spec"]),
     ("libc", "", &["child", "simcuda"]),
     ("libloading", "", &["simcuda", "target"]),
+    ("nix", "", &["device"]),
     ("nvml_wrapper", "", &["cuda"]),
     ("proptest", "", &["workload"]),
     ("quick_junit", "", &["report"]),
+    ("rmp_serde", "", &["target"]),
     ("rustls", "", &["setup"]),
     ("rustls_native_certs", "", &["setup"]),
     ("serde_yaml", "", &["spec"]),

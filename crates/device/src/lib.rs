@@ -10,6 +10,7 @@ pub mod gaps;
 pub mod pattern;
 pub mod physical;
 pub mod played_back;
+mod process_memory;
 pub mod recorded;
 pub mod shadow;
 pub mod sim;

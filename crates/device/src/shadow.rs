@@ -3,102 +3,10 @@
 //!
 //! Decides when a write happens and what a read finds. Hands out no memory: addresses are the allocator's.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
-
 use super::DeviceError;
-use super::pattern;
+pub use super::process_memory::ProcessMemory;
 use super::sim::{Contents, Streams, Write};
 use crate::op::{ContentsReport, DeviceCall, StreamId};
-
-/// Of a larger block only windows are written and read: its ends and the beginning of each MiB.
-const WHOLE: u64 = 256 << 10;
-/// At either end.
-const END: u64 = 64 << 10;
-/// At the beginning of each MiB.
-const WINDOW: u64 = 4 << 10;
-const STRIDE: u64 = 1 << 20;
-
-/// The memory of another process, which must be a child of this one or belong to the same user where that may look.
-#[derive(Debug)]
-pub struct ProcessMemory {
-    file: File,
-}
-
-impl ProcessMemory {
-    /// Opens the memory of a process.
-    ///
-    /// # Errors
-    /// Whatever the system answers: there is no such process, or it may not be looked at.
-    pub fn open(pid: u32) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
-        Ok(ProcessMemory { file })
-    }
-
-    fn write(&self, write: Write) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        for (start, end) in windows(write.bytes) {
-            fill(&mut bytes, write.tag, start, end);
-            self.file.write_all_at(&bytes, write.address.saturating_add(start))?;
-        }
-        Ok(())
-    }
-
-    fn check(&self, address: u64, bytes: u64, tag: u32) -> ContentsReport {
-        let (mut found, mut due) = (Vec::new(), Vec::new());
-        for (start, end) in windows(bytes) {
-            found.resize(usize::try_from(end - start).unwrap_or(0), 0);
-            if self.file.read_exact_at(&mut found, address.saturating_add(start)).is_err() {
-                return ContentsReport::Unmapped { offset: start };
-            }
-            fill(&mut due, tag, start, end);
-            // All at once: nearly always nothing is off.
-            if found == due {
-                continue;
-            }
-            let is_off = |(is, due): (&u8, &u8)| is != due;
-            let Some(first) = found.iter().zip(&due).position(is_off) else { continue };
-            let rest = found.iter().zip(&due).skip(first);
-            let changed = rest.take_while(|&pair| is_off(pair)).count();
-            let what = told(&found, first, start);
-            return ContentsReport::Changed { offset: start + first as u64, bytes: changed as u64, found: what };
-        }
-        ContentsReport::Intact
-    }
-}
-
-/// What some bytes are, from the first that differs on: another block's pattern, or as they are.
-fn told(found: &[u8], first: usize, start: u64) -> String {
-    // Blocks begin at multiples of 8 nearly always, and so do the words of their patterns.
-    let aligned = first.next_multiple_of(8) - usize::try_from(start % 8).unwrap_or(0);
-    let word = found.get(aligned..aligned + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
-    let tag = word.map(pattern::read).filter(|&(tag, index)| tag < 1 << 24 && u64::from(index) < WHOLE);
-    match tag {
-        Some((tag, _)) => format!("the pattern of b{tag}"),
-        None => format!("{:#04x}", found[first]),
-    }
-}
-
-/// The bytes of a pattern from one offset to another, in place of what was there.
-fn fill(bytes: &mut Vec<u8>, tag: u32, start: u64, end: u64) {
-    bytes.clear();
-    for index in start / 8..end.div_ceil(8) {
-        bytes.extend_from_slice(&pattern::word(tag, index).to_le_bytes());
-    }
-    // A window need not begin, or end, at a whole word.
-    bytes.drain(..usize::try_from(start % 8).unwrap_or(0));
-    bytes.truncate(usize::try_from(end - start).unwrap_or(0));
-}
-
-/// The parts of a block that are written and read, in order.
-fn windows(bytes: u64) -> impl Iterator<Item = (u64, u64)> {
-    let is_whole = bytes <= WHOLE;
-    let ends = if is_whole { [(0, bytes), (bytes, bytes)] } else { [(0, END), (bytes - END, bytes)] };
-    let inner = (1..).map(|n| n * STRIDE).take_while(move |at| !is_whole && at + WINDOW <= bytes - END);
-    let [first, last] = ends;
-    [first].into_iter().chain(inner.map(|at| (at, at + WINDOW))).chain([last]).filter(|(start, end)| start < end)
-}
 
 /// Who holds what was written.
 #[derive(Debug)]
@@ -114,7 +22,7 @@ impl Bytes {
             Bytes::Recorded(contents) => {
                 contents.write(write.address, write.address.saturating_add(write.bytes), write.tag)
             }
-            Bytes::InProcess(memory) => drop(memory.write(write)),
+            Bytes::InProcess(memory) => drop(memory.write(write.address, write.bytes, write.tag)),
         }
     }
 }
@@ -197,11 +105,11 @@ impl ShadowDevice {
     /// Reads a range and compares it with the pattern `tag`; `Pending` while the stream is busy. Of a block of more than
     /// 256 KiB in a process's memory the ends are read and the beginning of each MiB.
     #[must_use]
-    pub fn check(&self, stream: StreamId, address: u64, bytes: u64, tag: u32) -> ContentsReport {
+    pub fn check(&mut self, stream: StreamId, address: u64, bytes: u64, tag: u32) -> ContentsReport {
         if self.streams.is_busy(usize::from(stream.0)) {
             return ContentsReport::Pending;
         }
-        match &self.bytes {
+        match &mut self.bytes {
             Bytes::InProcess(memory) => memory.check(address, bytes, tag),
             Bytes::Recorded(contents) => recorded(contents, address, bytes, tag),
         }
@@ -244,45 +152,5 @@ mod tests {
         let found = "the pattern of b1".to_owned();
         assert_eq!(device.check(S0, 0x1100, 512, 2), ContentsReport::Changed { offset: 0, bytes: 256, found });
         assert!(device.occupy(StreamId(2)).is_err());
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn the_memory_of_a_process_is_written_and_read() {
-        let mut own = vec![0_u8; 3 << 20];
-        let address = own.as_mut_ptr() as u64;
-        let memory = ProcessMemory::open(std::process::id()).expect("its own memory");
-        let mut device = ShadowDevice::new(0, 1, Some(memory));
-        for bytes in [1, 7, 512, 70_001, 3 << 20] {
-            device.write(S0, address, bytes, 5).expect("it has one");
-            assert_eq!(device.check(S0, address, bytes, 5), ContentsReport::Intact, "{bytes}");
-        }
-        device.write(S0, address + (2 << 20) + 64, 16, 6).expect("it has one");
-        let found = "the pattern of b6".to_owned();
-        let changed = ContentsReport::Changed { offset: (2 << 20) + 64, bytes: 16, found };
-        assert_eq!(device.check(S0, address, 3 << 20, 5), changed);
-        assert_eq!(device.check(S0, 8, 16, 5), ContentsReport::Unmapped { offset: 0 });
-        assert!(!own.is_empty());
-    }
-
-    #[test]
-    fn a_pattern_may_begin_and_end_within_a_word() {
-        let (mut whole, mut part) = (Vec::new(), Vec::new());
-        fill(&mut whole, 7, 0, 64);
-        for (start, end) in [(0, 64), (3, 5), (3, 17), (8, 8), (63, 64)] {
-            fill(&mut part, 7, start, end);
-            let (from, to) = (start as usize, end as usize);
-            assert_eq!(part, whole[from..to], "{start}..{end}");
-        }
-    }
-
-    #[test]
-    fn windows_cover_both_ends_and_lie_inside() {
-        for bytes in [1, WHOLE, WHOLE + 1, STRIDE + END, STRIDE + WINDOW + END, 5 * STRIDE + 3] {
-            let all: Vec<_> = windows(bytes).collect();
-            assert_eq!((all[0].0, all[all.len() - 1].1), (0, bytes));
-            assert!(all.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{bytes}: {all:?}");
-        }
-        assert_eq!(windows(0).count(), 0);
     }
 }

@@ -11,6 +11,7 @@ mod scope;
 mod states;
 mod summary;
 mod sweep;
+mod thin;
 
 use super::Language;
 use super::facts::Facts;

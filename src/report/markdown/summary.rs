@@ -3,7 +3,7 @@
 use super::super::facts::Facts;
 use super::super::page::{Page, code, plural, thousands};
 use super::super::words;
-use super::{reason, requirement_ids, scenario_ids, title};
+use super::{reason, requirement_ids, scenario_ids, thin, title};
 use crate::op::OracleName;
 use crate::requirement::{Area, Severity};
 use crate::verdict::Outcome;
@@ -51,17 +51,7 @@ pub(super) fn headline(facts: &Facts<'_>) -> (String, String) {
             format!("**Nothing was tested.** No scenario came to a verdict on {target}."),
             format!("**未执行任何测试。** 在 {target} 上没有用例得出结论。"),
         ),
-        Conclusion::Thin => {
-            let percent = (facts.record.min_coverage * 100.0).round();
-            (
-                format!(
-                    "**Too little to judge.** No {violation} was found on {target}, but {judged} of {all} requirements of level must have a verdict, fewer than the {percent} % asked for (`--min-coverage`): this says little of the target."
-                ),
-                format!(
-                    "**覆盖不足。** 在 {target} 上未发现{wrong}，但 {all} 项“必须”级需求中只有 {judged} 项得出结论，低于要求的 {percent}%（`--min-coverage`），不足以评价该目标。"
-                ),
-            )
-        }
+        Conclusion::Thin => thin::headline(&musts, facts.record.min_coverage, &target, violation, wrong),
         Conclusion::Inconclusive => {
             let n = count(Outcome::Inconclusive);
             (

@@ -50,7 +50,7 @@ pub(in crate::target) const HELP: &[TargetOption] = &[
 ];
 
 /// Options of the process, which the recipe reads.
-const OF_THE_PROCESS: [&str; 3] = ["deadline", "env", "fresh"];
+const OF_THE_PROCESS: [&str; 4] = ["deadline", "env", "fresh", "framing"];
 
 /// What a name says.
 struct Asked {

@@ -126,13 +126,8 @@ impl Asker {
     /// Asks, and takes note of words in the answer that mean nothing.
     fn ask_classed(&mut self, ask: &Ask<'_>, unstated: Option<RefusalClass>) -> Option<Answer> {
         let process = self.process.as_mut()?;
-        let answered = process.ask_for_line(ask, self.recipe.patience.with(0));
-        let answer = answered.and_then(|line| {
-            let mut unknown = Vec::new();
-            let read = Answer::read_noting(&line, unstated, |path| unknown.push(path));
-            let read = read.map_err(|reason| process.broke(reason))?;
-            Ok((read, unknown))
-        });
+        let answered = process.ask_for_message(ask, self.recipe.patience.with(0));
+        let answer = answered.and_then(|message| process.read(&message, unstated));
         match answer {
             Ok((answer, unknown)) => {
                 self.found.answered += 1;

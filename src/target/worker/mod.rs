@@ -8,6 +8,7 @@ mod ahead;
 #[cfg(target_os = "linux")]
 mod examine;
 mod faulty;
+mod framing;
 #[cfg(target_os = "linux")]
 mod probe;
 #[cfg(target_os = "linux")]
@@ -26,6 +27,7 @@ mod told;
 #[cfg(target_os = "linux")]
 pub use examine::{Examination, examine};
 pub use faulty::{Misbehaviour, UnknownMisbehaviour};
+pub use framing::Framing;
 #[cfg(target_os = "linux")]
 pub use process::use_program;
 #[cfg(target_os = "linux")]
@@ -45,7 +47,7 @@ use super::{Target, TargetError, TargetName};
 use crate::op::Setup;
 
 /// Options that belong to the process, and are not passed on to the target within.
-pub(super) const PROCESS_OPTIONS: [&str; 4] = ["deadline", "misbehave", "env", "fresh"];
+pub(super) const PROCESS_OPTIONS: [&str; 5] = ["deadline", "misbehave", "env", "fresh", "framing"];
 
 /// Options of every target in a process of its own.
 pub(super) const PROCESS_HELP: &[TargetOption] = &[TargetOption {
@@ -59,6 +61,10 @@ pub(super) const FOREIGN_HELP: &[TargetOption] = &[
     TargetOption {
         usage: "fresh=sequence|settings|process",
         what: "for how long one process can be used: for any sequences, for those of the same settings, for one",
+    },
+    TargetOption {
+        usage: "framing=binary|lines",
+        what: "how a worker is asked that can read both: in frames of MessagePack, or in lines of JSON (binary)",
     },
 ];
 

@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::super::lost::{Lost, ProtocolError};
+use super::framing::{Framing, Next};
 use super::protocol::{Answer, Ask, LONGEST_ANSWER, LONGEST_ASK};
 use crate::child::{Group, Program, Until, Wired, wait, wait_to_write};
 use crate::op::RefusalClass;
@@ -57,9 +58,14 @@ pub(in crate::target) struct Process {
     answers: PipeReader,
     /// What it prints, on stdout and stderr; `None` once both are closed.
     prints: Option<PipeReader>,
+    /// How it is spoken to, since its hello.
+    framing: Framing,
     unread: Vec<u8>,
+    /// What is asked, and what is read at once: kept, for their room.
+    asked: Vec<u8>,
+    chunk: Box<[u8]>,
     tail: Vec<u8>,
-    /// The longest line that is read of it, in bytes.
+    /// The longest message that is read of it, in bytes.
     longest: usize,
 }
 
@@ -68,8 +74,19 @@ impl Process {
     pub(in crate::target) fn start(program: &Program) -> Result<Self, Lost> {
         let failed = |e: io::Error| Lost::NotStarted { reason: format!("{}: {e}", program.path.display()) };
         let Wired { group, questions, answers, prints } = Wired::start(program).map_err(failed)?;
-        let (questions, prints, unread, tail) = (Some(questions), Some(prints), Vec::new(), Vec::new());
-        Ok(Process { group, speaks_as: None, questions, answers, prints, unread, tail, longest: LONGEST_ANSWER })
+        Ok(Process {
+            group,
+            speaks_as: None,
+            questions: Some(questions),
+            answers,
+            prints: Some(prints),
+            framing: Framing::Lines,
+            unread: Vec::new(),
+            asked: Vec::new(),
+            chunk: vec![0; CHUNK].into(),
+            tail: Vec::new(),
+            longest: LONGEST_ANSWER,
+        })
     }
 
     /// The number of the process.
@@ -95,17 +112,29 @@ impl Process {
 
     /// Waits for the answer to the earliest question that has none.
     pub(super) fn hear(&mut self, limit: Duration, unstated: Option<RefusalClass>) -> Result<Answer, Lost> {
-        let line = self.line(Until::after(limit), limit)?;
-        let mut unknown = Vec::new();
-        let read = match &self.speaks_as {
-            Some(_) => Answer::read_noting(&line, unstated, |path| unknown.push(path)),
-            None => Answer::read_with(&line, unstated),
-        };
+        let message = self.message(Until::after(limit), limit)?;
+        let (answer, unknown) = self.read(&message, unstated)?;
         for path in unknown {
             let path: Vec<&str> = path.split('.').map(|p| if p.parse::<usize>().is_ok() { "*" } else { p }).collect();
             self.warn_once(&format!("nobody knows the field `{}` of its answers", path.join(".")));
         }
-        read.map_err(|reason| self.broke(reason))
+        Ok(answer)
+    }
+
+    /// Reads an answer, and the fields of it that nobody knows.
+    pub(super) fn read(
+        &mut self,
+        message: &[u8],
+        unstated: Option<RefusalClass>,
+    ) -> Result<(Answer, Vec<String>), Lost> {
+        let mut unknown = Vec::new();
+        let read = Answer::read_noting(self.framing, message, unstated, |path| unknown.push(path));
+        read.map(|answer| (answer, unknown)).map_err(|reason| self.broke(reason))
+    }
+
+    /// From now on messages go to and fro in this form.
+    pub(super) fn turn_to(&mut self, framing: Framing) {
+        self.framing = framing;
     }
 
     /// From now on it is told under this name what its answers hold that means nothing.
@@ -124,23 +153,26 @@ impl Process {
     }
 
     /// The same, and the answer as it was written.
-    pub(super) fn ask_for_line(&mut self, ask: &Ask<'_>, limit: Duration) -> Result<Vec<u8>, Lost> {
+    pub(super) fn ask_for_message(&mut self, ask: &Ask<'_>, limit: Duration) -> Result<Vec<u8>, Lost> {
         self.tell_all(std::slice::from_ref(ask), limit)?;
-        self.line(Until::after(limit), limit)
+        self.message(Until::after(limit), limit)
     }
 
-    /// Asks one thing after another, and waits for no answer. All of them fit into an empty pipe.
+    /// Asks one thing after another, and waits for no answer. All of them together fit into an empty pipe.
     pub(super) fn tell_all(&mut self, asks: &[Ask<'_>], limit: Duration) -> Result<(), Lost> {
-        let mut lines = Vec::new();
+        let mut asked = std::mem::take(&mut self.asked);
+        asked.clear();
         for ask in asks {
-            serde_json::to_writer(&mut lines, ask)
-                .map_err(|e| self.broke(ProtocolError::Misread { reason: format!("{}: {e}", ask.name()) }))?;
-            lines.push(b'\n');
+            if let Err(reason) = self.framing.append(ask, &mut asked) {
+                return Err(self.broke(ProtocolError::Misread { reason: format!("{}: {reason}", ask.name()) }));
+            }
         }
-        if lines.len() > LONGEST_ASK + 1 {
-            return Err(self.broke(ProtocolError::TooLong { bytes: lines.len() - 1 }));
+        if asked.len() > LONGEST_ASK {
+            return Err(self.broke(ProtocolError::TooLong { bytes: asked.len() }));
         }
-        self.tell(&lines, Until::after(limit), limit)
+        self.tell(&asked, Until::after(limit), limit)?;
+        self.asked = asked;
+        Ok(())
     }
 
     /// Takes lines of any length from now on: it is this program.
@@ -155,7 +187,7 @@ impl Process {
         self.tail.clear();
         self.tell(asked, Until::after(limit), limit)?;
         loop {
-            let line = self.line(Until::after(limit), limit)?;
+            let line = self.message(Until::after(limit), limit)?;
             if !line.is_empty() {
                 return Ok(line);
             }
@@ -178,7 +210,7 @@ impl Process {
         self.group.wait_for(GRACE)
     }
 
-    /// Writes whole lines.
+    /// Writes whole messages.
     fn tell(&mut self, mut line: &[u8], until: Until, limit: Duration) -> Result<(), Lost> {
         while !line.is_empty() {
             // Where nobody reads any more, the process has ended, or closed its input to do so.
@@ -199,20 +231,22 @@ impl Process {
         Ok(())
     }
 
-    /// The next line that it writes, without its end.
-    fn line(&mut self, until: Until, limit: Duration) -> Result<Vec<u8>, Lost> {
+    /// The next message that it writes, without what tells it from others.
+    fn message(&mut self, until: Until, limit: Duration) -> Result<Vec<u8>, Lost> {
         let mut searched = 0;
         let mut was_late = false;
         loop {
-            if let Some(at) = self.unread[searched..].iter().position(|&b| b == b'\n') {
-                let rest = self.unread.split_off(searched + at + 1);
-                let mut line = std::mem::replace(&mut self.unread, rest);
-                line.pop();
-                return Ok(line);
-            }
-            searched = self.unread.len();
-            if searched > self.longest {
-                return Err(self.broke(ProtocolError::Oversized { limit: self.longest }));
+            match self.framing.next(&self.unread, searched, self.longest) {
+                Next::Whole { begins, length, ends } => {
+                    let message = self.unread[begins..begins + length].to_vec();
+                    self.unread.drain(..ends);
+                    return Ok(message);
+                }
+                Next::TooLong => {
+                    let noun = self.framing.noun();
+                    return Err(self.broke(ProtocolError::Oversized { noun, limit: self.longest }));
+                }
+                Next::Partial => searched = self.unread.len(),
             }
             // One that never stops writing must not hold the harness up either.
             if was_late {
@@ -247,12 +281,11 @@ impl Process {
 
     /// Reads what is there; `false` once there will be no more.
     fn read_answers(&mut self) -> bool {
-        let before = self.unread.len();
-        self.unread.resize(before + CHUNK, 0);
-        let read = self.answers.read(&mut self.unread[before..]);
-        self.unread.truncate(before + read.as_ref().map_or(0, |n| *n));
-        match read {
-            Ok(n) => n > 0,
+        match self.answers.read(&mut self.chunk) {
+            Ok(n) => {
+                self.unread.extend_from_slice(&self.chunk[..n]);
+                n > 0
+            }
             Err(error) => error.kind() == io::ErrorKind::Interrupted,
         }
     }

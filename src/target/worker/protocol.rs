@@ -1,6 +1,6 @@
 //! `poolproof-worker/2`: what goes over the pipes between the harness and a target's process (`docs/worker-protocol.md`).
 //!
-//! Decides the messages and their limits: one JSON object a line, one answer to each question. An answer
+//! Decides the messages and their limits: one answer to each question; how they lie in bytes is `framing`'s. An answer
 //! to an operation brings what can be seen after it, so that nobody has to ask twice. What a worker need not say is
 //! optional; fields that nobody knows are passed over.
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::TargetError;
 use super::super::lost::ProtocolError;
+use super::framing::Framing;
 use super::shown::{Described, Shown};
 use crate::op::trace::TraceEvent;
 use crate::op::{Observation, Op, RefusalClass, Reply, Setup, Versions};
@@ -50,11 +51,12 @@ pub struct About {
 pub enum Ask<'a> {
     Hello {
         protocol: Cow<'a, str>,
+        /// What the worker may turn to from its answer on, by saying the same word in it: `binary`.
+        #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+        features: Cow<'a, [Cow<'a, str>]>,
     },
     /// Build the target for a sequence; the one before, if any, is dropped first.
-    Open {
-        setup: Cow<'a, Setup>,
-    },
+    Open { setup: Cow<'a, Setup> },
     Apply {
         op: Cow<'a, Op>,
         /// The block that the operation names, or the address that it offers.
@@ -100,9 +102,6 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// How many characters of a line are shown that is no answer.
-const SHOWN: usize = 80;
-
 /// What is shown of a device now, or `null` where nothing changed since the last answer of this sequence.
 pub type Changed = Option<Box<Shown>>;
 
@@ -116,6 +115,9 @@ pub enum Answer {
         /// Of the program that serves.
         #[serde(default)]
         version: String,
+        /// Of those that it was offered, what it turns to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        features: Vec<String>,
     },
     Opened {
         info: Described,
@@ -192,44 +194,37 @@ impl Answer {
     /// # Errors
     /// What is wrong with the line.
     pub fn read(line: &[u8]) -> Result<Answer, ProtocolError> {
-        Answer::read_with(line, None)
+        Answer::read_noting(Framing::Lines, line, None, |_| {})
     }
 
-    /// The same, with a class for a refusal that has none.
+    /// The same of a message in either form, with a class for a refusal that has none, where one is given; and `unknown` is
+    /// told of each field that nobody knows.
     ///
     /// # Errors
-    /// What is wrong with the line.
-    pub fn read_with(line: &[u8], unstated: Option<RefusalClass>) -> Result<Answer, ProtocolError> {
-        let read = serde_json::from_slice(line);
-        let read = match (read, unstated) {
-            (Err(error), Some(class)) => with_class(line, class).ok_or(error),
+    /// As `read`.
+    pub fn read_noting(
+        framing: Framing,
+        message: &[u8],
+        unstated: Option<RefusalClass>,
+        mut unknown: impl FnMut(String),
+    ) -> Result<Answer, ProtocolError> {
+        let mut paths = Vec::new();
+        let read = match (framing.read(message, |path| paths.push(path)), unstated) {
+            (Err(reason), Some(class)) => {
+                paths.clear();
+                with_class(framing, message, class).ok_or(reason)
+            }
             (read, _) => read,
         };
         match read {
             Ok(Answer::Misread { reason }) => Err(ProtocolError::Misread { reason }),
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                let beginning = &line[..line.len().min(SHOWN * 4)];
-                let start = String::from_utf8_lossy(beginning).chars().take(SHOWN).collect();
-                Err(ProtocolError::Malformed { reason: error.to_string(), start })
+            Ok(answer) => {
+                paths.into_iter().for_each(&mut unknown);
+                Ok(answer)
             }
-        }
-    }
-
-    /// The same, and `unknown` is told of each field that nobody knows.
-    ///
-    /// # Errors
-    /// As `read`.
-    pub(super) fn read_noting(
-        line: &[u8],
-        unstated: Option<RefusalClass>,
-        mut unknown: impl FnMut(String),
-    ) -> Result<Answer, ProtocolError> {
-        let mut reader = serde_json::Deserializer::from_slice(line);
-        let read = serde_ignored::deserialize(&mut reader, |path| unknown(path.to_string()));
-        match read.and_then(|answer| reader.end().map(|()| answer)) {
-            Ok(Answer::Misread { .. }) | Err(_) => Answer::read_with(line, unstated),
-            Ok(answer) => Ok(answer),
+            Err(reason) => {
+                Err(ProtocolError::Malformed { noun: framing.noun(), reason, start: framing.beginning(message) })
+            }
         }
     }
 
@@ -249,8 +244,8 @@ impl Answer {
 }
 
 /// An answer whose refusal lacks a class or a message: they are optional for anybody's worker.
-fn with_class(line: &[u8], class: RefusalClass) -> Option<Answer> {
-    let mut document: serde_json::Value = serde_json::from_slice(line).ok()?;
+fn with_class(framing: Framing, message: &[u8], class: RefusalClass) -> Option<Answer> {
+    let mut document: serde_json::Value = framing.read(message, |_| {}).ok()?;
     let reply = document.get_mut("applied")?.get_mut("reply")?;
     let given = if reply == "refused" { serde_json::json!({}) } else { reply.get("refused")?.clone() };
     let text = |key: &str, otherwise: &str| match given.get(key) {

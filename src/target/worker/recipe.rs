@@ -12,6 +12,7 @@ use super::super::lost::ProtocolError;
 use super::super::packaged;
 use super::super::registry::{Freshness, TargetKind, unknown_option};
 use super::super::{Lost, TargetError, TargetName, torch};
+use super::framing::{BINARY, Framing};
 use super::process::{self, Process};
 use super::protocol::{Answer, Ask, PROTOCOL};
 use super::{Misbehaviour, PROCESS_OPTIONS};
@@ -35,6 +36,8 @@ pub(super) struct Recipe {
     pub(super) is_foreign: bool,
     /// How long a process can be used.
     pub(super) fresh: Freshness,
+    /// Frames are offered to it.
+    is_binary: bool,
 }
 
 /// How long a call may take.
@@ -80,23 +83,25 @@ impl Patience {
 impl Recipe {
     pub(super) fn new(name: &TargetName) -> Result<Self, TargetError> {
         let patience = patience(name)?;
-        let fresh = freshness(name)?;
+        let (fresh, is_binary) = (freshness(name)?, is_binary(name)?);
         if let Some(command) = name.command() {
             let program = foreign(name, command)?;
-            return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh });
+            return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh, is_binary });
         }
         if let Some(command) = packaged::command(name)? {
             let mut words = command.into_iter();
             let program = Program::new(words.next().unwrap_or_default(), words);
             let program = Program { environment: environment(name)?, ..program };
-            return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh });
+            return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh, is_binary });
         }
         if torch::is_meant(name) {
             let program = Program { environment: environment(name)?, ..torch::program(name)? };
-            return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh });
+            return Ok(Recipe { name: name.to_string(), program, patience, is_foreign: true, fresh, is_binary });
         }
         let is_foreign = name.library().is_some();
-        if let Some(option) = ["env", "fresh"].into_iter().find(|key| !is_foreign && name.option(key).is_some()) {
+        if let Some(option) =
+            ["env", "fresh", "framing"].into_iter().find(|key| !is_foreign && name.option(key).is_some())
+        {
             return Err(unknown_option(name, option));
         }
         let mut arguments = vec!["worker".to_owned(), name.inner(&PROCESS_OPTIONS).to_string()];
@@ -104,7 +109,7 @@ impl Recipe {
             arguments.extend(["--misbehave".to_owned(), text.unwrap_or_default().to_owned()]);
         }
         let program = Program { environment: environment(name)?, ..process::own(arguments) };
-        Ok(Recipe { name: name.to_string(), program, patience, is_foreign, fresh })
+        Ok(Recipe { name: name.to_string(), program, patience, is_foreign, fresh, is_binary })
     }
 
     /// Which idle processes may serve the next sequence: those of the same name, and of the same settings where only
@@ -120,9 +125,18 @@ impl Recipe {
         if self.is_foreign {
             process.note_unknown(&self.name);
         }
-        match process.ask(&Ask::Hello { protocol: Cow::Borrowed(PROTOCOL) }, self.patience.with(0))? {
-            Answer::Hello { protocol, version } if protocol == PROTOCOL => {
+        let offered: &[Cow<'_, str>] = if self.is_binary { &[Cow::Borrowed(BINARY)] } else { &[] };
+        let hello = Ask::Hello { protocol: Cow::Borrowed(PROTOCOL), features: Cow::Borrowed(offered) };
+        match process.ask(&hello, self.patience.with(0))? {
+            Answer::Hello { protocol, version, features } if protocol == PROTOCOL => {
                 log::debug!("{}: a new process, version `{version}`", self.name);
+                for feature in features {
+                    if !offered.contains(&Cow::Borrowed(feature.as_str())) {
+                        let reason = format!("it turns to `{feature}`, which it was not offered");
+                        return Err(process.broke(ProtocolError::Misread { reason }));
+                    }
+                    process.turn_to(Framing::Frames);
+                }
                 Ok(process)
             }
             Answer::Hello { protocol, .. } => {
@@ -145,7 +159,8 @@ fn foreign(name: &TargetName, command: &str) -> Result<Program, TargetError> {
     let words = shlex::split(command).ok_or_else(|| bad("a quote in its command is opened and not closed"))?;
     let mut words = words.into_iter().map(OsString::from);
     let path = words.next().ok_or_else(|| bad("exec: names no command, for example exec:./adapter@host"))?;
-    let is_known = |(key, _): &&(String, Option<String>)| ["deadline", "env", "fresh"].contains(&key.as_str());
+    let is_known =
+        |(key, _): &&(String, Option<String>)| ["deadline", "env", "fresh", "framing"].contains(&key.as_str());
     if let Some((key, _)) = name.options.iter().find(|option| !is_known(option)) {
         return Err(unknown_option(name, key));
     }
@@ -162,6 +177,18 @@ pub(in crate::target) fn environment(name: &TargetName) -> Result<Vec<(String, S
         }),
     };
     name.options.iter().filter(|(key, _)| key == "env").map(|(_, value)| of(value.as_deref())).collect()
+}
+
+/// Whether a worker may be asked in frames: who wants to read what goes to and fro has lines.
+fn is_binary(name: &TargetName) -> Result<bool, TargetError> {
+    match name.option("framing").map(Option::unwrap_or_default) {
+        None | Some(BINARY) => Ok(true),
+        Some("lines") => Ok(false),
+        Some(_) => Err(TargetError::BadOption {
+            target: name.to_string(),
+            reason: "`framing` is binary, for a worker that can, or lines".to_owned(),
+        }),
+    }
 }
 
 /// How long a process of the target can be used.

@@ -103,7 +103,11 @@ impl Server<'_> {
                 if let Some(misbehaviour) = self.misbehaviour {
                     misbehaviour.at_start(output);
                 }
-                Answer::Hello { protocol: PROTOCOL.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+                Answer::Hello {
+                    protocol: PROTOCOL.to_owned(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    features: Vec::new(),
+                }
             }
             Ask::Open { setup } => {
                 self.close();

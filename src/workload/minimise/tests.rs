@@ -281,3 +281,19 @@ fn settings_that_a_failure_does_not_need_go_one_by_one() {
     assert_eq!(left(&[">:8"]).as_deref(), Some("roundup_power2_divisions:[256:1,>:8]"));
     assert_eq!(left(&["max", "exp"]).as_deref(), Some("max_split_size_mb:64,expandable_segments:True"));
 }
+
+/// Where caching is switched, a raw pointer is promised something else than a tensor; elsewhere it is the simpler of the two.
+#[test]
+fn a_tensor_stays_one_where_caching_is_switched() {
+    let switch = |on| Step::from(Op::SetCaching { enabled: on });
+    let least = |needs_switch: bool| {
+        let fails = |_: &Setup, steps: &[Step]| {
+            let switched = steps.iter().any(|s| matches!(s.op, Some(Op::SetCaching { .. })));
+            let asked = steps.iter().any(|s| matches!(s.op, Some(Op::Alloc { .. })));
+            asked && (switched || !needs_switch)
+        };
+        let (_, least) = minimal(fails, &[switch(false), alloc(3, 0, 0, 512), free(3)]);
+        least.iter().any(|s| matches!(s.op, Some(Op::Alloc { via: Via::Tensor, .. })))
+    };
+    assert_eq!([least(true), least(false)], [true, false]);
+}

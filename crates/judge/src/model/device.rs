@@ -40,10 +40,15 @@ pub struct DeviceState {
     pub(super) returned: bool,
     /// What tells that: calls that gave memory back, and what is reserved.
     held: (i64, i64),
+    /// The most that all requests since the start may have taken of the device, saturating, and without end after what may
+    /// have made room otherwise.
+    most_taken: u64,
+    /// What may be taken of it from the start.
+    room: u64,
 }
 
 impl DeviceState {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(room: u64) -> Self {
         DeviceState {
             live: 0,
             bytes: 0,
@@ -61,14 +66,26 @@ impl DeviceState {
             returns: 0,
             returned: false,
             held: (0, 0),
+            most_taken: 0,
+            room,
         }
     }
 
-    /// Takes note of what is held after a step. Without counters nothing tells that no memory went back.
-    pub(super) fn observe(&mut self, view: &DeviceView, counters: bool) {
+    /// A request may have taken so much.
+    pub(super) fn note_taken(&mut self, most: u64) {
+        self.most_taken = self.most_taken.saturating_add(most);
+    }
+
+    /// No request so far can have needed room that cached memory takes.
+    pub(super) fn has_room(&self) -> bool {
+        self.most_taken <= self.room
+    }
+
+    /// Takes note of what is held after a step. Where nothing tells, by counters or by a promise, memory may have gone back.
+    pub(super) fn observe(&mut self, view: &DeviceView, tells: bool) {
         let now = (view.stats.counter(Counter::NumDeviceFree), view.stats.all(Family::ReservedBytes).current);
         let before = std::mem::replace(&mut self.held, now);
-        self.returned = !counters || now.0 != before.0 || now.1 < before.1;
+        self.returned = !tells || now.0 != before.0 || now.1 < before.1;
         self.returns += u64::from(self.returned);
     }
 

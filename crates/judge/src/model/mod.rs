@@ -109,6 +109,8 @@ pub struct Model {
     totals: Vec<u64>,
     streams: u8,
     counters: bool,
+    /// It promises that freed memory stays cached until the cache is emptied or a request needs the room.
+    keeps_cached: bool,
     held: FxHashMap<BlockId, Live>,
     /// Ends of live blocks of at least one byte, by start; the id keeps double bookings apart.
     ranges: BTreeMap<(u64, BlockId), u64>,
@@ -139,16 +141,17 @@ impl Model {
             totals: info.devices.iter().map(|d| d.total_bytes).collect(),
             streams: info.streams,
             counters: info.can(Capability::Counters),
+            keeps_cached: info.can(Capability::Caching) && info.can(Capability::KeepsCached),
             held: FxHashMap::default(),
             ranges: BTreeMap::new(),
             former: former::FormerBlocks::default(),
-            devices: vec![DeviceState::new(); info.devices.len()],
+            devices: info.devices.iter().map(|d| DeviceState::new(d.limit_bytes.unwrap_or(d.total_bytes))).collect(),
             current: Vec::new(),
             caller: 0,
             retired: unfinished::Retired::new(info.devices.len(), info.streams),
             trespass: None,
             pools: Pools::default(),
-            pool_ownership: pool_ownership::PoolOwnership::new(info.devices.len(), info.can(Capability::Counters)),
+            pool_ownership: pool_ownership::PoolOwnership::new(info.devices.len()),
             route: None,
             claimed_range: None,
         }

@@ -89,8 +89,6 @@ impl<T: Copy> Ranges<T> {
 /// What is known of memory.
 #[derive(Debug)]
 pub(super) struct PoolOwnership {
-    /// The target counts its device calls; without that, nothing tells what went back.
-    counts: bool,
     cached: Ranges<Option<PoolSource>>,
     graphs: Ranges<PoolSource>,
     deferred: Ranges<()>,
@@ -99,16 +97,16 @@ pub(super) struct PoolOwnership {
 }
 
 impl PoolOwnership {
-    pub(super) fn new(devices: usize, counts: bool) -> Self {
+    pub(super) fn new(devices: usize) -> Self {
         let (cached, graphs, deferred) = (Ranges(BTreeMap::new()), Ranges(BTreeMap::new()), Ranges(BTreeMap::new()));
-        PoolOwnership { counts, cached, graphs, deferred, seen: vec![(0, 0); devices] }
+        PoolOwnership { cached, graphs, deferred, seen: vec![(0, 0); devices] }
     }
 
-    /// Forgets what may have gone back to the device.
-    pub(super) fn observe(&mut self, device: usize, view: &DeviceView) {
+    /// Forgets what may have gone back to the device: all, where nothing tells what did.
+    pub(super) fn observe(&mut self, device: usize, view: &DeviceView, tells: bool) {
         let now = (view.stats.counter(Counter::NumDeviceFree), view.stats.all(Family::ReservedBytes).current);
         let Some(before) = self.seen.get_mut(device).map(|seen| std::mem::replace(seen, now)) else { return };
-        if now.0 != before.0 || now.1 < before.1 || !self.counts {
+        if now.0 != before.0 || now.1 < before.1 || !tells {
             self.cached.0.retain(|_, range| range.device != device);
         }
     }

@@ -15,22 +15,53 @@ impl Model {
         if let (Op::Neighbour { device, .. }, true) = (op, served) {
             self.note_neighbour(device.index(self.devices.len()), after);
         }
+        self.note_room(op, served);
         let waited_for_all = matches!(op, Op::EmptyCache);
         for (device, view) in after.devices.iter().enumerate().take(self.devices.len()) {
             self.retired.settle(device, view.idle);
+            let tells = self.counters || self.keeps_cached && self.devices[device].has_room();
             if !self.pools.is_empty() {
-                self.pool_ownership.observe(device, view);
+                self.pool_ownership.observe(device, view, tells);
             }
             let waits = device::waits(view);
             let state = &mut self.devices[device];
             state.free = Some(view.free_bytes);
-            state.observe(view, self.counters);
+            state.observe(view, tells);
             let calls = view.stats.counter(Counter::NumDeviceAlloc);
             state.grew = std::mem::replace(&mut state.calls, calls) != calls;
             let moved = std::mem::replace(&mut state.waits, waits) != waits;
             if moved || waited_for_all || !self.counters {
                 self.retired.waited(device);
             }
+        }
+    }
+
+    /// What an operation may have taken of its device, and after which memory may go back although it is promised to stay.
+    fn note_room(&mut self, op: &Op, served: bool) {
+        match *op {
+            Op::Alloc { device, bytes, .. } if served => {
+                let most = self.contract.growth.at_most(bytes);
+                if let Some(device) = self.position(device) {
+                    self.devices[device].note_taken(most);
+                }
+            }
+            Op::Free { .. }
+            | Op::RecordStream { .. }
+            | Op::Use { .. }
+            | Op::Fill { .. }
+            | Op::Verify { .. }
+            | Op::Occupy { .. }
+            | Op::Finish { .. }
+            | Op::WaitStream { .. }
+            | Op::Synchronize { .. }
+            | Op::Caller { .. }
+            | Op::SetCurrent { .. }
+            | Op::MemoryInfo { .. }
+            | Op::PoolCreate { .. }
+            | Op::PoolEnter { .. }
+            | Op::PoolExit { .. } => {}
+            // A refusal looks for room first; the cache is emptied, a pool is let go, a limit moves.
+            _ => self.devices.iter_mut().for_each(|device| device.note_taken(u64::MAX)),
         }
     }
 

@@ -105,6 +105,26 @@ fn placed(wanted: AddressExpect, former: u64, busy: bool, change: impl FnOnce(&m
     bench.judge(Some(&alloc(2, 512)), &Reply::Allocated { address: 0x2000 }, Some(&expect), change).all().len()
 }
 
+/// Nothing counts what goes back to the device; who promises to keep what is cached is held to it, while there is room.
+#[test]
+fn cached_memory_stays_where_that_is_promised() {
+    use crate::op::Capability::{Caching, Counters, KeepsCached};
+    let found = |promises: &[crate::op::Capability], bytes: u64| {
+        let mut info = crate::oracle::fixture::info();
+        info.capabilities.retain(|c| ![Caching, Counters, KeepsCached].contains(c));
+        info.capabilities.extend(promises);
+        let mut bench = Bench::with(&[OracleName::Expectation], &info);
+        bench.alloc(1, 0x1000, bytes).passes();
+        bench.step(crate::oracle::fixture::free(1), Reply::Done, |_| {}).passes();
+        let wanted = Expect { address: Some(AddressExpect::DifferentFrom(BlockId(1))), ..Expect::default() };
+        bench.judge(Some(&alloc(2, 512)), &Reply::Allocated { address: 0x1000 }, Some(&wanted), |_| {}).all().len()
+    };
+    assert_eq!(found(&[Caching, KeepsCached], 600), 1);
+    assert_eq!(found(&[Caching], 600), 0, "it may have gone back at any time");
+    let total = crate::oracle::fixture::info().devices[0].total_bytes;
+    assert_eq!(found(&[Caching, KeepsCached], total), 0, "the request may have needed the room");
+}
+
 #[test]
 fn which_cached_block_serves_is_anybodys_choice() {
     let same = AddressExpect::SameAs(BlockId(1));
