@@ -11,17 +11,18 @@ use crate::op::step::Amount;
 use crate::op::{DeviceId, DeviceInfo, Op, Step, TargetInfo};
 use crate::spec::scenario::{Bound, Share, SharePlace, Shared, Variant, Whole};
 
-/// A device: its size, what may be reserved of it at most, and what another process holds of it.
+/// A device: its size, what may be reserved of it at most, and what others hold of it.
 #[derive(Debug, Clone, Copy)]
 struct Room {
     total: u64,
     limit: u64,
+    taken: u64,
     neighbour: u64,
 }
 
 impl Room {
     fn bytes(self) -> u64 {
-        self.limit.min(self.total - self.neighbour)
+        self.limit.min(self.total - self.neighbour.max(self.taken))
     }
 }
 
@@ -37,7 +38,15 @@ impl Rooms {
     /// As they are before the first step.
     #[must_use]
     pub fn new(devices: &[DeviceInfo]) -> Self {
-        let devices = devices.iter().map(|d| Room { total: d.total_bytes, limit: d.room(), neighbour: 0 }).collect();
+        let devices = devices
+            .iter()
+            .map(|d| Room {
+                total: d.total_bytes,
+                limit: d.room(),
+                taken: d.taken_bytes.min(d.total_bytes),
+                neighbour: 0,
+            })
+            .collect();
         Rooms { devices, caller: 0, current: BTreeMap::new() }
     }
 

@@ -165,6 +165,11 @@ fn expectation(source: &Source<'_>, lines: &[Line], last: usize) -> Result<(usiz
     let Some(expect) = steps.get(at).and_then(|step| step.expect.as_deref()) else {
         return refuse(violation, "the step that expects it is not found");
     };
+    if let Some(AddressExpect::SameAs(other) | AddressExpect::DifferentFrom(other)) = expect.address
+        && !lines.iter().any(|line| matches!(line.op, Op::Alloc { block, .. } if block == other))
+    {
+        return refuse(violation, format!("{other} was never asked for"));
+    }
     checks(violation, expect, &lines[own]).map(|checks| (own, checks))
 }
 

@@ -41,6 +41,8 @@ pub(in crate::target) struct Options {
     /// The same as they were written.
     pub(super) config: Option<String>,
     pub(super) uncached: bool,
+    /// A scenario says under which settings: it knows what follows from them.
+    is_configured: bool,
     pub(super) gpu: OnGpu,
 }
 
@@ -63,6 +65,7 @@ impl Options {
         let mut options = Options::read(name, on_gpu)?;
         if let Some(text) = &setup.config {
             options.configure(name, text)?;
+            options.is_configured = true;
         }
         Ok(options)
     }
@@ -135,7 +138,10 @@ impl Options {
     /// Whether the allocator has this where the reference under the same settings claims it.
     pub(super) fn offers(&self, capability: Capability, minor: u32) -> bool {
         let is_claimed = match capability {
-            Capability::Policy(Policy::Pytorch2_11) => minor == 11,
+            // Which is written of the settings that everybody has.
+            Capability::Policy(Policy::Pytorch2_11) => {
+                minor == 11 && (self.is_configured || self.settings == Settings::default())
+            }
             Capability::ExactPolicy => Rules::of(minor).is_some(),
             Capability::CachingSwitch => minor >= 6,
             _ => true,

@@ -17,7 +17,7 @@ use crate::op::trace::TraceEvent;
 use crate::op::{
     BlockId, Capability, Contract, Growth, Observation, Op, Policy, Reply, Setup, Step, TargetInfo, Versions, Via,
 };
-use crate::reference::{Rules, TENSOR_LIMIT};
+use crate::reference::{Rules, Settings, TENSOR_LIMIT};
 
 pub use command::script;
 pub(super) use command::{HELP, program};
@@ -49,15 +49,20 @@ pub(super) fn over(worker: WorkerTarget, name: &TargetName, setup: &Setup) -> Re
     let mut info = told.info.clone();
     let config = setup.config.clone().or_else(|| command::config(name));
     info.config.clone_from(&config);
+    for (device, seen) in info.devices.iter_mut().zip(&told.seen.devices) {
+        device.taken_bytes = device.total_bytes.saturating_sub(seen.free_bytes);
+    }
     if info.can(Capability::ExactPolicy) {
-        let settings = config.as_deref().map_or_else(|| Ok(Default::default()), |text| read_settings(name, text))?;
+        let settings = config.as_deref().map_or_else(|| Ok(Settings::default()), |text| read_settings(name, text))?;
         let claimed: BTreeSet<Capability> = claims::claims(true, false, &settings).collect();
         info.capabilities.retain(|capability| claimed.contains(capability));
         let minor = told.versions.allocator.as_deref().and_then(released::minor);
         if minor.and_then(Rules::of).is_none() {
             info.capabilities.remove(&Capability::ExactPolicy);
         }
-        if minor != Some(11) {
+        // It is written of the settings that everybody has, and of those that a scenario asks for.
+        let follows = setup.config.is_some() || settings == Settings::default();
+        if minor != Some(11) || !follows {
             info.capabilities.remove(&Capability::Policy(Policy::Pytorch2_11));
         }
         info.contract = reference::contract(&settings, reference::page(&settings, 0));

@@ -136,6 +136,7 @@ impl Described {
             name: if d.name.is_empty() { format!("device {at}") } else { d.name.clone() },
             total_bytes: d.total_bytes,
             limit_bytes: d.limit_bytes,
+            taken_bytes: 0,
         };
         TargetInfo {
             name: self.name.clone(),

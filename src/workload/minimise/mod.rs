@@ -32,7 +32,8 @@ pub fn minimise(
 ) -> (Setup, Vec<Step>, BTreeMap<BlockId, BlockId>) {
     // One call is kept for the new numbers.
     let left = budget.saturating_sub(1);
-    let mut search = Search { setup: setup.clone(), steps: steps.to_vec(), fails, left, goes_on };
+    let mut search =
+        Search { setup: setup.clone(), steps: steps.to_vec(), fails, left, goes_on, dangled: dangles(steps) };
     search.delete_at_large();
     loop {
         search.delete();
@@ -52,6 +53,24 @@ struct Search<'a> {
     fails: &'a mut dyn FnMut(&Setup, &[Step]) -> bool,
     left: u32,
     goes_on: &'a dyn Fn() -> bool,
+    /// Whether the sequence named blocks that it never made from the start.
+    dangled: bool,
+}
+
+/// Whether a step expects something of the address of a block that was not asked for before.
+fn dangles(steps: &[Step]) -> bool {
+    let mut made = BTreeSet::new();
+    steps.iter().any(|step| {
+        let other = match step.expect.as_ref().and_then(|expect| expect.address) {
+            Some(AddressExpect::SameAs(other) | AddressExpect::DifferentFrom(other)) => Some(other),
+            _ => None,
+        };
+        let lacking = other.is_some_and(|other| !made.contains(&other));
+        if let Some(Op::Alloc { block, .. }) = step.op {
+            made.insert(block);
+        }
+        lacking
+    })
 }
 
 impl Search<'_> {
@@ -67,7 +86,8 @@ impl Search<'_> {
 
     /// Keeps the candidate if it fails.
     fn try_steps(&mut self, steps: Vec<Step>) -> bool {
-        let kept = self.ask() && (self.fails)(&self.setup, &steps);
+        // That an address is not one that nobody was given says nothing.
+        let kept = (self.dangled || !dangles(&steps)) && self.ask() && (self.fails)(&self.setup, &steps);
         if kept {
             self.steps = steps;
         }

@@ -297,3 +297,17 @@ fn a_tensor_stays_one_where_caching_is_switched() {
     };
     assert_eq!([least(true), least(false)], [true, false]);
 }
+
+#[test]
+fn what_is_said_of_a_blocks_address_keeps_that_block() {
+    let mut last = alloc(2, 0, 0, 512);
+    let address = Some(AddressExpect::SameAs(BlockId(1)));
+    last.expect = Some(Box::new(Expect { address, ..Expect::default() }));
+    let steps = [alloc(0, 0, 0, 512), alloc(1, 0, 0, 512), free(1), last];
+    let named = |steps: &[Step]| steps.iter().find_map(|s| s.expect.as_ref().and_then(|e| e.address));
+    let mut fails = |_: &Setup, steps: &[Step]| named(steps).is_some();
+    let (_, least, _) = minimise(&setup(), &steps, &mut fails, 20_000, &|| true);
+    let Some(AddressExpect::SameAs(other)) = named(&least) else { panic!("{least:?}") };
+    assert_eq!(least.len(), 2, "{:?}", names(&least));
+    assert!(matches!(least[0].op, Some(Op::Alloc { block, .. }) if block == other));
+}

@@ -252,13 +252,21 @@ pub struct DeviceInfo {
     /// What may be reserved on it from the start, where its settings begin with a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
+    /// What of it nobody can be given from the start: a context's own memory, and what other processes hold.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub taken_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 impl DeviceInfo {
     /// A device without a limit.
     #[must_use]
     pub fn whole(name: impl Into<String>, total_bytes: u64) -> Self {
-        DeviceInfo { name: name.into(), total_bytes, limit_bytes: None }
+        DeviceInfo { name: name.into(), total_bytes, limit_bytes: None, taken_bytes: 0 }
     }
 
     /// What may be reserved on it from the start.
