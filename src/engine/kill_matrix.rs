@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::op::Text;
@@ -22,7 +21,7 @@ use super::plan::{Plan, Planned};
 use super::stamp::{Clock, run_stamp};
 use super::stop::{Budget, Stop, Watch};
 use super::tally::Tally;
-use super::{EngineError, outcome};
+use super::{EngineError, outcome, threads};
 
 /// How often whoever watches is told what has been hunted so far.
 const TELL_EVERY: Duration = Duration::from_secs(3);
@@ -169,43 +168,24 @@ pub(super) fn in_parallel<T: Sync, R: Send>(
     work: impl Fn(&T) -> Result<Option<R>, EngineError> + Sync,
     so_far: &(dyn Fn(&[Option<R>]) + Sync),
 ) -> Result<Vec<R>, EngineError> {
-    let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<EngineError>> = Mutex::default();
     let results: Mutex<(Vec<Option<R>>, Clock)> = Mutex::new((items.iter().map(|_| None).collect(), Clock::start()));
-    let turn = || {
-        while let Some((i, item)) = next_of(&next, items) {
-            match work(item) {
-                Ok(answer) => {
-                    let mut results = lock(&results);
-                    results.0[i] = answer;
-                    if results.1.is_past(Some(TELL_EVERY)) {
-                        so_far(&results.0);
-                        results.1 = Clock::start();
-                    }
-                }
-                Err(error) => {
-                    next.store(items.len(), Ordering::Relaxed);
-                    lock(&failed).get_or_insert(error);
-                }
+    threads::each(
+        jobs,
+        items,
+        || (),
+        |nth, item| {
+            let answer = work(item)?;
+            let mut results = lock(&results);
+            results.0[nth] = answer;
+            if results.1.is_past(Some(TELL_EVERY)) {
+                so_far(&results.0);
+                results.1 = Clock::start();
             }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..jobs.clamp(1, items.len().max(1)) {
-            scope.spawn(turn);
-        }
-        turn();
-    });
-    if let Some(error) = lock(&failed).take() {
-        return Err(error);
-    }
+            Ok::<(), EngineError>(())
+        },
+    )?;
     let rows = std::mem::take(&mut lock(&results).0);
     Ok(rows.into_iter().flatten().collect())
-}
-
-fn next_of<'t, T>(next: &AtomicUsize, items: &'t [T]) -> Option<(usize, &'t T)> {
-    let i = next.fetch_add(1, Ordering::Relaxed);
-    items.get(i).map(|item| (i, item))
 }
 
 /// The base target with one more option.

@@ -55,6 +55,7 @@ pub(crate) mod sweep;
 mod tally;
 #[cfg(test)]
 mod tests;
+pub(crate) mod threads;
 mod tries;
 mod twin;
 pub mod unfaithful;

@@ -4,7 +4,7 @@
 //! gets its first sequence before any gets a second, and failures are made small in between. No order shows in the
 //! results but by what there was no time for. What a scenario runs is `case`'s.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::stamp::Clock;
 use super::stop::{Budget, Patience};
 use super::tally::Tally;
 use super::watchdog::{Stuck, Watchdog};
-use super::{EngineError, Progress, assemble, hang, sweep};
+use super::{EngineError, Progress, assemble, hang, sweep, threads};
 
 /// How often whoever watches is told what the run has come to, beside every new failure.
 const TELL_EVERY: Duration = Duration::from_secs(3);
@@ -218,32 +218,18 @@ impl<'a> Pool<'a> {
         chosen: &[usize],
         work: impl Fn(usize, &mut Tally) -> Result<(), EngineError> + Sync,
     ) -> Result<(), EngineError> {
-        let next = AtomicUsize::new(0);
-        let failed: Mutex<Option<EngineError>> = Mutex::default();
         let watchdog = Watchdog::default();
-        let turn = || {
-            let _watched = watchdog.join();
-            while let Some(&index) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = work(index, &mut lock(&self.tallies[index])) {
-                    next.store(chosen.len(), Ordering::Relaxed);
-                    lock(&failed).get_or_insert(error);
-                    break;
-                }
-            }
-        };
         std::thread::scope(|scope| {
             // Before the watch begins: it ends when nobody is watched.
             let first = watchdog.join();
             if !self.options.target.is_apart() && !self.options.target.is_forked() {
                 scope.spawn(|| watchdog.watch().into_iter().for_each(|stuck| self.hangs(stuck)));
             }
-            for _ in 1..self.options.jobs.max(1).min(chosen.len()) {
-                scope.spawn(turn);
-            }
-            turn();
+            let one = |_, &index: &usize| work(index, &mut lock(&self.tallies[index]));
+            let done = threads::each(self.options.jobs, chosen, || watchdog.join(), one);
             drop(first);
-        });
-        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+            done
+        })
     }
 
     /// Keeps what a scenario came to so far; a new failure is told at once.

@@ -3,11 +3,10 @@
 //! Decides which sequences are one, and what a release's answer to one comes to.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Ran;
 use crate::engine::replay::{Replayed, replay_on};
-use crate::engine::{Stop, Watch};
+use crate::engine::{Stop, Watch, threads};
 use crate::op::{Op, Step, Text};
 use crate::target::{TargetName, make_room};
 use crate::verdict::releases::{Answer, Breach, FindingOf, SequenceRow};
@@ -70,24 +69,23 @@ fn line(step: &Step) -> String {
 
 /// Asks every sequence of every release, as many releases at a time as there are jobs; what there is no time for is not asked.
 pub(super) fn ask_all(runs: &[Ran], sequences: &mut [Sequence<'_>], jobs: usize, stop: &Stop, watch: &dyn Watch) {
-    let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let answers = Mutex::new(Vec::new());
     let asked: &[Sequence<'_>] = sequences;
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, runs.len().max(1)) {
-            scope.spawn(|| {
-                // A release after another, so that each has its process once.
-                loop {
-                    let i = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(ran) = runs.get(i) else { break };
-                    make_room(&ran.target);
-                    for (at, sequence) in asked.iter().enumerate() {
-                        let answer = if stop.is_asked() { Answer::NotAsked } else { of(ran, sequence, watch) };
-                        answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, i, answer));
-                    }
-                }
-            });
-        }
-    });
+    // A release after another, so that each has its process once.
+    let done: Result<(), std::convert::Infallible> = threads::each(
+        jobs,
+        runs,
+        || (),
+        |i, ran| {
+            make_room(&ran.target);
+            for (at, sequence) in asked.iter().enumerate() {
+                let answer = if stop.is_asked() { Answer::NotAsked } else { of(ran, sequence, watch) };
+                answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, i, answer));
+            }
+            Ok(())
+        },
+    );
+    let Ok(()) = done;
     for (at, i, answer) in answers.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         sequences[at].row.answers[i] = answer;
     }

@@ -119,7 +119,7 @@ pub const WRONG: &[(&str, &str)] = &[
     ("neighbour --leave 1GiB --churn --seed -1", "not a whole number of 0 or more"),
     ("processes --device -1", "-1"),
     ("worker ''", "is not a target name"),
-    ("check-worker exec:a@host?depth=1", "has no option `depth`; it has deadline=DURATION, env=NAME=VALUE and fresh="),
+    ("check-worker exec:a@host?depth=1", "has no option `depth`; it has deadline=DURATION, env=NAME=VALUE, fresh="),
     ("check-worker exec:a@b.c", "put what holds an @ in quotes"),
     ("init worker --out taken", "choose another folder with --out"),
     ("worker --misbehave x reference@sim", "--misbehave"),

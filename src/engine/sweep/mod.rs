@@ -10,7 +10,6 @@ mod tests;
 mod trial;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::op::{Capability, DeviceCall, OracleName};
 use crate::requirement::RequirementId;
@@ -30,6 +29,7 @@ use super::requires;
 use super::stamp::Clock;
 use super::stop::{Budget, Patience};
 use super::tally::Tally;
+use super::threads;
 use trial::{Failure, Found, Subject, Tried};
 
 pub use file::sweep_file;
@@ -223,26 +223,21 @@ fn try_all(
     progress: &dyn Progress,
     failed: &(dyn Fn(&Subject<'_>, &Failure) + Sync),
 ) -> Result<Vec<Tried>, TargetError> {
-    let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<Result<Tried, TargetError>>>> = subjects.iter().map(|_| Mutex::default()).collect();
-    let work = || {
-        while let Some(nth) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&n| n < subjects.len()) {
-            let tried = trial::sweep(&subjects[nth], pairs, budget);
-            if let Ok(tried) = &tried {
-                tried.failures.iter().for_each(|failure| failed(&subjects[nth], failure));
-            }
+    let results: Vec<Mutex<Option<Tried>>> = subjects.iter().map(|_| Mutex::default()).collect();
+    threads::each(
+        jobs,
+        subjects,
+        || (),
+        |nth, subject| {
+            let tried = trial::sweep(subject, pairs, budget)?;
+            tried.failures.iter().for_each(|failure| failed(subject, failure));
             *lock(&results[nth]) = Some(tried);
             progress.swept();
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..jobs.min(subjects.len()) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let result = |cell: Mutex<Option<_>>| cell.into_inner().unwrap_or_default().unwrap_or_else(|| Ok(Tried::default()));
-    results.into_iter().map(result).collect()
+            Ok(())
+        },
+    )?;
+    let result = |cell: Mutex<Option<_>>| cell.into_inner().unwrap_or_default().unwrap_or_default();
+    Ok(results.into_iter().map(result).collect())
 }
 
 /// The promise that was broken and who convicted, if not a panic; and the call that failed.
