@@ -184,7 +184,8 @@ fn settled(
     }
     let is_applicable = |&i: &usize| record.scenarios[i].outcome != Outcome::NotApplicable;
     if !concerned.iter().any(is_applicable) {
-        if entry.sometimes {
+        // What comes along is written of the target as it is without options.
+        if entry.sometimes || file.built_in && !options.is_empty() {
             return Some((Standing::NotRun, None));
         }
         let (en, zh) = ("the target lacks what its scenarios need", "目标不具备相关用例所需的能力");

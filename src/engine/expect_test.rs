@@ -48,6 +48,21 @@ fn a_failure_that_was_expected_is_excused_with_its_reason() {
 }
 
 #[test]
+fn what_comes_along_need_not_apply_under_options() {
+    let text = "target: bump@test\nexpect:\n  - scenario: strm::lacking\n    reason: { en: known, zh: 已知 }\n    owner: us\n    expires: 2030-01-31\n";
+    for (options, built_in, standing) in
+        [("", true, Standing::Stale), ("?small", false, Standing::Stale), ("?small", true, Standing::NotRun)]
+    {
+        let mut file = parse("x.yaml", text).expect("well formed");
+        file.built_in = built_in;
+        let mut record = failing_record();
+        record.target.name += options;
+        apply_on(&mut record, &[&file], day("2030-01-31"));
+        assert_eq!(record.expectations[0].standing, standing, "{options} {built_in}");
+    }
+}
+
+#[test]
 fn what_fails_sometimes_may_pass_and_need_not_apply() {
     let (record, standing) = judged("scenario: '{frac,oom}::*'", "    sometimes: true\n");
     assert_eq!(standing, Standing::Met);
