@@ -43,9 +43,11 @@ fn came(tongue: Tongue, finished: &Finished) -> Came {
         Tongue::Cpp => c10::ended(&told),
         Tongue::Python | Tongue::C | Tongue::Rust => finished.status.code(),
     };
+    // An interpreter that finds no module, and whatever stands between, exits 1 as well: only a program that told both has judged.
+    let judged = told.contains("expected:") && told.contains("actual:");
     match ended {
-        Some(1) => Came::Shows { printed: kept(&told) },
-        Some(0) => Came::Holds { printed: kept(&told) },
+        Some(1) if judged => Came::Shows { printed: kept(&told) },
+        Some(0) if judged => Came::Holds { printed: kept(&told) },
         _ => Came::Otherwise {
             end: ended.map_or_else(|| finished.status.to_string(), |code| format!("exit status: {code}")),
             printed: kept(&format!("{told}{}", finished.stderr)),
@@ -63,5 +65,28 @@ fn compiled(name: &TargetName, file: &Path, folder: &Path) -> Result<Program, St
         Ok(Program::new(built, [library]))
     } else {
         Err(format!("cc: {}", finished.complaint()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(program: &str) -> Came {
+        let finished = finish(&Program::new("sh", ["-c", program]), LIMIT).expect("there is a shell");
+        came(Tongue::Python, &finished)
+    }
+
+    #[test]
+    fn only_who_tells_what_is_expected_and_what_there_is_has_judged() {
+        let told = "echo 'expected: 1'; echo 'actual:   2';";
+        assert!(matches!(ran(&format!("{told} exit 1")), Came::Shows { printed } if printed.ends_with("2")));
+        assert!(matches!(ran(&format!("{told} exit 0")), Came::Holds { .. }));
+        let complaint = "No module named 'torch'";
+        let lacking = ran(&format!("echo \"{complaint}\" >&2; exit 1"));
+        let Came::Otherwise { end, printed } = lacking else { panic!("{lacking:?}") };
+        assert_eq!((end.as_str(), printed.as_str()), ("exit status: 1", complaint));
+        assert!(matches!(ran("exit 0"), Came::Otherwise { .. }));
+        assert!(matches!(ran(&format!("{told} kill -SEGV $$")), Came::Otherwise { end, .. } if end.contains("signal")));
     }
 }
