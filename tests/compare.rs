@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use poolproof::engine::{Plan, RunOptions, Silent, Stop, run_on};
+use poolproof::engine::{Minimise, Plan, RunOptions, Silent, Stop, run_on};
 use poolproof::op::{Capability, Observation, Op, Reply, Setup, TargetInfo};
 use poolproof::report::{self, Language, comparison_page, comparison_text};
 use poolproof::spec;
@@ -30,6 +30,7 @@ fn options(name: &str, globs: &[&str], seed: u64) -> RunOptions {
         cases: Some(4),
         jobs: 2,
         time: None,
+        minimise: Minimise::default(),
         stop: Stop::default(),
         out: PathBuf::from("reports/latest/target"),
         regressions: None,

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use poolproof::engine::{self, Plan, RunOptions, Silent, Stop, regressions};
+use poolproof::engine::{self, Minimise, Plan, RunOptions, Silent, Stop, regressions};
 use poolproof::op::Setup;
 use poolproof::spec::{self, Scenario, expect};
 use poolproof::target::{self, TargetName};
@@ -80,6 +80,7 @@ fn judge(target: &TargetName, scenario: &Scenario, cases: Option<u32>) -> Result
         cases,
         jobs: 1,
         time: None,
+        minimise: Minimise::default(),
         stop: Stop::default(),
         // The launcher runs in the package's folder, and so do tests.
         out: out.strip_prefix(env!("CARGO_MANIFEST_DIR")).map_or(out.clone(), Path::to_owned),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use poolproof::engine::kill_matrix::{MatrixOptions, hunt_all, vary_all};
-use poolproof::engine::{Plan, RunOptions, Silent, Stop, run};
+use poolproof::engine::{Minimise, Plan, RunOptions, Silent, Stop, run};
 use poolproof::op::OracleName;
 use poolproof::reference::{OWN, Variation};
 use poolproof::spec;
@@ -101,6 +101,7 @@ fn the_sound_allocator_is_not_convicted() {
         cases: Some(2 * CASES), // the rarest demands of drawn worlds take more than defects do
         jobs: cores(),
         time: None,
+        minimise: Minimise::default(),
         stop: Stop::default(),
         out: PathBuf::from("unused"),
         regressions: None,

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use poolproof::engine::{self, Plan, RunOptions, Silent, Stop};
+use poolproof::engine::{self, Minimise, Plan, RunOptions, Silent, Stop};
 use poolproof::op::snapshot::{BlockView, SegmentView};
 use poolproof::op::{DeviceView, Observation, Op, Reply, Setup, TargetInfo};
 use poolproof::spec::{self, Scenario, expect};
@@ -94,6 +94,7 @@ fn compare(gpu: &TargetName, scenario: Scenario, cases: u32) -> Result<(), Faile
         cases: Some(cases),
         jobs: 1,
         time: None,
+        minimise: Minimise::default(),
         stop: Stop::default(),
         out: Path::new(env!("CARGO_TARGET_TMPDIR")).join("parity"),
         regressions: None,

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use poolproof::engine::{self, Plan, RunOptions, Silent, Stop, run_on};
+use poolproof::engine::{self, Minimise, Plan, RunOptions, Silent, Stop, run_on};
 use poolproof::op::{Capability, Observation, Op, Refusal, RefusalClass, Reply, Setup, TargetInfo};
 use poolproof::report::{self, Language, headline, junit, markdown, table};
 use poolproof::spec;
@@ -28,6 +28,7 @@ fn options(name: &str, globs: &[&str]) -> RunOptions {
         cases: Some(4),
         jobs: 2,
         time: None,
+        minimise: Minimise::default(),
         stop: Stop::default(),
         out: PathBuf::from("reports/latest/target"),
         regressions: None,

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use poolproof::engine::{self, Plan, RunOptions, Silent};
+use poolproof::engine::{self, Minimise, Plan, RunOptions, Silent};
 use poolproof::spec;
 use poolproof::target::TargetName;
 use poolproof::verdict::Outcome;
@@ -35,9 +35,10 @@ fn judge(settings: &str, least_passes: usize) {
         plan: Plan::new(scenarios, &[], None).expect("all others are chosen"),
         seed: 0,
         exact: true,
-        cases: Some(24),
+        cases: Some(12),
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         time: None,
+        minimise: Minimise::default(),
         stop: poolproof::engine::Stop::default(),
         out: PathBuf::from("unused"),
         regressions: None,

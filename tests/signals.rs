@@ -216,7 +216,7 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn a_signal_to_the_whole_group_makes_no_finding_of_its_workers() {
-    let mut work = start("run --cases 3000 -v --jobs 2 --target worker:reference@sim --scenario frac::*");
+    let mut work = start("run --cases 400 -v --jobs 2 --target worker:reference@sim --scenario frac::*");
     work.until("pass");
     kill_process_group(work.pid(), Signal::INT).expect("it runs still");
     let ended = work.end();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arbitrary::{Arbitrary, Unstructured};
-use poolproof::engine::{self, Plan, Progress, RunOptions, Stop, Watch};
+use poolproof::engine::{self, Minimise, Plan, Progress, RunOptions, Stop, Watch};
 use poolproof::mutant;
 use poolproof::op::snapshot::{BlockState, Snapshot};
 use poolproof::op::stats::{Key, PoolKind, Row};
@@ -78,6 +78,7 @@ fn pass(number: u32, seed: u64, exact: bool, cases: Option<u32>) -> Value {
         cases,
         jobs: 1,
         time: None,
+        minimise: Minimise::default(),
         stop,
         out: out.clone(),
         regressions: None,

@@ -29,7 +29,7 @@ pub use replace::replace;
 pub use talk::{Silence, Talk};
 pub use until::Until;
 #[cfg(target_os = "linux")]
-pub use until::{wait, wait_to_write};
+pub use until::{is_readable, wait, wait_to_write};
 #[cfg(target_os = "linux")]
 pub use wired::Wired;
 

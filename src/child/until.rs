@@ -41,6 +41,14 @@ pub fn wait<const N: usize>(on: [BorrowedFd<'_>; N], until: Until) -> io::Result
     polled(on.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)), until)
 }
 
+/// Whether the descriptor can be read now, or has ended.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn is_readable(on: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(on, PollFlags::IN)];
+    matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1))
+}
+
 /// Waits until the descriptor can be written to; `false` if the time is up.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::{self, Plan, RunOptions};
+use crate::engine::{self, Minimise, Plan, RunOptions};
 use crate::report;
 use crate::spec::{self, Body};
 use crate::verdict::record::RunRecord;
@@ -89,6 +89,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Exit, CliError> 
         exact: args.twin.is_exact(),
         cases: args.sequences,
         time: if args.sequences.is_some() { None } else { args.time.or(Some(TIME)) },
+        minimise: Minimise::default(),
         stop: context.stop.clone(),
         out,
         regressions: args.kept.folder(&args.out)?,

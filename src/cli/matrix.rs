@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::engine::replay::sequence;
-use crate::engine::{self, Plan, RunOptions, write_whole};
+use crate::engine::{self, Minimise, Plan, RunOptions, write_whole};
 use crate::matrix::{self, Asked, Bisected, Meant, Ran, compare};
 use crate::report::{self, Language};
 use crate::spec;
@@ -171,6 +171,7 @@ fn one(
     target: TargetName,
     context: &Context,
 ) -> Result<Ran, CliError> {
+    let built_in = built_in_expectations(&target)?;
     let options = RunOptions {
         out: args.out.join(target.folder()),
         jobs: args.jobs.map_or_else(|| jobs_for(&target), usize::from),
@@ -180,11 +181,11 @@ fn one(
         exact: !args.no_exact,
         cases,
         time: None,
+        minimise: Minimise { expected: built_in.iter().cloned().collect(), ..Minimise::default() },
         stop: context.stop.clone(),
         regressions: None, // the same is asked of every release
         command: engine::command::typed(),
     };
-    let built_in = built_in_expectations(&target)?;
     let expected: Vec<&Expectations> = built_in.iter().collect();
     let languages = args.lang.languages();
     let mut shown = Shown::new(&target.to_string(), &options.out, languages, expected, context);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::expect::concerns;
-use crate::engine::{self, Plan, RunOptions, Shard, SweepPlan};
+use crate::engine::{self, Minimise, Plan, RunOptions, Shard, SweepPlan};
 use crate::op::Text;
 use crate::report::{self, Language};
 use crate::spec;
@@ -72,6 +72,10 @@ pub(super) struct Args {
     /// Use this much time for each target: 30s, 10m, 2h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     time: Option<Duration>,
+    /// How long one failing sequence may be made smaller, 5s at most where its failure is expected: 0s keeps it as it
+    /// was found
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    minimise_time: Duration,
     /// Sequences of each generated scenario, instead of its own number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     cases: Option<u32>,
@@ -129,6 +133,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
             all_run = false;
             continue;
         }
+        let built_in = if args.expect.is_empty() { built_in_expectations(&target)? } else { None };
+        let expected: Vec<&Expectations> = expected.iter().chain(&built_in).filter(|f| concerns(f, &target)).collect();
         let options = RunOptions {
             out: args.out.join(target.folder()),
             jobs: args.jobs.map_or_else(|| jobs_for(&target), usize::from),
@@ -138,12 +144,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<Exit, CliError> {
             exact: args.twin.is_exact(),
             cases,
             time: args.time,
+            minimise: Minimise { longest: args.minimise_time, expected: expected.iter().map(|&f| f.clone()).collect() },
             stop: context.stop.clone(),
             regressions: kept.clone(),
             command: engine::command::typed(),
         };
-        let built_in = if args.expect.is_empty() { built_in_expectations(&options.target)? } else { None };
-        let expected = expected.iter().chain(&built_in).filter(|f| concerns(f, &options.target)).collect();
         let mut shown = Shown::new(&options.target.to_string(), &options.out, args.lang.languages(), expected, context);
         target::make_room(&options.target);
         let result = engine::run(&options, &shown);

@@ -229,10 +229,7 @@ fn excused_on_siblings(
 /// Whether an entry speaks of a scenario.
 fn is_about(record: &RunRecord, entry: &Expectation, at: usize) -> bool {
     let scenario = &record.scenarios[at];
-    match &entry.about {
-        About::Scenario(glob) => glob.is_match(&scenario.id),
-        About::Requirement(id) => scenario.requirement == *id || breaks(record, scenario, entry),
-    }
+    entry.about.is_about(&scenario.id, scenario.requirement) || breaks(record, scenario, entry)
 }
 
 /// Whether a failure is of the kind that the entry expects.

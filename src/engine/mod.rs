@@ -32,6 +32,7 @@ pub mod lockstep;
 pub(crate) mod loss;
 mod marks;
 mod metamorphic;
+mod minimise;
 mod naming;
 mod opener;
 mod options;
@@ -71,6 +72,7 @@ use crate::verdict::record::{RunRecord, ScenarioRecord};
 
 pub use files::write_whole;
 pub use kill_matrix::{MatrixOptions, MatrixProgress, kill_matrix};
+pub use minimise::Minimise;
 pub(crate) use opener::{Named, catch_panic, inspect};
 pub use options::RunOptions;
 pub use plan::{Plan, PlanError, Shard, ShardError};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::target::TargetName;
 
+use super::minimise::Minimise;
 use super::plan::Plan;
 use super::stop::Stop;
 
@@ -25,6 +26,8 @@ pub struct RunOptions {
     pub jobs: usize,
     /// Use this much time: stop when it is over, and draw fresh sequences until then.
     pub time: Option<Duration>,
+    /// How long failing sequences may be made smaller.
+    pub minimise: Minimise,
     /// Ends the run early, with what it came to so far.
     pub stop: Stop,
     /// Where the results of this target go, as the user would type it: printed commands name files in it,

@@ -98,7 +98,7 @@ impl Case<'_> {
     /// Makes what failed small, as far as there is time.
     pub(super) fn pin(&self, tally: &mut Tally, patience: Patience<'_>) {
         let Some(pending) = tally.pending.take() else { return };
-        let clock = Clock::start();
+        let (clock, patience) = (Clock::start(), patience.of(self.scenario));
         match pending {
             Pending::Convicted { setup, steps, label, names, conviction, original } => {
                 let author = Author { label: &label, names: &names };

@@ -30,7 +30,7 @@ pub fn run(options: &RunOptions, progress: &dyn Progress) -> Result<RunRecord, E
 /// # Errors
 /// As `run`.
 pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) -> Result<RunRecord, EngineError> {
-    let budget = Budget::new(options.time, &options.stop, progress);
+    let budget = Budget::new(options.time, &options.stop, progress).minimising(options.minimise.clone());
     let mut stamp = run_stamp(&options.command);
     let stored = load_stored(options)?;
     let target = options.target.to_string();

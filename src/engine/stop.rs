@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::minimise::Minimise;
 use super::stamp::Clock;
+use crate::spec::Scenario;
 
 /// Asked for once, from anywhere; every copy is the same request.
 #[derive(Debug, Clone, Default)]
@@ -49,13 +51,19 @@ pub(super) struct Budget<'a> {
     pub(super) limit: Option<Duration>,
     stop: &'a Stop,
     watch: &'a dyn Watch,
+    minimise: Minimise,
     /// When the request to stop was noticed.
     noticed: OnceLock<Clock>,
 }
 
 impl<'a> Budget<'a> {
     pub(super) fn new(limit: Option<Duration>, stop: &'a Stop, watch: &'a dyn Watch) -> Self {
-        Budget { clock: Clock::start(), limit, stop, watch, noticed: OnceLock::new() }
+        Budget { clock: Clock::start(), limit, stop, watch, minimise: Minimise::default(), noticed: OnceLock::new() }
+    }
+
+    /// The same with so long for each failure.
+    pub(super) fn minimising(self, minimise: Minimise) -> Self {
+        Budget { minimise, ..self }
     }
 
     pub(super) fn ran(&self, operations: u64) {
@@ -116,15 +124,26 @@ pub(super) struct Patience<'a> {
     budget: &'a Budget<'a>,
     /// How much of the run's time may be over, where others wait for their turn.
     until: Option<Duration>,
+    /// How long it may be made smaller.
+    longest: Duration,
 }
 
 impl<'a> Patience<'a> {
     pub(super) fn new(budget: &'a Budget<'a>, until: Option<Duration>) -> Self {
-        Patience { budget, until }
+        Patience { budget, until, longest: budget.minimise.longest }
+    }
+
+    /// The same for a failure of this scenario.
+    pub(super) fn of(self, scenario: &Scenario) -> Self {
+        Patience { longest: self.budget.minimise.time_for(scenario), ..self }
     }
 
     pub(super) fn may_shrink(self) -> bool {
         self.budget.may_shrink() && !self.budget.clock.is_past(self.until)
+    }
+
+    pub(super) fn longest(self) -> Duration {
+        self.longest
     }
 
     pub(super) fn may_repeat(self) -> bool {

@@ -115,6 +115,7 @@ fn options(scenarios: Vec<Scenario>, root: &Path) -> RunOptions {
         cases: None,
         jobs: 2,
         time: None,
+        minimise: Minimise::default(),
         stop: Stop::default(),
         out: root.join("out"),
         regressions: Some(root.join("kept")),

@@ -13,9 +13,6 @@ use super::stop::Patience;
 /// How many operations its sequences may have together: of long ones not so many can be tried.
 pub(super) const OPERATIONS: u64 = 6_000_000;
 
-/// How long all of it may take: each sequence of somebody else's allocator may cost a process.
-const LONGEST: Duration = Duration::from_secs(120);
-
 /// The patience for one failure, and what went into making it small.
 pub(super) struct Tries<'a> {
     patience: Patience<'a>,
@@ -27,7 +24,7 @@ pub(super) struct Tries<'a> {
 impl<'a> Tries<'a> {
     /// The time begins now.
     pub(super) fn begin(patience: Patience<'a>) -> Self {
-        Tries { patience, operations: Cell::new(0), clock: Clock::start(), longest: LONGEST }
+        Tries { patience, operations: Cell::new(0), clock: Clock::start(), longest: patience.longest() }
     }
 
     pub(super) fn ran(&self, operations: u64) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::engine::{Plan, Silent, Stop, run};
+use crate::engine::{Minimise, Plan, Silent, Stop, run};
 use crate::op::Op;
 use crate::reference::Defect;
 use crate::spec;
@@ -31,6 +31,7 @@ fn options(target: &str, jobs: usize) -> RunOptions {
         cases: Some(1),
         jobs,
         time: None,
+        minimise: Minimise::default(),
         stop: Stop::default(),
         out: PathBuf::from("unused"),
         regressions: None,

@@ -89,6 +89,17 @@ pub enum About {
     Requirement(RequirementId),
 }
 
+impl About {
+    /// Whether this scenario of that requirement is meant.
+    #[must_use]
+    pub fn is_about(&self, scenario: &str, requirement: RequirementId) -> bool {
+        match self {
+            About::Scenario(glob) => glob.is_match(scenario),
+            About::Requirement(id) => *id == requirement,
+        }
+    }
+}
+
 /// The failures that are expected of a target.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping with `target` and `expect`")]

@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 mod ahead;
 #[cfg(target_os = "linux")]
+mod eager;
+#[cfg(target_os = "linux")]
 mod examine;
 mod faulty;
 mod framing;

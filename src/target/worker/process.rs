@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::super::lost::{Lost, ProtocolError};
+use super::eager::Eager;
 use super::framing::{Framing, Next};
 use super::protocol::{Answer, Ask, LONGEST_ANSWER, LONGEST_ASK};
 use crate::child::{Group, Program, Until, Wired, wait, wait_to_write};
@@ -60,6 +61,7 @@ pub(in crate::target) struct Process {
     prints: Option<PipeReader>,
     /// How it is spoken to, since its hello.
     framing: Framing,
+    eager: Eager,
     unread: Vec<u8>,
     /// What is asked, and what is read at once: kept, for their room.
     asked: Vec<u8>,
@@ -81,6 +83,7 @@ impl Process {
             answers,
             prints: Some(prints),
             framing: Framing::Lines,
+            eager: Eager::default(),
             unread: Vec::new(),
             asked: Vec::new(),
             chunk: vec![0; CHUNK].into(),
@@ -254,6 +257,12 @@ impl Process {
             }
             was_late = until.left().is_zero();
             // What the process has started may hold its pipes open after its end.
+            if self.eager.look(self.answers.as_fd()) {
+                if !self.read_answers() {
+                    return Err(self.gone());
+                }
+                continue;
+            }
             let end = self.group.ended().unwrap_or(self.answers.as_fd());
             let ready = match &self.prints {
                 Some(prints) => wait([self.answers.as_fd(), prints.as_fd(), end], until),

@@ -107,7 +107,7 @@ impl Lanes {
             return false;
         }
         for stream in bits(self.held & idle) {
-            self.holds[stream].clear();
+            self.end(stream, u64::MAX);
         }
         for stream in bits(busy & !self.held) {
             self.holds[stream].push_back(Hold { since: 0, kind: Kind::Busy { ended: false } });
@@ -115,6 +115,22 @@ impl Lanes {
         self.held = busy;
         self.advance();
         true
+    }
+
+    /// What the stream was given before that moment is over, and with it what that waited for, although the stream waited for may
+    /// have been given more since.
+    fn end(&mut self, stream: usize, moment: u64) {
+        while let Some(&Hold { since, kind }) = self.holds[stream].front().filter(|hold| hold.since < moment) {
+            if self.holds[stream].len() == 1 && moment != u64::MAX {
+                // It is busy with something else, which was put on it later.
+                self.holds[stream][0] = Hold { since: moment, kind: Kind::Busy { ended: false } };
+            } else {
+                self.holds[stream].pop_front();
+            }
+            if let Kind::Wait { on } = kind {
+                self.end(on, since);
+            }
+        }
     }
 
     /// The allocator may have waited for any part of what streams were given. They are busy still, with the last of it.
@@ -214,6 +230,20 @@ mod tests {
         lanes.wait(C, C, 3);
         assert_eq!((lanes.over(2), lanes.over(3)), (u64::MAX, 2));
         assert_eq!(lanes.before(B, 0), 1 << 1, "it is ordered all the same");
+    }
+
+    #[test]
+    fn a_stream_that_waited_and_is_idle_shows_that_what_it_waited_for_is_over() {
+        let mut lanes = Lanes::new(4);
+        lanes.occupy(A, 1);
+        lanes.wait(B, A, 2);
+        lanes.wait(C, B, 3);
+        lanes.occupy(A, 4);
+        lanes.see(!(1 << 1));
+        assert_eq!((lanes.over(1), lanes.over(2), lanes.over(3)), (4, u64::MAX, u64::MAX));
+        lanes.wait(C, A, 5);
+        lanes.see(!(1 << 1));
+        assert_eq!(lanes.over(1), 5, "it is busy with what was put on it since");
     }
 
     #[test]

@@ -90,6 +90,11 @@ pub const EXCUSES: &[Excuse] = &[
         "the class of a refusal on a device on which a call was made to fail",
         "the allocator may pass on what the device said",
     ),
+    lawful(
+        OracleName::Refusal,
+        "blocks that waited for streams and became free in a step that changes nothing, once a device call had failed",
+        "whoever was refused an answer when it asked for events may ask again at any time, also while figures are read",
+    ),
     habit(
         OracleName::StreamOrder,
         "streams recorded on a block while requests on its device were redirected",

@@ -51,8 +51,9 @@ pub use observables::judges;
 use std::collections::BTreeSet;
 
 use crate::model::{Effect, Law, Model};
+use crate::op::stats::Row;
 use crate::op::trace::TraceEvent;
-use crate::op::{Capability, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo};
+use crate::op::{Capability, DeviceView, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo};
 use crate::verdict::Violation;
 
 /// One executed step as the judges see it. `op` is `None` where the step is an expectation alone
@@ -130,6 +131,18 @@ impl<'a> Seen<'a> {
     /// Whether a planned fault fired in this step on a device that the operation is about.
     fn fired_in_scope(&self) -> bool {
         self.fault_fired() && self.scope().positions(self.after.devices.len()).any(|device| self.fired_on(device))
+    }
+
+    /// Whether blocks of that device that waited for streams became free in this step, which may have nothing to do with it: a
+    /// device call had failed before, and whoever was told so when it asked for events may ask again at any time.
+    fn may_have_noticed(&self, device: usize) -> bool {
+        let (Some(before), Some(after)) = (self.before.devices.get(device), self.after.devices.get(device)) else {
+            return false;
+        };
+        let count = |view: &DeviceView, family| view.stats.get(family, Row::All).current;
+        let waited = count(before, Family::Active) - count(before, Family::Allocation);
+        let freed = count(before, Family::Active) - count(after, Family::Active);
+        before.faults_fired > 0 && (1..=waited).contains(&freed)
     }
 
     /// Whether a call was served that must be refused: `refusal` says so, and what the figures of such a

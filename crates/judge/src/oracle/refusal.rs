@@ -75,7 +75,8 @@ impl Refusal {
         requirement: Option<RequirementId>,
         found: &mut Vec<Violation>,
     ) {
-        if let Some(moved) = first_difference(seen.before, seen.after) {
+        let moved = first_difference(seen.before, seen.after).filter(|moved| !seen.may_have_noticed(moved.device));
+        if let Some(moved) = moved {
             let (asked, answer) = (op.to_line(), seen.reply.to_line());
             let (device, what, before, after) = (moved.device, moved.what, moved.before, moved.after);
             let message = say!(

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::op::{BlockId, DeviceCall, DeviceId, PoolKind, Reply};
-use crate::oracle::fixture::{Bench, alloc, free, hand_out, oom, refuse};
+use crate::oracle::fixture::{Bench, alloc, free, hand_out, oom, refuse, take_back};
 
 fn bench() -> Bench {
     let mut bench = Bench::new(OracleName::Refusal);
@@ -104,4 +104,22 @@ fn a_fault_excuses_a_refusal_only_where_it_fires() {
     bench.step(Op::EmptyCache, refused(), |_| {}).convicts("LIVE-04");
     bench.step(Op::EmptyCache, refused(), |o| o.devices[0].faults_fired = 1).passes();
     bench.step(Op::EmptyCache, refused(), |_| {}).convicts("OOM-06");
+}
+
+#[test]
+fn after_a_failed_call_waiting_blocks_may_become_free_at_any_time() {
+    for (fired, waiting, due) in [(1, 2, None), (0, 2, Some("ZERO-02")), (1, 0, Some("ZERO-02"))] {
+        let mut bench = bench();
+        bench.step(free(1), Reply::Done, |o| {
+            take_back(&mut o.devices[0], 600);
+            o.devices[0].faults_fired = fired;
+            o.devices[0].stats.increase(Family::Active, PoolKind::Small, waiting);
+        });
+        let notices = |o: &mut crate::op::Observation| o.devices[0].stats.decrease(Family::Active, PoolKind::Small, 1);
+        let judged = bench.step(pointer(Pointer::Null), Reply::Done, notices);
+        match due {
+            Some(promise) => drop(judged.convicts(promise)),
+            None => judged.passes(),
+        }
+    }
 }

@@ -122,6 +122,9 @@ impl Oracle for Summary {
         let Some((device, view)) = seen.model.device_of(op).and_then(|d| Some((d, seen.after.devices.get(d)?))) else {
             return;
         };
+        if seen.may_have_noticed(device) {
+            return; // before the figures were read, or after
+        }
         match (op, seen.reply) {
             (Op::Dictionary { .. }, Reply::Dictionary(entries)) => {
                 judge_dictionary(device, entries, &view.stats, found)
