@@ -4,6 +4,7 @@
 //! largest request is tried anew, for a minimal sequence prefers round sizes to the smallest that fail.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::op::{BlockId, DeviceId, Milestone, Op, OracleName, Setup, Step, StreamId};
 use crate::verdict::Condition;
@@ -14,6 +15,10 @@ use super::failure::relations_of;
 use super::fold::OpenNamed;
 use super::lockstep::{JudgedSequence, Run};
 use super::loss;
+use super::stamp::Clock;
+
+/// How long the smallest size that fails is looked for.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// Requests of up to this size are nothing to speak of.
 const UNREMARKABLE: u64 = 1 << 20;
@@ -138,7 +143,11 @@ fn size(caught: &Caught, open: &OpenNamed<'_>) -> Option<Condition> {
     if fails(512) || !fails(largest) {
         return None; // any size will do, or it comes and goes
     }
+    let clock = Clock::start();
     while high - low > 1 {
+        if clock.is_past(Some(LONGEST)) {
+            return None; // nothing that was learnt is true of every smaller size
+        }
         let middle = low + (high - low) / 2;
         if fails(middle) { high = middle } else { low = middle }
     }

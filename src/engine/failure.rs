@@ -210,6 +210,9 @@ fn shrink(
     let cut = &steps[..steps.len().min(conviction.step + 1)];
     let is_cut = still_fails(setup, cut);
     let mut start = if is_cut { cut.to_vec() } else { steps.to_vec() };
+    if tries.are_dear() {
+        return Small { ran_out: Some(RanOut::Time), ..as_it_is(start) };
+    }
     if loss::is_loss(oracle) && !is_cut {
         return as_it_is(start); // each try may cost a deadline, for a failure that comes and goes
     }

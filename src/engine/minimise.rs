@@ -16,7 +16,7 @@ const OF_EXPECTED: Duration = Duration::from_secs(5);
 /// How long failing sequences may be made smaller.
 #[derive(Debug, Clone)]
 pub struct Minimise {
-    /// Each of them.
+    /// Each of them; and all together, where they are held against each other.
     pub longest: Duration,
     /// Scenarios that these files expect to fail are given 5 s at most.
     pub expected: Vec<Expectations>,
@@ -29,10 +29,14 @@ impl Default for Minimise {
 }
 
 impl Minimise {
-    /// How long a failure of this scenario may be made smaller.
-    pub(super) fn time_for(&self, scenario: &Scenario) -> Duration {
+    /// Whether this scenario is expected to fail.
+    pub(super) fn expects(&self, scenario: &Scenario) -> bool {
         let mut entries = self.expected.iter().flat_map(|file| &file.entries);
-        let is_expected = entries.any(|entry| entry.about.is_about(&scenario.id, scenario.requirement));
+        entries.any(|entry| entry.about.is_about(&scenario.id, scenario.requirement))
+    }
+
+    /// How long a failure may be made smaller.
+    pub(super) fn time(&self, is_expected: bool) -> Duration {
         if is_expected { self.longest.min(OF_EXPECTED) } else { self.longest }
     }
 }
@@ -49,7 +53,7 @@ mod tests {
         let scenarios = spec::built_in();
         let scenario = |id: &str| scenarios.iter().find(|s| s.id == id).expect("it exists");
         let times = |minimise: &Minimise| {
-            ["oom::inside-pool", "oom::recovery"].map(|id| minimise.time_for(scenario(id)).as_secs())
+            ["oom::inside-pool", "oom::recovery"].map(|id| minimise.time(minimise.expects(scenario(id))).as_secs())
         };
         assert_eq!(times(&Minimise { expected: expected.clone(), ..Minimise::default() }), [5, 120]);
         assert_eq!(times(&Minimise { longest: Duration::from_secs(1), expected }), [1, 1]);

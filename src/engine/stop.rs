@@ -124,26 +124,31 @@ pub(super) struct Patience<'a> {
     budget: &'a Budget<'a>,
     /// How much of the run's time may be over, where others wait for their turn.
     until: Option<Duration>,
-    /// How long it may be made smaller.
-    longest: Duration,
+    /// It is one that is expected.
+    expected: bool,
 }
 
 impl<'a> Patience<'a> {
     pub(super) fn new(budget: &'a Budget<'a>, until: Option<Duration>) -> Self {
-        Patience { budget, until, longest: budget.minimise.longest }
+        Patience { budget, until, expected: false }
     }
 
     /// The same for a failure of this scenario.
     pub(super) fn of(self, scenario: &Scenario) -> Self {
-        Patience { longest: self.budget.minimise.time_for(scenario), ..self }
+        Patience { expected: self.budget.minimise.expects(scenario), ..self }
     }
 
     pub(super) fn may_shrink(self) -> bool {
         self.budget.may_shrink() && !self.budget.clock.is_past(self.until)
     }
 
+    /// How long it may be made smaller.
     pub(super) fn longest(self) -> Duration {
-        self.longest
+        self.budget.minimise.time(self.expected)
+    }
+
+    pub(super) fn is_expected(self) -> bool {
+        self.expected
     }
 
     pub(super) fn may_repeat(self) -> bool {

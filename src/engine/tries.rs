@@ -13,6 +13,9 @@ use super::stop::Patience;
 /// How many operations its sequences may have together: of long ones not so many can be tried.
 pub(super) const OPERATIONS: u64 = 6_000_000;
 
+/// A try that takes longer is dear: it cost a process, or a device was waited for.
+const DEAR: Duration = Duration::from_secs(1);
+
 /// The patience for one failure, and what went into making it small.
 pub(super) struct Tries<'a> {
     patience: Patience<'a>,
@@ -30,6 +33,11 @@ impl<'a> Tries<'a> {
     pub(super) fn ran(&self, operations: u64) {
         self.patience.ran(operations);
         self.operations.set(self.operations.get().saturating_add(operations));
+    }
+
+    /// Whether the first try took so long that a failure which is expected is not worth more of them.
+    pub(super) fn are_dear(&self) -> bool {
+        self.patience.is_expected() && self.clock.is_past(Some(DEAR))
     }
 
     /// What there is no more of, if there is something.

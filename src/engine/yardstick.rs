@@ -3,7 +3,7 @@
 //!
 //! Decides for which targets there is one. It convicts nobody: it only says which steps an expectation still holds for.
 
-use crate::op::{Policy, Setup};
+use crate::op::{DeviceId, Op, Policy, Setup, Step};
 use crate::target::{self, TargetName};
 
 use super::attempt::{Attempt, attempt};
@@ -16,6 +16,8 @@ pub(super) struct Yardstick {
     name: TargetName,
     /// The sizes of the target's devices, which may be others than the world asks for.
     device_bytes: Vec<u64>,
+    /// The share of each that it begins with, where that is not all.
+    begins: Vec<Op>,
 }
 
 impl Yardstick {
@@ -24,9 +26,16 @@ impl Yardstick {
         let target: TargetName = case.target.parse().ok()?;
         let Ok(Ok((info, _))) = inspect(case.open, setup) else { return None };
         let device_bytes = info.devices.iter().map(|device| device.total_bytes).collect();
-        info.policies()
-            .any(|policy| policy == Policy::Pytorch2_11)
-            .then(|| Yardstick { name: target::sound_reference(&target), device_bytes })
+        let begins = (0..).map(DeviceId).zip(&info.devices).filter_map(|(device, is)| {
+            let fraction = is.limit_bytes? as f64 / is.total_bytes as f64;
+            Some(Op::SetFraction { device: Some(device), fraction })
+        });
+        let begins = begins.collect();
+        info.policies().any(|policy| policy == Policy::Pytorch2_11).then(|| Yardstick {
+            name: target::sound_reference(&target),
+            device_bytes,
+            begins,
+        })
     }
 
     /// Whether it gets through the steps without a violation, leaving none of them out.
@@ -34,6 +43,9 @@ impl Yardstick {
         let open = Named(&self.name);
         let device_bytes = self.device_bytes.iter().copied().take(setup.device_bytes.len()).collect();
         let setup = Setup { device_bytes, ..setup.clone() };
-        matches!(attempt(&open, &setup, course), Ok(Attempt::Ran(run)) if run.conviction.is_none() && run.dropped == 0)
+        let begins = self.begins.iter().cloned().map(Step::from);
+        let steps: Vec<Step> = begins.chain(course.steps.iter().cloned()).collect();
+        let course = JudgedSequence { steps: &steps, ..*course };
+        matches!(attempt(&open, &setup, &course), Ok(Attempt::Ran(run)) if run.conviction.is_none() && run.dropped == 0)
     }
 }

@@ -18,6 +18,7 @@ import worker_shown
 
 PROTOCOL = "poolproof-worker/2"
 STREAMS = 8
+DECODE = json.JSONDecoder().raw_decode
 VARIABLES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING")
 
 
@@ -27,6 +28,14 @@ def set_settings(config):
         os.environ.pop(variable, None)
     if config:
         os.environ["PYTORCH_CUDA_ALLOC_CONF"] = config
+
+
+def wanted(setup, own):
+    """The settings of a sequence. Those of its own come behind the allocator that the target's name asks for: another one is another
+    target."""
+    config = setup.get("config") or own
+    of = [part for part in (own or "").split(",") if part.strip().startswith("backend:")]
+    return f"{of[-1]},{config}" if of and "backend:" not in config else config
 
 
 class Elsewhere(Exception):
@@ -105,7 +114,7 @@ class Worker:
         gc.freeze()  # what torch has made stays: looking through it takes a quarter of a second
 
     def open(self, setup):
-        config = setup.get("config") or self.config
+        config = wanted(setup, self.config)
         if self.torch is None:
             try:
                 self.start(config)
@@ -166,7 +175,7 @@ class Worker:
         return '{"closed":{}}'
 
     def answer(self, line):
-        (kind, asked), = json.loads(line).items()
+        (kind, asked), = DECODE(line.decode())[0].items()
         if kind == "apply":
             if "ahead" not in asked:
                 self.passes = False

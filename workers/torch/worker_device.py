@@ -183,7 +183,8 @@ class Real(worker_contents.Contents, Host):
     def __init__(self, torch, watcher, config, limited, streams):
         super().__init__(torch, config, limited, streams)
         self.watcher, self.words, self.wanted = watcher, watcher.shared.words, watcher.shared.wanted
-        self.driver_library = driver = ctypes.CDLL("libcuda.so.1")
+        self.driver_library, self.calls = ctypes.CDLL("libcuda.so.1"), {}
+        driver = self.driver_library
         self.wait = getattr(driver, "cuStreamWaitValue32_v2", None) or driver.cuStreamWaitValue32
         self.wait.argtypes = (c_uint64, c_uint64, c_uint32, c_uint)
         driver.cuMemHostRegister_v2.argtypes = (c_void_p, c_size_t, c_uint)
@@ -200,7 +201,10 @@ class Real(worker_contents.Contents, Host):
         self.begin_contents(driver)
 
     def do(self, name, *arguments):
-        code = getattr(self.driver_library, name)(*arguments)
+        call = self.calls.get(name)
+        if call is None:
+            call = self.calls[name] = getattr(self.driver_library, name)
+        code = call(*arguments)
         if code != 0:
             raise RuntimeError(f"CUDA driver error: {code} ({name}, asked by the harness)")
 

@@ -44,7 +44,7 @@ class Front:
         (kind, asked), = json.loads(line).items()
         if kind != "open":
             return worker.Worker(*self.made).answer(line)
-        wanted = asked["setup"].get("config") or self.config
+        wanted = worker.wanted(asked["setup"], self.config)
         if self.imported is not None:
             return None if backend(wanted) == self.imported else '{"restart":{}}'
         worker.set_settings(wanted)

@@ -46,20 +46,24 @@ impl<D: Device, P: Planting> DeviceAllocator<D, P> {
             return None;
         }
         let free = &self.pools[usize::from(request.pool)].free;
-        let of =
-            |lender: StreamHandle| free.first_fit(&self.arena, lender, size).filter(|&slot| self.fits(request, slot));
-        let lent = self.waits.0.iter().filter_map(|wait| match request.stream {
-            own if own == wait.stream => of(wait.on).map(|slot| (slot, wait)),
-            own if own == wait.on && self.planted.has(Defect::WaitOrdersBothWays) => {
-                of(wait.stream).map(|slot| (slot, wait))
-            }
-            _ => None,
-        });
         let before = |slot: Slot, wait: &Wait| {
             let frees = wait.frees.get(usize::from(request.pool)).copied().unwrap_or(0);
             self.arena[slot].searches_at_free <= frees
         };
-        lent.filter(|&(slot, wait)| !lawful || before(slot, wait)).map(|(slot, _)| slot).next()
+        let of = |lender: StreamHandle, wait: &Wait| {
+            if lawful {
+                // A smaller one that was freed too late must not hide it.
+                let mut all = free.from(&self.arena, lender, (size, 0));
+                return all.find(|&slot| self.fits(request, slot) && before(slot, wait));
+            }
+            free.first_fit(&self.arena, lender, size).filter(|&slot| self.fits(request, slot))
+        };
+        let mut lent = self.waits.0.iter().filter_map(|wait| match request.stream {
+            own if own == wait.stream => of(wait.on, wait),
+            own if own == wait.on && self.planted.has(Defect::WaitOrdersBothWays) => of(wait.stream, wait),
+            _ => None,
+        });
+        lent.next()
     }
 
     /// Whether the request may have a block of that size at all.

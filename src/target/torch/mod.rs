@@ -40,6 +40,9 @@ struct LiveTorch {
     events: Vec<Vec<TraceEvent>>,
 }
 
+/// What a driver may need itself to give all that is free of a card in one piece.
+const MARGIN: u64 = 64 << 20;
+
 /// The worker as a target.
 ///
 /// # Errors
@@ -50,7 +53,8 @@ pub(super) fn over(worker: WorkerTarget, name: &TargetName, setup: &Setup) -> Re
     let config = setup.config.clone().or_else(|| command::config(name));
     info.config.clone_from(&config);
     for (device, seen) in info.devices.iter_mut().zip(&told.seen.devices) {
-        device.taken_bytes = device.total_bytes.saturating_sub(seen.free_bytes);
+        let margin = if name.place == "cuda" { MARGIN } else { 0 };
+        device.taken_bytes = device.total_bytes.saturating_sub(seen.free_bytes).saturating_add(margin);
     }
     if info.can(Capability::ExactPolicy) {
         let settings = config.as_deref().map_or_else(|| Ok(Settings::default()), |text| read_settings(name, text))?;

@@ -32,12 +32,14 @@ pub(super) struct Lanes {
     /// By stream and other stream, the moment before which all work of the other comes before what the stream is given
     /// now. Empty until a stream waits for another.
     order: Vec<u64>,
+    /// One bit for each stream of whose holds some may be over, nobody knows how many; all but the last count as over.
+    unclear: u64,
 }
 
 impl Lanes {
     pub(super) fn new(streams: u8) -> Self {
         let count = usize::from(streams.min(StreamId::LIMIT));
-        Lanes { holds: vec![VecDeque::new(); count], held: 0, order: Vec::new() }
+        Lanes { holds: vec![VecDeque::new(); count], held: 0, order: Vec::new(), unclear: 0 }
     }
 
     /// The moment before which the work of a stream is over.
@@ -61,6 +63,9 @@ impl Lanes {
 
     fn push(&mut self, stream: StreamId, since: u64, kind: Kind) {
         if let Some(holds) = self.holds.get_mut(usize::from(stream.0)) {
+            if self.unclear >> stream.0 & 1 == 1 {
+                holds.clear();
+            }
             holds.push_back(Hold { since, kind });
             self.held |= 1 << stream.0;
         }
@@ -91,6 +96,9 @@ impl Lanes {
 
     /// The first work that keeps the stream busy ends, or will as soon as its turn comes.
     pub(super) fn finish(&mut self, stream: StreamId) {
+        if self.unclear.checked_shr(u32::from(stream.0)).unwrap_or(0) & 1 == 1 {
+            return; // whether it was the last shows when the stream is seen
+        }
         let first = |hold: &&mut Hold| matches!(hold.kind, Kind::Busy { ended: false });
         if let Some(hold) = self.holds.get_mut(usize::from(stream.0)).and_then(|holds| holds.iter_mut().find(first)) {
             hold.kind = Kind::Busy { ended: true };
@@ -99,19 +107,32 @@ impl Lanes {
     }
 
     /// These streams have nothing left to do, and all others have something. What is not known to hold one of those up was
-    /// there before everything. Whether that is news.
-    pub(super) fn see(&mut self, idle: u64) -> bool {
+    /// there before everything, unless it is unclear what is over. Whether that is news; `now` is later than all before.
+    pub(super) fn see(&mut self, idle: u64, now: u64) -> bool {
         let all = u64::MAX.checked_shr(64 - u32::try_from(self.holds.len()).unwrap_or(64)).unwrap_or(0);
         let busy = !idle & all;
         if busy == self.held {
             return false;
         }
+        let is_unclear = self.unclear != 0;
         for stream in bits(self.held & idle) {
             self.end(stream, u64::MAX);
         }
-        for stream in bits(busy & !self.held) {
-            self.holds[stream].push_back(Hold { since: 0, kind: Kind::Busy { ended: false } });
+        let ordered = if self.order.is_empty() { 0 } else { idle & all };
+        for stream in bits(ordered) {
+            for other in 0..self.holds.len() {
+                self.end(other, self.order[stream * self.holds.len() + other]);
+            }
         }
+        for stream in bits(busy) {
+            if !self.holds[stream].is_empty() {
+                continue;
+            }
+            let since = if is_unclear { now } else { 0 };
+            self.unclear |= u64::from(is_unclear) << stream;
+            self.holds[stream].push_back(Hold { since, kind: Kind::Busy { ended: false } });
+        }
+        self.unclear &= busy;
         self.held = busy;
         self.advance();
         true
@@ -138,6 +159,7 @@ impl Lanes {
         for stream in bits(self.held) {
             let gone = self.holds[stream].len().saturating_sub(1);
             self.holds[stream].drain(..gone);
+            self.unclear |= u64::from(gone > 0) << stream;
         }
         self.advance();
     }
@@ -239,20 +261,56 @@ mod tests {
         lanes.wait(B, A, 2);
         lanes.wait(C, B, 3);
         lanes.occupy(A, 4);
-        lanes.see(!(1 << 1));
+        lanes.see(!(1 << 1), 9);
         assert_eq!((lanes.over(1), lanes.over(2), lanes.over(3)), (4, u64::MAX, u64::MAX));
         lanes.wait(C, A, 5);
-        lanes.see(!(1 << 1));
+        lanes.see(!(1 << 1), 9);
         assert_eq!(lanes.over(1), 5, "it is busy with what was put on it since");
+    }
+
+    #[test]
+    fn after_a_wait_of_the_allocator_only_the_last_work_of_a_stream_is_not_over() {
+        let mut lanes = Lanes::new(4);
+        lanes.occupy(A, 1);
+        lanes.wait(B, A, 2);
+        lanes.occupy(A, 3);
+        lanes.waited();
+        assert_eq!((lanes.over(1), lanes.over(2)), (3, u64::MAX));
+        lanes.see(!(1 << 1 | 1 << 2), 4);
+        assert_eq!((lanes.over(1), lanes.over(2)), (3, 4), "that wait was not over, and nobody knows what is");
+        lanes.finish(A);
+        lanes.occupy(B, 5);
+        lanes.see(!(1 << 1 | 1 << 2), 6);
+        assert_eq!((lanes.over(1), lanes.over(2)), (3, 5), "the first may have ended, or the second");
+        lanes.see(!(1 << 2), 7);
+        lanes.finish(B);
+        lanes.see(u64::MAX, 8);
+        lanes.occupy(A, 9);
+        lanes.occupy(A, 10);
+        lanes.finish(A);
+        assert_eq!((lanes.over(1), lanes.over(2)), (10, u64::MAX), "all is clear again");
+    }
+
+    #[test]
+    fn an_idle_stream_shows_what_came_before_it_although_the_allocator_waited_since() {
+        let mut lanes = Lanes::new(4);
+        lanes.occupy(C, 1);
+        lanes.wait(A, C, 2);
+        lanes.occupy(A, 3);
+        lanes.waited();
+        lanes.wait(B, A, 4);
+        lanes.occupy(C, 5);
+        lanes.see(!(1 << 3), 6);
+        assert_eq!((lanes.over(1), lanes.over(2), lanes.over(3)), (u64::MAX, u64::MAX, 5));
     }
 
     #[test]
     fn what_is_seen_counts_more_than_what_was_told() {
         let mut lanes = Lanes::new(4);
-        lanes.see(!(1 << 1));
+        lanes.see(!(1 << 1), 9);
         assert_eq!(lanes.over(1), 0, "busy for a reason that nobody told");
         lanes.wait(B, A, 5);
-        lanes.see(u64::MAX);
+        lanes.see(u64::MAX, 9);
         assert_eq!((lanes.over(1), lanes.over(2)), (u64::MAX, u64::MAX));
         lanes.occupy(A, 6);
         lanes.occupy(A, 7);

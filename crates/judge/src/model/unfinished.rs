@@ -98,7 +98,8 @@ impl Retired {
 
     /// These streams have nothing left to do.
     pub(super) fn settle(&mut self, device: usize, idle: u64) {
-        if self.lanes[device].see(idle) {
+        let now = self.tick();
+        if self.lanes[device].see(idle, now) {
             self.drop_done(device); // what waited for these may be done, and have more to do
         }
         if self.waiting[device] & idle != 0 {

@@ -56,7 +56,9 @@ impl Peak {
         };
         let (before, after) = (&before.stats, &after.stats);
         if self.can_reset && matches!(seen.served(), Some(Op::ResetPeak { .. })) {
-            self.judge_reset(device, before, after, convictions);
+            if !seen.may_have_noticed(device) {
+                self.judge_reset(device, before, after, convictions);
+            }
             return;
         }
         let fault = seen.fired_on(device);

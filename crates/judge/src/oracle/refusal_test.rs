@@ -110,11 +110,12 @@ fn a_fault_excuses_a_refusal_only_where_it_fires() {
 fn after_a_failed_call_waiting_blocks_may_become_free_at_any_time() {
     for (fired, waiting, due) in [(1, 2, None), (0, 2, Some("ZERO-02")), (1, 0, Some("ZERO-02"))] {
         let mut bench = bench();
-        bench.step(free(1), Reply::Done, |o| {
+        let frees = |o: &mut crate::op::Observation| {
             take_back(&mut o.devices[0], 600);
             o.devices[0].faults_fired = fired;
             o.devices[0].stats.increase(Family::Active, PoolKind::Small, waiting);
-        });
+        };
+        bench.step(free(1), Reply::Done, frees).passes();
         let notices = |o: &mut crate::op::Observation| o.devices[0].stats.decrease(Family::Active, PoolKind::Small, 1);
         let judged = bench.step(pointer(Pointer::Null), Reply::Done, notices);
         match due {

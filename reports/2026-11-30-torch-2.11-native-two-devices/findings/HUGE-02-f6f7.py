@@ -1,19 +1,18 @@
-r"""STRM-03: Freed memory was withheld although its streams were done.
+r"""HUGE-02: A size too large to be rounded was not refused cleanly.
 
-Found by poolproof in strm::freed-inside-pool on torch@cuda?expandable_segments:True.
-What was seen: reserved_bytes.all.current of device 0 moved by 20 MiB instead of 0 B
-change of reserved bytes of device 0, current: expected 0 B; actual 20 MiB
+Found by poolproof in huge::plain-cannot-be-rounded on torch@cuda.
+What was seen: `alloc huge: 8388608 TiB (9223372036854775808 B) on device 0, stream 0` (answer: `refused (invalid_argument): <built-in function _cuda_cudaCachingAllocator_raw_alloc> returned a result with an exception set`) moved num_device_alloc of device 0 from 0 to 1, though such a call changes nothing
+device allocations of device 0: expected 0; actual 1
 
 Exits with 1 while the defect is there, with 0 when it is gone, with 2 where it could not be tried.
 """
 import os
 import sys
 
-os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
 import torch
 
 SIZES = [1073741824]  # what each device plays: memory is refused beyond it
-STREAMS = 4
+STREAMS = 1
 if torch.cuda.device_count() < len(SIZES):
     print("needs", len(SIZES), "GPUs, and", torch.cuda.device_count(), "are here")
     sys.exit(2)
@@ -73,32 +72,12 @@ def tell(expected, actual, holds):
 
 def main():
     played = play()
-    # pool_create p0 on device 0
-    with torch.cuda.device(0):
-        p0 = torch.cuda.MemPool()
-    # pool_enter p0 on device 0
-    inside_p0_0 = torch.cuda.use_mem_pool(p0, device=0)
-    _ = inside_p0_0.__enter__()
-    # alloc b0: 30 MiB (31457280 B) on device 0, stream 0
-    b0 = tensor(0, 0, 31457280)
-    at_b0, size_b0 = at(b0), 31457280
-    # fill b0
-    pass
-    # record_stream b0 on stream 1
-    _ = b0.record_stream(STREAM[0][1])
-    # verify b0
-    pass
-    # free b0
-    b0 = None
-    # synchronize device 0
-    _ = torch.cuda.synchronize(0)
     before = [torch.cuda.memory_stats(d) for d in range(len(SIZES))]
-    # alloc b1: 30 MiB (31457280 B) on device 0, stream 0
-    b1, said = attempt(lambda: raw(0, 0, 31457280))
-    at_b1, size_b1 = at(b1), 31457280
+    # alloc b0: 8388608 TiB (9223372036854775808 B) on device 0, stream 0
+    b0, _ = attempt(lambda: raw(0, 0, 9223372036854775808))
+    at_b0, size_b0 = at(b0), 9223372036854775808
     wrong = False
-    wrong |= tell("the call is served", said, said == "served")
-    wrong |= tell("reserved_bytes.all.current of device 0 moves by exactly 0", (torch.cuda.memory_stats(0)["reserved_bytes.all.current"] - before[0]["reserved_bytes.all.current"]), (torch.cuda.memory_stats(0)["reserved_bytes.all.current"] - before[0]["reserved_bytes.all.current"]) == 0)
+    wrong |= tell("num_device_alloc of device 0 is exactly 0", (torch.cuda.memory_stats(0)["num_device_alloc"]), (torch.cuda.memory_stats(0)["num_device_alloc"]) == 0)
     return int(wrong)
 
 
