@@ -72,8 +72,8 @@ pub(super) struct Args {
     /// Use this much time for each target: 30s, 10m, 2h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     time: Option<Duration>,
-    /// How long one failing sequence may be made smaller, 5s at most where its failure is expected: 0s keeps it as it
-    /// was found
+    /// How long one failing sequence may be made smaller (5s at most where its failure is expected), and all of them be
+    /// held against each other, to see which come of one mistake
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     minimise_time: Duration,
     /// Sequences of each generated scenario, instead of its own number

@@ -16,7 +16,7 @@ pub(super) struct Yardstick {
     name: TargetName,
     /// The sizes of the target's devices, which may be others than the world asks for.
     device_bytes: Vec<u64>,
-    /// The share of each that it begins with, where that is not all.
+    /// The share of each that the target begins with, where the yardstick's settings do not say so.
     begins: Vec<Op>,
 }
 
@@ -25,17 +25,21 @@ impl Yardstick {
     pub(super) fn of(case: &Case<'_>, setup: &Setup) -> Option<Self> {
         let target: TargetName = case.target.parse().ok()?;
         let Ok(Ok((info, _))) = inspect(case.open, setup) else { return None };
-        let device_bytes = info.devices.iter().map(|device| device.total_bytes).collect();
-        let begins = (0..).map(DeviceId).zip(&info.devices).filter_map(|(device, is)| {
-            let fraction = is.limit_bytes? as f64 / is.total_bytes as f64;
-            Some(Op::SetFraction { device: Some(device), fraction })
-        });
+        if !info.policies().any(|policy| policy == Policy::Pytorch2_11) {
+            return None;
+        }
+        let device_bytes: Vec<u64> = info.devices.iter().map(|device| device.total_bytes).collect();
+        let name = target::sound_reference(&target);
+        let world = Setup { device_bytes: device_bytes.clone(), ..setup.clone() };
+        let Ok(Ok((own, _))) = inspect(&Named(&name), &world) else { return None };
+        let pairs = (0..).map(DeviceId).zip(info.devices.iter().zip(&own.devices));
+        let begins =
+            pairs.filter(|(_, (its, own))| its.limit_bytes != own.limit_bytes).filter_map(|(device, (its, _))| {
+                let fraction = its.limit_bytes? as f64 / its.total_bytes as f64;
+                Some(Op::SetFraction { device: Some(device), fraction })
+            });
         let begins = begins.collect();
-        info.policies().any(|policy| policy == Policy::Pytorch2_11).then(|| Yardstick {
-            name: target::sound_reference(&target),
-            device_bytes,
-            begins,
-        })
+        Some(Yardstick { name, device_bytes, begins })
     }
 
     /// Whether it gets through the steps without a violation, leaving none of them out.

@@ -107,7 +107,7 @@ pub(super) fn oracle(oracle: OracleName) -> Pair {
 /// Why a sequence was not taken apart to the end.
 pub(super) fn ran_out(ran_out: RanOut) -> (&'static str, &'static str) {
     match ran_out {
-        RanOut::Time => (": the time that one failure may take was over", "：单个问题的时限已到"),
+        RanOut::Time => (": such a failure is given no more time", "：此类问题不再分配更多时间"),
         RanOut::Runs => {
             (": as many sequences were run for it as one failure may cost", "：已达到单个问题可运行的序列数上限")
         }
