@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Output, Stdio};
+use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::target::TargetName;
@@ -77,7 +78,10 @@ fn main() -> ExitCode {
     add("template_passes::c-binary".into(), has("cc"), "cc", template, "c-binary");
     add("template_passes::rust".into(), has_crates(), "cargo and serde_json among its crates", template, "rust");
     add("check_worker_names_mistakes".into(), has_python, "python3", checked, "");
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // Each waits for processes, and some for a deadline, more than it works.
+    arguments.test_threads.get_or_insert(4);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn has(program: &str) -> bool {
@@ -109,10 +113,20 @@ fn poolproof(folder: &Path) -> Command {
     command
 }
 
+/// The interpreter itself: what `python3` names may be a script that looks for it, which takes longer than the adapter.
+fn python() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+        let path = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+        if path.is_empty() { "python3".to_owned() } else { path }
+    })
+}
+
 /// The adapter of the tests as a target.
 fn adapter(options: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/adapters/cached.py");
-    format!("exec:python3 '{}'@host?deadline=20s{options}", path.display())
+    format!("exec:'{}' '{}'@host?deadline=20s{options}", python(), path.display())
 }
 
 fn run(target: &str, more: &[&str]) -> Result<(TempDir, Output, RunRecord), Failed> {

@@ -109,7 +109,7 @@ fn expect_consistent(record: &RunRecord) {
     }
 }
 
-const LONG: &str = "run --cases 3000 -v --target reference@sim --scenario {iso,oom,peak,mem,strm}::*";
+const LONG: &str = "run --cases 600 -v --target reference@sim --scenario {iso,oom,peak,mem,strm}::*";
 const LONG_AND_WRONG: &str =
     "run --cases 3000 --target reference@sim?defect=event-on-default-stream --scenario strm::*";
 
@@ -171,7 +171,7 @@ fn what_an_earlier_run_left_is_gone_before_anything_runs() {
     let out = folder.path().join("reports/latest/reference@sim");
     fs::create_dir_all(&out).expect("a temporary folder");
     fs::write(out.join("report.md"), "left by an earlier run").expect("a temporary folder");
-    let mut work = start_in(folder, "run --cases 3000 -v --target reference@sim --scenario frac::*");
+    let mut work = start_in(folder, "run --cases 900 -v --target reference@sim --scenario frac::*");
     work.until("pass");
     work.send(Signal::KILL);
     let ended = work.end();
@@ -216,7 +216,7 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn a_signal_to_the_whole_group_makes_no_finding_of_its_workers() {
-    let mut work = start("run --cases 400 -v --jobs 2 --target worker:reference@sim --scenario frac::*");
+    let mut work = start("run --cases 150 -v --jobs 2 --target worker:reference@sim --scenario frac::*");
     work.until("pass");
     kill_process_group(work.pid(), Signal::INT).expect("it runs still");
     let ended = work.end();

@@ -16,7 +16,7 @@ pub fn cuda(name: &str, flags: &[&str]) -> Result<PathBuf, String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_cuda/libcuda.c");
     build(&folder.join("libcuda.so.1"), |built| {
         let mut cc = Command::new("cc");
-        cc.args(["-O2", "-shared", "-fPIC", "-o"]).arg(built).arg(source).args(flags).arg("-lpthread");
+        cc.args(["-O3", "-shared", "-fPIC", "-o"]).arg(built).arg(source).args(flags).arg("-lpthread");
         cc
     })?;
     Ok(folder)
@@ -31,7 +31,7 @@ pub fn nvml(folder: &Path) -> Result<PathBuf, String> {
     build(&library, |built| {
         let mut rustc = Command::new(rustc());
         rustc.args(["--edition", "2024", "--crate-type", "cdylib", "--crate-name", "fake_nvml"]);
-        rustc.args(["-C", "panic=abort", "-C", "strip=debuginfo", "-o"]).arg(built);
+        rustc.args(["-O", "-C", "panic=abort", "-C", "strip=debuginfo", "-o"]).arg(built);
         rustc.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/nvml.rs"));
         rustc
     })?;

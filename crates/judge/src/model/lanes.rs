@@ -63,11 +63,15 @@ impl Lanes {
 
     fn push(&mut self, stream: StreamId, since: u64, kind: Kind) {
         if let Some(holds) = self.holds.get_mut(usize::from(stream.0)) {
-            if self.unclear >> stream.0 & 1 == 1 {
+            let is_unclear = self.unclear >> stream.0 & 1 == 1;
+            if is_unclear {
                 holds.clear();
             }
             holds.push_back(Hold { since, kind });
             self.held |= 1 << stream.0;
+            if is_unclear {
+                self.advance(); // who waits for what counts as over has nothing to wait for
+            }
         }
     }
 
@@ -124,17 +128,15 @@ impl Lanes {
                 self.end(other, self.order[stream * self.holds.len() + other]);
             }
         }
-        for stream in bits(busy) {
-            if !self.holds[stream].is_empty() {
-                continue;
-            }
+        self.unclear &= busy;
+        self.held = busy;
+        self.advance();
+        for stream in bits(busy & !self.held) {
             let since = if is_unclear { now } else { 0 };
             self.unclear |= u64::from(is_unclear) << stream;
             self.holds[stream].push_back(Hold { since, kind: Kind::Busy { ended: false } });
         }
-        self.unclear &= busy;
         self.held = busy;
-        self.advance();
         true
     }
 
@@ -154,14 +156,23 @@ impl Lanes {
         }
     }
 
-    /// The allocator may have waited for any part of what streams were given. They are busy still, with the last of it.
+    /// The allocator may have waited for any part of what streams were given. They were seen since and are busy still, with the last
+    /// of it.
     pub(super) fn waited(&mut self) {
-        for stream in bits(self.held) {
+        let busy = self.held;
+        let last: Vec<u64> = self.holds.iter().map(|holds| holds.back().map_or(0, |hold| hold.since)).collect();
+        for stream in bits(busy) {
             let gone = self.holds[stream].len().saturating_sub(1);
             self.holds[stream].drain(..gone);
             self.unclear |= u64::from(gone > 0) << stream;
         }
         self.advance();
+        for stream in bits(busy & !self.held) {
+            // That wait is over; what the stream is busy with is one of those that count as over, and may end at any time.
+            self.unclear |= 1 << stream;
+            self.holds[stream].push_back(Hold { since: last[stream], kind: Kind::Busy { ended: false } });
+        }
+        self.held = busy;
     }
 
     /// Takes away what is over.
@@ -197,6 +208,10 @@ fn bits(mut set: u64) -> impl Iterator<Item = usize> {
         Some(stream)
     })
 }
+
+#[cfg(test)]
+#[path = "lanes_test.rs"]
+mod against_streams;
 
 #[cfg(test)]
 mod tests {
@@ -275,9 +290,7 @@ mod tests {
         lanes.wait(B, A, 2);
         lanes.occupy(A, 3);
         lanes.waited();
-        assert_eq!((lanes.over(1), lanes.over(2)), (3, u64::MAX));
-        lanes.see(!(1 << 1 | 1 << 2), 4);
-        assert_eq!((lanes.over(1), lanes.over(2)), (3, 4), "that wait was not over, and nobody knows what is");
+        assert_eq!((lanes.over(1), lanes.over(2)), (3, 2), "it was seen busy, and nobody knows with what");
         lanes.finish(A);
         lanes.occupy(B, 5);
         lanes.see(!(1 << 1 | 1 << 2), 6);
