@@ -33,10 +33,9 @@ const STACKS: [&str; 16] = [
 ];
 
 /// So many of them, one for each kind at least, are tried of the newest release; the others take minutes (`-- --include-ignored`).
-const TRIED: [&str; 6] = [
+const TRIED: [&str; 5] = [
     "pool:initial=1MiB",
     "guard+fixed:block=64KiB,count=4",
-    "guard+binning:min=8,max=12,count=4",
     "limiting:limit=33%",
     "guard+tracking+binning+pool",
     "guard+failure+prefetch+statistics+pool",

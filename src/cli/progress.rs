@@ -119,6 +119,10 @@ impl Progress for Shown<'_> {
         self.count("sequences swept");
     }
 
+    fn comparing(&self, violations: usize) {
+        self.pulse.say(&format!("{violations} violations are held against each other"));
+    }
+
     fn so_far(&self, record: &dyn Fn() -> RunRecord) {
         if self.languages.is_empty() {
             return;

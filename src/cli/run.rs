@@ -187,9 +187,11 @@ fn add_programs(
         Programs::All => true,
         Programs::None => false,
     };
-    if standalone::tongue(&options.target).is_none() || !record.findings.iter().any(|f| wanted(record, f)) {
+    let count = record.findings.iter().filter(|f| wanted(record, f)).count();
+    if standalone::tongue(&options.target).is_none() || count == 0 {
         return Ok(());
     }
+    note(format_args!("{}: {count} findings are written as programs, and these are run", options.target));
     let (verbose, stop) = (context.verbose, context.stop.clone());
     // A run that is cut off from here on has its report.
     let so_far = RunRecord { ended: EndedBy::Killed, ..record.clone() };

@@ -52,6 +52,11 @@ impl Ended {
         }
     }
 
+    /// How many violations it came to, departures from the policy aside.
+    pub(super) fn violations(&self) -> usize {
+        self.caught.len()
+    }
+
     /// Adds what failing device calls led to.
     pub(super) fn push(&mut self, caught: Caught) {
         if self.caught.is_empty() {

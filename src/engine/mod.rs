@@ -143,6 +143,10 @@ pub trait Progress: Watch {
 
     /// One of them is done.
     fn swept(&self) {}
+
+    /// All scenarios have ended, and so many violations of a target with a process of its own are held against each other, to see
+    /// which are one finding.
+    fn comparing(&self, _violations: usize) {}
 }
 
 /// Nobody watches.

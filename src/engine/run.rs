@@ -70,6 +70,10 @@ pub fn run_on(open: &Opener<'_>, options: &RunOptions, progress: &dyn Progress) 
     let ended: Vec<_> = cases.iter().zip(&tallies).map(|(c, t)| Some(Ended::of(c.scenario, t, by))).collect();
     // Whoever stops a run does not want to wait for more of them.
     let open = (!budget.is_stopped()).then_some(open);
+    let violations = ended.iter().flatten().map(Ended::violations).sum();
+    if open.is_some() && violations > 1 && options.target.is_apart() {
+        progress.comparing(violations);
+    }
     let mut record = assemble::record(options, &ended, open);
     record.ended = by;
     record.sweep = swept;
