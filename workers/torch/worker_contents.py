@@ -4,8 +4,9 @@ Decides the pattern of a block and which parts of a large one are read. Used by 
 """
 
 import ctypes
+import mmap
 import sys
-from ctypes import byref, c_size_t, c_uint, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import byref, c_char, c_char_p, c_size_t, c_uint, c_uint8, c_uint32, c_uint64, c_void_p
 
 MIB = 1 << 20
 # Of a block above this the end and the beginning of each MiB are read.
@@ -13,6 +14,10 @@ WHOLE = 256 << 10
 SAMPLE = 4096
 HOST, DEVICE = 1, 2  # CU_MEMORYTYPE_HOST, CU_MEMORYTYPE_DEVICE
 PATTERN = 0x9E3779B1
+# Memory of the host that the device copies into, and how many beginnings fit: a buffer made for each copy takes longer than the copy.
+ROOM = 512 << 10
+ROWS = 64
+PORTABLE = 1  # CU_MEMHOSTREGISTER_PORTABLE
 
 
 class Copy2D(ctypes.Structure):
@@ -34,6 +39,11 @@ class Contents:
         driver.cuMemcpy2DAsync_v2.argtypes = (c_void_p, c_uint64)
         driver.cuMemcpyDtoHAsync_v2.argtypes = (c_void_p, c_uint64, c_size_t, c_uint64)
         self.aside = [self.cuda.Stream(device=d) for d in range(self.count)]
+        self.room = mmap.mmap(-1, ROOM)
+        self.room_at = ctypes.addressof(c_char.from_buffer(self.room))
+        self.do("cuMemHostRegister_v2", self.room_at, ROOM, PORTABLE)
+        self.differ = ctypes.CDLL(None).memcmp
+        self.differ.argtypes = (c_void_p, c_char_p, c_size_t)
         self.tags = {}
 
     @staticmethod
@@ -54,46 +64,47 @@ class Contents:
     def check(self, device, stream, address, size, block):
         if (device, stream) in self.need:
             return "pending"
-        if not size:
-            return "intact"
-        value = self.value(block)
+        value, pieces = self.value(block), pieces_of(size)
+        word, low, aside = value.to_bytes(4, "little"), bytes([value & 0xFF]), self.aside[device]
         self.all_streams[device][stream].synchronize()
-        for start, found in self.read(device, address, size):
-            words, tail = len(found) // 4, len(found) % 4
-            due = value.to_bytes(4, "little") * words + bytes([value & 0xFF]) * tail
-            if found != due:
-                return self.described(start, found, due, size)
+        while pieces:
+            copied, used = [], 0
+            with self.on(device):
+                while pieces and used + pieces[-1][1] * pieces[-1][2] <= ROOM:
+                    at, rows, width = pieces.pop()
+                    self.copy(aside, address + at, rows, width, self.room_at + used)
+                    copied.append((at, rows * width, width, self.room_at + used))
+                    used += rows * width
+            aside.synchronize()
+            for at, length, width, place in copied:
+                due = word * (length // 4) + low * (length % 4)
+                if self.differ(place, due, length):
+                    return self.described(at, ctypes.string_at(place, length), due, width)
         return "intact"
 
-    def read(self, device, address, size):
-        """All of a small block, of a large one its end and the beginning of each MiB, as offsets and bytes."""
-        aside = self.aside[device]
-        with self.on(device):
-            if size <= WHOLE:
-                return [(0, self.copied(aside, address, size))]
-            end = (size - SAMPLE) // 4 * 4
-            rows = (size - SAMPLE) // MIB + 1
-            found = ctypes.create_string_buffer(rows * SAMPLE)
-            copy = Copy2D(source_kind=DEVICE, source=address, source_pitch=MIB, kind=HOST, to=ctypes.addressof(found),
-                          pitch=SAMPLE, width=SAMPLE, height=rows)
-            self.do("cuMemcpy2DAsync_v2", byref(copy), aside.cuda_stream)
-            last = self.copied(aside, address + end, size - end)
-            copied = found.raw
-            parts = [(at * MIB, copied[at * SAMPLE:(at + 1) * SAMPLE]) for at in range(rows)]
-            return [*parts, (end, last)]
+    def copy(self, aside, source, rows, width, to):
+        """The beginnings of so many MiB, or so many bytes."""
+        if rows == 1:
+            self.do("cuMemcpyDtoHAsync_v2", to, source, width, aside.cuda_stream)
+            return
+        copy = Copy2D(source_kind=DEVICE, source=source, source_pitch=MIB, kind=HOST, to=to, pitch=width, width=width, height=rows)
+        self.do("cuMemcpy2DAsync_v2", byref(copy), aside.cuda_stream)
 
-    def copied(self, aside, address, size):
-        found = ctypes.create_string_buffer(size)
-        self.do("cuMemcpyDtoHAsync_v2", found, address, size, aside.cuda_stream)
-        aside.synchronize()
-        return found.raw
-
-    def described(self, start, found, due, size):
+    def described(self, start, found, due, width):
         at = next(i for i in range(len(due)) if found[i] != due[i]) // 4 * 4
         word = int.from_bytes(found[at:at + 4], "little")
         known = self.tags.get(word)
         said = f"0x{word:08x}" if known is None else f"the pattern of b{known}"
-        return {"changed": {"offset": start + at, "bytes": min(4, size - start - at), "found": said}}
+        return {"changed": {"offset": start + at // width * MIB + at % width, "bytes": len(found[at:at + 4]), "found": said}}
+
+
+def pieces_of(size):
+    """What is read of a block, the last first: all of a small one, of a large one the beginning of each MiB and its end. An offset, how
+    many times with a MiB between, and bytes each."""
+    if size <= WHOLE:
+        return [(0, 1, size)] if size else []
+    rows, end = (size - SAMPLE) // MIB + 1, (size - SAMPLE) // 4 * 4
+    return [(end, 1, size - end), *((first * MIB, min(ROWS, rows - first), SAMPLE) for first in range(0, rows, ROWS))]
 
 
 if __name__ == "__main__":
