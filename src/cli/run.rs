@@ -191,7 +191,10 @@ fn add_programs(
     if standalone::tongue(&options.target).is_none() || count == 0 {
         return Ok(());
     }
-    note(format_args!("{}: {count} findings are written as programs, and these are run", options.target));
+    note(format_args!(
+        "{}: writing programs for what was found ({count}), and running them where that can be done",
+        options.target
+    ));
     let (verbose, stop) = (context.verbose, context.stop.clone());
     // A run that is cut off from here on has its report.
     let so_far = RunRecord { ended: EndedBy::Killed, ..record.clone() };

@@ -160,6 +160,9 @@ impl Lanes {
     /// of it.
     pub(super) fn waited(&mut self) {
         let busy = self.held;
+        if busy == 0 {
+            return;
+        }
         let last: Vec<u64> = self.holds.iter().map(|holds| holds.back().map_or(0, |hold| hold.since)).collect();
         for stream in bits(busy) {
             let gone = self.holds[stream].len().saturating_sub(1);
