@@ -35,6 +35,9 @@ fn main() -> ExitCode {
     add("torch::policy-of-its-release-by-pages", missing.clone(), Box::new(move || exact(&pages)));
     add("torch::promises", missing, Box::new(move || promises(&spoiled)));
     add("without-torch::says-so", None, Box::new(without_torch));
+    let python = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
+    let missing = (!python).then(|| "needs python3".to_owned());
+    add("front::says-what-was-answered-before-an-end", missing, Box::new(answered_before_an_end));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -72,6 +75,18 @@ fn promises(target: &str) -> Result<(), Failed> {
     } else {
         Err(format!("exit code {code:?}, {passed} passed\n{said}").into())
     }
+}
+
+/// Answers that a process keeps come through where it dies, or stays in an operation.
+fn answered_before_an_end() -> Result<(), Failed> {
+    let of = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let mut command = Command::new("python3");
+    let output = command.arg("-B").arg(of("tests/fakes/answers.py")).arg(of("workers/torch")).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if said == "dies: 1 2 3\nstays: 1 2 3 4\ngoes on: True\nis long: 1 long 2\n" {
+        return Ok(());
+    }
+    Err(format!("{said}{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
 /// Python's own words come through.

@@ -69,6 +69,10 @@ impl Plan<'_> {
                 exists
             }
             Op::RecordStream { block, .. } | Op::Use { block, .. } => !self.gone.contains(&block) && self.admitted(op),
+            Op::CycleEnd => {
+                self.ops.push(op.clone());
+                true
+            }
             Op::Occupy { .. } | Op::Finish { .. } | Op::WaitStream { .. } | Op::ResetPeak { .. } => self.admitted(op),
             _ => false,
         }

@@ -61,8 +61,8 @@ pub fn widest_world(scenario: &Scenario) -> Setup {
     all.max_by_key(|w| w.device_bytes.len()).unwrap_or_else(|| world(scenario, 0))
 }
 
-/// The generated sequence of a number, and its world: the same seed gives the same ones on every machine. Where worlds
-/// are drawn, `candidate` says which of those that could be its world it gets (`Choice` chooses).
+/// The generated sequence of a number, and its world: the same seed gives the same ones on every machine with as many devices. Where
+/// worlds are drawn, `candidate` says which of those that could be its world it gets (`Choice` chooses).
 #[must_use]
 pub fn draw(
     scenario: &Scenario,
@@ -73,7 +73,9 @@ pub fn draw(
     match &generate.world {
         Some(drawn) => drawn::sequence(scenario, generate, drawn, offers, (seed, index, candidate)),
         None => {
-            let setup = world(scenario, index);
+            let mut setup = world(scenario, index);
+            // Every request to a device that the target lacks would be refused, and show nothing.
+            setup.device_bytes.truncate(offers.devices.max(usize::from(*scenario.devices.start()).max(1)));
             let steps = sequence(scenario, generate, &setup, seed, index);
             (setup, steps)
         }

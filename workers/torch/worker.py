@@ -96,6 +96,8 @@ class Worker:
         self.callers = Callers(self.asked)
         # What was asked ahead is passed over: the harness may act on the latest answer.
         self.passes = False
+        # The next question is there already.
+        self.more = False
         self.is_spoiled = False
 
     def start(self, config):
@@ -161,8 +163,8 @@ class Worker:
         if sequence.unsettled is not None:
             self.host.settle(sequence.unsettled)
             sequence.unsettled = None
-        devices, events, called = self.shown.changes(name, sequence.about, reply.startswith('{"refused"'))
-        self.passes = called or reply.startswith('{"dropped"')
+        devices, events, may_turn = self.shown.changes(name, sequence.about, reply.startswith('{"refused"'))
+        self.passes = may_turn or reply.startswith('{"dropped"')
         pool = f',"pool":{made}' if (made := sequence.made) else ""
         sequence.made = None
         return f'{{"applied":{{"reply":{reply}{devices}{events}{pool}}}}}'
@@ -176,6 +178,7 @@ class Worker:
 
     def answer(self, line):
         (kind, asked), = DECODE(line.decode())[0].items()
+        self.more = "more" in asked
         if kind == "apply":
             if "ahead" not in asked:
                 self.passes = False

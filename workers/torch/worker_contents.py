@@ -38,7 +38,6 @@ class Contents:
         driver.cuMemsetD8Async.argtypes = (c_uint64, c_uint8, c_size_t, c_uint64)
         driver.cuMemcpy2DAsync_v2.argtypes = (c_void_p, c_uint64)
         driver.cuMemcpyDtoHAsync_v2.argtypes = (c_void_p, c_uint64, c_size_t, c_uint64)
-        self.aside = [self.cuda.Stream(device=d) for d in range(self.count)]
         self.room = mmap.mmap(-1, ROOM)
         self.room_at = ctypes.addressof(c_char.from_buffer(self.room))
         self.do("cuMemHostRegister_v2", self.room_at, ROOM, PORTABLE)
@@ -65,30 +64,29 @@ class Contents:
         if (device, stream) in self.need:
             return "pending"
         value, pieces = self.value(block), pieces_of(size)
-        word, low, aside = value.to_bytes(4, "little"), bytes([value & 0xFF]), self.aside[device]
-        self.all_streams[device][stream].synchronize()
+        word, low, stream = value.to_bytes(4, "little"), bytes([value & 0xFF]), self.all_streams[device][stream]
         while pieces:
             copied, used = [], 0
             with self.on(device):
                 while pieces and used + pieces[-1][1] * pieces[-1][2] <= ROOM:
                     at, rows, width = pieces.pop()
-                    self.copy(aside, address + at, rows, width, self.room_at + used)
+                    self.copy(stream.cuda_stream, address + at, rows, width, self.room_at + used)
                     copied.append((at, rows * width, width, self.room_at + used))
                     used += rows * width
-            aside.synchronize()
+            stream.synchronize()
             for at, length, width, place in copied:
                 due = word * (length // 4) + low * (length % 4)
                 if self.differ(place, due, length):
                     return self.described(at, ctypes.string_at(place, length), due, width)
         return "intact"
 
-    def copy(self, aside, source, rows, width, to):
+    def copy(self, handle, source, rows, width, to):
         """The beginnings of so many MiB, or so many bytes."""
         if rows == 1:
-            self.do("cuMemcpyDtoHAsync_v2", to, source, width, aside.cuda_stream)
+            self.do("cuMemcpyDtoHAsync_v2", to, source, width, handle)
             return
         copy = Copy2D(source_kind=DEVICE, source=source, source_pitch=MIB, kind=HOST, to=to, pitch=width, width=width, height=rows)
-        self.do("cuMemcpy2DAsync_v2", byref(copy), aside.cuda_stream)
+        self.do("cuMemcpy2DAsync_v2", byref(copy), handle)
 
     def described(self, start, found, due, width):
         at = next(i for i in range(len(due)) if found[i] != due[i]) // 4 * 4

@@ -7,9 +7,12 @@ whoever asks sees what happened.
 """
 
 import ctypes
+import fcntl
 import gc
 import json
+import mmap
 import os
+import select
 import signal
 import sys
 
@@ -19,6 +22,12 @@ QUESTIONS, ANSWERS = 3, 4
 # A process that ended so has handed back.
 HANDED_BACK = 113
 PR_SET_PDEATHSIG = 1
+# Answers that are kept before they are written together: each write wakes whoever reads.
+TOGETHER = 8
+# Room for those that are kept, behind two counts of bytes; a longer one is written at once.
+ROOM, COUNTS = 1 << 20, 16
+# An operation that takes so long, in ms, is not waited for with those answered before it.
+PATIENCE = 100
 
 
 def backend(config):
@@ -28,9 +37,53 @@ def backend(config):
 
 
 def say(text):
-    left = memoryview((text + "\n").encode())
+    write((text + "\n").encode())
+
+
+def write(data):
+    left = memoryview(data)
     while left:
         left = left[os.write(ANSWERS, left):]
+
+
+class Answers:
+    """What a process has answered and not written yet, where the front sees it: that writes what is left where the process ends or
+    stays in an operation, so that whoever asked knows in which. Only the process appends, and either writes, under a lock."""
+
+    def __init__(self):
+        self.file = os.memfd_create("answers")
+        os.ftruncate(self.file, ROOM)
+        self.room = mmap.mmap(self.file, ROOM)
+        # So far appended, and so far written.
+        self.counts = (ctypes.c_uint64 * 2).from_buffer(self.room)
+        self.kept = 0
+
+    def add(self, text, more):
+        data = (text + "\n").encode()
+        at = COUNTS + self.counts[0]
+        if at + len(data) > ROOM:
+            self.flush(data)
+            return
+        self.room[at:at + len(data)] = data
+        self.counts[0] += len(data)
+        self.kept += 1
+        if not more or self.kept >= TOGETHER:
+            self.flush()
+
+    def flush(self, data=b""):
+        self.write_rest(data, 0)
+        self.kept = 0
+
+    def write_rest(self, data=b"", go_on_at=None):
+        fcntl.lockf(self.file, fcntl.LOCK_EX)
+        try:
+            end = self.counts[0]
+            write(self.room[COUNTS + self.counts[1]:COUNTS + end] + data)
+            self.counts[1] = end
+            if go_on_at is not None:
+                self.counts[:] = (go_on_at, go_on_at)
+        finally:
+            fcntl.lockf(self.file, fcntl.LOCK_UN)
 
 
 class Front:
@@ -58,8 +111,8 @@ class Front:
 
     def fork(self, line):
         """Has a process of its own answer this and what follows; the question that it handed back, or None at the end."""
-        read, write = os.pipe()
-        front = os.getpid()
+        read, hand_back = os.pipe()
+        front, answers = os.getpid(), Answers()
         child = os.fork()
         if child == 0:
             os.close(read)
@@ -68,14 +121,14 @@ class Front:
                 os._exit(1)
             code = 1
             try:
-                code = self.serve(line, write)
+                code = self.serve(line, answers, hand_back)
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)
-        os.close(write)
+        os.close(hand_back)
         with os.fdopen(read, "rb") as handed:
-            back = handed.read()
+            back = self.wait(handed, answers)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
@@ -87,14 +140,29 @@ class Front:
             return back
         sys.exit(code)
 
-    def serve(self, line, write):
+    @staticmethod
+    def wait(handed, answers):
+        """What the process hands back at its end. Meanwhile an answer that it keeps for longer than a moment is written."""
+        end, seen = select.poll(), None
+        end.register(handed, select.POLLIN)
+        while not end.poll(PATIENCE):
+            now = answers.counts[:]
+            if now == seen and now[0] > now[1]:
+                answers.write_rest()
+            seen = now
+        back = handed.read()
+        answers.write_rest()
+        os.close(answers.file)
+        return back
+
+    def serve(self, line, answers, hand_back):
         asked = worker.Worker(*self.made)
         with os.fdopen(os.dup(QUESTIONS), "rb") as questions:
             while line:
                 try:
-                    say(asked.answer(line))
+                    answers.add(asked.answer(line), asked.more)
                 except worker.Elsewhere:
-                    os.write(write, line)
+                    os.write(hand_back, line)
                     return HANDED_BACK
                 if asked.is_spoiled:
                     return HANDED_BACK

@@ -131,7 +131,7 @@ class Sequence:
     def verify(self, block):
         held = self.block(block)
         found = self.host.check(held.device, held.stream, held.address, held.bytes, block)
-        return json.dumps({"contents": found})
+        return f'{{"contents":"{found}"}}' if isinstance(found, str) else json.dumps({"contents": found})
 
     # --- streams ---
 

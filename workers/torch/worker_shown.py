@@ -4,17 +4,29 @@ Decides what is read after which operation: figures of the device that was asked
 where a device was called, where a request was refused, and every few hundred events.
 """
 
+import itertools
 import json
+import operator
 
 # After so many operations the figures of every device are read, and after so many events the trace.
 EVERY_DEVICE, EVERY_EVENTS = 16, 256
 HISTORY = 200_000
 # What the allocator has no part in.
 NO_CALL = ("fill", "use", "verify", "occupy", "finish", "cycle_end")
-DRIVER = ("num_device_alloc", "num_device_free", "num_ooms", "num_alloc_retries")
 STATES = {"active_allocated": "active_allocated", "active_pending_free": "active_pending_free",
           "active_awaiting_free": "active_pending_free", "inactive": "inactive"}
+FAMILIES = ("allocation", "segment", "active", "inactive_split", "allocated_bytes", "reserved_bytes", "active_bytes",
+            "inactive_split_bytes", "requested_bytes")
+OVERSIZE = ("oversize_allocations", "oversize_segments")
+ROWS, COLUMNS = ("all", "small_pool", "large_pool"), ("current", "peak", "allocated", "freed")
+COUNTERS = ("num_alloc_retries", "num_ooms", "max_split_size", "num_sync_all_streams", "num_device_alloc", "num_device_free")
+# All figures, in the order in which the protocol lists them.
+NAMES = (*COUNTERS, *(f"{f}.{r}.{c}" for f in FAMILIES for r in ROWS for c in COLUMNS), *(f"{o}.{c}" for o in OVERSIZE for c in COLUMNS))
 SEGMENT = ("device", "address", "total_size", "allocated_size", "active_size", "requested_size", "stream")
+LINE = ",".join(["%d"] * len(NAMES))
+# What moves when a device is called: what was got, what went back, what failed.
+CALLS = operator.itemgetter(*map(NAMES.index, (
+    "num_device_alloc", "reserved_bytes.all.allocated", "num_device_free", "reserved_bytes.all.freed", "num_ooms", "num_alloc_retries")))
 
 
 def fraction(value):
@@ -28,7 +40,11 @@ class Shown:
         self.torch, self.host = torch, host
         self.raw = torch.cuda.memory.memory_stats_as_nested_dict
         self.native = torch.cuda.get_allocator_backend() == "native"
-        self.families = []
+        # As in the releases that are known; in another each figure is looked for by its name.
+        self.is_in_order = tuple(self.flat(self.raw(0))) == NAMES
+        # Where a segment lies that an operation got for itself shows in the address that it answers.
+        settings = torch.cuda.memory._snapshot().get("allocator_settings", {}) if self.native else {}
+        self.shows_segments = not settings.get("expandable_segments", True)
 
     def begin(self, count, streams):
         self.count, self.streams = count, streams
@@ -51,10 +67,17 @@ class Shown:
     # --- figures ---
 
     def read(self, device):
+        """All of a device. That is most of the work after an operation, and so is left to C where it can be."""
         stats = self.raw(device)
         for key, value in self.earlier[device].items():
             stats[key] -= value
-        return stats
+        if not self.is_in_order:
+            flat = self.flat(stats)
+            return tuple(flat.get(name, 0) for name in NAMES)
+        of = tuple(stats.values())
+        at, end = len(COUNTERS), len(COUNTERS) + len(FAMILIES)
+        every = itertools.chain.from_iterable
+        return (*of[:at], *every(map(dict.values, every(map(dict.values, of[at:end])))), *every(map(dict.values, of[end:])))
 
     def counted(self, device, flat):
         """All figures of a device by name, in PyTorch's order."""
@@ -69,7 +92,7 @@ class Shown:
     def whole(self):
         """Everything of every device."""
         return [
-            {"stats": self.flat(self.last[d]), "free_bytes": self.free[d], "total_bytes": self.host.total(d),
+            {"stats": self.last[d], "free_bytes": self.free[d], "total_bytes": self.host.total(d),
              "fraction": fraction(self.fractions[d]), "idle": self.idle[d]}
             for d in range(self.count)
         ]
@@ -89,25 +112,25 @@ class Shown:
         return flat
 
     def changes(self, name, device, refused, asked=True):
-        """What changed since the last look, as the end of an answer: devices, events; and whether a device was called, or a request
-        refused. Who only looks is told no events."""
+        """What changed since the last look, as the end of an answer: devices, events; and whether a request was refused, or memory
+        went back to a device. Who only looks is told no events."""
         self.operations += 1
         touched = range(self.count)
         if name in NO_CALL:
             return self.idle_changes(), "", refused
         if self.count > 1 and device is not None and 0 <= device < self.count and self.operations % EVERY_DEVICE:
             touched = (device,)
-        told, called = None, refused
+        told, went_back, is_due = None, False, False
         for d in touched:
-            stats = self.read(d)
-            last = self.last[d]
+            stats, last = self.read(d), self.last[d]
             parts = []
             if stats != last:
-                figures, was_called = self.differences(stats, last)
-                parts.append(f'"stats":{{{figures}}}')
+                parts.append(f'"stats":[{LINE % stats}]')
                 self.last[d] = stats
-                called |= was_called
-                if was_called:
+                if (calls := CALLS(stats)) != (before := CALLS(last)):
+                    went_back |= calls[2:4] != before[2:4]
+                    # One segment, at the first attempt, lies where the request does: the trace may be read later.
+                    is_due |= not (self.shows_segments and name == "alloc" and calls[0] == before[0] + 1 and calls[2:] == before[2:])
                     free = self.torch.cuda.mem_get_info(d)[0]
                     if free != self.free[d]:
                         self.free[d] = free
@@ -123,8 +146,8 @@ class Shown:
                 told[d] = f"{{{','.join(parts)}}}"
         devices = f',"devices":[{",".join(told)}]' if told else ""
         self.untold += 1
-        events = self.events() if asked and self.native and (called or self.untold >= EVERY_EVENTS) else ""
-        return devices, events, called
+        events = self.events() if asked and self.native and (is_due or self.untold >= EVERY_EVENTS) else ""
+        return devices, events, refused or went_back
 
     def idle_changes(self):
         told = None
@@ -134,40 +157,6 @@ class Shown:
                 told = told or ["null"] * self.count
                 told[d] = f'{{"idle":{idle}}}'
         return f',"devices":[{",".join(told)}]' if told else ""
-
-    def lay_out(self, stats):
-        """Of each family its rows, and of each row the text that its figures go into."""
-        found = []
-        for family, of in stats.items():
-            if not isinstance(of, dict):
-                found.append((None, f'"{family}":%d'))
-                continue
-            rows = []
-            for row, columns in of.items():
-                names = [f"{family}.{row}.{c}" for c in columns] if isinstance(columns, dict) else [f"{family}.{row}"]
-                rows.append((row, ",".join(f'"{name}":%d' for name in names)))
-            found.append((rows, None))
-        self.families, self.driver_keys = found, [key for key in DRIVER if key in stats]
-
-    def differences(self, stats, last):
-        """The rows with figures that differ, and whether the device was called for it."""
-        if len(self.families) != len(stats):
-            self.lay_out(stats)
-        found = []
-        # PyTorch lists them in the same order each time.
-        for of, was, (rows, text) in zip(stats.values(), last.values(), self.families):
-            if of == was:
-                continue
-            if rows is None:
-                found.append(text % of)
-                continue
-            for row, text in rows:
-                if (columns := of[row]) != was[row]:
-                    found.append(text % (tuple(columns.values()) if isinstance(columns, dict) else columns))
-        called = stats["reserved_bytes"]["all"] != last["reserved_bytes"]["all"]
-        for key in self.driver_keys:
-            called |= stats[key] != last[key]
-        return ",".join(found), called
 
     # --- segments and events ---
 

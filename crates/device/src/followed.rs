@@ -27,6 +27,8 @@ struct Told {
     is_complete: bool,
     /// What was done to the device in the operation under way.
     acts: Vec<RecordedAct>,
+    /// Where segments lie that were got before their events were told.
+    foretold: Vec<u64>,
     /// An operation began that the device has not heard of.
     is_news: bool,
     /// The first attempt to get memory in it was refused, as its figures show.
@@ -51,12 +53,28 @@ impl TraceLog {
     }
 
     /// All that happened since this was last called, or since the beginning. What concerns segments happened in the operation under
-    /// way.
+    /// way, but for those of which it is known where they lie.
     pub fn tell(&self, events: &[TraceEvent]) {
-        let acts = events.iter().filter_map(act).collect();
+        let mut acts: Vec<RecordedAct> = events.iter().filter_map(act).collect();
         self.with(|told| {
+            for address in told.foretold.drain(..) {
+                let at = acts.iter().position(|act| act.act == DriverAct::Reserved && act.address == address);
+                at.map(|at| acts.remove(at));
+            }
             told.events.extend_from_slice(events);
             (told.acts, told.is_complete) = (acts, true);
+        });
+    }
+
+    /// The operation under way got one segment and did nothing else to the device, as its figures show, and the request was
+    /// served at its beginning; its events are told later.
+    pub fn lies_at(&self, address: u64, bytes: u64) {
+        self.with(|told| {
+            if told.acts.is_empty() {
+                let (act, stream) = (DriverAct::Reserved, StreamHandle(0));
+                told.acts.push(RecordedAct { act, address, bytes, stream, request: 0, owner: 0 });
+                told.foretold.push(address);
+            }
         });
     }
 
@@ -342,6 +360,27 @@ mod tests {
         log.begin(true);
         assert_eq!(device.reserve(32), Err(DeviceError::OutOfMemory), "the first attempt failed");
         assert_eq!(device.reserve(32), Ok(256));
+    }
+
+    #[test]
+    fn a_segment_may_be_known_by_where_its_first_block_lies_and_its_events_come_later() {
+        let (mut device, log) = followed();
+        log.lies_at(128, 32);
+        log.begin(false);
+        assert_eq!((device.reserve(32), log.take_events()), (Ok(128), None));
+        log.lies_at(256, 64);
+        log.begin(false);
+        assert_eq!(device.reserve(32), Err(DeviceError::OutOfMemory), "another size");
+        assert_eq!(device.reserve(64), Ok(256));
+        log.tell(&[
+            event(Action::SegmentAlloc, 128, 32),
+            event(Action::SegmentAlloc, 256, 64),
+            event(Action::SegmentAlloc, 512, 64),
+        ]);
+        log.lies_at(1024, 64);
+        log.begin(false);
+        assert_eq!(device.reserve(64), Ok(512), "only this one is of the operation under way, and it was told");
+        assert_eq!(log.take_events().map(|events| events.len()), Some(3));
     }
 
     #[test]

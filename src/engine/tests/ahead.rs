@@ -48,7 +48,8 @@ impl Target for Foreseeing {
             Some(next) => self.wrong.push(format!("`{}` was foretold, `{}` asked", next.to_line(), op.to_line())),
             None => {}
         }
-        if matches!(reply, Reply::Refused(_) | Reply::Dropped(_)) || self.reserved() != before {
+        let went_back = self.reserved().iter().zip(&before).any(|(now, before)| now < before);
+        if matches!(reply, Reply::Refused(_) | Reply::Dropped(_)) || went_back {
             self.planned.clear();
         }
         reply

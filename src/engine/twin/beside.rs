@@ -4,7 +4,7 @@
 
 use crate::device::followed::TraceLog;
 use crate::device::told::DeviceLog;
-use crate::op::stats::Key;
+use crate::op::stats::{Column, Family, Key, Row, Stats};
 use crate::op::trace::TraceEvent;
 use crate::op::{Counter, DeviceCall, Observation, Reply};
 
@@ -22,16 +22,45 @@ pub(super) enum Beside {
         logs: Vec<TraceLog>,
         /// What the twin did since all was told last.
         own: Vec<Vec<TraceEvent>>,
-        /// Requests so far that were served after a first refusal, by device.
-        retries: Vec<i64>,
+        /// What the figures of each device say of calls so far.
+        calls: Vec<Calls>,
     },
+}
+
+/// What a device's figures say of the calls of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Calls {
+    /// Requests that were served after a first refusal.
+    retries: i64,
+    got: i64,
+    given_back: i64,
+    reserved: i64,
+}
+
+impl Calls {
+    fn of(stats: &Stats) -> Self {
+        let counter = |counter| stats.value(Key::Counter(counter));
+        Calls {
+            retries: counter(Counter::NumAllocRetries),
+            got: counter(Counter::NumDeviceAlloc),
+            given_back: counter(Counter::NumDeviceFree),
+            reserved: stats.value(Key::Family(Family::ReservedBytes, Row::All, Column::Current)),
+        }
+    }
+
+    /// The size of the one segment that was got since, if nothing else was done, in bytes.
+    fn one_segment_more(&self, before: &Calls) -> Option<u64> {
+        let bytes = u64::try_from(self.reserved - before.reserved).ok()?;
+        let one_more = Calls { got: before.got + 1, reserved: self.reserved, ..*before };
+        (*self == one_more && bytes > 0).then_some(bytes)
+    }
 }
 
 impl Beside {
     pub(super) fn followed(logs: Vec<TraceLog>) -> Self {
         let own = logs.iter().map(|_| Vec::new()).collect();
-        let retries = logs.iter().map(|_| 0).collect();
-        Beside::Followed { logs, own, retries }
+        let calls = logs.iter().map(|_| Calls::default()).collect();
+        Beside::Followed { logs, own, calls }
     }
 
     pub(super) fn is_alike(&self) -> bool {
@@ -44,21 +73,26 @@ impl Beside {
 
     /// The devices as they are before the first operation.
     pub(super) fn begin(&mut self, first: &Observation) {
-        if let Beside::Followed { logs, retries, .. } = self {
-            for ((log, retries), view) in logs.iter().zip(retries).zip(&first.devices) {
+        if let Beside::Followed { logs, calls, .. } = self {
+            for ((log, calls), view) in logs.iter().zip(calls).zip(&first.devices) {
                 log.settle(view.idle);
-                *retries = view.stats.value(Key::Counter(Counter::NumAllocRetries));
+                *calls = Calls::of(&view.stats);
             }
         }
     }
 
     /// An operation that the target has answered is asked of the twin next.
     pub(super) fn begin_operation(&mut self, reply: &Reply, after: &Observation) {
-        let Beside::Followed { logs, retries, .. } = self else { return };
-        for ((log, retries), view) in logs.iter().zip(retries).zip(&after.devices) {
-            let now = view.stats.value(Key::Counter(Counter::NumAllocRetries));
-            log.begin(now > *retries && !matches!(reply, Reply::Refused(_)));
-            *retries = now;
+        let Beside::Followed { logs, calls, .. } = self else { return };
+        for ((log, calls), view) in logs.iter().zip(calls).zip(&after.devices) {
+            let now = Calls::of(&view.stats);
+            if let Reply::Allocated { address } = *reply
+                && let Some(bytes) = now.one_segment_more(calls)
+            {
+                log.lies_at(address, bytes);
+            }
+            log.begin(now.retries > calls.retries && !matches!(reply, Reply::Refused(_)));
+            *calls = now;
         }
     }
 

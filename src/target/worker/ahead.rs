@@ -12,6 +12,9 @@ use super::protocol::{Answer, Ask};
 use super::target::WorkerTarget;
 use crate::op::{Op, Reply};
 
+/// Where so few are under way, more are asked: a worker that has to wait for the next question does nothing.
+const FEW: usize = 32;
+
 /// What one worker is asked ahead.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
@@ -20,6 +23,28 @@ pub(super) struct Ahead {
     thread: u8,
     /// Asked and not answered yet, in order.
     in_flight: VecDeque<Op>,
+    /// More than what is under way cannot be foretold for now.
+    is_whole: bool,
+}
+
+impl Ahead {
+    /// Whether something was asked that is not answered yet.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// How these are asked, one after the other; the first too, ahead of an answer, or not.
+    fn asks<'a>(&self, next: &'a [Op], is_ahead: bool) -> Vec<Ask<'a>> {
+        let ask = |(nth, op)| Ask::Apply {
+            op: Cow::Borrowed(op),
+            about: None,
+            thread: self.thread,
+            busy: Cow::Borrowed(&[]),
+            ahead: is_ahead || nth > 0,
+            more: nth + 1 < next.len(),
+        };
+        next.iter().enumerate().map(ask).collect()
+    }
 }
 
 /// What came of an operation that may have been asked ahead.
@@ -33,15 +58,31 @@ pub(super) enum Foretold {
 }
 
 impl WorkerTarget {
-    /// Whether it would like to hear what is asked next: it can be asked ahead, and nothing is under way.
+    /// Whether it would like to hear what is asked next: it can be asked ahead, and little is under way.
     pub(in crate::target) fn wants_plan(&self) -> bool {
-        self.told.described.ahead && self.ahead.in_flight.is_empty()
+        let Ahead { in_flight, is_whole, .. } = &self.ahead;
+        self.told.described.ahead && (in_flight.is_empty() || (in_flight.len() <= FEW && !is_whole))
     }
 
-    /// What is asked next, from this thread.
+    /// What is asked next, from this thread. What follows that which is under way is asked at once.
     pub(in crate::target) fn plan(&mut self, next: Vec<Op>, thread: u8) {
-        if self.wants_plan() {
-            (self.ahead.planned, self.ahead.thread) = (next, thread);
+        if !self.ahead.is_under_way() {
+            (self.ahead.planned, self.ahead.thread, self.ahead.is_whole) = (next, thread, false);
+            return;
+        }
+        let under_way = self.ahead.in_flight.len();
+        let goes_on =
+            next.len() > under_way && next.iter().zip(&self.ahead.in_flight).all(|(next, asked)| next == asked);
+        self.ahead.is_whole = !goes_on || thread != self.ahead.thread;
+        if self.ahead.is_whole {
+            return;
+        }
+        let patience = self.patience();
+        let Some(process) = self.process.as_mut() else { return };
+        match process.tell_more(&self.ahead.asks(&next[under_way..], true), patience) {
+            Ok(true) => self.ahead.in_flight.extend(next.into_iter().skip(under_way)),
+            Ok(false) => self.ahead.is_whole = true,
+            Err(lost) => self.lose(lost),
         }
     }
 
@@ -54,21 +95,12 @@ impl WorkerTarget {
         if planned.len() < 2 || planned[0] != *op || thread != self.ahead.thread {
             return Foretold::Unasked;
         }
-        let asked = planned.iter().enumerate().map(|(nth, op)| Ask::Apply {
-            op: Cow::Borrowed(op),
-            about: None,
-            thread,
-            busy: Cow::Borrowed(&[]),
-            ahead: nth > 0,
-        });
-        let asked: Vec<Ask<'_>> = asked.collect();
         let patience = self.patience();
         let Some(process) = self.process.as_mut() else { return Foretold::Lost };
-        if let Err(lost) = process.tell_all(&asked, patience) {
+        if let Err(lost) = process.tell_all(&self.ahead.asks(&planned, false), patience) {
             self.lose(lost);
             return Foretold::Lost;
         }
-        drop(asked);
         self.ahead.in_flight = planned.into();
         self.answered_ahead(op).unwrap_or(Foretold::Unasked)
     }

@@ -240,7 +240,8 @@ impl Asker {
     }
 
     fn apply(&mut self, op: &Op, about: Option<About>) -> Option<Reply> {
-        let ask = Ask::Apply { op: Cow::Borrowed(op), about, thread: 0, busy: Cow::Borrowed(&[]), ahead: false };
+        let ask =
+            Ask::Apply { op: Cow::Borrowed(op), about, thread: 0, busy: Cow::Borrowed(&[]), ahead: false, more: false };
         let answer = self.ask_classed(&ask, Some(RefusalClass::InvalidArgument))?;
         match self.told.as_mut()?.applied(answer) {
             Ok((reply, _)) => Some(reply),

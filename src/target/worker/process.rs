@@ -48,6 +48,14 @@ pub(in crate::target) fn own(arguments: impl IntoIterator<Item = String>) -> Pro
     Program { called: Some("poolproof"), ..Program::new(program(), arguments) }
 }
 
+/// Why what is asked is not read.
+enum Unread {
+    /// Nobody has come to it.
+    ForNow,
+    /// The process has ended, or closed its input to do so.
+    ForGood,
+}
+
 /// A running process and what was read from it.
 #[derive(Debug)]
 pub(in crate::target) struct Process {
@@ -163,6 +171,23 @@ impl Process {
 
     /// Asks one thing after another, and waits for no answer. All of them together fit into an empty pipe.
     pub(super) fn tell_all(&mut self, asks: &[Ask<'_>], limit: Duration) -> Result<(), Lost> {
+        let asked = self.written(asks)?;
+        self.tell(&asked, Until::after(limit), limit)?;
+        self.asked = asked;
+        Ok(())
+    }
+
+    /// The same while answers are on their way; `false` where it can be told nothing more. What it has answered comes first: who
+    /// hears that to its end hears how it ended.
+    pub(super) fn tell_more(&mut self, asks: &[Ask<'_>], limit: Duration) -> Result<bool, Lost> {
+        let asked = self.written(asks)?;
+        let is_told = self.write(&asked, Until::after(limit)).is_ok();
+        self.asked = asked;
+        Ok(is_told)
+    }
+
+    /// Questions as they are written.
+    fn written(&mut self, asks: &[Ask<'_>]) -> Result<Vec<u8>, Lost> {
         let mut asked = std::mem::take(&mut self.asked);
         asked.clear();
         for ask in asks {
@@ -173,9 +198,7 @@ impl Process {
         if asked.len() > LONGEST_ASK {
             return Err(self.broke(ProtocolError::TooLong { bytes: asked.len() }));
         }
-        self.tell(&asked, Until::after(limit), limit)?;
-        self.asked = asked;
-        Ok(())
+        Ok(asked)
     }
 
     /// Takes lines of any length from now on: it is this program.
@@ -213,22 +236,28 @@ impl Process {
         self.group.wait_for(GRACE)
     }
 
-    /// Writes whole messages.
-    fn tell(&mut self, mut line: &[u8], until: Until, limit: Duration) -> Result<(), Lost> {
-        while !line.is_empty() {
-            // Where nobody reads any more, the process has ended, or closed its input to do so.
-            let Some(questions) = &mut self.questions else { return Err(self.gone()) };
-            match questions.write(line) {
-                Ok(n) => line = line.get(n..).unwrap_or_default(),
+    /// Writes whole messages. Where it cannot, the process is ended.
+    fn tell(&mut self, messages: &[u8], until: Until, limit: Duration) -> Result<(), Lost> {
+        self.write(messages, until).map_err(|unread| match unread {
+            Unread::ForNow => self.late(limit),
+            Unread::ForGood => self.gone(),
+        })
+    }
+
+    fn write(&mut self, mut messages: &[u8], until: Until) -> Result<(), Unread> {
+        while !messages.is_empty() {
+            let questions = self.questions.as_mut().ok_or(Unread::ForGood)?;
+            match questions.write(messages) {
+                Ok(n) => messages = messages.get(n..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     match wait_to_write(questions.as_fd(), until) {
                         Ok(true) => {}
-                        Ok(false) => return Err(self.late(limit)),
-                        Err(_) => return Err(self.gone()),
+                        Ok(false) => return Err(Unread::ForNow),
+                        Err(_) => return Err(Unread::ForGood),
                     }
                 }
-                Err(_) => return Err(self.gone()),
+                Err(_) => return Err(Unread::ForGood),
             }
         }
         Ok(())

@@ -72,6 +72,9 @@ pub enum Ask<'a> {
         /// them was not plain.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         ahead: bool,
+        /// The next operation has been asked already: the answer may be kept a moment and written with those to come.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     },
     /// Look without asking anything.
     Observe {},
@@ -88,7 +91,7 @@ impl<'a> Ask<'a> {
     /// An operation and nothing beside it.
     #[must_use]
     pub fn apply(op: Cow<'a, Op>) -> Self {
-        Ask::Apply { op, about: None, thread: 0, busy: Cow::Borrowed(&[]), ahead: false }
+        Ask::Apply { op, about: None, thread: 0, busy: Cow::Borrowed(&[]), ahead: false, more: false }
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -149,7 +152,7 @@ pub enum Answer {
         poisoned: Option<String>,
     },
     /// To an operation asked ahead: it was not done, because since the last that was not an answer was a refusal, or dropped, or memory
-    /// moved between the allocator and a device.
+    /// went back to a device.
     PassedOver {},
     Observed {
         #[serde(default, deserialize_with = "few")]

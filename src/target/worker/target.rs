@@ -223,7 +223,8 @@ impl WorkerTarget {
             Foretold::Answered(reply) => return reply,
             Foretold::Unasked | Foretold::Lost => {}
         }
-        let ask = Ask::Apply { op: Cow::Borrowed(op), about, thread, busy: Cow::Borrowed(busy), ahead: false };
+        let ask =
+            Ask::Apply { op: Cow::Borrowed(op), about, thread, busy: Cow::Borrowed(busy), ahead: false, more: false };
         if let Some(answer) = self.ask_of_anybody(&ask, unstated) {
             let answered = self.told.applied(answer);
             if let Some(reply) = self.note(answered) {
@@ -307,7 +308,9 @@ impl Target for WorkerTarget {
     }
 
     fn observe(&mut self, into: &mut Observation) {
+        // While operations asked ahead are under way, nothing has happened but what they do.
         if !self.is_news
+            && !self.ahead.is_under_way()
             && let Some(answer) = self.ask(&Ask::Observe {})
         {
             let answered = self.told.observed(answer).map(|poisoned| ((), poisoned));
