@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from ctypes import byref, c_int, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
 
 import worker_contents
@@ -27,7 +28,7 @@ PR_SET_PDEATHSIG = 1
 COMMON = (
     "streams", "record_stream", "stream_control", "memory_fraction", "empty_cache", "peak_reset", "accumulated_reset", "counters",
     "summary", "dictionary", "snapshot", "raw_free", "oom_typed", "memory_info", "current_device", "callers", "tensors",
-    "private_pools", "caching_switch", "caching", "keeps_cached", "cuts_any_block", "merges_at_free", "small_pool", "fixed_segments",
+    "private_pools", "graph_capture", "caching_switch", "caching", "keeps_cached", "cuts_any_block", "merges_at_free", "small_pool", "fixed_segments",
     "deferred_free", "policy:pytorch-2.11", "exact_policy", "settings", "stats:allocation", "stats:segment", "stats:active",
     "stats:inactive_split", "stats:allocated_bytes", "stats:reserved_bytes", "stats:active_bytes", "stats:inactive_split_bytes",
     "stats:requested_bytes",
@@ -85,6 +86,8 @@ class Host:
         ]
         self.all_handles = [[stream.cuda_stream for stream in streams] for streams in self.all_streams]
         self.native = self.cuda.get_allocator_backend() == "native"
+        # The stream that captures, and what was put on it before.
+        self.capturing = self.before_capture = None
         self.first_fraction = self.cuda.get_per_process_memory_fraction(0) if self.native else 1.0
         self.cuda.set_device(0)
 
@@ -111,6 +114,36 @@ class Host:
     def handles(self, device):
         """Each stream's handle, and PyTorch's own number for it."""
         return [[stream.cuda_stream, stream.stream_id] for stream in self.all_streams[device]]
+
+    def captures(self, device, stream=None):
+        """A stream begins to capture; none, where no device is named. Nobody may ask a stream that captures how far it is."""
+        self.capturing = None if device is None else (device, stream)
+        if device is not None:
+            self.before_capture = self.all_streams[device][stream].record_event()
+
+    def is_capturing(self, device, stream):
+        return self.capturing == (device, stream)
+
+    def work(self, device, stream):
+        """What can be asked how far a stream is, or waited for."""
+        return self.before_capture if self.capturing == (device, stream) else self.all_streams[device][stream]
+
+    def graph_pool(self):
+        """The id that PyTorch gives the pool of the next graph that has one of its own."""
+        return (self.graph_pools, 0)
+
+    def keep_generators(self):
+        """Has each device's random numbers take the memory that they keep while there are graphs, past the cache: nobody asked for it."""
+        warnings.filterwarnings("ignore", message="The CUDA Graph is empty")
+        self.keepers = [self.cuda.CUDAGraph() for _ in range(self.count)]
+        self.cuda.memory.caching_allocator_enable(False)
+        for device, graph in enumerate(self.keepers):
+            with self.cuda.stream(self.all_streams[device][1]):
+                graph.capture_begin(capture_error_mode="relaxed")
+                graph.capture_end()
+            self.graph_pools = graph.pool()[0] + 1
+            graph.reset()
+        self.cuda.memory.caching_allocator_enable(True)
 
     def live(self):
         """Has PyTorch's hash tables come to the room that they keep: whoever predicts their order has to know it."""
@@ -243,6 +276,10 @@ class Real(worker_contents.Contents, Host):
     def let_all_go(self, _device):
         self.end_all()
 
+    def live(self):
+        self.keep_generators()
+        super().live()
+
     def finish(self, device, stream):
         place = device * 64 + stream
         if self.words[place] < self.wanted[place]:
@@ -268,14 +305,14 @@ class Real(worker_contents.Contents, Host):
         """Waits for the streams that have nothing left to wait for."""
         for (device, stream), need in list(self.need.items()):
             if all(self.words[place] >= value for place, value in need.items()):
-                self.stream(device, stream).synchronize()
+                self.work(device, stream).synchronize()
                 del self.need[device, stream]
 
     def settle(self, device):
         """Events that were recorded on idle streams pass at once."""
         for stream in range(self.used_streams):
             if (device, stream) not in self.need:
-                self.all_streams[device][stream].synchronize()
+                self.work(device, stream).synchronize()
 
     def idle(self, device):
         mask = (1 << self.used_streams) - 1
@@ -302,7 +339,8 @@ class Simulated(Host):
         return "simulated"
 
     def capabilities(self):
-        return list(COMMON)
+        # PyTorch begins a capture with a kernel, and nothing here runs one.
+        return [capability for capability in COMMON if capability != "graph_capture"]
 
     def watched(self):
         return NOTHING
@@ -336,7 +374,7 @@ class Simulated(Host):
         pass
 
     def idle(self, device):
-        return sum(1 << i for i in range(self.used_streams) if self.all_streams[device][i].query())
+        return sum(1 << i for i in range(self.used_streams) if self.work(device, i).query())
 
     def end_all(self):
         for device in range(self.used):

@@ -33,6 +33,10 @@ class Sequence:
         self.count = min(len(setup["device_bytes"]), torch.cuda.device_count())
         self.streams = min(setup["streams"], most_streams)
         self.blocks, self.pools, self.contexts = {}, {}, []
+        # Graphs with their device, stream and the id of their pool; that of graphs that were reset, too.
+        self.graphs, self.graph_pools = {}, {}
+        # A capture failed to begin or to end: what PyTorch has begun for it by then nobody can end.
+        self.is_lost = False
         self.former = {}
         # The device that the latest call was about, and the one where it recorded events.
         self.about = self.unsettled = None
@@ -229,6 +233,53 @@ class Sequence:
         del self.pools[pool]
         return '"done"'
 
+    # --- graphs ---
+
+    def capture_begin(self, graph, device, stream, pool=None):
+        on = self.host.stream(self.place(device), stream)
+        made = self.cuda.CUDAGraph()
+        if pool is None:
+            shared, of = self.host.graph_pool(), {}
+        else:
+            (kind, name), = pool.items()
+            shared = self.pool(name).id if kind == "pool" else self.graph_pools.get(name)
+            if shared is None:
+                raise Unknown("no_such_pool")
+            of = {"pool": shared}
+        with self.cuda.stream(on):
+            self.host.captures(device, stream)
+            self.is_lost = True
+            made.capture_begin(**of, capture_error_mode="relaxed")
+            self.is_lost = False
+        self.graphs[graph], self.graph_pools[graph] = (made, device, stream), shared
+        if pool is None:
+            self.host.graph_pools += 1
+            self.made = list(shared)
+        return '"done"'
+
+    def capture_end(self, graph):
+        made, device, stream = self.graph(graph)
+        self.about = device
+        self.is_lost = True
+        with self.cuda.stream(self.host.stream(device, stream)):
+            made.capture_end()
+        self.is_lost = False
+        self.host.captures(None)
+        if made.pool() != self.graph_pools[graph]:
+            raise RuntimeError(f"the pool of a graph is {made.pool()}, where {self.graph_pools[graph]} was to come (asked by the harness)")
+        return '"done"'
+
+    def graph_reset(self, graph):
+        made, self.about, _ = self.graph(graph)
+        made.reset()
+        del self.graphs[graph]
+        return '"done"'
+
+    def graph(self, graph):
+        if graph not in self.graphs:
+            raise Unknown("no_such_pool")
+        return self.graphs[graph]
+
     # --- the end ---
 
     def place(self, device):
@@ -237,7 +288,17 @@ class Sequence:
         return device
 
     def end(self):
-        """Gives everything back: the next sequence begins with an allocator that holds nothing."""
+        """Gives everything back: the next sequence begins with an allocator that holds nothing. Says whether it does."""
+        if self.is_lost:
+            self.host.captures(None)
+            return False
+        for made, device, stream in self.graphs.values():
+            if self.host.is_capturing(device, stream):
+                with self.cuda.stream(self.host.stream(device, stream)):
+                    made.capture_end()
+                self.host.captures(None)
+            made.reset()
+        self.graphs.clear()
         self.host.end_all()
         while self.contexts:
             self.contexts.pop()[2].__exit__(None, None, None)

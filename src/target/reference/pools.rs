@@ -79,7 +79,7 @@ impl<D: ControlledDevice, P: Planting> ReferenceTarget<D, P> {
         let device = self.place(Some(device))?;
         let former = |shared| self.former_graphs.get(&shared).copied();
         let id = match pool {
-            None => graph_id(graph),
+            None => self.next_pool.take().unwrap_or(graph_id(graph)),
             Some(PoolSource::Pool(pool)) => self.pool(pool)?.id,
             Some(PoolSource::Graph(shared)) => {
                 self.misnamed(former(shared).map_or_else(|| self.graph(shared), Ok)?.id, graph, shared)
