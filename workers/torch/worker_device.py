@@ -2,7 +2,7 @@
 
 Decides how a stream is kept busy: it waits for a word of the host's memory, or, where the devices are simulated, because they are
 told so. A call that waits for a busy stream by itself, as a flush does, is let go by another process after a moment. How blocks are
-written and read is worker_contents.py's.
+written and read is worker_contents.py's, how graphs are captured worker_graphs.py's.
 """
 
 import ctypes
@@ -11,10 +11,10 @@ import os
 import signal
 import sys
 import time
-import warnings
 from ctypes import byref, c_int, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
 
 import worker_contents
+import worker_graphs
 
 # A call that takes so long waits for a stream that is kept busy.
 MOMENT, GLANCE = 0.04, 0.004
@@ -73,7 +73,7 @@ class Watcher:
                 shared.words[:] = shared.wanted[:]
 
 
-class Host:
+class Host(worker_graphs.Graphs):
     """What both kinds of devices have in common."""
 
     def __init__(self, torch, config, limited, streams):
@@ -86,8 +86,6 @@ class Host:
         ]
         self.all_handles = [[stream.cuda_stream for stream in streams] for streams in self.all_streams]
         self.native = self.cuda.get_allocator_backend() == "native"
-        # The stream that captures, and what was put on it before.
-        self.capturing = self.before_capture = None
         self.first_fraction = self.cuda.get_per_process_memory_fraction(0) if self.native else 1.0
         self.cuda.set_device(0)
 
@@ -114,36 +112,6 @@ class Host:
     def handles(self, device):
         """Each stream's handle, and PyTorch's own number for it."""
         return [[stream.cuda_stream, stream.stream_id] for stream in self.all_streams[device]]
-
-    def captures(self, device, stream=None):
-        """A stream begins to capture; none, where no device is named. Nobody may ask a stream that captures how far it is."""
-        self.capturing = None if device is None else (device, stream)
-        if device is not None:
-            self.before_capture = self.all_streams[device][stream].record_event()
-
-    def is_capturing(self, device, stream):
-        return self.capturing == (device, stream)
-
-    def work(self, device, stream):
-        """What can be asked how far a stream is, or waited for."""
-        return self.before_capture if self.capturing == (device, stream) else self.all_streams[device][stream]
-
-    def graph_pool(self):
-        """The id that PyTorch gives the pool of the next graph that has one of its own."""
-        return (self.graph_pools, 0)
-
-    def keep_generators(self):
-        """Has each device's random numbers take the memory that they keep while there are graphs, past the cache: nobody asked for it."""
-        warnings.filterwarnings("ignore", message="The CUDA Graph is empty")
-        self.keepers = [self.cuda.CUDAGraph() for _ in range(self.count)]
-        self.cuda.memory.caching_allocator_enable(False)
-        for device, graph in enumerate(self.keepers):
-            with self.cuda.stream(self.all_streams[device][1]):
-                graph.capture_begin(capture_error_mode="relaxed")
-                graph.capture_end()
-            self.graph_pools = graph.pool()[0] + 1
-            graph.reset()
-        self.cuda.memory.caching_allocator_enable(True)
 
     def live(self):
         """Has PyTorch's hash tables come to the room that they keep: whoever predicts their order has to know it."""

@@ -11,8 +11,9 @@ use super::super::{TargetError, TargetName};
 use crate::child::Program;
 
 /// The worker, the part that the others need first.
-const WORKER: [(&str, &str); 6] = [
+const WORKER: [(&str, &str); 7] = [
     ("worker_contents", include_str!("../../../workers/torch/worker_contents.py")),
+    ("worker_graphs", include_str!("../../../workers/torch/worker_graphs.py")),
     ("worker_device", include_str!("../../../workers/torch/worker_device.py")),
     ("worker_shown", include_str!("../../../workers/torch/worker_shown.py")),
     ("worker_sequence", include_str!("../../../workers/torch/worker_sequence.py")),
