@@ -1,3 +1,7 @@
+//! A followed device, told of by hand.
+//!
+//! Decides nothing: what is told is what the device must have done.
+
 use super::*;
 
 fn event(action: Action, address: u64, bytes: u64) -> TraceEvent {
