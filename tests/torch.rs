@@ -92,7 +92,11 @@ fn answered_before_an_end() -> Result<(), Failed> {
 /// Python's own words come through.
 fn without_torch() -> Result<(), Failed> {
     let (code, _, said) = run("torch@sim?python=no-such-python", &["--scenario", "zero::*"])?;
-    if code == Some(3) && said.contains("no-such-python") {
+    if code != Some(3) || !said.contains("no-such-python") {
+        return Err(format!("exit code {code:?}\n{said}").into());
+    }
+    let (code, _, said) = run("torch@sim?backend:cudaMallocAsync", &["--scenario", "zero::*"])?;
+    if code == Some(3) && said.contains("torch@cuda has them") {
         Ok(())
     } else {
         Err(format!("exit code {code:?}\n{said}").into())

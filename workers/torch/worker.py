@@ -117,14 +117,17 @@ class Worker:
 
     def open(self, setup):
         config = wanted(setup, self.config)
-        if self.torch is None:
-            try:
-                self.start(config)
-            except Exception as error:  # noqa: BLE001: whatever keeps torch from serving is the answer
-                return json.dumps({"refused": {"error": {"message": f"{type(error).__name__}: {error}"}}})
-        elif config != self.read:
+        is_new = self.torch is None
+        if not is_new and config != self.read:
             raise Elsewhere
-        self.sequence = worker_sequence.Sequence(self.torch, self.host, self.shown, setup, STREAMS)
+        try:
+            if is_new:
+                self.start(config)
+            self.sequence = worker_sequence.Sequence(self.torch, self.host, self.shown, setup, STREAMS)
+        except Exception as error:  # noqa: BLE001: whatever keeps torch from serving is the answer
+            if not is_new:
+                raise
+            return json.dumps({"refused": {"error": {"message": f"{type(error).__name__}: {error}"}}})
         info = {
             "devices": [
                 {"name": self.host.name(d), "total_bytes": self.host.total(d), "streams": self.host.handles(d),

@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import sys
+import traceback
 
 import worker
 
@@ -122,6 +123,8 @@ class Front:
             code = 1
             try:
                 code = self.serve(line, answers, hand_back)
+            except BaseException:  # noqa: BLE001: whoever asked is shown what was printed last
+                traceback.print_exc()
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()

@@ -89,9 +89,13 @@ pub(super) fn config(name: &TargetName) -> Option<String> {
 /// What starts the worker.
 ///
 /// # Errors
-/// An option that does not exist, or a value that means nothing.
+/// An option that does not exist, a value that means nothing, or settings that ask for what is not simulated.
 pub(in crate::target) fn program(name: &TargetName) -> Result<Program, TargetError> {
     let Asked { python, size, config } = read(name)?;
+    if name.place == "sim" && config.contains("cudaMallocAsync") {
+        let reason = "nothing here simulates the driver's memory pools: torch@cuda has them".to_owned();
+        return Err(TargetError::Unavailable { target: name.to_string(), reason });
+    }
     let mut words: Vec<String> = vec!["-c".to_owned(), START.to_owned(), WORKER.len().to_string()];
     words.extend(WORKER.iter().flat_map(|(name, text)| [(*name).to_owned(), (*text).to_owned()]));
     words.extend([config, size.to_owned(), name.place.clone()]);
