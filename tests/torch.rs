@@ -37,7 +37,8 @@ fn main() -> ExitCode {
     add("without-torch::says-so", None, Box::new(without_torch));
     let python = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
     let missing = (!python).then(|| "needs python3".to_owned());
-    add("front::says-what-was-answered-before-an-end", missing, Box::new(answered_before_an_end));
+    add("front::says-what-was-answered-before-an-end", missing.clone(), Box::new(answered_before_an_end));
+    add("figures::in-the-order-of-the-protocol", missing, Box::new(figures_in_order));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -87,6 +88,18 @@ fn answered_before_an_end() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{said}{}", String::from_utf8_lossy(&output.stderr)).into())
+}
+
+/// The worker tells figures as a list, and the harness reads them by their place in it.
+fn figures_in_order() -> Result<(), Failed> {
+    let script = "import sys; sys.path.insert(0, 'workers/torch'); import worker_shown; print(*worker_shown.NAMES)";
+    let mut command = Command::new("python3");
+    let output = command.args(["-B", "-c", script]).current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    if told.split_whitespace().eq(poolproof::op::stats::Key::all().map(|key| key.to_string())) {
+        return Ok(());
+    }
+    Err(format!("{told}{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
 /// Python's own words come through.

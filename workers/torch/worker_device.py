@@ -76,6 +76,9 @@ class Watcher:
 class Host(worker_graphs.Graphs):
     """What both kinds of devices have in common."""
 
+    # How often this process was asked for a snapshot.
+    snapshots = 0
+
     def __init__(self, torch, config, limited, streams):
         self.torch, self.cuda, self.limits = torch, torch.cuda, limited
         self.by_settings = "per_process_memory_fraction" in (config or "")
@@ -289,8 +292,11 @@ class Real(worker_contents.Contents, Host):
                 mask &= ~(1 << stream)
         return mask
 
-    def end_all(self):
+    def let_words_go(self):
         self.words[:] = self.wanted[:]
+
+    def end_all(self):
+        self.let_words_go()
         self.refresh()
 
 

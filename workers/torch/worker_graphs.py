@@ -14,7 +14,7 @@ class Graphs:
     # The stream that captures, and what was put on it before.
     capturing = before_capture = None
     # The number that PyTorch gives the pool of the next graph that has one of its own.
-    graph_pools = 1
+    next_graph = 1
 
     def captures(self, device, stream=None):
         """A stream begins to capture; none, where no device is named. Nobody may ask a stream that captures how far it is."""
@@ -31,7 +31,7 @@ class Graphs:
 
     def graph_pool(self):
         """The id that PyTorch gives the pool of the next graph that has one of its own."""
-        return (self.graph_pools, 0)
+        return (self.next_graph, 0)
 
     def keep_generators(self):
         """Has each device's random numbers take the memory that they keep while there are graphs, past the cache: nobody asked for it."""
@@ -42,7 +42,7 @@ class Graphs:
             with self.cuda.stream(self.all_streams[device][1]):
                 graph.capture_begin(capture_error_mode="relaxed")
                 graph.capture_end()
-            self.graph_pools = graph.pool()[0] + 1
+            self.next_graph = graph.pool()[0] + 1
             graph.reset()
         self.cuda.memory.caching_allocator_enable(True)
 

@@ -33,7 +33,7 @@ class Sequence:
         self.count = min(len(setup["device_bytes"]), torch.cuda.device_count())
         self.streams = min(setup["streams"], most_streams)
         self.blocks, self.pools, self.contexts = {}, {}, []
-        # Graphs with their device, stream and the id of their pool; that of graphs that were reset, too.
+        # Graphs with their device and stream; by name the id of each one's pool, of graphs that were reset, too.
         self.graphs, self.graph_pools = {}, {}
         # A capture failed to begin or to end: what PyTorch has begun for it by then nobody can end.
         self.is_lost = False
@@ -188,6 +188,7 @@ class Sequence:
         return json.dumps({"text": self.memory.memory_summary(device, abbreviated)})
 
     def snapshot(self):
+        self.host.snapshots += 1
         return json.dumps({"snapshot": self.shown.snapshot(self.memory.memory_snapshot(), self.count)})
 
     def set_current(self, device):
@@ -236,7 +237,7 @@ class Sequence:
     # --- graphs ---
 
     def capture_begin(self, graph, device, stream, pool=None):
-        on = self.host.stream(self.place(device), stream)
+        on = self.host.stream(self.place(device), stream)  # a capture names a stream, and no stream is on a device that is not there
         made = self.cuda.CUDAGraph()
         if pool is None:
             shared, of = self.host.graph_pool(), {}
@@ -253,7 +254,7 @@ class Sequence:
             self.is_lost = False
         self.graphs[graph], self.graph_pools[graph] = (made, device, stream), shared
         if pool is None:
-            self.host.graph_pools += 1
+            self.host.next_graph += 1
             self.made = list(shared)
         return '"done"'
 
@@ -290,7 +291,7 @@ class Sequence:
     def end(self):
         """Gives everything back: the next sequence begins with an allocator that holds nothing. Says whether it does."""
         if self.is_lost:
-            self.host.captures(None)
+            self.host.let_words_go()  # whoever ends the process waits for nothing
             return False
         for made, device, stream in self.graphs.values():
             if self.host.is_capturing(device, stream):

@@ -1,14 +1,14 @@
 """How a live PyTorch's figures, segments and events are told: what changed, in the words of poolproof-worker/2.
 
 Decides what is read after which operation: figures of the device that was asked of after each, of all others every few, the trace
-where a device was called, where a request was refused, and every few hundred events.
+where memory went back to a device, where a request failed on one, where a segment grew by pages, and every few hundred operations.
 """
 
 import itertools
 import json
 import operator
 
-# After so many operations the figures of every device are read, and after so many events the trace.
+# After so many operations the figures of every device are read, and after so many the trace.
 EVERY_DEVICE, EVERY_EVENTS = 16, 256
 HISTORY = 200_000
 # What the allocator has no part in.

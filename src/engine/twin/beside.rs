@@ -50,8 +50,9 @@ impl Calls {
 
     /// The size of the one segment that was got since, if nothing else was done, in bytes.
     fn one_segment_more(&self, before: &Calls) -> Option<u64> {
-        let bytes = u64::try_from(self.reserved - before.reserved).ok()?;
-        let one_more = Calls { got: before.got + 1, reserved: self.reserved, ..*before };
+        // A worker may tell any figure.
+        let bytes = u64::try_from(self.reserved.saturating_sub(before.reserved)).ok()?;
+        let one_more = Calls { got: before.got.saturating_add(1), reserved: self.reserved, ..*before };
         (*self == one_more && bytes > 0).then_some(bytes)
     }
 }
