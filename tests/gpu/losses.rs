@@ -104,6 +104,10 @@ pub fn killed_worker(stage: &Stage) -> Result<(), Failed> {
     let running = stage.results(TARGET)?.join("running/mem-longer.json");
     // Between two sequences nobody misses it: a new process is started. That is a matter of milliseconds.
     for _ in 0..3 {
+        // Of a try before, it would have the next one killed too early.
+        if running.exists() {
+            fs::remove_file(&running)?;
+        }
         let mut run = stage.start(&arguments(TARGET))?;
         until(stage.limit(), "a sequence runs", || Ok(running.exists() || run.is_over()?))?;
         pause(Duration::from_millis(100));
