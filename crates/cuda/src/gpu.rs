@@ -36,6 +36,9 @@ const GROUPS: u64 = 4096;
 /// A kernel that keeps a stream busy ends by itself after this many nanoseconds.
 pub(super) const SPIN_NANOSECONDS: u64 = 10_000_000_000;
 
+/// From here on nobody reads what is written behind `Gpu::result`.
+const SPARE: u64 = 1024;
+
 /// What a check found: the least offset of a word that differs.
 pub(super) const NOWHERE: u64 = u64::MAX;
 
@@ -157,7 +160,7 @@ impl Gpu {
     /// Runs every kernel once: a driver that loads them when they are first used may wait for the whole device to do so.
     fn warm_up(&self) -> Result<(), Code> {
         self.driver.write_words(self.result, &[NOWHERE, 0], self.aside)?;
-        let spare = self.result + 1024;
+        let spare = self.result + SPARE;
         self.start_fill(self.aside, spare, 64, BLANK, 0)?;
         self.start_spin(self.aside, 0, 0, SPIN_NANOSECONDS)?;
         self.find_change(self.aside, spare, 64, BLANK, 0).map(|_| ())
@@ -280,13 +283,25 @@ impl Gpu {
     /// and a simulated device's grow with the stream too.
     pub(super) fn streams(&self, count: u8) -> Result<Vec<Handle>, Code> {
         let mut kept = self.kept();
+        let before = kept.streams.len();
         while kept.streams.len() + 1 < usize::from(count.clamp(1, StreamId::LIMIT)) {
             kept.streams.push(self.driver.create_stream()?);
         }
+        self.begin_on(&kept.streams[before..])?;
         let others = kept.streams.iter().copied().take(usize::from(count.max(1)) - 1);
         let mut all: Vec<Handle> = std::iter::once(Handle(0)).chain(others).collect();
         all.sort_unstable_by_key(|handle| handle.0);
         Ok(all)
+    }
+
+    /// Gives new streams something to do, and the default stream after them. What is first put on that one after other streams
+    /// have begun may wait for all that they hold (seen on an H200 with driver 580: for a spin until its own deadline).
+    fn begin_on(&self, new: &[Handle]) -> Result<(), Code> {
+        let default = Handle(0);
+        for &stream in new.iter().chain([&default]).filter(|_| !new.is_empty()) {
+            self.start_fill(stream, self.result + SPARE, 64, BLANK, 0)?;
+        }
+        new.iter().chain([&default]).try_for_each(|&stream| self.driver.sync_stream(stream))
     }
 }
 
