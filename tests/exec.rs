@@ -64,6 +64,10 @@ fn main() -> ExitCode {
     for (mistake, _) in MISTAKES {
         add(format!("mistake_is_found::{mistake}"), has_python, "python3", found, mistake);
     }
+    for mistake in ["no-mistake", "overlap", "leak", "too-small", "no-recovery"] {
+        add(format!("asked_ahead::{mistake}"), has_python, "python3", ahead, mistake);
+    }
+    add("blocks_of_the_host_hold_what_is_written".into(), has("cc"), "cc", host_blocks, "");
     for (gone, _) in GONE {
         add(format!("worker_goes_wrong::{gone}"), has_python, "python3", gone_wrong, gone);
     }
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
     add("template_passes::c-binary".into(), has("cc"), "cc", template, "c-binary");
     add("template_passes::rust".into(), has_crates(), "cargo and serde_json among its crates", template, "rust");
     add("check_worker_names_mistakes".into(), has_python, "python3", checked, "");
+    add("check_worker_asks_ahead".into(), has_python, "python3", checked_ahead, "");
     let mut arguments = Arguments::from_args();
     // Each waits for processes, and some for a deadline, more than it works.
     arguments.test_threads.get_or_insert(4);
@@ -216,6 +221,50 @@ fn found(mistake: &str) -> Result<(), Failed> {
     if fits && output.status.code() == Some(1) { Ok(()) } else { Err(format!("{mistake}: {broken:?}").into()) }
 }
 
+/// One that is asked ahead does, and is found to do, what it does otherwise.
+fn ahead(mistake: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let count = folder.path().join("count");
+    let more = ["--cases", "8", "--scenario", "*::plain*"];
+    let (_one, _, plain) = run(&adapter(&format!("&env=MISTAKE={mistake}")), &more)?;
+    let target = adapter(&format!("&env=MISTAKE={mistake}&env=AHEAD={}", count.display()));
+    let (_other, _, ahead) = run(&target, &more)?;
+    let asked: u64 = std::fs::read_to_string(count)?.parse()?;
+    let told = |record: &RunRecord| {
+        // Of what failed the sequences are made small, which takes as long as it takes.
+        let all = record.scenarios.iter().map(|s| {
+            let operations = (s.outcome == Outcome::Pass).then_some(s.operations);
+            (s.id.to_string(), s.outcome, operations)
+        });
+        format!("{:#?}", all.collect::<Vec<_>>())
+    };
+    same(&told(&ahead), &told(&plain))?;
+    if asked == 0 || ahead.findings.is_empty() != (mistake == "no-mistake") {
+        return Err(format!("{asked} operations asked ahead, {} findings", ahead.findings.len()).into());
+    }
+    Ok(())
+}
+
+/// What adapters in C find blocks by, and write and read in them.
+fn host_blocks(_: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join("blocks");
+    build_c("tests/adapters/host_blocks.c", &program)?;
+    let output = Command::new(program).output()?;
+    let text = [output.stdout, output.stderr].concat();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&text).into_owned().into()) }
+}
+
+/// Builds one of the C programs of the tests, with what adapters in C include.
+fn build_c(source: &str, program: &Path) -> Result<(), Failed> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("cc");
+    command.args(["-O1", "-Wall", "-Wextra", "-Werror"]).arg("-I").arg(root.join("workers/templates"));
+    command.arg("-I").arg(root.join("workers")).arg(root.join(source)).arg("-o").arg(program);
+    let built = command.output()?;
+    if built.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&built.stderr).into_owned().into()) }
+}
+
 fn gone_wrong(how: &str) -> Result<(), Failed> {
     let convicts = GONE.iter().any(|&(name, convicts)| name == how && convicts);
     let deadline = if how == "nothing" || how == "flood" { "&deadline=1s" } else { "" };
@@ -224,15 +273,9 @@ fn gone_wrong(how: &str) -> Result<(), Failed> {
 
 fn framed(how: &str) -> Result<(), Failed> {
     let convicts = FRAMED.iter().any(|&(name, convicts)| name == how && convicts);
-    let (folder, root) = (tempfile::tempdir()?, Path::new(env!("CARGO_MANIFEST_DIR")));
-    let (source, program) = (root.join("tests/adapters/framed_wrong.c"), folder.path().join("adapter"));
-    let include = root.join("workers/templates");
-    let arguments = ["-O1", "-Wall", "-Wextra", "-Werror", "-I"];
-    let mut command = Command::new("cc");
-    let built = command.args(arguments).arg(include).arg(source).arg("-o").arg(&program).output()?;
-    if !built.status.success() {
-        return Err(String::from_utf8_lossy(&built.stderr).into_owned().into());
-    }
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join("adapter");
+    build_c("tests/adapters/framed_wrong.c", &program)?;
     let deadline = if how == "half-and-waits" { "1s" } else { "20s" };
     let target = format!("exec:'{}'@host?deadline={deadline}&env=GONE={how}", program.display());
     if how != "no-mistake" {
@@ -330,4 +373,24 @@ fn checked(_: &str) -> Result<(), Failed> {
         None if checked.status.code() == Some(1) => Ok(()),
         missing => Err(format!("{missing:?} is not in\n{text}").into()),
     }
+}
+
+/// One that passes over what it should when it is asked ahead, and one that serves it all the same.
+fn checked_ahead(_: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let text = include_str!("adapters/cached.py");
+    let serves = text.replace("passes_over and question", "False and question");
+    for (name, text, due) in [
+        ("passes.py", text, "nothing is wrong"),
+        ("serves.py", &serves, "it answered `applied`; due is {\"passed_over\""),
+    ] {
+        std::fs::write(folder.path().join(name), text)?;
+        let mut check = poolproof(folder.path());
+        let checked = check.args(["check-worker", &format!("python3 {name}")]).env("AHEAD", "count").output()?;
+        let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+        if !said.contains(due) {
+            return Err(said.into());
+        }
+    }
+    Ok(())
 }

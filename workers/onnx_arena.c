@@ -7,8 +7,9 @@
  * limit=none|device. Each device of poolproof is an arena of its own with `max_mem` of the device's size (without one under
  * limit=none), got as a user gets it: an allocator registered with the environment, and asked of a session that uses it.
  *
- * Claims what ONNX Runtime says of itself; its figures are those of `AllocatorGetStats`. It has no streams on the host.
- * Speaks poolproof-worker/2 (docs/worker-protocol.md) in frames alone, with `frames.h` beside it. */
+ * Claims what ONNX Runtime says of itself; its figures are those of `AllocatorGetStats`. It has no streams on the host: each
+ * device has one here, as it takes to write blocks late, and blocks are written and read by this program (`host_blocks.h`).
+ * Speaks poolproof-worker/2 (docs/worker-protocol.md) in frames alone (`frames.h`), and can be asked ahead. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,34 +17,8 @@
 #include <string.h>
 
 #include "frames.h"
-
-/* The part of ONNX Runtime's C API that is called: functions by their place in its table, which only grows. */
-enum {
-    GET_ERROR_MESSAGE = 2, CREATE_ENV = 3, CREATE_SESSION_FROM_ARRAY = 8, RUN = 9, CREATE_SESSION_OPTIONS = 10, SET_INTRA_OP_THREADS = 24,
-    CREATE_MEMORY_INFO = 68, ALLOCATOR_ALLOC = 75, ALLOCATOR_FREE = 76, RELEASE_ENV = 92, RELEASE_STATUS = 93,
-    RELEASE_MEMORY_INFO = 94, RELEASE_SESSION = 95, RELEASE_SESSION_OPTIONS = 100, ADD_SESSION_CONFIG_ENTRY = 130,
-    CREATE_ALLOCATOR = 131, RELEASE_ALLOCATOR = 132, CREATE_AND_REGISTER_ALLOCATOR = 144, RELEASE_ARENA_CFG = 157,
-    CREATE_ARENA_CFG_V2 = 164, UNREGISTER_ALLOCATOR = 177, GET_KEY_VALUE_PAIRS = 298, RELEASE_KEY_VALUE_PAIRS = 300,
-    ALLOCATOR_GET_STATS = 319,
-};
-/* And to give back what is free (`empty_cache`): the end of a run does, when asked to. */
-enum { CREATE_RUN_OPTIONS = 39, CREATE_TENSOR = 49, RELEASE_VALUE = 96, RELEASE_RUN_OPTIONS = 97, ADD_RUN_CONFIG_ENTRY = 165, FLOATS = 1 };
-enum { LOGS_FATAL = 4, IS_ARENA = 1, OF_DEFAULT_KIND = 0, API_VERSION = 23 };
-
-typedef struct { const void *const *(*api)(uint32_t version); const char *(*version)(void); } Base;
-typedef void *Status; /* null: it went well */
-
-static const void *const *api;
-static const char *version;
-#define CALL(place, ...) (((Status(*)())(uintptr_t)api[place])(__VA_ARGS__))
-#define RELEASE(place, what) (((void (*)(void *))(uintptr_t)api[place])(what))
-
-/* Identity of a tensor of one float: the smallest model that makes a session. */
-static const unsigned char MODEL[] =
-    "\x08\x08" "\x3a\x37" "\x0a\x10" "\x0a\x01x" "\x12\x01y" "\x22\x08" "Identity" "\x12\x01g"
-    "\x5a\x0f" "\x0a\x01x" "\x12\x0a\x0a\x08\x08\x01\x12\x04\x0a\x02\x08\x01"
-    "\x62\x0f" "\x0a\x01y" "\x12\x0a\x0a\x08\x08\x01\x12\x04\x0a\x02\x08\x01"
-    "\x42\x04\x0a\x00\x10\x0d";
+#include "host_blocks.h"
+#include "onnx_api.h"
 
 /* What is shown of a device, and which figure of the arena it is. The device's memory that is left follows from HELD. */
 enum { USED, MOST_USED, REQUESTED, TIMES, HELD, FIGURES };
@@ -52,34 +27,25 @@ static const char *const SHOWN[FIGURES] = {"allocated_bytes.current", "allocated
     "allocation.allocated", "reserved_bytes.current"};
 
 enum { DEVICES = 16 };
-typedef struct { void *session, *arena; uint64_t total; int64_t shown[FIGURES]; } Device;
+typedef struct { void *session, *arena; uint64_t total; int64_t shown[FIGURES]; Stream stream; int shown_busy; } Device;
 static Device devices[DEVICES];
 static size_t device_count;
 static int moved[DEVICES];
 static void *env;
 static size_t extend_same = 0, max_dead = SIZE_MAX, initial = SIZE_MAX, growth = SIZE_MAX;
 static int limited = 1, only_version = 0;
-static char why[1024];
+/* What is asked ahead is passed over: the answer before may have changed what poolproof asks. */
+static int passes_over = 0;
 static const char *const NO_DEVICE = "there is no such device";
-
-/* Whether a call went well; if not, `why` says what it said. */
-static int went_well(Status status) {
-    if (!status) return 1;
-    const char *said = ((const char *(*)(Status))(uintptr_t)api[GET_ERROR_MESSAGE])(status);
-    size_t at = 0;
-    for (; *said && at + 2 < sizeof why; said++) {
-        why[at++] = (unsigned char)*said < ' ' ? ' ' : *said;
-    }
-    why[at] = 0;
-    RELEASE(RELEASE_STATUS, status);
-    return 0;
-}
 
 static void close_world(void) {
     for (size_t i = 0; i < device_count; i++) {
         if (devices[i].arena) RELEASE(RELEASE_ALLOCATOR, devices[i].arena);
         if (devices[i].session) RELEASE(RELEASE_SESSION, devices[i].session);
+        end_stream(&devices[i].stream);
     }
+    forget_all_blocks();
+    passes_over = 0;
     memset(devices, 0, sizeof devices);
     device_count = 0;
 }
@@ -127,6 +93,12 @@ static int shrink(Device *device) {
     return well;
 }
 
+/* Whether the device became busy, or idle. */
+static int look_at_stream(Device *device) {
+    int before = device->shown_busy;
+    return (device->shown_busy = is_busy(&device->stream)) != before;
+}
+
 /* Whether anything that is shown of the device is not as it was. A figure that the arena does not tell is -1, which the oracles
  * take for a mistake. */
 static int look(Device *device) {
@@ -144,20 +116,22 @@ static int look(Device *device) {
     RELEASE(RELEASE_KEY_VALUE_PAIRS, pairs);
     int differs = memcmp(now, device->shown, sizeof now) != 0;
     memcpy(device->shown, now, sizeof now);
-    return differs;
+    return look_at_stream(device) || differs;
 }
 
 static void put_device(const Device *device) {
-    put_object(2);
+    put_object(3);
     put_text("stats"), put_object(FIGURES);
     for (int figure = 0; figure < FIGURES; figure++) put_text(SHOWN[figure]), put_signed(device->shown[figure]);
     put_text("free_bytes"), put_number(device->total - (uint64_t)device->shown[HELD]);
+    put_text("idle"), put_number(!device->shown_busy);
 }
 
 static void put_info(void) {
-    static const char *const always[] = {"oom_typed", "caching", "keeps_cached", "merges_at_free"};
+    static const char *const always[] = {"oom_typed", "caching", "keeps_cached", "merges_at_free", "contents", "stream_control"};
     enum { ALWAYS = sizeof always / sizeof *always };
-    put_object(6);
+    put_object(7);
+    put_text("ahead"), put_yes();
     put_text("name"), put_text("onnx-arena");
     put_text("memory"), put_text("host");
     put_text("alignment"), put_number(64);
@@ -204,10 +178,7 @@ static void put_applied(int shows) { put_object(1), put_text("applied"), put_obj
 /* An arena is touched by calls to it alone; DEVICES stands for all of them. Whether any shows something new. */
 static int moved_by(size_t device) {
     int any = 0;
-    for (size_t i = 0; i < device_count; i++) {
-        moved[i] = (device == i || device == DEVICES) && look(&devices[i]);
-        any |= moved[i];
-    }
+    for (size_t i = 0; i < device_count; i++) any |= moved[i] = (device == i || device == DEVICES) && look(&devices[i]);
     return any;
 }
 
@@ -221,6 +192,7 @@ static void put_moved(int any) {
 
 static void refuse(const char *class, const char *message) {
     int any = moved_by(DEVICES);
+    passes_over = 1;
     put_applied(any), put_object(1), put_text("refused"), put_object(2);
     put_text("class"), put_text(class), put_text("message"), put_text(message);
     put_moved(any);
@@ -231,30 +203,84 @@ static void done(size_t device) {
     put_applied(any), put_text("done"), put_moved(any);
 }
 
-static void take(Value alloc) {
-    void *block = NULL;
-    int negative, below;
-    uint64_t device = number(field(alloc, "device"), &negative), bytes = number(field(alloc, "bytes"), &below);
-    if (negative || device >= device_count) return refuse("invalid_argument", NO_DEVICE);
-    if (!went_well(CALL(ALLOCATOR_ALLOC, devices[device].arena, (size_t)bytes, &block))) return refuse("out_of_memory", why);
-    if (bytes && !block) return refuse("out_of_memory", "a null pointer");
-    int any = moved_by(device);
-    put_applied(any), put_object(1), put_text("allocated"), put_object(1);
-    put_text("address"), put_number((uintptr_t)block), put_moved(any);
+/* The number of a device that an operation names; `device_count` for one that does not exist. */
+static size_t device_of(Value op) {
+    int negative;
+    uint64_t device = number(field(op, "device"), &negative);
+    return negative || device >= device_count ? device_count : (size_t)device;
 }
 
-static void give_back(Value about) {
+static Block *block_of(Value op) {
     int negative;
-    uint64_t device = number(field(about, "device"), &negative), address = number(field(about, "address"), &negative);
-    if (device >= device_count) return refuse("invalid_pointer", NO_DEVICE);
-    if (!went_well(CALL(ALLOCATOR_FREE, devices[device].arena, (void *)(uintptr_t)address))) return refuse("invalid_pointer", why);
+    return find_block(number(field(op, "block"), &negative));
+}
+
+static void no_block(void) { refuse("invalid_pointer", "there is no such block"); }
+
+static void take(Value alloc) {
+    void *memory = NULL;
+    int negative;
+    size_t device = device_of(alloc);
+    uint64_t bytes = number(field(alloc, "bytes"), &negative);
+    if (device == device_count) return refuse("invalid_argument", NO_DEVICE);
+    if (!went_well(CALL(ALLOCATOR_ALLOC, devices[device].arena, (size_t)bytes, &memory))) return refuse("out_of_memory", why);
+    if (bytes && !memory) return refuse("out_of_memory", "a null pointer");
+    keep_block((Block){.address = (uintptr_t)memory, .bytes = bytes, .device = (uint32_t)device,
+                       .number = (uint32_t)number(field(alloc, "block"), &negative)});
+    int any = moved_by(device);
+    put_applied(any), put_object(1), put_text("allocated"), put_object(1);
+    put_text("address"), put_number((uintptr_t)memory), put_moved(any);
+}
+
+static void give_back(Value op) {
+    Block *block = block_of(op);
+    if (!block) return no_block();
+    size_t device = block->device;
+    if (!went_well(CALL(ALLOCATOR_FREE, devices[device].arena, (void *)(uintptr_t)block->address))) return refuse("invalid_pointer", why);
+    forget_block(block);
     done(device);
 }
 
+static void write_one(Value op) {
+    const Block *block = block_of(op);
+    if (!block) return no_block();
+    write_block(&devices[block->device].stream, block); /* moves no figure, and a stream that is busy stays so */
+    put_applied(0), put_text("done");
+}
+
+static void put_contents(const char *report) { put_applied(0), put_object(1), put_text("contents"), put_text(report); }
+
+static void read_one(Value op) {
+    const Block *block = block_of(op);
+    if (!block) return no_block();
+    if (is_busy(&devices[block->device].stream)) return put_contents("pending");
+    uint64_t at = block_differs_at(block), word = 0, aligned = at & ~UINT64_C(7);
+    if (at == block->bytes) return put_contents("intact");
+    memcpy(&word, (const void *)(uintptr_t)(block->address + aligned), block->bytes - aligned < 8 ? block->bytes - aligned : 8);
+    char found[64];
+    const Block *owner = find_block(owner_of(word));
+    if (owner) snprintf(found, sizeof found, "the pattern of b%u", owner->number);
+    else snprintf(found, sizeof found, "%#018llx", (unsigned long long)word);
+    put_applied(0), put_object(1), put_text("contents"), put_object(1), put_text("changed"), put_object(3);
+    put_text("offset"), put_number(at), put_text("bytes"), put_number(block->bytes - aligned < 8 ? block->bytes - at : aligned + 8 - at);
+    put_text("found"), put_text(found);
+}
+
+static void on_stream(Value op, void (*act)(Stream *)) {
+    size_t device = device_of(op);
+    if (device == device_count) return refuse("invalid_argument", NO_DEVICE);
+    act(&devices[device].stream);
+    memset(moved, 0, sizeof moved);
+    moved[device] = look_at_stream(&devices[device]);
+    put_applied(moved[device]), put_text("done"), put_moved(moved[device]);
+}
+
+/* The one stream of a device need not wait for itself. */
+static void nothing(Stream *stream) { (void)stream; }
+
 static void memory_info(Value info) {
-    int negative;
-    uint64_t device = number(field(info, "device"), &negative);
-    if (negative || device >= device_count) return refuse("invalid_argument", NO_DEVICE);
+    size_t device = device_of(info);
+    if (device == device_count) return refuse("invalid_argument", NO_DEVICE);
     int any = moved_by(device);
     put_applied(any), put_object(1), put_text("memory_info"), put_object(2);
     put_text("free_bytes"), put_number(devices[device].total - (uint64_t)devices[device].shown[HELD]);
@@ -262,16 +288,28 @@ static void memory_info(Value info) {
     put_moved(any);
 }
 
+/* What waits to be written is written before its memory may go. */
 static void empty(void) {
+    for (size_t i = 0; i < device_count; i++) finish_all(&devices[i].stream);
     for (size_t i = 0; i < device_count; i++)
         if (!shrink(&devices[i])) return refuse("device_error", why);
+    passes_over = 1;
     done(DEVICES);
 }
 
 static void apply(Value asked) {
-    Value op = field(asked, "op"), about = field(asked, "about"), of;
+    Value op = field(asked, "op"), of;
+    if (!is_yes(field(asked, "ahead"))) passes_over = 0;
+    else if (passes_over) return put_object(1), put_text("passed_over"), put_object(0);
     if ((of = field(op, "alloc"))) take(of);
-    else if (field(op, "free") && about) give_back(about);
+    else if ((of = field(op, "free"))) give_back(of);
+    else if ((of = field(op, "fill"))) write_one(of);
+    else if ((of = field(op, "verify"))) read_one(of);
+    else if ((of = field(op, "use"))) write_one(of);
+    else if ((of = field(op, "occupy"))) on_stream(of, occupy);
+    else if ((of = field(op, "finish"))) on_stream(of, finish);
+    else if ((of = field(op, "synchronize"))) on_stream(of, finish_all);
+    else if ((of = field(op, "wait_stream"))) on_stream(of, nothing);
     else if ((of = field(op, "memory_info"))) memory_info(of);
     else if (is_text(op, "empty_cache") && extend_same) empty();
     else refuse("unsupported", "the arena has no such operation");

@@ -138,7 +138,11 @@ impl Package {
     pub fn beside_adapter(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Package::Rmm => &[],
-            Package::Onnx => &[("frames.h", include_str!("../../workers/templates/frames.h"))],
+            Package::Onnx => &[
+                ("frames.h", include_str!("../../workers/templates/frames.h")),
+                ("host_blocks.h", include_str!("../../workers/host_blocks.h")),
+                ("onnx_api.h", include_str!("../../workers/onnx_api.h")),
+            ],
         }
     }
 

@@ -1,5 +1,6 @@
 """A caching allocator with a cache by size and stream, for tests: sound, or with one mistake (MISTAKE), or a worker that goes
-wrong at its 20th operation (GONE), or one that serves one life a process (RESTART, told at its end or at the next `open`)."""
+wrong at its 20th operation (GONE), or one that serves one life a process (RESTART, told at its end or at the next `open`), or one
+that is asked ahead and counts in the file AHEAD how often."""
 
 import json
 import os
@@ -8,6 +9,7 @@ import time
 
 MISTAKE, GONE = os.environ.get("MISTAKE", ""), os.environ.get("GONE", "")
 RESTART, lives = os.environ.get("RESTART", ""), 0
+AHEAD, asked_ahead, passes_over, held = os.environ.get("AHEAD", ""), 0, False, {}
 ask, tell = os.fdopen(3), os.fdopen(4, "w")
 ROUND = 512
 
@@ -104,13 +106,17 @@ for line in ask:
         answer = {"hello": {"protocol": "poolproof-worker/1" if GONE == "version" else "poolproof-worker/2"}}
     elif "open" in question:
         sizes = question["open"]["setup"]["device_bytes"]
-        devices, operations = [Device((at + 1) << 44, size) for at, size in enumerate(sizes)], 0
-        answer = {"opened": {"info": {"devices": [{"total_bytes": s} for s in sizes], "streams": 4, "alignment": 256}}}
+        devices, operations, passes_over, held = [Device((at + 1) << 44, size) for at, size in enumerate(sizes)], 0, False, {}
+        info = {"devices": [{"total_bytes": s} for s in sizes], "streams": 4, "alignment": 256, "ahead": bool(AHEAD)}
+        answer = {"opened": {"info": info}}
         lives += 1
         if RESTART and lives > 1:
             answer = {"restart": {}} if RESTART == "open" else {"refused": {"error": {"message": "a second life"}}}
+    elif passes_over and question.get("apply", {}).get("ahead"):
+        answer = {"passed_over": {}}
     elif "apply" in question:
         operations += 1
+        asked_ahead += question["apply"].get("ahead", False)
         if operations == 20 and GONE:
             go_wrong()
         op, about, thread = question["apply"]["op"], question["apply"].get("about"), question["apply"].get("thread", 0)
@@ -119,22 +125,29 @@ for line in ask:
                 place, size = op["alloc"]["device"], op["alloc"]["bytes"]
                 if not 0 <= place < len(devices):
                     raise ValueError
-                reply = {"allocated": {"address": devices[place].malloc(size, op["alloc"]["stream"], thread) if size else 0}}
+                address = devices[place].malloc(size, op["alloc"]["stream"], thread) if size else 0
+                reply = {"allocated": {"address": address}}
+                held[op["alloc"]["block"]] = {"address": address, "bytes": size, "device": place}
             else:
+                about = held.pop(op["free"]["block"])  # nobody says it of what is asked ahead
                 if about["bytes"]:
                     devices[about["device"]].release(about["address"], thread)
                 reply = "done"
         except MemoryError:
-            reply = {"refused": {"class": "out_of_memory"}}
+            reply = "refused" if AHEAD else {"refused": {"class": "out_of_memory"}}
         except ValueError:
             reply = {"refused": {"class": "invalid_argument"}}
         waited = [{"device": at} for at, device in enumerate(devices) if device.waited]
         for device in devices:
             device.waited = False
+        passes_over = bool(waited) or "refused" in reply  # as poolproof may ask something else now
         answer = {"applied": {"reply": reply, "waited": waited}}
         if RESTART:
             answer["applied"]["colour"] = "red"  # a field that nobody knows
     else:
+        if AHEAD:
+            with open(AHEAD, "w") as file:
+                file.write(str(asked_ahead))
         answer = {"observed": {}} if "observe" in question else {"closed": {"restart": True} if RESTART == "closed" else {}}
     tell.write(json.dumps(answer) + "\n")
     tell.flush()

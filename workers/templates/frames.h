@@ -111,6 +111,8 @@ static inline int is_text(Value at, const char *text) {
     return width && (uint64_t)(end - at) == 1 + width + length && !memcmp(at + 1 + width, text, length);
 }
 
+static inline int is_yes(Value at) { return at && at < question_end && *at == 0xc3; }
+
 static inline int is_object(Value at) { return at && ((*at >= 0x80 && *at < 0x90) || *at >= 0xde) && *at < 0xe0; }
 
 /* What stands under a key of an object; NULL where nothing does. */

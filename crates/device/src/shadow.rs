@@ -90,6 +90,12 @@ impl ShadowDevice {
         self.streams.idle_mask()
     }
 
+    /// Whether everything enqueued on any stream has finished.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        (0..self.streams.count()).all(|stream| !self.streams.is_busy(stream))
+    }
+
     /// Enqueues a write of the pattern `tag` (a block's number) over a range.
     ///
     /// # Errors

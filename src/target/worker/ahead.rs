@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::super::lost::ProtocolError;
 use super::protocol::{Answer, Ask};
 use super::target::WorkerTarget;
-use crate::op::{Op, Reply};
+use crate::op::{Op, RefusalClass, Reply};
 
 /// Where so few are under way, more are asked: a worker that has to wait for the next question does nothing.
 const FEW: usize = 32;
@@ -87,8 +87,9 @@ impl WorkerTarget {
     }
 
     /// The answer to an operation, where it was asked ahead or begins what is planned.
-    pub(super) fn foretold(&mut self, op: &Op, thread: u8) -> Foretold {
-        if let Some(foretold) = self.answered_ahead(op) {
+    /// `unstated` is what a refusal was for that does not say so.
+    pub(super) fn foretold(&mut self, op: &Op, thread: u8, unstated: Option<RefusalClass>) -> Foretold {
+        if let Some(foretold) = self.answered_ahead(op, unstated) {
             return foretold;
         }
         let planned = std::mem::take(&mut self.ahead.planned);
@@ -102,13 +103,13 @@ impl WorkerTarget {
             return Foretold::Lost;
         }
         self.ahead.in_flight = planned.into();
-        self.answered_ahead(op).unwrap_or(Foretold::Unasked)
+        self.answered_ahead(op, unstated).unwrap_or(Foretold::Unasked)
     }
 
     /// The answer to an operation that is in flight; `None` where none is any more.
-    fn answered_ahead(&mut self, op: &Op) -> Option<Foretold> {
+    fn answered_ahead(&mut self, op: &Op, unstated: Option<RefusalClass>) -> Option<Foretold> {
         while let Some(next) = self.ahead.in_flight.pop_front() {
-            match self.hear() {
+            match self.hear(unstated) {
                 None => return Some(Foretold::Lost),
                 // So are all that are left.
                 Some(Answer::PassedOver {}) => {}
@@ -133,7 +134,8 @@ impl WorkerTarget {
     pub(super) fn land(&mut self) {
         self.ahead.planned.clear();
         while self.ahead.in_flight.pop_front().is_some() {
-            let Some(answer) = self.hear() else { return };
+            // What a refusal was for matters to nobody now.
+            let Some(answer) = self.hear(Some(RefusalClass::InvalidArgument)) else { return };
             if !matches!(answer, Answer::PassedOver {}) {
                 let answered = self.told.applied(answer);
                 if self.note(answered).is_none() {
@@ -143,9 +145,9 @@ impl WorkerTarget {
         }
     }
 
-    fn hear(&mut self) -> Option<Answer> {
+    fn hear(&mut self, unstated: Option<RefusalClass>) -> Option<Answer> {
         let patience = self.patience();
-        match self.process.as_mut()?.hear(patience, None) {
+        match self.process.as_mut()?.hear(patience, unstated) {
             Ok(answer) => Some(answer),
             Err(lost) => {
                 self.lose(lost);

@@ -70,6 +70,9 @@ impl Asker {
         self.refuse_what_cannot_be()?;
         self.zero()?;
         self.claims(&described, first)?;
+        if described.ahead {
+            self.asked_ahead()?;
+        }
         self.free(0, first)?;
         self.free(1, second)?;
         self.figures_told(&described);
@@ -212,7 +215,8 @@ impl Asker {
                 world().device_bytes
             ));
         }
-        if described.memory == MemoryKind::Addresses {
+        let has_contents = described.known().0.contains(&Capability::Contents);
+        if described.memory == MemoryKind::Addresses && !has_contents {
             self.note("blocks are taken to lie nowhere (`memory`: `addresses`): what is written to them is kept on record; say `host` if they are memory of the process".to_owned());
         }
     }
@@ -240,8 +244,7 @@ impl Asker {
     }
 
     fn apply(&mut self, op: &Op, about: Option<About>) -> Option<Reply> {
-        let ask =
-            Ask::Apply { op: Cow::Borrowed(op), about, thread: 0, busy: Cow::Borrowed(&[]), ahead: false, more: false };
+        let ask = asked(op, about, false);
         let answer = self.ask_classed(&ask, Some(RefusalClass::InvalidArgument))?;
         match self.told.as_mut()?.applied(answer) {
             Ok((reply, _)) => Some(reply),
@@ -250,6 +253,27 @@ impl Asker {
                 None
             }
         }
+    }
+
+    /// Asks before the harness would know what came before, and after a refusal, when what is asked so is to be passed over.
+    fn asked_ahead(&mut self) -> Option<()> {
+        let block = BlockId(8);
+        let request = |bytes| Op::Alloc { block, device: Some(DeviceId(0)), stream: StreamId(0), bytes, via: Via::Raw };
+        self.ask_classed(&asked(&request(u64::MAX), None, false), Some(RefusalClass::InvalidArgument))?;
+        let passed = self.ask_classed(&asked(&request(512), None, true), None)?;
+        if !matches!(passed, Answer::PassedOver {}) {
+            let due = "{\"passed_over\":{}}, until one comes without the mark, and nothing is done";
+            self.mistake(format!("what is asked ahead after a refusal it answered `{}`; due is {due}", passed.name()));
+        }
+        self.served(8, 512)?;
+        let freed = self.ask_classed(&asked(&Op::Free { block }, None, true), Some(RefusalClass::InvalidArgument))?;
+        if !matches!(freed, Answer::Applied { reply: Reply::Done, .. }) {
+            self.mistake(
+                "`free`, asked ahead, was not `done`: it comes without `about`, as its block may not be known yet"
+                    .to_owned(),
+            );
+        }
+        Some(())
     }
 
     fn refuse_what_cannot_be(&mut self) -> Option<()> {
@@ -335,6 +359,10 @@ impl Asker {
             }
         }
     }
+}
+
+fn asked(op: &Op, about: Option<About>, ahead: bool) -> Ask<'_> {
+    Ask::Apply { op: Cow::Borrowed(op), about, thread: 0, busy: Cow::Borrowed(&[]), ahead, more: false }
 }
 
 fn kind(reply: &Reply) -> &'static str {

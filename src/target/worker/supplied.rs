@@ -241,6 +241,18 @@ impl Supplied {
         done(device.write(stream, held.address, held.bytes, block.0))
     }
 
+    /// What the worker would be asked of this while the harness does not yet know the answers before it: `None` where what is
+    /// asked beside it, or done to its memory in between, depends on those.
+    fn foretold(&self, op: &Op) -> Option<Ahead> {
+        Some(match op {
+            Op::CycleEnd => Ahead::Served,
+            Op::Fill { .. } | Op::Use { .. } | Op::Verify { .. } if !self.has_contents => Ahead::Served,
+            // From here on streams that are busy are told with every operation.
+            Op::Occupy { .. } | Op::Finish { .. } | Op::WaitStream { .. } if !self.has_streams => return None,
+            other => Ahead::Asked(self.placed(other)),
+        })
+    }
+
     fn on_streams(&mut self, device: DeviceId, act: impl FnOnce(&mut ShadowDevice) -> Reply) -> Reply {
         match device.index(self.devices.len()).and_then(|index| self.devices.get_mut(index)) {
             Some(device) => act(device),
@@ -262,6 +274,14 @@ impl Supplied {
     }
 }
 
+/// An operation of those that come next.
+enum Ahead {
+    /// The harness serves it in the worker's place.
+    Served,
+    /// The worker is asked this.
+    Asked(Op),
+}
+
 fn done(result: Result<(), impl std::fmt::Display>) -> Reply {
     result.map_or_else(|e| Reply::refused(RefusalClass::DeviceError, e.to_string()), |()| Reply::Done)
 }
@@ -273,6 +293,19 @@ impl Target for Supplied {
 
     fn versions(&self) -> Versions {
         self.worker.versions()
+    }
+
+    fn wants_plan(&self) -> bool {
+        // Blocks in its memory are written between two answers, if not by itself; and what is too much for a device is taken back.
+        let is_read_between = !self.has_contents && self.worker.told.described.memory == MemoryKind::Host;
+        let may_be_busy = self.devices.iter().any(|device| !device.is_idle());
+        !is_read_between && !may_be_busy && self.lent.is_none() && self.worker.wants_plan()
+    }
+
+    fn plan(&mut self, next: Vec<Op>) {
+        let known = next.iter().map_while(|op| self.foretold(op));
+        let asked = known.filter_map(|ahead| if let Ahead::Asked(op) = ahead { Some(op) } else { None }).collect();
+        self.worker.plan(asked, self.caller);
     }
 
     fn apply(&mut self, op: &Op) -> Reply {

@@ -219,7 +219,7 @@ impl WorkerTarget {
     pub(in crate::target) fn apply_in(&mut self, op: &Op, context: &Context<'_>) -> Reply {
         self.operations += 1;
         let Context { about, thread, busy, unstated } = *context;
-        match self.foretold(op, thread) {
+        match self.foretold(op, thread, unstated) {
             Foretold::Answered(reply) => return reply,
             Foretold::Unasked | Foretold::Lost => {}
         }
