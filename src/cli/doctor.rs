@@ -194,8 +194,11 @@ fn as_json(findings: &Findings) -> Value {
     let python = &findings.python;
     let packages: serde_json::Map<String, Value> =
         python.packages.iter().map(|(name, import)| ((*name).to_owned(), import_json(import))).collect();
-    let targets: Value =
-        findings.targets.iter().map(|t| json!({ "name": t.name, "about": t.about, "missing": t.missing })).collect();
+    let targets: Value = findings
+        .targets
+        .iter()
+        .map(|t| json!({ "name": t.name, "about": t.about, "missing": t.missing.as_ref().map(ToString::to_string) }))
+        .collect();
     let advice: Value = findings
         .advice()
         .iter()

@@ -3,8 +3,13 @@
 use super::*;
 use crate::cuda::probe::CudaDeviceInfo;
 use crate::cuda::telemetry::{DriverInfo, GpuInfo, TelemetryError};
-use crate::doctor::{Machine, Python, System, TargetFinding};
+use crate::doctor::{Lack, Machine, Python, System, TargetFinding};
 use crate::op::NvmlMemory;
+use crate::target::registry::Missing;
+
+fn not_fetched() -> Missing {
+    Missing { reason: "no release of PyTorch is set up".to_owned(), lift: "poolproof setup torch" }
+}
 
 fn laptop() -> Findings {
     let absent = |name| (name, Import::Absent);
@@ -16,7 +21,7 @@ fn laptop() -> Findings {
         python: Python {
             program: "python3".to_owned(),
             interpreter: Import::Found { version: "3.12.3".to_owned(), cuda: None },
-            packages: ["torch", "cupy", "jax", "rmm"].map(absent).to_vec(),
+            packages: ["torch"].map(absent).to_vec(),
         },
         targets: vec![TargetFinding { name: "reference@sim", about: "the reference, simulated", missing: None }],
     }
@@ -47,20 +52,11 @@ fn server() -> Findings {
         python: Python {
             program: "python3".to_owned(),
             interpreter: found("3.12.3", None),
-            packages: vec![
-                ("torch", found("2.11.0", Some("13.0"))),
-                ("cupy", found("14.2.0", None)),
-                ("jax", Import::Broken { reason: "ImportError: no libcudart".to_owned() }),
-                ("rmm", Import::TooSlow),
-            ],
+            packages: vec![("torch", Import::Broken { reason: "ImportError: no libcudart".to_owned() })],
         },
         targets: vec![
             TargetFinding { name: "reference@cuda", about: "the reference on GPUs", missing: None },
-            TargetFinding {
-                name: "rmm-pool@cuda",
-                about: "a pool",
-                missing: Some("the Python package rmm".to_owned()),
-            },
+            TargetFinding { name: "c10@cuda", about: "PyTorch's", missing: Some(Lack::SetUp(not_fetched())) },
         ],
     }
 }
@@ -75,7 +71,8 @@ fn a_server_is_shown_which_device_is_which() {
     insta::assert_snapshot!(as_text(&server()));
     let value = as_json(&server());
     assert_eq!(value["cuda"]["devices"][0]["nvml"], json!({ "device": 1 }));
-    assert_eq!(value["python"]["packages"]["jax"]["state"], "broken");
+    assert_eq!(value["python"]["packages"]["torch"]["state"], "broken");
+    assert_eq!(value["targets"][1]["missing"], "`poolproof setup torch`: no release of PyTorch is set up");
     assert_eq!(value["advice"].as_array().map(Vec::len), Some(2), "{value:#}");
 }
 
@@ -85,6 +82,7 @@ fn a_machine_that_lacks_nothing_is_told_so() {
     for (_, import) in &mut all.python.packages {
         *import = Import::Found { version: "1".to_owned(), cuda: None };
     }
+    all.targets.iter_mut().for_each(|target| target.missing = None);
     assert!(as_text(&all).ends_with("\nnothing is missing\n"));
     assert_eq!(as_json(&all)["advice"], json!([]));
 }

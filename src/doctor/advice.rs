@@ -2,8 +2,9 @@
 //!
 //! Decides the advice from the findings alone, so that every machine can be played in a test.
 
-use super::{Findings, Import};
+use super::{Findings, Import, Lack};
 use crate::cuda::probe::CudaProbe;
+use crate::target::registry::Missing;
 
 /// One missing thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,7 @@ impl Findings {
             });
         }
         all.extend(self.python_advice());
+        all.extend(self.set_up_advice());
         all
     }
 
@@ -97,7 +99,7 @@ impl Findings {
             Some(Advice {
                 missing: format!("{package} {}", because(import)?),
                 allows: self.allows(package),
-                command: Some(format!("{} -m pip install {}", python.program, self.distribution(package))),
+                command: Some(format!("{} -m pip install {package}", python.program)),
             })
         };
         python.packages.iter().filter_map(advise).collect()
@@ -113,14 +115,17 @@ impl Findings {
         if uses.is_empty() { "nothing in this version: no target needs it".to_owned() } else { uses.join(", ") }
     }
 
-    /// The name under which pip finds the package, for the CUDA of this driver or the newest.
-    fn distribution(&self, package: &str) -> String {
-        let major = self.cuda_major().unwrap_or(13).clamp(12, 13);
-        match package {
-            "cupy" => format!("cupy-cuda{major}x"),
-            "jax" => format!("'jax[cuda{major}]'"),
-            "rmm" => format!("rmm-cu{major}"),
-            other => other.to_owned(),
+    /// What `poolproof setup` would fetch, and for which targets.
+    fn set_up_advice(&self) -> Vec<Advice> {
+        let mut all: Vec<Advice> = Vec::new();
+        for target in &self.targets {
+            let Some(Lack::SetUp(Missing { reason, lift })) = &target.missing else { continue };
+            let name = format!("`{}`", target.name);
+            match all.iter_mut().find(|advice| advice.missing == *reason) {
+                Some(advice) => advice.allows = format!("{}, {name}", advice.allows),
+                None => all.push(Advice { missing: reason.clone(), allows: name, command: Some((*lift).to_owned()) }),
+            }
         }
+        all
     }
 }

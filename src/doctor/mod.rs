@@ -9,12 +9,13 @@ mod python;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::cuda::probe::{CudaProbe, cuda_probe};
 use crate::cuda::telemetry::{DriverInfo, GpuInfo, NvmlMatch, Telemetry, TelemetryError, Uuid, places};
-use crate::target::registry::ALL;
+use crate::target::registry::{ALL, Missing};
 
 pub use machine::Machine;
 #[cfg(test)]
@@ -46,15 +47,40 @@ pub struct TargetFinding {
     pub name: &'static str,
     pub about: &'static str,
     /// What stands in the way, if anything.
-    pub missing: Option<String>,
+    pub missing: Option<Lack>,
 }
+
+/// What stands in the way of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// A package that the interpreter has not.
+    Package(&'static str),
+    /// A device that CUDA shows.
+    Device,
+    /// What the registry says of it, such as a release that was not fetched.
+    SetUp(Missing),
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lack::Package(package) => write!(f, "the Python package {package}"),
+            Lack::Device => f.write_str("a device that CUDA shows"),
+            Lack::SetUp(Missing { reason, lift }) => write!(f, "`{lift}`: {reason}"),
+        }
+    }
+}
+
+/// A target as the registry has it: its name, what it is, and what it says that it lacks.
+type Known<'a> = (&'static str, &'static str, &'a dyn Fn() -> Option<Missing>);
 
 /// Looks at this machine. `library` is another NVML than the driver's own, `python` the interpreter to ask.
 #[must_use]
 pub fn look(library: Option<&Path>, python: &str, deadline: Duration) -> Findings {
     let cuda = cuda_probe();
     let python = python::look(python, deadline);
-    let known: Vec<(&str, &str)> = ALL.into_iter().map(|kind| (kind.name, kind.what)).collect();
+    let asks = ALL.map(|kind| move || kind.missing());
+    let known: Vec<Known<'_>> = ALL.iter().zip(&asks).map(|(kind, ask)| (kind.name, kind.what, ask as _)).collect();
     let targets = targets(&known, &cuda, &python);
     Findings {
         machine: Machine::read(Path::new("/")),
@@ -72,22 +98,24 @@ fn nvml(library: Option<&Path>) -> Result<NvmlFinding, TelemetryError> {
     Ok(NvmlFinding { driver: telemetry.driver(), devices })
 }
 
-/// Which of them can run here, told from their names: `ALLOCATOR@WHERE`.
-fn targets(known: &[(&'static str, &'static str)], cuda: &CudaProbe, python: &Python) -> Vec<TargetFinding> {
+/// Which of them can run here. `ALLOCATOR@WHERE` tells which need PyTorch or a GPU, which was looked for already; the rest is asked
+/// of the registry, on a machine without a GPU of no target that needs one.
+fn targets(known: &[Known<'_>], cuda: &CudaProbe, python: &Python) -> Vec<TargetFinding> {
     let has_device = matches!(cuda, CudaProbe::Found { devices, .. } if !devices.is_empty());
-    let missing = |name: &str| {
+    let missing = |name: &str, registry: &dyn Fn() -> Option<Missing>| {
         let (allocator, place) = name.split_once('@').unwrap_or((name, ""));
-        let package = PACKAGES.iter().find(|package| allocator.split(['-', '.']).next() == Some(package));
+        let package = PACKAGES.into_iter().find(|package| allocator == *package);
         let has = |package: &str| {
             python.packages.iter().any(|(name, import)| *name == package && matches!(import, Import::Found { .. }))
         };
         match package {
-            Some(package) if !has(package) => Some(format!("the Python package {package}")),
-            _ if place.starts_with("cuda") && !has_device => Some("a device that CUDA shows".to_owned()),
-            _ => None,
+            Some(package) if !has(package) => Some(Lack::Package(package)),
+            _ if place.starts_with("cuda") && !has_device => Some(Lack::Device),
+            _ => registry().map(Lack::SetUp),
         }
     };
-    known.iter().map(|&(name, about)| TargetFinding { name, about, missing: missing(name) }).collect()
+    let found = |&(name, about, registry): &Known<'_>| TargetFinding { name, about, missing: missing(name, registry) };
+    known.iter().map(found).collect()
 }
 
 /// Whether the PyTorch that was found will do without a GPU, over `poolproof simcuda`.
@@ -138,14 +166,5 @@ impl Findings {
         let shown = nvml.devices.iter().flatten();
         let nvml: Vec<(u32, &str)> = shown.filter_map(|d| Some((d.index, d.uuid.as_deref().ok()?))).collect();
         places(&cuda, &nvml)
-    }
-
-    /// The major version of CUDA that the driver serves, as far as anybody says.
-    fn cuda_major(&self) -> Option<u32> {
-        if let CudaProbe::Found { version, .. } = self.cuda {
-            return u32::try_from(version / 1000).ok();
-        }
-        let nvml = self.nvml.as_ref().ok()?;
-        nvml.driver.cuda.as_ref().ok()?.split('.').next()?.parse().ok()
     }
 }

@@ -45,41 +45,55 @@ fn each_state_of_the_driver_has_its_remedy() {
 }
 
 #[test]
-fn packages_are_named_for_the_cuda_of_the_driver() {
+fn what_is_missing_says_what_it_would_allow() {
     let mut machine = bare();
     machine.python.interpreter = Import::Found { version: "3.12".to_owned(), cuda: None };
     machine.python.packages = PACKAGES.map(|name| (name, Import::Absent)).to_vec();
-    machine.targets = vec![TargetFinding { name: "cupy-pool@cuda", about: "", missing: None }];
-    let commands = |machine: &Findings| -> Vec<String> {
-        machine.advice().into_iter().skip(2).filter_map(|a| a.command).collect()
-    };
-    let of = |packages: [&str; 4]| packages.map(|p| format!("python3 -m pip install {p}"));
-    assert_eq!(commands(&machine), of(["torch", "cupy-cuda13x", "'jax[cuda13]'", "rmm-cu13"]));
-    let driver = DriverInfo { version: Ok("550.1".to_owned()), cuda: Ok("12.4".to_owned()) };
-    machine.nvml = Ok(NvmlFinding { driver, devices: Vec::new() });
-    let advice = machine.advice();
-    assert_eq!(advice[2].command, Some("python3 -m pip install cupy-cuda12x".to_owned()));
-    assert_eq!(advice[2].allows, "`cupy-pool@cuda`");
-    assert!(advice[4].allows.starts_with("nothing in this version"), "{advice:?}");
+    let lack = |reason: &str, lift| Some(Lack::SetUp(Missing { reason: reason.to_owned(), lift }));
+    let target = |name, missing| TargetFinding { name, about: "", missing };
+    machine.targets = vec![
+        target("c10@sim", lack("no release", "poolproof setup torch")),
+        target("rmm@host", lack("no RMM", "poolproof setup rmm")),
+        target("torch@sim", Some(Lack::Package("torch"))),
+        target("c10@cuda", lack("no release", "poolproof setup torch")),
+    ];
+    let advice: Vec<String> = machine.advice().into_iter().skip(2).map(|a| format!("{a:?}")).collect();
+    let due = [
+        ("torch is not installed", "`torch@sim`", "python3 -m pip install torch"),
+        ("no release", "\"`c10@sim`, `c10@cuda`\"", "poolproof setup torch"),
+        ("no RMM", "\"`rmm@host`\"", "poolproof setup rmm"),
+    ];
+    assert_eq!(advice.len(), due.len(), "{advice:?}");
+    for (advice, (missing, allows, command)) in advice.iter().zip(due) {
+        assert!([missing, allows, command].iter().all(|word| advice.contains(word)), "{advice}");
+    }
 }
 
 #[test]
-fn targets_need_what_their_names_say() {
-    let known =
-        [("reference@sim", ""), ("worker:NAME", ""), ("reference@cuda", ""), ("torch@cuda", ""), ("rmm-pool@sim", "")];
+fn targets_need_what_their_names_and_the_registry_say() {
+    let nothing = || None;
+    let not_set_up = || Some(Missing { reason: "it was not fetched".to_owned(), lift: "poolproof setup it" });
+    // Who has no GPU asks nobody for one.
+    let never = || -> Option<Missing> { panic!("a driver is looked for once") };
     let mut machine = bare();
-    let missing = |machine: &Findings| -> Vec<Option<String>> {
-        targets(&known, &machine.cuda, &machine.python).into_iter().map(|t| t.missing).collect()
+    let missing = |machine: &Findings, of_gpu: &dyn Fn() -> Option<Missing>| -> Vec<String> {
+        let known = [
+            ("reference@sim", "", &nothing as &dyn Fn() -> Option<Missing>),
+            ("it@host", "", &not_set_up),
+            ("reference@cuda", "", of_gpu),
+            ("torch@cuda", "", &nothing),
+        ];
+        let found = targets(&known, &machine.cuda, &machine.python);
+        found.into_iter().map(|t| t.missing.map_or_else(String::new, |lack| lack.to_string())).collect()
     };
-    let (device, package) = (Some("a device that CUDA shows"), |name| Some(format!("the Python package {name}")));
-    let device = device.map(str::to_owned);
-    assert_eq!(missing(&machine), [None, None, device.clone(), package("torch"), package("rmm")]);
+    let (set_up, device) = ("`poolproof setup it`: it was not fetched", "a device that CUDA shows");
+    assert_eq!(missing(&machine, &never), ["", set_up, device, "the Python package torch"]);
     machine.python.packages =
         PACKAGES.map(|name| (name, Import::Found { version: "1".to_owned(), cuda: None })).to_vec();
-    assert_eq!(missing(&machine), [None, None, device.clone(), device, None]);
+    assert_eq!(missing(&machine, &never), ["", set_up, device, device]);
     let gpu = CudaDeviceInfo { name: "x".to_owned(), uuid: Uuid([1; 16]), total_bytes: 1 };
     machine.cuda = CudaProbe::Found { version: 13_000, devices: vec![gpu] };
-    assert_eq!(missing(&machine), [None, None, None, None, None]);
+    assert_eq!(missing(&machine, &nothing), ["", set_up, "", ""]);
 }
 
 #[test]
