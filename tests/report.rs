@@ -149,6 +149,13 @@ fn one_mistake_is_one_finding_with_a_name_that_stays() {
 }
 
 #[test]
+fn a_call_that_makes_no_sense_to_the_device_is_a_finding() {
+    let record = plain("reference@sim?defect=trim-takes-split", &["mem::device-calls"]);
+    let found: Vec<String> = record.findings.iter().map(|f| f.requirement.to_string()).collect();
+    assert!(found.contains(&"MEM-04".to_owned()), "{found:?}");
+}
+
+#[test]
 fn two_mistakes_are_two_findings() {
     let wrap = |inner| Box::new(Rude { inner, panics: false }) as Box<dyn Target>;
     let record = run(&options("reference@sim?defect=event-on-default-stream", &["strm::*", "frac::*"]), &wrap);

@@ -10,7 +10,7 @@ use crate::model::{Effect, Law, Model};
 use crate::op::stats::Row;
 use crate::op::trace::TraceEvent;
 use crate::op::{
-    Capability, ContentsReport, DeviceView, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo,
+    Capability, ContentsReport, DeviceView, Expect, Family, Misuse, Observation, Op, OracleName, Reply, TargetInfo,
 };
 use crate::oracle::{Moved, Oracle, Seen};
 use crate::target::Target;
@@ -63,6 +63,9 @@ pub(super) struct Session<'a> {
     /// What the target told of the latest operation, if it tells.
     events: Vec<Vec<TraceEvent>>,
     tells: bool,
+    /// What made no sense to a device in the latest operation, if it keeps a ledger.
+    misuse: Vec<Misuse>,
+    keeps_ledger: bool,
     convictions: Vec<Violation>,
     only: Option<FailureKey>,
     /// The given step that convictions are put down to.
@@ -81,6 +84,7 @@ impl<'a> Session<'a> {
         target.observe(&mut before);
         let wanted = sequence.oracles.contains(&OracleName::History) || twin.is_some();
         let tells = wanted && info.can(Capability::DeviceEvents) && target.take_events(&mut events);
+        let keeps_ledger = sequence.oracles.contains(&OracleName::DeviceCalls) && info.can(Capability::DeviceLedger);
         let oracles =
             if before.devices.is_empty() { Vec::new() } else { crate::oracle::build(sequence.oracles, &info, &before) };
         Session {
@@ -95,6 +99,8 @@ impl<'a> Session<'a> {
             target,
             events,
             tells,
+            misuse: Vec::new(),
+            keeps_ledger,
             convictions: Vec::new(),
             only: sequence.only,
             step: 0,
@@ -117,6 +123,10 @@ impl<'a> Session<'a> {
         let (reply, tells) = self.pulse.inside(|| {
             let reply = self.target.apply(op);
             self.target.observe(&mut self.after);
+            self.misuse.clear();
+            if self.keeps_ledger {
+                self.target.take_misuse(&mut self.misuse);
+            }
             (reply, self.tells && self.target.take_events(&mut self.events))
         });
         self.tells = tells;
@@ -157,7 +167,7 @@ impl<'a> Session<'a> {
             Op::Verify { .. } => *reply == Reply::Contents(ContentsReport::Intact),
             _ => false,
         };
-        as_due && self.before == self.after
+        as_due && self.misuse.is_empty() && self.before == self.after
     }
 
     /// Counts an operation that nobody has to judge.
@@ -250,6 +260,7 @@ impl<'a> Session<'a> {
             model: &self.model,
             is_retry: judged.is_retry,
             events: self.tells.then_some(self.events.as_slice()),
+            misuse: &self.misuse,
             is_end: judged.is_end,
         };
         for oracle in &mut self.oracles {

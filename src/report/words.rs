@@ -90,6 +90,7 @@ pub(super) fn oracle(oracle: OracleName) -> Pair {
         OracleName::PrivatePools => ("private pools and graph captures", "私有池与图捕获"),
         OracleName::Trim => ("what emptying the cache gives back", "清空缓存的归还"),
         OracleName::History => ("events that tell what happened", "事件记录"),
+        OracleName::DeviceCalls => ("device calls that make no sense", "无意义的设备调用"),
         OracleName::Hang => ("calls that do not return", "调用不返回"),
         OracleName::Crash => ("death of the process", "进程存活"),
         OracleName::Panic => ("calls that panic", "调用引发 panic"),

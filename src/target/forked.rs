@@ -14,7 +14,7 @@ use super::worker::{Misbehaviour, PROCESS_OPTIONS};
 use super::worker::{Process, own, patience};
 use super::{Lost, Target, TargetError, TargetName, Versions};
 use crate::op::trace::TraceEvent;
-use crate::op::{Observation, Op, Reply, Setup, TargetInfo};
+use crate::op::{Misuse, Observation, Op, Reply, Setup, TargetInfo};
 
 /// The hidden subcommand that serves.
 const SERVER: &str = "fork-server";
@@ -197,6 +197,10 @@ impl Target for Misbehaving {
 
     fn observe(&mut self, into: &mut Observation) {
         self.inner.observe(into);
+    }
+
+    fn take_misuse(&mut self, into: &mut Vec<Misuse>) {
+        self.inner.take_misuse(into);
     }
 
     fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {

@@ -29,7 +29,7 @@ use crate::device::followed::{FollowedDevice, TraceLog};
 use crate::device::told::{DeviceLog, ToldDevice};
 use crate::op::size::human;
 use crate::op::trace::TraceEvent;
-use crate::op::{Observation, Op, Reply, Setup, Step, TargetInfo, Versions};
+use crate::op::{Misuse, Observation, Op, Reply, Setup, Step, TargetInfo, Versions};
 
 pub use lost::Lost;
 pub use name::{TargetName, TargetNameError};
@@ -81,6 +81,9 @@ pub trait Target {
     fn take_events(&mut self, _into: &mut Vec<Vec<TraceEvent>>) -> bool {
         false
     }
+
+    /// What made no sense to its devices since this was last asked, where they keep a ledger of it.
+    fn take_misuse(&mut self, _into: &mut Vec<Misuse>) {}
 
     /// Why nothing more can be asked of this target, once that is so: its process is gone, or its device
     /// refuses everything. Answers from then on mean nothing. The next sequence gets a fresh target.

@@ -57,7 +57,7 @@ pub const DOORS: [(&str, &str, &[&str]); 20] = [
     ("indicatif", "", &["cli"]),
     ("include_dir", "", &["spec"]),
     ("libc", "", &["child", "simcuda"]),
-    ("libloading", "", &["simcuda", "target"]),
+    ("libloading", "", &["cuda", "simcuda", "target"]),
     ("nix", "", &["device"]),
     ("nvml_wrapper", "", &["cuda"]),
     ("proptest", "", &["workload"]),
@@ -76,6 +76,7 @@ pub const DOORS: [(&str, &str, &[&str]); 20] = [
 pub const UNSAFE: [&str; 18] = [
     "crates/cuda/src/calls.rs",
     "crates/cuda/src/driver.rs",
+    "crates/cuda/src/library.rs",
     "crates/cuda/src/probe.rs",
     "src/target/plugin/library.rs",
     "src/child/fork.rs",

@@ -68,24 +68,21 @@ impl PinnedWords {
 
 impl Driver {
     pub(super) fn device(&self, ordinal: c_int) -> CudaResult<c_int> {
-        get!(self.points.device_get, 0, ordinal)
+        get!(self.listed.get, 0, ordinal)
     }
 
     pub(super) fn device_name(&self, device: c_int) -> CudaResult<String> {
-        let name = get!(
-            |buffer: *mut [u8; 128], device| (self.points.device_name)(buffer.cast(), 127, device),
-            [0_u8; 128],
-            device
-        )?;
+        let name =
+            get!(|buffer: *mut [u8; 128], device| (self.listed.name)(buffer.cast(), 127, device), [0_u8; 128], device)?;
         Ok(CStr::from_bytes_until_nul(&name).map_or_else(|_| String::new(), |n| n.to_string_lossy().into_owned()))
     }
 
     pub(super) fn device_uuid(&self, device: c_int) -> CudaResult<[u8; 16]> {
-        get!(self.points.device_uuid, [0; 16], device)
+        get!(self.listed.uuid, [0; 16], device)
     }
 
     pub(super) fn device_total(&self, device: c_int) -> CudaResult<u64> {
-        get!(self.points.device_total, 0, device)
+        get!(self.listed.total, 0, device)
     }
 
     pub(super) fn attribute(&self, device: c_int, attribute: sys::CUdevice_attribute) -> CudaResult<i32> {

@@ -1,16 +1,15 @@
-//! The door to the CUDA driver: its library, its functions, and one safe method for each of them.
+//! The door to the CUDA driver: its functions, and one safe method for each of them.
 //!
-//! Decides whether there is a driver that can be used. The library is opened through cudarc at run time, and every
-//! function is looked up once, when it is opened: a missing one is an error here and never a panic later. Codes are
+//! Decides whether there is a driver that can be used. Every function is looked up once, when it is opened. Codes are
 //! read as plain numbers, since a newer driver may answer one that no list has.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
-use std::panic;
 use std::sync::OnceLock;
 
 use cudarc::driver::sys;
 
 use super::error::{Code, CudaError};
+use super::library::{Devices, First, entry_points, library};
 
 /// A context, stream, event, module, function or pool of the driver. Only handed back to the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,80 +19,57 @@ pub(super) struct Handle(pub usize);
 /// The least driver: virtual memory, pools and PTX 7.0 are there since CUDA 11.2; what older ones do is not tried.
 const NEEDED: c_int = 11_040;
 
-macro_rules! entry_points {
-    ($($name:ident = $symbol:literal ($($argument:ty),* $(,)?);)+) => {
-        /// Functions of the driver as the header declares them: sizes are 64 bits on every platform it exists on.
-        #[derive(Clone, Copy)]
-        pub(super) struct EntryPoints { $(pub $name: unsafe extern "C" fn($($argument),*) -> c_int),+ }
-
-        impl EntryPoints {
-            fn look_up() -> Result<Self, CudaError> {
-                // SAFETY: the library stays open for the life of the process; `is_present` found it before.
-                let library = unsafe { sys::culib() };
-                Ok(EntryPoints { $($name: {
-                    // SAFETY: the type is that of the function of this name in cuda.h.
-                    let found = unsafe {
-                        library.get::<unsafe extern "C" fn($($argument),*) -> c_int>(concat!($symbol, "\0").as_bytes())
-                    };
-                    *found.map_err(|_| CudaError::SymbolMissing { symbol: $symbol })?
-                }),+ })
-            }
-        }
-    };
-}
-
 entry_points! {
-    device_count = "cuDeviceGetCount"(*mut c_int);
-    device_get = "cuDeviceGet"(*mut c_int, c_int);
-    device_name = "cuDeviceGetName"(*mut c_char, c_int, c_int);
-    device_uuid = "cuDeviceGetUuid_v2"(*mut [u8; 16], c_int);
-    device_total = "cuDeviceTotalMem_v2"(*mut u64, c_int);
-    device_attribute = "cuDeviceGetAttribute"(*mut c_int, c_int, c_int);
-    context_retain = "cuDevicePrimaryCtxRetain"(*mut Handle, c_int);
-    context_set = "cuCtxSetCurrent"(Handle);
-    context_sync = "cuCtxSynchronize"();
-    can_access_peer = "cuDeviceCanAccessPeer"(*mut c_int, c_int, c_int);
-    enable_peer = "cuCtxEnablePeerAccess"(Handle, c_uint);
-    memory_info = "cuMemGetInfo_v2"(*mut u64, *mut u64);
-    alloc = "cuMemAlloc_v2"(*mut u64, u64);
-    free = "cuMemFree_v2"(u64);
-    host_alloc = "cuMemHostAlloc"(*mut *mut c_void, u64, c_uint);
-    host_address = "cuMemHostGetDevicePointer_v2"(*mut u64, *mut c_void, c_uint);
-    copy_in = "cuMemcpyHtoDAsync_v2"(u64, *const c_void, u64, Handle);
-    copy_out = "cuMemcpyDtoHAsync_v2"(*mut c_void, u64, u64, Handle);
-    copy_within = "cuMemcpyDtoDAsync_v2"(u64, u64, u64, Handle);
-    granularity = "cuMemGetAllocationGranularity"(*mut u64, *const sys::CUmemAllocationProp, c_int);
-    address_reserve = "cuMemAddressReserve"(*mut u64, u64, u64, u64, u64);
-    address_free = "cuMemAddressFree"(u64, u64);
-    memory_create = "cuMemCreate"(*mut u64, u64, *const sys::CUmemAllocationProp, u64);
-    memory_release = "cuMemRelease"(u64);
-    map = "cuMemMap"(u64, u64, u64, u64, u64);
-    set_access = "cuMemSetAccess"(u64, u64, *const sys::CUmemAccessDesc, u64);
-    unmap = "cuMemUnmap"(u64, u64);
-    stream_create = "cuStreamCreate"(*mut Handle, c_uint);
-    stream_sync = "cuStreamSynchronize"(Handle);
-    stream_wait = "cuStreamWaitEvent"(Handle, Handle, c_uint);
-    event_create = "cuEventCreate"(*mut Handle, c_uint);
-    event_record = "cuEventRecord"(Handle, Handle);
-    event_query = "cuEventQuery"(Handle);
-    event_sync = "cuEventSynchronize"(Handle);
-    event_elapsed = "cuEventElapsedTime"(*mut f32, Handle, Handle);
-    module_load = "cuModuleLoadData"(*mut Handle, *const c_void);
-    module_function = "cuModuleGetFunction"(*mut Handle, Handle, *const c_char);
-    launch = "cuLaunchKernel"(
-        Handle, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Handle, *mut *mut c_void, *mut *mut c_void,
-    );
-    pool_create = "cuMemPoolCreate"(*mut Handle, *const sys::CUmemPoolProps);
-    pool_destroy = "cuMemPoolDestroy"(Handle);
-    pool_trim = "cuMemPoolTrimTo"(Handle, u64);
-    pool_get = "cuMemPoolGetAttribute"(Handle, c_int, *mut u64);
-    pool_set = "cuMemPoolSetAttribute"(Handle, c_int, *mut u64);
-    pool_alloc = "cuMemAllocFromPoolAsync"(*mut u64, u64, Handle, Handle);
-    free_async = "cuMemFreeAsync"(u64, Handle);
+    /// What a borrower of a GPU needs. Sizes are 64 bits on every platform it exists on.
+    EntryPoints {
+        device_attribute = "cuDeviceGetAttribute"(*mut c_int, c_int, c_int);
+        context_retain = "cuDevicePrimaryCtxRetain"(*mut Handle, c_int);
+        context_set = "cuCtxSetCurrent"(Handle);
+        context_sync = "cuCtxSynchronize"();
+        can_access_peer = "cuDeviceCanAccessPeer"(*mut c_int, c_int, c_int);
+        enable_peer = "cuCtxEnablePeerAccess"(Handle, c_uint);
+        memory_info = "cuMemGetInfo_v2"(*mut u64, *mut u64);
+        alloc = "cuMemAlloc_v2"(*mut u64, u64);
+        free = "cuMemFree_v2"(u64);
+        host_alloc = "cuMemHostAlloc"(*mut *mut c_void, u64, c_uint);
+        host_address = "cuMemHostGetDevicePointer_v2"(*mut u64, *mut c_void, c_uint);
+        copy_in = "cuMemcpyHtoDAsync_v2"(u64, *const c_void, u64, Handle);
+        copy_out = "cuMemcpyDtoHAsync_v2"(*mut c_void, u64, u64, Handle);
+        copy_within = "cuMemcpyDtoDAsync_v2"(u64, u64, u64, Handle);
+        granularity = "cuMemGetAllocationGranularity"(*mut u64, *const sys::CUmemAllocationProp, c_int);
+        address_reserve = "cuMemAddressReserve"(*mut u64, u64, u64, u64, u64);
+        address_free = "cuMemAddressFree"(u64, u64);
+        memory_create = "cuMemCreate"(*mut u64, u64, *const sys::CUmemAllocationProp, u64);
+        memory_release = "cuMemRelease"(u64);
+        map = "cuMemMap"(u64, u64, u64, u64, u64);
+        set_access = "cuMemSetAccess"(u64, u64, *const sys::CUmemAccessDesc, u64);
+        unmap = "cuMemUnmap"(u64, u64);
+        stream_create = "cuStreamCreate"(*mut Handle, c_uint);
+        stream_sync = "cuStreamSynchronize"(Handle);
+        stream_wait = "cuStreamWaitEvent"(Handle, Handle, c_uint);
+        event_create = "cuEventCreate"(*mut Handle, c_uint);
+        event_record = "cuEventRecord"(Handle, Handle);
+        event_query = "cuEventQuery"(Handle);
+        event_sync = "cuEventSynchronize"(Handle);
+        event_elapsed = "cuEventElapsedTime"(*mut f32, Handle, Handle);
+        module_load = "cuModuleLoadData"(*mut Handle, *const c_void);
+        module_function = "cuModuleGetFunction"(*mut Handle, Handle, *const c_char);
+        launch = "cuLaunchKernel"(
+            Handle, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Handle, *mut *mut c_void, *mut *mut c_void,
+        );
+        pool_create = "cuMemPoolCreate"(*mut Handle, *const sys::CUmemPoolProps);
+        pool_destroy = "cuMemPoolDestroy"(Handle);
+        pool_trim = "cuMemPoolTrimTo"(Handle, u64);
+        pool_get = "cuMemPoolGetAttribute"(Handle, c_int, *mut u64);
+        pool_set = "cuMemPoolSetAttribute"(Handle, c_int, *mut u64);
+        pool_alloc = "cuMemAllocFromPoolAsync"(*mut u64, u64, Handle, Handle);
+        free_async = "cuMemFreeAsync"(u64, Handle);
+    }
 }
 
 /// An open driver with at least one GPU.
 pub(super) struct Driver {
+    pub(super) listed: Devices,
     pub(super) points: EntryPoints,
     /// 13000 for CUDA 13.0.
     pub(super) version: i32,
@@ -106,64 +82,42 @@ pub(super) fn driver() -> Result<&'static Driver, CudaError> {
     DRIVER.get_or_init(Driver::open).as_ref().map_err(Clone::clone)
 }
 
-fn is_present() -> bool {
-    let opens = || {
-        // SAFETY: opens and closes the library; its initialisers are the driver's own.
-        let present = unsafe { sys::is_culib_present() };
-        if present {
-            // SAFETY: as above; opened a second time, to stay.
-            unsafe { sys::culib() };
-        }
-        present
-    };
-    // The loader panics where a library vanishes between two looks.
-    usize::BITS == 64 && panic::catch_unwind(opens).unwrap_or(false)
-}
-
 pub(super) fn answer(code: c_int) -> Result<(), Code> {
     if code == 0 { Ok(()) } else { Err(Code(code)) }
 }
 
 impl Driver {
     fn open() -> Result<Self, CudaError> {
-        if !is_present() {
-            return Err(CudaError::NoDriver);
-        }
-        let version = start()?;
+        let library = library().ok_or(CudaError::NoDriver)?;
+        let missing = |symbol| CudaError::SymbolMissing { symbol };
+        let version = start(&First::look_up(library).map_err(missing)?)?;
         if version < NEEDED {
             return Err(CudaError::DriverTooOld { found: version, needed: NEEDED });
         }
-        let points = EntryPoints::look_up()?;
+        let listed = Devices::look_up(library).map_err(missing)?;
+        let points = EntryPoints::look_up(library).map_err(missing)?;
         let mut count = 0;
         // SAFETY: writes one number.
-        answer(unsafe { (points.device_count)(&raw mut count) })
+        answer(unsafe { (listed.count)(&raw mut count) })
             .map_err(|code| CudaError::Call { call: "cuDeviceGetCount", code })?;
         match u32::try_from(count) {
-            Ok(devices) if devices > 0 => Ok(Driver { points, version, devices }),
+            Ok(devices) if devices > 0 => Ok(Driver { listed, points, version, devices }),
             _ => Err(CudaError::NoDevice),
         }
     }
 }
 
-/// Initialises the driver and answers its version: two functions that every driver has, tried before the rest.
-fn start() -> Result<i32, CudaError> {
-    type Init = unsafe extern "C" fn(c_uint) -> c_int;
-    type Version = unsafe extern "C" fn(*mut c_int) -> c_int;
-    // SAFETY: the library stays open for the life of the process; `is_present` found it before.
-    let library = unsafe { sys::culib() };
-    // SAFETY: the types are those of the functions in cuda.h.
-    let (init, version) =
-        unsafe { (library.get::<Init>(b"cuInit\0"), library.get::<Version>(b"cuDriverGetVersion\0")) };
-    let init = init.map_err(|_| CudaError::SymbolMissing { symbol: "cuInit" })?;
-    let version = version.map_err(|_| CudaError::SymbolMissing { symbol: "cuDriverGetVersion" })?;
+/// Initialises the driver and answers its version.
+fn start(first: &First) -> Result<i32, CudaError> {
     // SAFETY: 0 is the only flag there is.
-    match answer(unsafe { init(0) }) {
+    match answer(unsafe { (first.init)(0) }) {
         Ok(()) => {}
         Err(Code::NO_DEVICE) => return Err(CudaError::NoDevice),
         Err(code) => return Err(CudaError::Call { call: "cuInit", code }),
     }
     let mut number = 0;
     // SAFETY: writes one number.
-    answer(unsafe { version(&raw mut number) }).map_err(|code| CudaError::Call { call: "cuDriverGetVersion", code })?;
+    answer(unsafe { (first.version)(&raw mut number) })
+        .map_err(|code| CudaError::Call { call: "cuDriverGetVersion", code })?;
     Ok(number)
 }

@@ -16,6 +16,7 @@ mod driver;
 mod error;
 mod gpu;
 mod guest;
+mod library;
 mod memory;
 mod neighbour;
 mod peers;

@@ -1,10 +1,11 @@
 //! Whether there is a CUDA driver here, and which devices it shows, without making a context.
 //!
-//! Decides nothing about memory. cudarc panics where the library or a symbol is missing, so both are looked for
-//! first; and it asks the library for the words of an error, so errors are told by their codes alone.
+//! Decides nothing about memory: of a driver that borrowers could not use, this tells as much as there is. Errors are told by their
+//! codes alone.
 
-use cudarc::driver::sys;
+use std::ffi::c_int;
 
+use super::library::{Devices, First, library};
 use super::telemetry::Uuid;
 
 /// What was found of CUDA.
@@ -44,67 +45,47 @@ pub struct CudaDeviceInfo {
     pub total_bytes: u64,
 }
 
-const FUNCTIONS: [&str; 7] = [
-    "cuInit",
-    "cuDriverGetVersion",
-    "cuDeviceGetCount",
-    "cuDeviceGet",
-    "cuDeviceGetName",
-    "cuDeviceGetUuid_v2",
-    "cuDeviceTotalMem_v2",
-];
-
 /// Looks. Never panics, whatever the machine has.
 #[must_use]
 pub fn cuda_probe() -> CudaProbe {
-    // SAFETY: opens and closes the driver's library, whose initialisers are the vendor's; touches nothing of ours.
-    if !unsafe { sys::is_culib_present() } {
-        return CudaProbe::NoLibrary;
-    }
-    for function in FUNCTIONS {
-        let symbol = format!("{function}\0");
-        // SAFETY: the library is there, so this returns it; the symbol is looked up and not called.
-        let found = unsafe { sys::culib().get::<*const ()>(symbol.as_bytes()).is_ok() };
-        if !found {
-            return CudaProbe::SymbolMissing { function };
+    let Some(library) = library() else { return CudaProbe::NoLibrary };
+    let found = First::look_up(library).and_then(|first| Ok((first, Devices::look_up(library)?)));
+    match found {
+        Err(function) => CudaProbe::SymbolMissing { function },
+        Ok((first, devices)) => {
+            ask(&first, &devices).unwrap_or_else(|(function, code)| CudaProbe::Failed { function, code })
         }
     }
-    ask().unwrap_or_else(|(function, code)| CudaProbe::Failed { function, code })
 }
 
-fn checked(function: &'static str, result: sys::CUresult) -> Result<(), (&'static str, u32)> {
-    if result == sys::CUresult::CUDA_SUCCESS { Ok(()) } else { Err((function, result as u32)) }
+fn checked(function: &'static str, result: c_int) -> Result<(), (&'static str, u32)> {
+    if result == 0 { Ok(()) } else { Err((function, result.cast_unsigned())) }
 }
 
-fn ask() -> Result<CudaProbe, (&'static str, u32)> {
-    // SAFETY: the function is there; it takes no pointer, or one to a local that outlives the call.
-    checked("cuInit", unsafe { sys::cuInit(0) })?;
+fn ask(first: &First, listed: &Devices) -> Result<CudaProbe, (&'static str, u32)> {
     let (mut version, mut count) = (0, 0);
-    // SAFETY: as above.
-    checked("cuDriverGetVersion", unsafe { sys::cuDriverGetVersion(&raw mut version) })?;
-    // SAFETY: as above.
-    checked("cuDeviceGetCount", unsafe { sys::cuDeviceGetCount(&raw mut count) })?;
-    let devices = (0..count).map(device).collect::<Result<_, _>>()?;
+    // SAFETY: each takes no pointer, or one to a local that outlives the call.
+    unsafe {
+        checked("cuInit", (first.init)(0))?;
+        checked("cuDriverGetVersion", (first.version)(&raw mut version))?;
+        checked("cuDeviceGetCount", (listed.count)(&raw mut count))?;
+    }
+    let devices = (0..count).map(|ordinal| device(listed, ordinal)).collect::<Result<_, _>>()?;
     Ok(CudaProbe::Found { version, devices })
 }
 
-fn device(ordinal: i32) -> Result<CudaDeviceInfo, (&'static str, u32)> {
-    const ROOM: i32 = 128;
-    let (mut handle, mut total_bytes, mut name) = (0, 0_usize, [0; ROOM as usize]);
-    let mut uuid = sys::CUuuid { bytes: [0; 16] };
+fn device(listed: &Devices, ordinal: c_int) -> Result<CudaDeviceInfo, (&'static str, u32)> {
+    const ROOM: c_int = 128;
+    let (mut handle, mut total_bytes, mut name, mut uuid) = (0, 0, [0; ROOM as usize], [0; 16]);
     // SAFETY: pointers to locals that outlive the calls; `handle` comes from cuDeviceGet, and the name is given its room.
     unsafe {
-        checked("cuDeviceGet", sys::cuDeviceGet(&raw mut handle, ordinal))?;
-        checked("cuDeviceGetName", sys::cuDeviceGetName(name.as_mut_ptr(), ROOM, handle))?;
-        checked("cuDeviceGetUuid_v2", sys::cuDeviceGetUuid_v2(&raw mut uuid, handle))?;
-        checked("cuDeviceTotalMem_v2", sys::cuDeviceTotalMem_v2(&raw mut total_bytes, handle))?;
+        checked("cuDeviceGet", (listed.get)(&raw mut handle, ordinal))?;
+        checked("cuDeviceGetName", (listed.name)(name.as_mut_ptr(), ROOM, handle))?;
+        checked("cuDeviceGetUuid_v2", (listed.uuid)(&raw mut uuid, handle))?;
+        checked("cuDeviceTotalMem_v2", (listed.total)(&raw mut total_bytes, handle))?;
     }
     let bytes: Vec<u8> = name.iter().map(|c| c.cast_unsigned()).take_while(|c| *c != 0).collect();
-    Ok(CudaDeviceInfo {
-        name: String::from_utf8_lossy(&bytes).into_owned(),
-        uuid: Uuid(uuid.bytes.map(i8::cast_unsigned)),
-        total_bytes: total_bytes as u64,
-    })
+    Ok(CudaDeviceInfo { name: String::from_utf8_lossy(&bytes).into_owned(), uuid: Uuid(uuid), total_bytes })
 }
 
 #[cfg(test)]

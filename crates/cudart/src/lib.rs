@@ -29,4 +29,4 @@ use poolproof_device as device;
 use poolproof_words::op;
 
 pub use exports::{Forwarder, bind};
-pub use world::{Misuse, Runtime, SharedDevice, install, install_for_program, set_current_device, uninstall, with};
+pub use world::{Runtime, SharedDevice, install, install_for_program, set_current_device, uninstall, with};

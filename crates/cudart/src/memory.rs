@@ -6,7 +6,7 @@ use crate::codes;
 use crate::device::DeviceError;
 use crate::device::physical::PhysicalHandle;
 use crate::op::DeviceCall;
-use crate::world::{Created, Reserved, Runtime, current_device};
+use crate::world::{Created, Reserved, Runtime, SharedDevice, current_device};
 
 fn code(error: DeviceError) -> i32 {
     codes::of(&error)
@@ -68,16 +68,27 @@ impl Runtime {
             let what = format!("no range of {bytes} bytes was reserved at {address:#x}");
             return self.misused(CALL, what, codes::INVALID_VALUE);
         };
-        match self.at(device)?.free_addresses(address, bytes) {
-            Ok(()) => {
-                self.reserved.remove(&address);
-                Ok(())
-            }
-            Err(DeviceError::InvalidValue { .. }) => {
-                let what = format!("memory is still mapped in the range at {address:#x}");
-                self.misused(CALL, what, codes::INVALID_VALUE)
-            }
-            Err(other) => Err(code(other)),
+        let what = || format!("memory is still mapped in the range at {address:#x}");
+        self.ask(device, CALL, |on| on.free_addresses(address, bytes), what)?;
+        self.reserved.remove(&address);
+        Ok(())
+    }
+
+    /// Asks a device. What makes no sense to it is misuse, unless it was to fail so.
+    fn ask(
+        &mut self,
+        device: usize,
+        call: &'static str,
+        act: impl FnOnce(&mut SharedDevice) -> Result<(), DeviceError>,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), i32> {
+        let on = self.at(device)?;
+        let planned = on.faults_fired();
+        let answer = act(on);
+        let is_planned = on.faults_fired() != planned;
+        match answer {
+            Err(DeviceError::InvalidValue { .. }) if !is_planned => self.misused(call, what(), codes::INVALID_VALUE),
+            other => other.map_err(code),
         }
     }
 
@@ -123,14 +134,8 @@ impl Runtime {
     }
 
     fn attach(&mut self, device: usize, address: u64, bytes: u64, handle: PhysicalHandle) -> Result<(), i32> {
-        match self.at(device)?.attach(address, bytes, handle) {
-            Ok(()) => Ok(()),
-            Err(DeviceError::InvalidValue { .. }) => {
-                let what = format!("{bytes} bytes at {address:#x} are not reserved, or have memory already");
-                self.misused("cuMemMap", what, codes::INVALID_VALUE)
-            }
-            Err(other) => Err(code(other)),
-        }
+        let what = || format!("{bytes} bytes at {address:#x} are not reserved, or have memory already");
+        self.ask(device, "cuMemMap", |on| on.attach(address, bytes, handle), what)
     }
 
     pub(crate) fn unmap(&mut self, address: u64, bytes: u64) -> Result<(), i32> {
@@ -138,19 +143,12 @@ impl Runtime {
             let what = format!("{address:#x} is in no reserved range");
             return self.misused("cuMemUnmap", what, codes::INVALID_VALUE);
         };
-        match self.at(device)?.detach(address, bytes) {
-            Ok(()) => {
-                if let Some(contents) = &mut self.contents {
-                    contents.remove(address);
-                }
-                Ok(())
-            }
-            Err(DeviceError::InvalidValue { .. }) => {
-                let what = format!("{bytes} bytes at {address:#x} are not what was mapped there");
-                self.misused("cuMemUnmap", what, codes::INVALID_VALUE)
-            }
-            Err(other) => Err(code(other)),
+        let what = || format!("{bytes} bytes at {address:#x} are not what was mapped there");
+        self.ask(device, "cuMemUnmap", |on| on.detach(address, bytes), what)?;
+        if let Some(contents) = &mut self.contents {
+            contents.remove(address);
         }
+        Ok(())
     }
 
     /// Access of the device that the memory is of, or of another one: of that, nothing is kept.
@@ -165,19 +163,12 @@ impl Runtime {
         if !devices.contains(&own) {
             return Ok(());
         }
-        match self.at(own)?.set_access(address, bytes) {
-            Ok(()) => {
-                if let Some(contents) = &mut self.contents {
-                    contents.allow(address, bytes);
-                }
-                Ok(())
-            }
-            Err(DeviceError::InvalidValue { .. }) => {
-                let what = format!("{bytes} bytes at {address:#x} are not all mapped");
-                self.misused("cuMemSetAccess", what, codes::INVALID_VALUE)
-            }
-            Err(other) => Err(code(other)),
+        let what = || format!("{bytes} bytes at {address:#x} are not all mapped");
+        self.ask(own, "cuMemSetAccess", |on| on.set_access(address, bytes), what)?;
+        if let Some(contents) = &mut self.contents {
+            contents.allow(address, bytes);
         }
+        Ok(())
     }
 
     fn device_of_range(&self, address: u64) -> Option<usize> {

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::device::sim::SimDevice;
-use crate::op::{DeviceCall, GRANULE, StreamId};
+use crate::op::{DeviceCall, FaultError, GRANULE, StreamId};
 use crate::{Forwarder, SharedDevice, bind, codes, driver, exports, nvml, runtime, with};
 
 /// A process has one runtime, and tests share a process.
@@ -162,6 +162,27 @@ fn a_planned_failure_is_an_error_of_its_call() {
     on(0, |device| device.fault(DeviceCall::MemoryInfo, 0, None));
     assert_eq!(runtime::mem_get_info(&mut 0, &mut 0), 999);
     assert_eq!(runtime::mem_get_info(&mut 0, &mut 0), codes::SUCCESS);
+}
+
+/// Whatever error it is made to fail with, also the one that misuse is answered with.
+#[test]
+fn a_planned_failure_is_no_misuse() {
+    let _turn = installed(1);
+    let bytes = GRANULE as usize;
+    let mut address = 0;
+    assert_eq!(driver::mem_address_reserve(&mut address, bytes, 0, 0, 0), codes::SUCCESS);
+    for call in [DeviceCall::Unmap, DeviceCall::SetAccess] {
+        on(0, |device| device.fault(call, 0, Some(FaultError::InvalidValue)));
+    }
+    let (mut handle, (properties, access)) = (0, properties(0));
+    assert_eq!(driver::mem_create(&mut handle, bytes, properties.as_ptr().cast(), 0), codes::SUCCESS);
+    assert_eq!(driver::mem_map(address, bytes, 0, handle, 0), codes::SUCCESS);
+    let allow = || driver::mem_set_access(address, bytes, access.as_ptr().cast(), 1);
+    assert_eq!((allow(), allow()), (codes::INVALID_VALUE, codes::SUCCESS));
+    let unmap = || driver::mem_unmap(address, bytes);
+    assert_eq!((unmap(), unmap()), (codes::INVALID_VALUE, codes::SUCCESS));
+    assert!(misuse().is_empty());
+    assert_eq!((unmap(), misuse().len()), (codes::INVALID_VALUE, 1));
 }
 
 #[test]

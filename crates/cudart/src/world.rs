@@ -14,20 +14,11 @@ use crate::device::StreamHandle;
 use crate::device::physical::{PhysicalHandle, PhysicalMemory};
 use crate::device::told::{DeviceLog, ToldDevice};
 use crate::events::Events;
-use crate::op::StreamId;
+use crate::op::{Misuse, StreamId};
 use crate::streams::MadeStreams;
 
 /// A device that an allocator calls through this runtime, while the harness plays on it.
 pub type SharedDevice = Box<dyn PhysicalMemory + Send>;
-
-/// What no program may do with the driver's memory. Each is answered with an error as well, as the driver does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misuse {
-    /// The function that was called.
-    pub call: &'static str,
-    /// What was wrong with it.
-    pub what: String,
-}
 
 /// Physical memory that the program has a handle of.
 #[derive(Debug, Clone, Copy)]

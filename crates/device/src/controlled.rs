@@ -4,7 +4,7 @@
 //! Decides the seam between an allocator's target and its device. Says nothing of how a device does it.
 
 use super::{Device, DeviceError, StreamHandle};
-use crate::op::{ContentsReport, DeviceCall, FaultError, NvmlView, StreamId};
+use crate::op::{ContentsReport, DeviceCall, FaultError, Misuse, NvmlView, StreamId};
 
 /// A device that scenarios can be played on.
 pub trait ControlledDevice: Device {
@@ -79,6 +79,9 @@ pub trait ControlledDevice: Device {
     /// A stream of the device begins to capture, or the capture ends. Meanwhile calls fail that a real device forbids then,
     /// where a simulated one can tell.
     fn capture(&mut self, _is_under_way: bool) {}
+
+    /// Calls since this was last asked that made no sense to the device, where it keeps a ledger of them.
+    fn take_misuse(&mut self, _into: &mut Vec<Misuse>) {}
 
     /// How many planned failures there have been.
     fn faults_fired(&self) -> u32;

@@ -38,6 +38,7 @@ fn main() {
             model: &model,
             is_retry: false,
             events: None,
+            misuse: &[],
             is_end: false,
         };
         let mut convictions = Vec::new();

@@ -23,8 +23,8 @@ use crate::device::sim::SimDevice;
 use crate::device::told::{DeviceLog, ToldDevice};
 use crate::op::trace::TraceEvent;
 use crate::op::{
-    BlockId, Capability, DeviceId, GraphName, Observation, Op, PoolName, Reply, Setup, StreamId, TargetInfo, Versions,
-    Via,
+    BlockId, Capability, DeviceId, GraphName, Misuse, Observation, Op, PoolName, Reply, Setup, StreamId, TargetInfo,
+    Versions, Via,
 };
 use crate::reference::Settings;
 use library::{PoolId, Shim};
@@ -234,6 +234,10 @@ impl Target for C10Target {
 
     fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {
         self.tell(into)
+    }
+
+    fn take_misuse(&mut self, into: &mut Vec<Misuse>) {
+        cudart::with(|runtime| into.append(&mut runtime.take_misuse()));
     }
 
     fn told_devices(&mut self) -> Option<Vec<(ToldDevice, DeviceLog)>> {

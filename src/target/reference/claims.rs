@@ -52,7 +52,8 @@ const ALWAYS: &[Capability] = &[
 
 /// What only a simulated device makes possible: worlds of any size, other processes at will, and a twin that lives on devices
 /// like it.
-const ON_SIMULATED_DEVICES: &[Capability] = &[Capability::Simulated, Capability::ExactPolicy, Capability::Neighbours];
+const ON_SIMULATED_DEVICES: &[Capability] =
+    &[Capability::Simulated, Capability::ExactPolicy, Capability::Neighbours, Capability::DeviceLedger];
 
 /// All that is claimed under these settings, on simulated devices or on GPUs, which somebody may watch.
 pub(in crate::target) fn claims(

@@ -26,8 +26,8 @@ use crate::op::Growth;
 use crate::op::contract::limit_bytes;
 use crate::op::trace::TraceEvent;
 use crate::op::{
-    BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Observation, Op, PoolName, Reply, Setup,
-    StreamId, TargetInfo, Versions, Via,
+    BlockId, Capability, Contract, DeviceId, DeviceInfo, Family, GraphName, Misuse, Observation, Op, PoolName, Reply,
+    Setup, StreamId, TargetInfo, Versions, Via,
 };
 #[cfg(feature = "planted-defects")]
 use crate::reference::Planted;
@@ -290,6 +290,12 @@ impl<D: ControlledDevice, P: Planting> Target for ReferenceTarget<D, P> {
             self.reference.device_mut(device).take_trace(events);
         }
         true
+    }
+
+    fn take_misuse(&mut self, into: &mut Vec<Misuse>) {
+        for device in 0..self.reference.device_count() {
+            self.reference.device_mut(device).device_mut().take_misuse(into);
+        }
     }
 
     fn number_pool(&mut self, pool: (u64, u64)) {

@@ -19,7 +19,7 @@ use super::{Lost, Target, TargetError, TargetName, open_here};
 use crate::op::corruption::{Corruption, CorruptionError, Occasion};
 use crate::op::observable::Observable;
 use crate::op::trace::TraceEvent;
-use crate::op::{DeviceId, Observation, Op, Reply, Setup, TargetInfo, Versions};
+use crate::op::{DeviceId, Misuse, Observation, Op, Reply, Setup, TargetInfo, Versions};
 
 /// The option of a target's name.
 pub(super) const OPTION: &str = "unfaithful";
@@ -243,6 +243,10 @@ impl Target for Unfaithful {
     fn observe(&mut self, into: &mut Observation) {
         self.begin();
         into.clone_from(&self.shown);
+    }
+
+    fn take_misuse(&mut self, into: &mut Vec<Misuse>) {
+        self.inner.take_misuse(into);
     }
 
     fn take_events(&mut self, into: &mut Vec<Vec<TraceEvent>>) -> bool {

@@ -178,8 +178,9 @@ impl WorkerTarget {
             Ok(Ok(mut told)) => {
                 told.info.name.clone_from(&recipe.name);
                 if !recipe.is_foreign {
-                    // Ours serve no events.
+                    // Ours serve neither events nor a ledger.
                     told.info.capabilities.remove(&Capability::DeviceEvents);
+                    told.info.capabilities.remove(&Capability::DeviceLedger);
                 }
                 for word in told.described.known().1 {
                     process.warn_once(&format!("`{word}` is no capability"));

@@ -4,6 +4,7 @@
 //! Does not know what an allocator is, nor what should have been asked.
 
 mod contents;
+mod controlled;
 mod memory;
 mod physical;
 mod space;
@@ -12,10 +13,10 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 
-use crate::op::{ContentsReport, DeviceCall, FaultError, StreamId};
+use crate::op::{ContentsReport, DeviceCall, FaultError, Misuse, StreamId};
 
 use super::faults::Faults;
-use super::{ControlledDevice, Device, DeviceError, Event, ProcessMemory, StreamHandle};
+use super::{Device, DeviceError, Event, ProcessMemory, StreamHandle};
 pub(super) use contents::Contents;
 use memory::Memory;
 use space::Space;
@@ -46,6 +47,8 @@ pub struct SimDevice {
     faults: Faults,
     /// A stream captures: nothing may be waited for or asked about, nor memory given back.
     captures: bool,
+    /// Calls that made no sense, until somebody takes them.
+    misuse: Vec<Misuse>,
 }
 
 impl SimDevice {
@@ -74,7 +77,14 @@ impl SimDevice {
     }
 
     fn placed(index: u32, streams: u8, memory: Memory) -> Self {
-        SimDevice { index, memory, streams: Streams::new(index, streams), faults: Faults::default(), captures: false }
+        SimDevice {
+            index,
+            memory,
+            streams: Streams::new(index, streams),
+            faults: Faults::default(),
+            captures: false,
+            misuse: Vec::new(),
+        }
     }
 
     /// The raw handle of a stream: 0 for the default one; the others are distinct over all devices and
@@ -218,6 +228,14 @@ impl SimDevice {
         if self.captures { Err(DeviceError::Failed { call, code: CAPTURE_CODE }) } else { Ok(()) }
     }
 
+    /// Writes an answer down as misuse, where the call made no sense.
+    fn noted<T>(&mut self, answer: Result<T, DeviceError>, about: impl FnOnce() -> String) -> Result<T, DeviceError> {
+        if let Err(DeviceError::InvalidValue { call }) = answer {
+            self.misuse.push(Misuse { call: call.name(), what: about() });
+        }
+        answer
+    }
+
     /// That a process has no addresses left is no allocator's doing, so that it counts as a failure of the device.
     fn note_exhausted<T>(&mut self, bytes: u64, answer: &Result<T, DeviceError>) {
         if answer.is_err() && self.memory.exhausts_addresses(bytes) {
@@ -272,7 +290,8 @@ impl Device for SimDevice {
         if self.memory.starts_segment(address) {
             self.synchronize();
         }
-        self.memory.release(address)
+        let answer = self.memory.release(address);
+        self.noted(answer, || format!("no segment starts at {address:#x}"))
     }
 
     fn reserve_addresses(&mut self, bytes: u64) -> Result<u64, DeviceError> {
@@ -283,22 +302,26 @@ impl Device for SimDevice {
     }
 
     fn free_addresses(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
-        self.memory.free_addresses(address, bytes)
+        let answer = self.memory.free_addresses(address, bytes);
+        self.noted(answer, || format!("no free range of {bytes} bytes was reserved at {address:#x}"))
     }
 
     fn map(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
         self.faults.enter(DeviceCall::Map)?;
-        self.memory.map(address, bytes)
+        let answer = self.memory.map(address, bytes);
+        self.noted(answer, || format!("{bytes} bytes at {address:#x} are not reserved, or have memory already"))
     }
 
     fn set_access(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
         self.faults.enter(DeviceCall::SetAccess)?;
-        self.memory.set_access(address, bytes)
+        let answer = self.memory.set_access(address, bytes);
+        self.noted(answer, || format!("{bytes} bytes at {address:#x} are not all mapped"))
     }
 
     fn unmap(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
         self.faults.enter(DeviceCall::Unmap)?;
-        self.memory.unmap(address, bytes)
+        let answer = self.memory.unmap(address, bytes);
+        self.noted(answer, || format!("{bytes} bytes at {address:#x} are not what was mapped there"))
     }
 
     fn record_event(&mut self, stream: StreamHandle) -> Result<Event, DeviceError> {
@@ -326,73 +349,5 @@ impl Device for SimDevice {
         let memory = &mut self.memory;
         self.streams.wait_stream(stream, &mut |write| memory.write(write));
         Ok(())
-    }
-}
-
-impl ControlledDevice for SimDevice {
-    fn name(&self) -> String {
-        "simulated".to_owned()
-    }
-
-    fn stream_handle(&self, stream: StreamId) -> StreamHandle {
-        SimDevice::stream_handle(self, stream)
-    }
-
-    fn occupy(&mut self, stream: StreamId) -> Result<(), DeviceError> {
-        SimDevice::occupy(self, stream)
-    }
-
-    fn finish(&mut self, stream: StreamId) -> Result<(), DeviceError> {
-        SimDevice::finish(self, stream)
-    }
-
-    fn hold_for(&mut self, stream: StreamId, on: StreamId) -> Result<(), DeviceError> {
-        SimDevice::hold_for(self, stream, on)
-    }
-
-    fn synchronize(&mut self) -> Result<(), DeviceError> {
-        SimDevice::synchronize(self);
-        Ok(())
-    }
-
-    fn idle_mask(&mut self) -> u64 {
-        SimDevice::idle_mask(self)
-    }
-
-    fn write(&mut self, stream: StreamId, address: u64, bytes: u64, tag: u32) -> Result<(), DeviceError> {
-        SimDevice::write(self, stream, address, bytes, tag)
-    }
-
-    fn check(&mut self, stream: StreamId, address: u64, bytes: u64, tag: u32) -> Result<ContentsReport, DeviceError> {
-        Ok(SimDevice::check(self, stream, address, bytes, tag))
-    }
-
-    fn take_illegal_access(&mut self) -> Option<u64> {
-        SimDevice::take_illegal_access(self)
-    }
-
-    fn fault(&mut self, call: DeviceCall, skip: u32, error: Option<FaultError>) {
-        self.fault_with(call, skip, error);
-    }
-
-    fn set_neighbour(&mut self, bytes: u64) -> bool {
-        SimDevice::set_neighbour(self, bytes);
-        true
-    }
-
-    fn look_at_free_bytes(&mut self) -> Result<u64, DeviceError> {
-        Ok(self.memory.free())
-    }
-
-    fn capture(&mut self, is_under_way: bool) {
-        self.captures = is_under_way;
-    }
-
-    fn faults_fired(&self) -> u32 {
-        SimDevice::faults_fired(self)
-    }
-
-    fn poisoned(&self) -> Option<i32> {
-        None
     }
 }

@@ -1,6 +1,7 @@
 //! The device as an allocator and its callers see it.
 
 use super::*;
+use crate::ControlledDevice;
 use crate::op::{GRANULE, PROCESS_ADDRESSES};
 
 const MIB: u64 = 1 << 20;
@@ -25,6 +26,28 @@ fn released_addresses_are_used_again_at_once_and_segments_touch() {
     assert_eq!(device.reserve(2 * MIB), Ok(a));
     assert_eq!(device.release(b + 2 * MIB), Err(DeviceError::InvalidValue { call: DeviceCall::Release }));
     assert_eq!(device.reserve(0), Err(DeviceError::InvalidValue { call: DeviceCall::Reserve }));
+}
+
+#[test]
+fn what_makes_no_sense_is_written_down_and_what_was_to_fail_is_not() {
+    let (mut device, mut misuse) = (device(), Vec::new());
+    let at = device.reserve_addresses(8 * MIB).expect("there are addresses");
+    device.map(at, 2 * MIB).expect("it is vacant");
+    for call in [DeviceCall::Map, DeviceCall::Unmap, DeviceCall::Release] {
+        device.fault_with(call, 0, Some(FaultError::InvalidValue));
+    }
+    let planned = [device.map(at + 2 * MIB, 2 * MIB), device.unmap(at, 2 * MIB), device.release(at)];
+    assert!(planned.iter().all(Result::is_err), "{planned:?}");
+    device.take_misuse(&mut misuse);
+    assert_eq!(misuse, []);
+    let (twice, nowhere) = (device.map(at, 2 * MIB), device.unmap(at + 4 * MIB, 2 * MIB));
+    let wrong =
+        [twice, nowhere, device.set_access(at, 4 * MIB), device.release(at), device.free_addresses(at, 8 * MIB)];
+    assert!(wrong.iter().all(Result::is_err), "{wrong:?}");
+    device.take_misuse(&mut misuse);
+    let calls: Vec<&str> = misuse.iter().map(|misuse| misuse.call).collect();
+    assert_eq!(calls[..4], ["map", "unmap", "set_access", "release"], "{misuse:?}");
+    assert_eq!(calls.len(), wrong.len());
 }
 
 #[test]

@@ -30,7 +30,7 @@ cite! {
     GROW_01 = Grow 1, GROW_02 = Grow 2,
     TELE_01 = Tele 1, TELE_02 = Tele 2, TELE_03 = Tele 3, TELE_04 = Tele 4,
     SUMM_01 = Summ 1, SUMM_02 = Summ 2, SUMM_03 = Summ 3, SUMM_04 = Summ 4,
-    MEM_01 = Mem 1, MEM_02 = Mem 2, MEM_03 = Mem 3,
+    MEM_01 = Mem 1, MEM_02 = Mem 2, MEM_03 = Mem 3, MEM_04 = Mem 4,
     PRIV_01 = Priv 1, PRIV_02 = Priv 2, PRIV_04 = Priv 4, PRIV_05 = Priv 5,
     PRIV_06 = Priv 6,
     CONF_04 = Conf 4, CONF_05 = Conf 5, CONF_06 = Conf 6, CONF_07 = Conf 7,

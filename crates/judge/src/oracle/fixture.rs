@@ -6,7 +6,7 @@ use crate::op::Growth;
 use crate::op::stats::{Oversize, Stats};
 use crate::op::trace::TraceEvent;
 use crate::op::{
-    BlockId, Capability, Contract, Counter, DeviceId, DeviceInfo, DeviceView, Expect, Family, Observation, Op,
+    BlockId, Capability, Contract, Counter, DeviceId, DeviceInfo, DeviceView, Expect, Family, Misuse, Observation, Op,
     OracleName, PoolKind, RefusalClass, Reply, StreamId, TargetInfo, Via,
 };
 use crate::verdict::Violation;
@@ -127,6 +127,8 @@ pub(super) struct Bench {
     pub looks_at_all: bool,
     /// What the target tells in the next step; nothing, unless a test says so.
     pub events: Option<Vec<Vec<TraceEvent>>>,
+    /// What makes no sense to a device in the next step; nothing, unless a test says so.
+    pub misuse: Vec<Misuse>,
 }
 
 /// What the oracle made of a step.
@@ -184,6 +186,7 @@ impl Bench {
             is_end: false,
             looks_at_all: false,
             events: None,
+            misuse: Vec::new(),
         }
     }
 
@@ -200,6 +203,7 @@ impl Bench {
         change: impl FnOnce(&mut Observation),
     ) -> Judged {
         let (before, events) = (self.now.clone(), self.events.take());
+        let misuse = std::mem::take(&mut self.misuse);
         change(&mut self.now);
         let law = op.map_or(Law::MustServe, |op| self.model.law(op));
         let effect = op.map_or(crate::model::Effect::None, |op| self.model.apply(op, reply, &self.now));
@@ -220,6 +224,7 @@ impl Bench {
             is_retry: self.is_retry,
             is_end: self.is_end,
             events: events.as_deref(),
+            misuse: &misuse,
         };
         let mut convictions = Vec::new();
         for oracle in &mut self.oracles {

@@ -159,6 +159,7 @@ impl Replay {
             is_retry: false,
             is_end: false,
             events: None,
+            misuse: &[],
         };
         let mut found = Vec::new();
         self.oracles.iter_mut().for_each(|o| o.judge(&seen, &mut found));

@@ -12,6 +12,7 @@ mod accounts_explain;
 mod alignment;
 mod cite;
 mod contents;
+mod device_calls;
 mod excuses;
 mod exhaustion;
 mod expectation;
@@ -53,7 +54,7 @@ use std::collections::BTreeSet;
 use crate::model::{Effect, Law, Model};
 use crate::op::stats::Row;
 use crate::op::trace::TraceEvent;
-use crate::op::{Capability, DeviceView, Expect, Family, Observation, Op, OracleName, Reply, TargetInfo};
+use crate::op::{Capability, DeviceView, Expect, Family, Misuse, Observation, Op, OracleName, Reply, TargetInfo};
 use crate::verdict::Violation;
 
 /// One executed step as the judges see it. `op` is `None` where the step is an expectation alone
@@ -82,6 +83,8 @@ pub struct Seen<'a> {
     pub is_retry: bool,
     /// What the target told of each device in this step, if it tells anything.
     pub events: Option<&'a [Vec<TraceEvent>]>,
+    /// Calls of this step that made no sense to a device, where it keeps a ledger of them.
+    pub misuse: &'a [Misuse],
     /// The last step of a sequence: everything was freed, waited for and emptied.
     pub is_end: bool,
 }
@@ -208,6 +211,7 @@ fn one(name: OracleName, info: &TargetInfo, first: &Observation) -> Option<Box<d
             Box::new(private_pools::PrivatePools::new(info))
         }
         OracleName::History if info.can(Capability::DeviceEvents) => Box::new(history::History::new(info)),
+        OracleName::DeviceCalls if info.can(Capability::DeviceLedger) => Box::new(device_calls::DeviceCalls),
         OracleName::Trim if info.can(Capability::EmptyCache) && reserved => Box::new(trim::Trim::new(info, first)),
         OracleName::Summary if summary::Summary::can_judge(info) => Box::new(summary::Summary::new(info)),
         _ => return None,

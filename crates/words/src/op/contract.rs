@@ -107,6 +107,8 @@ pub enum Capability {
     Repeatable,
     /// What is done to each device can be told, event by event.
     DeviceEvents,
+    /// Calls that make no sense to a device are told: what is freed, unmapped or released and is not there.
+    DeviceLedger,
     /// At least this many devices.
     Devices(u8),
 }
@@ -150,6 +152,7 @@ impl Capability {
         (Capability::Simulated, "simulated"),
         (Capability::Repeatable, "repeatable"),
         (Capability::DeviceEvents, "device_events"),
+        (Capability::DeviceLedger, "device_ledger"),
     ];
 
     /// Every name that `from_str` reads, for hints and for the published schema.

@@ -10,6 +10,7 @@ pub mod exclusion;
 pub mod fault;
 pub mod growth;
 pub mod milestone;
+mod misuse;
 mod names;
 pub mod observable;
 pub mod observation;
@@ -40,6 +41,7 @@ pub use contract::{Capability, Contract, DeviceInfo, Policy, TargetInfo, Version
 pub use fault::FaultError;
 pub use growth::Growth;
 pub use milestone::Milestone;
+pub use misuse::Misuse;
 pub use names::Names;
 pub use observation::{Baseline, Company, DeviceView, NvmlMemory, NvmlView, Observation};
 pub use oracle_name::OracleName;

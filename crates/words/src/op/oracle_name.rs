@@ -45,6 +45,8 @@ pub enum OracleName {
     Trim,
     /// The events that a target records tell what happened, once and in order.
     History,
+    /// What is asked of the device makes sense to it.
+    DeviceCalls,
     /// A call did not return before its deadline.
     Hang,
     /// The target's process died of a call, or no call can succeed in it any more.
@@ -90,6 +92,7 @@ impl OracleName {
         OracleName::PrivatePools,
         OracleName::Trim,
         OracleName::History,
+        OracleName::DeviceCalls,
         OracleName::StreamNames,
         OracleName::DeviceNames,
         OracleName::WarmUp,
@@ -143,6 +146,7 @@ impl OracleName {
             OracleName::PrivatePools => "private_pools",
             OracleName::Trim => "trim",
             OracleName::History => "history",
+            OracleName::DeviceCalls => "device_calls",
             OracleName::Hang => "hang",
             OracleName::Crash => "crash",
             OracleName::Panic => "panic",

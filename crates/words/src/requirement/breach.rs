@@ -119,6 +119,7 @@ breaches! {
     Mem 1 High corrupts, "A live block overlapped another, or lacked memory of its own", "存活块与其他块重叠，或没有自己的内存";
     Mem 2 High, "An address was not aligned as promised", "地址未按承诺对齐";
     Mem 3 High corrupts, "A block no longer held what was written to it", "块中写入的内容被改变";
+    Mem 4 High, "A device call was about what was not there", "设备调用的对象并不存在";
     Priv 1 High, "Blocks of a private pool were mixed with others", "私有池的块与其他块混在一起";
     Priv 2 High, "A pool's cache served others, or failed to serve its own", "池的缓存被他人使用，或未服务于本池";
     Priv 3 High, "A request was served from the wrong pool", "请求由错误的内存池提供";

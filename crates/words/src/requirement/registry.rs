@@ -15,7 +15,7 @@ pub static ALL: [Requirement; FIRST.len() + later::LATER.len()] = {
     all
 };
 
-const FIRST: [Requirement; 69] = [
+const FIRST: [Requirement; 70] = [
     must(
         Stat,
         1,
@@ -285,4 +285,10 @@ const FIRST: [Requirement; 69] = [
     must(Mem, 1, "Live blocks never overlap and lie in memory of their device", "存活块互不重叠，且位于其设备的内存中"),
     must(Mem, 2, "Every address is aligned as promised", "每个地址都按承诺对齐"),
     must(Mem, 3, "A block keeps what was written to it until it is freed", "块在释放前保持写入的内容"),
+    must(
+        Mem,
+        4,
+        "What is freed, mapped, unmapped or released on the device is there to be, and each once",
+        "在设备上释放、映射、解除映射或归还的对象确实存在，且各只一次",
+    ),
 ];
