@@ -8,8 +8,10 @@ use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use poolproof::setup;
+use poolproof::target::TargetName;
 use poolproof::target::released::{FORWARD, RELEASES, Released, find};
-use poolproof::verdict::record::EndedBy;
+use poolproof::verdict::Outcome;
+use poolproof::verdict::record::{EndedBy, RunRecord};
 use poolproof::verdict::releases::{Answer, ReleaseMatrix};
 use tempfile::TempDir;
 
@@ -41,6 +43,14 @@ fn main() -> ExitCode {
         let missing = missing.then(|| format!("needs torch {version}: poolproof setup torch --version {version}"));
         let why = missing.or_else(|| no_cc.clone());
         add(&mut trials, format!("torch-{version}::allocates"), why.clone(), move || allocates(found.as_ref()));
+        let knows_fewer =
+            version.split('.').nth(1).is_some_and(|minor| minor.parse::<u32>().is_ok_and(|minor| minor < 11));
+        if knows_fewer {
+            let why = why.clone();
+            add(&mut trials, format!("torch-{version}::has-its-own-settings"), why, move || {
+                has_its_own_settings(version)
+            });
+        }
         if EXACT.contains(&version) {
             let why = why.clone();
             add(&mut trials, format!("torch-{version}::goes-by-its-rules"), why, move || goes_by_its_rules(version));
@@ -167,6 +177,36 @@ fn goes_by_its_rules(version: &str) -> Result<(), Failed> {
     let output = command.args(["--no-regressions", "--out", "o"]).output()?;
     let [printed, said] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     if output.status.success() { Ok(()) } else { Err(format!("{}: {printed}{said}", output.status).into()) }
+}
+
+/// A scenario for settings of a later release does not apply, and drawn worlds that have some are lived without: neither is an error of
+/// the harness.
+fn has_its_own_settings(version: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let target = format!("c10@sim?torch={version}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poolproof"));
+    command.current_dir(folder.path()).args([
+        "run",
+        "--target",
+        &target,
+        "--no-exact",
+        "--cases",
+        "24",
+        "--no-regressions",
+    ]);
+    command.args(["--scenario", "conf::large-segment", "--scenario", "conf::any-settings", "--minimise-time", "1s"]);
+    let output = command.args(["--out", "o"]).output()?;
+    let name: TargetName = target.parse()?;
+    let text = std::fs::read(folder.path().join("o").join(name.folder()).join("run.json"))?;
+    let record: RunRecord = serde_json::from_slice(&text)?;
+    let of = |id: &str| record.scenarios.iter().find(|s| s.id == *id).ok_or(format!("no {id}"));
+    let (explicit, drawn) = (of("conf::large-segment")?, of("conf::any-settings")?);
+    let ran = ![Outcome::Broken, Outcome::NotApplicable, Outcome::Skipped].contains(&drawn.outcome);
+    if explicit.outcome == Outcome::NotApplicable && ran && drawn.sequences > 0 {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{:?}, {:?} after {} sequences: {said}", explicit.outcome, drawn.outcome, drawn.sequences).into())
 }
 
 /// What cannot be played back is told so: another target, another kind of file, a part.

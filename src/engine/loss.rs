@@ -100,7 +100,11 @@ impl Loss {
                     Text::new("all fail", "全部失败"),
                 )
             }
-            Lost::Protocol { .. } | Lost::NotStarted { .. } | Lost::Unavailable { .. } | Lost::GivenUp { .. } => {
+            Lost::Protocol { .. }
+            | Lost::NotStarted { .. }
+            | Lost::Unavailable { .. }
+            | Lost::SettingsRefused { .. }
+            | Lost::GivenUp { .. } => {
                 return None;
             }
         };

@@ -67,6 +67,7 @@ pub(super) fn lost_by(error: TargetError) -> Result<Lost, TargetError> {
     match error {
         TargetError::Lost { lost, .. } => Ok(lost),
         TargetError::Unavailable { reason, .. } => Ok(Lost::Unavailable { reason }),
+        TargetError::SettingsRefused { settings, reason, .. } => Ok(Lost::SettingsRefused { settings, reason }),
         small @ TargetError::TooSmall { .. } => Ok(Lost::Unavailable { reason: small.to_string() }),
         other => Err(other),
     }

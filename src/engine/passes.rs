@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::op::{Names, OracleName, Setup, Step};
 use crate::spec::{Body, Variant};
-use crate::target::TargetError;
+use crate::target::{Lost, TargetError};
 use crate::verdict::Reproducer;
 use crate::workload::{self, Offers};
 
@@ -127,8 +127,10 @@ impl Case<'_> {
             }
             Ok(Err(text)) => tally.crash = Some(Crash::panic(&text, None)),
             Err(TargetError::TooSmall { total_bytes, wanted_bytes, .. }) => {
-                tally.elsewhere = Some(requires::too_small(total_bytes, wanted_bytes));
-                (tally.inapplicable, tally.next) = (tally.planned, tally.planned);
+                tally.applies_nowhere(requires::too_small(total_bytes, wanted_bytes));
+            }
+            Err(TargetError::SettingsRefused { settings, reason, .. }) => {
+                tally.applies_nowhere(requires::refused_settings(&settings, &reason));
             }
             Err(error) => {
                 let lost = lost_by(error)?;
@@ -171,6 +173,12 @@ impl Case<'_> {
         }
     }
 
+    /// Whether a sequence came to nothing for settings that were drawn for it.
+    fn has_other_settings(&self, setup: &Setup, loss: Option<&Loss>) -> bool {
+        let is_refused = loss.is_some_and(|loss| matches!(loss.lost, Lost::SettingsRefused { .. }));
+        is_refused && setup.config.is_some() && self.scenario.config.is_none()
+    }
+
     /// The steps of a variant in the world that the target gives; `None` where they do not apply to it.
     fn applied(&self, tally: &mut Tally, variant: &Variant, setup: &Setup) -> Option<Vec<Step>> {
         let info = tally.info.as_ref()?;
@@ -207,6 +215,11 @@ impl Case<'_> {
         let attempt = attempt(self.open, setup, &JudgedSequence { relations, exact, ..self.sequence(steps) })?;
         budget.ran(attempt.operations());
         match attempt {
+            // A world whose settings are not of this release is lived under those that the target begins with.
+            Attempt::Ran(run) if self.has_other_settings(setup, run.lost.as_ref()) => {
+                let own = Setup { config: None, ..setup.clone() };
+                return self.run_one(tally, &own, steps, author, relations, budget);
+            }
             Attempt::Ran(run) => {
                 tally.count(&run, &self.scenario.must_combine);
                 if let Some(departure) = &run.departure {

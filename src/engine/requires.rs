@@ -56,6 +56,14 @@ pub(super) fn too_small(total_bytes: u64, wanted_bytes: u64) -> Text {
     )
 }
 
+/// Why a scenario does not apply to an allocator that does not take its settings.
+pub(super) fn refused_settings(settings: &str, reason: &str) -> Text {
+    Text::new(
+        format!("it takes no such settings as `{settings}`: {reason}"),
+        format!("其不接受 `{settings}` 这样的配置：{reason}"),
+    )
+}
+
 /// The same world with devices that any machine can play.
 fn small(world: Setup) -> Setup {
     Setup { device_bytes: vec![SMALL; world.device_bytes.len()], ..world }
@@ -97,8 +105,13 @@ pub fn inapplicable(open: &Opener<'_>, scenario: &Scenario) -> Result<Option<Tex
             if let Some(reason) = opened.and_then(|(info, _)| lacks(&info)) {
                 return Ok(Some(reason));
             }
-            let TargetError::TooSmall { total_bytes, wanted_bytes, .. } = error else { return Err(error) };
-            return Ok(Some(too_small(total_bytes, wanted_bytes)));
+            return match error {
+                TargetError::TooSmall { total_bytes, wanted_bytes, .. } => {
+                    Ok(Some(too_small(total_bytes, wanted_bytes)))
+                }
+                TargetError::SettingsRefused { settings, reason, .. } => Ok(Some(refused_settings(&settings, &reason))),
+                other => Err(other),
+            };
         }
     };
     if let Some(reason) = lacks(&info) {

@@ -58,6 +58,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// None of its sequences applies to the target.
+    pub(super) fn applies_nowhere(&mut self, reason: Text) {
+        self.elsewhere = Some(reason);
+        (self.inapplicable, self.next) = (self.planned, self.planned);
+    }
+
     pub(super) fn is_over(&self) -> bool {
         // Nothing else is looked for where the policy alone is judged.
         let is_told = self.policy_alone && self.departed.is_some();

@@ -103,6 +103,9 @@ pub enum Lost {
     /// The machine lacks now what it had before: a card that others have filled.
     #[error("it cannot be used at present: {reason}")]
     Unavailable { reason: String },
+    /// Its allocator takes no such settings.
+    #[error("it takes no such settings as `{settings}`: {reason}")]
+    SettingsRefused { settings: String, reason: String },
     /// A call in the harness's own process, which nothing can end.
     #[error("no answer for {} and more", humantime::format_duration(*.limit))]
     Stuck { limit: Duration },
@@ -119,7 +122,11 @@ impl Lost {
             | Lost::Deadline { stderr, .. }
             | Lost::Poisoned { stderr, .. }
             | Lost::Protocol { stderr, .. } => stderr,
-            Lost::NotStarted { .. } | Lost::Unavailable { .. } | Lost::Stuck { .. } | Lost::GivenUp { .. } => "",
+            Lost::NotStarted { .. }
+            | Lost::Unavailable { .. }
+            | Lost::SettingsRefused { .. }
+            | Lost::Stuck { .. }
+            | Lost::GivenUp { .. } => "",
         }
     }
 

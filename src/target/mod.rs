@@ -189,6 +189,9 @@ pub enum TargetError {
     /// The machine lacks something that the target stands on.
     #[error("target `{target}` cannot be used here: {reason}")]
     Unavailable { target: String, reason: String },
+    /// Its allocator takes no such settings: another release of it may.
+    #[error("target `{target}` takes no such settings as `{settings}`: {reason}")]
+    SettingsRefused { target: String, settings: String, reason: String },
     /// No device here can be as large as the world that is wanted.
     #[error("target `{target}` has {} of memory here, and {} are wanted", human(*.total_bytes), human(*.wanted_bytes))]
     TooSmall { target: String, total_bytes: u64, wanted_bytes: u64 },

@@ -119,6 +119,7 @@ fn named(mut error: TargetError, name: &TargetName) -> TargetError {
         | E::Lost { target, .. }
         | E::NeedsLinux { target }
         | E::Unavailable { target, .. }
+        | E::SettingsRefused { target, .. }
         | E::TooSmall { target, .. } => *target = name.to_string(),
         E::Unknown { .. } => {}
     }

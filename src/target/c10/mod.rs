@@ -164,7 +164,10 @@ impl C10Target {
         let release = options.release(name)?;
         let shim = load(name, &options)?;
         let number = i32::try_from(count).map_err(|_| unavailable(format!("{count} devices")))?;
-        shim.open(number).map_err(|thrown| unavailable(thrown.message))?;
+        shim.open(number).map_err(|thrown| match options.refused_settings(name, &thrown.message) {
+            Some(refused) => refused,
+            None => unavailable(thrown.message),
+        })?;
         let page = reference::page(&options.settings, 0);
         let claims = claims::claims(name.place == "sim", is_watched, &options.settings);
         let info = TargetInfo {

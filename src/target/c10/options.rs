@@ -92,6 +92,17 @@ impl Options {
         Ok(options)
     }
 
+    /// The error that a release's text at its beginning is, where it speaks of the settings of a scenario: of a key that it does not
+    /// know, or of a value that only later releases take (`Unrecognized CachingAllocator option: ...` up to 2.9, `Unrecognized key
+    /// '...' in CUDA allocator config.` since).
+    pub(super) fn refused_settings(&self, name: &TargetName, message: &str) -> Option<TargetError> {
+        let settings = self.config.clone().filter(|_| self.is_configured)?;
+        let speaks =
+            ["CachingAllocator option", "allocator config", "AllocatorConfig"].iter().any(|w| message.contains(w));
+        let (target, reason) = (name.to_string(), message.to_owned());
+        speaks.then_some(TargetError::SettingsRefused { target, settings, reason })
+    }
+
     fn configure(&mut self, name: &TargetName, text: &str) -> Result<(), TargetError> {
         self.settings = read_settings(name, text)?;
         self.config = Some(text.to_owned());
