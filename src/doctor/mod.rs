@@ -79,7 +79,7 @@ type Known<'a> = (&'static str, &'static str, &'a dyn Fn() -> Option<Missing>);
 pub fn look(library: Option<&Path>, python: &str, deadline: Duration) -> Findings {
     let cuda = cuda_probe();
     let python = python::look(python, deadline);
-    let asks = ALL.map(|kind| move || kind.missing());
+    let asks = ALL.map(|kind| move || kind.missing_beside_gpu());
     let known: Vec<Known<'_>> = ALL.iter().zip(&asks).map(|(kind, ask)| (kind.name, kind.what, ask as _)).collect();
     let targets = targets(&known, &cuda, &python);
     Findings {
@@ -99,7 +99,7 @@ fn nvml(library: Option<&Path>) -> Result<NvmlFinding, TelemetryError> {
 }
 
 /// Which of them can run here. `ALLOCATOR@WHERE` tells which need PyTorch or a GPU, which was looked for already; the rest is asked
-/// of the registry, on a machine without a GPU of no target that needs one.
+/// of the registry.
 fn targets(known: &[Known<'_>], cuda: &CudaProbe, python: &Python) -> Vec<TargetFinding> {
     let has_device = matches!(cuda, CudaProbe::Found { devices, .. } if !devices.is_empty());
     let missing = |name: &str, registry: &dyn Fn() -> Option<Missing>| {

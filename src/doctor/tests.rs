@@ -73,8 +73,8 @@ fn what_is_missing_says_what_it_would_allow() {
 fn targets_need_what_their_names_and_the_registry_say() {
     let nothing = || None;
     let not_set_up = || Some(Missing { reason: "it was not fetched".to_owned(), lift: "poolproof setup it" });
-    // Who has no GPU asks nobody for one.
-    let never = || -> Option<Missing> { panic!("a driver is looked for once") };
+    // Who has no GPU asks nothing further.
+    let never = || -> Option<Missing> { panic!("a device comes first") };
     let mut machine = bare();
     let missing = |machine: &Findings, of_gpu: &dyn Fn() -> Option<Missing>| -> Vec<String> {
         let known = [

@@ -230,6 +230,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.after.clone_from(&self.before);
+        self.misuse.clear(); // it was of the operation before
         let alone = Judged {
             op: None,
             reply: &Reply::Done,

@@ -3,6 +3,7 @@
 mod again;
 mod ahead;
 mod fake;
+mod ledger;
 mod states;
 mod stopped;
 

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 
 import monitoring_cost
 import monitoring_delay
@@ -23,6 +24,10 @@ import monitoring_faults
 import monitoring_processes
 import monitoring_rows
 from monitoring_child import Child, Gone, Refused
+
+
+# Rows are told from several threads, each in a line of its own.
+SAYING = threading.Lock()
 
 
 # ---- in the processes that have torch -----------------------------------------------------------
@@ -119,7 +124,8 @@ class Session:
         return {"PYTHONPATH": folder + (":" + before if before else "")}
 
     def say(self, **message):
-        print(json.dumps(message), flush=True)
+        with SAYING:
+            print(json.dumps(message), flush=True)
 
     def missing(self, part, device, why):
         self.say(missing={"part": part, "device": device, "why": str(why)[:600]})

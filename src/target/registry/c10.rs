@@ -5,7 +5,7 @@
 use super::super::c10;
 use super::super::on_gpu::OnGpu;
 use super::super::worker::PROCESS_HELP;
-use super::{Freshness, Isolation, Missing, Parallel, TargetKind, gpu_missing, linux_missing, no_siblings};
+use super::{Freshness, Isolation, Missing, Parallel, TargetKind, linux_missing, no_siblings};
 
 pub(super) static SIM: TargetKind = TargetKind {
     name: "c10@sim",
@@ -17,6 +17,7 @@ pub(super) static SIM: TargetKind = TargetKind {
     parallel: Parallel::EachCore,
     is_tried: false,
     is: |name| name.allocator == "c10" && name.place == "sim",
+    needs_gpu: false,
     missing,
     prepare: c10::prepare,
     open: c10::open,
@@ -29,7 +30,7 @@ pub(super) static CUDA: TargetKind = TargetKind {
     options: &[c10::Options::HELP, OnGpu::HELP, PROCESS_HELP],
     parallel: Parallel::One,
     is: |name| name.allocator == "c10" && name.place == "cuda",
-    missing: || missing().or_else(gpu_missing),
+    needs_gpu: true,
     open: c10::open_cuda,
     ..SIM
 };

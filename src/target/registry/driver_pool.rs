@@ -4,7 +4,7 @@
 
 use super::super::driver_pool;
 use super::super::on_gpu::OnGpu;
-use super::{Freshness, Isolation, Parallel, TargetKind, gpu_missing, no_siblings};
+use super::{Freshness, Isolation, Parallel, TargetKind, no_siblings, nothing_missing};
 
 pub(super) static KIND: TargetKind = TargetKind {
     name: "driver-pool@cuda",
@@ -15,7 +15,8 @@ pub(super) static KIND: TargetKind = TargetKind {
     parallel: Parallel::One,
     is_tried: true,
     is: |name| name.allocator == "driver-pool" && name.place == "cuda",
-    missing: gpu_missing,
+    needs_gpu: true,
+    missing: nothing_missing,
     prepare: super::nothing_to_prepare,
     open: driver_pool::open,
     siblings: no_siblings,

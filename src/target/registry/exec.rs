@@ -14,6 +14,7 @@ pub(super) static KIND: TargetKind = TargetKind {
     parallel: Parallel::EachCore,
     is_tried: false,
     is: |name| name.command().is_some(),
+    needs_gpu: false,
     missing: linux_missing,
     prepare: super::nothing_to_prepare,
     // Only a process of its own speaks the protocol.

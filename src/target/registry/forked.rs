@@ -15,6 +15,7 @@ pub(super) static KIND: TargetKind = TargetKind {
     is_tried: false,
     // `forked:` is taken off before a kind is looked for.
     is: |_| false,
+    needs_gpu: false,
     missing: linux_missing,
     prepare: nothing_to_prepare,
     open: |name, _| Err(unknown(name)),

@@ -122,6 +122,9 @@ pub struct TargetKind {
     pub is_tried: bool,
     /// Whether a name without `worker:` is of this kind.
     is: fn(&TargetName) -> bool,
+    /// It allocates on a GPU, whatever its name says besides.
+    needs_gpu: bool,
+    /// What it needs besides a GPU and this machine lacks.
     missing: fn() -> Option<Missing>,
     pub(super) prepare: Prepare,
     open: Open,
@@ -169,9 +172,15 @@ impl TargetKind {
         }
     }
 
-    /// What it needs and this machine lacks.
+    /// What it needs and this machine lacks. Where it needs a GPU, contexts are made to see whether there is one that will do.
     #[must_use]
     pub fn missing(&self) -> Option<Missing> {
+        self.missing_beside_gpu().or_else(|| if self.needs_gpu { gpu_missing() } else { None })
+    }
+
+    /// The same without a look at GPUs.
+    #[must_use]
+    pub fn missing_beside_gpu(&self) -> Option<Missing> {
         (self.missing)()
     }
 }

@@ -15,6 +15,7 @@ pub(super) static RMM: TargetKind = TargetKind {
     parallel: Parallel::EachCore,
     is_tried: false,
     is: |name| Package::named(name) == Some(Package::Rmm),
+    needs_gpu: false,
     missing: || linux_missing().or_else(|| Package::Rmm.missing()),
     prepare: super::nothing_to_prepare,
     // Its adapter is another program.

@@ -17,6 +17,7 @@ pub(super) static KIND: TargetKind = TargetKind {
     parallel: Parallel::EachCore,
     is_tried: false,
     is: |name| name.library().is_some(),
+    needs_gpu: false,
     missing: linux_missing,
     prepare: super::nothing_to_prepare,
     open: plugin::open,

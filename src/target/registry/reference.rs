@@ -4,7 +4,7 @@
 
 use super::super::on_gpu::OnGpu;
 use super::super::{TargetError, TargetName, reference, unfaithful};
-use super::{Freshness, Isolation, Parallel, TargetKind, gpu_missing, nothing_missing};
+use super::{Freshness, Isolation, Parallel, TargetKind, nothing_missing};
 use crate::reference::{Defect, Settings, Variations};
 
 pub(super) static SIM: TargetKind = TargetKind {
@@ -16,6 +16,7 @@ pub(super) static SIM: TargetKind = TargetKind {
     parallel: Parallel::EachCore,
     is_tried: true,
     is: |name| is(name, "sim"),
+    needs_gpu: false,
     missing: nothing_missing,
     prepare: super::nothing_to_prepare,
     open: reference::open,
@@ -32,7 +33,8 @@ pub(super) static CUDA: TargetKind = TargetKind {
     parallel: Parallel::One,
     is_tried: true,
     is: |name| is(name, "cuda"),
-    missing: gpu_missing,
+    needs_gpu: true,
+    missing: nothing_missing,
     prepare: super::nothing_to_prepare,
     open: reference::open_cuda,
     siblings: super::no_siblings,

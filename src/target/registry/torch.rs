@@ -4,7 +4,7 @@
 
 use super::super::torch;
 use super::super::worker::{FOREIGN_HELP, PROCESS_HELP};
-use super::{Freshness, Isolation, Parallel, TargetKind, gpu_missing, linux_missing, no_siblings, unknown};
+use super::{Freshness, Isolation, Parallel, TargetKind, linux_missing, no_siblings, unknown};
 
 pub(super) static CUDA: TargetKind = TargetKind {
     name: "torch@cuda",
@@ -17,7 +17,8 @@ pub(super) static CUDA: TargetKind = TargetKind {
     is_tried: false,
     is: |name| torch::is_meant(name) && name.place == "cuda",
     // Whether an interpreter has torch is found out when it is started.
-    missing: || linux_missing().or_else(gpu_missing),
+    needs_gpu: true,
+    missing: linux_missing,
     prepare: super::nothing_to_prepare,
     // Its worker is another program.
     open: |name, _| Err(unknown(name)),
@@ -29,6 +30,7 @@ pub(super) static SIM: TargetKind = TargetKind {
     what: "the same over simulated devices, which run no kernels (docs/simcuda.md)",
     parallel: Parallel::EachCore,
     is: |name| torch::is_meant(name) && name.place == "sim",
+    needs_gpu: false,
     missing: linux_missing,
     ..CUDA
 };

@@ -15,6 +15,7 @@ pub(super) static KIND: TargetKind = TargetKind {
     is_tried: false,
     // `worker:` is taken off before a kind is looked for; twice it means nothing.
     is: |_| false,
+    needs_gpu: false,
     missing: linux_missing,
     prepare: super::nothing_to_prepare,
     open: |name, _| Err(unknown(name)),

@@ -259,7 +259,10 @@ impl Asker {
     fn asked_ahead(&mut self) -> Option<()> {
         let block = BlockId(8);
         let request = |bytes| Op::Alloc { block, device: Some(DeviceId(0)), stream: StreamId(0), bytes, via: Via::Raw };
-        self.ask_classed(&asked(&request(u64::MAX), None, false), Some(RefusalClass::InvalidArgument))?;
+        let refused = self.ask_classed(&asked(&request(u64::MAX), None, false), Some(RefusalClass::InvalidArgument))?;
+        if !matches!(refused, Answer::Applied { reply: Reply::Refused(_), .. }) {
+            return Some(()); // that it serves what cannot be was told, and nothing need be passed over
+        }
         let passed = self.ask_classed(&asked(&request(512), None, true), None)?;
         if !matches!(passed, Answer::PassedOver {}) {
             let due = "{\"passed_over\":{}}, until one comes without the mark, and nothing is done";

@@ -243,13 +243,13 @@ impl Supplied {
 
     /// What the worker would be asked of this while the harness does not yet know the answers before it: `None` where what is
     /// asked beside it, or done to its memory in between, depends on those.
-    fn foretold(&self, op: &Op) -> Option<Ahead> {
+    fn foretold(&self, op: &Op) -> Option<Planned> {
         Some(match op {
-            Op::CycleEnd => Ahead::Served,
-            Op::Fill { .. } | Op::Use { .. } | Op::Verify { .. } if !self.has_contents => Ahead::Served,
+            Op::CycleEnd => Planned::ByHarness,
+            Op::Fill { .. } | Op::Use { .. } | Op::Verify { .. } if !self.has_contents => Planned::ByHarness,
             // From here on streams that are busy are told with every operation.
             Op::Occupy { .. } | Op::Finish { .. } | Op::WaitStream { .. } if !self.has_streams => return None,
-            other => Ahead::Asked(self.placed(other)),
+            other => Planned::ByWorker(self.placed(other)),
         })
     }
 
@@ -274,12 +274,12 @@ impl Supplied {
     }
 }
 
-/// An operation of those that come next.
-enum Ahead {
-    /// The harness serves it in the worker's place.
-    Served,
-    /// The worker is asked this.
-    Asked(Op),
+/// Who serves an operation of those that come next.
+enum Planned {
+    /// The harness, in the worker's place.
+    ByHarness,
+    /// The worker, asked this.
+    ByWorker(Op),
 }
 
 fn done(result: Result<(), impl std::fmt::Display>) -> Reply {
@@ -304,7 +304,8 @@ impl Target for Supplied {
 
     fn plan(&mut self, next: Vec<Op>) {
         let known = next.iter().map_while(|op| self.foretold(op));
-        let asked = known.filter_map(|ahead| if let Ahead::Asked(op) = ahead { Some(op) } else { None }).collect();
+        let asked =
+            known.filter_map(|planned| if let Planned::ByWorker(op) = planned { Some(op) } else { None }).collect();
         self.worker.plan(asked, self.caller);
     }
 
